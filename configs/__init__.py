@@ -1,0 +1,1 @@
+"""Data files: pinned weights, the default head, training presets."""

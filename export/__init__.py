@@ -1,0 +1,1 @@
+"""PyTorch to bundle: ONNX artefacts, their verification and the manifest."""

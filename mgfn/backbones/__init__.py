@@ -1,0 +1,35 @@
+"""Registry of backbones: a new one is a file beside this, a row here and a parity test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from mgfn.backbones import i3d
+from mgfn.weights import check, fetch, pinned, read_arrays
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A clip network: uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, `channels`), normalisation inside."""
+
+    name: str
+    channels: int
+    load: Callable[[Path | None], nn.Module]
+    """Evaluation-mode module with trained weights, from a file or, given None, from the published source."""
+
+
+def _load_i3d(path: Path | None) -> nn.Module:
+    if path is None:
+        path = fetch("i3d")
+    else:
+        check(path, pinned("i3d"), "i3d")
+    model = i3d.I3D()
+    i3d.load_kinetics(model, read_arrays(path))
+    return model.eval()
+
+
+BACKBONES = {spec.name: spec for spec in (Backbone("i3d", i3d.CHANNELS, _load_i3d),)}

@@ -1,0 +1,1 @@
+"""The live service: cameras, clips, alarms, events, MQTT."""

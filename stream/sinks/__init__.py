@@ -1,0 +1,1 @@
+"""Sinks: where scores and events leave the service."""
