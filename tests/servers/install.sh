@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The real servers that the tests talk to: Debian's Mosquitto and GStreamer's RTSP server.
+# Without root or apt-get nothing is installed: the tests that need them are skipped by name and reason.
+set -euo pipefail
+packages=(
+  mosquitto mosquitto-clients
+  gir1.2-gst-rtsp-server-1.0 python3-gi
+  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+  gstreamer1.0-libav
+)
+if dpkg -s "${packages[@]}" >/dev/null 2>&1; then
+  exit 0
+fi
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "not root, or no apt-get: tests that need Mosquitto or an RTSP server will be skipped; by hand: apt-get install ${packages[*]}"
+  exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+# Debian starts the broker it installs; the tests start their own on free ports.
+if command -v systemctl >/dev/null; then systemctl disable --now mosquitto >/dev/null 2>&1 || true; fi
