@@ -1,0 +1,48 @@
+"""Exit codes of the project's commands: 0 done, 1 ran and failed, 2 wrong use; one line for each failure."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import typer
+from typer.main import get_command
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; unwinds like KeyboardInterrupt so that `finally` blocks clean up."""
+
+
+def _raise_terminated(_signum: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def run_command(app: typer.Typer, exit_code_of: Callable[[Exception], int | None]) -> NoReturn:
+    """Run `app` and end the process with the house's exit codes.
+
+    `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown.
+    SIGINT gives 130 and SIGTERM 143 unless the command handles them itself.
+    """
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        code = get_command(app).main(standalone_mode=False)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except Terminated:
+        code = 143
+    except Exception as error:
+        # A wrong flag: typer's own error, which knows its exit code and the line to show.
+        message = getattr(error, "format_message", None)
+        found = 2 if message else exit_code_of(error)
+        if found is None:
+            raise
+        line = " ".join(str(message() if message else error).split())
+        print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)  # noqa: T201 -- the one line
+        code = found
+    sys.exit(code or 0)
