@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from mgfn.backbones import i3d
+from mgfn.backbones import i3d, i3d_resnet50
 from mgfn.weights import check, fetch, pinned, read_arrays
 
 
@@ -32,4 +32,10 @@ def _load_i3d(path: Path | None) -> nn.Module:
     return model.eval()
 
 
-BACKBONES = {spec.name: spec for spec in (Backbone("i3d", i3d.CHANNELS, _load_i3d),)}
+BACKBONES = {
+    spec.name: spec
+    for spec in (
+        Backbone("i3d", i3d.CHANNELS, _load_i3d),
+        Backbone("i3d-r50", i3d_resnet50.CHANNELS, i3d_resnet50.load),
+    )
+}
