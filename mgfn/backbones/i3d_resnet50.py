@@ -81,7 +81,7 @@ class I3DResNet50(nn.Module):
 def load(path: Path | None) -> I3DResNet50:
     """The network with a published checkpoint's weights, in evaluation mode.
 
-    Raises WeightsError without a file, for one that is no plain state dict, and for keys or shapes that differ.
+    Raises WeightsError without a file, for one that is no state dict, and where keys or shapes differ.
     """
     if path is None:
         raise WeightsError(
