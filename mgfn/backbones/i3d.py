@@ -47,9 +47,7 @@ def _same_pad(x: Tensor, kernel: Triple, stride: Triple, value: float = 0.0) -> 
 class Unit3D(nn.Module):
     """Convolution, BatchNorm (eps 1e-3, no scale) and ReLU."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: Triple = (1, 1, 1), stride: Triple = (1, 1, 1)
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: Triple = (1, 1, 1), stride: Triple = (1, 1, 1)) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
         self.conv = nn.Conv3d(inputs, outputs, kernel, stride, bias=False)

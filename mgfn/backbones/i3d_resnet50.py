@@ -35,9 +35,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv3d(width, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm3d(outputs)
         self.downsample = (
-            nn.Sequential(
-                nn.Conv3d(inputs, outputs, 1, (1, stride, stride), bias=False), nn.BatchNorm3d(outputs)
-            )
+            nn.Sequential(nn.Conv3d(inputs, outputs, 1, (1, stride, stride), bias=False), nn.BatchNorm3d(outputs))
             if stride != 1 or inputs != outputs
             else nn.Identity()
         )
@@ -95,16 +93,12 @@ def load(path: Path | None) -> I3DResNet50:
     model = I3DResNet50()
     wanted = model.state_dict()
     if not isinstance(state, dict):
-        raise WeightsError(
-            f"weights of i3d-r50: {path} holds a {type(state).__name__}, expected a state dict"
-        )
+        raise WeightsError(f"weights of i3d-r50: {path} holds a {type(state).__name__}, expected a state dict")
     wrong = sorted(
         set(wanted) ^ set(state) | {k for k in set(wanted) & set(state) if wanted[k].shape != state[k].shape}
     )
     if wrong:
         shown = ", ".join(wrong[:4]) + (", ..." if len(wrong) > 4 else "")
-        raise WeightsError(
-            f"weights of i3d-r50: {path} does not fit: missing, left over or misshapen: {shown}"
-        )
+        raise WeightsError(f"weights of i3d-r50: {path} does not fit: missing, left over or misshapen: {shown}")
     model.load_state_dict(state)
     return model.eval()

@@ -1,0 +1,60 @@
+"""PyTorch to ONNX: the two graphs of a bundle, float32, with the contract's inputs and outputs."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+OPSET: Final = 18
+WINDOW: Final = 32
+
+
+class _Scores(nn.Module):
+    """The head as the bundle shows it: features in, scores out."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.head(features).scores
+        return scores
+
+
+def export_backbone(backbone: nn.Module, path: Path) -> None:
+    """Write `clips` uint8 (N, 16, 224, 224, 3) RGB -> `features` float32 (N, C), N dynamic."""
+    example = torch.zeros(2, 16, 224, 224, 3, dtype=torch.uint8)
+    _export(backbone, example, path, "clips", "features", {0: torch.export.Dim("N", min=1, max=4096)})
+
+
+def export_head(head: nn.Module, channels: int, crops: int, path: Path) -> None:
+    """Write `windows` float32 (N, T, crops, C) -> `scores` float32 (N, T), N and T (1..32) dynamic.
+
+    `head` returns an object with `scores` (N, T) and is in evaluation mode.
+    """
+    example = torch.zeros(2, WINDOW // 2, crops, channels)
+    axes = {0: torch.export.Dim("N", min=1, max=4096), 1: torch.export.Dim("T", min=1, max=WINDOW)}
+    _export(_Scores(head), example, path, "windows", "scores", axes)
+
+
+def _export(
+    module: nn.Module, example: Tensor, path: Path, given: str, wanted: str, axes: dict[int, torch.export.Dim]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecated internals
+        torch.onnx.export(
+            module.eval(),
+            (example,),
+            path,
+            input_names=[given],
+            output_names=[wanted],
+            dynamic_shapes=(axes,),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )

@@ -1,0 +1,104 @@
+"""Checkpoints of heads: our own (safetensors, with the configuration) and the authors' released layout.
+
+Neither way runs code from the file: safetensors holds arrays and text, and a released pickle is read with
+PyTorch's `weights_only`.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors.torch
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mgfn.network import Mgfn, MgfnConfig
+
+FORMAT: Final = "mgfn-head-1"
+_LARGEST_WIDTH: Final = 1 << 14
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be read or does not fit; the message is one line for the user."""
+
+
+def save_head(path: Path, head: Mgfn, metadata: Mapping[str, str]) -> None:
+    """Write weights, configuration and `metadata` (text by name) to one safetensors file, whole or not at all."""
+    texts = {**metadata, "format": FORMAT, "config": json.dumps(asdict(head.config))}
+    partial = path.with_name(f".{path.name}.part")
+    weights = {name: value.detach().contiguous() for name, value in head.state_dict().items()}
+    safetensors.torch.save_file(weights, partial, texts)
+    partial.replace(path)
+
+
+def load_head(path: Path) -> tuple[Mgfn, dict[str, str]]:
+    """A head in evaluation mode and the texts saved with it (none in the released layout).
+
+    The two layouts are told apart by their content. Raises CheckpointError for a missing, cut or foreign file
+    and for keys or shapes that do not fit, naming them.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"head {path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            texts: dict[str, str] = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
+    except SafetensorError:
+        return _load_released(path), {}
+    if texts.get("format") != FORMAT:
+        raise CheckpointError(f"head {path}: format {texts.get('format')!r}, expected {FORMAT!r}")
+    head = Mgfn(_config(path, texts.pop("config", "")))
+    _fill(path, head, state)
+    texts.pop("format")
+    return head.eval(), texts
+
+
+def _config(path: Path, text: str) -> MgfnConfig:
+    try:
+        config = TypeAdapter(MgfnConfig).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"head {path}: configuration {where}: {first['msg']}") from None
+    widths = [config.channels, *(stage.width for stage in config.stages)]
+    if not config.stages or not all(1 <= width <= _LARGEST_WIDTH for width in widths):
+        raise CheckpointError(f"head {path}: configuration has widths {widths}, allowed 1 to {_LARGEST_WIDTH}")
+    return config
+
+
+def _load_released(path: Path) -> Mgfn:
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"head {path}: neither safetensors nor a plain state dict ({reason})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"head {path}: holds a {type(state).__name__}, expected a state dict of arrays")
+    tokens = state.get("to_tokens.weight")
+    if tokens is None or tokens.ndim != 3:
+        raise CheckpointError(f"head {path}: not the released MGFN layout: to_tokens.weight is missing")
+    head = Mgfn(MgfnConfig.released(tokens.shape[1]))
+    _fill(path, head, state)
+    return head.eval()
+
+
+def _fill(path: Path, head: Mgfn, state: Mapping[str, Tensor]) -> None:
+    wanted = head.state_dict()
+    problems = [f"missing {name}" for name in wanted if name not in state]
+    problems += [f"left over {name}" for name in state if name not in wanted]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:4]) + ("; ..." if len(problems) > 4 else "")
+        raise CheckpointError(f"head {path} does not fit: {shown}")
+    head.load_state_dict(dict(state))

@@ -1,0 +1,257 @@
+"""MGFN, the Magnitude-Contrastive Glance-and-Focus Network (Chen et al., AAAI 2023), by configuration.
+
+One network serves the paper's text and the authors' released code, which differ:
+
+| | paper | released |
+|---|---|---|
+| feature amplification (eq. 1, 2) | added to the C channels, before they are reduced | added to the reduced ones |
+| glance, focus | 1 block of C/32, 1 block of C/16 | 3 of 64, 3 of 128, 2 more focus blocks of 1024 |
+| self-attentional convolution | no weights (eq. 6, 7) | a learnt kernel of 5 clips for each head |
+
+Shapes: N windows (or videos), T clips, P crops, C channels of the backbone, D width of the last stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Kind = Literal["glance", "focus"]
+Structure = Literal["GF", "FG", "FF", "GF-fusion"]
+
+_HEAD_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks of one kind and width, one after the other."""
+
+    kind: Kind
+    width: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class MgfnConfig:
+    """What a network is built from; saved beside its weights.
+
+    `alpha` weighs the amplified magnitude (eq. 2); 0 leaves feature amplification out.
+    `fusion` runs the stages side by side and adds them (GF-fusion, figure 5 c) instead of one after the other.
+    `weightless` takes the paper's self-attentional convolution, else the released one.
+    `standardise` keeps a mean and a deviation of each channel, learnt from the training features.
+    """
+
+    channels: int
+    stages: tuple[Stage, ...]
+    alpha: float = 0.1
+    amplify_reduced: bool = False
+    fusion: bool = False
+    weightless: bool = True
+    reduce_kernel: int = 3
+    expansion: int = 4
+    dropout: float = 0.0
+    standardise: bool = False
+
+    @classmethod
+    def paper(cls, channels: int, structure: Structure = "GF") -> MgfnConfig:
+        """The paper's text: widths C/32 for the first block and C/16 for the second (structures: table 3).
+
+        Change single settings with `dataclasses.replace`.
+        """
+        narrow, wide = channels // 32, channels // 16
+        stages = {
+            "GF": (Stage("glance", narrow, 1), Stage("focus", wide, 1)),
+            "FG": (Stage("focus", narrow, 1), Stage("glance", wide, 1)),
+            "FF": (Stage("focus", narrow, 1), Stage("focus", wide, 1)),
+            "GF-fusion": (Stage("glance", wide, 1), Stage("focus", wide, 1)),
+        }
+        return cls(channels, stages[structure], fusion=structure == "GF-fusion")
+
+    @classmethod
+    def released(cls, channels: int = 2048) -> MgfnConfig:
+        """The authors' code: its state dict loads name by name."""
+        stages = (Stage("glance", 64, 3), Stage("focus", 128, 3), Stage("focus", 1024, 2))
+        return cls(channels, stages, amplify_reduced=True, weightless=False)
+
+
+class MgfnOutput(NamedTuple):
+    """`scores` (N, T) in [0, 1], mean over crops; `magnitudes` (N, T), L2 norm of the last features, mean over
+    crops; `features` (N, P, T, D), the last features after their normalisation (f_FB of eq. 9)."""
+
+    scores: Tensor
+    magnitudes: Tensor
+    features: Tensor
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation of (B, D, T) over D; divides by (deviation + eps), as the authors' code does."""
+
+    def __init__(self, width: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.g = nn.Parameter(torch.ones(1, width, 1))
+        self.b = nn.Parameter(torch.zeros(1, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(dim=1, keepdim=True)
+        deviation = centred.square().mean(dim=1, keepdim=True).sqrt()
+        return centred / (deviation + self.eps) * self.g + self.b
+
+
+class GlanceAttention(nn.Module):
+    """Video clip-level transformer (eq. 3 to 5): every clip attends to every clip of the window."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = max(1, width // _HEAD_WIDTH)
+        self.scale = (width // self.heads) ** -0.5
+        self.norm = ChannelNorm(width)
+        self.to_qkv = nn.Conv1d(width, 3 * width, 1, bias=False)
+        self.to_out = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        qkv = self.to_qkv(self.norm(x)).unflatten(1, (3, self.heads, -1))  # (B, 3, heads, d, T)
+        query, key, value = qkv.unbind(1)
+        attention = ((query * self.scale).transpose(-1, -2) @ key).softmax(dim=-1)  # (B, heads, T, T)
+        out: Tensor = self.to_out((value @ attention.transpose(-1, -2)).flatten(1, 2))  # (B, D, T)
+        return out
+
+
+class FocusConvolution(nn.Module):
+    """Self-attentional convolution as released: a kernel of 5 clips for each head, shared by its 64 channels."""
+
+    def __init__(self, width: int, kernel: int = 5) -> None:
+        super().__init__()
+        self.heads = max(1, width // _HEAD_WIDTH)
+        self.norm = nn.BatchNorm1d(width)
+        self.to_v = nn.Conv1d(width, width, 1, bias=False)
+        self.rel_pos = nn.Conv1d(self.heads, self.heads, kernel, padding=kernel // 2, groups=self.heads)
+        self.to_out = nn.Conv1d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value = self.to_v(self.norm(x)).unflatten(1, (-1, self.heads))  # head index innermost: (B, d, heads, T)
+        near = self.rel_pos(value.flatten(0, 1)).unflatten(0, (-1, value.shape[1]))
+        out: Tensor = self.to_out(near.flatten(1, 2))
+        return out
+
+
+class FocusSelfConvolution(nn.Module):
+    """Self-attentional convolution as in the paper (eq. 6, 7): no weight of its own.
+
+    The equations name k1 both as the output channel and as an index of summation, over all channels, where the
+    text says kernel 5 and "nearby channels". Our reading: each channel is multiplied by the sum of its five
+    nearest, F_sac[k1] = F[k1] * sum over |k2 - k1| <= 2 of F[k2], here of normalised features, and the mean
+    instead of the sum, so that the product keeps the scale of its factors.
+    """
+
+    def __init__(self, width: int, kernel: int = 5) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.norm = ChannelNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(x)
+        near = functional.avg_pool1d(y.transpose(1, 2), self.kernel, stride=1, padding=self.kernel // 2)
+        return y * near.transpose(1, 2)
+
+
+class Block(nn.ModuleList):
+    """Short-cut convolution, attention, two-layered FFN; each is added to what it is given (figure 4)."""
+
+    def __init__(self, kind: Kind, width: int, config: MgfnConfig) -> None:
+        attention: nn.Module
+        if kind == "glance":
+            attention = GlanceAttention(width)
+        else:
+            attention = FocusSelfConvolution(width) if config.weightless else FocusConvolution(width)
+        hidden = config.expansion * width
+        feed_forward = nn.Sequential(
+            ChannelNorm(width),
+            nn.Conv1d(width, hidden, 1),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Conv1d(hidden, width, 1),
+        )
+        super().__init__([nn.Conv1d(width, width, 3, padding=1), attention, feed_forward])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step in self:
+            x = step(x) + x
+        return x
+
+
+class Blocks(nn.Module):
+    """The blocks of one stage, (B, width, T) -> (B, width, T)."""
+
+    def __init__(self, stage: Stage, config: MgfnConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([Block(stage.kind, stage.width, config) for _ in range(stage.depth)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.layers:
+            x = block(x)
+        return x
+
+
+class Mgfn(nn.Module):
+    """Windows of features to anomaly scores: float32 (N, T, P, C) -> MgfnOutput. Any T >= 1."""
+
+    feature_mean: Tensor
+    feature_deviation: Tensor
+
+    def __init__(self, config: MgfnConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, last = config.stages[0].width, config.stages[-1].width
+        self.to_tokens = nn.Conv1d(config.channels, first, config.reduce_kernel, padding=config.reduce_kernel // 2)
+        if config.alpha:
+            self.to_mag = nn.Conv1d(1, first if config.amplify_reduced else config.channels, 3, padding=1)
+        if config.standardise:
+            self.register_buffer("feature_mean", torch.zeros(config.channels))
+            self.register_buffer("feature_deviation", torch.ones(config.channels))
+        stages: list[nn.Module] = []
+        for index, stage in enumerate(config.stages):
+            parts: list[nn.Module] = [Blocks(stage, config)]
+            if not config.fusion and index + 1 < len(config.stages):
+                following = config.stages[index + 1].width
+                parts.append(nn.Sequential(ChannelNorm(stage.width), nn.Conv1d(stage.width, following, 1)))
+            stages.append(nn.Sequential(*parts))
+        self.stages = nn.ModuleList(stages)
+        self.drop = nn.Dropout(config.dropout)
+        self.to_logits = nn.Sequential(nn.LayerNorm(last))
+        self.fc = nn.Linear(last, 1)
+
+    def amplify(self, x: Tensor) -> Tensor:
+        """Feature amplification (eq. 1, 2) and reduction: (B, C, T) -> (B, first width, T)."""
+        magnitude = x.square().sum(dim=1, keepdim=True).sqrt() if self.config.alpha else None  # (B, 1, T)
+        if self.config.standardise:
+            x = (x - self.feature_mean[:, None]) / self.feature_deviation[:, None]
+        if magnitude is None:
+            return self._reduce(x)
+        amplified = self.config.alpha * self.to_mag(magnitude)
+        if self.config.amplify_reduced:
+            return self._reduce(x) + amplified
+        return self._reduce(x + amplified)
+
+    def _reduce(self, x: Tensor) -> Tensor:
+        tokens: Tensor = self.to_tokens(self.drop(x))
+        return tokens
+
+    def forward(self, features: Tensor) -> MgfnOutput:
+        crops = features.shape[2]
+        x = self.amplify(features.permute(0, 2, 3, 1).flatten(0, 1))  # (N * P, width, T)
+        if self.config.fusion:
+            x = torch.stack([stage(x) for stage in self.stages]).sum(dim=0)
+        else:
+            for stage in self.stages:
+                x = stage(x)
+        last = self.to_logits(x.transpose(1, 2))  # (N * P, T, D)
+        scores = torch.sigmoid(self.fc(self.drop(last)).squeeze(-1)).unflatten(0, (-1, crops)).mean(dim=1)
+        last = last.unflatten(0, (-1, crops))  # (N, P, T, D)
+        # the root of a sum of squares has no slope at zero
+        magnitudes = last.square().sum(dim=-1).clamp_min(1e-12).sqrt().mean(dim=1)
+        return MgfnOutput(scores, magnitudes, last)

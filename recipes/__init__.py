@@ -1,0 +1,1 @@
+"""Recipes: how what ships with the project was made. Not installed."""

@@ -1,0 +1,1 @@
+"""The default head: from recordings to `configs/heads/default.safetensors`."""

@@ -1,0 +1,171 @@
+"""Recordings to clip features, kept in a cache folder: one .npz for each variant.
+
+Each .npz holds `features` float32 (n, crops, 1024), `video` (n,), `start` (n,) first frame, `kind` (n,) and
+`anomalous` (n,). Kinds: `plain`, `degraded-K`, the four kinds of tampering, `cut`, `frozen`.
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import openvino
+import torch
+from rich.progress import track
+
+from export.onnx import export_backbone
+from mgfn.backbones import BACKBONES
+from recipes.default_head import tampering
+from recipes.default_head.tampering import UInt8Array
+from stream.geometry import crops_of, write_crops
+
+CLIP = 16
+STRIDE = 8
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One video. `source` groups what was cut from one camera; '' is unknown."""
+
+    name: str
+    path: Path
+    source: str
+    anomalous: bool
+
+
+@dataclass(frozen=True)
+class Clip:
+    video: str
+    start: int
+    kind: str
+    anomalous: bool
+    frames: UInt8Array  # (crops, 16, 224, 224, 3)
+
+
+def recordings(data: Path) -> list[Recording]:
+    """The recordings under `../shared/data`: two-second CCTV clips and ordinary recordings."""
+    found = []
+    with (data / "cctv-fights" / "manifest.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            path = data / "cctv-fights" / "videos" / row["file"]
+            found.append(Recording(path.stem, path, row["source"], row["anomalous"] == "1"))
+    for path in sorted((data / "cctv-normal").iterdir()):
+        if path.suffix in (".mp4", ".avi"):
+            found.append(Recording(path.stem, path, f"recording-{path.stem}", False))
+    return found
+
+
+def read_crops(path: Path, geometry: str) -> UInt8Array:
+    """All frames of a recording as crops: uint8 (crops, frames, 224, 224, 3)."""
+    pictures = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            out = np.empty((crops_of(geometry), 224, 224, 3), np.uint8)
+            write_crops(frame, geometry, out)
+            pictures.append(out)
+    return np.stack(pictures, axis=1)
+
+
+def plain(recording: Recording, geometry: str, _rng: np.random.Generator) -> Iterator[Clip]:
+    crops = read_crops(recording.path, geometry)
+    for start in range(0, crops.shape[1] - CLIP + 1, STRIDE):
+        yield Clip(recording.name, start, "plain", recording.anomalous, crops[:, start : start + CLIP])
+
+
+def degraded(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
+    """One camera's look for the whole recording, three times; sometimes at half the frame rate."""
+    frames = read_crops(recording.path, geometry)[0]
+    for look in range(3):
+        seed = int(rng.integers(2**32))
+        step = 2 if rng.uniform() < 0.25 and len(frames) >= 48 else 1
+        thinned = frames[::step]
+        begin, stride = int(rng.integers(8)), STRIDE if len(frames) < 200 else 3 * STRIDE
+        for start in range(begin, len(thinned) - CLIP + 1, stride):
+            changed = tampering.degrade(thinned[start : start + CLIP], np.random.default_rng(seed))
+            yield Clip(recording.name, start, f"degraded-{look}", recording.anomalous, changed[None])
+
+
+def tampered(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
+    """Tampering on ordinary recordings: half a second before the onset, two seconds after it."""
+    if recording.anomalous:
+        return
+    crops = read_crops(recording.path, geometry)[0]
+    for kind, tamper in tampering.TAMPERS.items():
+        for _ in range(1 if len(crops) < 200 else 4):
+            begin = int(rng.integers(max(1, len(crops) - 64)))
+            frames = tampering.ping_pong(crops[begin : begin + 64], 64)
+            changed = tamper(frames, CLIP, rng)
+            for start in range(CLIP - STRIDE, 64 - CLIP + 1, STRIDE):
+                yield Clip(recording.name, start, kind, True, changed[None, start : start + CLIP])
+
+
+def harmless(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
+    """Cuts and frozen pictures of ordinary recordings."""
+    if recording.anomalous:
+        return
+    frames = read_crops(recording.path, geometry)[0]
+    many = 2 if len(frames) < 200 else 12
+    for index in range(many):
+        middle = int(rng.integers(CLIP, len(frames) - CLIP))
+        joined = tampering.cut(frames[:middle] if index else frames, frames[CLIP:] if index else frames, rng)
+        yield Clip(recording.name, index, "cut", False, joined[None])
+        yield Clip(recording.name, index, "frozen", False, tampering.frozen(frames, rng)[None])
+
+
+VARIANTS: dict[str, tuple[str, Callable[[Recording, str, np.random.Generator], Iterator[Clip]]]] = {
+    "squash-plain": ("squash", plain),
+    "squash-tampered": ("squash", tampered),
+    "squash-harmless": ("squash", harmless),
+    "squash-degraded": ("squash", degraded),
+    "center-plain": ("center", plain),
+    "ends-plain": ("ends", plain),
+}
+
+
+class Extractor:
+    """The backbone on OpenVINO in float32."""
+
+    def __init__(self, cache: Path) -> None:
+        graph = cache / "i3d.onnx"
+        if not graph.exists():
+            export_backbone(BACKBONES["i3d"].load(None), graph)
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+
+    def __call__(self, clips: UInt8Array) -> np.ndarray:
+        """uint8 (crops, 16, 224, 224, 3) -> float32 (crops, 1024)."""
+        return np.concatenate([self._request.infer({0: clip[None]})[0] for clip in clips])
+
+
+def extract(data: Path, cache: Path, variants: list[str]) -> None:
+    """Fill the cache; a variant that is there is not made again."""
+    torch.set_num_threads(2)
+    cache.mkdir(parents=True, exist_ok=True)
+    extractor = Extractor(cache)
+    for variant in variants:
+        target = cache / f"{variant}.npz"
+        if target.exists():
+            continue
+        geometry, clips_of = VARIANTS[variant]
+        rows: list[tuple[np.ndarray, str, int, str, bool]] = []
+        for recording in track(recordings(data), description=variant):
+            # seeded by name: a recording's disturbances do not depend on the others
+            rng = np.random.default_rng(zlib.crc32(f"{variant}/{recording.name}".encode()))
+            for clip in clips_of(recording, geometry, rng):
+                rows.append((extractor(clip.frames), clip.video, clip.start, clip.kind, clip.anomalous))
+        features, video, start, kind, anomalous = zip(*rows, strict=True)
+        partial = target.with_suffix(".part.npz")
+        np.savez(
+            partial,
+            features=np.stack(features).astype(np.float32),
+            video=np.array(video),
+            start=np.array(start),
+            kind=np.array(kind),
+            anomalous=np.array(anomalous),
+        )
+        partial.replace(target)
