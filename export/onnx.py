@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Final
@@ -44,8 +45,10 @@ def export_head(head: nn.Module, channels: int, crops: int, path: Path) -> None:
 def _export(
     module: nn.Module, example: Tensor, path: Path, given: str, wanted: str, axes: dict[int, torch.export.Dim]
 ) -> None:
+    # The exporter warns of torchvision's absence and of its own deprecated internals.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecated internals
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
             (example,),

@@ -18,6 +18,8 @@ class Backbone:
 
     name: str
     channels: int
+    build: Callable[[], nn.Module]
+    """The module without weights."""
     load: Callable[[Path | None], nn.Module]
     """Evaluation-mode module with trained weights, from a file or, given None, from the published source."""
 
@@ -35,7 +37,7 @@ def _load_i3d(path: Path | None) -> nn.Module:
 BACKBONES = {
     spec.name: spec
     for spec in (
-        Backbone("i3d", i3d.CHANNELS, _load_i3d),
-        Backbone("i3d-r50", i3d_resnet50.CHANNELS, i3d_resnet50.load),
+        Backbone("i3d", i3d.CHANNELS, i3d.I3D, _load_i3d),
+        Backbone("i3d-r50", i3d_resnet50.CHANNELS, i3d_resnet50.I3DResNet50, i3d_resnet50.load),
     )
 }

@@ -1,0 +1,7 @@
+"""Array types that cross the engine's door."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]

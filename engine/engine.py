@@ -1,0 +1,71 @@
+"""The engine: clips of any cameras in, features out; windows in, scores out. It knows neither camera nor alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from engine.arrays import FloatArray, UInt8Array
+from engine.backends import open_backend
+from engine.backends.base import Backend
+from engine.bundle import Bundle
+from engine.errors import BackendError, BundleError
+
+
+class Engine:
+    """A verified bundle on a running backend; a context manager."""
+
+    def __init__(self, bundle: Bundle, backend: Backend, reason: str) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.backend = backend
+        self.reason = reason
+
+    @classmethod
+    def open(cls, path: Path, backend: str = "auto", device: str = "auto") -> Self:
+        """Open the bundle at `path`. Raises BundleError or BackendError (see `open_backend`)."""
+        bundle = Bundle.open(path)
+        return cls(bundle, *open_backend(bundle, backend, device))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.backend.close()
+
+    def features(self, clips: UInt8Array) -> FloatArray:
+        """uint8 (N, crops, 16, 224, 224, 3) RGB -> float32 (N, crops, C). Raises BackendError for other arrays."""
+        crops = self.manifest.crops
+        if clips.dtype != np.uint8 or clips.ndim != 6 or clips.shape[1:] != (crops, 16, 224, 224, 3):
+            raise BackendError(
+                f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {crops}, 16, 224, 224, 3)"
+            )
+        features = self.backend.features(clips.reshape(-1, *clips.shape[2:]))
+        return features.reshape(len(clips), crops, -1)
+
+    def scores(self, windows: Sequence[FloatArray]) -> list[FloatArray]:
+        """Windows float32 (T, crops, C), 1 <= T <= 32, of any lengths -> float32 (T,) each, in the same order.
+
+        Windows of one length go through the head together. Raises BackendError for other arrays, BundleError
+        where the bundle has no head.
+        """
+        if self.manifest.head is None:
+            raise BundleError(f"bundle {self.bundle.path}: holds a backbone alone, no head to score with")
+        tail = (self.manifest.crops, self.manifest.channels)
+        by_length: dict[int, list[int]] = {}
+        for index, window in enumerate(windows):
+            if window.ndim != 3 or window.shape[1:] != tail or not 1 <= len(window) <= self.manifest.window:
+                raise BackendError(f"a window is {window.shape}, expected (1..{self.manifest.window}, {tail})")
+            by_length.setdefault(len(window), []).append(index)
+        scores: list[FloatArray] = [np.empty(0, np.float32)] * len(windows)
+        for indices in by_length.values():
+            batch = self.backend.scores(np.stack([windows[i] for i in indices]).astype(np.float32, copy=False))
+            for index, row in zip(indices, batch, strict=True):
+                scores[index] = row
+        return scores

@@ -1,0 +1,61 @@
+"""`manifest.json` of a bundle: what the models are, what they see, and the hash of every file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=128)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Weights(BaseModel):
+    """Where weights come from and under which licence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    source: str
+    license: str
+    sha256: Sha256
+
+
+class Thresholds(BaseModel):
+    """Alarm thresholds and how they were chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    on: Fraction
+    off: Fraction
+    chosen: str
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> Thresholds:
+        if self.off > self.on:
+            raise ValueError(f"off {self.off} is above on {self.on}")
+        return self
+
+
+class Manifest(BaseModel):
+    """The manifest. `head` and `thresholds` are None in a bundle that holds a backbone alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    project_version: str
+    created: str
+    backbone: Weights
+    head: Weights | None
+    channels: Annotated[int, Field(ge=1)]
+    clip_length: Literal[16] = 16
+    window: Literal[32] = 32
+    crops: Annotated[int, Field(ge=1, le=10)]
+    geometry: Literal["squash", "ends", "center"]
+    color_order: Literal["rgb"] = "rgb"
+    thresholds: Thresholds | None
+    files: dict[FileName, Sha256]

@@ -1,0 +1,142 @@
+"""Writing a bundle: into a folder beside the target, verified there, then renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from engine.default_bundle import project_version
+from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
+from export.onnx import export_backbone, export_head
+from mgfn.backbones import BACKBONES
+from mgfn.checkpoint import load_head
+from mgfn.network import Mgfn
+from mgfn.weights import pinned, sha256_of
+
+
+class ExportError(Exception):
+    """An export that cannot be done as asked; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The networks that go into a bundle, and what its manifest says of them."""
+
+    backbone: nn.Module
+    backbone_weights: Weights
+    channels: int
+    head: Mgfn | None
+    head_weights: Weights | None
+    thresholds: Thresholds | None
+    geometry: str
+    crops: int
+
+
+def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> Sources:
+    """Load a backbone and the head that goes with it.
+
+    A head of other channels than the backbone's is left out. Raises WeightsError and CheckpointError.
+    """
+    spec = BACKBONES[backbone]
+    network = spec.load(backbone_weights)
+    if backbone_weights is None:
+        pin = pinned(backbone)
+        weights = Weights(name=backbone, source=pin.source, license=pin.license, sha256=pin.sha256)
+    else:
+        weights = Weights(
+            name=backbone,
+            source=f"given by the user: {backbone_weights.name}",
+            license="unknown",
+            sha256=sha256_of(backbone_weights),
+        )
+    mgfn, texts = load_head(head)
+    if mgfn.config.channels != spec.channels:
+        return Sources(network, weights, spec.channels, None, None, None, "squash", 1)
+    head_weights = Weights(
+        name=head.stem,
+        source=texts.get("provenance", "given by the user"),
+        license=texts.get("license", "unknown"),
+        sha256=sha256_of(head),
+    )
+    thresholds = Thresholds(
+        on=float(texts.get("threshold_on", 0.5)),
+        off=float(texts.get("threshold_off", texts.get("threshold_on", 0.5))),
+        chosen=texts.get("threshold_choice", "not chosen: the head names none"),
+    )
+    geometry, crops = texts.get("geometry", "squash"), int(texts.get("crops", "1"))
+    return Sources(network, weights, spec.channels, mgfn, head_weights, thresholds, geometry, crops)
+
+
+def check_target(target: Path) -> None:
+    """Raise ExportError unless `target` is free, empty or a bundle that may be replaced."""
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file()):
+        raise ExportError(f"--out {target}: is not empty and not a bundle; allowed: a new, empty or bundle folder")
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """A scratch folder beside `target` that takes its place when the block ends well, and vanishes otherwise."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        if target.exists():
+            retired = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+            target.replace(retired / "bundle")
+            scratch.replace(target)
+            shutil.rmtree(retired, ignore_errors=True)
+        else:
+            scratch.replace(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_artefacts(sources: Sources, folder: Path) -> None:
+    """Write both graphs and the weights of the `torch` backend into `folder`."""
+    export_backbone(sources.backbone, folder / "backbone.onnx")
+    _save(sources.backbone, folder / "backbone.safetensors")
+    if sources.head is not None:
+        export_head(sources.head, sources.channels, sources.crops, folder / "head.onnx")
+
+
+def write_manifest(sources: Sources, folder: Path, head_file: Path) -> Manifest:
+    """Write `manifest.json` over all that lies in `folder`; the head's checkpoint is copied in."""
+    if sources.head is not None:
+        shutil.copyfile(head_file, folder / "head.safetensors")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    manifest = Manifest.model_validate(
+        {
+            "project_version": project_version(),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "backbone": sources.backbone_weights,
+            "head": sources.head_weights,
+            "channels": sources.channels,
+            "crops": sources.crops,
+            "geometry": sources.geometry,
+            "thresholds": sources.thresholds,
+            "files": {
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in sorted(folder.iterdir())
+                if path.name != MANIFEST
+            },
+        }
+    )
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _save(network: nn.Module, path: Path) -> None:
+    state: dict[str, torch.Tensor] = {name: value.contiguous() for name, value in network.state_dict().items()}
+    safetensors.torch.save_file(state, path)

@@ -1,0 +1,42 @@
+"""Errors of the service; each message is one line for the user and never holds a password.
+
+StreamError
+├── UsageError      wrong flags or settings: exit code 2
+└── CameraError     a camera or recording that cannot be opened or read any further, with a `Reason`
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class StreamError(Exception):
+    """Base of what the service raises."""
+
+
+class UsageError(StreamError):
+    """The user asked for something that is not allowed."""
+
+
+class Reason(StrEnum):
+    """Why a camera is not delivering."""
+
+    UNREACHABLE = "unreachable"
+    UNAUTHORIZED = "wrong user or password"
+    NOT_FOUND = "no such stream"
+    NO_VIDEO = "no video stream"
+    NOT_READABLE = "not readable as video"
+    BAD_SIZE = "picture size not supported"
+    BAD_RATE = "frame rate not supported"
+    STALLED = "no frame in time"
+    ENDED = "stream ended"
+    DECODER_LOST = "decoder process lost"
+
+
+class CameraError(StreamError):
+    """Connecting or reading failed. `reason` is one of a closed list; `detail` says what was seen."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,43 @@
+"""Structured logs on standard error: for people on a terminal, JSON lines otherwise; secrets never pass."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import av.logging
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from stream.urls import redact_text
+
+
+def configure(secrets: Sequence[str] = ()) -> None:
+    """Set up logging of this process. `secrets` are blotted out of every value, whoever logs it."""
+    av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines hold whole URLs; its errors come as exceptions
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+
+    def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        for key, value in event.items():
+            if isinstance(value, str):
+                event[key] = redact_text(value, secrets)
+        return event
+
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not sys.stderr.isatty()),
+            structlog.processors.format_exc_info,
+            blot,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
