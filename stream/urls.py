@@ -15,7 +15,7 @@ from stream.errors import UsageError
 CAMERA_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Words that stand beside or below a camera's name in topics (contract, section 4).
 RESERVED_NAMES: Final = frozenset(
-    "available status score anomaly snapshot events enabled threshold feedback test stats set state".split()
+    "available status score anomaly snapshot events enabled threshold feedback test stats set state".split()  # noqa: SIM905 -- readable
 )
 _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
@@ -81,9 +81,9 @@ def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
 
 
 def _split_name(value: str) -> tuple[str | None, str]:
-    """A name ends at the first "=" unless a URL has begun before it."""
+    """What stands before the first "=" is a name, unless it is part of a URL or of a path."""
     name, equals, rest = value.partition("=")
-    if equals and "://" not in name and "/" not in name.partition("://")[0][:1] and not Path(value).exists():
+    if equals and "://" not in name and ("://" in rest or "/" not in name):
         return name, rest
     return None, value
 

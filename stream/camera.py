@@ -1,0 +1,190 @@
+"""The decoder process of one camera: connects, cuts clips into shared memory, tries again for ever."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Final
+
+from stream.capture import Capture
+from stream.clips import ClipAssembler, EpochClock
+from stream.errors import CameraError, Reason
+from stream.geometry import write_crops
+from stream.log import configure, log
+from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
+from stream.slots import ClipRing, RingName
+from stream.urls import Source
+
+STOP: Final = -1  # sent instead of a free slot's number
+_HEARTBEAT: Final = 1.0
+_FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+# A wrong password does not become right: many cameras lock an account after a few tries.
+_FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED = 30.0, 300.0
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """What a decoder process works on. In a `replay` no clip is ever dropped and times are media times."""
+
+    source: Source
+    geometry: str
+    ring: RingName
+    replay: bool = False
+    transport: str = "tcp"
+
+
+class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
+    """The service wants this process to end."""
+
+
+def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
+    """Seconds before attempt number `attempt` (from 1): doubling, bounded, spread by `jitter` in [0, 1]."""
+    first, last = (
+        (_FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED)
+        if reason is Reason.UNAUTHORIZED
+        else (_FIRST_RETRY, _LAST_RETRY)
+    )
+    return min(last, first * 2.0 ** min(attempt - 1, 10)) * (0.75 + 0.5 * jitter)
+
+
+class Decoder:
+    """One camera's decoder: `pipe` carries messages out, and free slots' numbers (or STOP) in."""
+
+    def __init__(self, settings: CameraSettings, pipe: Connection) -> None:
+        self._settings = settings
+        self._pipe = pipe
+        self._ring = ClipRing.attach(settings.ring)
+        self._free = list(range(settings.ring.slots))
+        self._connection = -1
+        self._frames = self._corrupt = self._dropped = 0
+        self._fps = 0.0
+        self._next_beat = 0.0
+        self._beat_frames = 0
+
+    def run(self) -> None:
+        """Watch until told to stop or, for a recording, until its end."""
+        live = self._settings.source.live
+        attempt = 0
+        while True:
+            self._connection += 1
+            self._state(CameraState.CONNECTING)
+            try:
+                before = self._frames
+                self._watch()
+                self._beat(now=True)
+                return self._state(CameraState.ENDED)
+            except CameraError as error:
+                if not live:
+                    return self._state(CameraState.ENDED, error)
+                attempt = 1 if self._frames > before else attempt + 1
+                self._state(CameraState.OFFLINE, error)
+                self._rest(retry_delay(attempt, error.reason, random.random()))  # noqa: S311 -- jitter
+
+    def close(self) -> None:
+        self._ring.close()
+
+    def _watch(self) -> None:
+        """One connection, from opening to its end or fault."""
+        settings = self._settings
+        assembler, clock = ClipAssembler(), EpochClock()
+        epoch_of_monotonic = time.time() - time.monotonic()
+        slot: int | None = None
+        try:
+            with Capture(settings.source, settings.transport) as capture:
+                size, corrupt = None, 0
+                began = time.monotonic()
+                for picture in capture.pictures():
+                    if not settings.source.live and not settings.replay:
+                        self._rest(began + picture.media_time - time.monotonic())
+                    arrival = time.monotonic()
+                    if capture.size != size:
+                        if size is None:
+                            self._state(CameraState.ONLINE)
+                        else:
+                            log.warning("picture size changed", camera=settings.source.name, size=capture.size)
+                        size = capture.size
+                    self._frames += 1
+                    self._corrupt += capture.corrupt_frames - corrupt
+                    corrupt = capture.corrupt_frames
+                    clock.observe(picture.media_time, arrival + epoch_of_monotonic)
+                    placed = assembler.place(picture.media_time)
+                    self._beat()
+                    if placed.position is None:
+                        continue
+                    if placed.position == 0 and slot is None:
+                        slot = self._take_slot()
+                    if slot is not None:
+                        write_crops(picture.frame, settings.geometry, self._ring.clips[slot][:, placed.position])
+                    if placed.finished is None:
+                        continue
+                    if slot is None:
+                        self._dropped += 1
+                        continue
+                    clip, shift = placed.finished, 0.0
+                    if not settings.replay:
+                        shift = clock.epoch(clip.end) - clip.end
+                    ready = ClipReady(
+                        self._connection, clip.clip, clip.start + shift, clip.end + shift, arrival, slot
+                    )
+                    slot = None
+                    self._send(ready)
+        finally:
+            if slot is not None:
+                self._free.append(slot)
+
+    def _take_slot(self) -> int | None:
+        """A free slot; in a replay waits for one, live gives None: that clip is dropped whole."""
+        self._receive(0.0)
+        while not self._free and self._settings.replay:
+            self._receive(_HEARTBEAT)
+            self._beat()
+        return self._free.pop(0) if self._free else None
+
+    def _receive(self, timeout: float) -> None:
+        while self._pipe.poll(timeout):
+            slot = self._pipe.recv()
+            if slot == STOP:
+                raise _Stopped
+            self._free.append(slot)
+            timeout = 0.0
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._receive(min(left, _HEARTBEAT))
+            self._beat()
+
+    def _beat(self, *, now: bool = False) -> None:
+        clock = time.monotonic()
+        if clock < self._next_beat and not now:
+            return
+        if self._next_beat:
+            self._fps = (self._frames - self._beat_frames) / (clock - self._next_beat + _HEARTBEAT)
+        self._beat_frames = self._frames
+        self._next_beat = clock + _HEARTBEAT
+        self._receive(0.0)
+        self._send(Counters(self._fps, self._frames, self._corrupt, self._dropped, max(0, self._connection)))
+
+    def _state(self, state: CameraState, error: CameraError | None = None) -> None:
+        reason, detail = (error.reason, error.detail) if error else (None, "")
+        self._send(StateChanged(state, self._connection, reason, detail))
+
+    def _send(self, message: Message) -> None:
+        self._pipe.send(message)
+
+
+def run_camera(settings: CameraSettings, pipe: Connection) -> None:
+    """Body of the decoder process. Ends when told to, when the service is gone, or at a recording's end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
+    configure(settings.source.secrets)
+    decoder = Decoder(settings, pipe)
+    try:
+        decoder.run()
+    except (_Stopped, EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        decoder.close()
+        pipe.close()

@@ -1,0 +1,142 @@
+"""One connection to a camera, or one recording: opens, reads, closes; returns or raises, never tries again."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Final, Self
+
+import av
+import av.error
+from av import VideoFrame
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from stream.clips import FASTEST_RATE
+from stream.errors import CameraError, Reason
+from stream.urls import Source, redact_text
+
+LARGEST_SIDE: Final = 16384
+_LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded frame; `media_time` in seconds from the connection's first frame."""
+
+    frame: VideoFrame
+    media_time: float
+
+
+class Capture:
+    """A context manager around one opened source.
+
+    Live sources: RTSP over `transport` ("tcp" or "udp"), a small probe, time-outs on opening and reading; nothing
+    but RTSP's own protocols is followed. Recordings: local files only. One decoder thread, so that no frame waits.
+    """
+
+    def __init__(
+        self, source: Source, transport: str = "tcp", open_timeout: float = 5.0, read_timeout: float = 5.0
+    ) -> None:
+        self._source = source
+        if source.live:
+            options = {
+                "rtsp_transport": transport,
+                "protocol_whitelist": _LIVE_PROTOCOLS,
+                "analyzeduration": "500000",
+                "probesize": "200000",
+            }
+            timeout: tuple[float, float] | None = (open_timeout, read_timeout)
+        else:
+            options, timeout = {"protocol_whitelist": "file"}, None
+        self.corrupt_frames = 0
+        self.size: tuple[int, int] | None = None
+        try:
+            url = source.url if source.live else f"file:{source.url}"
+            self._container: InputContainer = av.open(url, options=options, timeout=timeout)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise self._translated(error) from None
+        try:
+            self._stream = self._video_stream()
+        except CameraError:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def _video_stream(self) -> VideoStream:
+        if not self._container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
+            raise CameraError(Reason.NO_VIDEO, f"{self._source.shown} holds {kinds}")
+        stream = self._container.streams.video[0]
+        stream.thread_count = 1
+        stream.codec_context.thread_count = 1
+        if stream.width or stream.height:
+            self._check_size(stream.width, stream.height)
+        rate = stream.average_rate
+        # A live stream's nominal rate is a guess from its headers; there the media times decide.
+        if not self._source.live and rate is not None and rate > FASTEST_RATE:
+            raise CameraError(
+                Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed"
+            )
+        return stream
+
+    def pictures(self) -> Iterator[Picture]:
+        """Frames in order, until the end of a recording. Frames flagged corrupt are counted and left out.
+
+        Raises CameraError on any fault; the end of a live stream is one.
+        """
+        rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
+        first: float | None = None
+        last = 0.0
+        try:
+            for frame in self._container.decode(self._stream):
+                time = frame.time if frame.time is not None else (0.0 if first is None else last + 1 / rate)
+                first = time if first is None else first
+                last = float(time)
+                if frame.is_corrupt:
+                    self.corrupt_frames += 1
+                    continue
+                self._check_size(frame.width, frame.height)
+                yield Picture(frame, last - first)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise self._translated(error) from None
+        if self._source.live:
+            raise CameraError(Reason.ENDED, "the camera closed the stream")
+        if first is None:
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no picture")
+
+    def _check_size(self, width: int, height: int) -> None:
+        if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; allowed are 1 to {LARGEST_SIDE} each way")
+        self.size = (width, height)
+
+    def _translated(self, error: Exception) -> CameraError:
+        """A library's error as ours. Its text holds the whole URL, password included: only its reason is kept."""
+        text = getattr(error, "strerror", None) or type(error).__name__
+        text = redact_text(text, self._source.secrets)
+        if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+            return CameraError(Reason.UNAUTHORIZED, "401 from the camera")
+        if isinstance(error, av.error.HTTPNotFoundError):
+            return CameraError(Reason.NOT_FOUND, "404 from the camera")
+        if not self._source.live:
+            return CameraError(Reason.NOT_READABLE, f"{self._source.shown}: {text}")
+        if isinstance(error, av.error.ExitError | TimeoutError):
+            return CameraError(Reason.STALLED, "no answer in time")
+        if isinstance(error, av.error.InvalidDataError):
+            return CameraError(Reason.NOT_READABLE, text)
+        if isinstance(error, av.error.EOFError) or getattr(error, "errno", None) in (
+            errno.EPIPE,
+            errno.ECONNRESET,
+        ):
+            return CameraError(Reason.ENDED, text)
+        return CameraError(Reason.UNREACHABLE, text)
