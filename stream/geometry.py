@@ -67,3 +67,15 @@ def crops_of(geometry: str) -> int:
 def write_crops(frame: VideoFrame, geometry: str, out: UInt8Array) -> None:
     """Write the crops of `frame`, RGB, into `out`: uint8 (crops, 224, 224, 3)."""
     _GEOMETRIES[geometry][1](frame, out)
+
+
+def seen(geometry: str, width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """The regions (left, top, right, bottom) in pixels of a picture that become crops, in order."""
+    short = min(width, height)
+    if geometry == "squash":
+        return [(0, 0, width, height)]
+    if geometry == "ends":
+        return [(0, 0, short, short), (width - short, height - short, width, height)]
+    side = round(short * SIDE / _CENTER_SHORT_SIDE)
+    left, top = (width - side) // 2, (height - side) // 2
+    return [(left, top, left + side, top + side)]

@@ -111,8 +111,9 @@ def harmless(recording: Recording, geometry: str, rng: np.random.Generator) -> I
     frames = read_crops(recording.path, geometry)[0]
     many = 2 if len(frames) < 200 else 12
     for index in range(many):
-        middle = int(rng.integers(CLIP, len(frames) - CLIP))
-        joined = tampering.cut(frames[:middle] if index else frames, frames[CLIP:] if index else frames, rng)
+        # the first cut is the recording's own loop, the others jump within it
+        after = frames if index == 0 else frames[int(rng.integers(len(frames) - CLIP + 1)) :]
+        joined = tampering.cut(frames, after, rng)
         yield Clip(recording.name, index, "cut", False, joined[None])
         yield Clip(recording.name, index, "frozen", False, tampering.frozen(frames, rng)[None])
 

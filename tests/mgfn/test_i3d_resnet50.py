@@ -34,9 +34,9 @@ def direct_reading(state: dict[str, Tensor], clips: Tensor) -> Tensor:
     def bn(x: Tensor, name: str) -> Tensor:
         shape = (1, -1, 1, 1, 1)
         mean, var = state[f"{name}.running_mean"].view(shape), state[f"{name}.running_var"].view(shape)
-        return (x - mean) / (var + 1e-5).sqrt() * state[f"{name}.weight"].view(shape) + state[
-            f"{name}.bias"
-        ].view(shape)
+        return (x - mean) / (var + 1e-5).sqrt() * state[f"{name}.weight"].view(shape) + state[f"{name}.bias"].view(
+            shape
+        )
 
     x = clips.permute(0, 4, 1, 2, 3).float() * 2 / 255 - 1
     x = bn(functional.conv3d(x, state["conv1.weight"], stride=2, padding=(2, 3, 3)), "bn1").relu()
@@ -47,9 +47,7 @@ def direct_reading(state: dict[str, Tensor], clips: Tensor) -> Tensor:
             stride = 2 if layer > 1 and block == 0 else 1
             kernel = state[f"{name}.conv1.weight"]
             y = bn(functional.conv3d(x, kernel, padding=(kernel.shape[2] // 2, 0, 0)), f"{name}.bn1").relu()
-            y = functional.conv3d(
-                y, state[f"{name}.conv2.weight"], stride=(1, stride, stride), padding=(0, 1, 1)
-            )
+            y = functional.conv3d(y, state[f"{name}.conv2.weight"], stride=(1, stride, stride), padding=(0, 1, 1))
             y = functional.conv3d(bn(y, f"{name}.bn2").relu(), state[f"{name}.conv3.weight"])
             y = bn(y, f"{name}.bn3")
             if f"{name}.downsample.0.weight" in state:

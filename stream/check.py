@@ -1,0 +1,67 @@
+"""`--check`: is everything reachable, and what does the model see of each camera?"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+from av import VideoFrame
+from rich.console import Console
+from rich.table import Table
+
+from engine.arrays import UInt8Array
+from engine.engine import Engine
+from stream.capture import Capture
+from stream.errors import CameraError, UsageError
+from stream.geometry import seen
+from stream.service import ServiceSettings
+from stream.sinks.mqtt import probe
+
+_FRAMES = 25
+
+
+def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
+    """Try the broker and every camera, write a picture of each into `folder`, print a table.
+
+    Returns whether all could be reached. The bundle has been checked by opening it.
+    """
+    table = Table("what", "state", "found")
+    bundle = engine.bundle
+    table.add_row("bundle", "ok", f"{bundle.path} on {engine.backend.name} ({engine.reason})")
+    fine = True
+    if settings.broker is None:
+        table.add_row("broker", "ok", "none given: the embedded one will start")
+    else:
+        problem = probe(settings.broker, settings.tls, settings.node)
+        fine = not problem
+        table.add_row("broker", "failed" if problem else "ok", f"{settings.broker.shown} {problem}".strip())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--data {folder}: {error.strerror}") from None
+    for source in settings.sources:
+        try:
+            with Capture(source, settings.transport) as capture:
+                pictures = list(itertools.islice(capture.pictures(), _FRAMES))
+        except CameraError as error:
+            fine = False
+            table.add_row(source.name, "failed", f"{source.shown}: {error}")
+            continue
+        span = pictures[-1].media_time - pictures[0].media_time
+        rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
+        frame = pictures[-1].frame
+        path = folder / f"{source.name}.jpg"
+        cv2.imwrite(str(path), _with_region(frame, engine.manifest.geometry))
+        table.add_row(source.name, "ok", f"{frame.width}x{frame.height}, {rate}; what the model sees: {path}")
+    Console(width=None if Console().is_terminal else 160).print(table)
+    return fine
+
+
+def _with_region(frame: VideoFrame, geometry: str) -> UInt8Array:
+    """The frame, BGR, with a line around each region that becomes a crop."""
+    picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+    for left, top, right, bottom in seen(geometry, frame.width, frame.height):
+        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), (0, 220, 255), 2)
+    return picture
