@@ -43,9 +43,7 @@ class Engine:
         """uint8 (N, crops, 16, 224, 224, 3) RGB -> float32 (N, crops, C). Raises BackendError for other arrays."""
         crops = self.manifest.crops
         if clips.dtype != np.uint8 or clips.ndim != 6 or clips.shape[1:] != (crops, 16, 224, 224, 3):
-            raise BackendError(
-                f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {crops}, 16, 224, 224, 3)"
-            )
+            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {crops}, 16, 224, 224, 3)")
         features = self.backend.features(clips.reshape(-1, *clips.shape[2:]))
         return features.reshape(len(clips), crops, -1)
 

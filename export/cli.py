@@ -20,9 +20,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command()
 def export(
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The bundle's folder: new, empty or a bundle to replace.")
-    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The bundle's folder: new, empty or a bundle to replace.")],
     backbone: Annotated[str, typer.Option(metavar="NAME", help="i3d or i3d-r50.")] = "i3d",
     backbone_weights: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Weights; absent: fetched and checked (i3d).")
@@ -31,9 +29,7 @@ def export(
         Path | None, typer.Option(metavar="PATH", help="An MGFN checkpoint; absent: the default head.")
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Float32 ONNX graphs: always written.")] = True,
-    verify: Annotated[
-        bool, typer.Option(help="Run every artefact beside PyTorch; past the limit: no bundle.")
-    ] = True,
+    verify: Annotated[bool, typer.Option(help="Run every artefact beside PyTorch; past the limit: no bundle.")] = True,
 ) -> None:
     """Build a model bundle: backbone and head as ONNX, with a manifest and the SHA-256 of every file.
 

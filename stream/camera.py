@@ -126,9 +126,7 @@ class Decoder:
                     clip, shift = placed.finished, 0.0
                     if not settings.replay:
                         shift = clock.epoch(clip.end) - clip.end
-                    ready = ClipReady(
-                        self._connection, clip.clip, clip.start + shift, clip.end + shift, arrival, slot
-                    )
+                    ready = ClipReady(self._connection, clip.clip, clip.start + shift, clip.end + shift, arrival, slot)
                     slot = None
                     self._send(ready)
         finally:

@@ -85,9 +85,7 @@ class Capture:
         rate = stream.average_rate
         # A live stream's nominal rate is a guess from its headers; there the media times decide.
         if not self._source.live and rate is not None and rate > FASTEST_RATE:
-            raise CameraError(
-                Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed"
-            )
+            raise CameraError(Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
         return stream
 
     def pictures(self) -> Iterator[Picture]:

@@ -42,12 +42,8 @@ def watch(
     threshold: Annotated[
         float | None, typer.Option(metavar="F", help="Alarm-on threshold in 0..1; absent: the bundle's.")
     ] = None,
-    scores: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Append every score, one JSON a line.")
-    ] = None,
-    replay: Annotated[
-        bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")
-    ] = False,
+    scores: Annotated[Path | None, typer.Option(metavar="FILE", help="Append every score, one JSON a line.")] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")] = False,
     http: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT|off", help="/healthz; default 127.0.0.1:8080 or the next free."),
@@ -55,15 +51,11 @@ def watch(
     http_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Token that every request must bring.")
     ] = None,
-    node: Annotated[
-        str | None, typer.Option(metavar="NAME", help="This instance's name; default: host name.")
-    ] = None,
+    node: Annotated[str | None, typer.Option(metavar="NAME", help="This instance's name; default: host name.")] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Pictures of --check; default: state folder.")
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
 ) -> None:
     """Watch cameras and publish alarms over MQTT.
 
@@ -141,9 +133,7 @@ def _default_bundle() -> Path:
     if (path / MANIFEST).is_file():
         return path
     if find_spec("torch") is None:
-        raise UsageError(
-            "--bundle: none given, and building the default one needs: pip install 'mgfn-stream[export]'"
-        )
+        raise UsageError("--bundle: none given, and building the default one needs: pip install 'mgfn-stream[export]'")
     print("building the default bundle (once)", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
     built = subprocess.run([sys.executable, "-m", "export.cli", "--out", str(path)], check=False)  # noqa: S603 -- ours
     if built.returncode:

@@ -83,9 +83,7 @@ class ClipAssembler:
         elif self._rate_frames == _RATE_FRAMES:
             rate = _RATE_FRAMES / (media_time - self._rate_start)
             if rate > FASTEST_RATE * 1.01:
-                raise CameraError(
-                    Reason.BAD_RATE, f"{rate:.0f} frames a second; at most {FASTEST_RATE:.0f} allowed"
-                )
+                raise CameraError(Reason.BAD_RATE, f"{rate:.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
             self._rate_frames = 0
             self._rate_start = media_time
         self._rate_frames += 1

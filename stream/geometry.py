@@ -31,9 +31,7 @@ def _scaled(frame: VideoFrame, width: int, height: int) -> UInt8Array:
 
 def _in_proportion(frame: VideoFrame, short_side: int) -> UInt8Array:
     scale = short_side / min(frame.width, frame.height)
-    return _scaled(
-        frame, max(short_side, round(frame.width * scale)), max(short_side, round(frame.height * scale))
-    )
+    return _scaled(frame, max(short_side, round(frame.width * scale)), max(short_side, round(frame.height * scale)))
 
 
 def _squash(frame: VideoFrame, out: UInt8Array) -> None:

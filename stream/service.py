@@ -105,9 +105,7 @@ class _DecoderHandle:
 class Service:
     """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
 
-    def __init__(
-        self, settings: ServiceSettings, engine: Engine, web: tuple[socket.socket, str | None] | None
-    ) -> None:
+    def __init__(self, settings: ServiceSettings, engine: Engine, web: tuple[socket.socket, str | None] | None) -> None:
         self._settings = settings
         self._engine = engine
         self._web = web
@@ -147,9 +145,7 @@ class Service:
         if self._web is not None:
             listener, token = self._web
             self._server = make_server(make_app(self._health, token))
-            self._server_thread = threading.Thread(
-                target=self._server.run, args=([listener],), name="web", daemon=True
-            )
+            self._server_thread = threading.Thread(target=self._server.run, args=([listener],), name="web", daemon=True)
             self._server_thread.start()
         model = ModelName(self._engine.bundle.name, self._engine.bundle.sha256, self._engine.backend.name)
         for source in settings.sources:
@@ -228,9 +224,7 @@ class Service:
         if message.state is CameraState.ONLINE:
             log.info("camera online", camera=track.name, source=source.shown)
         elif message.state is CameraState.OFFLINE:
-            log.warning(
-                "camera offline; trying again", camera=track.name, reason=message.reason, detail=message.detail
-            )
+            log.warning("camera offline; trying again", camera=track.name, reason=message.reason, detail=message.detail)
             self._publish(track, track.close_alarm("camera_lost"))
         elif message.state is CameraState.ENDED:
             decoder.finished = True
@@ -243,9 +237,7 @@ class Service:
 
     def _next_batch(self) -> list[tuple[_DecoderHandle, ClipReady]]:
         """One clip of each camera that has one, those that wait longest first."""
-        waiting = sorted(
-            (decoder for decoder in self._decoders if decoder.pending), key=lambda d: d.pending[0].arrival
-        )
+        waiting = sorted((decoder for decoder in self._decoders if decoder.pending), key=lambda d: d.pending[0].arrival)
         return [(decoder, decoder.pending.popleft()) for decoder in waiting[:LARGEST_BATCH]]
 
     def _score(self, batch: Sequence[tuple[_DecoderHandle, ClipReady]]) -> None:
@@ -264,9 +256,7 @@ class Service:
             if self._mqtt is not None:
                 self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
             if self._scores is not None:
-                self._scores.write(
-                    track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window
-                )
+                self._scores.write(track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
             self._say_status(track)
 
     def _publish(self, track: CameraTrack, event: Payload | None) -> None:

@@ -103,9 +103,7 @@ def _is_live(url: str, name: str, flag: str) -> bool:
             raise UsageError(f"{flag} {name}: {redact_url(url)} names no host")
         return True
     if colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.,-]*", scheme) and not Path(url).exists():
-        raise UsageError(
-            f"{flag} {name}: scheme {scheme!r}: allowed are rtsp://, rtsps:// and paths of video files"
-        )
+        raise UsageError(f"{flag} {name}: scheme {scheme!r}: allowed are rtsp://, rtsps:// and paths of video files")
     if not Path(url).is_file():
         raise UsageError(f"{flag} {name}: {url}: no such file; allowed are rtsp://, rtsps:// and video files")
     if Path(url).stat().st_size == 0:

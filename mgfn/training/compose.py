@@ -1,0 +1,118 @@
+"""Untrimmed streams composed of short feature sequences: what a camera's window looks like, with its labels.
+
+Labels by clip are kept for measuring; training sees only whether a stream holds an incident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Take:
+    """Features (n, crops, C) of consecutive clips of one recording. `source` names the camera, `kind` the look."""
+
+    features: FloatArray
+    source: str
+    kind: str
+    anomalous: bool
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A composed stream: `features` (T, crops, C), `labels` (T,) bool. `source` is the incident's, or the first's."""
+
+    features: FloatArray
+    labels: NDArray[np.bool_]
+    source: str
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How streams are composed. Lengths in clips, the rest as probabilities."""
+
+    incident_length: tuple[int, int] = (3, 14)
+    tampering: float = 0.3
+    at_newest_edge: float = 0.5
+    scene_change: float = 0.15
+    disturbance: float = 0.1
+
+
+class Composer:
+    """Composes streams from takes. A stream stays with one camera, but for changes of scene."""
+
+    def __init__(self, takes: Sequence[Take], mixture: Mixture, rng: np.random.Generator) -> None:
+        self._mixture = mixture
+        self._rng = rng
+        self._ordinary: dict[str, list[Take]] = {}
+        self._incidents: dict[str, list[Take]] = {}
+        self._tampering: dict[str, list[Take]] = {}
+        self._disturbances: dict[str, list[Take]] = {}
+        for take in takes:
+            if take.kind in ("cut", "frozen"):
+                group = self._disturbances
+            elif not take.anomalous:
+                group = self._ordinary
+            elif take.kind.startswith(("plain", "degraded")):
+                group = self._incidents
+            else:
+                group = self._tampering
+            group.setdefault(take.source, []).append(take)
+
+    def stream(self, length: int, anomalous: bool) -> Stream:
+        """A stream of `length` clips, with one incident or with none."""
+        if not anomalous:
+            source = self._pick(list(self._ordinary))
+            return Stream(self._background(source, length), np.zeros(length, bool), source)
+        mixture, rng = self._mixture, self._rng
+        groups = self._tampering if rng.random() < mixture.tampering else self._incidents
+        source = self._pick(list(groups))
+        shortest, longest = mixture.incident_length
+        duration = min(length, int(rng.integers(shortest, longest + 1)))
+        latest = length - duration
+        begin = latest if rng.random() < mixture.at_newest_edge else int(rng.integers(latest + 1))
+        features = self._background(source if source in self._ordinary else None, length)
+        incident = self._joined(groups[source], duration, same_kind=groups is self._tampering)
+        features[begin : begin + duration] = incident
+        labels = np.zeros(length, bool)
+        labels[begin : begin + duration] = True
+        return Stream(features, labels, source)
+
+    def _background(self, source: str | None, length: int) -> FloatArray:
+        """Ordinary clips of one camera, now and then another; short disturbances in between."""
+        mixture, rng = self._mixture, self._rng
+        source = source or self._pick(list(self._ordinary))
+        parts: list[FloatArray] = []
+        while sum(map(len, parts)) < length:
+            if rng.random() < mixture.scene_change / 4:
+                source = self._pick(list(self._ordinary))
+            if source in self._disturbances and rng.random() < mixture.disturbance:
+                take = self._pick(self._disturbances[source])
+                repeats = int(rng.integers(2, 20)) if take.kind == "frozen" else 1
+                parts.append(np.repeat(take.features, repeats, axis=0))
+            take = self._pick(self._ordinary[source])
+            begin = int(rng.integers(max(1, len(take.features) - length + 1)))
+            parts.append(take.features[begin:][:length])
+        return np.concatenate(parts)[:length].copy()
+
+    def _joined(self, takes: Sequence[Take], length: int, same_kind: bool) -> FloatArray:
+        first = self._pick(takes)
+        parts = [first.features]
+        if same_kind:  # a covered lens stays covered: its last clips go on
+            steady = first.features[1:] if len(first.features) > 1 else first.features
+            while sum(map(len, parts)) < length:
+                parts.append(steady)
+        while sum(map(len, parts)) < length:
+            parts.append(self._pick(takes).features)
+        return np.concatenate(parts)[:length]
+
+    def _pick(self, items: Sequence[Item]) -> Item:
+        return items[int(self._rng.integers(len(items)))]

@@ -1,0 +1,99 @@
+"""Multiple-instance training of MGFN on streams with video-level labels: one visible loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgfn import losses
+from mgfn.network import Mgfn, MgfnConfig
+from mgfn.training.compose import Composer, Stream
+
+
+@dataclass(frozen=True)
+class MilSettings:
+    """Training settings. Loss weights as in the paper: lambda_1 smoothness, lambda_2 sparsity, lambda_3 contrast."""
+
+    steps: int = 1500
+    videos: int = 16  # of each class in a batch
+    top_k: int = 3
+    learning_rate: float = 1e-3
+    weight_decay: float = 5e-4
+    smoothness: float = 8e-4
+    sparsity: float = 8e-3
+    contrast: float = 1e-3
+    margin: float = 1.0
+    selection_dropout: float = 0.0
+    feature_noise: float = 0.0
+    average_from: float = 0.5  # share of the steps after which weights are averaged
+    normal_every_clip: float = 0.0  # weight of cross-entropy on every clip of normal videos: all are ordinary
+
+
+def train(
+    config: MgfnConfig,
+    composer: Composer,
+    settings: MilSettings,
+    seed: int,
+    report: Callable[[int, float], None] | None = None,
+) -> Mgfn:
+    """A trained head in evaluation mode; its weights are the mean over the last part of training."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    head = Mgfn(config).train()
+    if config.standardise:
+        sample = np.concatenate([composer.stream(32, False).features for _ in range(200)])
+        flat = torch.from_numpy(sample).flatten(0, 1)
+        head.feature_mean.copy_(flat.mean(dim=0))
+        head.feature_deviation.copy_(flat.std(dim=0) + 0.05)
+    optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps)
+    average: Mgfn | None = None
+    averaged = 0
+    for step in range(settings.steps):
+        # windows fill up: one in four batches is of partly filled ones
+        length = 32 if rng.random() < 0.75 else int(rng.integers(3, 32))
+        streams = [composer.stream(length, anomalous=i >= settings.videos) for i in range(2 * settings.videos)]
+        loss = mil_loss(head, streams, settings)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step >= settings.average_from * settings.steps:
+            averaged += 1
+            if average is None:
+                average = deepcopy(head)
+            with torch.no_grad():
+                for mean, new in zip(average.parameters(), head.parameters(), strict=True):
+                    mean.lerp_(new, 1 / averaged)
+        if report is not None:
+            report(step, float(loss.detach()))
+    return (average or head).eval()
+
+
+def mil_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor:
+    """The whole loss of a batch; its first half is ordinary streams, its second half holds an incident each."""
+    videos = len(streams) // 2
+    x = torch.from_numpy(np.stack([stream.features for stream in streams]))
+    if settings.feature_noise:
+        x = x * (1 + settings.feature_noise * torch.randn_like(x))
+    out = head(x)
+    selected = losses.top_k(out.magnitudes, settings.top_k, settings.selection_dropout)
+    labels = torch.arange(len(streams)) >= videos
+    # scores, not magnitudes, choose the clips of the cross-entropy: with few videos this is the steadier teacher
+    hardest = losses.top_k(out.scores, settings.top_k)
+    loss = losses.sigmoid_cross_entropy(losses.selected_score(out.scores, hardest), labels.float())
+    if settings.normal_every_clip:
+        normal = out.scores[:videos]
+        every = losses.sigmoid_cross_entropy(normal.flatten(), torch.zeros(normal.numel()))
+        loss = loss + settings.normal_every_clip * every
+    loss = loss + settings.smoothness * losses.smoothness(out.scores)
+    loss = loss + settings.sparsity * losses.sparsity(out.scores[:videos])
+    magnitudes = out.magnitudes.gather(1, selected)
+    contrast = losses.magnitude_contrastive(magnitudes[:videos], magnitudes[videos:], settings.margin)
+    return loss + settings.contrast * contrast
