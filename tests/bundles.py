@@ -1,0 +1,58 @@
+"""A small bundle for tests of what surrounds the models: a real backend runs it, in milliseconds.
+
+Its backbone gives eight means of the clip (by quarter of time, of brightness and redness), eight times over; its
+head is an MGFN of 64 channels with seeded weights. The real backbone and head are in the slow tier.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engine.manifest import Thresholds, Weights
+from export.bundle import Sources, staged, write_artefacts, write_manifest
+from mgfn.checkpoint import save_head
+from mgfn.network import Mgfn, MgfnConfig, Stage
+
+CHANNELS = 64
+TINY = Weights(name="i3d", source="a test", license="Apache-2.0", sha256="0" * 64)
+
+
+class TinyBackbone(nn.Module):
+    """uint8 (N, 16, 224, 224, 3) -> float32 (N, 64)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(CHANNELS))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        x = clips[:, :, ::8, ::8].to(torch.float32) / 255
+        quarters = x.unflatten(1, (4, 4)).mean(dim=(2, 3, 4))  # (N, 4, 3)
+        return torch.cat([quarters.mean(dim=2), quarters[..., 0]], dim=1).repeat(1, 8) * self.gain
+
+
+def tiny_head(seed: int = 0) -> Mgfn:
+    torch.manual_seed(seed)
+    config = MgfnConfig(CHANNELS, (Stage("glance", 8, 1), Stage("focus", 8, 1)))
+    return Mgfn(dataclasses.replace(config, alpha=0.1)).eval()
+
+
+def tiny_sources(crops: int = 1, on: float = 0.5, off: float = 0.4) -> Sources:
+    geometry = {1: "squash", 2: "ends"}[crops]
+    thresholds = Thresholds(on=on, off=off, chosen="a test")
+    return Sources(TinyBackbone().eval(), TINY, CHANNELS, tiny_head(), TINY, thresholds, geometry, crops)
+
+
+def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float = 0.4) -> Path:
+    """Write it to `folder` as `mgfn-export` does."""
+    sources = tiny_sources(crops, on, off)
+    assert sources.head is not None
+    checkpoint = folder.parent / f"{folder.name}.safetensors"
+    save_head(checkpoint, sources.head, {})
+    with staged(folder) as scratch:
+        write_artefacts(sources, scratch)
+        write_manifest(sources, scratch, checkpoint)
+    return folder

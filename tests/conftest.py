@@ -1,0 +1,51 @@
+"""Fixtures of all tests. The user's cache stays untouched by what writes to it, but for weights and bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from mgfn.backbones import BACKBONES
+from mgfn.backbones.i3d import I3D
+from mgfn.weights import WeightsError
+from tests.bundles import write_tiny_bundle
+from tests.servers.mosquitto import Mosquitto
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of tiny models."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def kinetics_i3d() -> I3D:
+    """I3D with the published weights; fetched once and cached."""
+    try:
+        model = BACKBONES["i3d"].load(None)
+    except WeightsError as error:
+        pytest.skip(f"needs the published I3D weights: {error}")
+    assert isinstance(model, I3D)
+    return model
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """`../shared/data` beside the project."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data beside the project")
+    return folder
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running Mosquitto that lets everybody in."""
+    (tmp_path / "mosquitto").mkdir()
+    with Mosquitto(tmp_path / "mosquitto").running() as broker:
+        yield broker

@@ -1,0 +1,81 @@
+"""Opening bundles: only whole and known ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.bundle import Bundle
+from engine.errors import BundleError
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+def edit(bundle: Path, **changes: Any) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+def test_a_whole_bundle_opens(bundle: Path) -> None:
+    opened = Bundle.open(bundle)
+    assert opened.manifest.channels == 64
+    assert opened.file("backbone.onnx").is_file()
+    assert len(opened.sha256) == 64
+
+
+@pytest.mark.parametrize("name", ["backbone.onnx", "head.onnx", "head.safetensors"])
+def test_a_changed_byte_is_noticed(bundle: Path, name: str) -> None:
+    data = bytearray((bundle / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / name).write_bytes(data)
+    with pytest.raises(BundleError, match=rf"{name} was changed: SHA-256"):
+        Bundle.open(bundle)
+
+
+def test_a_missing_file(bundle: Path) -> None:
+    (bundle / "head.onnx").unlink()
+    with pytest.raises(BundleError, match=r"head\.onnx: No such file"):
+        Bundle.open(bundle)
+
+
+def test_a_newer_schema_is_named_before_anything_else(bundle: Path) -> None:
+    edit(bundle, schema_version=2, something_new=True)
+    with pytest.raises(BundleError, match="schema version 2 is newer than this program's 1"):
+        Bundle.open(bundle)
+
+
+@pytest.mark.parametrize("name", ["../outside.onnx", "/etc/passwd", "a/b.onnx", ".hidden"])
+def test_files_outside_the_folder(bundle: Path, name: str) -> None:
+    edit(bundle, files={name: "0" * 64})
+    with pytest.raises(BundleError, match="files"):
+        Bundle.open(bundle)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "not json", '{"schema_version": "x"}'])
+def test_garbage_manifests(bundle: Path, text: str) -> None:
+    (bundle / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        Bundle.open(bundle)
+
+
+def test_thresholds_in_the_wrong_order(bundle: Path) -> None:
+    edit(bundle, thresholds={"on": 0.4, "off": 0.6, "chosen": "badly"})
+    with pytest.raises(BundleError, match=r"off 0\.6 is above on 0\.4"):
+        Bundle.open(bundle)
+
+
+def test_no_bundle_at_all(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"no manifest\.json"):
+        Bundle.open(tmp_path)
+
+
+def test_a_file_that_is_not_listed(bundle: Path) -> None:
+    with pytest.raises(BundleError, match=r"holds no backbone-fp16\.onnx"):
+        Bundle.open(bundle).file("backbone-fp16.onnx")

@@ -1,0 +1,109 @@
+"""The engine on every installed backend; a new backend joins by its row in the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.arrays import FloatArray, UInt8Array
+from engine.backends import BACKENDS, installed
+from engine.engine import Engine
+from engine.errors import BackendError
+from tests.bundles import CHANNELS, TinyBackbone, tiny_head, write_tiny_bundle
+
+# The torch backend builds the backbone by name, so it needs the real one (slow tier).
+GRAPH_BACKENDS = [name for name in BACKENDS if name != "torch" and installed(name)]
+
+
+@pytest.fixture(params=GRAPH_BACKENDS)
+def engine(request: pytest.FixtureRequest, tiny_bundle: Path) -> Iterator[Engine]:
+    with Engine.open(tiny_bundle, request.param, "cpu") as opened:
+        yield opened
+
+
+def clips(n: int, crops: int = 1) -> UInt8Array:
+    return np.random.default_rng(n).integers(0, 256, (n, crops, 16, 224, 224, 3), dtype=np.uint8)
+
+
+def windows(*lengths: int) -> list[FloatArray]:
+    rng = np.random.default_rng(0)
+    return [rng.random((length, 1, CHANNELS), dtype=np.float32) for length in lengths]
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_features_equal_pytorch(engine: Engine, n: int) -> None:
+    given = clips(n)
+    with torch.inference_mode():
+        expected = TinyBackbone()(torch.from_numpy(given[:, 0])).numpy()
+    features = engine.features(given)
+    assert features.shape == (n, 1, CHANNELS)
+    np.testing.assert_allclose(features[:, 0], expected, rtol=1e-4)
+
+
+def test_scores_of_every_length_equal_pytorch(engine: Engine) -> None:
+    given = windows(*range(1, 33))
+    with torch.inference_mode():
+        expected = [tiny_head()(torch.from_numpy(w)[None]).scores[0].numpy() for w in given]
+    for row, wanted in zip(engine.scores(given), expected, strict=True):
+        np.testing.assert_allclose(row, wanted, atol=1e-5)
+
+
+def test_windows_of_mixed_lengths_keep_their_order(engine: Engine) -> None:
+    given = windows(5, 1, 5, 32, 1)
+    together = engine.scores(given)
+    for row, window in zip(together, given, strict=True):
+        np.testing.assert_allclose(row, engine.scores([window])[0], atol=1e-5)
+
+
+def test_outputs_of_one_call_survive_the_next(engine: Engine) -> None:
+    first = engine.features(clips(1))
+    kept = first.copy()
+    engine.features(clips(2))
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((1, 2, 16, 224, 224, 3), np.uint8), np.zeros((1, 1, 16, 224, 224, 3), np.float32),
+     np.zeros((1, 1, 8, 224, 224, 3), np.uint8)],
+)  # fmt: skip
+def test_other_clips_are_refused_with_both_shapes(engine: Engine, wrong: UInt8Array) -> None:
+    with pytest.raises(BackendError, match=r"expected uint8 \(N, 1, 16, 224, 224, 3\)"):
+        engine.features(wrong)
+
+
+@pytest.mark.parametrize("shape", [(0, 1, CHANNELS), (33, 1, CHANNELS), (4, 2, CHANNELS), (4, 1, CHANNELS + 1)])
+def test_other_windows_are_refused(engine: Engine, shape: tuple[int, int, int]) -> None:
+    with pytest.raises(BackendError, match="a window is"):
+        engine.scores([np.zeros(shape, np.float32)])
+
+
+def test_two_crops(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "two", crops=2)
+    with Engine.open(bundle, "onnxruntime", "cpu") as engine:
+        features = engine.features(clips(2, crops=2))
+        assert features.shape == (2, 2, 8)
+        assert engine.scores([features])[0].shape == (2,)
+
+
+def test_auto_says_what_it_took_and_why(tiny_bundle: Path) -> None:
+    with Engine.open(tiny_bundle, "auto", "cpu") as engine:
+        assert engine.backend.name == "openvino"
+        assert engine.reason.startswith("first that works here of openvino on cpu > onnxruntime on cpu")
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "says"),
+    [
+        ("cuda", "auto", r"backend 'cuda': unknown; allowed: auto, openvino, onnxruntime, torch"),
+        ("openvino", "cuda", "runs on the CPU only"),
+        ("onnxruntime", "cuda:1", r"install mgfn-stream\[gpu\]"),
+    ],
+)
+def test_what_cannot_run_says_so(tiny_bundle: Path, backend: str, device: str, says: str) -> None:
+    with pytest.raises(BackendError, match=says):
+        Engine.open(tiny_bundle, backend, device)

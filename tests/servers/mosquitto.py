@@ -1,0 +1,93 @@
+"""A real Mosquitto on a free loopback port."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.servers.processes import ended, free_port, listening, until
+
+PROGRAM = shutil.which("mosquitto") or ("/usr/sbin/mosquitto" if Path("/usr/sbin/mosquitto").exists() else None)
+
+
+class Mosquitto:
+    """A broker that can be stopped and started again on the same port; it keeps what it must across that."""
+
+    def __init__(self, folder: Path, password: str | None = None) -> None:
+        if PROGRAM is None:
+            pytest.skip("needs Mosquitto: apt-get install mosquitto")
+        self.port = free_port()
+        self._folder = folder
+        lines = [f"listener {self.port} 127.0.0.1", "user root", "persistence true", f"persistence_location {folder}/"]
+        if password is None:
+            lines.append("allow_anonymous true")
+        else:
+            subprocess.run(["mosquitto_passwd", "-b", "-c", str(folder / "passwords"), "mgfn", password], check=True)
+            lines += ["allow_anonymous false", f"password_file {folder / 'passwords'}"]
+        (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [str(PROGRAM), "-c", str(self._folder / "mosquitto.conf")]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+        until(lambda: listening(self.port), what="Mosquitto listening")
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()  # it saves retained messages and persistent sessions
+        self.process.wait(10)
+
+    @contextmanager
+    def running(self) -> Iterator[Mosquitto]:
+        self.start()
+        try:
+            yield self
+        finally:
+            assert self.process is not None
+            with ended(self.process):
+                pass
+
+
+class Subscriber:
+    """An ordinary subscriber with a persistent session; keeps every message in order."""
+
+    def __init__(self, port: int, topics: str = "mgfn/#", password: str | None = None) -> None:
+        self.messages: list[tuple[str, str, bool]] = []
+        self._subscribed = threading.Event()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="test-subscriber", clean_session=False)
+        if password is not None:
+            self._client.username_pw_set("mgfn", password)
+        self._client.on_connect = lambda client, *_: client.subscribe(topics, qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._subscribed.wait(10)
+
+    def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self.messages.append((message.topic, message.payload.decode(), message.retain))
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(payload) for topic, payload, _ in self.messages if topic.endswith("/events")]
+
+    def last(self, topic: str) -> str | None:
+        return next((payload for name, payload, _ in reversed(self.messages) if name == topic), None)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()

@@ -1,0 +1,86 @@
+"""Pictures to clips, told as time lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream.clips import Clip, ClipAssembler, EpochClock
+from stream.errors import CameraError, Reason
+
+
+def feed(assembler: ClipAssembler, times: list[float]) -> list[Clip]:
+    placed = [assembler.place(time) for time in times]
+    return [p.finished for p in placed if p.finished is not None]
+
+
+def test_sixteen_frames_make_a_clip_that_ends_when_its_last_frame_does() -> None:
+    clips = feed(ClipAssembler(), [k / 25 for k in range(40)])
+    assert [clip.clip for clip in clips] == [0, 1]
+    assert clips[0].start == 0.0
+    assert clips[0].end == pytest.approx(0.64)
+    assert clips[1].start == pytest.approx(0.64)
+    assert clips[1].end == pytest.approx(1.28)
+
+
+def test_positions_count_to_fifteen_and_begin_again() -> None:
+    assembler = ClipAssembler()
+    assert [assembler.place(k / 25).position for k in range(17)] == [*range(16), 0]
+
+
+def test_variable_frame_rate_keeps_the_frames_own_times() -> None:
+    times = [0.0]
+    for k in range(15):
+        times.append(times[-1] + (0.02 if k % 2 else 0.1))
+    (clip,) = feed(ClipAssembler(), times)
+    assert clip.start == 0.0
+    assert clip.end == pytest.approx(times[-1] + 0.1)
+
+
+def test_a_picture_that_is_not_later_is_left_out() -> None:
+    assembler = ClipAssembler()
+    assembler.place(0.0)
+    assembler.place(0.04)
+    assert assembler.place(0.04).position is None
+    assert assembler.place(0.02).position is None
+    assert assembler.left_out == 2
+    assert assembler.place(0.08).position == 2
+
+
+@pytest.mark.parametrize("jump", [5.0, -5.0])
+def test_a_gap_or_a_jump_back_gives_up_the_running_clip(jump: float) -> None:
+    assembler = ClipAssembler()
+    feed(assembler, [10 + k / 25 for k in range(10)])
+    times = [10 + jump + k / 25 for k in range(16)]
+    (clip,) = feed(assembler, times)
+    assert assembler.given_up == 1
+    assert (clip.clip, clip.start) == (0, times[0])
+    assert clip.end == pytest.approx(times[-1] + 0.04)
+
+
+def test_above_120_frames_a_second_is_refused_and_120_is_not() -> None:
+    assert len(feed(ClipAssembler(), [k / 120 for k in range(320)])) == 20
+    with pytest.raises(CameraError) as refused:
+        feed(ClipAssembler(), [k / 240 for k in range(320)])
+    assert refused.value.reason is Reason.BAD_RATE
+
+
+def test_epoch_clock_sees_through_the_opening_burst() -> None:
+    # The camera ran from epoch 1000. The first second came as a burst at 1001.0, then frames 0.05 s late.
+    clock = EpochClock()
+    for k in range(25):
+        clock.observe(k / 25, 1001.0)
+    for k in range(25, 100):
+        clock.observe(k / 25, 1000.05 + k / 25)
+    assert clock.epoch(2.0) == pytest.approx(1002.04, abs=0.02)
+
+
+def test_epoch_clock_follows_a_camera_clock_that_is_slow() -> None:
+    clock = EpochClock(span=10.0)
+    for k in range(100):  # the camera's second lasts 1.01 s
+        clock.observe(k * 1.0, 1000 + k * 1.01)
+    assert clock.epoch(99.0) == pytest.approx(1000 + 99 * 1.01, abs=0.25)
+
+
+def test_epoch_clock_before_the_first_picture() -> None:
+    with pytest.raises(ValueError, match="no picture"):
+        EpochClock().epoch(0.0)
