@@ -19,7 +19,7 @@ from mgfn.training.compose import Composer, Stream
 class MilSettings:
     """Training settings. Loss weights as in the paper: lambda_1 smoothness, lambda_2 sparsity, lambda_3 contrast."""
 
-    steps: int = 1500
+    steps: int = 600
     videos: int = 16  # of each class in a batch
     top_k: int = 3
     learning_rate: float = 1e-3

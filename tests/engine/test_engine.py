@@ -86,7 +86,7 @@ def test_two_crops(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "two", crops=2)
     with Engine.open(bundle, "onnxruntime", "cpu") as engine:
         features = engine.features(clips(2, crops=2))
-        assert features.shape == (2, 2, 8)
+        assert features.shape == (2, 2, CHANNELS)
         assert engine.scores([features])[0].shape == (2,)
 
 

@@ -1,0 +1,46 @@
+"""Cached clip features to takes, and takes to source-disjoint folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mgfn.training.compose import Take
+from recipes.default_head.features import CLIP, STRIDE, recordings
+
+UNKNOWN = "unknown"
+
+
+def load_takes(data: Path, cache: Path, variants: Sequence[str]) -> list[Take]:
+    """Runs of clips that follow one another without overlap; recordings of unknown source share one name."""
+    sources = {recording.name: recording.source or UNKNOWN for recording in recordings(data)}
+    takes: list[Take] = []
+    for variant in variants:
+        with np.load(cache / f"{variant}.npz") as file:
+            features, videos, starts = file["features"], file["video"], file["start"]
+            kinds, anomalous = file["kind"], file["anomalous"]
+        same = (videos[1:] == videos[:-1]) & (kinds[1:] == kinds[:-1]) & (starts[1:] > starts[:-1])
+        for run in np.split(np.arange(len(videos)), np.flatnonzero(~same) + 1):
+            first = run[0]
+            source, kind = sources[str(videos[first])], str(kinds[first])
+            if kind in ("cut", "frozen"):
+                takes += [Take(features[i : i + 1], source, kind, anomalous=False) for i in run]
+                continue
+            # clips were taken every STRIDE frames: every second one follows the last
+            step = CLIP // STRIDE if len(run) < 2 or starts[run[1]] - starts[first] == STRIDE else 1
+            for phase in range(min(step, len(run))):
+                takes.append(Take(features[run[phase::step]], source, kind, bool(anomalous[first])))
+    return takes
+
+
+def folds(takes: Sequence[Take], count: int, seed: int = 1) -> list[set[str]]:
+    """Sources held out in each fold; recordings of unknown source are always trained on."""
+    known = sorted({take.source for take in takes} - {UNKNOWN})
+    fights = [source for source in known if not source.startswith("recording-")]
+    np.random.default_rng(seed).shuffle(fights)
+    held_out = [set(fights[i::count]) for i in range(count)]
+    for index, source in enumerate(s for s in known if s.startswith("recording-")):
+        held_out[index % count].add(source)
+    return held_out
