@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -54,10 +55,14 @@ class Capture:
             options, timeout = {"protocol_whitelist": "file"}, None
         self.corrupt_frames = 0
         self.size: tuple[int, int] | None = None
+        began = time.monotonic()
         try:
             url = source.url if source.live else f"file:{source.url}"
             self._container: InputContainer = av.open(url, options=options, timeout=timeout)
         except (av.error.FFmpegError, OSError, ValueError) as error:
+            if source.live and time.monotonic() - began >= open_timeout:
+                # FFmpeg calls a camera that never answers by several names
+                raise CameraError(Reason.STALLED, "no answer in time") from None
             raise self._translated(error) from None
         try:
             self._stream = self._video_stream()
@@ -98,9 +103,9 @@ class Capture:
         last = 0.0
         try:
             for frame in self._container.decode(self._stream):
-                time = frame.time if frame.time is not None else (0.0 if first is None else last + 1 / rate)
-                first = time if first is None else first
-                last = float(time)
+                at = frame.time if frame.time is not None else (0.0 if first is None else last + 1 / rate)
+                first = at if first is None else first
+                last = float(at)
                 if frame.is_corrupt:
                     self.corrupt_frames += 1
                     continue

@@ -1,0 +1,175 @@
+"""The MQTT sink against a real Mosquitto."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream.errors import UsageError
+from stream.events import Event, ModelName, Moment
+from stream.sinks.mqtt import MqttSink, TlsFiles, make_client, probe
+from stream.urls import BrokerAddress, parse_broker
+from tests.servers.mosquitto import Mosquitto, Subscriber
+from tests.servers.processes import ended, free_port, until
+
+MODEL = ModelName("default", "ab" * 32, "openvino")
+
+
+def events(count: int) -> Iterator[dict[str, Any]]:
+    event = Event("door", time.time(), 0.8, 0.6, MODEL)
+    moment = Moment(0.9, 0.9, 32, time.time())
+    yield event.new(moment)
+    for _ in range(count - 2):
+        yield event.update(moment)
+    yield event.end(moment, time.time(), "score")
+
+
+@contextmanager
+def delivering(address: BrokerAddress, **more: Any) -> Iterator[MqttSink]:
+    sink = MqttSink(address, "mgfn", "test", **more)
+    thread = threading.Thread(target=sink.deliver)
+    thread.start()
+    try:
+        yield sink
+    finally:
+        sink.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.slow
+def test_states_scores_and_events_reach_a_subscriber(mosquitto: Mosquitto) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    with delivering(parse_broker(mosquitto.url)) as sink:
+        sink.camera_status("door", "warming")
+        sink.camera_anomaly("door", active=False)
+        until(lambda: subscriber.last("mgfn/door/anomaly") == "OFF")
+        sink.score("door", 0.5, 0.8, 1000.0, 7)
+        sink.camera_anomaly("door", active=True)
+        for payload in events(5):
+            sink.event(payload)
+        until(lambda: len(subscriber.events()) == 5)
+        assert [e["type"] for e in subscriber.events()] == ["new", "update", "update", "update", "end"]
+        assert [e["seq"] for e in subscriber.events()] == [0, 1, 2, 3, 4]
+        assert not any(e["delayed"] for e in subscriber.events())
+        until(lambda: subscriber.last("mgfn/door/score") is not None)
+        assert subscriber.last("mgfn/door/score") == '{"score": 0.5, "threshold": 0.8, "time": 1000.0, "window": 7}'
+        assert subscriber.last("mgfn/available") == "online"
+        assert subscriber.last("mgfn/door/available") == "online"
+    until(lambda: subscriber.last("mgfn/available") == "offline")
+    assert subscriber.last("mgfn/door/status") == "offline"
+    subscriber.close()
+    late = Subscriber(mosquitto.port, "mgfn/door/#")
+    until(lambda: late.last("mgfn/door/anomaly") is not None)
+    assert all(retained for _, _, retained in late.messages)
+    late.close()
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_or_reordered_over_a_broker_restart(mosquitto: Mosquitto) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    with delivering(parse_broker(mosquitto.url)) as sink:
+        until(lambda: sink.connected)
+        payloads = list(events(200))
+        for payload in payloads[:60]:
+            sink.event(payload)
+        until(lambda: len(subscriber.events()) >= 20)
+        mosquitto.stop()
+        for payload in payloads[60:140]:
+            sink.event(payload)
+        until(lambda: not sink.connected)
+        mosquitto.start()
+        for payload in payloads[140:]:
+            sink.event(payload)
+        until(lambda: len({e["seq"] for e in subscriber.events()}) == 200, 40)
+        until(lambda: subscriber.last("mgfn/available") == "online")
+    received = [e["seq"] for e in subscriber.events()]
+    once = list(dict.fromkeys(received))
+    assert once == list(range(200))
+    assert len(received) <= 202
+    subscriber.close()
+
+
+@pytest.mark.slow
+def test_a_broker_that_comes_later_and_a_full_queue(tmp_path: Path) -> None:
+    broker = Mosquitto(tmp_path)
+    with delivering(parse_broker(broker.url), queue_limit=50) as sink:
+        for payload in events(60):
+            sink.event(payload)
+        assert sink.waiting == 50
+        assert sink.events_lost == 10
+        with broker.running():
+            subscriber = Subscriber(broker.port)
+            until(lambda: sink.waiting == 0, 40)
+            # `new` and `end` are kept, the oldest updates went
+            until(lambda: len(subscriber.events()) == 50)
+            assert [e["seq"] for e in subscriber.events()] == [0, *range(11, 60)]
+            subscriber.close()
+            sink.stop()
+            until(lambda: not sink.connected)
+
+
+WRITER = """
+import sys, threading, time
+from stream.sinks.mqtt import MqttSink
+from stream.urls import parse_broker
+sink = MqttSink(parse_broker(sys.argv[1]), "mgfn", "test")
+sink.camera_anomaly("door", active=True)
+threading.Thread(target=sink.deliver, daemon=True).start()
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_last_will_after_kill_9(mosquitto: Mosquitto) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    process = subprocess.Popen([sys.executable, "-c", WRITER, mosquitto.url], text=True)
+    with ended(process):
+        until(lambda: subscriber.last("mgfn/available") == "online")
+        process.send_signal(signal.SIGKILL)
+        until(lambda: subscriber.last("mgfn/available") == "offline")
+    subscriber.close()
+
+
+@pytest.mark.slow
+def test_wrong_password_is_named_and_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with Mosquitto(tmp_path, password="right").running() as broker:
+        wrong = parse_broker(f"mqtt://mgfn:hunter2@127.0.0.1:{broker.port}")
+        assert probe(wrong, TlsFiles(), "test") == "wrong user or password"
+        with delivering(wrong):
+            said = ""
+
+            def named() -> bool:
+                nonlocal said
+                captured = capfd.readouterr()
+                said += captured.out + captured.err
+                return "wrong user or password" in said
+
+            until(named)
+            assert "hunter2" not in said
+        right = parse_broker(f"mqtt://mgfn:right@127.0.0.1:{broker.port}")
+        assert probe(right, TlsFiles(), "test") == ""
+
+
+def test_probe_of_nobody() -> None:
+    assert "cannot be reached" in probe(BrokerAddress("127.0.0.1", free_port(), tls=False), TlsFiles(), "test")
+
+
+def test_certificates_are_looked_at_first(tmp_path: Path) -> None:
+    plain, encrypted = BrokerAddress("h", 1883, tls=False), BrokerAddress("h", 8883, tls=True)
+    with pytest.raises(UsageError, match=r"not encrypted; use mqtts://"):
+        make_client(plain, TlsFiles(ca=tmp_path / "ca.pem"), "test")
+    with pytest.raises(UsageError, match=r"ca\.pem: no such certificate file"):
+        make_client(encrypted, TlsFiles(ca=tmp_path / "ca.pem"), "test")
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(UsageError, match="not usable as certificates"):
+        make_client(encrypted, TlsFiles(ca=tmp_path / "ca.pem"), "test")
