@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,13 +26,12 @@ class ModelName:
 
 @dataclass(frozen=True)
 class Moment:
-    """What is known when a message of an event is made. Times in seconds; `decided` is the end of the clip that
-    brought it about."""
+    """What is known when a message of an event is made; `start` (seconds) is that of the clip that brought it about."""
 
     score: float
     top_score: float
     window: int
-    decided: float
+    start: float
 
 
 class Event:
@@ -50,7 +49,7 @@ class Event:
 
     def new(self, moment: Moment) -> Payload:
         """The alarm began."""
-        return self._payload("new", moment, None, None)
+        return self._payload("new", replace(moment, start=self.start_time), None, None)
 
     def update(self, moment: Moment) -> Payload:
         """Its top score rose."""
@@ -84,7 +83,7 @@ class Event:
             "top_clips": [],
             "snapshot": None,
             "clip": None,
-            "latency_ms": round(moment.decided * 1000),
+            "latency_ms": round(moment.start * 1000),
             "model": {
                 "bundle": self._model.bundle,
                 "sha256": self._model.sha256,
@@ -96,7 +95,7 @@ class Event:
 def stamped(payload: Payload, made: float, now: float) -> Payload:
     """The payload as it leaves at epoch time `now`; it was `made` earlier if the broker was away.
 
-    `latency_ms` counts from the end of the clip that brought the message about.
+    `latency_ms` counts from the alarm's start in `new`, else from the start of the clip that brought the message about.
     """
     return payload | {
         "published_time": round(now, 3),

@@ -40,6 +40,7 @@ class CameraTrack:
         self._connection = -1
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
+        self._last_end = 0.0
 
     def begin_connection(self, connection: int) -> None:
         """Clips of a new connection do not follow the old ones: the window starts empty."""
@@ -57,7 +58,8 @@ class CameraTrack:
         """Take the score of the clip that was pushed last."""
         window = len(self.window)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
-        self._last = Moment(score, self.rule.top_score, window, clip.end)
+        self._last = Moment(score, self.rule.top_score, window, clip.start)
+        self._last_end = clip.end
         payload: Payload | None = None
         if change is Change.STARTED:
             settings = self.rule.settings
@@ -72,8 +74,8 @@ class CameraTrack:
 
     def close_alarm(self, reason: str) -> Payload | None:
         """The camera is lost or the service stops: the `end` of an open alarm, if one is open."""
-        self.rule.end(self._last.decided)
-        return self._end(self._last.decided, reason)
+        self.rule.end(self._last_end)
+        return self._end(self._last_end, reason)
 
     def _end(self, at: float, reason: str) -> Payload | None:
         event, self.event = self.event, None

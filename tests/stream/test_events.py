@@ -40,10 +40,15 @@ def test_local_time_carries_an_offset() -> None:
 
 
 def test_what_waited_longer_than_ten_seconds_is_delayed() -> None:
-    payload = make().new(Moment(0.9, 0.9, 32, 1000.0))
+    payload = make().update(Moment(0.9, 0.9, 32, 1000.0))
     prompt, late = stamped(payload, 1000.1, 1000.6), stamped(payload, 1000.1, 1011.0)
     assert (prompt["delayed"], prompt["published_time"], prompt["latency_ms"]) == (False, 1000.6, 600)
     assert (late["delayed"], late["latency_ms"]) == (True, 11000)
+
+
+def test_the_latency_of_new_counts_from_the_alarms_start() -> None:
+    payload = make().new(Moment(0.9, 0.9, 32, 1795466000.763))
+    assert stamped(payload, 1795466001.5, 1795466001.523)["latency_ms"] == 1400
 
 
 def test_ids_differ() -> None:

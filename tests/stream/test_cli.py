@@ -1,0 +1,109 @@
+"""Wrong use of `mgfn-stream`: one line that names the flag, what was given and what is allowed; exit code 2."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream import cli
+from tests.servers.rtsp import moving_pictures, write_video
+
+
+@pytest.fixture(autouse=True)
+def keep_signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "video.mp4", moving_pictures(40))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["mgfn-stream", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--rtsp: give at least one camera"),
+        (["--rtsp", "http://host/1"], "scheme 'http': allowed are rtsp://, rtsps://"),
+        (["--rtsp", "a+b=rtsp://host/1"], "camera name 'a+b'"),
+        (["--rtsp", "a=rtsp://h/1", "--rtsp", "a=rtsp://h/2"], "two cameras are named 'a'"),
+        (["--rtsp", "rtsp://h/1", "--threshold", "1.5"], "--threshold 1.5: allowed is 0 to 1"),
+        (["--rtsp", "rtsp://h/1", "--threshold", "x"], "--threshold"),
+        (["--rtsp", "rtsp://h/1", "--mqtt", "http://b"], "allowed is mqtt[s]://"),
+        (["--rtsp", "rtsp://h/1", "--device", "tpu"], "--device tpu: allowed is auto, cpu or cuda[:N]"),
+        (["--rtsp", "rtsp://h/1", "--topic-prefix", "a/#"], "--topic-prefix"),
+        (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources are recordings"),
+        (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "requires --http-token-file"),
+        (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "allowed is HOST:PORT or off"),
+        (["--rtsp", "rtsp://u:{MGFN_NOWHERE}@h/1"], "{MGFN_NOWHERE} is neither"),
+        (["--no-such-flag"], "--no-such-flag"),
+    ],
+)
+def test_wrong_flags(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert run(monkeypatch, *arguments) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("mgfn-stream: ")
+    assert says in lines[0]
+
+
+def test_the_port_that_was_named_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert run(monkeypatch, "--rtsp", "rtsp://h/1", "--http", address) == 2
+    assert f"--http {address}: Address already in use" in capsys.readouterr().err
+
+
+def test_a_damaged_bundle(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, video: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"schema_version": 9}')
+    assert run(monkeypatch, "--replay", "--rtsp", video, "--bundle", tmp_path) == 2
+    assert "schema version 9 is newer" in capsys.readouterr().err
+
+
+def test_a_scores_file_that_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_bundle: Path, video: Path
+) -> None:
+    arguments = ["--replay", "--rtsp", video, "--bundle", tiny_bundle, "--scores", "/nowhere/s.jsonl"]
+    assert run(monkeypatch, *arguments) == 2
+    assert "--scores /nowhere/s.jsonl: cannot be written" in capsys.readouterr().err
+
+
+def test_help_is_instant_and_shows_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--help") == 0
+    assert "Example: mgfn-stream --rtsp door=rtsp://" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_recording_that_is_no_video_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tiny_bundle: Path, tmp_path: Path, video: Path
+) -> None:
+    garbage = tmp_path / "garbage.mp4"
+    garbage.write_bytes(b"no video" * 1000)
+    scores = tmp_path / "s.jsonl"
+    arguments = ["--replay", "--rtsp", f"good={video}", "--rtsp", f"bad={garbage}", "--bundle", tiny_bundle]
+    assert run(monkeypatch, *arguments, "--scores", scores) == 2
+    assert "mgfn-stream: bad: not readable as video" in capfd.readouterr().err
+    # the other recording was read to its end
+    assert [json.loads(line)["clip"] for line in scores.read_text().splitlines()] == [0, 1]

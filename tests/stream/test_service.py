@@ -1,0 +1,198 @@
+"""The whole service as its users run it: a real RTSP camera, a real Mosquitto, a tiny bundle on a real backend."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from stream.geometry import write_crops
+from tests.bundles import TinyBackbone, tiny_head
+from tests.servers.mosquitto import Mosquitto, Subscriber
+from tests.servers.processes import free_port, until
+from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
+
+pytestmark = pytest.mark.slow
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- the kernel's, not ours
+PICTURES = moving_pictures(16 * 40)
+
+
+class Running:
+    """`mgfn-stream` in a process of its own; its log is kept."""
+
+    def __init__(self, folder: Path, *arguments: object) -> None:
+        self.log = folder / "service.log"
+        command = [sys.executable, "-m", "stream.cli", *map(str, arguments)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log, start_new_session=True)
+
+    def said(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        self.process.send_signal(signum)
+        return self.process.wait(5)
+
+
+@contextmanager
+def running(folder: Path, *arguments: object) -> Iterator[Running]:
+    service = Running(folder, *arguments)
+    try:
+        yield service
+    finally:
+        for child in psutil.Process(service.process.pid).children() if service.process.poll() is None else []:
+            child.kill()
+        service.process.kill()
+        service.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def units() -> list[bytes]:
+    return encode(PICTURES)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_camera_becomes_an_alarm(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    camera = TestCamera(tmp_path, units)
+    port = free_port()
+    arguments = ["--rtsp", f"door={camera.url}", "--mqtt", mosquitto.url, "--bundle", tiny_bundle]
+    arguments += ["--threshold", "0", "--http", f"127.0.0.1:{port}", "--scores", tmp_path / "s.jsonl"]
+    with camera.running(), running(tmp_path, *arguments) as service:
+        until(lambda: [e["type"] for e in subscriber.events()][:1] == ["new"], what="the alarm")
+        event = subscriber.events()[0]
+        assert (event["camera"], event["seq"], event["test"], event["label"]) == ("door", 0, False, "anomaly")
+        assert event["published_time"] - event["start_time"] < 5
+        assert 0 < event["latency_ms"] < 3000
+        assert event["model"]["bundle"] == "tiny"
+        until(lambda: subscriber.last("mgfn/door/anomaly") == "ON")
+        assert subscriber.last("mgfn/door/status") == "warming"
+        health = httpx.get(f"http://127.0.0.1:{port}/healthz")
+        assert health.status_code == 200
+        assert health.json()["cameras"]["door"]["alarm"] is True
+        until(lambda: subscriber.last("mgfn/door/status") == "online", 40, "the window being full")
+        assert service.stop() == 0
+    until(lambda: subscriber.last("mgfn/available") == "offline")
+    last = subscriber.events()[-1]
+    assert (last["type"], last["end_reason"], last["id"]) == ("end", "stopped", event["id"])
+    assert [e["seq"] for e in subscriber.events()] == list(range(len(subscriber.events())))
+    assert subscriber.last("mgfn/door/anomaly") == "OFF"
+    scores = lines(tmp_path / "s.jsonl")
+    assert [line["clip"] for line in scores] == list(range(len(scores)))
+    assert [line["window"] for line in scores] == [min(32, n + 1) for n in range(len(scores))]
+    # each clip's time is when its frames left the camera, within the mapping's error
+    for line in scores[2:]:
+        assert line["start"] == pytest.approx(camera.sent[16 * line["clip"]], abs=0.3)
+    subscriber.close()
+
+
+def test_live_equals_replay_equals_pytorch(tmp_path: Path, tiny_bundle: Path, units: list[bytes]) -> None:
+    video = write_video(tmp_path / "video.mp4", PICTURES)
+    replayed = tmp_path / "replay.jsonl"
+    with running(tmp_path, "--replay", "--rtsp", video, "--bundle", tiny_bundle, "--scores", replayed) as service:
+        assert service.process.wait(60) == 0
+    camera = TestCamera(tmp_path, units)
+    live = tmp_path / "live.jsonl"
+    arguments = ["--rtsp", camera.url, "--bundle", tiny_bundle, "--scores", live, "--http", "off"]
+    with camera.running(), running(tmp_path, *arguments) as service:
+        until(lambda: len(lines(live)) >= 36, 60, "36 live clips")
+        service.stop(signal.SIGINT)
+    by_clip = {line["clip"]: line["score"] for line in lines(replayed)}
+    assert len(by_clip) == 40
+    for line in lines(live):
+        assert line["score"] == pytest.approx(by_clip[line["clip"]], abs=1e-3)
+    clips = []
+    import av
+
+    with av.open(str(video)) as container:
+        for frame in container.decode(video=0):
+            out = np.empty((1, 224, 224, 3), np.uint8)
+            write_crops(frame, "squash", out)
+            clips.append(out[0])
+    stacked = torch.from_numpy(np.stack(clips).reshape(40, 16, 224, 224, 3))
+    with torch.inference_mode():
+        features = TinyBackbone()(stacked)[None, :, None]
+        for clip in range(40):
+            window = features[:, max(0, clip - 31) : clip + 1]
+            assert by_clip[clip] == pytest.approx(float(tiny_head()(window).scores[0, -1]), abs=1e-3)
+
+
+def test_one_camera_lost_takes_nobody_along(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]
+) -> None:
+
+    def scores_of(camera: str) -> list[dict[str, Any]]:
+        return [line for line in lines(tmp_path / "s.jsonl") if line["camera"] == camera]
+
+    subscriber = Subscriber(mosquitto.port)
+    good = TestCamera(tmp_path, units)
+    lost = TestCamera(tmp_path, units, login=("viewer", "hunter2"))
+    arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off", "--scores", tmp_path / "s.jsonl"]
+    arguments += ["--rtsp", f"good={good.url}", "--rtsp", f"gone=rtsp://viewer:hunter2@127.0.0.1:{lost.port}/cam"]
+    arguments += ["--rtsp", f"locked=rtsp://viewer:wrong-pw@127.0.0.1:{lost.port}/cam"]
+    with good.running(), running(tmp_path, *arguments) as service:
+        until(lambda: subscriber.last("mgfn/good/status") == "warming", what="the good camera")
+        assert subscriber.last("mgfn/gone/status") == "offline"
+        assert subscriber.last("mgfn/gone/available") == "offline"
+        with lost.running():
+            until(lambda: subscriber.last("mgfn/gone/status") == "warming", what="the camera that came later")
+            until(lambda: service.said("wrong user or password"), 40, "the refusal")
+        until(lambda: subscriber.last("mgfn/gone/status") == "offline", what="the loss")
+        count = len(lines(tmp_path / "s.jsonl"))
+        until(lambda: len(lines(tmp_path / "s.jsonl")) > count + 2, what="scores of the good camera")
+        with lost.running():
+            until(lambda: subscriber.last("mgfn/gone/status") == "warming", 40, "the return")
+            gone = [line for line in lines(tmp_path / "s.jsonl") if line["camera"] == "gone"]
+            until(lambda: len([x for x in scores_of("gone") if x["clip"] == 0]) == 2, what="scores after the return")
+        assert [line["window"] for line in scores_of("gone") if line["clip"] == 0] == [1, 1]
+        assert service.stop() == 0
+    assert not re.search("hunter2|wrong-pw", service.log.read_text())
+    assert not any(re.search("hunter2|wrong-pw", payload) for _, payload, _ in subscriber.messages)
+    subscriber.close()
+
+
+def test_a_killed_decoder_is_replaced(tmp_path: Path, tiny_bundle: Path, units: list[bytes]) -> None:
+    camera = TestCamera(tmp_path, units)
+    scores = tmp_path / "s.jsonl"
+    arguments = ["--rtsp", f"door={camera.url}", "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
+    with camera.running(), running(tmp_path, *arguments, "--mqtt", f"mqtt://127.0.0.1:{free_port()}") as service:
+        until(lambda: len(lines(scores)) > 1)
+        (decoder,) = [p for p in psutil.Process(service.process.pid).children() if "spawn_main" in str(p.cmdline())]
+        decoder.kill()
+        until(lambda: service.said("decoder replaced"))
+        count = len(lines(scores))
+        until(lambda: len(lines(scores)) > count + 1, what="scores after the replacement")
+        assert lines(scores)[-1]["window"] < count + 1
+        assert service.said("the broker cannot be reached")
+        assert service.stop() == 0
+
+
+def test_kill_9_leaves_no_process_and_no_shared_memory(tmp_path: Path, tiny_bundle: Path, units: list[bytes]) -> None:
+    camera = TestCamera(tmp_path, units)
+    before = set(SHARED_MEMORY.iterdir())
+    scores = tmp_path / "s.jsonl"
+    arguments = ["--rtsp", f"door={camera.url}", "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
+    with camera.running(), running(tmp_path, *arguments) as service:
+        until(lambda: len(lines(scores)) > 1)
+        children = psutil.Process(service.process.pid).children(recursive=True)
+        assert len(children) >= 2  # a decoder, the embedded broker
+        service.process.kill()
+        _, alive = psutil.wait_procs(children, timeout=15)
+        assert not alive
+    until(lambda: set(SHARED_MEMORY.iterdir()) <= before, what="freed shared memory")
