@@ -28,8 +28,9 @@ def run_command(app: typer.Typer, exit_code_of: Callable[[Exception], int | None
     SIGINT gives 130 and SIGTERM 143 unless the command handles them itself.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
+    program = Path(sys.argv[0]).name
     try:
-        code = get_command(app).main(standalone_mode=False)
+        code = get_command(app).main(prog_name=program, standalone_mode=False)
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -43,6 +44,6 @@ def run_command(app: typer.Typer, exit_code_of: Callable[[Exception], int | None
         if found is None:
             raise
         line = " ".join(str(message() if message else error).split())
-        print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)  # noqa: T201 -- the one line
+        print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 -- the one line
         code = found
     sys.exit(code or 0)

@@ -36,7 +36,6 @@ def configure(secrets: Sequence[str] = ()) -> None:
             renderer,
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
     )
 
 

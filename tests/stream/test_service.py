@@ -153,12 +153,12 @@ def test_one_camera_lost_takes_nobody_along(
         with lost.running():
             until(lambda: subscriber.last("mgfn/gone/status") == "warming", what="the camera that came later")
             until(lambda: service.said("wrong user or password"), 40, "the refusal")
+            until(lambda: len(scores_of("gone")) > 1, what="its scores")
         until(lambda: subscriber.last("mgfn/gone/status") == "offline", what="the loss")
         count = len(lines(tmp_path / "s.jsonl"))
         until(lambda: len(lines(tmp_path / "s.jsonl")) > count + 2, what="scores of the good camera")
         with lost.running():
             until(lambda: subscriber.last("mgfn/gone/status") == "warming", 40, "the return")
-            gone = [line for line in lines(tmp_path / "s.jsonl") if line["camera"] == "gone"]
             until(lambda: len([x for x in scores_of("gone") if x["clip"] == 0]) == 2, what="scores after the return")
         assert [line["window"] for line in scores_of("gone") if line["clip"] == 0] == [1, 1]
         assert service.stop() == 0
