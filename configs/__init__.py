@@ -1,1 +1,1 @@
-"""Data files: pinned weights, the default head, training presets."""
+"""Data files: pinned files of others, the default head, training presets."""

