@@ -15,13 +15,14 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from configs.pinned import sha256_of
 from engine.default_bundle import project_version
 from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
 from export.onnx import export_backbone, export_head
 from mgfn.backbones import BACKBONES
 from mgfn.checkpoint import load_head
 from mgfn.network import Mgfn
-from mgfn.weights import pinned, sha256_of
+from mgfn.weights import pinned
 
 
 class ExportError(Exception):

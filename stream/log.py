@@ -35,7 +35,7 @@ def configure(secrets: Sequence[str] = ()) -> None:
             blot,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
 

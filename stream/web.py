@@ -94,5 +94,5 @@ def make_app(health: Health, token: str | None) -> FastAPI:
 
 def make_server(app: FastAPI) -> uvicorn.Server:
     """A server to be `run(sockets=[...])` in a thread; ends when its `should_exit` is set."""
-    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, http="h11", ws="none", log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)

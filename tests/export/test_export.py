@@ -1,0 +1,150 @@
+"""Building bundles."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from engine.bundle import Bundle
+from engine.engine import Engine
+from export import bundle as export_bundle
+from export import cli
+from export.bundle import ExportError, check_target, staged, write_artefacts, write_manifest
+from export.verify import FEATURE_LIMIT, SCORE_LIMIT, verification_clips, verify
+from mgfn.backbones.i3d import I3D
+from mgfn.checkpoint import save_head
+from mgfn.network import Mgfn, MgfnConfig
+from tests.bundles import tiny_head, tiny_sources, write_tiny_bundle
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["mgfn-export", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def test_a_full_folder_that_is_no_bundle_is_refused(tmp_path: Path, tiny_bundle: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(ExportError, match="is not empty and not a bundle"):
+        check_target(tmp_path)
+    with pytest.raises(ExportError):
+        check_target(tmp_path / "precious.txt")
+    check_target(tmp_path / "new")
+    check_target(tiny_bundle)
+
+
+def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path: Path) -> None:
+    target = write_tiny_bundle(tmp_path / "bundle")
+    before = Bundle.open(target).sha256
+
+    def half_way() -> None:
+        with staged(target) as folder:
+            (folder / "half.onnx").write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_way()
+    assert Bundle.open(target).sha256 == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "bundle.safetensors"]
+
+
+def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
+    target = write_tiny_bundle(tmp_path / "bundle", on=0.5)
+    (target / "stray.txt").write_text("of the old one")
+    write_tiny_bundle(target, on=0.7)
+    thresholds = Bundle.open(target).manifest.thresholds
+    assert thresholds is not None
+    assert thresholds.on == 0.7
+    assert not (target / "stray.txt").exists()
+
+
+def test_verification_sees_a_wrong_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.verify.BACKENDS", ["onnxruntime"])
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    right, wrong = tiny_sources(), tiny_head(seed=1)
+    save_head(tmp_path / "head.safetensors", wrong, {})
+    write_artefacts(right, folder)
+    write_manifest(right, folder, tmp_path / "head.safetensors")
+    (row,) = verify(right, folder, clips=2)
+    assert row.passed
+    assert row.relative_error <= FEATURE_LIMIT
+    assert (row.score_change or 0) <= SCORE_LIMIT
+    import dataclasses
+
+    (row,) = verify(dataclasses.replace(right, head=wrong), folder, clips=2)
+    assert not row.passed
+
+
+def test_verification_clips_are_seeded_and_move() -> None:
+    clips = verification_clips(2, 1)
+    np.testing.assert_array_equal(clips, verification_clips(2, 1))
+    assert float(np.abs(np.diff(clips[0, 0].astype(float), axis=0)).mean()) > 1
+    assert not (clips[0] == clips[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--backbone", "c3d"], "--backbone c3d: unknown; allowed: i3d, i3d-r50"),
+        (["--backbone", "i3d-r50"], "pass the published state dict"),
+        (["--head", "none.safetensors"], "head none.safetensors: no such file"),
+        (["--backbone-weights", "none.ckpt"], "none.ckpt: no such file"),
+    ],
+)
+def test_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    assert run(monkeypatch, "--out", tmp_path / "b", *arguments) == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_verification_ends_with_1_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "head.safetensors"
+    save_head(checkpoint, tiny_head(), {})
+    monkeypatch.setattr(export_bundle, "load_sources", lambda *_: tiny_sources())
+    monkeypatch.setattr("export.verify.BACKENDS", ["onnxruntime"])
+    monkeypatch.setattr("export.verify.FEATURE_LIMIT", -1.0)
+    assert run(monkeypatch, "--out", tmp_path / "b", "--head", checkpoint) == 1
+    assert "verification failed" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["head.safetensors"]
+
+
+@pytest.mark.slow
+def test_the_real_backbone_on_every_backend(tmp_path: Path, kinetics_i3d: I3D) -> None:
+    checkpoint = tmp_path / "head.safetensors"
+    torch.manual_seed(0)
+    save_head(checkpoint, Mgfn(MgfnConfig.paper(1024)), {"threshold_on": "0.6", "threshold_off": "0.4"})
+    sources = export_bundle.load_sources("i3d", None, checkpoint)
+    with staged(tmp_path / "bundle") as folder:
+        write_artefacts(sources, folder)
+        write_manifest(sources, folder, checkpoint)
+        rows = verify(sources, folder)
+    assert {row.backend for row in rows} == {"openvino", "onnxruntime", "torch"}
+    assert all(row.passed for row in rows)
+    graph = onnx.load(tmp_path / "bundle" / "backbone.onnx", load_external_data=False).graph
+    assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim][1:] == [16, 224, 224, 3]
+
+
+@pytest.mark.slow
+def test_a_head_of_other_channels_leaves_the_backbone_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, kinetics_i3d: I3D
+) -> None:
+    checkpoint = tmp_path / "head.safetensors"
+    save_head(checkpoint, tiny_head(), {})
+    assert run(monkeypatch, "--out", tmp_path / "b", "--head", checkpoint, "--no-verify") == 0
+    assert "holds the backbone alone" in " ".join(capsys.readouterr().err.split())
+    assert Bundle.open(tmp_path / "b").manifest.head is None
+    with Engine.open(tmp_path / "b", "onnxruntime", "cpu") as engine:
+        assert engine.features(verification_clips(1, 1)).shape == (1, 1, 1024)
