@@ -31,6 +31,7 @@ class MilSettings:
     selection_dropout: float = 0.0
     feature_noise: float = 0.0
     average_from: float = 0.5  # share of the steps after which weights are averaged
+    short_windows: float = 0.6  # share of batches of partly filled windows: cameras connect, recordings are short
     normal_every_clip: float = 0.0  # weight of cross-entropy on every clip of normal videos: all are ordinary
 
 
@@ -55,8 +56,7 @@ def train(
     average: Mgfn | None = None
     averaged = 0
     for step in range(settings.steps):
-        # windows fill up: one in four batches is of partly filled ones
-        length = 32 if rng.random() < 0.75 else int(rng.integers(3, 32))
+        length = int(rng.integers(2, 12)) if rng.random() < settings.short_windows else 32
         streams = [composer.stream(length, anomalous=i >= settings.videos) for i in range(2 * settings.videos)]
         loss = mil_loss(head, streams, settings)
         optimizer.zero_grad()
