@@ -79,13 +79,17 @@ def count_alarms(
 def threshold_for(
     streams: Sequence[Stream], scores: Sequence[NDArray[np.float32]], false_per_three_minutes: float
 ) -> float:
-    """The lowest threshold, in steps of 0.01, at and above which false alarms stay within the rate."""
-    chosen = 0.99
-    for threshold in np.arange(0.99, 0.0, -0.01):
+    """The lowest threshold at and above which false alarms stay within the rate.
+
+    Candidates are the scores themselves, from the highest down, at most a thousand of them.
+    """
+    values = np.unique(np.concatenate(list(scores)))[::-1]
+    chosen = float(values[0])
+    for threshold in values[:: max(1, len(values) // 1000)]:
         if count_alarms(streams, scores, float(threshold)).false_per_three_minutes > false_per_three_minutes:
             break
         chosen = float(threshold)
-    return round(chosen, 2)
+    return chosen
 
 
 def clip_auc(streams: Sequence[Stream], scores: Sequence[NDArray[np.float32]]) -> float:

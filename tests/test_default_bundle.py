@@ -1,0 +1,74 @@
+"""The product as it ships: the published backbone, the default head, the sample footage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
+from engine.bundle import Bundle
+from engine.default_bundle import default_bundle_path, default_head
+from mgfn.backbones.i3d import I3D
+from mgfn.checkpoint import load_head
+from stream.geometry import write_crops
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sample() -> Path:
+    try:
+        return fetch(PinnedFile.named("samples.json", "bikes"), cache_folder("samples"))
+    except FetchError as error:
+        pytest.skip(f"needs the sample footage: {error}")
+
+
+def test_the_default_head_is_small_and_says_where_it_comes_from() -> None:
+    head, texts = load_head(default_head())
+    assert default_head().stat().st_size <= 4 << 20
+    assert head.config.channels == 1024
+    assert (head.config.stages[0].width, head.config.stages[-1].width) == (1024 // 32, 1024 // 16)
+    assert 0 < float(texts["threshold_off"]) < float(texts["threshold_on"]) < 1
+    assert "video-level labels" in texts["provenance"]
+
+
+@pytest.mark.timeout(600)
+def test_a_replay_equals_pytorch_window_by_window(tmp_path: Path, sample: Path, kinetics_i3d: I3D) -> None:
+    scores = tmp_path / "scores.jsonl"
+    command = [sys.executable, "-m", "stream.cli", "--replay", "--rtsp", str(sample), "--scores", str(scores)]
+    subprocess.run(command, check=True)  # builds the default bundle on first use
+    assert Bundle.open(default_bundle_path()).manifest.geometry == "squash"
+    pictures = []
+    with av.open(str(sample)) as container:
+        for frame in container.decode(video=0):
+            out = np.empty((1, 224, 224, 3), np.uint8)
+            write_crops(frame, "squash", out)
+            pictures.append(out[0])
+    clips = torch.from_numpy(np.stack(pictures[: len(pictures) // 16 * 16])).unflatten(0, (-1, 16))
+    head, _ = load_head(default_head())
+    lines = [json.loads(line) for line in scores.read_text().splitlines()]
+    assert len(lines) == len(clips)
+    with torch.inference_mode():
+        features = torch.cat([kinetics_i3d(clip[None]) for clip in clips])[None, :, None]
+        for index, line in enumerate(lines):
+            expected = float(head(features[:, max(0, index - 31) : index + 1]).scores[0, -1])
+            assert line["score"] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_finds_its_staged_incident_and_nothing_else(sample: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "stream.demo", "--duration", "50"],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    events = [json.loads(line) for line in run.stdout.splitlines()]
+    assert events[0]["type"] == "new"
