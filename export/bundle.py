@@ -21,7 +21,7 @@ from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
 from export.onnx import export_backbone, export_head
 from mgfn.backbones import BACKBONES
 from mgfn.checkpoint import load_head
-from mgfn.network import Mgfn
+from mgfn.network import Head
 from mgfn.weights import pinned
 
 
@@ -36,7 +36,7 @@ class Sources:
     backbone: nn.Module
     backbone_weights: Weights
     channels: int
-    head: Mgfn | None
+    head: Head | None
     head_weights: Weights | None
     thresholds: Thresholds | None
     geometry: str

@@ -19,17 +19,18 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.network import Head, Mgfn, MgfnConfig, make_head
 
 FORMAT: Final = "mgfn-head-1"
 _LARGEST_WIDTH: Final = 1 << 14
+_MOST_MEMBERS: Final = 32
 
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be read or does not fit; the message is one line for the user."""
 
 
-def save_head(path: Path, head: Mgfn, metadata: Mapping[str, str]) -> None:
+def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
     """Write weights, configuration and `metadata` (text by name) to one safetensors file, whole or not at all."""
     texts = {**metadata, "format": FORMAT, "config": json.dumps(asdict(head.config))}
     partial = path.with_name(f".{path.name}.part")
@@ -38,7 +39,7 @@ def save_head(path: Path, head: Mgfn, metadata: Mapping[str, str]) -> None:
     partial.replace(path)
 
 
-def load_head(path: Path) -> tuple[Mgfn, dict[str, str]]:
+def load_head(path: Path) -> tuple[Head, dict[str, str]]:
     """A head in evaluation mode and the texts saved with it (none in the released layout).
 
     The two layouts are told apart by their content. Raises CheckpointError for a missing, cut or foreign file
@@ -54,7 +55,7 @@ def load_head(path: Path) -> tuple[Mgfn, dict[str, str]]:
         return _load_released(path), {}
     if texts.get("format") != FORMAT:
         raise CheckpointError(f"head {path}: format {texts.get('format')!r}, expected {FORMAT!r}")
-    head = Mgfn(_config(path, texts.pop("config", "")))
+    head = make_head(_config(path, texts.pop("config", "")))
     _fill(path, head, state)
     texts.pop("format")
     return head.eval(), texts
@@ -70,6 +71,8 @@ def _config(path: Path, text: str) -> MgfnConfig:
     widths = [config.channels, *(stage.width for stage in config.stages)]
     if not config.stages or not all(1 <= width <= _LARGEST_WIDTH for width in widths):
         raise CheckpointError(f"head {path}: configuration has widths {widths}, allowed 1 to {_LARGEST_WIDTH}")
+    if not 1 <= config.members <= _MOST_MEMBERS:
+        raise CheckpointError(f"head {path}: configuration has {config.members} members, allowed 1 to {_MOST_MEMBERS}")
     return config
 
 
@@ -89,7 +92,7 @@ def _load_released(path: Path) -> Mgfn:
     return head.eval()
 
 
-def _fill(path: Path, head: Mgfn, state: Mapping[str, Tensor]) -> None:
+def _fill(path: Path, head: Head, state: Mapping[str, Tensor]) -> None:
     wanted = head.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]
     problems += [f"left over {name}" for name in state if name not in wanted]

@@ -43,6 +43,7 @@ class MgfnConfig:
     `fusion` runs the stages side by side and adds them (GF-fusion, figure 5 c) instead of one after the other.
     `weightless` takes the paper's self-attentional convolution, else the released one.
     `standardise` keeps a mean and a deviation of each channel, learnt from the training features.
+    `members` networks of one shape, trained apart, score together (see `make_head`).
     """
 
     channels: int
@@ -55,6 +56,7 @@ class MgfnConfig:
     expansion: int = 4
     dropout: float = 0.0
     standardise: bool = False
+    members: int = 1
 
     @classmethod
     def paper(cls, channels: int, structure: Structure = "GF") -> MgfnConfig:
@@ -255,3 +257,31 @@ class Mgfn(nn.Module):
         # the root of a sum of squares has no slope at zero
         magnitudes = last.square().sum(dim=-1).clamp_min(1e-12).sqrt().mean(dim=1)
         return MgfnOutput(scores, magnitudes, last)
+
+
+class MgfnEnsemble(nn.Module):
+    """Several networks of one configuration, trained from different seeds; scores are their mean.
+
+    A head trained on few videos swings with its seed; the mean does so much less. `features` are side by side.
+    """
+
+    def __init__(self, config: MgfnConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.members = nn.ModuleList([Mgfn(config) for _ in range(config.members)])
+
+    def forward(self, features: Tensor) -> MgfnOutput:
+        outputs = [member(features) for member in self.members]
+        return MgfnOutput(
+            torch.stack([out.scores for out in outputs]).mean(dim=0),
+            torch.stack([out.magnitudes for out in outputs]).mean(dim=0),
+            torch.cat([out.features for out in outputs], dim=-1),
+        )
+
+
+Head = Mgfn | MgfnEnsemble
+
+
+def make_head(config: MgfnConfig) -> Head:
+    """The network of a configuration, untrained."""
+    return Mgfn(config) if config.members == 1 else MgfnEnsemble(config)

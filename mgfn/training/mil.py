@@ -19,7 +19,7 @@ from mgfn.training.compose import Composer, Stream
 class MilSettings:
     """Training settings. Loss weights as in the paper: lambda_1 smoothness, lambda_2 sparsity, lambda_3 contrast."""
 
-    steps: int = 600
+    steps: int = 300
     videos: int = 16  # of each class in a batch
     top_k: int = 3
     learning_rate: float = 1e-3
@@ -31,7 +31,7 @@ class MilSettings:
     selection_dropout: float = 0.0
     feature_noise: float = 0.0
     average_from: float = 0.5  # share of the steps after which weights are averaged
-    short_windows: float = 0.6  # share of batches of partly filled windows: cameras connect, recordings are short
+    short_windows: float = 0.25  # share of batches of partly filled windows
     normal_every_clip: float = 0.0  # weight of cross-entropy on every clip of normal videos: all are ordinary
 
 
@@ -56,7 +56,7 @@ def train(
     average: Mgfn | None = None
     averaged = 0
     for step in range(settings.steps):
-        length = int(rng.integers(2, 12)) if rng.random() < settings.short_windows else 32
+        length = int(rng.integers(2, 32)) if rng.random() < settings.short_windows else 32
         streams = [composer.stream(length, anomalous=i >= settings.videos) for i in range(2 * settings.videos)]
         loss = mil_loss(head, streams, settings)
         optimizer.zero_grad()
@@ -73,7 +73,27 @@ def train(
                     mean.lerp_(new, 1 / averaged)
         if report is not None:
             report(step, float(loss.detach()))
-    return (average or head).eval()
+    trained = (average or head).eval()
+    settle_logits(trained, composer)
+    return trained
+
+
+@torch.no_grad()
+def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
+    """Stretch and shift the logits: on composed streams their deviation is 2 and the median ordinary clip's is -2.
+
+    Cross-entropy drives scores towards 0 and 1, each seed by another amount; the order of scores does not change.
+    """
+    logits, labels = [], []
+    for index in range(streams):
+        stream = composer.stream(32, anomalous=bool(index % 2))
+        last = head(torch.from_numpy(stream.features)[None]).features  # (1, P, T, D)
+        logits.append(head.fc(last).mean(dim=1).flatten())
+        labels.append(torch.from_numpy(stream.labels))
+    values, incident = torch.cat(logits), torch.cat(labels)
+    scale = 2.0 / values.std()
+    head.fc.weight.mul_(scale)
+    head.fc.bias.copy_((head.fc.bias - values[~incident].median()) * scale - 2.0)
 
 
 def mil_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor:
