@@ -150,25 +150,34 @@ def load_kinetics(model: I3D, arrays: Mapping[str, FloatArray]) -> None:
     Raises WeightsError naming what is missing, left over or misshapen.
     """
     state = dict(model.state_dict())
-    leaves = {"bias": "bias", "mean": "running_mean", "var": "running_var"}
-    filled: dict[str, Tensor] = {}
-    unknown: list[str] = []
-    for key, array in arrays.items():
-        *path, layer, leaf = key.split("/")
-        unit = ".".join(path[1:])
-        if leaf == "kernel":
-            array = array.transpose(4, 3, 0, 1, 2)
-        if path[1:2] == ["Logits"]:
-            name = f"{unit}.{'weight' if leaf == 'kernel' else leaf}"
-        else:
-            name = f"{unit}.conv.weight" if layer == "Conv_0" else f"{unit}.bn.{leaves.get(leaf, leaf)}"
-        value = torch.from_numpy(np.ascontiguousarray(array if leaf == "kernel" else array.reshape(-1)))
-        if name in state and state[name].shape == value.shape:
-            filled[name] = value
-        else:
-            unknown.append(f"{key} {tuple(array.shape)}")
     # BatchNorm without scale: PyTorch's scale stays one; the batch counter is not used in evaluation.
-    missing = [n for n in state if n not in filled and not n.endswith(("bn.weight", "num_batches_tracked"))]
-    if unknown or missing:
-        raise WeightsError(f"checkpoint does not fit I3D: left over {unknown[:4]}, missing {missing[:4]}")
-    model.load_state_dict(state | filled)
+    places = {_released_key(n): n for n in state if not n.endswith(("bn.weight", "num_batches_tracked"))}
+    problems = [f"missing {key}" for key in places if key not in arrays]
+    problems += [f"left over {key} {array.shape}" for key, array in arrays.items() if key not in places]
+    for key in places.keys() & arrays.keys():
+        value, wanted = arrays[key], state[places[key]].shape
+        if key.endswith("/kernel") and value.ndim == 5:
+            value = value.transpose(4, 3, 0, 1, 2)
+        elif key.startswith("batch_stats/"):
+            value = value.reshape(-1)
+        if value.shape == wanted:
+            state[places[key]] = torch.from_numpy(np.ascontiguousarray(value))
+        else:
+            problems.append(f"misshapen {key} {arrays[key].shape}, as PyTorch stores it {tuple(wanted)}")
+    if problems:
+        shown = "; ".join(problems[:4]) + ("; ..." if len(problems) > 4 else "")
+        raise WeightsError(f"checkpoint does not fit I3D: {shown}")
+    model.load_state_dict(state)
+
+
+def _released_key(name: str) -> str:
+    """State-dict name -> key in the release, as in `Mixed_3b.Branch_0.Conv3d_0a_1x1.bn.running_var`."""
+    *unit, leaf = name.split(".")
+    if unit[0] == "Logits":
+        return f"params/{'/'.join(unit)}/Conv_0/{'kernel' if leaf == 'weight' else leaf}"
+    *unit, layer = unit
+    if layer == "conv":
+        return f"params/{'/'.join(unit)}/Conv_0/kernel"
+    if leaf == "bias":
+        return f"params/{'/'.join(unit)}/BatchNorm_0/bias"
+    return f"batch_stats/{'/'.join(unit)}/BatchNorm_0/{leaf.removeprefix('running_')}"

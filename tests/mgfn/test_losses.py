@@ -1,0 +1,93 @@
+"""Losses against hand-worked numbers and direct renderings of the equations."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mgfn import losses
+
+
+def test_top_k_takes_the_largest_and_all_where_there_are_fewer() -> None:
+    magnitudes = torch.tensor([[1.0, 5.0, 3.0, 4.0], [9.0, 1.0, 2.0, 8.0]])
+    assert losses.top_k(magnitudes, 3).tolist() == [[1, 3, 2], [0, 3, 2]]
+    assert losses.top_k(magnitudes[:, :2], 3).shape == (2, 2)
+
+
+def test_dropout_hides_clips_from_the_selection() -> None:
+    torch.manual_seed(0)
+    magnitudes = torch.arange(1.0, 33.0).repeat(200, 1)
+    chosen = losses.top_k(magnitudes, 1, dropout=0.7)
+    assert float((chosen == 31).float().mean()) == pytest.approx(0.3, abs=0.1)
+
+
+def test_video_score_and_cross_entropy_by_hand() -> None:
+    scores = torch.tensor([[0.1, 0.9, 0.5], [0.2, 0.4, 0.6]])
+    video = losses.selected_score(scores, torch.tensor([[1, 2], [0, 1]]))
+    torch.testing.assert_close(video, torch.tensor([0.7, 0.3]))
+    expected = -(np.log(0.7) + np.log(1 - 0.3)) / 2
+    assert float(losses.sigmoid_cross_entropy(video, torch.tensor([1.0, 0.0]))) == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(float(losses.sigmoid_cross_entropy(torch.tensor([0.0]), torch.tensor([1.0]))))
+
+
+def contrast_by_loops(normal: np.ndarray, abnormal: np.ndarray, margin: float) -> float:
+    """Equations 8 to 10, pair by pair."""
+
+    def nearest(a: np.ndarray, b: np.ndarray) -> float:
+        return min(abs(x - y) for x in a for y in b)
+
+    def farthest(a: np.ndarray, b: np.ndarray) -> float:
+        return max(abs(x - y) for x in a for y in b)
+
+    same_n = np.mean([nearest(normal[p], normal[q]) for p, q in itertools.permutations(range(len(normal)), 2)])
+    same_a = np.mean([nearest(abnormal[u], abnormal[v]) for u, v in itertools.permutations(range(len(abnormal)), 2)])
+    apart = np.mean([max(0.0, margin - farthest(n, a)) for n in normal for a in abnormal])
+    return float(same_n + same_a + apart)
+
+
+def test_magnitude_contrast_is_equations_8_to_10() -> None:
+    rng = np.random.default_rng(0)
+    normal, abnormal = rng.random((4, 3)), 1 + rng.random((5, 3))
+    value = losses.magnitude_contrastive(torch.tensor(normal), torch.tensor(abnormal), margin=1.5)
+    assert float(value) == pytest.approx(contrast_by_loops(normal, abnormal, 1.5))
+
+
+def test_magnitude_contrast_of_one_video_each_has_only_the_margin() -> None:
+    value = losses.magnitude_contrastive(torch.tensor([[1.0]]), torch.tensor([[1.5]]), margin=2.0)
+    assert float(value) == pytest.approx(1.5)
+
+
+def test_released_contrast_by_loops() -> None:
+    rng = np.random.default_rng(0)
+    normal, abnormal = rng.random((6, 3, 8)), 3 * rng.random((6, 3, 8))
+    norm_n, norm_a = np.abs(normal).sum(2), np.abs(abnormal).sum(2)
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.sqrt(((a - b + 1e-6) ** 2).sum()))
+
+    apart = np.mean([max(0.0, 50.0 - distance(norm_n[i], norm_a[i])) ** 2 for i in range(6)])
+    spread_a = np.mean([distance(norm_a[i], norm_a[i + 3]) ** 2 for i in range(3)])
+    spread_n = np.mean([distance(norm_n[i], norm_n[i + 3]) ** 2 for i in range(3)])
+    expected = 0.001 * (0.001 * apart + spread_a + spread_n)
+    value = losses.magnitude_contrastive_released(torch.tensor(normal), torch.tensor(abnormal), margin=50.0)
+    assert float(value) == pytest.approx(expected, rel=1e-6)
+
+
+def test_rtfm_by_hand() -> None:
+    normal = torch.tensor([[[3.0, 4.0], [3.0, 4.0]]])  # |mean| = 5
+    abnormal = torch.tensor([[[6.0, 8.0], [6.0, 8.0]]])  # |mean| = 10
+    assert float(losses.rtfm_magnitude(normal, abnormal, margin=100.0)) == pytest.approx((90 + 5) ** 2)
+
+
+def test_smoothness_and_sparsity_do_what_their_names_say() -> None:
+    scores = torch.tensor([[0.0, 1.0, 0.5], [0.2, 0.2, 0.2]])
+    assert float(losses.smoothness(scores)) == pytest.approx((1.0 + 0.25) / 2)
+    assert float(losses.sparsity(scores)) == pytest.approx((1.5 + 0.6) / 2)
+
+
+def test_ranking_by_hand() -> None:
+    normal, abnormal = torch.tensor([[0.1, 0.3]]), torch.tensor([[0.2, 0.9], [0.0, 0.1]])
+    assert float(losses.multiple_instance_ranking(normal, abnormal)) == pytest.approx((0.4 + 1.2) / 2)

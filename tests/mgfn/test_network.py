@@ -1,0 +1,210 @@
+"""MGFN against a direct NumPy rendering of the paper's equations and of the released code's description."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from math import erf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from export.onnx import export_head
+from mgfn.network import FocusSelfConvolution, GlanceAttention, Mgfn, MgfnConfig, Stage, Structure
+
+SHAPES = Path(__file__).parents[3] / "shared" / "reference" / "released_mgfn_head.shapes.json"
+SMALL_RELEASED = dataclasses.replace(
+    MgfnConfig.released(96), stages=(Stage("glance", 64, 2), Stage("focus", 128, 2), Stage("focus", 256, 1))
+)
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def seeded(config: MgfnConfig) -> Mgfn:
+    torch.manual_seed(0)
+    head = Mgfn(config).eval()
+    for name, tensor in head.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2.0)
+        elif tensor.is_floating_point():
+            tensor.add_(0.05 * torch.randn_like(tensor))
+    return head
+
+
+def conv(x: Array, state: dict[str, Array], name: str, pad: int = 0) -> Array:
+    """(D, T) with weights (O, D, k): a loop over the kernel's taps."""
+    weight = state[f"{name}.weight"]
+    padded = np.pad(x, ((0, 0), (pad, pad)))
+    out = sum(weight[:, :, k] @ padded[:, k : k + x.shape[1]] for k in range(weight.shape[2]))
+    return np.asarray(out) + (state[f"{name}.bias"][:, None] if f"{name}.bias" in state else 0.0)
+
+
+def channel_norm(x: Array, state: dict[str, Array], name: str) -> Array:
+    std = np.sqrt(((x - x.mean(0)) ** 2).mean(0))
+    return (x - x.mean(0)) / (std + 1e-5) * state[f"{name}.g"][0] + state[f"{name}.b"][0]
+
+
+def glance(x: Array, state: dict[str, Array], name: str) -> Array:
+    q, k, v = np.split(conv(channel_norm(x, state, f"{name}.norm"), state, f"{name}.to_qkv"), 3)
+    out = np.empty_like(v)
+    for head in range(len(x) // 64):
+        part = slice(64 * head, 64 * head + 64)
+        logits = (q[part].T * 64**-0.5) @ k[part]
+        weights = np.exp(logits - logits.max(1, keepdims=True))
+        out[part] = v[part] @ (weights / weights.sum(1, keepdims=True)).T
+    return conv(out, state, f"{name}.to_out")
+
+
+def focus(x: Array, state: dict[str, Array], name: str) -> Array:
+    norm = {leaf: state[f"{name}.norm.{leaf}"][:, None] for leaf in ("weight", "bias", "running_mean", "running_var")}
+    y = (x - norm["running_mean"]) / np.sqrt(norm["running_var"] + 1e-5) * norm["weight"] + norm["bias"]
+    v = conv(y, state, f"{name}.to_v")
+    heads = len(x) // 64
+    out = np.empty_like(v)
+    for channel in range(len(x)):
+        head = channel % heads  # the head index is innermost
+        kernel = state[f"{name}.rel_pos.weight"][head, 0]
+        padded = np.pad(v[channel], 2)
+        out[channel] = [kernel @ padded[t : t + 5] for t in range(v.shape[1])]
+        out[channel] += state[f"{name}.rel_pos.bias"][head]
+    return conv(out, state, f"{name}.to_out")
+
+
+def feed_forward(x: Array, state: dict[str, Array], name: str) -> Array:
+    hidden = conv(channel_norm(x, state, f"{name}.0"), state, f"{name}.1")
+    gelu = hidden * 0.5 * (1 + np.vectorize(erf)(hidden / np.sqrt(2)))
+    return conv(gelu, state, f"{name}.4")
+
+
+def released(features: Array, state: dict[str, Array], config: MgfnConfig) -> Array:
+    """Scores (T,) of one video (T, P, C), as the released code is described."""
+    scores = []
+    for crop in range(features.shape[1]):
+        f = features[:, crop].T
+        magnitude = np.sqrt((f**2).sum(0))[None]
+        x = conv(f, state, "to_tokens", pad=1) + 0.1 * conv(magnitude, state, "to_mag", pad=1)
+        for index, stage in enumerate(config.stages):
+            for block in range(stage.depth):
+                name = f"stages.{index}.0.layers.{block}"
+                x = conv(x, state, f"{name}.0", pad=1) + x
+                x = (glance if stage.kind == "glance" else focus)(x, state, f"{name}.1") + x
+                x = feed_forward(x, state, f"{name}.2") + x
+            if index + 1 < len(config.stages):
+                x = conv(channel_norm(x, state, f"stages.{index}.1.0"), state, f"stages.{index}.1.1")
+        y = x.T
+        y = (y - y.mean(1, keepdims=True)) / np.sqrt(y.var(1, keepdims=True) + 1e-5)
+        y = y * state["to_logits.0.weight"] + state["to_logits.0.bias"]
+        scores.append(1 / (1 + np.exp(-(y @ state["fc.weight"][0] + state["fc.bias"][0]))))
+    return np.asarray(np.mean(scores, axis=0))
+
+
+def compare(config: MgfnConfig, clips: int, crops: int) -> None:
+    head = seeded(config)
+    state = {name: value.numpy().astype(np.float64) for name, value in head.state_dict().items()}
+    features = np.random.default_rng(clips).random((clips, crops, config.channels), dtype=np.float32)
+    with torch.inference_mode():
+        scores = head(torch.from_numpy(features)[None]).scores[0].numpy()
+    np.testing.assert_allclose(scores, released(features.astype(np.float64), state, config), atol=1e-5)
+    assert clips == 1 or scores.std() > 1e-4
+
+
+@pytest.mark.parametrize(("clips", "crops"), [(1, 1), (32, 2), (77, 2)])
+def test_the_released_form_equals_its_description(clips: int, crops: int) -> None:
+    compare(SMALL_RELEASED, clips, crops)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clips", [32, 77])
+def test_the_released_form_at_its_full_size(clips: int) -> None:
+    compare(MgfnConfig.released(), clips, 10)
+
+
+@pytest.mark.skipif(not SHAPES.exists(), reason="../shared/reference is absent")
+def test_released_names_and_shapes() -> None:
+    published = {name: tuple(shape) for name, shape in json.loads(SHAPES.read_text()).items()}
+    found = {name: tuple(value.shape) for name, value in Mgfn(MgfnConfig.released()).state_dict().items()}
+    assert found == published
+
+
+def test_attention_by_hand() -> None:
+    """Two clips, two channels; identity projections: the weights are a softmax of dot products (eq. 3 to 5)."""
+    attention = GlanceAttention(2)
+    with torch.no_grad():
+        attention.to_qkv.weight.copy_(torch.eye(2).repeat(3, 1)[:, :, None])
+        attention.to_out.weight.copy_(torch.eye(2)[:, :, None])
+        assert attention.to_out.bias is not None
+        attention.to_out.bias.zero_()
+        attention.norm = nn.Identity()  # type: ignore[assignment] # the equations alone
+        x = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])  # clip 0 is (1, 0), clip 1 is (0, 2)
+        out = attention(x)
+    near = np.exp(1 / np.sqrt(2)) / (np.exp(1 / np.sqrt(2)) + 1)
+    far = np.exp(4 / np.sqrt(2)) / (np.exp(4 / np.sqrt(2)) + 1)
+    expected = [[near, 1 - far], [2 * (1 - near), 2 * far]]
+    np.testing.assert_allclose(out[0].numpy(), expected, atol=1e-6)
+
+
+def test_weightless_focus_by_hand() -> None:
+    """Each channel times the mean of its five nearest, nothing learnt (our reading of eq. 6, 7)."""
+    focus_block = FocusSelfConvolution(4)
+    focus_block.norm = nn.Identity()  # type: ignore[assignment] # the equations alone
+    x = torch.tensor([1.0, 2.0, 3.0, 4.0])[None, :, None]
+    out = focus_block(x)[0, :, 0]
+    expected = [1 * (1 + 2 + 3) / 5, 2 * (1 + 2 + 3 + 4) / 5, 3 * (1 + 2 + 3 + 4) / 5, 4 * (2 + 3 + 4) / 5]
+    np.testing.assert_allclose(out.numpy(), expected, rtol=1e-6)
+    assert not list(focus_block.parameters())
+
+
+def test_amplification_by_hand_and_its_gradient() -> None:
+    """f + alpha * Conv1D(|f|) on all C channels (eq. 1, 2)."""
+    head = Mgfn(MgfnConfig(2, (Stage("glance", 2, 1),), alpha=0.1, reduce_kernel=1))
+    with torch.no_grad():
+        head.to_mag.weight.zero_()
+        head.to_mag.weight[0, 0, 1] = 1.0
+        assert head.to_mag.bias is not None
+        head.to_mag.bias.zero_()
+        head.to_tokens.weight.copy_(torch.eye(2)[:, :, None])
+        assert head.to_tokens.bias is not None
+        head.to_tokens.bias.zero_()
+        out = head.amplify(torch.tensor([[[3.0], [4.0]]]))
+    np.testing.assert_allclose(out[0, :, 0].numpy(), [3.0 + 0.1 * 5.0, 4.0], rtol=1e-6)
+    head(torch.rand(1, 4, 1, 2)).scores.sum().backward()
+    assert head.to_mag.weight.grad is not None
+    assert float(head.to_mag.weight.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("structure", ["GF", "FG", "FF", "GF-fusion"])
+def test_every_structure_takes_any_window_and_crops(structure: Structure) -> None:
+    head = seeded(MgfnConfig.paper(64, structure))
+    for clips, crops in ((1, 1), (2, 10), (32, 1)):
+        out = head(torch.rand(2, clips, crops, 64))
+        assert out.scores.shape == out.magnitudes.shape == (2, clips)
+        assert bool(((out.scores >= 0) & (out.scores <= 1)).all())
+        assert out.features.shape[:3] == (2, crops, clips)
+
+
+def test_crops_are_averaged() -> None:
+    head = seeded(MgfnConfig.paper(64))
+    x = torch.rand(1, 6, 3, 64)
+    alone = torch.stack([head(x[:, :, crop : crop + 1]).scores for crop in range(3)])
+    torch.testing.assert_close(head(x).scores, alone.mean(dim=0))
+
+
+def test_the_paper_head_is_small() -> None:
+    head = Mgfn(MgfnConfig.paper(1024))
+    assert [stage.width for stage in head.config.stages] == [32, 64]
+    assert sum(p.numel() for p in head.parameters()) * 4 < 1 << 20
+
+
+def test_onnx_takes_every_length(tmp_path: Path) -> None:
+    head = seeded(MgfnConfig.paper(64))
+    export_head(head, 64, 2, tmp_path / "head.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "head.onnx")
+    for clips in (1, 2, 32):
+        x = torch.rand(3, clips, 2, 64)
+        with torch.inference_mode():
+            expected = head(x).scores.numpy()
+        np.testing.assert_allclose(session.run(None, {"windows": x.numpy()})[0], expected, atol=1e-5)
