@@ -152,7 +152,7 @@ def load_kinetics(model: I3D, arrays: Mapping[str, FloatArray]) -> None:
     state = dict(model.state_dict())
     # BatchNorm without scale: PyTorch's scale stays one; the batch counter is not used in evaluation.
     places = {_released_key(n): n for n in state if not n.endswith(("bn.weight", "num_batches_tracked"))}
-    problems = [f"missing {key}" for key in places if key not in arrays]
+    problems = [f"missing {key} for {name}" for key, name in places.items() if key not in arrays]
     problems += [f"left over {key} {array.shape}" for key, array in arrays.items() if key not in places]
     for key in places.keys() & arrays.keys():
         value, wanted = arrays[key], state[places[key]].shape
