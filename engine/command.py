@@ -21,11 +21,13 @@ def _raise_terminated(_signum: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def run_command(app: typer.Typer, exit_code_of: Callable[[Exception], int | None]) -> NoReturn:
+def run_command(
+    app: typer.Typer, exit_code_of: Callable[[Exception], int | None], *, stopping_is_success: bool = False
+) -> NoReturn:
     """Run `app` and end the process with the house's exit codes.
 
     `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown.
-    SIGINT gives 130 and SIGTERM 143 unless the command handles them itself.
+    SIGINT gives 130 and SIGTERM 143, or 0 for a command that runs until it is stopped.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
     program = Path(sys.argv[0]).name
@@ -34,9 +36,9 @@ def run_command(app: typer.Typer, exit_code_of: Callable[[Exception], int | None
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = 130
+        code = 0 if stopping_is_success else 130
     except Terminated:
-        code = 143
+        code = 0 if stopping_is_success else 143
     except Exception as error:
         # A wrong flag: typer's own error, which knows its exit code and the line to show.
         message = getattr(error, "format_message", None)

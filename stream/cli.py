@@ -152,7 +152,7 @@ def _exit_code(error: Exception) -> int | None:
 
 def main() -> NoReturn:
     """Entry point."""
-    run_command(app, _exit_code)
+    run_command(app, _exit_code, stopping_is_success=True)
 
 
 if __name__ == "__main__":
