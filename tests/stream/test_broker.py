@@ -1,0 +1,74 @@
+"""The embedded broker, with real clients."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import paho.mqtt.publish
+import pytest
+
+from stream.broker import HOST, free_port, run_broker
+from tests.servers.mosquitto import Subscriber
+from tests.servers.processes import listening, until
+
+
+@contextmanager
+def broker() -> Iterator[int]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    port = free_port(20000)
+    process = context.Process(target=run_broker, args=(port, theirs))
+    process.start()
+    theirs.close()
+    assert ours.poll(20)
+    assert ours.recv() is True
+    try:
+        yield port
+    finally:
+        ours.close()  # that is what ends it
+        process.join(10)
+        assert process.exitcode == 0
+
+
+def test_a_taken_port_is_passed_over() -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert free_port(port) > port
+
+
+@pytest.mark.slow
+def test_retained_and_acknowledged_messages_reach_subscribers() -> None:
+    with broker() as port:
+        assert not any(listening_elsewhere(port))
+        subscriber = Subscriber(port)
+        paho.mqtt.publish.single("mgfn/door/anomaly", "ON", qos=1, retain=True, hostname=HOST, port=port)
+        until(lambda: subscriber.last("mgfn/door/anomaly") == "ON")
+        subscriber.close()
+        late = Subscriber(port)
+        until(lambda: ("mgfn/door/anomaly", "ON", True) in late.messages)
+        late.close()
+
+
+@pytest.mark.slow
+def test_mosquitto_sub_can_listen() -> None:
+    with broker() as port:
+        paho.mqtt.publish.single("mgfn/door/anomaly", "ON", qos=1, retain=True, hostname=HOST, port=port)
+        command = ["mosquitto_sub", "-h", HOST, "-p", str(port), "-t", "mgfn/#", "-C", "1", "-W", "10", "-v"]
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        except FileNotFoundError:
+            pytest.skip("needs mosquitto_sub: apt-get install mosquitto-clients")
+    assert said == "mgfn/door/anomaly ON\n"
+
+
+def listening_elsewhere(port: int) -> Iterator[bool]:
+    """Whether other addresses of this machine answer: the broker is for this machine alone."""
+    for address in {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}:
+        if not str(address).startswith("127."):
+            with socket.socket() as probe:
+                yield probe.connect_ex((str(address), port)) == 0
+    assert listening(port)
