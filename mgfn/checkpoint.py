@@ -7,7 +7,6 @@ PyTorch's `weights_only`.
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,11 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mgfn.network import Head, Mgfn, MgfnConfig, make_head
+from mgfn.network import Head, MgfnConfig, make_head
 
 FORMAT: Final = "mgfn-head-1"
 _LARGEST_WIDTH: Final = 1 << 14
 _MOST_MEMBERS: Final = 32
+_MOST_BLOCKS: Final = 256
 
 
 class CheckpointError(Exception):
@@ -35,8 +35,12 @@ def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
     texts = {**metadata, "format": FORMAT, "config": json.dumps(asdict(head.config))}
     partial = path.with_name(f".{path.name}.part")
     weights = {name: value.detach().contiguous() for name, value in head.state_dict().items()}
-    safetensors.torch.save_file(weights, partial, texts)
-    partial.replace(path)
+    content = safetensors.torch.save(weights, texts)
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_head(path: Path) -> tuple[Head, dict[str, str]]:
@@ -55,10 +59,9 @@ def load_head(path: Path) -> tuple[Head, dict[str, str]]:
         return _load_released(path), {}
     if texts.get("format") != FORMAT:
         raise CheckpointError(f"head {path}: format {texts.get('format')!r}, expected {FORMAT!r}")
-    head = make_head(_config(path, texts.pop("config", "")))
-    _fill(path, head, state)
+    head = _filled(path, _config(path, texts.pop("config", "")), state)
     texts.pop("format")
-    return head.eval(), texts
+    return head, texts
 
 
 def _config(path: Path, text: str) -> MgfnConfig:
@@ -67,32 +70,38 @@ def _config(path: Path, text: str) -> MgfnConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(f"head {path}: configuration {where}: {first['msg']}") from None
-    widths = [config.channels, *(stage.width for stage in config.stages)]
-    if not config.stages or not all(1 <= width <= _LARGEST_WIDTH for width in widths):
-        raise CheckpointError(f"head {path}: configuration has widths {widths}, allowed 1 to {_LARGEST_WIDTH}")
-    if not 1 <= config.members <= _MOST_MEMBERS:
-        raise CheckpointError(f"head {path}: configuration has {config.members} members, allowed 1 to {_MOST_MEMBERS}")
+        raise CheckpointError(f"head {path}: configuration {where or 'as a whole'}: {first['msg']}") from None
     return config
 
 
-def _load_released(path: Path) -> Mgfn:
+def _check_size(path: Path, config: MgfnConfig) -> None:
+    widths = [config.channels, *(stage.width for stage in config.stages)]
+    if not all(1 <= width <= _LARGEST_WIDTH for width in widths):
+        raise CheckpointError(f"head {path}: configuration has widths {widths}, allowed 1 to {_LARGEST_WIDTH}")
+    if config.members > _MOST_MEMBERS:
+        raise CheckpointError(f"head {path}: configuration has {config.members} members, allowed 1 to {_MOST_MEMBERS}")
+    if (blocks := sum(stage.depth for stage in config.stages)) > _MOST_BLOCKS:
+        raise CheckpointError(f"head {path}: configuration has {blocks} blocks, allowed 1 to {_MOST_BLOCKS}")
+
+
+def _load_released(path: Path) -> Head:
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, OSError, SafetensorError) as error:
+    except Exception as error:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"head {path}: neither safetensors nor a plain state dict ({reason})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"head {path}: holds a {type(state).__name__}, expected a state dict of arrays")
     tokens = state.get("to_tokens.weight")
-    if tokens is None or tokens.ndim != 3:
+    if tokens is None or tokens.ndim != 3 or not tokens.shape[1]:
         raise CheckpointError(f"head {path}: not the released MGFN layout: to_tokens.weight is missing")
-    head = Mgfn(MgfnConfig.released(tokens.shape[1]))
-    _fill(path, head, state)
-    return head.eval()
+    return _filled(path, MgfnConfig.released(tokens.shape[1]), state)
 
 
-def _fill(path: Path, head: Head, state: Mapping[str, Tensor]) -> None:
+def _filled(path: Path, config: MgfnConfig, state: Mapping[str, Tensor]) -> Head:
+    _check_size(path, config)
+    with torch.device("meta"):  # no memory before the file is known to hold arrays of these shapes
+        head = make_head(config)
     wanted = head.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]
     problems += [f"left over {name}" for name in state if name not in wanted]
@@ -104,4 +113,5 @@ def _fill(path: Path, head: Head, state: Mapping[str, Tensor]) -> None:
     if problems:
         shown = "; ".join(problems[:4]) + ("; ..." if len(problems) > 4 else "")
         raise CheckpointError(f"head {path} does not fit: {shown}")
-    head.load_state_dict(dict(state))
+    head.to_empty(device="cpu").load_state_dict(dict(state))
+    return head.eval()

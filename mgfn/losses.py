@@ -62,7 +62,8 @@ def magnitude_contrastive_released(normal: Tensor, abnormal: Tensor, margin: flo
     half = len(norm_n) // 2
 
     def spread(norms: Tensor) -> Tensor:
-        return functional.pairwise_distance(norms[:half], norms[half : 2 * half]).square().mean()
+        distances = functional.pairwise_distance(norms[:half], norms[half : 2 * half])
+        return distances.square().mean() if half else norms.new_zeros(())
 
     apart = functional.relu(margin - functional.pairwise_distance(norm_n, norm_a)).square().mean()
     return 0.001 * (0.001 * apart + spread(norm_a) + spread(norm_n))

@@ -13,6 +13,7 @@ Shapes: N windows (or videos), T clips, P crops, C channels of the backbone, D w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,10 @@ Kind = Literal["glance", "focus"]
 Structure = Literal["GF", "FG", "FF", "GF-fusion"]
 
 _HEAD_WIDTH = 64
+
+
+def _heads(width: int) -> int:
+    return max(1, width // _HEAD_WIDTH)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class MgfnConfig:
     `weightless` takes the paper's self-attentional convolution, else the released one.
     `standardise` keeps a mean and a deviation of each channel, learnt from the training features.
     `members` networks of one shape, trained apart, score together (see `make_head`).
+    Raises ValueError for settings that no network can be built from.
     """
 
     channels: int
@@ -57,6 +63,25 @@ class MgfnConfig:
     dropout: float = 0.0
     standardise: bool = False
     members: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.stages or self.members < 1 or self.channels < 1:
+            raise ValueError(f"{len(self.stages)} stages, {self.members} members, {self.channels} channels: all from 1")
+        for stage in self.stages:
+            # the normalisation over one channel is nothing but its bias
+            if stage.width < 2 or stage.depth < 1:
+                raise ValueError(f"a stage of width {stage.width}, depth {stage.depth}; allowed from 2 and from 1")
+            has_heads = stage.kind == "glance" or not self.weightless
+            if has_heads and stage.width % _heads(stage.width):
+                raise ValueError(f"width {stage.width} does not split evenly into {_heads(stage.width)} heads")
+        if self.fusion and len({stage.width for stage in self.stages}) > 1:
+            raise ValueError("fused stages have different widths; they are added, so all must have the same")
+        if not 1 <= self.reduce_kernel <= 31 or self.reduce_kernel % 2 == 0:
+            raise ValueError(f"reduce_kernel {self.reduce_kernel}, allowed: odd, 1 to 31")
+        if not 1 <= self.expansion <= 64:
+            raise ValueError(f"expansion {self.expansion}, allowed 1 to 64")
+        if not 0 <= self.dropout < 1 or not math.isfinite(self.alpha):
+            raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; allowed 0 to below 1, and any number")
 
     @classmethod
     def paper(cls, channels: int, structure: Structure = "GF") -> MgfnConfig:
@@ -109,7 +134,7 @@ class GlanceAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = max(1, width // _HEAD_WIDTH)
+        self.heads = _heads(width)
         self.scale = (width // self.heads) ** -0.5
         self.norm = ChannelNorm(width)
         self.to_qkv = nn.Conv1d(width, 3 * width, 1, bias=False)
@@ -128,7 +153,7 @@ class FocusConvolution(nn.Module):
 
     def __init__(self, width: int, kernel: int = 5) -> None:
         super().__init__()
-        self.heads = max(1, width // _HEAD_WIDTH)
+        self.heads = _heads(width)
         self.norm = nn.BatchNorm1d(width)
         self.to_v = nn.Conv1d(width, width, 1, bias=False)
         self.rel_pos = nn.Conv1d(self.heads, self.heads, kernel, padding=kernel // 2, groups=self.heads)

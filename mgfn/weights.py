@@ -51,6 +51,9 @@ _ADMITTED: Final = {
 }
 
 
+_DEEPEST: Final = 16  # a dict that holds itself has no end
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Admits the three names that a pickled array needs, and nothing else."""
 
@@ -69,18 +72,22 @@ def read_arrays(path: Path) -> dict[str, FloatArray]:
     try:
         with path.open("rb") as file:
             tree = _ArraysOnly(file).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, IndexError) as error:
-        raise WeightsError(f"{path} is not a checkpoint of arrays: {error}") from None
+    except WeightsError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a damaged pickle makes its reader raise almost anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} is not a checkpoint of arrays: {reason}") from None
     flat: dict[str, FloatArray] = {}
 
-    def walk(node: Any, prefix: str) -> None:
-        if isinstance(node, np.ndarray):
+    def walk(node: Any, prefix: str, depth: int) -> None:
+        if isinstance(node, np.ndarray) and node.dtype.kind == "f":
             flat[prefix] = np.asarray(node, dtype=np.float32)
-        elif isinstance(node, dict):
+        elif isinstance(node, dict) and depth < _DEEPEST:
             for key, child in node.items():
-                walk(child, f"{prefix}/{key}" if prefix else str(key))
+                walk(child, f"{prefix}/{key}" if prefix else str(key), depth + 1)
         else:
-            raise WeightsError(f"{path}: {prefix} is a {type(node).__name__}, expected an array")
+            found = f"{type(node).__name__} {getattr(node, 'dtype', '')}".strip()
+            raise WeightsError(f"{path}: {prefix or 'the whole'} is a {found}, expected an array of floats")
 
-    walk(tree, "")
+    walk(tree, "", 0)
     return flat

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
+TAMPERING = ("cover", "shake", "defocus", "flash")
 Item = TypeVar("Item")
 
 
@@ -61,10 +62,8 @@ class Composer:
                 group = self._disturbances
             elif not take.anomalous:
                 group = self._ordinary
-            elif take.kind.startswith(("plain", "degraded")):
-                group = self._incidents
             else:
-                group = self._tampering
+                group = self._tampering if take.kind in TAMPERING else self._incidents
             group.setdefault(take.source, []).append(take)
 
     def stream(self, length: int, anomalous: bool) -> Stream:

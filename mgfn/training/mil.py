@@ -80,8 +80,9 @@ def train(
 
 @torch.no_grad()
 def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
-    """Stretch and shift the logits: on composed streams their deviation is 2 and the median ordinary clip's is -2.
+    """Stretch and shift the logits: on composed streams their deviation is 2, the median ordinary clip's is -5.5.
 
+    So ordinary clips score near 0 and an alarm's threshold lies well inside the range.
     Cross-entropy drives scores towards 0 and 1, each seed by another amount; the order of scores does not change.
     """
     logits, labels = [], []
@@ -93,7 +94,7 @@ def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
     values, incident = torch.cat(logits), torch.cat(labels)
     scale = 2.0 / values.std()
     head.fc.weight.mul_(scale)
-    head.fc.bias.copy_((head.fc.bias - values[~incident].median()) * scale - 2.0)
+    head.fc.bias.copy_((head.fc.bias - values[~incident].median()) * scale - 5.5)
 
 
 def mil_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor:

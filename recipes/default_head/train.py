@@ -29,14 +29,14 @@ from recipes.default_head.features import extract
 from recipes.default_head.takes import folds, load_takes
 
 GEOMETRY = "squash"
-TRAIN_ON = ("squash-plain", "squash-tampered", "squash-harmless", "squash-degraded")
+TRAIN_ON = ("squash-plain", "squash-tampered", "squash-harmless", "squash-degraded", "squash-zoomed")
 MEASURE_ON = TRAIN_ON[:3]
 FOLDS = 5
 FALSE_ALARMS_PER_THREE_MINUTES = 1.0
 OFF_SHARE = 0.75  # of the alarm-on threshold
 CONFIG = dataclasses.replace(MgfnConfig.paper(1024), standardise=True, dropout=0.5, members=4)
 SETTINGS = MilSettings()
-MIXTURE = Mixture()
+MIXTURE = Mixture(tampering=0.4)
 PROVENANCE = (
     "trained by mgfn-stream on composed streams of the Surveillance Camera Fight Dataset (Akti et al. 2019, MIT), "
     "Intel IoT DevKit sample videos (CC BY 4.0) and bgslibrary videos (MIT), with rendered camera tampering; "

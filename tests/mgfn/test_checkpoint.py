@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ CONFIG = MgfnConfig(16, (Stage("glance", 8, 1), Stage("focus", 8, 1)))
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
     save_head(tmp_path / "head.safetensors", Mgfn(CONFIG), {"note": "a test"})
     return tmp_path / "head.safetensors"
 
@@ -28,14 +31,77 @@ def test_round_trip(checkpoint: Path) -> None:
     assert isinstance(head, Mgfn)
     assert not head.training
     assert (head.config, texts) == (CONFIG, {"note": "a test"})
+    torch.manual_seed(0)
+    for name, value in Mgfn(CONFIG).state_dict().items():
+        assert torch.equal(head.state_dict()[name], value)
     assert [path.name for path in checkpoint.parent.iterdir()] == ["head.safetensors"]
 
 
 def test_the_released_layout_is_told_by_its_content(tmp_path: Path) -> None:
-    torch.save(Mgfn(MgfnConfig.released(64)).state_dict(), tmp_path / "mgfn_ucf.pkl")
+    state = Mgfn(MgfnConfig.released(64)).state_dict()
+    torch.save(state, tmp_path / "mgfn_ucf.pkl")
     head, texts = load_head(tmp_path / "mgfn_ucf.pkl")
     assert head.config == MgfnConfig.released(64)
     assert texts == {}
+    assert not head.training
+    assert all(torch.equal(value, state[name]) for name, value in head.state_dict().items())
+    del state["fc.weight"]
+    torch.save(state | {"fc.bias": torch.zeros(3), "stray": torch.zeros(1)}, tmp_path / "mgfn_ucf.pkl")
+    with pytest.raises(
+        CheckpointError, match=r"missing fc\.weight; left over stray; fc\.bias is \(3,\), expected \(1,\)$"
+    ):
+        load_head(tmp_path / "mgfn_ucf.pkl")
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = checkpoint.read_bytes()
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            save_head(checkpoint, Mgfn(CONFIG), {})
+    with pytest.raises(TypeError):
+        save_head(checkpoint, Mgfn(CONFIG), {"note": 3})  # type: ignore[dict-item] # the wrong type is the point
+    assert list(checkpoint.parent.iterdir()) == [checkpoint]
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_saved_head_can_be_read_by_whom_the_umask_allows(checkpoint: Path) -> None:
+    (checkpoint.parent / "other").touch()
+    assert checkpoint.stat().st_mode == (checkpoint.parent / "other").stat().st_mode
+
+
+def test_a_huge_network_in_a_small_file_takes_no_memory(tmp_path: Path) -> None:
+    stages = [{"kind": "glance", "width": 16384, "depth": 4}]
+    path = save(tmp_path / "head.safetensors", {"x": torch.zeros(1)}, config=config(channels=16384, stages=stages))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=r"does not fit: missing to_tokens\.weight"):
+        load_head(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB; its first kernel is 3 GiB
+
+
+@pytest.mark.parametrize("layout", ["own", "zip", "legacy"])
+def test_damaged_files_are_read_or_refused_in_one_line(checkpoint: Path, layout: str) -> None:
+    if layout != "own":
+        torch.save(Mgfn(CONFIG).state_dict(), checkpoint, _use_new_zipfile_serialization=layout == "zip")
+    whole = checkpoint.read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[rng.randrange(min(len(damaged), 3000))] = rng.randrange(256)
+        checkpoint.write_bytes(damaged[: rng.choice([len(damaged), rng.randrange(len(damaged))])])
+        try:
+            load_head(checkpoint)
+        except CheckpointError as error:
+            refused += 1
+            assert str(error).startswith(f"head {checkpoint}")  # noqa: PT017 -- some damage is harmless
+            assert "\n" not in str(error)  # noqa: PT017
+    assert refused > 75
 
 
 class Hostile:
@@ -84,7 +150,11 @@ def config(**changes: Any) -> str:
         (config(channels="many"), "configuration channels"),
         (config(stages=[{"kind": "stare", "width": 8, "depth": 1}]), r"configuration stages\.0\.kind"),
         (config(channels=1 << 20), "allowed 1 to 16384"),
-        (config(stages=[]), "configuration has widths"),
+        (config(stages=[]), "configuration as a whole: .*0 stages"),
+        (config(reduce_kernel=2), "reduce_kernel 2, allowed: odd, 1 to 31"),
+        (config(dropout=2.0), r"dropout 2\.0"),
+        (config(expansion=-1), "expansion -1, allowed 1 to 64"),
+        (config(stages=[{"kind": "glance", "width": 8, "depth": 1 << 30}]), "1073741824 blocks, allowed 1 to 256"),
     ],
 )
 def test_hostile_configurations(tmp_path: Path, text: str, says: str) -> None:

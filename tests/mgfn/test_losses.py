@@ -76,6 +76,11 @@ def test_released_contrast_by_loops() -> None:
     assert float(value) == pytest.approx(expected, rel=1e-6)
 
 
+def test_released_contrast_of_one_row_has_no_pair_within_its_class() -> None:
+    row = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])  # L1 norms 3 and 7; d is the root of two squared 1e-6
+    assert float(losses.magnitude_contrastive_released(row, row, margin=2.0)) == pytest.approx(1e-6 * 4, rel=1e-4)
+
+
 def test_rtfm_by_hand() -> None:
     normal = torch.tensor([[[3.0, 4.0], [3.0, 4.0]]])  # |mean| = 5
     abnormal = torch.tensor([[[6.0, 8.0], [6.0, 8.0]]])  # |mean| = 10

@@ -176,6 +176,79 @@ def test_amplification_by_hand_and_its_gradient() -> None:
     assert float(head.to_mag.weight.grad.abs().sum()) > 0
 
 
+@pytest.mark.parametrize(
+    ("amplify_reduced", "expected"),
+    # the reduction doubles; the convolution gives |f| to channel 0 and the clip before's |f| plus 2 to channel 1
+    [(False, [[7.0, 0.0, 14.0], [8.4, 1.4, 16.4]]), (True, [[6.5, 0.0, 13.0], [8.2, 0.7, 16.2]])],
+)
+def test_magnitude_is_added_before_the_reduction_or_after_it(amplify_reduced: bool, expected: list[float]) -> None:
+    stages = (Stage("glance", 2, 1),)
+    head = Mgfn(MgfnConfig(2, stages, alpha=0.1, amplify_reduced=amplify_reduced, reduce_kernel=1))
+    with torch.no_grad():
+        head.to_mag.weight.copy_(torch.tensor([[[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]]]))
+        assert head.to_mag.bias is not None
+        head.to_mag.bias.copy_(torch.tensor([0.0, 2.0]))
+        head.to_tokens.weight.copy_(2 * torch.eye(2)[:, :, None])
+        assert head.to_tokens.bias is not None
+        head.to_tokens.bias.zero_()
+        out = head.amplify(torch.tensor([[[3.0, 0.0, 6.0], [4.0, 0.0, 8.0]]]))  # |f| is 5, 0, 10
+    np.testing.assert_allclose(out[0].numpy(), expected, rtol=1e-5)
+
+
+def test_standardising_leaves_the_magnitude_raw() -> None:
+    head = Mgfn(MgfnConfig(2, (Stage("glance", 2, 1),), reduce_kernel=1, standardise=True))
+    with torch.no_grad():
+        head.to_mag.weight.copy_(torch.tensor([0.0, 1.0, 0.0]).expand(2, 1, 3))
+        head.to_tokens.weight.copy_(torch.eye(2)[:, :, None])
+        assert head.to_mag.bias is not None
+        assert head.to_tokens.bias is not None
+        head.to_mag.bias.zero_()
+        head.to_tokens.bias.zero_()
+        head.feature_mean.copy_(torch.tensor([1.0, 2.0]))
+        head.feature_deviation.copy_(torch.tensor([2.0, 4.0]))
+        out = head.amplify(torch.tensor([[[3.0], [4.0]]]))
+    np.testing.assert_allclose(out[0, :, 0].numpy(), [1.0 + 0.5, 0.5 + 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("structure", ["GF", "FG", "FF", "GF-fusion"])
+@pytest.mark.parametrize("clips", [1, 32])
+def test_every_parameter_learns(structure: Structure, clips: int) -> None:
+    torch.manual_seed(0)
+    head = Mgfn(MgfnConfig.paper(64, structure))
+    out = head(torch.rand(2, clips, 3, 64))
+    (out.scores.sum() + out.magnitudes.sum() + out.features.square().mean()).backward()
+    unmoved = [name for name, value in head.named_parameters() if value.grad is None or not value.grad.abs().any()]
+    # one clip attends to itself alone, whatever its query and key are; the rows of `to_qkv` for values still learn
+    assert not unmoved
+    assert all(bool(value.grad.isfinite().all()) for value in head.parameters() if value.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"stages": ()}, "0 stages"),
+        ({"stages": (Stage("glance", 1, 1),)}, "width 1, depth 1; allowed from 2 and from 1"),
+        ({"stages": (Stage("glance", 8, 0),)}, "width 8, depth 0"),
+        ({"stages": (Stage("glance", 200, 1),)}, "width 200 does not split evenly into 3 heads"),
+        ({"stages": (Stage("focus", 200, 1),), "weightless": False}, "width 200 does not split"),
+        ({"stages": (Stage("glance", 8, 1), Stage("focus", 16, 1)), "fusion": True}, "different widths"),
+        ({"reduce_kernel": 2}, "reduce_kernel 2, allowed: odd"),
+        ({"expansion": 0}, "expansion 0"),
+        ({"dropout": 1.0}, r"dropout 1\.0"),
+        ({"alpha": float("nan")}, "alpha nan"),
+        ({"members": 0}, "0 members"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        dataclasses.replace(MgfnConfig.paper(64), **changes)
+
+
+def test_a_weightless_focus_block_needs_no_heads() -> None:
+    head = seeded(MgfnConfig(8, (Stage("focus", 200, 1),)))
+    assert head(torch.rand(1, 2, 1, 8)).scores.shape == (1, 2)
+
+
 @pytest.mark.parametrize("structure", ["GF", "FG", "FF", "GF-fusion"])
 def test_every_structure_takes_any_window_and_crops(structure: Structure) -> None:
     head = seeded(MgfnConfig.paper(64, structure))
@@ -199,12 +272,17 @@ def test_the_paper_head_is_small() -> None:
     assert sum(p.numel() for p in head.parameters()) * 4 < 1 << 20
 
 
-def test_onnx_takes_every_length(tmp_path: Path) -> None:
-    head = seeded(MgfnConfig.paper(64))
-    export_head(head, 64, 2, tmp_path / "head.onnx")
+@pytest.mark.parametrize(
+    "config",
+    [MgfnConfig.paper(64), MgfnConfig.paper(64, "GF-fusion"), SMALL_RELEASED],
+    ids=["GF", "fusion", "released"],
+)
+def test_onnx_takes_every_length(tmp_path: Path, config: MgfnConfig) -> None:
+    head = seeded(config)
+    export_head(head, config.channels, 2, tmp_path / "head.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "head.onnx")
     for clips in (1, 2, 32):
-        x = torch.rand(3, clips, 2, 64)
+        x = torch.rand(3, clips, 2, config.channels)
         with torch.inference_mode():
             expected = head(x).scores.numpy()
         np.testing.assert_allclose(session.run(None, {"windows": x.numpy()})[0], expected, atol=1e-5)

@@ -27,6 +27,13 @@ def dump(path: Path, tree: object) -> Path:
     return path
 
 
+def dump_as_numpy_1(path: Path, tree: object) -> Path:
+    """NumPy 2 writes another module name than the release's NumPy 1 did."""
+    content = pickle.dumps(tree, protocol=3)
+    path.write_bytes(content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    return path
+
+
 def test_nested_arrays_become_flat_keys(tmp_path: Path) -> None:
     tree = {"params": {"unit": {"kernel": np.ones((2, 3), np.float32)}}, "stats": {"mean": np.zeros(2, np.float32)}}
     path = tmp_path / "tree.ckpt"
@@ -57,10 +64,46 @@ def test_a_cut_checkpoint(tmp_path: Path) -> None:
         read_arrays(path)
 
 
-def test_a_file_of_another_hash_is_refused_before_it_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("array", [np.array(["text"]), np.array([None], dtype=object), np.ones(2, complex)])
+def test_arrays_of_anything_but_floats_are_refused(tmp_path: Path, array: np.ndarray[Any, Any]) -> None:
+    with pytest.raises(WeightsError, match="a is a ndarray .*, expected an array of floats"):
+        read_arrays(dump_as_numpy_1(tmp_path / "other.ckpt", {"a": array}))
+
+
+def test_a_tree_without_an_end_is_refused(tmp_path: Path) -> None:
+    tree: dict[str, Any] = {}
+    tree["x"] = tree
+    with pytest.raises(WeightsError, match="x/x is a dict, expected an array"):
+        read_arrays(dump(tmp_path / "loop.ckpt", tree))
+
+
+def test_damaged_checkpoints_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    tree = {"params": {"kernel": np.ones((2, 3), np.float32), "bias": np.zeros(3, np.float32)}}
+    path = dump_as_numpy_1(tmp_path / "tree.ckpt", tree)
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_arrays(path)
+        except WeightsError as error:
+            refused += 1
+            assert "\n" not in str(error)  # noqa: PT017 -- some damage is harmless
+    assert refused > 250
+
+
+def test_a_file_of_another_hash_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     path = dump(tmp_path / "evil.ckpt", {"a": Hostile()})
     with pytest.raises(WeightsError, match=f"expected {pinned('i3d').sha256}"):
         BACKBONES["i3d"].load(path)
+    assert not (tmp_path / "hostile-was-here").exists()
+    with pytest.raises(WeightsError, match="no such file"):
+        BACKBONES["i3d"].load(tmp_path / "none.ckpt")
 
 
 def pin(**changes: Any) -> PinnedFile:
