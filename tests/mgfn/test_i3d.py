@@ -203,3 +203,14 @@ def test_pixels_are_scaled_to_minus_one_and_one(untrained: I3D) -> None:
     assert (features.shape, logits.shape) == ((1, 1024), (1, 400))
     assert seen[0].shape == (1, 3, 16, 224, 224)
     np.testing.assert_allclose(seen[0][0, :, 3, 100, 100].numpy(), [1.0, -0.6, -1.0], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_features_tell_moving_pictures_from_still_ones(kinetics_i3d: I3D) -> None:
+    still = torch.full((1, 16, 224, 224, 3), 128, dtype=torch.uint8)
+    torch.manual_seed(0)
+    moving = torch.randint(0, 256, (1, 16, 224, 224, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        a, b = kinetics_i3d(still), kinetics_i3d(moving)
+    assert float(a.min()) >= 0.0  # a mean after a ReLU
+    assert float((a - b).norm()) > 1.0

