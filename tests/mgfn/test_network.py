@@ -274,8 +274,11 @@ def test_the_paper_head_is_small() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [MgfnConfig.paper(64), MgfnConfig.paper(64, "GF-fusion"), SMALL_RELEASED],
-    ids=["GF", "fusion", "released"],
+    [
+        pytest.param(MgfnConfig.paper(64), id="GF"),
+        pytest.param(MgfnConfig.paper(64, "GF-fusion"), id="fusion", marks=pytest.mark.slow),
+        pytest.param(SMALL_RELEASED, id="released", marks=pytest.mark.slow),
+    ],
 )
 def test_onnx_takes_every_length(tmp_path: Path, config: MgfnConfig) -> None:
     head = seeded(config)
