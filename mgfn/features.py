@@ -1,0 +1,44 @@
+"""Feature files: one .npy for each video, float32 (clips, crops, C), as the published UCF-Crime features are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+class FeatureError(Exception):
+    """A feature file that cannot be read or has another shape; the message is one line for the user."""
+
+
+def read_features(path: Path, channels: int | None = None) -> FloatArray:
+    """Memory-mapped features, float32 (clips, crops, C); a file of (clips, C) is read as one crop.
+
+    Raises FeatureError for a missing, cut or foreign file, another type or shape, no clips, and for other than
+    `channels` channels where they are given. Values are not looked at: see `check_finite`.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise FeatureError(f"features {path}: {error.strerror or 'cut short'}") from None
+    except (ValueError, EOFError) as error:
+        raise FeatureError(f"features {path}: not a whole .npy file of numbers ({error})") from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim not in (2, 3) or 0 in array.shape:
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise FeatureError(f"features {path}: {found}, expected float (clips, crops, C) or (clips, C)")
+    if channels is not None and array.shape[-1] != channels:
+        raise FeatureError(f"features {path}: {array.shape[-1]} channels, expected {channels}")
+    shaped = array if array.ndim == 3 else array[:, None]
+    return shaped if shaped.dtype == np.float32 else shaped.astype(np.float32)
+
+
+def check_finite(path: Path, features: FloatArray) -> None:
+    """Raise FeatureError that names the first clip with NaN or infinity."""
+    bad = ~np.isfinite(features).all(axis=(1, 2))
+    if bad.any():
+        raise FeatureError(
+            f"features {path}: {int(bad.sum())} clips hold NaN or infinity, first clip {int(bad.argmax())}"
+        )

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mgfn.features import FeatureError, check_finite, read_features
+
+
+def test_files_are_mapped_and_two_axes_are_one_crop(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.arange(24, dtype=np.float32).reshape(2, 3, 4))
+    a = read_features(tmp_path / "a.npy", channels=4)
+    assert a.shape == (2, 3, 4)
+    assert isinstance(a, np.memmap)
+    np.save(tmp_path / "b.npy", np.ones((5, 4)))
+    assert read_features(tmp_path / "b.npy").shape == (5, 1, 4)
+    assert read_features(tmp_path / "b.npy").dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (np.ones((3, 2, 5), np.float32), "5 channels, expected 4"),
+        (np.ones(3, np.float32), r"float32 \(3,\), expected float"),
+        (np.ones((0, 1, 4), np.float32), r"float32 \(0, 1, 4\), expected float"),
+        (np.ones((3, 4), np.int64), r"int64 \(3, 4\), expected float"),
+        (np.array([{"a": 1}]), "not a whole .npy file"),
+        (b"\x93NUMPY\x01\x00", "not a whole .npy file|cut short"),
+        (b"", "not a whole .npy file|cut short"),
+        (None, "No such file"),
+    ],
+)
+def test_what_is_no_feature_file(tmp_path: Path, content: object, says: str) -> None:
+    path = tmp_path / "a.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, np.asarray(content), allow_pickle=True)
+    with pytest.raises(FeatureError, match=says) as caught:
+        read_features(path, channels=4)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cut_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones((50, 1, 4), np.float32))
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(whole[:-100])
+    with pytest.raises(FeatureError):
+        read_features(tmp_path / "a.npy")
+
+
+def test_not_a_number_is_named(tmp_path: Path) -> None:
+    features = np.ones((4, 1, 3), np.float32)
+    check_finite(tmp_path / "a.npy", features)
+    features[2, 0, 1] = np.nan
+    with pytest.raises(FeatureError, match=r"a\.npy: 1 clips hold NaN or infinity, first clip 2"):
+        check_finite(tmp_path / "a.npy", features)
