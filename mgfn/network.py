@@ -48,6 +48,9 @@ class MgfnConfig:
     `fusion` runs the stages side by side and adds them (GF-fusion, figure 5 c) instead of one after the other.
     `weightless` takes the paper's self-attentional convolution, else the released one.
     `standardise` keeps a mean and a deviation of each channel, learnt from the training features.
+    `root` takes the square root of each feature's size first: few large channels no longer outweigh the rest.
+    `relative` shows the network what differs from the scene: the mean of the window's clips is taken away, together
+    with the training mean, which counts as `scene_prior` clips; a window of one clip is compared with it alone.
     `members` networks of one shape, trained apart, score together (see `make_head`).
     Raises ValueError for settings that no network can be built from.
     """
@@ -62,6 +65,9 @@ class MgfnConfig:
     expansion: int = 4
     dropout: float = 0.0
     standardise: bool = False
+    root: bool = False
+    relative: bool = False
+    scene_prior: float = 4.0
     members: int = 1
 
     def __post_init__(self) -> None:
@@ -82,6 +88,10 @@ class MgfnConfig:
             raise ValueError(f"expansion {self.expansion}, allowed 1 to 64")
         if not 0 <= self.dropout < 1 or not math.isfinite(self.alpha):
             raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; allowed 0 to below 1, and any number")
+        if not 0 < self.scene_prior <= 1000:
+            raise ValueError(f"scene_prior {self.scene_prior}, allowed above 0 to 1000")
+        if self.relative and not self.standardise:
+            raise ValueError("relative needs standardise: it holds the training mean")
 
     @classmethod
     def paper(cls, channels: int, structure: Structure = "GF") -> MgfnConfig:
@@ -252,11 +262,22 @@ class Mgfn(nn.Module):
         self.to_logits = nn.Sequential(nn.LayerNorm(last))
         self.fc = nn.Linear(last, 1)
 
+    def normalised(self, x: Tensor) -> Tensor:
+        """What the network sees of the features, before their deviation is divided out: (B, C, T) -> (B, C, T)."""
+        if self.config.root:
+            x = x.sign() * x.abs().sqrt()
+        if self.config.relative:
+            prior = self.config.scene_prior
+            scene = (x.sum(dim=-1) + prior * self.feature_mean) / (x.shape[-1] + prior)  # (B, C)
+            return x - scene[:, :, None]
+        return x - self.feature_mean[:, None] if self.config.standardise else x
+
     def amplify(self, x: Tensor) -> Tensor:
         """Feature amplification (eq. 1, 2) and reduction: (B, C, T) -> (B, first width, T)."""
+        x = self.normalised(x)
         magnitude = x.square().sum(dim=1, keepdim=True).sqrt() if self.config.alpha else None  # (B, 1, T)
         if self.config.standardise:
-            x = (x - self.feature_mean[:, None]) / self.feature_deviation[:, None]
+            x = x / self.feature_deviation[:, None]
         if magnitude is None:
             return self._reduce(x)
         amplified = self.config.alpha * self.to_mag(magnitude)

@@ -19,12 +19,13 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Take:
-    """Features (n, crops, C) of consecutive clips of one recording. `source` names the camera, `kind` the look."""
+    """Features (n, crops, C) of consecutive clips of the recording `video`. `source` is the camera, `kind` the look."""
 
     features: FloatArray
     source: str
     kind: str
     anomalous: bool
+    video: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Mixture:
     at_newest_edge: float = 0.5
     scene_change: float = 0.15
     disturbance: float = 0.1
+    novelty: float = 0.1
 
 
 class Composer:
@@ -89,18 +91,30 @@ class Composer:
         """Ordinary clips of one camera, now and then another; short disturbances in between."""
         mixture, rng = self._mixture, self._rng
         source = source or self._pick(list(self._ordinary))
+        rare = self._rare(source)
         parts: list[FloatArray] = []
         while sum(map(len, parts)) < length:
             if rng.random() < mixture.scene_change / 4:
                 source = self._pick(list(self._ordinary))
+                rare = self._rare(source)
             if source in self._disturbances and rng.random() < mixture.disturbance:
                 take = self._pick(self._disturbances[source])
                 repeats = int(rng.integers(2, 20)) if take.kind == "frozen" else 1
                 parts.append(np.repeat(take.features, repeats, axis=0))
-            take = self._pick(self._ordinary[source])
+            takes = self._ordinary[source]
+            if rare is not None and rng.random() < mixture.novelty:
+                takes, rare = [take for take in takes if take.video == rare], None
+            elif rare is not None:
+                takes = [take for take in takes if take.video != rare]
+            take = self._pick(takes)
             begin = int(rng.integers(max(1, len(take.features) - length + 1)))
             parts.append(take.features[begin:][:length])
         return np.concatenate(parts)[:length].copy()
+
+    def _rare(self, source: str) -> str | None:
+        """A video of the camera that a stream shows once at most: ordinary life is not the same clips over and over."""
+        videos = sorted({take.video for take in self._ordinary[source]})
+        return self._pick(videos) if len(videos) > 1 else None
 
     def _joined(self, takes: Sequence[Take], length: int, same_kind: bool) -> FloatArray:
         first = self._pick(takes)

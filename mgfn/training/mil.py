@@ -47,10 +47,7 @@ def train(
     rng = np.random.default_rng(seed)
     head = Mgfn(config).train()
     if config.standardise:
-        sample = np.concatenate([composer.stream(32, False).features for _ in range(200)])
-        flat = torch.from_numpy(sample).flatten(0, 1)
-        head.feature_mean.copy_(flat.mean(dim=0))
-        head.feature_deviation.copy_(flat.std(dim=0) + 0.05)
+        settle_inputs(head, composer)
     optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps)
     average: Mgfn | None = None
@@ -76,6 +73,17 @@ def train(
     trained = (average or head).eval()
     settle_logits(trained, composer)
     return trained
+
+
+@torch.no_grad()
+def settle_inputs(head: Mgfn, composer: Composer, streams: int = 200) -> None:
+    """Set the mean and the deviation of what the network sees of ordinary streams."""
+    ordinary = np.stack([composer.stream(32, False).features for _ in range(streams)])
+    x = torch.from_numpy(ordinary).permute(0, 2, 3, 1).flatten(0, 1)  # (N * P, C, T)
+    root = x.sign() * x.abs().sqrt() if head.config.root else x
+    head.feature_mean.copy_(root.mean(dim=(0, 2)))
+    deviation = head.normalised(x).std(dim=(0, 2))
+    head.feature_deviation.copy_(deviation + 0.1 * deviation.mean())
 
 
 @torch.no_grad()

@@ -26,12 +26,12 @@ def load_takes(data: Path, cache: Path, variants: Sequence[str]) -> list[Take]:
             first = run[0]
             source, kind = sources[str(videos[first])], str(kinds[first])
             if kind in ("cut", "frozen"):
-                takes += [Take(features[i : i + 1], source, kind, anomalous=False) for i in run]
+                takes += [Take(features[i : i + 1], source, kind, False, str(videos[first])) for i in run]
                 continue
             # clips were taken every STRIDE frames: every second one follows the last
             step = CLIP // STRIDE if len(run) < 2 or starts[run[1]] - starts[first] == STRIDE else 1
             for phase in range(min(step, len(run))):
-                takes.append(Take(features[run[phase::step]], source, kind, bool(anomalous[first])))
+                takes.append(Take(features[run[phase::step]], source, kind, bool(anomalous[first]), str(videos[first])))
     return takes
 
 
