@@ -101,7 +101,9 @@ def _check_out(out: Path, resume: bool) -> None:
     if resume and not out.is_dir():
         raise ProblemsError([f"--resume: --out {out} is no folder of a run"])
     if out.is_file() or (out.is_dir() and not resume and any(out.iterdir())):
-        raise ProblemsError([f"--out {out}: is not an empty folder; allowed: a new one, or --resume to go on with its run"])
+        raise ProblemsError(
+            [f"--out {out}: is not an empty folder; allowed: a new one, or --resume to go on with its run"]
+        )
 
 
 def _data(settings: TrainConfig, folder: Path) -> Data:

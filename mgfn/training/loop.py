@@ -87,7 +87,9 @@ def fit(
     try:
         head = config.network.build(data.channels).to(device).train()
     except ValueError as error:
-        raise ProblemsError([f"network {config.network.kind} on features of {data.channels} channels: {error}"]) from None
+        raise ProblemsError(
+            [f"network {config.network.kind} on features of {data.channels} channels: {error}"]
+        ) from None
     optimizer = make_optimizer(head, config.optimizer)
     identity = _identity(config, data, precision)
     first, history = _restored(out / STATE, head, optimizer, identity, device) if resume else (0, [])
