@@ -130,7 +130,8 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
     abnormal = sum(video.abnormal for video in train)
     console.print(
         f"{len(train)} videos to learn from ({abnormal} abnormal), {len(held_out)} to measure on; "
-        f"{crops} crops of {channels} channels"
+        f"{crops} crops of {channels} channels",
+        soft_wrap=True,
     )
     return Data(train, held_out, None if truth_file is None else read_truth(truth_file, held_out), segments, channels)
 

@@ -78,7 +78,7 @@ class ScoreTerm(_Model):
     """Smoothness or sparsity: on whose scores, and summed as the paper writes it or as its authors' code does."""
 
     weight: float = Field(ge=0)
-    on: Literal["normal", "abnormal", "all"] = "abnormal"
+    of: Literal["normal", "abnormal", "all"] = "abnormal"
     form: Literal["paper", "released"] = "paper"
 
 

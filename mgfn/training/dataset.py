@@ -58,9 +58,7 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
         videos = list(_csv_rows(labels, text, features, problems))
     else:
         if layout == "plain":
-            raise ProblemsError(
-                [f"{labels}: a list file holds no labels; give a .csv, or set data.layout in the preset"]
-            )
+            raise ProblemsError([f"{labels}: a list file holds no labels; give a .csv, or set data.layout"])
         videos = list(_list_lines(labels, text, features, layout, split, problems))
     if layout == "xd-violence":
         videos = _gather_crops(videos, problems)

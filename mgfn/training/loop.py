@@ -80,8 +80,8 @@ def fit(
     """Train; leaves `last.safetensors`, `best.safetensors`, `metrics.json` and a TensorBoard log in `out`.
 
     Returns the metrics of the chosen head, if any were measured. Every `validate_every` steps the state is kept, and
-    `resume` goes on from there with the result of an uninterrupted run. Raises ProblemsError if that state is of another
-    run.
+    `resume` goes on from there with the result of an uninterrupted run. Raises ProblemsError if that
+    state is of another run.
     """
     torch.manual_seed(config.seed)
     try:

@@ -38,7 +38,7 @@ def loss_terms(out: MgfnOutput, settings: LossSettings) -> dict[str, Tensor]:
 
 def _scores(out: MgfnOutput, term: ScoreTerm) -> Tensor:
     videos = len(out.scores) // 2
-    return {"normal": out.scores[:videos], "abnormal": out.scores[videos:], "all": out.scores}[term.on]
+    return {"normal": out.scores[:videos], "abnormal": out.scores[videos:], "all": out.scores}[term.of]
 
 
 def _magnitude(out: MgfnOutput, chosen: Tensor, term: MagnitudeTerm) -> Tensor:
