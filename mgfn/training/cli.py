@@ -100,7 +100,9 @@ def _check_out(out: Path, resume: bool) -> None:
 
     if resume and not out.is_dir():
         raise ProblemsError([f"--resume: --out {out} is no folder of a run"])
-    if out.is_file() or (out.is_dir() and not resume and any(out.iterdir())):
+    # features averaged before a mistake was found, or before Ctrl-C, are no run yet
+    taken = out.is_dir() and any(path.name != "segments" for path in out.iterdir())
+    if out.is_file() or (taken and not resume):
         raise ProblemsError(
             [f"--out {out}: is not an empty folder; allowed: a new one, or --resume to go on with its run"]
         )
@@ -142,7 +144,9 @@ def _fit(
     from mgfn.training.loop import fit
 
     rule = settings.select if settings.select == "last" else f"{settings.select}, {settings.metric}"
-    console.print(f"training {settings.network.kind} on {device} in {precision}; best.safetensors: {rule}")
+    console.print(
+        f"training {settings.network.kind} on {device} in {precision}; best.safetensors: {rule}", soft_wrap=True
+    )
     out.mkdir(parents=True, exist_ok=True)
     try:
         with _bar() as bar:
@@ -158,7 +162,9 @@ def _fit(
 
             metrics = fit(settings, data, out, device, precision, resume, report)
     except (KeyboardInterrupt, Terminated):
-        console.print(f"stopped; the same command with --resume goes on from the last validation in {out}")
+        console.print(
+            f"stopped; the same command with --resume goes on from the last validation in {out}", soft_wrap=True
+        )
         raise
     measured = "" if metrics is None else f": {metrics.by}-level AUC {metrics.auc:.4f}, AP {metrics.ap:.4f}"
     console.print(f"{out / 'best.safetensors'} ({rule}){measured}", soft_wrap=True)

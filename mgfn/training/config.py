@@ -174,11 +174,21 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        raise ProblemsError([f"--config {path}: {_line(found)}" for found in error.errors()]) from None
+        raise ProblemsError([_line(found, path, changes or {}) for found in error.errors()]) from None
 
 
-def _line(found: Any) -> str:
-    """One line of a pydantic error: key, value, what is allowed."""
+def _line(found: Any, path: Path, changes: Mapping[str, Any]) -> str:
+    """One line of a pydantic error: flag or file and key, value, what is allowed."""
+    if ".".join(str(part) for part in found["loc"]) in changes:
+        return f"--{found['loc'][-1]}: {_said(found)}".replace("_", "-")
+    return f"--config {path}: {_key_line(found)}"
+
+
+def _said(found: Any) -> str:
+    return f"{found['input']!r}; {found['msg'][0].lower()}{found['msg'][1:]}"
+
+
+def _key_line(found: Any) -> str:
     kinds = {"mgfn", "mgfn-released", "sultani", "rtfm"}
     parts = [str(part) for part in found["loc"]]
     kind = ""
@@ -194,7 +204,7 @@ def _line(found: Any) -> str:
         return f"{key}: is missing"
     if found["type"].startswith("union_tag"):
         return f"{key}.kind: {_value(found['input'], 'kind')}; allowed: {', '.join(sorted(kinds))}"
-    return f"{key}: {found['input']!r}; {found['msg'][0].lower()}{found['msg'][1:]}"
+    return f"{key}: {_said(found)}"
 
 
 def _value(given: object, key: str) -> str:

@@ -61,7 +61,7 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
             raise ProblemsError([f"{labels}: a list file holds no labels; give a .csv, or set data.layout"])
         videos = list(_list_lines(labels, text, features, layout, split, problems))
     if layout == "xd-violence":
-        videos = _gather_crops(videos, problems)
+        videos = _gather_crops(labels, videos, problems)
     for name, count in Counter(video.name for video in videos).items():
         if count > 1:
             where = ", ".join(video.listed for video in videos if video.name == name)
@@ -134,7 +134,7 @@ def _list_lines(
         yield Video(name, (_located(line, features or path.parent),), abnormal, split, category, None, f"line {number}")
 
 
-def _gather_crops(videos: Sequence[Video], problems: list[str]) -> list[Video]:
+def _gather_crops(path: Path, videos: Sequence[Video], problems: list[str]) -> list[Video]:
     """One video of five files; a name without a crop's number stands for all five."""
     gathered: dict[str, list[Video]] = {}
     for video in videos:
@@ -150,10 +150,10 @@ def _gather_crops(videos: Sequence[Video], problems: list[str]) -> list[Video]:
             wanted = [f"{name}__{crop}" for crop in range(XD_CROPS)]
             if [part.name for part in parts] != wanted:
                 listed = ", ".join(f"{part.name} ({part.listed})" for part in parts)
-                problems.append(f"{name}: listed are {listed}; expected each of __0 to __{XD_CROPS - 1} once")
+                problems.append(f"{path}: {name}: listed are {listed}; expected each of __0 to __{XD_CROPS - 1} once")
                 continue
         if len({(part.abnormal, part.split) for part in parts}) > 1:
-            problems.append(f"{name}: its files have different labels or splits")
+            problems.append(f"{path}: {name}: its files have different labels or splits")
         found.append(replace(parts[0], name=name, files=files))
     return found
 

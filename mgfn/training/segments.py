@@ -107,6 +107,12 @@ def prepare(
                 f"features {file}: {clips} clips are {clips * CLIP_FRAMES} frames, listed are {video.frames}"
             )
     report(len(files), len(files))
+    for video in videos:
+        lengths = [shapes[file][0] for file in video.files if file in shapes]
+        if len(set(lengths)) > 1:
+            problems.append(
+                f"features {video.files[0]} and the others of its video have {lengths} clips, expected equal"
+            )
     found = [shape[1:] for shape in shapes.values()]
     usual = max(found, key=found.count, default=(crops or 1, 1))
     wanted = (crops or usual[0], usual[1])

@@ -47,9 +47,11 @@ def read_truth(path: Path, videos: Sequence[Video]) -> dict[str, BoolArray]:
     except (OSError, ValueError, EOFError) as error:
         raise ProblemsError([f"--ground-truth {path}: not a readable .json or .npy file ({error})"]) from None
     total = sum(lengths.values())
-    if flat.shape != (total,):
+    if not isinstance(flat, np.ndarray) or flat.shape != (total,):
         raise ProblemsError(
-            [f"--ground-truth {path}: shape {flat.shape}, but the test videos' features have {total} frames"]
+            [
+                f"--ground-truth {path}: shape {getattr(flat, 'shape', None)}, but the test videos' features have {total} frames"
+            ]
         )
     if not np.isin(flat, (0, 1)).all():
         raise ProblemsError([f"--ground-truth {path}: holds other values than 0 and 1"])

@@ -224,7 +224,7 @@ def test_a_stopped_run_says_how_to_go_on(
 
 @pytest.mark.slow
 def test_long_features_are_read_in_little_memory(tmp_path: Path, config: Path) -> None:
-    """Sparse files: 16 videos of ten crops, 3.4 GB, one of them 1.3 GB; a few steps stay under 1 GiB."""
+    """Sparse files: 16 videos of ten crops, 3.4 GB, one of them 1.3 GB; a few steps stay under 2 GiB."""
     rows = ["file,label"]
     for index in range(16):
         clips = 16000 if index == 0 else 1700
