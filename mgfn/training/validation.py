@@ -48,11 +48,8 @@ def read_truth(path: Path, videos: Sequence[Video]) -> dict[str, BoolArray]:
         raise ProblemsError([f"--ground-truth {path}: not a readable .json or .npy file ({error})"]) from None
     total = sum(lengths.values())
     if not isinstance(flat, np.ndarray) or flat.shape != (total,):
-        raise ProblemsError(
-            [
-                f"--ground-truth {path}: shape {getattr(flat, 'shape', None)}, but the test videos' features have {total} frames"
-            ]
-        )
+        shape = getattr(flat, "shape", None)
+        raise ProblemsError([f"--ground-truth {path}: shape {shape}, but the test features have {total} frames"])
     if not np.isin(flat, (0, 1)).all():
         raise ProblemsError([f"--ground-truth {path}: holds other values than 0 and 1"])
     parts = np.split(flat.astype(bool), np.cumsum(list(lengths.values()))[:-1])
