@@ -7,7 +7,7 @@ PyTorch's `weights_only`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,16 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mgfn.network import Head, MgfnConfig, make_head
+from mgfn.baselines.rtfm import Rtfm, RtfmConfig
+from mgfn.baselines.sultani import Sultani, SultaniConfig
+from mgfn.network import Head, HeadConfig, MgfnConfig, make_head
 
 FORMAT: Final = "mgfn-head-1"
+NETWORKS: Final[dict[str, tuple[type[HeadConfig], Callable[[Any], Head]]]] = {
+    "mgfn": (MgfnConfig, make_head),
+    "sultani": (SultaniConfig, Sultani),
+    "rtfm": (RtfmConfig, Rtfm),
+}
 _LARGEST_WIDTH: Final = 1 << 14
 _MOST_MEMBERS: Final = 32
 _MOST_BLOCKS: Final = 256
@@ -31,8 +38,12 @@ class CheckpointError(Exception):
 
 
 def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
-    """Write weights, configuration and `metadata` (text by name) to one safetensors file, whole or not at all."""
-    texts = {**metadata, "format": FORMAT, "config": json.dumps(asdict(head.config))}
+    """Write weights, configuration and `metadata` (text by name) to one safetensors file, whole or not at all.
+
+    `format`, `network` and `config` are written by this function.
+    """
+    network = next(name for name, (kind, _) in NETWORKS.items() if isinstance(head.config, kind))
+    texts = {**metadata, "format": FORMAT, "network": network, "config": json.dumps(asdict(head.config))}
     partial = path.with_name(f".{path.name}.part")
     weights = {name: value.detach().contiguous() for name, value in head.state_dict().items()}
     content = safetensors.torch.save(weights, texts)
@@ -59,14 +70,18 @@ def load_head(path: Path) -> tuple[Head, dict[str, str]]:
         return _load_released(path), {}
     if texts.get("format") != FORMAT:
         raise CheckpointError(f"head {path}: format {texts.get('format')!r}, expected {FORMAT!r}")
-    head = _filled(path, _config(path, texts.pop("config", "")), state)
+    network = texts.pop("network", "mgfn")  # the first checkpoints name none
+    if network not in NETWORKS:
+        raise CheckpointError(f"head {path}: network {network!r}, known: {', '.join(NETWORKS)}")
+    kind, make = NETWORKS[network]
+    head = _filled(path, _config(path, kind, texts.pop("config", "")), make, state)
     texts.pop("format")
     return head, texts
 
 
-def _config(path: Path, text: str) -> MgfnConfig:
+def _config(path: Path, kind: type[HeadConfig], text: str) -> HeadConfig:
     try:
-        config = TypeAdapter(MgfnConfig).validate_json(text)
+        config: HeadConfig = TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -95,13 +110,14 @@ def _load_released(path: Path) -> Head:
     tokens = state.get("to_tokens.weight")
     if tokens is None or tokens.ndim != 3 or not tokens.shape[1]:
         raise CheckpointError(f"head {path}: not the released MGFN layout: to_tokens.weight is missing")
-    return _filled(path, MgfnConfig.released(tokens.shape[1]), state)
+    return _filled(path, MgfnConfig.released(tokens.shape[1]), make_head, state)
 
 
-def _filled(path: Path, config: MgfnConfig, state: Mapping[str, Tensor]) -> Head:
-    _check_size(path, config)
+def _filled(path: Path, config: HeadConfig, make: Callable[[Any], Head], state: Mapping[str, Tensor]) -> Head:
+    if isinstance(config, MgfnConfig):
+        _check_size(path, config)
     with torch.device("meta"):  # no memory before the file is known to hold arrays of these shapes
-        head = make_head(config)
+        head = make(config)
     wanted = head.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]
     problems += [f"left over {name}" for name in state if name not in wanted]

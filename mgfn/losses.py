@@ -1,8 +1,9 @@
-"""Losses of weakly supervised training: the paper's equations 8 to 10, their released form, and RTFM's.
+"""Losses of weakly supervised training: the paper's equations 8 to 10, their released form, RTFM's and Sultani's.
 
-Shapes: N videos of one class in a batch, T clips, k selected clips, D width of the last features. The paper swaps
-the names of two formulas of Sultani et al. (2018): its "smoothness" is a sum of scores and its "sparsity" a sum of
-squared steps. Here each name goes with what it does.
+Shapes: N videos of one class in a batch, T clips, P crops, k selected clips, D width of the last features. The paper
+swaps the names of two formulas of Sultani et al. (2018): its L_ts ("smoothness") is a sum of scores and its L_sp
+("sparsity") a sum of squared steps. Here each name goes with what it does; both weights are 1 in the paper, so its
+total is the same either way.
 """
 
 from __future__ import annotations
@@ -22,6 +23,16 @@ def top_k(magnitudes: Tensor, k: int, dropout: float = 0.0) -> Tensor:
     return magnitudes.topk(min(k, magnitudes.shape[1]), dim=1).indices
 
 
+def selected_features(features: Tensor, selected: Tensor) -> Tensor:
+    """Features (N, P, T, D) of the selected clips (N, k), as rows (P * N, k, D): all videos of the first crop first.
+
+    The order matters to `magnitude_contrastive_released`, which pairs rows by index: with ten crops it sets the five
+    crops of a video beside the same five mirrored, with one crop the first half of the videos beside the second.
+    """
+    index = selected[:, None, :, None].expand(-1, features.shape[1], -1, features.shape[3])
+    return features.gather(2, index).transpose(0, 1).flatten(0, 1)
+
+
 def selected_score(scores: Tensor, selected: Tensor) -> Tensor:
     """Video-level score (N,): the mean of scores (N, T) at the selected clips (N, k)."""
     return scores.gather(1, selected).mean(dim=1)
@@ -36,8 +47,11 @@ def magnitude_contrastive(normal: Tensor, abnormal: Tensor, margin: float) -> Te
     """L_mc of equations 8 to 10 on the top-k magnitudes (N, k) of normal and of abnormal videos.
 
     Our reading: the distance of two videos of one class is that of their nearest selected magnitudes (eq. 9), of
-    two classes that of their farthest (eq. 10); the last term of eq. 8 is a hinge, since beyond the margin there is
-    nothing to gain; and the sums are means over the pairs, so that the weight does not depend on the batch.
+    two classes that of their farthest (eq. 10), where the text calls the selecting function a mean and the equations
+    minimise and maximise over single clips; differences are taken without sign, for the minimum of signed ones would
+    reward inequality; the last term of eq. 8 is a hinge, since beyond the margin there is nothing to gain; a video is
+    not paired with itself; and the sums are means over the pairs, so that the weight does not depend on the batch.
+    The paper names no margin.
     """
 
     def distances(a: Tensor, b: Tensor) -> Tensor:
@@ -79,13 +93,23 @@ def rtfm_magnitude(normal: Tensor, abnormal: Tensor, margin: float = 100.0) -> T
 
 
 def smoothness(scores: Tensor) -> Tensor:
-    """Squared steps between neighbouring clips, summed over T, mean over videos (N, T)."""
+    """Squared steps between neighbouring clips, summed over T, mean over videos (N, T): the paper's L_sp."""
     return scores.diff(dim=1).square().sum(dim=1).mean()
 
 
+def smoothness_released(scores: Tensor) -> Tensor:
+    """The authors' code: squared steps between neighbouring clips, summed over T and over all videos (N, T)."""
+    return scores.diff(dim=1).square().sum()
+
+
 def sparsity(scores: Tensor) -> Tensor:
-    """Scores summed over T, mean over videos (N, T): an anomaly is short."""
+    """Scores summed over T, mean over videos (N, T): an anomaly is short. The paper's L_ts."""
     return scores.sum(dim=1).mean()
+
+
+def sparsity_released(scores: Tensor) -> Tensor:
+    """The authors' code: one L2 norm over the scores (N, T) of all videos given, the normal ones there."""
+    return scores.square().sum().clamp_min(1e-12).sqrt()
 
 
 def multiple_instance_ranking(normal: Tensor, abnormal: Tensor) -> Tensor:

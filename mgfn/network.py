@@ -14,8 +14,8 @@ Shapes: N windows (or videos), T clips, P crops, C channels of the backbone, D w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -122,6 +122,21 @@ class MgfnOutput(NamedTuple):
     scores: Tensor
     magnitudes: Tensor
     features: Tensor
+
+
+class HeadConfig(Protocol):
+    """What a head is built from: a dataclass of plain values, saved beside the weights."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def channels(self) -> int: ...
+
+
+class Head(nn.Module):
+    """What scores windows of features: float32 (N, T, P, C) -> MgfnOutput. MGFN here, others in `mgfn.baselines`."""
+
+    config: HeadConfig
 
 
 class ChannelNorm(nn.Module):
@@ -234,9 +249,10 @@ class Blocks(nn.Module):
         return x
 
 
-class Mgfn(nn.Module):
+class Mgfn(Head):
     """Windows of features to anomaly scores: float32 (N, T, P, C) -> MgfnOutput. Any T >= 1."""
 
+    config: MgfnConfig
     feature_mean: Tensor
     feature_deviation: Tensor
 
@@ -305,11 +321,13 @@ class Mgfn(nn.Module):
         return MgfnOutput(scores, magnitudes, last)
 
 
-class MgfnEnsemble(nn.Module):
+class MgfnEnsemble(Head):
     """Several networks of one configuration, trained from different seeds; scores are their mean.
 
     A head trained on few videos swings with its seed; the mean does so much less. `features` are side by side.
     """
+
+    config: MgfnConfig
 
     def __init__(self, config: MgfnConfig) -> None:
         super().__init__()
@@ -325,9 +343,6 @@ class MgfnEnsemble(nn.Module):
         )
 
 
-Head = Mgfn | MgfnEnsemble
-
-
-def make_head(config: MgfnConfig) -> Head:
+def make_head(config: MgfnConfig) -> Mgfn | MgfnEnsemble:
     """The network of a configuration, untrained."""
     return Mgfn(config) if config.members == 1 else MgfnEnsemble(config)

@@ -18,6 +18,7 @@ from engine.bundle import Bundle
 from engine.default_bundle import default_bundle_path, default_head
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import load_head
+from mgfn.network import MgfnConfig
 from stream.geometry import write_crops
 
 pytestmark = pytest.mark.slow
@@ -35,6 +36,7 @@ def test_the_default_head_is_small_and_says_where_it_comes_from() -> None:
     head, texts = load_head(default_head())
     assert default_head().stat().st_size <= 4 << 20
     assert head.config.channels == 1024
+    assert isinstance(head.config, MgfnConfig)
     assert (head.config.stages[0].width, head.config.stages[-1].width) == (1024 // 32, 1024 // 16)
     assert 0 < float(texts["threshold_off"]) < float(texts["threshold_on"]) < 1
     assert "video-level labels" in texts["provenance"]

@@ -93,6 +93,22 @@ def test_smoothness_and_sparsity_do_what_their_names_say() -> None:
     assert float(losses.sparsity(scores)) == pytest.approx((1.5 + 0.6) / 2)
 
 
+def test_released_regularisers_are_sums_over_the_batch() -> None:
+    scores = torch.tensor([[0.0, 1.0, 0.5], [0.2, 0.2, 0.2]])
+    assert float(losses.smoothness_released(scores)) == pytest.approx(1.0 + 0.25)  # no step between videos
+    assert float(losses.sparsity_released(scores)) == pytest.approx(np.sqrt(1.0 + 0.25 + 3 * 0.04))
+    zero = torch.zeros(2, 3, requires_grad=True)
+    losses.sparsity_released(zero).backward()
+    assert zero.grad is not None
+    assert torch.isfinite(zero.grad).all()
+
+
+def test_selected_features_are_rows_with_all_videos_of_a_crop_together() -> None:
+    features = torch.arange(2 * 3 * 4.0).reshape(2, 3, 4, 1)  # video, crop, clip
+    rows = losses.selected_features(features, torch.tensor([[3, 0], [1, 2]]))
+    assert rows[..., 0].tolist() == [[3, 0], [13, 14], [7, 4], [17, 18], [11, 8], [21, 22]]
+
+
 def test_ranking_by_hand() -> None:
     normal, abnormal = torch.tensor([[0.1, 0.3]]), torch.tensor([[0.2, 0.9], [0.0, 0.1]])
     assert float(losses.multiple_instance_ranking(normal, abnormal)) == pytest.approx((0.4 + 1.2) / 2)

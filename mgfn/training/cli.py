@@ -1,0 +1,192 @@
+"""`mgfn-train`: train MGFN or a baseline on features of videos that are labelled as wholes."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from configs.command import Terminated, run_command
+
+if TYPE_CHECKING:  # torch takes seconds to import: --help and a wrong flag do not wait for it
+    import torch
+
+    from mgfn.training.config import TrainConfig
+    from mgfn.training.loop import Data, Precision, Reached
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+console = Console(stderr=True, highlight=False)
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Option(metavar="FILE|PRESET", help="A YAML file, or a preset by its name.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder: new or empty, or with --resume its own.")],
+    features: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the .npy files; absent: that of the list.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV file,label[,split][,class][,frames], or the authors' .list."),
+    ] = None,
+    test_labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Test videos; a CSV may hold them as split test instead.")
+    ] = None,
+    ground_truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Frames of the test videos: .json by name, or .npy in order.")
+    ] = None,
+    select: Annotated[str | None, typer.Option(help="Which weights are best: last, val or test-best.")] = None,
+    seed: Annotated[int | None, typer.Option(help="In the place of the configuration's.")] = None,
+    steps: Annotated[int | None, typer.Option(help="In the place of the configuration's.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; absent: cuda where there is one.")] = None,
+    precision: Annotated[str, typer.Option(help="float32 or bf16 (of the network; weights stay float32).")] = "float32",
+    segments: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where averaged features are kept, to share between runs.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
+) -> None:
+    """Train MGFN or a baseline; writes best.safetensors, last.safetensors, metrics.json and a TensorBoard log.
+
+    Example: mgfn-train --config paper-ucf-crime --features ucf/ --labels ucf-i3d.list --out runs/ucf
+    """
+    from mgfn.training.config import ProblemsError, load_config
+
+    given = {
+        "data.features": features,
+        "data.labels": labels,
+        "data.test_labels": test_labels,
+        "data.ground_truth": ground_truth,
+        "select": select,
+        "seed": seed,
+        "steps": steps,
+    }
+    try:
+        settings = load_config(config, {key: value for key, value in given.items() if value is not None})
+        chosen_device, chosen_precision = _hardware(device, precision)
+        _check_out(out, resume)
+        data = _data(settings, segments or out / "segments")
+        _fit(settings, data, out, chosen_device, chosen_precision, resume)
+    except ProblemsError as found:
+        for problem in found.problems:
+            print(f"mgfn-train: {' '.join(problem.split())}", file=sys.stderr)  # noqa: T201 -- one line each
+        raise typer.Exit(2) from None
+
+
+def _hardware(device: str | None, precision: str) -> tuple[torch.device, Precision]:
+    import torch
+
+    from mgfn.training.config import ProblemsError
+
+    if device not in (None, "cpu", "cuda"):
+        raise ProblemsError([f"--device {device}; allowed: cpu, cuda"])
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ProblemsError(["--device cuda: PyTorch sees no CUDA device here; allowed: cpu"])
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if precision == "float32":
+        return chosen, "float32"
+    if precision == "bf16":
+        return chosen, "bf16"
+    raise ProblemsError([f"--precision {precision}; allowed: float32, bf16"])
+
+
+def _check_out(out: Path, resume: bool) -> None:
+    from mgfn.training.config import ProblemsError
+
+    if resume and not out.is_dir():
+        raise ProblemsError([f"--resume: --out {out} is no folder of a run"])
+    # features averaged before a mistake was found, or before Ctrl-C, are no run yet
+    taken = out.is_dir() and any(path.name != "segments" for path in out.iterdir())
+    if out.is_file() or (taken and not resume):
+        raise ProblemsError(
+            [f"--out {out}: is not an empty folder; allowed: a new one, or --resume to go on with its run"]
+        )
+
+
+def _data(settings: TrainConfig, folder: Path) -> Data:
+    """Lists, splits, checked features and truth. Raises ProblemsError: all of the lists, then all of the files."""
+    from mgfn.training.config import ProblemsError
+    from mgfn.training.loop import Data
+    from mgfn.training.segments import Segments, prepare
+    from mgfn.training.splits import listed_videos, split_videos
+    from mgfn.training.validation import read_truth
+
+    train, held_out = split_videos(settings, listed_videos(settings.data))
+    truth_file = settings.data.ground_truth
+    if truth_file is not None and not any(video.split == "test" for video in held_out):
+        raise ProblemsError([f"--ground-truth {truth_file}: is for test videos, and none are measured on"])
+    segments = Segments(folder, settings.data.parts)
+    with _bar() as bar:
+        task = bar.add_task("reading features", text="")
+        crops, channels = prepare(
+            [*train, *held_out],
+            segments,
+            settings.data.crops,
+            lambda done, files: bar.update(task, completed=done, total=files),
+        )
+    abnormal = sum(video.abnormal for video in train)
+    console.print(
+        f"{len(train)} videos to learn from ({abnormal} abnormal), {len(held_out)} to measure on; "
+        f"{crops} crops of {channels} channels",
+        soft_wrap=True,
+    )
+    return Data(train, held_out, None if truth_file is None else read_truth(truth_file, held_out), segments, channels)
+
+
+def _fit(
+    settings: TrainConfig, data: Data, out: Path, device: torch.device, precision: Precision, resume: bool
+) -> None:
+    from mgfn.training.loop import fit
+
+    rule = settings.select if settings.select == "last" else f"{settings.select}, {settings.metric}"
+    console.print(
+        f"training {settings.network.kind} on {device} in {precision}; best.safetensors: {rule}", soft_wrap=True
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with _bar() as bar:
+            task = bar.add_task("training", total=settings.steps, text="")
+
+            def report(reached: Reached) -> None:
+                text = " ".join(f"{name} {value:.3g}" for name, value in reached.losses.items())
+                if reached.metrics is not None:
+                    text += f" | AUC {reached.metrics.auc:.4f} AP {reached.metrics.ap:.4f}"
+                bar.update(task, completed=reached.step, text=text)
+                if reached.step % settings.validate_every == 0 and not console.is_terminal:
+                    console.print(f"step {reached.step} of {settings.steps}: {text}", soft_wrap=True)
+
+            metrics = fit(settings, data, out, device, precision, resume, report)
+    except (KeyboardInterrupt, Terminated):
+        console.print(
+            f"stopped; the same command with --resume goes on from the last validation in {out}", soft_wrap=True
+        )
+        raise
+    measured = "" if metrics is None else f": {metrics.by}-level AUC {metrics.auc:.4f}, AP {metrics.ap:.4f}"
+    console.print(f"{out / 'best.safetensors'} ({rule}){measured}", soft_wrap=True)
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, TextColumn("{task.fields[text]}"), console=console, transient=True)
+
+
+def _exit_code(error: Exception) -> int | None:
+    return 1 if isinstance(error, (OSError, FloatingPointError)) else None
+
+
+def main() -> NoReturn:
+    """Entry point."""
+    missing = [name for name in ("torch", "safetensors", "sklearn", "tensorboard", "yaml") if find_spec(name) is None]
+    if missing:
+        print(f"mgfn-train: {', '.join(missing)} not installed: pip install 'mgfn-stream[train]'", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    run_command(app, _exit_code)
+
+
+if __name__ == "__main__":
+    main()

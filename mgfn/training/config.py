@@ -1,0 +1,228 @@
+"""What `mgfn-train` is told by a YAML file: network, losses, optimiser, data, length. Presets lie in configs/train."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import configs
+from mgfn.baselines.rtfm import Rtfm, RtfmConfig
+from mgfn.baselines.sultani import Sultani, SultaniConfig
+from mgfn.network import Head, Mgfn, MgfnConfig, Structure
+
+PRESETS = Path(configs.__file__).parent / "train"
+
+
+class ProblemsError(Exception):
+    """Everything that is wrong with what the user gave; each is one line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MgfnSettings(_Model):
+    """The paper's network: structures of figure 5; `alpha` of equation 2, 0 leaves feature amplification out."""
+
+    kind: Literal["mgfn"]
+    structure: Structure = "GF"
+    alpha: float = 0.1
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+    def build(self, channels: int) -> Head:
+        config = MgfnConfig.paper(channels, self.structure)
+        return Mgfn(dataclasses.replace(config, alpha=self.alpha, dropout=self.dropout))
+
+
+class ReleasedSettings(_Model):
+    """The authors' released network."""
+
+    kind: Literal["mgfn-released"]
+
+    def build(self, channels: int) -> Head:
+        return Mgfn(MgfnConfig.released(channels))
+
+
+class SultaniSettings(_Model):
+    """Sultani et al. (2018)."""
+
+    kind: Literal["sultani"]
+    dropout: float = Field(0.6, ge=0, lt=1)
+
+    def build(self, channels: int) -> Head:
+        return Sultani(SultaniConfig(channels, dropout=self.dropout))
+
+
+class RtfmSettings(_Model):
+    """Tian et al. (2021)."""
+
+    kind: Literal["rtfm"]
+    width: int = Field(512, ge=2, le=4096)
+    dropout: float = Field(0.7, ge=0, lt=1)
+
+    def build(self, channels: int) -> Head:
+        return Rtfm(RtfmConfig(channels, self.width, self.dropout))
+
+
+class ScoreTerm(_Model):
+    """Smoothness or sparsity: on whose scores, and summed as the paper writes it or as its authors' code does."""
+
+    weight: float = Field(ge=0)
+    of: Literal["normal", "abnormal", "all"] = "abnormal"
+    form: Literal["paper", "released"] = "paper"
+
+
+class MagnitudeTerm(_Model):
+    """The loss on feature magnitudes: contrastive (eq. 8 to 10), its released form, or RTFM's."""
+
+    form: Literal["contrastive", "contrastive-released", "rtfm"]
+    weight: float = Field(ge=0)
+    margin: float = Field(gt=0)
+
+
+class LossSettings(_Model):
+    """`L_sce + smoothness + sparsity + magnitude`, or Sultani's ranking loss in the place of L_sce."""
+
+    score: Literal["cross-entropy", "ranking"] = "cross-entropy"
+    top_k: int = Field(3, ge=1)
+    selection_dropout: float = Field(0.0, ge=0, lt=1)
+    smoothness: ScoreTerm | None = None
+    sparsity: ScoreTerm | None = None
+    magnitude: MagnitudeTerm | None = None
+
+
+class OptimizerSettings(_Model):
+    """`clip` bounds the gradient's norm; 0 leaves it alone."""
+
+    name: Literal["adam", "adamw", "adagrad"] = "adam"
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float = Field(0.0, ge=0)
+
+
+class DataSettings(_Model):
+    """How list files are read (`layout`), into how many parts a video is cut, how many crops files must have.
+
+    The paths may be given as flags instead: see `mgfn.training.dataset` for `labels` and `test_labels`,
+    `mgfn.training.validation` for `ground_truth`.
+    """
+
+    layout: Literal["plain", "ucf-crime", "xd-violence"] = "plain"
+    parts: int = Field(32, ge=1, le=1024)
+    crops: int | None = Field(None, ge=1)
+    features: Path | None = None
+    labels: Path | None = None
+    test_labels: Path | None = None
+    ground_truth: Path | None = None
+
+
+class TrainConfig(_Model):
+    """A whole training run. `videos` of each class stand in a batch; steps are batches."""
+
+    network: Annotated[MgfnSettings | ReleasedSettings | SultaniSettings | RtfmSettings, Field(discriminator="kind")]
+    loss: LossSettings
+    optimizer: OptimizerSettings
+    data: DataSettings = Field(default_factory=lambda: DataSettings.model_validate({}))
+    videos: int = Field(ge=1, le=1024)
+    steps: int = Field(ge=1)
+    validate_every: int = Field(50, ge=1)
+    validation_share: float = Field(0.1, gt=0, lt=0.5)
+    metric: Literal["auc", "ap"] = "auc"
+    select: Literal["last", "val", "test-best"] = "last"
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The configuration of a YAML file, or of a preset by its bare name; `changes` stand in for its own values.
+
+    A change's key is that of the file, such as `data.labels`. Raises ProblemsError that names file, key, value and
+    what is allowed, all of them at once.
+    """
+    path = Path(name)
+    if not path.is_file():
+        preset = PRESETS / f"{path.name.removesuffix('.yaml')}.yaml"
+        # a preset may be named as in the sources, wherever the package is installed
+        if path.parent not in (Path(), Path("configs/train")) or not preset.is_file():
+            raise ProblemsError([f"--config {name}: no such file or preset; presets: {', '.join(preset_names())}"])
+        path = preset
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ProblemsError([f"--config {path}: not a YAML file ({' '.join(str(error).split())})"]) from None
+    if not isinstance(values, dict):
+        raise ProblemsError([f"--config {path}: holds a {type(values).__name__}, expected keys and values"])
+    for key, value in (changes or {}).items():
+        section, _, leaf = key.rpartition(".")
+        inner = values.setdefault(section, {}) if section else values
+        if isinstance(inner, dict):  # else the section itself is wrong, which is said below
+            inner[leaf] = value
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        raise ProblemsError([_line(found, path, changes or {}) for found in error.errors()]) from None
+
+
+def _line(found: Any, path: Path, changes: Mapping[str, Any]) -> str:
+    """One line of a pydantic error: flag or file and key, value, what is allowed."""
+    if ".".join(str(part) for part in found["loc"]) in changes:
+        return f"--{found['loc'][-1]}: {_said(found)}".replace("_", "-")
+    return f"--config {path}: {_key_line(found)}"
+
+
+def _said(found: Any) -> str:
+    return f"{found['input']!r}; {found['msg'][0].lower()}{found['msg'][1:]}"
+
+
+def _key_line(found: Any) -> str:
+    kinds = {"mgfn", "mgfn-released", "sultani", "rtfm"}
+    parts = [str(part) for part in found["loc"]]
+    kind = ""
+    if parts[:1] == ["network"] and len(parts) > 1 and parts[1] in kinds:
+        kind = parts.pop(1)  # which member of the union was tried is no key of the file
+    key = ".".join(parts)
+    if found["type"] == "extra_forbidden":
+        allowed = _allowed(parts[:-1], kind)
+        near = difflib.get_close_matches(parts[-1], allowed, 1)
+        hint = f", did you mean {near[0]}?" if near else ""
+        return f"{key}: unknown key{hint} Allowed: {', '.join(allowed)}"
+    if found["type"] == "missing":
+        return f"{key}: is missing"
+    if found["type"].startswith("union_tag"):
+        return f"{key}.kind: {_value(found['input'], 'kind')}; allowed: {', '.join(sorted(kinds))}"
+    return f"{key}: {_said(found)}"
+
+
+def _value(given: object, key: str) -> str:
+    return repr(given.get(key)) if isinstance(given, dict) else repr(given)
+
+
+def _allowed(parents: list[str], kind: str) -> list[str]:
+    models: dict[str, type[BaseModel]] = {
+        "": TrainConfig,
+        "network.mgfn": MgfnSettings,
+        "network.mgfn-released": ReleasedSettings,
+        "network.sultani": SultaniSettings,
+        "network.rtfm": RtfmSettings,
+        "loss": LossSettings,
+        "loss.smoothness": ScoreTerm,
+        "loss.sparsity": ScoreTerm,
+        "loss.magnitude": MagnitudeTerm,
+        "optimizer": OptimizerSettings,
+        "data": DataSettings,
+    }
+    return list(models[".".join([*parents, *([kind] if kind else [])])].model_fields)

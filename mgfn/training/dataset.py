@@ -1,0 +1,170 @@
+"""Which videos there are: a CSV of labels, or the authors' list files of UCF-Crime and XD-Violence.
+
+A CSV has the columns `file,label` and may have `split`, `class`, `frames`: `file` is a feature file, with or without
+`.npy`, in the feature folder; `label` is normal or abnormal (or 0 or 1); `split` is train (where it is absent), val
+or test; `class` is free text; `frames` is the video's length, against which the number of clips is checked.
+
+A list file has one feature file a line and no labels. UCF-Crime: in the training list the first 810 are abnormal, in
+any list names with `Normal` in them are normal, and both must agree. XD-Violence: names that end in `_label_A` are
+normal, and each video has five files of one crop each, `NAME__0.npy` to `NAME__4.npy`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from mgfn.training.config import ProblemsError
+
+Split = Literal["train", "val", "test"]
+Layout = Literal["plain", "ucf-crime", "xd-violence"]
+UCF_ABNORMAL_FIRST = 810
+XD_CROPS = 5
+_LABELS = {"normal": False, "0": False, "abnormal": True, "1": True}
+_COLUMNS = ("file", "label", "split", "class", "frames")
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video: its feature files (XD-Violence: one for each crop), its label, and where it was listed."""
+
+    name: str
+    files: tuple[Path, ...]
+    abnormal: bool
+    split: Split
+    category: str = ""
+    frames: int | None = None
+    listed: str = ""
+
+
+def read_videos(labels: Path, features: Path | None, layout: Layout, split: Split = "train") -> list[Video]:
+    """The videos of a CSV (by its ending) or of a list file, in its order; `split` is that of a list file.
+
+    `features` is the folder of the feature files; without it they are looked for beside the list. Whether they are
+    there is not looked at. Raises ProblemsError with all that is wrong with the list.
+    """
+    try:
+        text = labels.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise ProblemsError([f"{labels}: {reason}; expected a CSV of labels or a list file"]) from None
+    problems: list[str] = []
+    if labels.suffix.lower() == ".csv":
+        videos = list(_csv_rows(labels, text, features, problems))
+    else:
+        if layout == "plain":
+            raise ProblemsError([f"{labels}: a list file holds no labels; give a .csv, or set data.layout"])
+        videos = list(_list_lines(labels, text, features, layout, split, problems))
+    if layout == "xd-violence":
+        videos = _gather_crops(labels, videos, problems)
+    for name, count in Counter(video.name for video in videos).items():
+        if count > 1:
+            where = ", ".join(video.listed for video in videos if video.name == name)
+            problems.append(f"{labels}: {name} is listed {count} times ({where})")
+    if not videos and not problems:
+        problems.append(f"{labels}: lists no videos")
+    if problems:
+        raise ProblemsError(problems)
+    return videos
+
+
+def _csv_rows(path: Path, text: str, features: Path | None, problems: list[str]) -> Iterator[Video]:
+    rows = csv.DictReader(text.splitlines(), restkey="", skipinitialspace=True)
+    header = [name.strip() for name in rows.fieldnames or []]
+    rows.fieldnames = header
+    if missing := [name for name in _COLUMNS[:2] if name not in header]:
+        problems.append(f"{path}: column {', '.join(missing)} is missing; columns: file,label[,split][,class][,frames]")
+        return
+    if unknown := [name for name in header if name not in _COLUMNS]:
+        problems.append(f"{path}: unknown column {', '.join(unknown)}; allowed: {', '.join(_COLUMNS)}")
+    for row in rows:
+        where = f"line {rows.line_num}"
+        if "" in row:
+            problems.append(f"{path}: {where} has more fields than the {len(header)} columns")
+            continue
+        values = {name: (row[name] or "").strip() for name in header}
+        file, label = values["file"], values["label"].lower()
+        split, frames = values.get("split") or "train", values.get("frames") or None
+        if not file:
+            problems.append(f"{path}: {where}: file is empty")
+        if label not in _LABELS:
+            problems.append(f"{path}: {where}: label {values['label']!r}; allowed: {', '.join(_LABELS)}")
+        if split not in get_args(Split):
+            problems.append(f"{path}: {where}: split {split!r}; allowed: {', '.join(get_args(Split))}")
+        if frames is not None and not (frames.isdecimal() and int(frames) > 0):
+            problems.append(f"{path}: {where}: frames {frames!r}; allowed: a whole number from 1")
+        elif file and label in _LABELS and split in get_args(Split):
+            yield Video(
+                _name(file),
+                (_located(file, features or path.parent),),
+                _LABELS[label],
+                split,  # type: ignore[arg-type] # checked just now
+                values.get("class", ""),
+                None if frames is None else int(frames),
+                where,
+            )
+
+
+def _list_lines(
+    path: Path, text: str, features: Path | None, layout: Layout, split: Split, problems: list[str]
+) -> Iterator[Video]:
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    for place, (number, line) in enumerate(lines):
+        name = _name(line)
+        if layout == "ucf-crime":
+            abnormal = "Normal" not in name
+            category = (re.match(r"[A-Za-z]+", name) or [""])[0] if abnormal else "Normal"
+            if split == "train" and abnormal != (place < UCF_ABNORMAL_FIRST):
+                said = "an abnormal" if abnormal else "a normal"
+                problems.append(
+                    f"{path}: line {number}: {name} is {said} video by its name, but in the released list the first "
+                    f"{UCF_ABNORMAL_FIRST} are abnormal and the others normal"
+                )
+        else:
+            code = re.search(r"_label_([A-Z0-9]+(?:-[A-Z0-9]+)*)(?:__\d)?$", name)
+            if code is None:
+                problems.append(f"{path}: line {number}: {name} has no label: expected ..._label_A or another code")
+                continue
+            abnormal, category = code[1] != "A", code[1]
+        yield Video(name, (_located(line, features or path.parent),), abnormal, split, category, None, f"line {number}")
+
+
+def _gather_crops(path: Path, videos: Sequence[Video], problems: list[str]) -> list[Video]:
+    """One video of five files; a name without a crop's number stands for all five."""
+    gathered: dict[str, list[Video]] = {}
+    for video in videos:
+        gathered.setdefault(re.sub(rf"__[0-{XD_CROPS - 1}]$", "", video.name), []).append(video)
+    found = []
+    for name, parts in gathered.items():
+        if [part.name for part in parts] == [name]:
+            folder = parts[0].files[0].parent
+            files = tuple(folder / f"{name}__{crop}.npy" for crop in range(XD_CROPS))
+        else:
+            parts = sorted(parts, key=lambda part: part.name)
+            files = tuple(part.files[0] for part in parts)
+            wanted = [f"{name}__{crop}" for crop in range(XD_CROPS)]
+            if [part.name for part in parts] != wanted:
+                listed = ", ".join(f"{part.name} ({part.listed})" for part in parts)
+                problems.append(f"{path}: {name}: listed are {listed}; expected each of __0 to __{XD_CROPS - 1} once")
+                continue
+        if len({(part.abnormal, part.split) for part in parts}) > 1:
+            problems.append(f"{path}: {name}: its files have different labels or splits")
+        found.append(replace(parts[0], name=name, files=files))
+    return found
+
+
+def _name(file: str) -> str:
+    """A video's name: no folder, no `.npy`, and not the `_i3d` that the released UCF-Crime features end in."""
+    return re.split(r"[/\\]", file)[-1].removesuffix(".npy").removesuffix("_i3d")
+
+
+def _located(file: str, folder: Path) -> Path:
+    """Where a listed file is: as given below the folder, else by its bare name there, for lists of other machines."""
+    file = file if file.endswith(".npy") else f"{file}.npy"
+    below = folder / file
+    return below if below.is_file() else folder / re.split(r"[/\\]", file)[-1]

@@ -1,0 +1,216 @@
+"""The training loop of `mgfn-train`: one visible loop for MGFN and the baselines, resumable to the bit.
+
+Whatever is random in step n depends on the seed and on n alone, so a run that was killed goes on as if it had not
+been: no generator's state needs to be kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from mgfn.checkpoint import save_head
+from mgfn.network import Head, MgfnOutput
+from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
+from mgfn.training.dataset import Video
+from mgfn.training.objective import loss_terms
+from mgfn.training.segments import Segments
+from mgfn.training.validation import BoolArray, Metrics, validate
+
+STATE = "state.pt"
+Precision = Literal["float32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Videos to learn from and to measure on (none: nothing is measured), with the truth of the latter if known."""
+
+    train: Sequence[Video]
+    held_out: Sequence[Video]
+    truth: dict[str, BoolArray] | None
+    segments: Segments
+    channels: int
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What has been reached after `step` steps. `metrics` are those of the last validation."""
+
+    step: int
+    losses: dict[str, float]
+    metrics: Metrics | None
+
+
+@lru_cache(maxsize=4)
+def _permutation(count: int, seed: int, group: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, group, epoch]).permutation(count)
+
+
+def batch_of(count: int, size: int, step: int, seed: int, group: int) -> list[int]:
+    """Indices of a class's items in step `step`: each once in random order, then again in another."""
+    places = range(step * size, (step + 1) * size)
+    return [int(_permutation(count, seed, group, place // count)[place % count]) for place in places]
+
+
+def make_optimizer(head: Head, settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """The optimiser with its weight decay: added to the gradient, but for adamw, as the published settings mean it."""
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
+    return kinds[settings.name](head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def fit(
+    config: TrainConfig,
+    data: Data,
+    out: Path,
+    device: torch.device,
+    precision: Precision,
+    resume: bool,
+    report: Callable[[Reached], None],
+) -> Metrics | None:
+    """Train; leaves `last.safetensors`, `best.safetensors`, `metrics.json` and a TensorBoard log in `out`.
+
+    Returns the metrics of the chosen head, if any were measured. Every `validate_every` steps the state is kept, and
+    `resume` goes on from there with the result of an uninterrupted run. Raises ProblemsError if that
+    state is of another run.
+    """
+    torch.manual_seed(config.seed)
+    try:
+        head = config.network.build(data.channels).to(device).train()
+    except ValueError as error:
+        raise ProblemsError(
+            [f"network {config.network.kind} on features of {data.channels} channels: {error}"]
+        ) from None
+    optimizer = make_optimizer(head, config.optimizer)
+    identity = _identity(config, data, precision)
+    first, history = _restored(out / STATE, head, optimizer, identity, device) if resume else (0, [])
+    # each file is an item of its own, as the five of an XD-Violence video are in the released list
+    groups = [[file for v in data.train if v.abnormal is abnormal for file in v.files] for abnormal in (False, True)]
+    metrics = _metrics(history[-1]) if history else None
+    with SummaryWriter(str(out / "tensorboard"), purge_step=first) as log:
+        for step in range(first, config.steps):
+            torch.manual_seed((config.seed << 32) + step)
+            files = [
+                items[index]
+                for group, items in enumerate(groups)
+                for index in batch_of(len(items), config.videos, step, config.seed, group)
+            ]
+            x = torch.from_numpy(np.stack([data.segments.load(file) for file in files])).to(device)
+            with _autocast(device, precision):
+                raw = head(x)
+            terms = loss_terms(MgfnOutput(*(value.float() for value in raw)), config.loss)
+            loss = torch.stack(list(terms.values())).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            if config.optimizer.clip:
+                torch.nn.utils.clip_grad_norm_(head.parameters(), config.optimizer.clip)
+            optimizer.step()
+            values = {"loss": float(loss.detach()), **{name: float(term.detach()) for name, term in terms.items()}}
+            for name, value in values.items():
+                log.add_scalar(f"train/{name}", value, step + 1)
+            if not np.isfinite(values["loss"]):
+                raise FloatingPointError(f"the loss is {values['loss']} in step {step + 1}: {values}")
+            if (step + 1) % config.validate_every == 0 or step + 1 == config.steps:
+                if data.held_out:
+                    metrics = validate(head, data.held_out, data.truth, data.segments, device, config.loss.top_k)
+                    log.add_scalar("validation/auc", metrics.auc, step + 1)
+                    log.add_scalar("validation/ap", metrics.ap, step + 1)
+                history.append({"step": step + 1, **values, **(asdict(metrics) if metrics else {})})
+                _keep(out, head, optimizer, config, history, identity)
+            report(Reached(step + 1, values, metrics))
+    return _metrics(history[_chosen(config, history)])
+
+
+def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def _identity(config: TrainConfig, data: Data, precision: Precision) -> dict[str, str]:
+    """What must be the same for a run to go on."""
+    listed = [(v.name, v.abnormal, [str(file) for file in v.files]) for v in (*data.train, *data.held_out)]
+    return {
+        "configuration": config.model_dump_json(),
+        "videos": json.dumps([listed, len(data.train), data.truth is not None]),
+        "precision": precision,
+    }
+
+
+def _restored(
+    path: Path, head: Head, optimizer: torch.optim.Optimizer, identity: dict[str, str], device: torch.device
+) -> tuple[int, list[dict[str, Any]]]:
+    if not path.is_file():
+        return 0, []  # stopped before its first validation
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        differing = [key for key, value in identity.items() if state["identity"][key] != value]
+    except Exception as error:  # noqa: BLE001 -- a damaged file makes PyTorch's reader raise almost anything
+        raise ProblemsError([f"--resume: {path} cannot be read ({' '.join(str(error).split())[:120]})"]) from None
+    if differing:
+        raise ProblemsError([f"--resume: {path} is of a run with other {', '.join(differing)}"])
+    head.load_state_dict(state["head"])
+    optimizer.load_state_dict(state["optimizer"])
+    history: list[dict[str, Any]] = json.loads(state["history"])
+    return history[-1]["step"], history
+
+
+def _chosen(config: TrainConfig, history: Sequence[dict[str, Any]]) -> int:
+    """Index of the chosen entry: the last, or the first of those with the best metric."""
+    if config.select == "last":
+        return len(history) - 1
+    return int(np.argmax([entry[config.metric] for entry in history]))
+
+
+def _metrics(entry: dict[str, Any]) -> Metrics | None:
+    return Metrics(entry["auc"], entry["ap"], entry["by"], entry["videos"]) if "auc" in entry else None
+
+
+def _keep(
+    out: Path,
+    head: Head,
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    history: list[dict[str, Any]],
+    identity: dict[str, str],
+) -> None:
+    """Write heads, metrics and, last of all, the state to go on from; each whole or not at all."""
+    entry = history[-1]
+    texts = {
+        "selection": config.select,
+        "step": str(entry["step"]),
+        "seed": str(config.seed),
+        "training": config.model_dump_json(),
+    }
+    if "auc" in entry:
+        texts["measured"] = (
+            f"{entry['by']}-level AUC {entry['auc']:.6f}, AP {entry['ap']:.6f} on {entry['videos']} held-out videos"
+        )
+    save_head(out / "last.safetensors", head, texts)
+    if _chosen(config, history) == len(history) - 1:
+        save_head(out / "best.safetensors", head, texts)
+    _replace(out / "metrics.json", json.dumps(history, indent=1).encode())
+    partial = out / f".{STATE}.part"
+    torch.save(
+        {
+            "identity": identity,
+            "head": head.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "history": json.dumps(history),
+        },
+        partial,
+    )
+    partial.replace(out / STATE)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(content)
+    partial.replace(path)

@@ -1,0 +1,126 @@
+"""Videos of any length as 32 parts each: checked and averaged once, a file at a time, then read batch by batch.
+
+UCF-Crime's features are some 60 GB: nothing here holds more than one stretch of one file in memory. What has been
+averaged is kept on disk (a tenth of that), so that an epoch does not read everything again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mgfn.features import FeatureError, FloatArray, check_finite, read_features
+from mgfn.training.config import ProblemsError
+from mgfn.training.dataset import Video
+
+_STRETCH_BYTES = 64 << 20
+CLIP_FRAMES = 16
+
+
+def segment(path: Path, parts: int) -> FloatArray:
+    """Features (clips, crops, C) of a file as (parts, crops, C): cut by linspace, averaged within each part.
+
+    As in the released code: part i holds the clips from the i-th to the next of `linspace(0, clips, parts + 1)`,
+    rounded down; a part without clips takes the clip at its begin. Raises FeatureError.
+    """
+    clips, crops, channels = read_features(path).shape
+    bounds = np.linspace(0, clips, parts + 1, dtype=int)
+    stretch = max(1, _STRETCH_BYTES // (4 * crops * channels))  # clips
+    out = np.empty((parts, crops, channels), np.float32)
+    features, mapped = read_features(path), 0
+    for part, (begin, end) in enumerate(zip(bounds[:-1], np.maximum(bounds[1:], bounds[:-1] + 1), strict=True)):
+        total = np.zeros((crops, channels))
+        for first in range(begin, end, stretch):
+            last = min(end, first + stretch)
+            if mapped > stretch:  # pages once read count as ours until they are unmapped
+                features, mapped = read_features(path), 0
+            total += features[first:last].sum(axis=0, dtype=np.float64)
+            mapped += last - first
+        out[part] = total / (end - begin)
+    return out
+
+
+class Segments:
+    """The parts of files, float32 (parts, crops, C), kept in a folder; files that hold `parts` clips are read as is.
+
+    A kept file is named by the source's path, size, time of change and number of parts: a changed source is read anew.
+    """
+
+    def __init__(self, folder: Path, parts: int) -> None:
+        self._folder = folder
+        self.parts = parts
+        self._kept: dict[Path, Path] = {}
+
+    def add(self, path: Path) -> tuple[int, int, int]:
+        """Check a file and keep its parts; returns its shape (clips, crops, C). Raises FeatureError."""
+        shape = read_features(path).shape
+        if shape[0] == self.parts:
+            check_finite(path, read_features(path))
+            self._kept[path] = path
+            return shape
+        state = path.stat()
+        key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}|{self.parts}"
+        kept = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+        if not kept.is_file():
+            parts = segment(path, self.parts)
+            if not np.isfinite(parts).all():  # a mean is finite only if all that went into it is
+                check_finite(path, read_features(path))
+                raise FeatureError(f"features {path}: values too large for float32 means")
+            self._folder.mkdir(parents=True, exist_ok=True)
+            partial = kept.with_suffix(".part")
+            with partial.open("wb") as file:
+                np.save(file, parts)
+            partial.replace(kept)
+        self._kept[path] = kept
+        return shape
+
+    def load(self, path: Path) -> FloatArray:
+        """The parts of a file that was added."""
+        return np.array(read_features(self._kept[path]))
+
+
+def prepare(
+    videos: Sequence[Video], segments: Segments, crops: int | None, report: Callable[[int, int], None]
+) -> tuple[int, int]:
+    """Check every feature file and keep its parts; returns (crops, channels), the same for all.
+
+    `report` is told how many of how many files are done. Raises ProblemsError with all that is wrong with the files:
+    missing, misshapen, of other crops or channels than the others, with NaN, or of another length than listed.
+    """
+    problems: list[str] = []
+    shapes: dict[Path, tuple[int, int, int]] = {}
+    files = [(video, file) for video in videos for file in video.files]
+    for done, (video, file) in enumerate(files):
+        report(done, len(files))
+        try:
+            shapes[file] = clips, _, _ = segments.add(file)
+        except FeatureError as error:
+            problems.append(str(error))
+            continue
+        # the last, partial clip may or may not be there; files cut into parts say nothing about length
+        differ = video.frames is not None and abs(clips * CLIP_FRAMES - video.frames) >= CLIP_FRAMES
+        if differ and clips != segments.parts:
+            problems.append(
+                f"features {file}: {clips} clips are {clips * CLIP_FRAMES} frames, listed are {video.frames}"
+            )
+    report(len(files), len(files))
+    for video in videos:
+        lengths = [shapes[file][0] for file in video.files if file in shapes]
+        if len(set(lengths)) > 1:
+            problems.append(
+                f"features {video.files[0]} and the others of its video have {lengths} clips, expected equal"
+            )
+    found = [shape[1:] for shape in shapes.values()]
+    usual = max(found, key=found.count, default=(crops or 1, 1))
+    wanted = (crops or usual[0], usual[1])
+    for file, shape in shapes.items():
+        if shape[1:] != wanted:
+            problems.append(
+                f"features {file}: {shape[1]} crops of {shape[2]} channels, expected {wanted[0]} of {wanted[1]}"
+            )
+    if problems:
+        raise ProblemsError(problems)
+    return wanted
