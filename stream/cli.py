@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import platformdirs
 import typer
 
-from engine.command import run_command
+from configs.command import run_command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -22,8 +22,8 @@ import paho.mqtt.client as mqtt
 import typer
 from paho.mqtt.enums import CallbackAPIVersion
 
+from configs.command import run_command
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
-from engine.command import run_command
 from stream.demo.footage import INCIDENT, LENGTH, staged_footage
 from stream.demo.incidents import Playback, judge
 from stream.errors import StreamError

@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import time, typer
-from engine.command import run_command
+from configs.command import run_command
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def go(what: str) -> None:
