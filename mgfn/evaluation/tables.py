@@ -29,15 +29,15 @@ def print_benchmark(benchmark: Benchmark) -> None:
 def print_live(figures: Sequence[LiveFigures], title: str) -> None:
     """One column for each look-ahead."""
     lines = {
-        "AUC, frames": [shown(f.auc) for f in figures],
-        "AP, frames (average precision)": [shown(f.average_precision) for f in figures],
+        "AUC": [shown(f.auc) for f in figures],
+        "average precision": [shown(f.average_precision) for f in figures],
         "incidents found": [f"{f.found} of {f.incidents}" for f in figures],
-        "detection delay, median, s": [shown(median(f.delays), 2) if f.delays else "–" for f in figures],
-        "detection delay, mean, s": [shown(mean(f.delays), 2) if f.delays else "–" for f in figures],
+        "delay, median, s": [shown(median(f.delays), 2) if f.delays else "–" for f in figures],
+        "delay, mean, s": [shown(mean(f.delays), 2) if f.delays else "–" for f in figures],
         "false alarms": [f"{f.false_alarms} in {f.ordinary_hours:.3g} h" for f in figures],
         "false alarms an hour": [shown(f.false_alarms_an_hour, 2) for f in figures],
         "  95 % upper bound": [shown(f.false_alarms_an_hour_bound, 2) for f in figures],
-        "share of ordinary time in alarm": [shown(f.time_in_alarm) for f in figures],
+        "ordinary time in alarm": [shown(f.time_in_alarm) for f in figures],
     }
     head = ("look-ahead, clips", *(str(f.look_ahead) for f in figures))
     _print(title, head, [(name, *cells) for name, cells in lines.items()])
