@@ -78,9 +78,9 @@ def test_the_bootstrap_is_seeded_and_draws_videos() -> None:
     videos = [video(f"Abuse{i}", list(rng.random(4)), [0, 1, 1, 0]) for i in range(8)]
     videos += [video(f"Normal_Videos_{i}", list(0.8 * rng.random(4)), [0] * 4) for i in range(8)]
     frames = Frames(videos)
-    first = bootstrap(frames, 20, seed=0)
-    assert first == bootstrap(frames, 20, seed=0)
-    assert first != bootstrap(frames, 20, seed=1)
+    first = bootstrap(frames, 10, seed=0)
+    assert first == bootstrap(frames, 10, seed=0)
+    assert first != bootstrap(frames, 10, seed=1)
     measures = frames.measure()
     for name, interval in first.items():
         assert interval.low < getattr(measures, name) < interval.high
