@@ -29,7 +29,7 @@ TruthOption = Annotated[
 ]
 FeaturesOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where the listed files lie, whatever folders the list names."),
+    typer.Option(metavar="DIR", help="Where the listed files lie; absent: as listed, or beside the list."),
 ]
 OutOption = Annotated[Path | None, typer.Option(metavar="DIR", help="New or empty folder for the figures as files.")]
 

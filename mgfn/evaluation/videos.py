@@ -49,7 +49,8 @@ class Video:
 def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol | None = None) -> list[Video]:
     """The videos of a list file, in its order: one path a line, as the authors' lists have it.
 
-    The published lists hold the paths of another machine (of Windows, too): with `folder` only the names count.
+    The published lists hold the paths of another machine (of Windows, too): a file is looked for in `folder`, by its
+    listed path and then by its name alone; without `folder` where the list says, then so beside the list.
     Names that end in `__0` to `__9` are crops of one video: of XD-Violence `__0` to `__4`, else the same for every
     video as for the first. Raises EvaluationError that names every entry that does not fit.
     """
@@ -63,8 +64,7 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
     problems = []
     grouped: dict[str, dict[int | None, Path]] = {}
     for entry in entries:
-        file = PurePosixPath(entry.replace("\\", "/")).name if folder is not None else entry
-        found = Path(entry) if folder is None else folder / file
+        found = _located(entry, path.parent, folder)
         stem = found.name.removesuffix(".npy")
         matched = _PART.fullmatch(stem)
         name, part = (matched[1], int(matched[2])) if matched else (stem, None)
@@ -91,6 +91,16 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
         hint = "" if folder is not None else " (for a list of another machine's paths give --features DIR)"
         raise EvaluationError(f"--list {path}: {len(problems)} entries do not fit{hint}: " + "; ".join(problems))
     return videos
+
+
+def _located(entry: str, beside: Path, folder: Path | None) -> Path:
+    relative = entry.replace("\\", "/").removesuffix(".npy") + ".npy"
+    name = PurePosixPath(relative).name
+    if folder is None:
+        places = [Path(relative), beside / relative, beside / name]
+    else:
+        places = [folder / relative.lstrip("/"), folder / name]
+    return next((place for place in places if place.is_file()), places[-1])
 
 
 def _shown(parts: Sequence[int]) -> str:

@@ -31,8 +31,19 @@ def test_paths_of_another_machine(tmp_path: Path) -> None:
     save(tmp_path, "b_i3d")
     listed = write(tmp_path, r"G:\UCF_Test_ten_crop_i3d\a_i3d.npy", "/home/yu/features/b_i3d.npy")
     assert [video.name for video in read_list(listed, tmp_path, 2)] == ["a_i3d", "b_i3d"]
+    assert [video.name for video in read_list(listed, None, 2)] == ["a_i3d", "b_i3d"]  # they lie beside the list
+    listed = listed.rename(tmp_path.parent / f"{tmp_path.name}.list")
     with pytest.raises(EvaluationError, match=r"2 entries do not fit \(.*give --features DIR\): .*a_i3d.*; .*b_i3d"):
         read_list(listed, None, 2)
+
+
+def test_paths_below_the_folder_go_before_names(tmp_path: Path) -> None:
+    for clips, folder in enumerate((tmp_path, tmp_path / "test"), 1):
+        folder.mkdir(exist_ok=True)
+        save(folder, "a", clips)
+    listed = write(tmp_path, "test/a")  # the ending may be left out
+    assert [video.clips for video in read_list(listed, tmp_path, 2)] == [2]
+    assert [video.clips for video in read_list(listed, None, 2)] == [2]
 
 
 def test_five_files_are_one_video_of_five_crops(tmp_path: Path) -> None:
