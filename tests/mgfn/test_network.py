@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from math import erf
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from scipy.special import erf
 from torch import nn
 
 from export.onnx import export_head
@@ -76,7 +76,7 @@ def focus(x: Array, state: dict[str, Array], name: str) -> Array:
 
 def feed_forward(x: Array, state: dict[str, Array], name: str) -> Array:
     hidden = conv(channel_norm(x, state, f"{name}.0"), state, f"{name}.1")
-    gelu = hidden * 0.5 * (1 + np.vectorize(erf)(hidden / np.sqrt(2)))
+    gelu = hidden * 0.5 * (1 + erf(hidden / np.sqrt(2)))
     return conv(gelu, state, f"{name}.4")
 
 
@@ -115,12 +115,6 @@ def compare(config: MgfnConfig, clips: int, crops: int) -> None:
 @pytest.mark.parametrize(("clips", "crops"), [(1, 1), (32, 2), (77, 2)])
 def test_the_released_form_equals_its_description(clips: int, crops: int) -> None:
     compare(SMALL_RELEASED, clips, crops)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("clips", [32, 77])
-def test_the_released_form_at_its_full_size(clips: int) -> None:
-    compare(MgfnConfig.released(), clips, 10)
 
 
 @pytest.mark.skipif(not SHAPES.exists(), reason="../shared/reference is absent")

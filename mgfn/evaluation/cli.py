@@ -1,0 +1,242 @@
+"""`mgfn-eval`: score feature files, the published benchmarks, and what a live user gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from configs.command import run_command
+from mgfn.evaluation.videos import EvaluationError, Protocol, read_list
+
+_NEEDED = ("torch", "safetensors", "sklearn", "matplotlib")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
+
+HeadOption = Annotated[
+    Path, typer.Option(metavar="CKPT", help="A head: the project's checkpoint or the authors' released layout.")
+]
+ListOption = Annotated[Path, typer.Option("--list", metavar="FILE", help="Feature files, one path a line.")]
+TruthOption = Annotated[
+    Path,
+    typer.Option(metavar="FILE", help="Labels of all frames in the list's order (.npy) or intervals by video (.json)."),
+]
+FeaturesOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the listed files lie; absent: as listed, or beside the list."),
+]
+OutOption = Annotated[Path | None, typer.Option(metavar="DIR", help="New or empty folder for the figures as files.")]
+
+
+@app.callback()
+def evaluate() -> None:
+    """Measure MGFN heads on feature files (float32, clips x crops x channels, one .npy for each video)."""
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        raise EvaluationError(f"needs {', '.join(missing)}: pip install 'mgfn-stream[train]'")
+
+
+@app.command()
+def score(
+    features: Annotated[list[Path], typer.Argument(metavar="FEATURES.npy...", help="One file for each video.")],
+    head: HeadOption,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for NAME.npy: float32 scores (clips,).")],
+) -> None:
+    """Score whole videos at once, every 16-frame clip a position, as the authors evaluate.
+
+    Example: mgfn-eval score --head mgfn_ucf.pkl UCF_Test/*.npy --out scores
+    """
+    from mgfn.checkpoint import load_head
+    from mgfn.evaluation.scoring import check_scores_folder, video_scores, write_scores
+    from mgfn.features import check_finite, read_features
+
+    names = [f"{path.name.removesuffix('.npy')}.npy" for path in features]
+    check_scores_folder(out, names)
+    network, _ = load_head(head)
+    for path in features:  # all are looked at before the first is scored
+        read_features(path, network.config.channels)
+    scores = {}
+    with _progress("scoring", len(features)) as advance:
+        for path, name in zip(features, names, strict=True):
+            array = read_features(path, network.config.channels)
+            check_finite(path, array)
+            scores[name] = video_scores(network, array)
+            advance()
+    write_scores(out, scores)
+    _say(f"{len(scores)} files of scores written to {out}")
+
+
+@app.command()
+def benchmark(
+    protocol: Annotated[Protocol, typer.Option(metavar="NAME", help="ucf-crime or xd-violence.")],
+    head: HeadOption,
+    listed: ListOption,
+    ground_truth: TruthOption,
+    features: FeaturesOption = None,
+    out: OutOption = None,
+    resamples: Annotated[int, typer.Option(min=10, metavar="N", help="Bootstrap samples of the videos.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Frame-level figures as published: AUC (UCF-Crime), AP (XD-Violence), 95 % intervals, AUC by class.
+
+    With --out: figures.json, a plot for each video and report.html.
+
+    Example: mgfn-eval benchmark --protocol ucf-crime --head mgfn_ucf.pkl --list ucf-i3d-test.list
+    --features UCF_Test_ten_crop_i3d --ground-truth gt-ucf.npy --out runs/ucf
+    """
+    from mgfn.checkpoint import load_head
+    from mgfn.evaluation.metrics import Frames, ScoredVideo, bootstrap, by_class
+    from mgfn.evaluation.report import Benchmark, check_out, staged, write_benchmark
+    from mgfn.evaluation.scoring import video_scores
+    from mgfn.evaluation.tables import print_benchmark
+    from mgfn.evaluation.truth import read_truth
+
+    if out is not None:
+        check_out(out)
+    network, _ = load_head(head)
+    videos = read_list(listed, features, network.config.channels, protocol)
+    truth = read_truth(ground_truth, videos)
+    anomalous = sum(int(label.sum()) for label in truth.labels)
+    if anomalous in (0, sum(map(len, truth.labels))):
+        kind = "no anomalous frame" if not anomalous else "no normal frame"
+        raise EvaluationError(f"--ground-truth {ground_truth}: {kind} in the listed videos; AUC and AP need both")
+    scored = []
+    with _progress("scoring", len(videos)) as advance:
+        for video, labels in zip(videos, truth.labels, strict=True):
+            scored.append(ScoredVideo(video.name, video_scores(network, video.features()), labels))
+            advance()
+    frames = Frames(scored)
+    with _progress("bootstrap", resamples) as advance:
+        intervals = bootstrap(frames, resamples, seed, advance)
+    result = Benchmark(
+        protocol,
+        _settings(head, listed, ground_truth) | {"resamples": resamples, "seed": seed},
+        scored,
+        truth,
+        frames.measure(),
+        intervals,
+        by_class(protocol, scored),
+    )
+    for note in truth.notes():
+        _say(f"note: {note}")
+    print_benchmark(result)
+    if out is not None:
+        with staged(out) as folder, _progress("plots", len(scored)) as advance:
+            write_benchmark(result, folder, advance)
+        _say(f"report written to {out}")
+
+
+@app.command()
+def stream(
+    head: HeadOption,
+    listed: ListOption,
+    ground_truth: TruthOption,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="F", help="Alarm threshold in 0..1; absent: the checkpoint's, else 0.5.")
+    ] = None,
+    fps: Annotated[float, typer.Option(metavar="F", help="Frames a second of the videos, for all times.")] = 25.0,
+    features: FeaturesOption = None,
+    out: OutOption = None,
+) -> None:
+    """What a live user gets: the newest clip's score in a filling window of 32, with look-ahead of 0, 1, 2 clips.
+
+    Example: mgfn-eval stream --head configs/heads/default.safetensors --list test.list --ground-truth test.json
+    """
+    from dataclasses import asdict
+
+    from mgfn.checkpoint import load_head
+    from mgfn.evaluation.live import live_figures
+    from mgfn.evaluation.metrics import ScoredVideo
+    from mgfn.evaluation.report import FIGURES, check_out, staged, write_json
+    from mgfn.evaluation.scoring import LOOK_AHEADS, causal_scores
+    from mgfn.evaluation.tables import print_live
+    from mgfn.evaluation.truth import read_truth
+
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise EvaluationError(f"--threshold {threshold}: allowed is 0 to 1")
+    if not 1 <= fps <= 240:
+        raise EvaluationError(f"--fps {fps}: allowed is 1 to 240")
+    if out is not None:
+        check_out(out)
+    network, texts = load_head(head)
+    chosen, origin = _threshold(threshold, texts)
+    videos = read_list(listed, features, network.config.channels)
+    truth = read_truth(ground_truth, videos)
+    scores = []
+    with _progress("scoring", len(videos)) as advance:
+        for video in videos:
+            scores.append(causal_scores(network, video.features()))
+            advance()
+    figures = []
+    for index, look_ahead in enumerate(LOOK_AHEADS):
+        scored = [
+            ScoredVideo(video.name, values[index], labels)
+            for video, values, labels in zip(videos, scores, truth.labels, strict=True)
+        ]
+        figures.append(live_figures(scored, look_ahead, chosen, fps))
+    for note in truth.notes():
+        _say(f"note: {note}")
+    print_live(figures, f"threshold {chosen:g} ({origin}), {fps:g} frames a second, {len(videos)} videos")
+    if out is not None:
+        with staged(out) as folder:
+            settings = _settings(head, listed, ground_truth)
+            alarm = {"threshold": chosen, "threshold_from": origin, "frames_per_second": fps}
+            write_json(folder / FIGURES, settings | alarm | {"look_ahead": [asdict(entry) for entry in figures]})
+        _say(f"figures written to {out}")
+
+
+def _threshold(given: float | None, texts: dict[str, str]) -> tuple[float, str]:
+    if given is not None:
+        return given, "--threshold"
+    if "threshold_on" in texts:
+        return float(texts["threshold_on"]), "the checkpoint's"
+    return 0.5, "the checkpoint names none"
+
+
+def _settings(head: Path, listed: Path, ground_truth: Path) -> dict[str, str | int]:
+    from configs.pinned import sha256_of
+
+    return {
+        "head": str(head),
+        "head_sha256": sha256_of(head),
+        "list": str(listed),
+        "ground_truth": str(ground_truth),
+    }
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _say(line: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(line, markup=False)
+
+
+def _exit_code(error: Exception) -> int | None:
+    if isinstance(error, EvaluationError):
+        return 2
+    if isinstance(error, OSError):
+        return 1
+    from mgfn.checkpoint import CheckpointError
+    from mgfn.features import FeatureError
+
+    return 2 if isinstance(error, (CheckpointError, FeatureError)) else None
+
+
+def main() -> NoReturn:
+    """Entry point."""
+    run_command(app, _exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Streaming truth: what a live user gets from a head, by look-ahead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from mgfn.evaluation.metrics import Frames, ScoredVideo
+from mgfn.evaluation.truth import CLIP_FRAMES, BoolArray, clip_of_frame
+from mgfn.training.compose import Stream
+from mgfn.training.streaming import count_alarms
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class LiveFigures:
+    """Figures at one look-ahead; NaN where there was nothing to measure them on.
+
+    `auc`, `average_precision`: over frames, each with its clip's causal score. `delays`: seconds from the start of
+    the first anomalous clip of an incident to the moment when the first alarm clip of it has its score, for the
+    incidents found. `false_alarms_an_hour_bound`: one-sided 95 % upper bound of the rate, false alarms being Poisson.
+    `time_in_alarm`: share of ordinary time with a score at or above the threshold. Ordinary is what lies more than
+    2 s from every incident; alarms are counted before any minimum duration.
+    """
+
+    look_ahead: int
+    auc: float
+    average_precision: float
+    incidents: int
+    found: int
+    delays: tuple[float, ...]
+    false_alarms: int
+    ordinary_hours: float
+    false_alarms_an_hour: float
+    false_alarms_an_hour_bound: float
+    time_in_alarm: float
+
+
+def live_figures(
+    videos: Sequence[ScoredVideo], look_ahead: int, threshold: float, frames_per_second: float
+) -> LiveFigures:
+    """Figures of videos, each one stream, whose scores came with `look_ahead` clips."""
+    seconds = CLIP_FRAMES / frames_per_second
+    measures = Frames(videos).measure()
+    # counting looks at labels alone
+    streams = [
+        Stream(
+            np.empty((len(video.scores), 0, 0), np.float32), clip_labels(video.labels, len(video.scores)), video.name
+        )
+        for video in videos
+    ]
+    alarms = count_alarms(streams, [video.scores for video in videos], threshold, seconds)
+    hours = alarms.ordinary_seconds / 3600
+    return LiveFigures(
+        look_ahead=look_ahead,
+        auc=measures.auc,
+        average_precision=measures.average_precision,
+        incidents=alarms.incidents,
+        found=alarms.found,
+        delays=tuple(delay + look_ahead * seconds for delay in alarms.delays),
+        false_alarms=alarms.false_alarms,
+        ordinary_hours=hours,
+        false_alarms_an_hour=alarms.false_alarms / hours if hours else math.nan,
+        false_alarms_an_hour_bound=poisson_bound(alarms.false_alarms) / hours if hours else math.nan,
+        time_in_alarm=alarms.ordinary_seconds_in_alarm / alarms.ordinary_seconds if hours else math.nan,
+    )
+
+
+def clip_labels(labels: BoolArray, clips: int) -> NDArray[np.bool_]:
+    """(clips,): a clip is anomalous if any of its frames (frames,) is, so that no short incident is lost."""
+    return np.bincount(clip_of_frame(len(labels), clips)[labels], minlength=clips) > 0
+
+
+def poisson_bound(events: int) -> float:
+    """The mean at which so few `events` or fewer are seen with 5 % probability: 3.0 for none."""
+    return float(chi2.ppf(CONFIDENCE, 2 * (events + 1)) / 2)

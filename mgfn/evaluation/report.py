@@ -1,0 +1,203 @@
+"""What an evaluation leaves behind: figures as JSON, a plot for each video, one HTML page that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mgfn.evaluation.metrics import ClassAuc, Frames, Interval, Measures, ScoredVideo, classes_of
+from mgfn.evaluation.truth import CLIP_FRAMES, Truth
+from mgfn.evaluation.videos import EvaluationError, Protocol
+
+FIGURES: Final = "figures.json"
+REPORT: Final = "report.html"
+PLOTS: Final = "plots"
+NAMES: Final = {
+    "auc": "AUC, frames",
+    "average_precision": "AP, frames (average precision)",
+    "precision_recall_trapezoid": "AP as the released code prints it (trapezoids under precision and recall)",
+    "auc_abnormal_videos": "AUC, frames of abnormal videos alone",
+    "false_alarm_rate": "false-alarm rate at 0.5, frames of normal videos",
+}
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:left}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%;display:block}
+figure{margin:1em 0}figcaption{color:#555}"""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """All that a benchmark found; `settings` says from what (head, list, ground truth, resamples, seed)."""
+
+    protocol: Protocol
+    settings: Mapping[str, str | int]
+    videos: Sequence[ScoredVideo]
+    truth: Truth
+    measures: Measures
+    intervals: Mapping[str, Interval]
+    classes: Sequence[ClassAuc]
+
+    def headline(self) -> list[str]:
+        """Names of the figures, the protocol's own first."""
+        first = "auc" if self.protocol is Protocol.UCF_CRIME else "average_precision"
+        return [first, *(name for name in NAMES if name != first)]
+
+
+def check_out(out: Path) -> None:
+    """Raise EvaluationError unless `out` is a new or empty folder."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise EvaluationError(f"--out {out}: is not empty; allowed: a new or empty folder")
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A scratch folder beside `out` that takes its place when the block ends well, and vanishes otherwise."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        scratch.replace(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_benchmark(benchmark: Benchmark, folder: Path, advance: Callable[[], None] = lambda: None) -> None:
+    """Write `figures.json`, `plots/NAME.png` and `report.html` into `folder`; `advance` is called for each plot."""
+    (folder / PLOTS).mkdir()
+    plots = []
+    for video in benchmark.videos:
+        plots.append(plot(video))
+        (folder / PLOTS / f"{video.name}.png").write_bytes(plots[-1])
+        advance()
+    write_json(folder / FIGURES, as_json(benchmark))
+    (folder / REPORT).write_text(page(benchmark, plots), encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON; NaN, a figure that was not defined, becomes null."""
+    path.write_text(json.dumps(_null(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _null(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_null(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def as_json(benchmark: Benchmark) -> dict[str, Any]:
+    """All figures: `figures` with their 95 % intervals, `classes`, `videos`, `notes` and what they were made from."""
+    measures = asdict(benchmark.measures)
+    return {
+        "protocol": benchmark.protocol.value,
+        **benchmark.settings,
+        "frames": sum(len(video.labels) for video in benchmark.videos),
+        "figures": {
+            name: {"what": NAMES[name], "value": measures[name], **asdict(benchmark.intervals[name])}
+            for name in benchmark.headline()
+        },
+        "classes": [asdict(entry) for entry in benchmark.classes],
+        "notes": benchmark.truth.notes(),
+        "videos": [
+            {
+                "name": video.name,
+                "classes": classes_of(benchmark.protocol, video.name),
+                "frames": len(video.labels),
+                "anomalous_frames": int(video.labels.sum()),
+                "top_score": float(video.scores.max()),
+                "auc": Frames([video]).measure().auc,
+            }
+            for video in benchmark.videos
+        ],
+    }
+
+
+def plot(video: ScoredVideo) -> bytes:
+    """A PNG: score over frames, anomalous frames shaded."""
+    figure = Figure(figsize=(7, 1.8), dpi=80, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    frames = len(video.labels)
+    edges = np.flatnonzero(np.diff(np.r_[False, video.labels, False].astype(int)))
+    for first, past in zip(edges[::2], edges[1::2], strict=True):
+        axes.axvspan(first, past, color="#e06666", alpha=0.4, linewidth=0)
+    starts = CLIP_FRAMES * np.arange(len(video.scores) + 1)
+    axes.step(starts, np.r_[video.scores, video.scores[-1]], where="post", color="#1f4e8c", linewidth=1)
+    axes.set(xlim=(0, frames), ylim=(-0.02, 1.02), xlabel="frame", ylabel="score")
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    return content.getvalue()
+
+
+def shown(value: float, digits: int = 4) -> str:
+    """A figure for people; a dash where there is none."""
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
+    """The HTML report, pictures inside."""
+    measures, content = asdict(benchmark.measures), as_json(benchmark)
+    title = f"MGFN on {benchmark.protocol.value}"
+    figures = [
+        (
+            NAMES[name],
+            shown(measures[name]),
+            shown(benchmark.intervals[name].low),
+            shown(benchmark.intervals[name].high),
+        )
+        for name in benchmark.headline()
+    ]
+    classes = [(c.name, str(c.videos), shown(c.alone), shown(c.with_normal)) for c in benchmark.classes]
+    settings = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in benchmark.settings.items())
+    pictures = []
+    for entry, png in zip(content["videos"], plots, strict=True):
+        name = escape(entry["name"])
+        caption = (
+            f"<b>{name}</b> {escape(', '.join(entry['classes']))} · {entry['frames']} frames, "
+            f"{entry['anomalous_frames']} anomalous · AUC {shown(entry['auc'])} · "
+            f"highest score {entry['top_score']:.3f}"
+        )
+        source = base64.b64encode(png).decode()
+        pictures.append(
+            f'<figure><figcaption>{caption}</figcaption><img alt="{name}: score over frames" '
+            f'src="data:image/png;base64,{source}"></figure>'
+        )
+    return "\n".join(
+        [
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
+            f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1><p>{escape(settings)}</p>",
+            f"<p>{len(benchmark.videos)} videos, {content['frames']} frames.",
+            "Low and high: 95 %, bootstrap over videos.</p>",
+            _table(("figure", "value", "low", "high"), figures),
+            *(f"<p>{escape(note)}</p>" for note in benchmark.truth.notes()),
+            "<h2>By class</h2>",
+            _table(("class", "videos", "AUC alone", "AUC with all normal videos"), classes),
+            "<h2>Videos</h2><p>Blue: score. Red: anomalous frames.</p>",
+            *pictures,
+            "</body></html>",
+        ]
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def row(cells: Sequence[str], tag: str) -> str:
+        first, *rest = (escape(cell) for cell in cells)
+        return f"<tr><{tag}>{first}</{tag}>" + "".join(f'<{tag} class="n">{cell}</{tag}>' for cell in rest) + "</tr>"
+
+    return "<table>" + row(head, "th") + "".join(row(cells, "td") for cells in rows) + "</table>"

@@ -1,0 +1,95 @@
+"""A head's scores of a video: of the whole at once, as the authors evaluate, and as a live window gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mgfn.evaluation.videos import EvaluationError
+from mgfn.features import FloatArray
+from mgfn.network import Head
+
+LOOK_AHEADS: Final = (0, 1, 2)
+# Attention of a whole video takes crops x clips x clips numbers: long videos pass a few crops at a time.
+_ATTENTION_NUMBERS = 1 << 25
+_WINDOW_CROPS = 64
+
+
+@torch.inference_mode()
+def video_scores(head: Head, features: FloatArray) -> NDArray[np.float32]:
+    """Scores (T,) of a whole video (T, crops, C), every clip a position; the mean over crops."""
+    clips, crops, _ = features.shape
+    together = max(1, _ATTENTION_NUMBERS // clips**2)
+    total = torch.zeros(clips)
+    for first in range(0, crops, together):
+        part = np.array(features[:, first : first + together])  # a copy: the file is mapped read-only
+        total += head(torch.from_numpy(part)[None]).scores[0] * part.shape[1]
+    return (total / crops).numpy()
+
+
+@torch.inference_mode()
+def causal_scores(
+    head: Head, features: FloatArray, look_aheads: Sequence[int] = LOOK_AHEADS, window: int = 32
+) -> NDArray[np.float32]:
+    """Scores (len(look_aheads), T) of a stream's features (T, crops, C), window by window.
+
+    With look-ahead a, a clip gets its score when a more clips have come, from the window of at most `window` clips
+    that ends with the newest; the stream's last clips are scored at its end. One pass serves every look-ahead;
+    for 0 it equals `mgfn.training.streaming.newest_scores`.
+    """
+    x = torch.from_numpy(np.array(features))
+    depth = max(look_aheads) + 1
+    tails = []  # of each window the scores of its `depth` newest clips, the newest first
+    for end in range(1, min(window, len(x) + 1)):
+        scores = head(x[None, :end]).scores[:, -depth:].flip(1)
+        tails.append(torch.nn.functional.pad(scores, (0, depth - scores.shape[1])))
+    if len(x) >= window:
+        windows = x.unfold(0, window, 1).permute(0, 3, 1, 2)  # (T - window + 1, window, crops, C)
+        for part in windows.split(max(1, _WINDOW_CROPS // x.shape[1])):
+            tails.append(head(part).scores[:, -depth:].flip(1))
+    tail = torch.cat(tails).numpy()
+    clip = np.arange(len(x))
+    newest = [np.minimum(clip + ahead, len(x) - 1) for ahead in look_aheads]
+    return np.stack([tail[end, end - clip] for end in newest])
+
+
+def check_scores_folder(out: Path, names: Sequence[str]) -> None:
+    """Raise EvaluationError for a name given twice, and where a file that holds no scores would be replaced.
+
+    Scores of an earlier run may be replaced; features of the same name, or anything else, may not.
+    """
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EvaluationError(f"FEATURES: {', '.join(twice)} given more than once; --out holds one file for each name")
+    if out.exists() and not out.is_dir():
+        raise EvaluationError(f"--out {out}: is a file, allowed is a folder")
+    foreign = [name for name in names if (out / name).exists() and not _holds_scores(out / name)]
+    if foreign:
+        raise EvaluationError(
+            f"--out {out}: holds {', '.join(foreign)}, which are no scores (float32, one axis); choose another folder"
+        )
+
+
+def _holds_scores(path: Path) -> bool:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    return isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype == np.float32
+
+
+def write_scores(out: Path, scores: Mapping[str, NDArray[np.float32]]) -> None:
+    """Write each array to `out/NAME`, each file whole or not at all."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, values in scores.items():
+        partial = out / f".{name}.part"
+        try:
+            with partial.open("wb") as file:
+                np.save(file, values)
+            partial.replace(out / name)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""Ground truth by frame: per-video intervals (JSON) or the authors' concatenated labels (.npy)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from mgfn.evaluation.videos import EvaluationError, Video
+
+CLIP_FRAMES: Final = 16
+# Published frame counts differ between feature sets by up to the last clip: whole, partial or left out.
+TOLERANCE_FRAMES: Final = CLIP_FRAMES
+
+BoolArray = NDArray[np.bool_]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Timeline(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    frames: Annotated[int, Field(ge=1)]
+    anomalous: tuple[tuple[Count, Count], ...]
+
+    @model_validator(mode="after")
+    def _intervals_lie_inside(self) -> _Timeline:
+        for first, past in self.anomalous:
+            if not first < past <= self.frames:
+                raise ValueError(f"interval [{first}, {past}) of {self.frames} frames; allowed: first < past <= frames")
+        return self
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A video whose features and ground truth differ in length, within the tolerance; both in frames."""
+
+    video: str
+    features: int
+    truth: int
+
+
+@dataclass(frozen=True)
+class Truth:
+    """`labels`: bool (frames,) for each video, in their order. `unlisted`: videos of the ground truth without one."""
+
+    labels: tuple[BoolArray, ...]
+    differences: tuple[Difference, ...]
+    unlisted: tuple[str, ...]
+
+    def notes(self) -> list[str]:
+        """What a reader must know before comparing: lengths that differ, videos left out."""
+        notes = [
+            f"{d.video}: features {d.features} frames, ground truth {d.truth}; measured over {d.truth}, "
+            + ("the last scores left out" if d.features > d.truth else "the last score going on")
+            for d in self.differences
+        ]
+        if self.unlisted:
+            notes.append(
+                f"{len(self.unlisted)} videos of the ground truth are not on the list: " + ", ".join(self.unlisted)
+            )
+        return notes
+
+
+def read_truth(path: Path, videos: Sequence[Video]) -> Truth:
+    """Frame labels of `videos` from interval JSON or from labels concatenated in their order.
+
+    JSON is `{NAME: {"frames": n, "anomalous": [[first, past-last), ...]}}`; a video is found by its name, which may
+    go on after an underscore (`Abuse028_x264_i3d`). Its length may differ by `TOLERANCE_FRAMES` from 16 frames a
+    clip. A .npy file must have the exact length, since nothing tells where a frame is missing.
+    Raises EvaluationError for a file that is neither, and for lengths that disagree, naming all of both.
+    """
+    try:
+        labels, unlisted = (_intervals if path.suffix.lower() == ".json" else _concatenated)(path, videos)
+    except OSError as error:
+        raise EvaluationError(f"--ground-truth {path}: {error.strerror or 'cut short'}") from None
+    differences = tuple(
+        Difference(video.name, CLIP_FRAMES * video.clips, len(label))
+        for video, label in zip(videos, labels, strict=True)
+        if CLIP_FRAMES * video.clips != len(label)
+    )
+    wrong = [d for d in differences if abs(d.features - d.truth) > TOLERANCE_FRAMES]
+    if wrong:
+        listed = "; ".join(f"{d.video}: features {d.features} frames, ground truth {d.truth}" for d in wrong)
+        raise EvaluationError(
+            f"--ground-truth {path}: the lengths of {len(wrong)} videos differ by more than {TOLERANCE_FRAMES} frames"
+            f" (one clip): {listed}"
+        )
+    return Truth(tuple(labels), differences, unlisted)
+
+
+def clip_of_frame(frames: int, clips: int) -> NDArray[np.int64]:
+    """(frames,): which clip's score a frame takes. Each is repeated 16 times; frames after the last clip take its."""
+    return np.minimum(np.arange(frames) // CLIP_FRAMES, clips - 1)
+
+
+def _intervals(path: Path, videos: Sequence[Video]) -> tuple[list[BoolArray], tuple[str, ...]]:
+    try:
+        timelines = TypeAdapter(dict[str, _Timeline]).validate_json(path.read_bytes())
+    except ValidationError as error:
+        shown = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg']}" for e in error.errors())
+        raise EvaluationError(f"--ground-truth {path}: {shown}") from None
+    labels, missing, used = [], [], set()
+    for video in videos:
+        name = next((name for name in _prefixes(video.name) if name in timelines), None)
+        if name is None:
+            missing.append(video.name)
+            continue
+        if name in used:
+            raise EvaluationError(f"--ground-truth {path}: {name} stands for two listed videos, {video.name} is one")
+        used.add(name)
+        label = np.zeros(timelines[name].frames, bool)
+        for first, past in timelines[name].anomalous:
+            label[first:past] = True
+        labels.append(label)
+    if missing:
+        raise EvaluationError(f"--ground-truth {path}: lacks {len(missing)} listed videos: {'; '.join(missing)}")
+    return labels, tuple(name for name in timelines if name not in used)
+
+
+def _prefixes(name: str) -> list[str]:
+    words = name.split("_")
+    return ["_".join(words[:count]) for count in range(len(words), 0, -1)]
+
+
+def _concatenated(path: Path, videos: Sequence[Video]) -> tuple[list[BoolArray], tuple[str, ...]]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        raise EvaluationError(f"--ground-truth {path}: neither .json of intervals nor a whole .npy of labels") from None
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "biuf":
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise EvaluationError(f"--ground-truth {path}: {found}, expected one label a frame: (frames,)")
+    if not np.isin(array, (0, 1)).all():
+        raise EvaluationError(f"--ground-truth {path}: holds other labels than 0 and 1")
+    ends = np.cumsum([CLIP_FRAMES * video.clips for video in videos])
+    if len(array) != ends[-1]:
+        raise EvaluationError(
+            f"--ground-truth {path}: {len(array)} frames, the features of the {len(videos)} listed videos have "
+            f"{ends[-1]} (16 a clip); a concatenated file must have the same (interval JSON may differ by a clip)"
+        )
+    return np.split(array.astype(bool), ends[:-1]), ()
