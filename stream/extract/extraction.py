@@ -90,7 +90,7 @@ class Extraction:
         self._settings = settings
         self._folder = folder
         self._progress = progress
-        self._clips_a_turn = ceil(settings.batch / crops_of(settings.geometry))
+        self._clips_a_turn = max(1, settings.batch // crops_of(settings.geometry))
         self._decoders: list[_Decoder] = []
         self._problems: list[tuple[Video, str]] = []
 
@@ -101,8 +101,9 @@ class Extraction:
         """
         waiting = deque(videos)
         try:
-            for _ in range(min(self._settings.workers, len(waiting))):
-                slots = ceil(self._clips_a_turn / self._settings.workers) + 1
+            workers = min(self._settings.workers, len(waiting))
+            for _ in range(workers):
+                slots = ceil(self._clips_a_turn / workers) + 1
                 self._decoders.append(_Decoder(self._settings.geometry, slots))
             while True:
                 for decoder in self._decoders:

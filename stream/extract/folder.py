@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -45,20 +45,26 @@ class FeatureFolder:
         """
         self.path = path
         self._record = record
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            before = self._before()
-            if before is None:
-                partial = path / f".{RECORD}.part"
-                partial.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-                partial.replace(path / RECORD)
-            self._lock = (path / RECORD).open("rb")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise UsageError(f"--out {path}: another mgfn-extract writes there; wait for it") from None
-        except OSError as error:
-            raise UsageError(f"--out {path}: {error.strerror}") from None
+        with ExitStack() as stack:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                foreign = None if (path / RECORD).exists() else min(path.glob("*.npy"), default=None)
+                if foreign is not None:
+                    raise UsageError(
+                        f"--out {path}: holds {foreign.name} but no {RECORD}: nobody knows what made it; "
+                        "choose another folder"
+                    )
+                file = stack.enter_context((path / RECORD).open("a+b"))
+                self._lock(file)
+                file.seek(0)
+                if before := file.read():
+                    self._check(before)
+                else:
+                    file.write(record.model_dump_json(indent=2).encode() + b"\n")
+                    file.flush()
+            except OSError as error:
+                raise UsageError(f"--out {path}: {error.strerror}") from None
+            self._open = stack.pop_all()  # the lock is the open file's
 
     def __enter__(self) -> Self:
         return self
@@ -66,30 +72,33 @@ class FeatureFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.close()
+        for partial in self.path.glob(".*.npy.part"):  # of this run, or of one that was killed
+            partial.unlink(missing_ok=True)
+        self._open.close()
 
-    def _before(self) -> Record | None:
-        """The record that lies there, which is this run's, or None in a folder without feature files."""
+    def _lock(self, file: BinaryIO) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"--out {self.path}: another mgfn-extract writes there; wait for it") from None
+        except OSError:
+            pass  # a file system that knows no locks
+
+    def _check(self, before: bytes) -> None:
+        """Raise UsageError unless the record that lies there is this run's."""
         where = f"--out {self.path}"
         try:
-            before = Record.model_validate_json((self.path / RECORD).read_bytes())
-        except FileNotFoundError:
-            if foreign := min(self.path.glob("*.npy"), default=None):
-                raise UsageError(
-                    f"{where}: holds {foreign.name} but no {RECORD}: nobody knows what made it; choose another folder"
-                ) from None
-            return None
+            theirs = Record.model_validate_json(before)
         except ValidationError as error:
             first = error.errors()[0]
             at = ".".join(str(part) for part in first["loc"]) or "as a whole"
             raise UsageError(f"{where}: {RECORD}: {at}: {first['msg']}; choose another folder") from None
         for key, ours in self._record:
-            if (theirs := getattr(before, key)) != ours:
+            if (other := getattr(theirs, key)) != ours:
                 raise UsageError(
-                    f"{where}: its features were made with {key} {theirs}, these would be with {ours}; "
+                    f"{where}: its features were made with {key} {other}, these would be with {ours}; "
                     "choose another folder"
                 )
-        return before
 
     def file(self, name: str) -> Path:
         """Where the features of the video `name` go."""

@@ -99,12 +99,20 @@ def test_a_folder_made_with_other_settings_is_refused(tmp_path: Path, changed: d
         pass
 
 
-@pytest.mark.parametrize("content", ["", "[]", "not JSON", json.dumps({"bundle": "0" * 64}), '{"bundle": "../etc"}'])
+@pytest.mark.parametrize("content", ["[]", "not JSON", json.dumps({"bundle": "0" * 64}), '{"bundle": "../etc"}'])
 def test_a_damaged_record_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "extract.json").write_text(content)
     with pytest.raises(UsageError, match=r"extract\.json: .*choose another folder"):
         FeatureFolder(tmp_path, RECORD)
     assert (tmp_path / "extract.json").read_text() == content
+
+
+def test_what_a_killed_run_left_is_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "extract.json").touch()  # killed before it wrote its first line
+    with FeatureFolder(tmp_path, RECORD):
+        (tmp_path / ".a.npy.part").write_bytes(b"half")
+    assert [path.name for path in tmp_path.iterdir()] == ["extract.json"]
+    assert Record.model_validate_json((tmp_path / "extract.json").read_bytes()) == RECORD
 
 
 def test_features_that_nobody_knows_are_not_mixed_with_ours(tmp_path: Path) -> None:
