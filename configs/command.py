@@ -22,15 +22,20 @@ def _raise_terminated(_signum: int, _frame: FrameType | None) -> NoReturn:
 
 
 def run_command(
-    app: typer.Typer, exit_code_of: Callable[[Exception], int | None], *, stopping_is_success: bool = False
+    app: typer.Typer,
+    exit_code_of: Callable[[Exception], int | None],
+    *,
+    stopping_is_success: bool = False,
+    program: str | None = None,
 ) -> NoReturn:
     """Run `app` and end the process with the house's exit codes.
 
     `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown.
-    SIGINT gives 130 and SIGTERM 143, or 0 for a command that runs until it is stopped.
+    SIGINT gives 130 and SIGTERM 143, or 0 for a command that runs until it is stopped. `program` is its name in
+    what it says; absent: that of the file which was run.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
-    program = Path(sys.argv[0]).name
+    program = program or Path(sys.argv[0]).name
     try:
         code = get_command(app).main(prog_name=program, standalone_mode=False)
     except typer.Exit as stop:

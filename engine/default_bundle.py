@@ -10,6 +10,7 @@ from typing import Final
 
 import platformdirs
 
+DEFAULT_BACKBONE: Final = "i3d"
 # Raised when the same inputs would give another bundle: opset, files, quantisation.
 _EXPORT_SETTINGS: Final = {"opset": 18, "layout": 1}
 
@@ -24,12 +25,18 @@ def default_head() -> Path:
     return Path(str(resources.files("configs").joinpath("heads", "default.safetensors")))
 
 
-def default_bundle_path() -> Path:
-    """Folder of the default bundle, whether or not it has been built."""
-    weights = json.loads(resources.files("configs").joinpath("weights.json").read_text(encoding="utf-8"))
+def default_bundle_path(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:
+    """Folder of the bundle that is built on first use, whether or not it has been.
+
+    Without arguments the default bundle; else that of another backbone, with the pinned weights (if there are any)
+    or those in the file `weights`. Raises OSError where that cannot be read.
+    """
+    pins = json.loads(resources.files("configs").joinpath("weights.json").read_text(encoding="utf-8"))
+    pinned = pins.get(backbone, {}).get("sha256")
     ingredients = {
         "version": project_version(),
-        "weights": weights["i3d"]["sha256"],
+        "backbone": backbone,
+        "weights": pinned if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
         "head": hashlib.sha256(default_head().read_bytes()).hexdigest(),
         "settings": _EXPORT_SETTINGS,
     }

@@ -44,8 +44,16 @@ class Engine:
         crops = self.manifest.crops
         if clips.dtype != np.uint8 or clips.ndim != 6 or clips.shape[1:] != (crops, 16, 224, 224, 3):
             raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {crops}, 16, 224, 224, 3)")
-        features = self.backend.features(clips.reshape(-1, *clips.shape[2:]))
-        return features.reshape(len(clips), crops, -1)
+        return self.backbone_features(clips.reshape(-1, *clips.shape[2:])).reshape(len(clips), crops, -1)
+
+    def backbone_features(self, clips: UInt8Array) -> FloatArray:
+        """One crop a clip, uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, C), whatever crops the bundle's head takes.
+
+        Raises BackendError for other arrays.
+        """
+        if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[1:] != (16, 224, 224, 3):
+            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, 16, 224, 224, 3)")
+        return self.backend.features(clips)
 
     def scores(self, windows: Sequence[FloatArray]) -> list[FloatArray]:
         """Windows float32 (T, crops, C), 1 <= T <= 32, of any lengths -> float32 (T,) each, in the same order.

@@ -49,6 +49,7 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
     A head of other channels than the backbone's is left out. Raises WeightsError and CheckpointError.
     """
     spec = BACKBONES[backbone]
+    mgfn, texts = load_head(head)  # first: a wrong file fails before weights are fetched
     network = spec.load(backbone_weights)
     if backbone_weights is None:
         pin = pinned(backbone)
@@ -60,7 +61,6 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
             license="unknown",
             sha256=sha256_of(backbone_weights),
         )
-    mgfn, texts = load_head(head)
     if mgfn.config.channels != spec.channels:
         return Sources(network, weights, spec.channels, None, None, None, "squash", 1)
     head_weights = Weights(

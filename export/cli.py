@@ -102,7 +102,7 @@ def main() -> NoReturn:
     """Entry point."""
     warnings.filterwarnings("ignore")
     os.environ.setdefault("NNCF_CI", "1")
-    run_command(app, _exit_code)
+    run_command(app, _exit_code, program="mgfn-export")  # also as the child of another command
 
 
 if __name__ == "__main__":

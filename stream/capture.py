@@ -93,6 +93,18 @@ class Capture:
             raise CameraError(Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
         return stream
 
+    @property
+    def expected_frames(self) -> float | None:
+        """How many frames a recording's headers promise, roughly; None where they say nothing. Never rely on it."""
+        stream, rate = self._stream, self._stream.average_rate
+        if stream.frames:
+            return float(stream.frames)
+        if rate is None:
+            return None
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base * rate)
+        return None if self._container.duration is None else self._container.duration / av.time_base * float(rate)
+
     def pictures(self) -> Iterator[Picture]:
         """Frames in order, until the end of a recording. Frames flagged corrupt are counted and left out.
 

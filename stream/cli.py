@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -68,6 +65,7 @@ def watch(
     from stream.check import check_all
     from stream.errors import UsageError
     from stream.log import configure, log
+    from stream.model import cached_bundle, check_device
     from stream.service import Service, ServiceSettings
     from stream.sinks.mqtt import TlsFiles, make_client
     from stream.urls import parse_broker, parse_sources
@@ -81,7 +79,7 @@ def watch(
         raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
     if not topic_prefix or any(mark in topic_prefix for mark in "+#") or topic_prefix.startswith("$"):
         raise UsageError(f"--topic-prefix {topic_prefix!r}: allowed is a topic without + # and a leading $")
-    _check_device(device)
+    check_device(device)
     broker = None if mqtt is None else parse_broker(mqtt)
     tls = TlsFiles(mqtt_ca, mqtt_cert, mqtt_key)
     node_name = node or socket.gethostname()
@@ -91,7 +89,7 @@ def watch(
     configure([*secrets, *((broker.password,) if broker and broker.password else ())])
     listener = None if http == "off" or replay or check else web.bind(http, http_token_file)
 
-    path = bundle if bundle is not None else _default_bundle()
+    path = bundle if bundle is not None else cached_bundle()
     with Engine.open(path, backend, device) as engine:
         log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
         thresholds = engine.manifest.thresholds
@@ -113,32 +111,6 @@ def watch(
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, lambda *_: service.stop())
         service.run()
-
-
-def _check_device(device: str) -> None:
-    from stream.errors import UsageError
-
-    kind, colon, number = device.partition(":")
-    if device not in ("auto", "cpu") and not (kind == "cuda" and (not colon or number.isdigit())):
-        raise UsageError(f"--device {device}: allowed is auto, cpu or cuda[:N]")
-
-
-def _default_bundle() -> Path:
-    """The default bundle's folder; built by `mgfn-export` in a process of its own if it is not there."""
-    from engine.default_bundle import default_bundle_path
-    from engine.manifest import MANIFEST
-    from stream.errors import StreamError, UsageError
-
-    path = default_bundle_path()
-    if (path / MANIFEST).is_file():
-        return path
-    if find_spec("torch") is None:
-        raise UsageError("--bundle: none given, and building the default one needs: pip install 'mgfn-stream[export]'")
-    print("building the default bundle (once)", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
-    built = subprocess.run([sys.executable, "-m", "export.cli", "--out", str(path)], check=False)  # noqa: S603 -- ours
-    if built.returncode:
-        raise StreamError("the default bundle could not be built: see above")
-    return path
 
 
 def _exit_code(error: Exception) -> int | None:

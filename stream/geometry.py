@@ -5,6 +5,9 @@
 | `squash` | 1 | all of it, aspect ignored |
 | `ends`   | 2 | all of it, in proportion: one square at each end of the long side (they overlap up to 2:1) |
 | `center` | 1 | 43 %: the middle 224 x 224 after the short side became 256 |
+| `ten`    | 10 | all of it, aspect ignored: five squares of 340 x 256, four corners and the middle, and their mirror |
+
+`ten` is that of the published UCF-Crime features, in their order and resampled as theirs, by a Lanczos filter.
 """
 
 from __future__ import annotations
@@ -21,11 +24,16 @@ UInt8Array = NDArray[np.uint8]
 
 SIDE: Final = 224
 _CENTER_SHORT_SIDE: Final = 256
+_TEN_WIDTH, _TEN_HEIGHT = 340, 256
+# left, top: top-left, top-right, centre, bottom-left, bottom-right
+_TEN_CORNERS: Final = ((0, 0), (116, 0), (58, 16), (0, 32), (116, 32))
 
 
-def _scaled(frame: VideoFrame, width: int, height: int) -> UInt8Array:
-    # swscale's bilinear filter widens with the scale: no aliasing when shrinking. One pass from YUV to RGB.
-    small = frame.reformat(width, height, format="rgb24", interpolation=Interpolation.BILINEAR)
+def _scaled(
+    frame: VideoFrame, width: int, height: int, interpolation: Interpolation = Interpolation.BILINEAR
+) -> UInt8Array:
+    # swscale's filters widen with the scale: no aliasing when shrinking. One pass from YUV to RGB.
+    small = frame.reformat(width, height, format="rgb24", interpolation=interpolation)
     return np.asarray(small.to_ndarray(), dtype=np.uint8)
 
 
@@ -50,10 +58,18 @@ def _center(frame: VideoFrame, out: UInt8Array) -> None:
     out[0] = picture[top : top + SIDE, left : left + SIDE]
 
 
+def _ten(frame: VideoFrame, out: UInt8Array) -> None:
+    picture = _scaled(frame, _TEN_WIDTH, _TEN_HEIGHT, Interpolation.LANCZOS)
+    for half, mirrored in enumerate((picture, picture[:, ::-1])):
+        for corner, (left, top) in enumerate(_TEN_CORNERS):
+            out[5 * half + corner] = mirrored[top : top + SIDE, left : left + SIDE]
+
+
 _GEOMETRIES: Final[dict[str, tuple[int, Callable[[VideoFrame, UInt8Array], None]]]] = {
     "squash": (1, _squash),
     "ends": (2, _ends),
     "center": (1, _center),
+    "ten": (10, _ten),
 }
 
 
@@ -74,6 +90,15 @@ def seen(geometry: str, width: int, height: int) -> list[tuple[int, int, int, in
         return [(0, 0, width, height)]
     if geometry == "ends":
         return [(0, 0, short, short), (width - short, height - short, width, height)]
+    if geometry == "ten":
+        mirrored = [(_TEN_WIDTH - SIDE - left, top) for left, top in _TEN_CORNERS]
+        return [_of_ten(left, top, width, height) for left, top in (*_TEN_CORNERS, *mirrored)]
     side = round(short * SIDE / _CENTER_SHORT_SIDE)
     left, top = (width - side) // 2, (height - side) // 2
     return [(left, top, left + side, top + side)]
+
+
+def _of_ten(left: int, top: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """A square of the 340 x 256 picture as a region of the one it was made from."""
+    across, down = width / _TEN_WIDTH, height / _TEN_HEIGHT
+    return (round(left * across), round(top * down), round((left + SIDE) * across), round((top + SIDE) * down))

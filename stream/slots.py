@@ -6,15 +6,21 @@ being filled, and to the service from `ClipReady` until its number is sent back.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from math import prod
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from engine.arrays import UInt8Array
 from stream.clips import CLIP_LENGTH
+from stream.errors import StreamError
 from stream.geometry import SIDE
+
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- the kernel's (Linux)
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,10 @@ class ClipRing:
 
     @classmethod
     def create(cls, slots: int, crops: int) -> ClipRing:
-        """A new ring, owned by the caller."""
+        """A new ring, owned by the caller. Raises StreamError where shared memory has no room for it."""
         shape = RingName("", slots, crops).shape
         memory = SharedMemory(create=True, size=prod(shape))
+        _reserve(memory)
         return cls(memory, RingName(memory.name, slots, crops), owner=True)
 
     @classmethod
@@ -57,3 +64,18 @@ class ClipRing:
         self._memory.close()
         if self._owner:
             self._memory.unlink()
+
+
+def _reserve(memory: SharedMemory) -> None:
+    """Take the pages now: where there are none, whoever wrote there later would be killed (SIGBUS)."""
+    if not (file := _SHARED_MEMORY / memory.name).exists():
+        return
+    try:
+        with file.open("r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, memory.size)
+    except OSError as error:
+        memory.close()
+        memory.unlink()
+        raise StreamError(
+            f"shared memory: {memory.size >> 20} MB for clips: {error.strerror} (a container takes --shm-size)"
+        ) from None

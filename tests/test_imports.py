@@ -54,6 +54,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 import pathlib, numpy
 import stream.cli, stream.service, stream.check, stream.camera, stream.demo.__main__
+import stream.extract.cli, stream.extract.extraction
 from engine.engine import Engine
 for name in ("openvino", "onnxruntime"):
     with Engine.open(pathlib.Path(sys.argv[1]), name, "cpu") as engine:

@@ -5,7 +5,6 @@ Its weights come from the user: a state dict in the published layout, the Kineti
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Final
 
@@ -88,12 +87,16 @@ def load(path: Path | None) -> I3DResNet50:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise WeightsError(f"weights of i3d-r50: cannot read {path}: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"weights of i3d-r50: cannot read {path}: {reason}") from None
     model = I3DResNet50()
     wanted = model.state_dict()
-    if not isinstance(state, dict):
-        raise WeightsError(f"weights of i3d-r50: {path} holds a {type(state).__name__}, expected a state dict")
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        found = f"a {type(state).__name__}" + (" of other things" if isinstance(state, dict) else "")
+        raise WeightsError(f"weights of i3d-r50: {path} holds {found}, expected a state dict of arrays")
     wrong = sorted(
         set(wanted) ^ set(state) | {k for k in set(wanted) & set(state) if wanted[k].shape != state[k].shape}
     )

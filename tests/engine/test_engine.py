@@ -66,6 +66,15 @@ def test_outputs_of_one_call_survive_the_next(engine: Engine) -> None:
     np.testing.assert_array_equal(first, kept)
 
 
+def test_the_backbone_takes_crops_one_by_one_whatever_the_head_wants(engine: Engine) -> None:
+    given = clips(2, crops=5).reshape(10, 16, 224, 224, 3)
+    features = engine.backbone_features(given)
+    assert features.shape == (10, CHANNELS)
+    np.testing.assert_allclose(features, engine.features(given[:, None])[:, 0], rtol=1e-5)
+    with pytest.raises(BackendError, match=r"uint8 \(10, 1, 16, 224, 224, 3\), expected uint8 \(N, 16, 224, 224, 3\)"):
+        engine.backbone_features(given[:, None])
+
+
 @pytest.mark.parametrize(
     "wrong",
     [np.zeros((1, 2, 16, 224, 224, 3), np.uint8), np.zeros((1, 1, 16, 224, 224, 3), np.float32),

@@ -96,6 +96,8 @@ def test_verification_clips_are_seeded_and_move() -> None:
         (["--backbone", "c3d"], "--backbone c3d: unknown; allowed: i3d, i3d-r50"),
         (["--backbone", "i3d-r50"], "pass the published state dict"),
         (["--head", "none.safetensors"], "head none.safetensors: no such file"),
+        # the head is read before the weights are looked for
+        (["--backbone", "i3d-r50", "--head", "none.safetensors"], "head none.safetensors: no such file"),
         (["--backbone-weights", "none.ckpt"], "none.ckpt: no such file"),
     ],
 )

@@ -87,6 +87,13 @@ def test_foreign_state_dict_names_keys(tmp_path: Path) -> None:
         load(tmp_path / "image.pth")
 
 
+@pytest.mark.parametrize("content", [[1, 2], {"conv1.weight": 3}, {0: torch.zeros(1)}, {"state_dict": {}}])
+def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match="expected a state dict of arrays"):
+        load(tmp_path / "other.pth")
+
+
 def test_pickle_with_code_is_refused(tmp_path: Path) -> None:
     torch.save({"conv1.weight": np.random.default_rng}, tmp_path / "evil.pth")
     with pytest.raises(WeightsError, match="cannot read"):

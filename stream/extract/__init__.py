@@ -1,0 +1,1 @@
+"""`mgfn-extract`: recordings to feature files; a replay without a head."""

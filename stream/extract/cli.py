@@ -1,0 +1,130 @@
+"""`mgfn-extract`: videos to features."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from engine.command import run_command
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def extract(
+    inputs: Annotated[list[str], typer.Argument(metavar="VIDEO_OR_DIR", help="A video file, or a folder of them.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the features; resumed if it is there.")],
+    crops: Annotated[
+        int | None,
+        typer.Option(metavar="1|10", help="1: as the bundle sees it; 10: as published; absent: the bundle's."),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(metavar="NAME", help="i3d or i3d-r50, its bundle built on first use; absent: i3d.")
+    ] = None,
+    backbone_weights: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Weights of that backbone, as mgfn-export takes them.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A model bundle, with or without a head, instead of --backbone.")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, openvino, onnxruntime or torch; auto: the fastest here.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes that decode; absent: by the machine's cores.")
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(metavar="N", help="Crops through the backbone together; a GPU gains from 32 and more.")
+    ] = 4,
+) -> None:
+    """Turn videos into features for training and evaluation: one NAME.npy each, float32 (clips, crops, channels).
+
+    Example: mgfn-extract UCF-Crime/videos --out features --crops 10
+    """
+    # the engine's and FFmpeg's libraries load after the flags have been looked at by typer: --help is instant
+    from rich.console import Console
+
+    from engine.default_bundle import DEFAULT_BACKBONE
+    from engine.engine import Engine
+    from stream.errors import UsageError
+    from stream.extract.extraction import Extraction, ExtractionSettings
+    from stream.extract.folder import FeatureFolder, Record
+    from stream.extract.progress import ExtractionProgress
+    from stream.extract.videos import find_videos
+    from stream.geometry import crops_of
+    from stream.model import cached_bundle, check_device
+
+    if crops not in (None, 1, 10):
+        raise UsageError(f"--crops {crops}: allowed is 1 or 10")
+    for flag, number in (("--workers", workers), ("--batch", batch)):
+        if number is not None and number < 1:
+            raise UsageError(f"{flag} {number}: allowed is 1 or more")
+    if bundle is not None and (backbone is not None or backbone_weights is not None):
+        raise UsageError("--bundle: holds its backbone and weights; leave --backbone and --backbone-weights out")
+    check_device(device)
+    videos = find_videos(inputs)
+    path = bundle if bundle is not None else cached_bundle(backbone or DEFAULT_BACKBONE, backbone_weights)
+    console = Console(stderr=True)
+    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    with ExitStack() as stack:
+        engine = stack.enter_context(Engine.open(path, backend, device))
+        manifest = engine.manifest
+        if crops == 1 and manifest.crops != 1:
+            raise UsageError(
+                f"--crops 1: the bundle's geometry {manifest.geometry} cuts {manifest.crops} crops; leave it out"
+            )
+        geometry = "ten" if crops == 10 else manifest.geometry
+        record = Record(
+            bundle=engine.bundle.sha256,
+            backbone=manifest.backbone.name,
+            channels=manifest.channels,
+            crops=crops_of(geometry),
+            geometry=geometry,
+        )
+        folder = stack.enter_context(FeatureFolder(out, record))
+        missing = [video for video in videos if not folder.holds(video.name)]
+        say(
+            f"{record.backbone} on {engine.backend.name} ({engine.reason}), geometry {geometry}: "
+            f"{len(missing)} videos to extract, {len(videos) - len(missing)} are there"
+        )
+        for video in missing:
+            if folder.file(video.name).exists():
+                say(f"{video.name}.npy is not whole or of another shape: it is written anew")
+        settings = ExtractionSettings(geometry, workers or _default_workers(), batch)
+        progress = stack.enter_context(ExtractionProgress(len(missing), sum(video.bytes for video in missing), console))
+        failed = Extraction(engine, settings, folder, progress).run(missing)
+    say(f"{progress.clips} clips of {len(missing) - len(failed)} videos written to {out}")
+    if failed:
+        say(f"{len(failed)} of {len(videos)} videos failed:")
+        for video, problem in failed:
+            say(f"  {video.path}: {problem}")
+        raise typer.Exit(1)
+
+
+def _default_workers() -> int:
+    # half of the cores: the engine needs the others, or on a GPU nothing but these
+    return min(8, max(1, (os.cpu_count() or 1) // 2))
+
+
+def _exit_code(error: Exception) -> int | None:
+    from engine.errors import EngineError
+    from stream.errors import StreamError, UsageError
+
+    if isinstance(error, (UsageError, EngineError)):
+        return 2
+    return 1 if isinstance(error, (StreamError, OSError)) else None
+
+
+def main() -> NoReturn:
+    """Entry point."""
+    run_command(app, _exit_code)
+
+
+if __name__ == "__main__":
+    main()

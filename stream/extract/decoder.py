@@ -1,0 +1,109 @@
+"""A decoder process of `mgfn-extract`: videos in, clips out through shared memory, until its pipe is closed."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from stream.capture import Capture
+from stream.clips import ClipAssembler
+from stream.errors import CameraError
+from stream.geometry import write_crops
+from stream.log import configure
+from stream.slots import ClipRing, RingName
+from stream.urls import Source
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The next video is open; `frames` is how many its headers promise."""
+
+    frames: float | None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The video's next clip lies in `slot`, which is the receiver's until its number is sent back."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The video is over: `frames` that were decoded, `corrupt` ones left out before that; `problem` if it failed."""
+
+    frames: int
+    corrupt: int
+    problem: str | None = None
+
+
+Message = Opened | Decoded | Ended
+
+
+class ClipReader:
+    """Reads one video after another. `pipe` carries messages out, and free slots' numbers in."""
+
+    def __init__(self, geometry: str, ring: RingName, pipe: Connection) -> None:
+        self._geometry = geometry
+        self._pipe = pipe
+        self._ring = ClipRing.attach(ring)
+        self._free = list(range(ring.slots))
+
+    def read(self, path: str) -> Ended:
+        """Send every whole clip of the video; the same frames make the same clips as in a replay."""
+        frames = corrupt = 0
+        slot: int | None = None
+        assembler = ClipAssembler()
+        try:
+            with Capture(Source("video", path, live=False)) as capture:
+                self._pipe.send(Opened(capture.expected_frames))
+                for picture in capture.pictures():
+                    frames += 1
+                    placed = assembler.place(picture.media_time)
+                    if placed.position is None:
+                        continue
+                    if slot is None:
+                        slot = self._take_slot()
+                    write_crops(picture.frame, self._geometry, self._ring.clips[slot][:, placed.position])
+                    if placed.finished is not None:
+                        self._pipe.send(Decoded(slot))
+                        slot = None
+                corrupt = capture.corrupt_frames
+        except CameraError as error:
+            return Ended(frames, corrupt, str(error).replace(f"{path}: ", "", 1))  # whoever shows it names the path
+        finally:
+            if slot is not None:
+                self._free.append(slot)
+        return Ended(frames, corrupt)
+
+    def serve(self) -> None:
+        """Read the videos whose paths come in, one at a time. Raises EOFError once the pipe is closed."""
+        while True:
+            received = self._pipe.recv()
+            if isinstance(received, int):
+                self._free.append(received)
+            else:
+                self._pipe.send(self.read(received))
+
+    def _take_slot(self) -> int:
+        while not self._free:
+            self._free.append(self._pipe.recv())
+        return self._free.pop()
+
+    def close(self) -> None:
+        self._ring.close()
+
+
+def run_decoder(geometry: str, ring: RingName, pipe: Connection) -> None:
+    """Body of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the command decides
+    configure()
+    reader = ClipReader(geometry, ring, pipe)
+    try:
+        reader.serve()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        reader.close()
+        pipe.close()

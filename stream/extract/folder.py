@@ -1,0 +1,173 @@
+"""The folder of feature files: what they were made with, which are there, and writing one whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from engine.arrays import FloatArray
+from engine.manifest import Sha256
+from stream.errors import StreamError, UsageError
+
+RECORD: Final = "extract.json"
+
+
+class Record(BaseModel):
+    """`extract.json`: what every feature file of the folder was made with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: Sha256
+    backbone: str
+    channels: int
+    crops: int
+    geometry: str
+
+
+class FeatureFolder:
+    """`--out`: one NAME.npy for each video, float32 (clips, crops, channels), all made with one `Record`.
+
+    A context manager: while it is open, no other process writes there.
+    """
+
+    def __init__(self, path: Path, record: Record) -> None:
+        """Create the folder, or continue in it.
+
+        Raises UsageError where it cannot be written, where its files were made with anything else and while
+        another process writes there.
+        """
+        self.path = path
+        self._record = record
+        with ExitStack() as stack:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                foreign = None if (path / RECORD).exists() else min(path.glob("*.npy"), default=None)
+                if foreign is not None:
+                    raise UsageError(
+                        f"--out {path}: holds {foreign.name} but no {RECORD}: nobody knows what made it; "
+                        "choose another folder"
+                    )
+                file = stack.enter_context((path / RECORD).open("a+b"))
+                self._lock(file)
+                file.seek(0)
+                if before := file.read():
+                    self._check(before)
+                else:
+                    file.write(record.model_dump_json(indent=2).encode() + b"\n")
+                    file.flush()
+            except OSError as error:
+                raise UsageError(f"--out {path}: {error.strerror}") from None
+            self._open = stack.pop_all()  # the lock is the open file's
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for partial in self.path.glob(".*.npy.part"):  # of this run, or of one that was killed
+            partial.unlink(missing_ok=True)
+        self._open.close()
+
+    def _lock(self, file: BinaryIO) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"--out {self.path}: another mgfn-extract writes there; wait for it") from None
+        except OSError:
+            pass  # a file system that knows no locks
+
+    def _check(self, before: bytes) -> None:
+        """Raise UsageError unless the record that lies there is this run's."""
+        where = f"--out {self.path}"
+        try:
+            theirs = Record.model_validate_json(before)
+        except ValidationError as error:
+            first = error.errors()[0]
+            at = ".".join(str(part) for part in first["loc"]) or "as a whole"
+            raise UsageError(f"{where}: {RECORD}: {at}: {first['msg']}; choose another folder") from None
+        for key, ours in self._record:
+            if (other := getattr(theirs, key)) != ours:
+                raise UsageError(
+                    f"{where}: its features were made with {key} {other}, these would be with {ours}; "
+                    "choose another folder"
+                )
+
+    def file(self, name: str) -> Path:
+        """Where the features of the video `name` go."""
+        return self.path / f"{name}.npy"
+
+    def holds(self, name: str) -> bool:
+        """Whether that video's features are there, whole and of the right shape."""
+        try:
+            array = np.load(self.file(name), mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return False
+        return (
+            isinstance(array, np.ndarray)
+            and array.dtype == np.float32
+            and array.ndim == 3
+            and len(array) > 0
+            and array.shape[1:] == (self._record.crops, self._record.channels)
+        )
+
+    def begin(self, name: str) -> FeatureFile:
+        """Start writing a video's features. Raises StreamError where that cannot be."""
+        return FeatureFile(self.file(name), self._record.crops, self._record.channels)
+
+
+class FeatureFile:
+    """One NAME.npy while it grows on disk under a hidden name: a day of video never stands in memory.
+
+    Every method but `abandon` raises StreamError where the disk does not take it.
+    """
+
+    def __init__(self, path: Path, crops: int, channels: int) -> None:
+        self._path = path
+        self._partial = path.with_name(f".{path.name}.part")
+        self._tail = (crops, channels)
+        self.clips = 0
+        with self._blamed():
+            self._file: BinaryIO = self._partial.open("wb")
+            self._write_header()
+        self._begins = self._file.tell()
+
+    def append(self, features: FloatArray) -> None:
+        """Add the next clip's features, float32 (crops, channels)."""
+        with self._blamed():
+            self._file.write(np.ascontiguousarray(features, "<f4").tobytes())
+        self.clips += 1
+
+    def finish(self) -> None:
+        """Give the file its name: from now on it is there and whole."""
+        with self._blamed():
+            self._file.seek(0)
+            self._write_header()
+            if self._file.tell() != self._begins:  # NumPy leaves room for a growing first axis
+                raise RuntimeError(f"the header of {self._path} has grown")
+            self._file.close()
+            self._partial.replace(self._path)
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        with suppress(OSError):  # a full disk fails again on what was still to be written
+            self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StreamError(f"{self._path}: cannot be written: {error.strerror}") from None
+
+    def _write_header(self) -> None:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self.clips, *self._tail)}
+        np.lib.format.write_array_header_1_0(self._file, header)

@@ -1,0 +1,67 @@
+"""Which model a command runs and where: the device that was named, and the bundle where none was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from engine.default_bundle import DEFAULT_BACKBONE, default_bundle_path
+from engine.manifest import MANIFEST
+from stream.errors import StreamError, UsageError
+
+_CHILD_ENDS_IN: Final = 4.0
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError unless `device` is auto, cpu or cuda[:N]."""
+    kind, colon, number = device.partition(":")
+    if device not in ("auto", "cpu") and not (kind == "cuda" and (not colon or number.isdigit())):
+        raise UsageError(f"--device {device}: allowed is auto, cpu or cuda[:N]")
+
+
+def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:
+    """The folder of a backbone's bundle, by default of the default one.
+
+    If it is not there, `mgfn-export` builds it in a process of its own; where that refuses, its line stands and
+    the command ends with its exit code 2. Raises UsageError without the export extra and for a file that cannot be
+    read, StreamError where the build fails.
+    """
+    try:
+        path = default_bundle_path(backbone, weights)
+    except OSError as error:
+        raise UsageError(f"--backbone-weights {weights}: cannot be read: {error.strerror}") from None
+    if (path / MANIFEST).is_file():
+        return path
+    named = "default bundle" if backbone == DEFAULT_BACKBONE else f"bundle of {backbone}"
+    if find_spec("torch") is None:
+        raise UsageError(f"--bundle: none given, and building the {named} needs: pip install 'mgfn-stream[export]'")
+    if weights is not None or backbone == DEFAULT_BACKBONE:  # for others mgfn-export says at once what it lacks
+        print(f"building the {named} (once)", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
+    command = [sys.executable, "-m", "export.cli", "--out", str(path), "--backbone", backbone]
+    command += [] if weights is None else ["--backbone-weights", str(weights)]
+    code = _run(command)
+    if code == 2:
+        raise typer.Exit(2)
+    if code:
+        raise StreamError(f"the {named} could not be built: see above")
+    return path
+
+
+def _run(command: list[str]) -> int:
+    """The exit code of a child; it is asked to end, and so cleans up, where this process must."""
+    child = subprocess.Popen(command)  # noqa: S603 -- our own
+    try:
+        return child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(_CHILD_ENDS_IN)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
