@@ -138,9 +138,9 @@ class Block(nn.Module):
         y = self.norm1(x)
         if self.padded:
             y = functional.pad(y, (0, 0, 0, 1))  # the token of zeros that `there` calls T*H*W
-        y = y[:, self.there.flatten()].unflatten(1, self.there.shape)  # (N, W, L, C)
+        y = y.index_select(1, self.there.flatten()).unflatten(1, self.there.shape)  # (N, W, L, C)
         y = self.attn(y, self.regions if self.shifted else None)
-        x = x + y.flatten(1, 2)[:, self.back]
+        x = x + y.flatten(1, 2).index_select(1, self.back)
         return x + self.mlp(self.norm2(x))
 
 
