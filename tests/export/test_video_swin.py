@@ -22,7 +22,7 @@ from tests.servers.processes import ended, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.swin import published, seed_weights
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
