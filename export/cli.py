@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The bundle's folder: new, empty or a bundle to replace.")],
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="i3d or i3d-r50.")] = "i3d",
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="i3d, i3d-r50 or videoswin-t.")] = "i3d",
     backbone_weights: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Weights; absent: fetched and checked (i3d).")
     ] = None,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from configs.pinned import FetchError, PinnedFile, cache_folder, sha256_of
 from configs.pinned import fetch as fetch_pinned
 
 FloatArray = NDArray[np.float32]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class WeightsError(Exception):
@@ -91,3 +95,53 @@ def read_arrays(path: Path) -> dict[str, FloatArray]:
 
     walk(tree, "", 0)
     return flat
+
+
+def read_dict(path: Path, backbone: str) -> dict[Any, Any]:
+    """The dict in a file of `torch.save`, read by PyTorch's `weights_only`: no code in it is run.
+
+    Raises WeightsError for a missing, cut or damaged file, one that asks for code, and any other content.
+    """
+    if not path.is_file():
+        raise WeightsError(f"weights of {backbone}: {path}: no such file")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
+        # PyTorch's own line on unpickling tells the user how to run code from the file
+        reason = "damaged, or more than arrays and plain values"
+        if isinstance(error, RuntimeError) and str(error):
+            reason = str(error).splitlines()[0]
+        raise WeightsError(f"weights of {backbone}: cannot read {path}: {reason}") from None
+    if not isinstance(content, dict):
+        raise WeightsError(f"weights of {backbone}: {path} holds a {type(content).__name__}, expected a state dict")
+    return content
+
+
+def filled(
+    build: Callable[[], Network], state: Mapping[Any, Any], path: Path, backbone: str, prefix: str = ""
+) -> Network:
+    """The network with the arrays of `state`, read from `path`, in evaluation mode; `prefix` stands before its names.
+
+    Raises WeightsError naming what is missing, left over or misshapen, before the network takes any memory.
+    """
+    with torch.device("meta"):
+        wanted = {prefix + name: value for name, value in build().state_dict().items()}
+    problems = [f"missing {name}" for name in wanted if name not in state]
+    problems += [f"left over {str(name)[:80]!r}" for name in state if name not in wanted]
+    for name, value in wanted.items():
+        if name in state and not _is_dense(state[name]):
+            problems.append(f"{name} is no plain array of numbers")
+        elif name in state and state[name].shape != value.shape:
+            problems.append(f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}")
+    if problems:
+        shown = "; ".join(problems[:4]) + ("; ..." if len(problems) > 4 else "")
+        raise WeightsError(f"weights of {backbone}: {path} does not fit: {shown}")
+    network = build()
+    network.load_state_dict({name.removeprefix(prefix): state[name] for name in wanted})
+    return network.eval()
+
+
+def _is_dense(value: object) -> bool:
+    if not isinstance(value, Tensor) or value.is_nested or value.is_meta or value.is_quantized:
+        return False
+    return value.layout is torch.strided and not value.is_complex()

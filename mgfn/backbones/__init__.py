@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from mgfn.backbones import i3d, i3d_resnet50
+from mgfn.backbones import i3d, i3d_resnet50, video_swin
 from mgfn.weights import check, fetch, pinned, read_arrays
 
 
@@ -39,5 +39,6 @@ BACKBONES = {
     for spec in (
         Backbone("i3d", i3d.CHANNELS, i3d.I3D, _load_i3d),
         Backbone("i3d-r50", i3d_resnet50.CHANNELS, i3d_resnet50.I3DResNet50, i3d_resnet50.load),
+        Backbone("videoswin-t", video_swin.CHANNELS, video_swin.VideoSwin, video_swin.load),
     )
 }

@@ -8,11 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mgfn.weights import WeightsError
+from mgfn.weights import WeightsError, filled, read_dict
 
 CHANNELS: Final = 2048
 CLASSES: Final = 400
@@ -85,23 +84,4 @@ def load(path: Path | None) -> I3DResNet50:
             "backbone i3d-r50 has no weights that can be fetched: pass the published state dict "
             "(i3d_r50_kinetics.pth or the like; keys conv1.weight ... fc.bias) with --backbone-weights FILE"
         )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"weights of i3d-r50: cannot read {path}: {reason}") from None
-    model = I3DResNet50()
-    wanted = model.state_dict()
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
-    ):
-        found = f"a {type(state).__name__}" + (" of other things" if isinstance(state, dict) else "")
-        raise WeightsError(f"weights of i3d-r50: {path} holds {found}, expected a state dict of arrays")
-    wrong = sorted(
-        set(wanted) ^ set(state) | {k for k in set(wanted) & set(state) if wanted[k].shape != state[k].shape}
-    )
-    if wrong:
-        shown = ", ".join(wrong[:4]) + (", ..." if len(wrong) > 4 else "")
-        raise WeightsError(f"weights of i3d-r50: {path} does not fit: missing, left over or misshapen: {shown}")
-    model.load_state_dict(state)
-    return model.eval()
+    return filled(I3DResNet50, read_dict(path, "i3d-r50"), path, "i3d-r50")
