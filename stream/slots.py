@@ -13,8 +13,8 @@ from multiprocessing.shared_memory import SharedMemory
 import numpy as np
 
 from engine.arrays import UInt8Array
+from engine.geometry import SIDE
 from stream.clips import CLIP_LENGTH
-from stream.geometry import SIDE
 
 
 @dataclass(frozen=True)
