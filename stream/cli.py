@@ -36,7 +36,7 @@ def watch(
         Path | None, typer.Option(metavar="DIR", help="Model bundle; absent: the default one, built on first use.")
     ] = None,
     backend: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, openvino, onnxruntime or torch; auto: the fastest here.")
+        str, typer.Option(metavar="NAME", help="auto, openvino, onnxruntime, tensorrt or torch; auto: the fastest.")
     ] = "auto",
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
     threshold: Annotated[
@@ -125,7 +125,7 @@ def _check_device(device: str) -> None:
 
 def _default_bundle() -> Path:
     """The default bundle's folder; built by `mgfn-export` in a process of its own if it is not there."""
-    from engine.default_bundle import default_bundle_path
+    from engine.default_bundle import default_bundle_path, default_export
     from engine.manifest import MANIFEST
     from stream.errors import StreamError, UsageError
 
@@ -134,8 +134,10 @@ def _default_bundle() -> Path:
         return path
     if find_spec("torch") is None:
         raise UsageError("--bundle: none given, and building the default one needs: pip install 'mgfn-stream[export]'")
-    print("building the default bundle (once)", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
-    built = subprocess.run([sys.executable, "-m", "export.cli", "--out", str(path)], check=False)  # noqa: S603 -- ours
+    flags, why = default_export()
+    print(f"building the default bundle (once): {why}", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
+    command = [sys.executable, "-m", "export.cli", "--out", str(path), *flags]
+    built = subprocess.run(command, check=False)  # noqa: S603 -- ours
     if built.returncode:
         raise StreamError("the default bundle could not be built: see above")
     return path
