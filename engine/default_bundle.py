@@ -10,9 +10,12 @@ from typing import Final
 
 import platformdirs
 
+from engine.backends import gpu_present
+from engine.cpu import int8_instructions
+
 DEFAULT_BACKBONE: Final = "i3d"
 # Raised when the same inputs would give another bundle: opset, files, quantisation.
-_EXPORT_SETTINGS: Final = {"opset": 18, "layout": 1}
+_EXPORT_SETTINGS: Final = {"opset": 18, "layout": 2, "quantisation": 1}
 
 
 def project_version() -> str:
@@ -23,6 +26,16 @@ def project_version() -> str:
 def default_head() -> Path:
     """The head that ships with the project."""
     return Path(str(resources.files("configs").joinpath("heads", "default.safetensors")))
+
+
+def default_export() -> tuple[list[str], str]:
+    """Flags of `mgfn-export` for the default bundle on this machine, and why they are these."""
+    instructions = int8_instructions()
+    if gpu_present():
+        return ["--fp16"], "half precision beside float32, as this machine has a GPU"
+    if instructions:
+        return ["--int8"], f"INT8, as this CPU has {instructions}"
+    return [], "float32, as this CPU has neither VNNI nor AMX"
 
 
 def default_bundle_path(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:
@@ -39,6 +52,7 @@ def default_bundle_path(backbone: str = DEFAULT_BACKBONE, weights: Path | None =
         "weights": pinned if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
         "head": hashlib.sha256(default_head().read_bytes()).hexdigest(),
         "settings": _EXPORT_SETTINGS,
+        "flags": default_export()[0],
     }
     key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:16]
     return Path(platformdirs.user_cache_dir("mgfn-stream")) / "bundles" / key

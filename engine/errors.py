@@ -1,8 +1,9 @@
 """Errors of the engine; each message is one line for the user.
 
 EngineError
-├── BundleError     a bundle that is missing, damaged, newer than this program or does not fit
-└── BackendError    an engine that is not installed, a device that is not there, arrays of a wrong shape
+├── BundleError              a bundle that is missing, damaged, newer than this program or does not fit
+└── BackendError             an engine that is not installed, a device that is not there, arrays of a wrong shape
+    └── OutOfMemoryError     the GPU's memory is full: a smaller batch may fit
 """
 
 
@@ -16,3 +17,7 @@ class BundleError(EngineError):
 
 class BackendError(EngineError):
     """The backend cannot be used, or was given arrays that it does not take."""
+
+
+class OutOfMemoryError(BackendError):
+    """The GPU has no memory left for this batch."""

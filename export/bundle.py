@@ -103,12 +103,16 @@ def staged(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write_artefacts(sources: Sources, folder: Path) -> None:
-    """Write both graphs and the weights of the `torch` backend into `folder`."""
+def write_artefacts(sources: Sources, folder: Path, half: bool = False) -> None:
+    """Write both graphs and the weights of the `torch` backend into `folder`; `half`: half-precision graphs too."""
     export_backbone(sources.backbone, folder / "backbone.onnx")
     _save(sources.backbone, folder / "backbone.safetensors")
     if sources.head is not None:
         export_head(sources.head, sources.channels, sources.crops, folder / "head.onnx")
+    if half:
+        export_backbone(sources.backbone, folder / "backbone-fp16.onnx", half=True)
+        if sources.head is not None:
+            export_head(sources.head, sources.channels, sources.crops, folder / "head-fp16.onnx", half=True)
 
 
 def write_manifest(sources: Sources, folder: Path, head_file: Path) -> Manifest:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,6 +13,9 @@ from rich.table import Table
 
 from configs.command import run_command
 from engine.default_bundle import default_head
+
+if TYPE_CHECKING:  # its module imports torch
+    from export.verify import Comparison
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -29,44 +31,66 @@ def export(
         Path | None, typer.Option(metavar="PATH", help="An MGFN checkpoint; absent: the default head.")
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="Float32 ONNX graphs: always written.")] = True,
+    int8: Annotated[bool, typer.Option("--int8", help="Add the CPU's INT8 form (OpenVINO), calibrated.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Add half-precision ONNX graphs, for GPUs.")] = False,
+    trt: Annotated[
+        bool, typer.Option("--trt", help="Add TensorRT plans for the GPU in this machine; implies --fp16.")
+    ] = False,
+    calibration: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="VIDEO_OR_DIR ...", help="Footage to calibrate INT8 on; absent: the sample footage."),
+    ] = None,
+    more_calibration: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
     verify: Annotated[bool, typer.Option(help="Run every artefact beside PyTorch; past the limit: no bundle.")] = True,
 ) -> None:
     """Build a model bundle: backbone and head as ONNX, with a manifest and the SHA-256 of every file.
 
-    Example: mgfn-export --out bundles/mine --head runs/mine/best.safetensors
+    Example: mgfn-export --out bundles/mine --head runs/mine/best.safetensors --int8 --calibration videos/
     """
     del onnx
     # torch takes seconds to import: --help and a wrong flag do not wait for it
-    from export.bundle import ExportError, check_target, load_sources, staged, write_artefacts, write_manifest
-    from export.verify import FEATURE_LIMIT, SCORE_LIMIT
-    from export.verify import verify as compare
+    from export.build import VerificationError, Wanted, build
+    from export.bundle import ExportError, check_target, load_sources
     from mgfn.backbones import BACKBONES
 
     if backbone not in BACKBONES:
         raise ExportError(f"--backbone {backbone}: unknown; allowed: {', '.join(BACKBONES)}")
+    if more_calibration and not calibration:
+        raise ExportError(f"{more_calibration[0]}: unexpected; footage is named after --calibration")
+    if calibration and not int8:
+        raise ExportError("--calibration: is for --int8, which was not given")
     check_target(out)
+    if trt:
+        from export.trt import check_possible
+
+        check_possible()
+    if int8:
+        from export.calibration import find_videos, read_footage
+        from export.int8 import check_installed
+
+        check_installed()
+        videos = find_videos([*(calibration or ()), *(more_calibration or ())])
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         step = progress.add_task(f"loading {backbone}")
         sources = load_sources(backbone, backbone_weights, head or default_head())
-        with staged(out) as folder:
-            progress.update(step, description="exporting to ONNX")
-            write_artefacts(sources, folder)
-            write_manifest(sources, folder, head or default_head())
-            rows = []
-            if verify:
-                progress.update(step, description="verifying beside PyTorch")
-                rows = compare(sources, folder)
-            failed = [row.backend for row in rows if not row.passed]
-            if failed:
-                console.print(_table(rows))
-                raise ExportError(
-                    f"verification failed on {', '.join(failed)}: allowed are features within {FEATURE_LIMIT:g} "
-                    f"and scores within {SCORE_LIMIT:g} of PyTorch; no bundle was written"
-                )
+        footage = None
+        if int8:
+            progress.update(step, description="reading footage to calibrate on")
+            footage = read_footage(videos, sources.geometry)
+        wanted = Wanted(footage, fp16, trt, verify)
+        try:
+            rows, notes = build(
+                sources, head or default_head(), wanted, out, lambda text: progress.update(step, description=text)
+            )
+        except VerificationError as error:
+            console.print(_table(error.rows))
+            raise
     if rows:
         console.print(_table(rows))
+    for note in notes:
+        console.print(note, highlight=False)
     if sources.head is None:
         console.print(
             f"the head does not fit {backbone}'s {sources.channels} channels: the bundle holds the backbone alone"
@@ -74,34 +98,36 @@ def export(
     console.print(f"bundle written to {out}")
 
 
-def _table(rows: list) -> Table:  # type: ignore[type-arg] # Comparison: its module imports torch
-    table = Table(title="beside PyTorch, on seeded moving patterns")
+def _table(rows: list[Comparison]) -> Table:
+    table = Table(title="beside PyTorch, on seeded moving patterns (INT8: on held-out footage)")
     for column in ("backend", "cosine (lowest)", "relative error", "score change", "alarms flipped"):
         table.add_column(column, justify="left" if column == "backend" else "right")
     for row in rows:
         change = "" if row.score_change is None else f"{row.score_change:.1e}"
         flips = "" if row.flips is None else str(row.flips)
-        table.add_row(row.backend, f"{row.cosine:.6f}", f"{row.relative_error:.1e}", change, flips)
+        name = row.backend if row.passed else f"{row.backend} (failed)"
+        table.add_row(name, f"{row.cosine:.6f}", f"{row.relative_error:.1e}", change, flips)
     return table
 
 
 def _exit_code(error: Exception) -> int | None:
+    from configs.pinned import FetchError
     from engine.errors import EngineError
+    from export.build import VerificationError
     from export.bundle import ExportError
     from mgfn.checkpoint import CheckpointError
     from mgfn.weights import WeightsError
 
-    if isinstance(error, ExportError) and "verification failed" in str(error):
+    if isinstance(error, VerificationError):
         return 1
     if isinstance(error, (ExportError, CheckpointError, WeightsError)):
         return 2
-    return 1 if isinstance(error, (EngineError, OSError)) else None
+    return 1 if isinstance(error, (EngineError, FetchError, OSError)) else None
 
 
 def main() -> NoReturn:
     """Entry point."""
     warnings.filterwarnings("ignore")
-    os.environ.setdefault("NNCF_CI", "1")
     run_command(app, _exit_code, program="mgfn-export")  # also as the child of another command
 
 

@@ -1,7 +1,8 @@
-"""PyTorch to ONNX: the two graphs of a bundle, float32, with the contract's inputs and outputs."""
+"""PyTorch to ONNX: the two graphs of a bundle, float32 or half, with the contract's inputs and outputs."""
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from pathlib import Path
@@ -26,20 +27,47 @@ class _Scores(nn.Module):
         return scores
 
 
-def export_backbone(backbone: nn.Module, path: Path) -> None:
-    """Write `clips` uint8 (N, 16, 224, 224, 3) RGB -> `features` float32 (N, C), N dynamic."""
+class _Half(nn.Module):
+    """A network in half precision between float32 (or uint8) and float32.
+
+    Whole numbers up to 2048 are exact in half precision, so pictures lose nothing. They are cast before anything
+    else: TensorRT takes uint8 at a network's door only.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).half()
+
+    def forward(self, given: Tensor) -> Tensor:
+        out: Tensor = self.network(given.to(torch.float16))
+        return out.to(torch.float32)
+
+
+def export_backbone(backbone: nn.Module, path: Path, half: bool = False) -> None:
+    """Write `clips` uint8 (N, 16, 224, 224, 3) RGB -> `features` float32 (N, C), N dynamic.
+
+    `half`: weights and all between the two are half precision, typed so in the graph.
+    """
     example = torch.zeros(2, 16, 224, 224, 3, dtype=torch.uint8)
-    _export(backbone, example, path, "clips", "features", {0: torch.export.Dim("N", min=1, max=4096)})
+    _export(
+        _Half(backbone) if half else backbone,
+        example,
+        path,
+        "clips",
+        "features",
+        {0: torch.export.Dim("N", min=1, max=4096)},
+    )
 
 
-def export_head(head: nn.Module, channels: int, crops: int, path: Path) -> None:
+def export_head(head: nn.Module, channels: int, crops: int, path: Path, half: bool = False) -> None:
     """Write `windows` float32 (N, T, crops, C) -> `scores` float32 (N, T), N and T (1..32) dynamic.
 
-    `head` returns an object with `scores` (N, T) and is in evaluation mode.
+    `head` returns an object with `scores` (N, T) and is in evaluation mode. `half` as for the backbone.
     """
     example = torch.zeros(2, WINDOW // 2, crops, channels)
     axes = {0: torch.export.Dim("N", min=1, max=4096), 1: torch.export.Dim("T", min=1, max=WINDOW)}
-    _export(_Scores(head), example, path, "windows", "scores", axes)
+    scores = _Scores(head)
+    _export(_Half(scores) if half else scores, example, path, "windows", "scores", axes)
 
 
 def _export(

@@ -11,29 +11,73 @@ import torch
 from numpy.typing import NDArray
 
 from engine.arrays import FloatArray, UInt8Array
-from engine.backends import BACKENDS, installed
+from engine.backends import BACKENDS, installed, start_backend
+from engine.backends.base import Form
+from engine.bundle import Bundle
 from engine.engine import Engine
 from engine.window import WINDOW
 from export.bundle import Sources
 
+# float32 and half precision: largest relative error of a feature, largest change of a score.
 FEATURE_LIMIT: Final = 1e-4
 SCORE_LIMIT: Final = 1e-3
+HALF_FEATURE_LIMIT: Final = 1e-2
+HALF_SCORE_LIMIT: Final = 1e-2
+# INT8: lowest cosine of a feature; an alarm may flip only where float32 is this near to the threshold.
+INT8_COSINE: Final = 0.99
+INT8_FLIP_MARGIN: Final = 0.02
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One backend beside PyTorch. Score columns are None in a bundle without a head."""
+    """One backend beside PyTorch. Score columns are None in a bundle without a head.
+
+    `flips` counts alarms that would flip, `far_flips` those whose float32 score is further than INT8_FLIP_MARGIN
+    from the threshold.
+    """
 
     backend: str
+    form: Form
     cosine: float
     relative_error: float
     score_change: float | None
     flips: int | None
+    far_flips: int
 
     @property
     def passed(self) -> bool:
-        """Whether features and scores stay within FEATURE_LIMIT and SCORE_LIMIT."""
-        return self.relative_error <= FEATURE_LIMIT and (self.score_change or 0.0) <= SCORE_LIMIT
+        """Whether the limits of its form hold."""
+        if self.form == "int8":
+            return self.cosine >= INT8_COSINE and not self.far_flips
+        features, scores = self._limits
+        return self.relative_error <= features and (self.score_change or 0.0) <= scores
+
+    @property
+    def allowed(self) -> str:
+        """The limits of its form, for people."""
+        if self.form == "int8":
+            return (
+                f"a cosine from {INT8_COSINE:g}, and alarms that flip only within {INT8_FLIP_MARGIN:g} of the threshold"
+            )
+        features, scores = self._limits
+        return f"features within {features:g} and scores within {scores:g} of PyTorch"
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        return (HALF_FEATURE_LIMIT, HALF_SCORE_LIMIT) if self.form == "fp16" else (FEATURE_LIMIT, SCORE_LIMIT)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Clips, uint8 (K, crops, 16, 224, 224, 3), and what PyTorch says of them in float32.
+
+    `scores`: the newest score of a window of each length from 1 to 32, which holds the clips' features over and
+    over: engines compile a graph of dynamic length by cases, and one of them may be wrong. None without a head.
+    """
+
+    clips: UInt8Array
+    features: FloatArray
+    scores: NDArray[np.float32] | None
 
 
 def verification_clips(clips: int, crops: int) -> UInt8Array:
@@ -57,45 +101,53 @@ def verification_clips(clips: int, crops: int) -> UInt8Array:
 
 
 @torch.inference_mode()
-def verify(sources: Sources, folder: Path, clips: int = 6) -> list[Comparison]:
-    """Compare every installed backend on the bundle in `folder` with the networks it was made from.
-
-    The windows are the clips' features over and over, of every length from 1 to 32: engines compile a graph of
-    dynamic length by cases, and one of them may be wrong.
-    """
-    pictures = verification_clips(clips, sources.crops)
-    flat = torch.from_numpy(pictures.reshape(-1, *pictures.shape[2:]))
-    expected = torch.cat([sources.backbone(clip[None]) for clip in flat]).numpy()
-    expected = expected.reshape(clips, sources.crops, -1)
-    windows = _windows(expected)
-    truth: NDArray[np.float32] | None = None
+def reference(sources: Sources, clips: UInt8Array) -> Reference:
+    """Run PyTorch on `clips`."""
+    flat = torch.from_numpy(clips.reshape(-1, *clips.shape[2:]))
+    features = torch.cat([sources.backbone(clip[None]) for clip in flat]).numpy()
+    features = features.reshape(*clips.shape[:2], -1)
+    scores: NDArray[np.float32] | None = None
     if sources.head is not None:
-        truth = np.array([sources.head(torch.from_numpy(w)[None]).scores[0, -1].item() for w in windows])
+        windows = _windows(features)
+        scores = np.array([sources.head(torch.from_numpy(w)[None]).scores[0, -1].item() for w in windows])
+    return Reference(clips, features, scores)
+
+
+def verify(sources: Sources, folder: Path, clips: int = 6) -> list[Comparison]:
+    """Compare the bundle in `folder`, on every installed backend that it has artefacts for, with its networks.
+
+    INT8 is left out: it is judged on footage, see `export.int8`. TensorRT runs if the bundle holds its plans.
+    """
+    expected = reference(sources, verification_clips(clips, sources.crops))
+    files = Bundle.open(folder).manifest.files
+    plans = any(name.endswith(".plan") for name in files)
     rows = []
     for name in BACKENDS:
-        if not installed(name):
-            continue
-        with Engine.open(folder, name, "cpu") as engine:
-            features = np.concatenate([engine.features(clip[None]) for clip in pictures])
-            rows.append(_compare(engine, features, expected, truth))
+        row = BACKENDS[name]
+        if installed(name) and row.file in files and row.form != "int8" and ("cpu" in row.kinds or plans):
+            rows.append(compare(name, folder, expected))
     return rows
+
+
+def compare(name: str, folder: Path, expected: Reference) -> Comparison:
+    """Run the bundle in `folder` on the backend called `name` beside `expected`."""
+    row, bundle = BACKENDS[name], Bundle.open(folder)
+    with Engine(bundle, start_backend(bundle, name, "cpu" if "cpu" in row.kinds else "cuda"), "verified") as engine:
+        features = np.concatenate([engine.features(clip[None]) for clip in expected.clips])
+        a, b = features.reshape(len(features), -1), expected.features.reshape(len(features), -1)
+        lengths = np.linalg.norm(b, axis=1)
+        cosine = float(((a * b).sum(1) / (np.linalg.norm(a, axis=1) * lengths)).min())
+        error = float((np.linalg.norm(a - b, axis=1) / lengths).max())
+        if expected.scores is None:
+            return Comparison(name, row.form, cosine, error, None, None, 0)
+        scores = np.array([scored[-1] for scored in engine.scores(_windows(features))])
+    thresholds = bundle.manifest.thresholds
+    on = thresholds.on if thresholds else 0.5
+    flipped = (scores >= on) != (expected.scores >= on)
+    far = flipped & (np.abs(expected.scores - on) > INT8_FLIP_MARGIN)
+    change = float(np.abs(scores - expected.scores).max())
+    return Comparison(name, row.form, cosine, error, change, int(flipped.sum()), int(far.sum()))
 
 
 def _windows(features: FloatArray) -> list[FloatArray]:
     return [features[np.arange(length) % len(features)] for length in range(1, WINDOW + 1)]
-
-
-def _compare(
-    engine: Engine, features: FloatArray, expected: FloatArray, truth: NDArray[np.float32] | None
-) -> Comparison:
-    a, b = features.reshape(len(features), -1), expected.reshape(len(expected), -1)
-    cosine = float(((a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))).min())
-    error = float((np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)).max())
-    if truth is None:
-        return Comparison(engine.backend.name, cosine, error, None, None)
-    windows = _windows(features)
-    scores = np.array([row[-1] for row in engine.scores(windows)])
-    thresholds = engine.manifest.thresholds
-    on = thresholds.on if thresholds else 0.5
-    flips = int(((scores >= on) != (truth >= on)).sum())
-    return Comparison(engine.backend.name, cosine, error, float(np.abs(scores - truth).max()), flips)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
+from engine.geometry import write_crops
 from stream.capture import Capture
 from stream.clips import ClipAssembler, EpochClock
 from stream.errors import CameraError, Reason
-from stream.geometry import write_crops
 from stream.log import configure, log
 from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
 from stream.slots import ClipRing, RingName

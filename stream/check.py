@@ -13,9 +13,9 @@ from rich.table import Table
 
 from engine.arrays import UInt8Array
 from engine.engine import Engine
+from engine.geometry import seen
 from stream.capture import Capture
 from stream.errors import CameraError, UsageError
-from stream.geometry import seen
 from stream.service import ServiceSettings
 from stream.sinks.mqtt import probe
 

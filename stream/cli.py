@@ -33,7 +33,7 @@ def watch(
         Path | None, typer.Option(metavar="DIR", help="Model bundle; absent: the default one, built on first use.")
     ] = None,
     backend: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, openvino, onnxruntime or torch; auto: the fastest here.")
+        str, typer.Option(metavar="NAME", help="auto, openvino, onnxruntime, tensorrt or torch; auto: the fastest.")
     ] = "auto",
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
     threshold: Annotated[

@@ -10,7 +10,7 @@ from typing import Final
 
 import typer
 
-from engine.default_bundle import DEFAULT_BACKBONE, default_bundle_path
+from engine.default_bundle import DEFAULT_BACKBONE, default_bundle_path, default_export
 from engine.manifest import MANIFEST
 from stream.errors import StreamError, UsageError
 
@@ -40,9 +40,10 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
     named = "default bundle" if backbone == DEFAULT_BACKBONE else f"bundle of {backbone}"
     if find_spec("torch") is None:
         raise UsageError(f"--bundle: none given, and building the {named} needs: pip install 'mgfn-stream[export]'")
+    flags, why = default_export()
     if weights is not None or backbone == DEFAULT_BACKBONE:  # for others mgfn-export says at once what it lacks
-        print(f"building the {named} (once)", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
-    command = [sys.executable, "-m", "export.cli", "--out", str(path), "--backbone", backbone]
+        print(f"building the {named} (once): {why}", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
+    command = [sys.executable, "-m", "export.cli", "--out", str(path), "--backbone", backbone, *flags]
     command += [] if weights is None else ["--backbone-weights", str(weights)]
     code = _run(command)
     if code == 2:

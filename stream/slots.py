@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import UInt8Array
+from engine.geometry import SIDE
 from stream.clips import CLIP_LENGTH
 from stream.errors import StreamError
-from stream.geometry import SIDE
 
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- the kernel's (Linux)
 

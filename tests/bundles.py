@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import openvino
 import torch
 from torch import Tensor, nn
 
@@ -46,13 +47,20 @@ def tiny_sources(crops: int = 1, on: float = 0.5, off: float = 0.4) -> Sources:
     return Sources(TinyBackbone().eval(), TINY, CHANNELS, tiny_head(), TINY, thresholds, geometry, crops)
 
 
-def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float = 0.4) -> Path:
-    """Write it to `folder` as `mgfn-export` does."""
+def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float = 0.4, all_forms: bool = False) -> Path:
+    """Write it to `folder` as `mgfn-export` does.
+
+    `all_forms` adds half precision and OpenVINO's own format under the INT8 form's name. The backbone has nothing
+    to quantise: what NNCF makes of a real one is in the slow tier.
+    """
     sources = tiny_sources(crops, on, off)
     assert sources.head is not None
     checkpoint = folder.parent / f"{folder.name}.safetensors"
     save_head(checkpoint, sources.head, {})
     with staged(folder) as scratch:
-        write_artefacts(sources, scratch)
+        write_artefacts(sources, scratch, half=all_forms)
+        if all_forms:
+            graph = openvino.Core().read_model(scratch / "backbone.onnx")
+            openvino.save_model(graph, scratch / "backbone-int8.xml", compress_to_fp16=False)
         write_manifest(sources, scratch, checkpoint)
     return folder

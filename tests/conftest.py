@@ -19,8 +19,8 @@ torch.set_num_threads(2)
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of tiny models."""
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+    """A bundle of tiny models, in every form."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny", all_forms=True)
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,10 @@ import torch
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
 from engine.bundle import Bundle
 from engine.default_bundle import default_bundle_path, default_head
+from engine.geometry import write_crops
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import load_head
 from mgfn.network import MgfnConfig
-from stream.geometry import write_crops
 
 pytestmark = pytest.mark.slow
 

@@ -8,35 +8,55 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from engine.backends.base import Backend
+from engine.backends.base import Backend, Form
+from engine.backends.batches import GpuWithFallback
 from engine.bundle import Bundle
+from engine.cpu import int8_instructions
 from engine.errors import BackendError
 
 
 @dataclass(frozen=True)
 class Row:
-    """A backend: where its class is, which package it needs, which extra brings it, whether it runs on CUDA."""
+    """A backend: where its class is, which package it needs (any of them), which extra brings it, where it runs.
+
+    `form` is the arithmetic of its artefacts, and `file` one of them: a bundle without it cannot run here.
+    """
 
     module: str
     type_name: str
-    package: str
+    packages: tuple[str, ...]
     extra: str
-    cuda: bool
+    kinds: tuple[str, ...]
+    form: Form = "float32"
+    file: str = "backbone.onnx"
 
 
 BACKENDS: Final = {
-    "openvino": Row("engine.backends.openvino", "OpenVinoBackend", "openvino", "cpu", cuda=False),
-    "onnxruntime": Row("engine.backends.onnxruntime", "OnnxRuntimeBackend", "onnxruntime", "cpu", cuda=True),
-    "torch": Row("engine.backends.torch", "TorchBackend", "torch", "export", cuda=True),
-}
-# Fastest first, as measured (docs/benchmarks/).
+    "openvino": Row("engine.backends.openvino", "OpenVinoBackend", ("openvino",), "cpu", ("cpu",)),
+    "openvino-int8": Row(
+        "engine.backends.openvino", "OpenVinoBackend", ("openvino",), "cpu", ("cpu",), "int8", "backbone-int8.xml"
+    ),
+    "onnxruntime": Row(
+        "engine.backends.onnxruntime", "OnnxRuntimeBackend", ("onnxruntime",), "cpu", ("cpu", "cuda")
+    ),
+    "onnxruntime-fp16": Row(
+        "engine.backends.onnxruntime", "OnnxRuntimeBackend", ("onnxruntime",), "cpu", ("cpu", "cuda"),
+        "fp16", "backbone-fp16.onnx",
+    ),
+    "tensorrt": Row(
+        "engine.backends.tensorrt", "TensorRtBackend", ("tensorrt", "onnxruntime_ep_nv_tensorrt_rtx"), "trt",
+        ("cuda",), "fp16",
+    ),
+    "torch": Row("engine.backends.torch", "TorchBackend", ("torch",), "export", ("cpu", "cuda")),
+}  # fmt: skip
+# Fastest first: the CPU's as measured (docs/design/engines.md), CUDA's as expected.
 ORDER_CPU: Final = ("openvino", "onnxruntime", "torch")
-ORDER_CUDA: Final = ("onnxruntime", "torch")
+ORDER_CUDA: Final = ("tensorrt", "onnxruntime", "torch")
 
 
 def installed(name: str) -> bool:
-    """Whether the backend's package is there."""
-    return find_spec(BACKENDS[name].package) is not None
+    """Whether a package of the backend is there."""
+    return any(find_spec(package) for package in BACKENDS[name].packages)
 
 
 def gpu_present() -> bool:
@@ -48,35 +68,68 @@ def open_backend(bundle: Bundle, name: str, device: str) -> tuple[Backend, str]:
     """The backend and the reason for it.
 
     `name` is a key of BACKENDS or "auto"; `device` is "auto", "cpu" or "cuda[:N]". Auto takes the first that is
-    installed and starts, of ORDER_CUDA where a GPU is present (or asked for) and then of ORDER_CPU.
+    installed and starts, of ORDER_CUDA where a GPU is present (or asked for) and then of ORDER_CPU. OpenVINO takes
+    the bundle's INT8 form where it pays (`openvino-int8`), ONNX Runtime on CUDA its half precision.
     Raises BackendError if none does, or if the one that was named does not.
     """
-    if name != "auto":
-        if name not in BACKENDS:
-            raise BackendError(f"backend {name!r}: unknown; allowed: auto, {', '.join(BACKENDS)}")
-        return _start(bundle, name, "cpu" if device == "auto" else device), "asked for"
-    attempts: list[tuple[str, str]] = []
-    if device.startswith("cuda") or (device == "auto" and gpu_present()):
-        attempts += [(candidate, "cuda" if device == "auto" else device) for candidate in ORDER_CUDA]
-    if not device.startswith("cuda"):
-        attempts += [(candidate, "cpu") for candidate in ORDER_CPU]
+    if name != "auto" and name not in BACKENDS:
+        raise BackendError(f"backend {name!r}: unknown; allowed: auto, {', '.join(BACKENDS)}")
+    attempts = _attempts(name, device)
     skipped: list[str] = []
     for candidate, on in attempts:
+        form, why = _preferred_form(bundle, candidate, on)
         try:
-            backend = _start(bundle, candidate, on)
+            backend = start_backend(bundle, form, on)
         except BackendError as error:
             skipped.append(str(error))
-        else:
-            order = " > ".join(f"{c} on {d}" for c, d in attempts)
-            return backend, f"first that works here of {order}"
+            continue
+        order = " > ".join(f"{c} on {d}" for c, d in attempts)
+        reason = f"first that works here of {order}" if name == "auto" else "; ".join(["asked for", *skipped])
+        if on.startswith("cuda"):
+            backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu")[0])
+        return backend, f"{reason}; {why}" if why else reason
+    if len(skipped) == 1:
+        raise BackendError(skipped[0])
     raise BackendError("no engine works here: " + "; ".join(skipped))
 
 
-def _start(bundle: Bundle, name: str, device: str) -> Backend:
+def start_backend(bundle: Bundle, name: str, device: str) -> Backend:
+    """The backend called `name`, exactly, on `device` ("cpu" or "cuda[:N]"). Raises BackendError."""
     row = BACKENDS[name]
     if not installed(name):
         raise BackendError(f"backend {name}: not installed; run: pip install 'mgfn-stream[{row.extra}]'")
-    if device.startswith("cuda") and not row.cuda:
-        raise BackendError(f"backend {name}: runs on the CPU only, not on {device}")
-    backend: Backend = getattr(import_module(row.module), row.type_name)(bundle, device)
+    if device.partition(":")[0] not in row.kinds:
+        runs_on = "the CPU" if row.kinds == ("cpu",) else "a GPU"
+        raise BackendError(f"backend {name}: runs on {runs_on} only, not on {device}")
+    if row.file not in bundle.manifest.files:
+        raise BackendError(
+            f"backend {name}: bundle {bundle.path} holds no {row.file}; export it: mgfn-export --{row.form}"
+        )
+    backend: Backend = getattr(import_module(row.module), row.type_name)(bundle, device, row.form)
     return backend
+
+
+def _attempts(name: str, device: str) -> list[tuple[str, str]]:
+    """(backend, device) to try, in order."""
+    if device != "auto":
+        order = ORDER_CUDA if device.startswith("cuda") else ORDER_CPU
+        return [(candidate, device) for candidate in (order if name == "auto" else (name,))]
+    if name == "auto":
+        return [*((c, "cuda") for c in ORDER_CUDA if gpu_present()), *((c, "cpu") for c in ORDER_CPU)]
+    kinds = [kind for kind in ("cuda", "cpu") if kind in BACKENDS[name].kinds]
+    if len(kinds) > 1 and not gpu_present():
+        kinds.remove("cuda")
+    return [(name, kind) for kind in kinds]
+
+
+def _preferred_form(bundle: Bundle, name: str, device: str) -> tuple[str, str | None]:
+    """The row to start for a backend that was named, and why it is another one (or why not)."""
+    files = bundle.manifest.files
+    if name == "openvino" and BACKENDS["openvino-int8"].file in files:
+        instructions = int8_instructions()
+        if instructions:
+            return "openvino-int8", f"INT8, as this CPU has {instructions}"
+        return name, "float32, as this CPU has neither VNNI nor AMX"
+    if name == "onnxruntime" and device.startswith("cuda") and BACKENDS["onnxruntime-fp16"].file in files:
+        return "onnxruntime-fp16", "half precision"
+    return name, None

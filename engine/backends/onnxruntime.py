@@ -1,44 +1,108 @@
-"""ONNX Runtime, on the CPU or on CUDA."""
+"""ONNX Runtime, on the CPU or on CUDA. Arrays go in and out through I/O binding."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
 import onnxruntime
+from numpy.typing import NDArray
 
 from engine.arrays import FloatArray, UInt8Array
+from engine.backends.base import Form
+from engine.backends.batches import in_batches
 from engine.bundle import Bundle
-from engine.errors import BackendError
+from engine.errors import BackendError, OutOfMemoryError
+
+Provider = tuple[str, dict[str, str]]
+
+CPU: Final[Provider] = ("CPUExecutionProvider", {})
+
+
+def cuda_provider(index: str) -> Provider:
+    """CUDA on GPU `index`. TF32 would round float32 graphs to 10 bits: half precision has graphs of its own."""
+    return "CUDAExecutionProvider", {"device_id": index, "use_tf32": "0"}
+
+
+def device_index(device: str) -> str:
+    """ "cuda:1" -> "1", "cuda" -> "0"."""
+    return device.partition(":")[2] or "0"
+
+
+def graph_names(bundle: Bundle, form: Form) -> tuple[str, str | None]:
+    """File names of the backbone's and the head's ONNX graph (None without a head)."""
+    suffix = "-fp16.onnx" if form == "fp16" else ".onnx"
+    return f"backbone{suffix}", f"head{suffix}" if bundle.manifest.head else None
+
+
+class GraphSession:
+    """One ONNX graph of one input and one output on the first of `providers` that takes it.
+
+    Raises BackendError where the graph cannot be loaded, or where the first provider does not start.
+    """
+
+    def __init__(
+        self,
+        graph: Path,
+        providers: Sequence[Provider],
+        device: str,
+        options: onnxruntime.SessionOptions | None = None,
+    ) -> None:
+        options = options or onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(graph, options, providers=list(providers) or None)
+        except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors share no narrower base
+            raise BackendError(f"ONNX Runtime does not take {graph.name} on {device}: {_line(error)}") from None
+        if providers and providers[0][0] not in self._session.get_providers():
+            raise BackendError(f"device {device}: ONNX Runtime could not start {providers[0][0]} on it")
+        self._given, self._wanted = self._session.get_inputs()[0].name, self._session.get_outputs()[0].name
+        self._where = ("cuda", int(device_index(device))) if device.startswith("cuda") else ("cpu", 0)
+
+    def run(self, given: NDArray[Any]) -> FloatArray:
+        """The graph's output for `given`. Raises OutOfMemoryError."""
+        try:
+            binding = self._session.io_binding()
+            binding.bind_ortvalue_input(self._given, onnxruntime.OrtValue.ortvalue_from_numpy(given, *self._where))
+            binding.bind_output(self._wanted, *self._where)
+            self._session.run_with_iobinding(binding)
+            return binding.copy_outputs_to_cpu()[0]
+        except Exception as error:
+            text = str(error).lower()
+            if "out of memory" in text or "failed to allocate memory" in text:
+                raise OutOfMemoryError(f"ONNX Runtime: {_line(error)}") from None
+            raise
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 class OnnxRuntimeBackend:
-    """One session for each graph of the bundle."""
+    """One session for each graph of the bundle. On CUDA it is called `onnxruntime-cuda`, whatever the form."""
 
-    name = "onnxruntime"
-
-    def __init__(self, bundle: Bundle, device: str) -> None:
-        providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
-        if device.startswith("cuda"):
+    def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
+        self._cuda = device.startswith("cuda")
+        self.name = "onnxruntime-cuda" if self._cuda else "onnxruntime-fp16" if form == "fp16" else "onnxruntime"
+        providers = [CPU]
+        if self._cuda:
             if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
                 raise BackendError(
                     f"device {device}: this ONNX Runtime has no CUDA; install mgfn-stream[gpu] instead of [cpu]"
                 )
-            providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.partition(":")[2] or "0"}))
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-
-        def session(name: str) -> onnxruntime.InferenceSession:
-            return onnxruntime.InferenceSession(bundle.file(name), options, providers=providers)
-
-        self._backbone = session("backbone.onnx")
-        self._head = session("head.onnx") if bundle.manifest.head else None
-        if device.startswith("cuda") and "CUDAExecutionProvider" not in self._backbone.get_providers():
-            raise BackendError(f"device {device}: ONNX Runtime could not start CUDA on it")
+            providers.insert(0, cuda_provider(device_index(device)))
+        backbone, head = graph_names(bundle, form)
+        self._backbone = GraphSession(bundle.file(backbone), providers, device)
+        self._head = GraphSession(bundle.file(head), providers, device) if head else None
 
     def features(self, clips: UInt8Array) -> FloatArray:
-        return self._backbone.run(None, {"clips": clips})[0]
+        # CUDA tunes its convolutions for each new shape: there are few
+        return in_batches(self._backbone.run, clips) if self._cuda else self._backbone.run(clips)
 
     def scores(self, windows: FloatArray) -> FloatArray:
         assert self._head is not None  # noqa: S101 -- Engine asks only bundles with a head
-        return self._head.run(None, {"windows": windows})[0]
+        return self._head.run(windows)
 
     def close(self) -> None:
         del self._backbone, self._head

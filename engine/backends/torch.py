@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import safetensors.torch
 import torch
+from torch import Tensor, nn
 
 from engine.arrays import FloatArray, UInt8Array
+from engine.backends.base import Form
+from engine.backends.batches import in_batches
 from engine.bundle import Bundle
-from engine.errors import BackendError
+from engine.errors import BackendError, OutOfMemoryError
 from mgfn.backbones import BACKBONES
 from mgfn.checkpoint import load_head
 
 
 class TorchBackend:
-    """The bundle's own weights in the networks of `mgfn`, in float32."""
+    """The bundle's own weights in the networks of `mgfn`: float32 on the CPU.
 
-    name = "torch"
+    On CUDA (`torch-cuda`) the backbone runs in half precision, channels last, as a CUDA graph for each batch size;
+    the head stays float32.
+    """
 
-    def __init__(self, bundle: Bundle, device: str) -> None:
+    def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
+        del form  # decided by the device
         try:
-            self._device = torch.device("cpu" if device == "auto" else device)
+            self._device = torch.device(device)
             torch.empty(1, device=self._device)
         except (RuntimeError, AssertionError) as error:
             raise BackendError(f"device {device}: {str(error).splitlines()[0]}") from None
+        self._cuda = self._device.type == "cuda"
+        self.name = "torch-cuda" if self._cuda else "torch"
         backbone = BACKBONES[bundle.manifest.backbone.name].build()
         backbone.load_state_dict(safetensors.torch.load_file(bundle.file("backbone.safetensors")))
         self._backbone = backbone.eval().to(self._device)
+        if self._cuda:
+            self._backbone = self._backbone.half()
+            for weight in self._backbone.parameters():
+                if weight.ndim == 5:
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+        self._graphs: dict[int, CudaGraph] = {}
         self._head = None
         if bundle.manifest.head:
             self._head = load_head(bundle.file("head.safetensors"))[0].to(self._device)
 
     @torch.inference_mode()
     def features(self, clips: UInt8Array) -> FloatArray:
-        return self._backbone(torch.from_numpy(clips).to(self._device)).float().cpu().numpy()
+        if self._cuda:
+            return in_batches(self._replay, clips)
+        return self._backbone(torch.from_numpy(clips)).numpy()
+
+    def _replay(self, clips: UInt8Array) -> FloatArray:
+        try:
+            if len(clips) not in self._graphs:
+                self._graphs[len(clips)] = CudaGraph(self._backbone, torch.from_numpy(clips).to(self._device))
+            return self._graphs[len(clips)](torch.from_numpy(clips)).float().cpu().numpy()
+        except torch.cuda.OutOfMemoryError as error:
+            raise OutOfMemoryError(f"PyTorch: {str(error).splitlines()[0]}") from None
 
     @torch.inference_mode()
     def scores(self, windows: FloatArray) -> FloatArray:
@@ -40,4 +66,27 @@ class TorchBackend:
         return self._head(torch.from_numpy(windows).to(self._device)).scores.cpu().numpy()
 
     def close(self) -> None:
-        del self._backbone, self._head
+        del self._backbone, self._head, self._graphs
+
+
+class CudaGraph:
+    """A network's kernels for one input shape, launched as one: nothing waits for Python in between."""
+
+    def __init__(self, network: nn.Module, example: Tensor) -> None:
+        self._given = example
+        stream: Any = torch.cuda.Stream(example.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(example.device))
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # cuDNN chooses its kernels before they are recorded
+                network(example)
+        torch.cuda.current_stream(example.device).wait_stream(stream)
+        self._graph: Any = torch.cuda.CUDAGraph()
+        with torch.cuda.device(example.device), torch.cuda.graph(self._graph):
+            self._wanted = network(example)
+
+    def __call__(self, given: Tensor) -> Tensor:
+        """The output for `given`, in memory that the next call writes over."""
+        self._given.copy_(given)
+        self._graph.replay()
+        out: Tensor = self._wanted
+        return out

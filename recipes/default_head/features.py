@@ -18,11 +18,11 @@ import openvino
 import torch
 from rich.progress import track
 
+from engine.geometry import crops_of, write_crops
 from export.onnx import export_backbone
 from mgfn.backbones import BACKBONES
 from recipes.default_head import tampering
 from recipes.default_head.tampering import UInt8Array
-from stream.geometry import crops_of, write_crops
 
 CLIP = 16
 CHANNELS = 1024

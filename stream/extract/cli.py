@@ -57,7 +57,7 @@ def extract(
     from stream.extract.folder import FeatureFolder, Record
     from stream.extract.progress import ExtractionProgress
     from stream.extract.videos import find_videos
-    from stream.geometry import crops_of
+    from engine.geometry import crops_of
     from stream.model import cached_bundle, check_device
 
     if crops not in (None, 1, 10):

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from stream.capture import Capture
 from stream.clips import ClipAssembler
 from stream.errors import CameraError
-from stream.geometry import write_crops
+from engine.geometry import write_crops
 from stream.log import configure
 from stream.slots import ClipRing, RingName
 from stream.urls import Source

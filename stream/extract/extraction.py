@@ -25,7 +25,7 @@ from stream.extract.decoder import Decoded, Ended, Message, Opened, run_decoder
 from stream.extract.folder import FeatureFile, FeatureFolder
 from stream.extract.progress import ExtractionProgress
 from stream.extract.videos import Video
-from stream.geometry import crops_of
+from engine.geometry import crops_of
 from stream.slots import ClipRing
 
 _TURN: Final = 0.2

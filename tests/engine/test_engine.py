@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
+from configs.pinned import sha256_of
+from engine import backends
 from engine.arrays import FloatArray, UInt8Array
-from engine.backends import BACKENDS, installed
+from engine.backends import BACKENDS, installed, start_backend
+from engine.bundle import Bundle
 from engine.engine import Engine
 from engine.errors import BackendError
 from tests.bundles import CHANNELS, TinyBackbone, tiny_head, write_tiny_bundle
 
 # The torch backend builds the backbone by name, so it needs the real one (slow tier).
-GRAPH_BACKENDS = [name for name in BACKENDS if name != "torch" and installed(name)]
+GRAPH_BACKENDS = [name for name, row in BACKENDS.items() if name != "torch" and "cpu" in row.kinds and installed(name)]
+# Of features (relative) and scores (absolute).
+TOLERANCE = {"float32": (1e-4, 1e-5), "fp16": (2e-3, 5e-3), "int8": (1e-4, 1e-5)}
 
 
 @pytest.fixture(params=GRAPH_BACKENDS)
 def engine(request: pytest.FixtureRequest, tiny_bundle: Path) -> Iterator[Engine]:
-    with Engine.open(tiny_bundle, request.param, "cpu") as opened:
+    bundle = Bundle.open(tiny_bundle)
+    with Engine(bundle, start_backend(bundle, request.param, "cpu"), "a test") as opened:
+        assert opened.backend.name == request.param
         yield opened
+
+
+def tolerance(engine: Engine) -> tuple[float, float]:
+    return TOLERANCE[BACKENDS[engine.backend.name].form]
 
 
 def clips(n: int, crops: int = 1) -> UInt8Array:
@@ -41,7 +55,7 @@ def test_features_equal_pytorch(engine: Engine, n: int) -> None:
         expected = TinyBackbone()(torch.from_numpy(given[:, 0])).numpy()
     features = engine.features(given)
     assert features.shape == (n, 1, CHANNELS)
-    np.testing.assert_allclose(features[:, 0], expected, rtol=1e-4)
+    np.testing.assert_allclose(features[:, 0], expected, rtol=tolerance(engine)[0])
 
 
 def test_scores_of_every_length_equal_pytorch(engine: Engine) -> None:
@@ -49,14 +63,14 @@ def test_scores_of_every_length_equal_pytorch(engine: Engine) -> None:
     with torch.inference_mode():
         expected = [tiny_head()(torch.from_numpy(w)[None]).scores[0].numpy() for w in given]
     for row, wanted in zip(engine.scores(given), expected, strict=True):
-        np.testing.assert_allclose(row, wanted, atol=1e-5)
+        np.testing.assert_allclose(row, wanted, atol=tolerance(engine)[1])
 
 
 def test_windows_of_mixed_lengths_keep_their_order(engine: Engine) -> None:
     given = windows(5, 1, 5, 32, 1)
     together = engine.scores(given)
     for row, window in zip(together, given, strict=True):
-        np.testing.assert_allclose(row, engine.scores([window])[0], atol=1e-5)
+        np.testing.assert_allclose(row, engine.scores([window])[0], atol=tolerance(engine)[1])
 
 
 def test_outputs_of_one_call_survive_the_next(engine: Engine) -> None:
@@ -106,13 +120,63 @@ def test_auto_says_what_it_took_and_why(tiny_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("instructions", "name", "why"),
+    [
+        ("AVX-512 VNNI", "openvino-int8", "asked for; INT8, as this CPU has AVX-512 VNNI"),
+        (None, "openvino", "asked for; float32, as this CPU has neither VNNI nor AMX"),
+    ],
+)
+def test_openvino_takes_int8_where_it_pays(
+    monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, instructions: str | None, name: str, why: str
+) -> None:
+    monkeypatch.setattr(backends, "int8_instructions", lambda: instructions)
+    with Engine.open(tiny_bundle, "openvino") as engine:
+        assert (engine.backend.name, engine.reason) == (name, why)
+
+
+@pytest.mark.parametrize(
     ("backend", "device", "says"),
     [
-        ("cuda", "auto", r"backend 'cuda': unknown; allowed: auto, openvino, onnxruntime, torch"),
+        ("cuda", "auto", r"backend 'cuda': unknown; allowed: auto, openvino, .*, tensorrt, torch"),
         ("openvino", "cuda", "runs on the CPU only"),
         ("onnxruntime", "cuda:1", r"install mgfn-stream\[gpu\]"),
+        ("torch", "cuda:1", "device cuda:1: "),
+        ("auto", "cuda", "no engine works here: backend tensorrt: .*; device cuda: .*; device cuda: "),
     ],
 )
 def test_what_cannot_run_says_so(tiny_bundle: Path, backend: str, device: str, says: str) -> None:
     with pytest.raises(BackendError, match=says):
         Engine.open(tiny_bundle, backend, device)
+
+
+@pytest.mark.skipif(installed("tensorrt"), reason="TensorRT or its plug-in is installed")
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_tensorrt_is_missing(tiny_bundle: Path, device: str) -> None:
+    with pytest.raises(BackendError, match=r"^backend tensorrt: not installed; run: pip install 'mgfn-stream\[trt\]'"):
+        Engine.open(tiny_bundle, "tensorrt", device)
+
+
+def test_tensorrt_on_the_cpu(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
+    monkeypatch.setattr(backends, "installed", lambda _: True)
+    with pytest.raises(BackendError, match="backend tensorrt: runs on a GPU only, not on cpu"):
+        Engine.open(tiny_bundle, "tensorrt", "cpu")
+
+
+def test_a_form_that_the_bundle_does_not_hold(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "plain")
+    with pytest.raises(BackendError, match=r"holds no backbone-int8\.xml; export it: mgfn-export --int8"):
+        Engine.open(bundle, "openvino-int8")
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_an_opset_that_the_backend_does_not_take(tiny_bundle: Path, tmp_path: Path, backend: str) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+    graph = onnx.load(bundle / "backbone.onnx")
+    graph.opset_import[0].version = 999
+    onnx.save(graph, bundle / "backbone.onnx")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["backbone.onnx"] = sha256_of(bundle / "backbone.onnx")
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BackendError, match=r"does not take backbone\.onnx.*999") as raised:
+        Engine.open(bundle, backend, "cpu")
+    assert "\n" not in str(raised.value)

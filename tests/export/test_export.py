@@ -7,19 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 import torch
+from torch import nn
 
+from engine.arrays import UInt8Array
+from engine.backends import BACKENDS, installed
 from engine.bundle import Bundle
 from engine.engine import Engine
 from export import bundle as export_bundle
 from export import cli
+from export.build import Wanted, build
 from export.bundle import ExportError, check_target, staged, write_artefacts, write_manifest
+from export.onnx import export_backbone
 from export.verify import FEATURE_LIMIT, SCORE_LIMIT, verification_clips, verify
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import save_head
 from mgfn.network import Mgfn, MgfnConfig
-from tests.bundles import tiny_head, tiny_sources, write_tiny_bundle
+from tests.bundles import CHANNELS, TinyBackbone, tiny_head, tiny_sources, write_tiny_bundle
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -66,7 +72,7 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_verification_sees_a_wrong_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("export.verify.BACKENDS", ["onnxruntime"])
+    monkeypatch.setattr("export.verify.BACKENDS", {"onnxruntime": BACKENDS["onnxruntime"]})
     folder = tmp_path / "bundle"
     folder.mkdir()
     right, wrong = tiny_sources(), tiny_head(seed=1)
@@ -101,6 +107,11 @@ def test_verification_clips_are_seeded_and_move() -> None:
         # the head is read before the weights are looked for
         (["--backbone", "i3d-r50", "--head", "none.safetensors"], "head none.safetensors: no such file"),
         (["--backbone-weights", "none.ckpt"], "none.ckpt: no such file"),
+        pytest.param(
+            ["--trt"],
+            "--trt: needs tensorrt and cuda-bindings; run: pip install 'mgfn-stream[trt]'",
+            marks=pytest.mark.skipif(installed("tensorrt"), reason="TensorRT is installed"),
+        ),
     ],
 )
 def test_wrong_use(
@@ -117,25 +128,70 @@ def test_a_failed_verification_ends_with_1_and_leaves_nothing(
     checkpoint = tmp_path / "head.safetensors"
     save_head(checkpoint, tiny_head(), {})
     monkeypatch.setattr(export_bundle, "load_sources", lambda *_: tiny_sources())
-    monkeypatch.setattr("export.verify.BACKENDS", ["onnxruntime"])
+    monkeypatch.setattr("export.verify.BACKENDS", {"onnxruntime": BACKENDS["onnxruntime"]})
     monkeypatch.setattr("export.verify.FEATURE_LIMIT", -1.0)
     assert run(monkeypatch, "--out", tmp_path / "b", "--head", checkpoint) == 1
     assert "verification failed" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["head.safetensors"]
 
 
+def test_half_precision_is_typed_in_the_graph_and_its_door_is_not(tiny_bundle: Path) -> None:
+    backbone = onnx.load(tiny_bundle / "backbone-fp16.onnx").graph
+    assert backbone.node[0].op_type == "Cast"  # TensorRT takes uint8 at the door only
+    head = onnx.load(tiny_bundle / "head-fp16.onnx").graph
+    kinds = {tensor.data_type for tensor in head.initializer if len(tensor.dims) > 1 and tensor.dims[0] > 1}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    for graph, given in ((backbone, onnx.TensorProto.UINT8), (head, onnx.TensorProto.FLOAT)):
+        assert graph.input[0].type.tensor_type.elem_type == given
+        assert graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+
+
+def footage(n: int) -> UInt8Array:
+    return verification_clips(n, 1)
+
+
+def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # the tiny backbone has nothing to quantise: NNCF is left out, OpenVINO and the verdict are real
+    monkeypatch.setattr("export.int8.quantised", lambda graph, _: openvino.Core().read_model(graph))
+    checkpoint = tmp_path / "head.safetensors"
+    save_head(checkpoint, tiny_head(), {})
+    wanted = Wanted(footage=(footage(1), footage(2)))
+    rows, notes = build(tiny_sources(), checkpoint, wanted, tmp_path / "b", lambda _: None)
+    assert [row.backend for row in rows if row.form == "int8"] == ["openvino-int8"]
+    assert all(row.passed for row in rows)
+    assert notes[0].startswith("INT8: calibrated on 1 clips, judged on 2 others; allowed are cosines from 0.99")
+    assert {"backbone-int8.xml", "backbone-int8.bin"} <= set(Bundle.open(tmp_path / "b").manifest.files)
+
+
+def test_an_int8_form_that_fails_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    noise = nn.Sequential(TinyBackbone(), nn.Linear(CHANNELS, CHANNELS))
+    export_backbone(noise, other)
+    monkeypatch.setattr("export.int8.quantised", lambda *_: openvino.Core().read_model(other))
+    monkeypatch.setattr("export.int8.quantised_sparingly", lambda *_: openvino.Core().read_model(other))
+    checkpoint = tmp_path / "head.safetensors"
+    save_head(checkpoint, tiny_head(), {})
+    wanted = Wanted(footage=(footage(1), footage(2)))
+    rows, notes = build(tiny_sources(), checkpoint, wanted, tmp_path / "b", lambda _: None)
+    assert [row.passed for row in rows if row.form == "int8"] == [False, False]
+    assert notes[0].endswith("it failed, also with some layers in float32: float32 is kept")
+    assert not [name for name in Bundle.open(tmp_path / "b").manifest.files if "int8" in name]
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_real_backbone_on_every_backend(tmp_path: Path, kinetics_i3d: I3D) -> None:
     checkpoint = tmp_path / "head.safetensors"
     torch.manual_seed(0)
     save_head(checkpoint, Mgfn(MgfnConfig.paper(1024)), {"threshold_on": "0.6", "threshold_off": "0.4"})
     sources = export_bundle.load_sources("i3d", None, checkpoint)
-    with staged(tmp_path / "bundle") as folder:
-        write_artefacts(sources, folder)
-        write_manifest(sources, folder, checkpoint)
-        rows = verify(sources, folder)
-    assert {row.backend for row in rows} == {"openvino", "onnxruntime", "torch"}
-    assert all(row.passed for row in rows)
+    # two thirds of these patterns calibrate INT8, the rest judge it: harder than footage, for which the limits are
+    patterns = verification_clips(6, 1)
+    wanted = Wanted(footage=(patterns[:4], patterns[4:]), half=True)
+    rows, _ = build(sources, checkpoint, wanted, tmp_path / "bundle", lambda _: None)
+    assert {row.backend for row in rows} == {"openvino", "onnxruntime", "onnxruntime-fp16", "torch", "openvino-int8"}
+    assert all(row.passed for row in rows if row.form != "int8")
+    assert rows[-1].cosine > 0.98
     graph = onnx.load(tmp_path / "bundle" / "backbone.onnx", load_external_data=False).graph
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim][1:] == [16, 224, 224, 3]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from engine.bundle import Bundle
-from stream.geometry import write_crops
+from engine.geometry import write_crops
 from tests.mgfn.test_i3d_resnet50 import direct_reading, seeded
 from tests.servers.rtsp import moving_pictures, write_video
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 
-from stream.geometry import write_crops
+from engine.geometry import write_crops
 from tests.bundles import TinyBackbone, tiny_head
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until

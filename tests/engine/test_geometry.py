@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.arrays import UInt8Array
-from stream.geometry import crops_of, seen, write_crops
+from engine.geometry import crops_of, seen, write_crops
 
 
 def crops(picture: UInt8Array, geometry: str) -> UInt8Array:

@@ -18,9 +18,8 @@ from typing import Final
 import numpy as np
 from av import VideoFrame
 from av.video.reformatter import Interpolation
-from numpy.typing import NDArray
 
-UInt8Array = NDArray[np.uint8]
+from engine.arrays import UInt8Array
 
 SIDE: Final = 224
 _CENTER_SHORT_SIDE: Final = 256

@@ -1,0 +1,253 @@
+"""TensorRT on an NVIDIA GPU, by whichever of three ways is installed.
+
+| way | needs | runs |
+|---|---|---|
+| plans | `tensorrt`, `cuda-bindings` | plans of the bundle, or built from its half-precision graphs |
+| plug-in | `onnxruntime` >= 1.24, `onnxruntime-ep-nv-tensorrt-rtx-cu13` | the ONNX graphs; RTX cards only |
+| provider | `onnxruntime-gpu`, TensorRT's libraries | the ONNX graphs |
+
+None has run yet: see docs/design/engines.md.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.arrays import FloatArray, UInt8Array
+from engine.backends.base import Form
+from engine.backends.batches import SIZES, in_batches
+from engine.backends.plans import STEMS, cache_folder, cuda_call, plan_of, this_machine
+from engine.bundle import Bundle
+from engine.errors import BackendError, OutOfMemoryError
+
+PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"
+Run = Callable[[NDArray[Any]], FloatArray]
+
+
+class TensorRtBackend:
+    """Backbone and head in half precision, batches of `batches.SIZES`; larger ones are split."""
+
+    name = "tensorrt"
+
+    def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
+        del form  # half precision wherever the bundle holds it
+        graphs = {stem: run for stem, run in self._open(bundle, device).items() if run is not None}
+        self._backbone, self._head = graphs["backbone"], graphs.get("head")
+
+    @staticmethod
+    def _open(bundle: Bundle, device: str) -> dict[str, Run | None]:
+        refused: list[str] = []
+        for needed, way in WAYS:
+            if not all(map(_importable, needed)):
+                continue
+            try:
+                return way(bundle, device)
+            except BackendError as error:
+                refused.append(str(error))
+        if refused:
+            raise BackendError(f"backend tensorrt: {'; '.join(refused)}")
+        raise BackendError(
+            "backend tensorrt: not installed; run: pip install 'mgfn-stream[trt]' (TensorRT), or on an RTX card "
+            "'mgfn-stream[trt-rtx]' (its plug-in for ONNX Runtime)"
+        )
+
+    def features(self, clips: UInt8Array) -> FloatArray:
+        return in_batches(self._backbone, clips)
+
+    def scores(self, windows: FloatArray) -> FloatArray:
+        assert self._head is not None  # noqa: S101 -- Engine asks only bundles with a head
+        return in_batches(self._head, windows)
+
+    def close(self) -> None:
+        del self._backbone, self._head
+
+
+def _importable(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # not even the package around it
+        return False
+
+
+def _with_plans(bundle: Bundle, device: str) -> dict[str, Run | None]:
+    target, index = this_machine(device)
+    stems = STEMS if bundle.manifest.head else STEMS[:1]
+    return {stem: PlanRunner(plan_of(bundle, stem, target), index).run for stem in stems}
+
+
+def _with_plugin(bundle: Bundle, device: str) -> dict[str, Run | None]:
+    import onnxruntime
+
+    plugin = import_module(PLUGIN)
+    name = plugin.get_ep_name()
+    try:
+        onnxruntime.register_execution_provider_library(name, plugin.get_library_path())
+    except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors share no narrower base
+        if "already registered" not in str(error):
+            raise BackendError(f"the TensorRT-RTX plug-in does not load: {' '.join(str(error).split())}") from None
+    devices = [found for found in onnxruntime.get_ep_devices() if found.ep_name == name]
+    index = int(device.partition(":")[2] or 0)
+    if index >= len(devices):
+        raise BackendError(f"device {device}: the TensorRT-RTX plug-in sees {len(devices)} RTX card(s)")
+    options = onnxruntime.SessionOptions()
+    options.add_provider_for_devices([devices[index]], {})
+    return _sessions(bundle, device, [], options)
+
+
+def _with_provider(bundle: Bundle, device: str) -> dict[str, Run | None]:
+    import onnxruntime
+
+    from engine.backends.onnxruntime import CPU, cuda_provider, device_index
+
+    name = "TensorrtExecutionProvider"
+    if name not in onnxruntime.get_available_providers():
+        raise BackendError("this ONNX Runtime has no TensorRT; install mgfn-stream[gpu] instead of [cpu]")
+    cache = str(cache_folder() / "onnxruntime")
+    settings = {
+        "device_id": device_index(device),
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": cache,
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": cache,
+    }
+    return _sessions(bundle, device, [(name, settings), cuda_provider(device_index(device)), CPU])
+
+
+def _sessions(bundle: Bundle, device: str, providers: list[Any], options: Any = None) -> dict[str, Run | None]:
+    from engine.backends.onnxruntime import GraphSession, graph_names
+
+    names = graph_names(bundle, "fp16" if "backbone-fp16.onnx" in bundle.manifest.files else "float32")
+    return {
+        stem: GraphSession(bundle.file(name), providers, device, options).run if name else None
+        for stem, name in zip(STEMS, names, strict=True)
+    }
+
+
+WAYS: Final = (
+    (("tensorrt", "cuda.bindings"), _with_plans),
+    (("onnxruntime", PLUGIN), _with_plugin),
+    (("onnxruntime", "tensorrt"), _with_provider),
+)
+
+
+class PlanRunner:
+    """One plan on one GPU, with a `_Lane` for each batch size it is asked for."""
+
+    def __init__(self, plan: Path, index: int) -> None:
+        import tensorrt
+
+        self._index = index
+        self._runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
+        self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+        if self._engine is None:
+            raise BackendError(f"TensorRT {tensorrt.__version__} does not take {plan.name}: see its log above")
+        self._lanes: dict[int, _Lane] = {}
+
+    def run(self, given: NDArray[Any]) -> FloatArray:
+        """The plan's output for a batch of one of SIZES. Raises OutOfMemoryError."""
+        from cuda.bindings import runtime
+
+        cuda_call(runtime.cudaSetDevice(self._index))  # of this thread
+        size = len(given)
+        if size not in self._lanes:
+            self._lanes[size] = _Lane(self._engine, SIZES.index(size), given.dtype)
+        return self._lanes[size].run(given)
+
+
+class _Lane:
+    """One profile of a plan: its context, a stream, pinned buffers, and a CUDA graph of the last shape.
+
+    Copy in, kernels, copy out are one graph; another shape (a window of another length) records it anew.
+    """
+
+    def __init__(self, engine: Any, profile: int, dtype: np.dtype[Any]) -> None:
+        import tensorrt
+        from cuda.bindings import runtime
+
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
+        (self._given,) = inputs
+        (self._wanted,) = set(names) - set(inputs)
+        self._context = engine.create_execution_context()
+        if self._context is None:
+            raise OutOfMemoryError("TensorRT: no memory for another execution context")
+        self._stream = cuda_call(runtime.cudaStreamCreate())
+        largest = tuple(engine.get_tensor_profile_shape(self._given, profile)[2])
+        if not (
+            self._context.set_optimization_profile_async(profile, int(self._stream))
+            and self._context.set_input_shape(self._given, largest)
+        ):
+            raise BackendError(f"TensorRT: its plan has no profile {profile}")
+        self._in = _Pair(int(np.prod(largest)), np.dtype(dtype))
+        self._out = _Pair(int(np.prod(tuple(self._context.get_tensor_shape(self._wanted)))), np.dtype(np.float32))
+        self._context.set_tensor_address(self._given, self._in.device)
+        self._context.set_tensor_address(self._wanted, self._out.device)
+        self._shape: tuple[int, ...] = ()
+        self._out_shape: tuple[int, ...] = ()
+        self._graph: Any = None
+
+    def run(self, given: NDArray[Any]) -> FloatArray:
+        from cuda.bindings import runtime
+
+        self._in.host[: given.size] = given.reshape(-1)
+        if given.shape != self._shape:
+            self._record(given.shape)
+        cuda_call(runtime.cudaGraphLaunch(self._graph, self._stream))
+        cuda_call(runtime.cudaStreamSynchronize(self._stream))
+        return self._out.host[: int(np.prod(self._out_shape))].reshape(self._out_shape).copy()
+
+    def _record(self, shape: tuple[int, ...]) -> None:
+        from cuda.bindings import runtime
+
+        if not self._context.set_input_shape(self._given, shape):
+            raise BackendError(f"TensorRT: its plan takes no {self._given} of shape {shape}")
+        self._out_shape = tuple(self._context.get_tensor_shape(self._wanted))
+        self._enqueue()  # once outside: what TensorRT prepares for a new shape cannot be recorded
+        cuda_call(runtime.cudaStreamSynchronize(self._stream))
+        mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        cuda_call(runtime.cudaStreamBeginCapture(self._stream, mode))
+        self._enqueue()
+        recorded = cuda_call(runtime.cudaStreamEndCapture(self._stream))
+        if self._graph is not None:
+            cuda_call(runtime.cudaGraphExecDestroy(self._graph))
+        self._graph = cuda_call(runtime.cudaGraphInstantiate(recorded, 0))
+        cuda_call(runtime.cudaGraphDestroy(recorded))
+        self._shape = shape
+
+    def _enqueue(self) -> None:
+        from cuda.bindings import runtime
+
+        kind = runtime.cudaMemcpyKind
+        given, wanted = self._in, self._out
+        into, out = kind.cudaMemcpyHostToDevice, kind.cudaMemcpyDeviceToHost
+        cuda_call(runtime.cudaMemcpyAsync(given.device, given.address, given.bytes, into, self._stream))
+        if not self._context.execute_async_v3(int(self._stream)):
+            raise BackendError("TensorRT: the plan did not run: see its log above")
+        cuda_call(runtime.cudaMemcpyAsync(wanted.address, wanted.device, wanted.bytes, out, self._stream))
+
+
+class _Pair:
+    """A pinned host buffer and its twin on the GPU; freed with this object."""
+
+    def __init__(self, items: int, dtype: np.dtype[Any]) -> None:
+        from cuda.bindings import runtime
+
+        self.bytes = items * dtype.itemsize
+        self.address: int = cuda_call(runtime.cudaMallocHost(self.bytes))
+        self.device: int = cuda_call(runtime.cudaMalloc(self.bytes))
+        memory = (ctypes.c_byte * self.bytes).from_address(self.address)
+        self.host: NDArray[Any] = np.ctypeslib.as_array(memory).view(dtype)
+
+    def __del__(self) -> None:
+        from cuda.bindings import runtime
+
+        runtime.cudaFree(self.device)
+        runtime.cudaFreeHost(self.address)

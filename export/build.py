@@ -1,0 +1,92 @@
+"""A bundle from networks: its artefacts one after the other, each judged beside PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.arrays import UInt8Array
+from export.bundle import ExportError, Sources, staged, write_artefacts, write_manifest
+from export.verify import Comparison, compare, reference, verify
+
+
+class VerificationError(ExportError):
+    """An artefact that is not what PyTorch computes. `rows` are all comparisons."""
+
+    def __init__(self, rows: list[Comparison]) -> None:
+        failed = [row for row in rows if not row.passed]
+        super().__init__(
+            f"verification failed on {', '.join(row.backend for row in failed)}: allowed are {failed[0].allowed}; "
+            "no bundle was written"
+        )
+        self.rows = rows
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What goes into a bundle beside the float32 graphs.
+
+    `footage`: clips to calibrate INT8 on and clips held out, as `calibration.read_footage` gives them; None: no INT8.
+    """
+
+    footage: tuple[UInt8Array, UInt8Array] | None = None
+    half: bool = False
+    plans: bool = False
+    verified: bool = True
+
+
+def build(
+    sources: Sources, head: Path, wanted: Wanted, target: Path, say: Callable[[str], None]
+) -> tuple[list[Comparison], list[str]]:
+    """Write the bundle at `target`, whole or not at all; `say` is told each step.
+
+    `head` is the checkpoint that the head came from. Returns the comparisons and what the user should read of
+    them. Raises VerificationError where float32 or half precision fail, BackendError where no plan can be built.
+    An INT8 form that fails is left out, and that is said.
+    """
+    with staged(target) as folder:
+        say("exporting to ONNX")
+        write_artefacts(sources, folder, wanted.half or wanted.plans)
+        manifest = write_manifest(sources, folder, head)
+        if wanted.plans:
+            from export.trt import write_plans
+
+            say("building TensorRT plans (minutes)")
+            write_plans(folder, manifest)
+            write_manifest(sources, folder, head)
+        rows: list[Comparison] = []
+        if wanted.verified:
+            say("verifying beside PyTorch")
+            rows = verify(sources, folder)
+            if not all(row.passed for row in rows):
+                raise VerificationError(rows)
+        if wanted.footage is None:
+            return rows, []
+        say("quantising to INT8")
+        judged, note = _add_int8(sources, folder, head, wanted.footage, wanted.verified)
+        write_manifest(sources, folder, head)
+    return rows + judged, [note]
+
+
+def _add_int8(
+    sources: Sources, folder: Path, head: Path, footage: tuple[UInt8Array, UInt8Array], verified: bool
+) -> tuple[list[Comparison], str]:
+    from export.int8 import add_int8, quantise_until_it_holds
+
+    calibration, held_out = footage
+    if not verified:
+        add_int8(folder, calibration)
+        return [], f"INT8: calibrated on {len(calibration)} clips, not verified"
+    expected = reference(sources, held_out)
+
+    def judge() -> Comparison:
+        write_manifest(sources, folder, head)
+        return compare("openvino-int8", folder, expected)
+
+    rows = quantise_until_it_holds(folder, calibration, judge)
+    judged = f"INT8: calibrated on {len(calibration)} clips, judged on {len(held_out)} others; allowed are"
+    if not rows[-1].passed:
+        return rows, f"{judged} {rows[-1].allowed}; it failed, also with some layers in float32: float32 is kept"
+    spared = "; the layers that hurt most stay in float32" if len(rows) > 1 else ""
+    return rows, f"{judged} {rows[-1].allowed}{spared}"

@@ -1,0 +1,100 @@
+"""Clips of footage, cut as the bundle's geometry says: what INT8 is calibrated on, and what it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import dropwhile, islice
+from pathlib import Path
+from typing import Final
+
+import av
+import av.error
+import numpy as np
+
+from configs.pinned import PinnedFile, cache_folder, fetch
+from engine.arrays import UInt8Array
+from engine.geometry import SIDE, crops_of, write_crops
+from export.bundle import ExportError
+
+CALIBRATION_CLIPS: Final = 40
+HELD_OUT_CLIPS: Final = 8
+_CLIP_LENGTH: Final = 16
+_SEEK_SECONDS: Final = 10.0
+_SUFFIXES: Final = frozenset(
+    [".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"]
+)
+
+
+def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UInt8Array]:
+    """Clips to calibrate on and clips held out, each uint8 (K, crops, 16, 224, 224, 3) RGB.
+
+    At most CALIBRATION_CLIPS and HELD_OUT_CLIPS, spread evenly over the videos; the held-out ones are the last
+    ones, a third at most, so that none overlaps the others.
+    Raises ExportError for a file that is no video, and for too little footage.
+    """
+    wanted = CALIBRATION_CLIPS + HELD_OUT_CLIPS
+    clips: list[UInt8Array] = []
+    for index, video in enumerate(videos):
+        left = videos[index:]
+        clips += _clips(video, geometry, -(-(wanted - len(clips)) // len(left)))
+    if len(clips) < 3:
+        raise ExportError(
+            f"--calibration: {len(clips)} clips of {_CLIP_LENGTH} frames in {len(videos)} video(s); from 3 allowed"
+        )
+    held_out = min(HELD_OUT_CLIPS, max(1, len(clips) // 3))
+    return np.stack(clips[:-held_out]), np.stack(clips[-held_out:])
+
+
+def find_videos(given: Sequence[Path]) -> list[Path]:
+    """The videos among `given`, files and folders, in order of their names; none given: the sample footage.
+
+    Raises ExportError for a path that is not there and a folder that holds no video, FetchError offline.
+    """
+    if not given:
+        return [fetch(PinnedFile.named("samples.json", "bikes"), cache_folder("samples"))]
+    videos: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+            if not inside:
+                raise ExportError(f"--calibration {path}: holds no video; looked for *{', *'.join(sorted(_SUFFIXES))}")
+            videos += inside
+        elif path.is_file():
+            videos.append(path)
+        else:
+            raise ExportError(f"--calibration {path}: no such file or folder")
+    return videos
+
+
+def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
+    """At most `wanted` clips at even distances over the video; none overlaps another."""
+    clips: list[UInt8Array] = []
+    try:
+        with av.open(f"file:{video.absolute()}", options={"protocol_whitelist": "file"}) as container:
+            if not container.streams.video:
+                raise ExportError(f"--calibration {video}: holds no video stream")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            tick = float(stream.time_base or 0)
+            first = (stream.start_time or 0) * tick
+            step = (stream.duration or 0) * tick / wanted
+            at = first
+            frames = container.decode(stream)
+            for index in range(wanted):
+                start = first + index * step
+                if start > at + _SEEK_SECONDS:
+                    container.seek(round(start / tick), stream=stream)
+                    frames = container.decode(stream)
+                late = dropwhile(lambda f: f.time is not None and f.time < start, frames)  # noqa: B023 -- used up here
+                clip = np.empty((crops_of(geometry), _CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
+                count = 0
+                for count, frame in enumerate(islice(late, _CLIP_LENGTH), 1):
+                    write_crops(frame, geometry, clip[:, count - 1])
+                    at = frame.time if frame.time is not None else at
+                if count < _CLIP_LENGTH:
+                    break
+                clips.append(clip)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ExportError(f"--calibration {video}: cannot be read as a video: {reason}") from None
+    return clips

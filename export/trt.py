@@ -1,0 +1,29 @@
+"""TensorRT plans for the GPU of this machine. Never run yet: see docs/design/engines.md."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from engine.backends import gpu_present
+from engine.backends.plans import STEMS, build_plan, profiles, this_machine
+from engine.manifest import Manifest
+from export.bundle import ExportError
+
+
+def check_possible() -> None:
+    """Raise ExportError, saying what to install, where no plan can be built."""
+    missing = [
+        name for name, package in (("tensorrt", "tensorrt"), ("cuda-bindings", "cuda")) if not find_spec(package)
+    ]
+    if missing:
+        raise ExportError(f"--trt: needs {' and '.join(missing)}; run: pip install 'mgfn-stream[trt]'")
+    if not gpu_present():
+        raise ExportError("--trt: this machine shows no NVIDIA GPU, and a plan is built on the GPU that it is for")
+
+
+def write_plans(folder: Path, manifest: Manifest) -> None:
+    """Build the plan of each half-precision graph in `folder`, beside it. Raises BackendError."""
+    target, _ = this_machine("cuda")
+    for stem in STEMS if manifest.head else STEMS[:1]:
+        build_plan(folder / f"{stem}-fp16.onnx", folder / target.plan_name(stem), profiles(stem, manifest), target)
