@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-
 from engine.command import run_command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -52,12 +51,12 @@ def extract(
 
     from engine.default_bundle import DEFAULT_BACKBONE
     from engine.engine import Engine
+    from engine.geometry import crops_of
     from stream.errors import UsageError
     from stream.extract.extraction import Extraction, ExtractionSettings
     from stream.extract.folder import FeatureFolder, Record
     from stream.extract.progress import ExtractionProgress
     from stream.extract.videos import find_videos
-    from engine.geometry import crops_of
     from stream.model import cached_bundle, check_device
 
     if crops not in (None, 1, 10):

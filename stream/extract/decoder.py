@@ -6,10 +6,10 @@ import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from engine.geometry import write_crops
 from stream.capture import Capture
 from stream.clips import ClipAssembler
 from stream.errors import CameraError
-from engine.geometry import write_crops
 from stream.log import configure
 from stream.slots import ClipRing, RingName
 from stream.urls import Source

@@ -18,9 +18,9 @@ import torch
 
 from engine.arrays import FloatArray
 from engine.engine import Engine
+from engine.geometry import crops_of, write_crops
 from stream import cli as stream_cli
 from stream.extract import cli
-from engine.geometry import crops_of, write_crops
 from tests.bundles import CHANNELS, TinyBackbone, write_tiny_bundle
 from tests.servers.processes import until
 from tests.servers.rtsp import moving_pictures, write_video
