@@ -1,7 +1,7 @@
 """Recordings to clip features, kept in a cache folder: one .npz for each variant.
 
 Each .npz holds `features` float32 (n, crops, 1024), `video` (n,), `start` (n,) first frame, `kind` (n,) and
-`anomalous` (n,). Kinds: `plain`, `degraded-K`, `zoomed-K`, the four kinds of tampering, `cut`, `frozen`.
+`anomalous` (n,). Kinds: `plain`, the four kinds of tampering, `cut`, `frozen`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from recipes.default_head.tampering import UInt8Array
 
 CLIP = 16
 CHANNELS = 1024
-LOOKS = 1  # of each recording, in the variants that change how it looks
 STRIDE = 8
 
 
@@ -79,19 +78,6 @@ def plain(recording: Recording, geometry: str, _rng: np.random.Generator) -> Ite
         yield Clip(recording.name, start, "plain", recording.anomalous, crops[:, start : start + CLIP])
 
 
-def degraded(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
-    """Another camera's look for the whole recording; sometimes at half the frame rate."""
-    frames = read_crops(recording.path, geometry)[0]
-    for look in range(LOOKS):
-        seed = int(rng.integers(2**32))
-        step = 2 if rng.uniform() < 0.25 and len(frames) >= 48 else 1
-        thinned = frames[::step]
-        begin, stride = int(rng.integers(8)), CLIP if len(frames) < 200 else 3 * STRIDE
-        for start in range(begin, len(thinned) - CLIP + 1, stride):
-            changed = tampering.degrade(thinned[start : start + CLIP], np.random.default_rng(seed))
-            yield Clip(recording.name, start, f"degraded-{look}", recording.anomalous, changed[None])
-
-
 def tampered(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
     """Tampering on ordinary recordings: half a second before the onset, two seconds after it."""
     if recording.anomalous:
@@ -124,47 +110,11 @@ def harmless(recording: Recording, geometry: str, rng: np.random.Generator) -> I
         yield Clip(recording.name, index, "frozen", False, tampering.frozen(frames, rng)[None])
 
 
-def zoomed(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
-    """What moves most, seen from closer: other cameras hang lower, and ordinary people come near them, too."""
-    with av.open(str(recording.path)) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    pictures = np.asarray(frames, dtype=np.uint8)
-    length = len(pictures) if len(pictures) < 200 else 48
-    for look in range(LOOKS if len(pictures) < 200 else 16 * LOOKS):
-        begin = int(rng.integers(len(pictures) - length + 1))
-        part = pictures[begin : begin + length]
-        rows, columns = _busiest_window(part, float(rng.uniform(1.6, 3.0)), rng)
-        crops = np.empty((1, length, 224, 224, 3), np.uint8)
-        for index, picture in enumerate(part):
-            closer = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[rows, columns]), format="rgb24")
-            write_crops(closer, geometry, crops[:, index])
-        seed = int(rng.integers(2**32))
-        for start in range(0, length - CLIP + 1, CLIP):
-            clip = crops[:, start : start + CLIP]
-            if seed % 2:
-                clip = tampering.degrade(clip[0], np.random.default_rng(seed))[None]
-            yield Clip(recording.name, start, f"zoomed-{look}", recording.anomalous, clip)
-
-
-def _busiest_window(pictures: UInt8Array, zoom: float, rng: np.random.Generator) -> tuple[slice, slice]:
-    """Of eight random windows of 1/zoom of the width and height, the one in which most changes."""
-    height, width = pictures.shape[1:3]
-    change = np.abs(np.diff(pictures[::4, :, :, 1].astype(np.int16), axis=0)).mean(axis=0)
-    tall, wide = int(height / zoom), int(width / zoom)
-    windows = []
-    for _ in range(8):
-        top, left = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
-        windows.append((slice(top, top + tall), slice(left, left + wide)))
-    return max(windows, key=lambda window: float(change[window].mean()))
-
-
 ClipsOf = Callable[[Recording, str, np.random.Generator], Iterator[Clip]]
 VARIANTS: dict[str, tuple[str, ClipsOf]] = {
     "squash-plain": ("squash", plain),
     "squash-tampered": ("squash", tampered),
     "squash-harmless": ("squash", harmless),
-    "squash-degraded": ("squash", degraded),
-    "squash-zoomed": ("squash", zoomed),
     "center-plain": ("center", plain),
     "ends-plain": ("ends", plain),
 }

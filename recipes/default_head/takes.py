@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mgfn.training.compose import Take
+from engine.window import WINDOW
+from mgfn.training.compose import FloatArray, Take
 from recipes.default_head.features import CLIP, STRIDE, recordings
 
 UNKNOWN = "unknown"
@@ -44,3 +46,23 @@ def folds(takes: Sequence[Take], count: int, seed: int = 1) -> list[set[str]]:
     for index, source in enumerate(s for s in known if s.startswith("recording-")):
         held_out[index % count].add(source)
     return held_out
+
+
+def in_other_context(takes: Sequence[Take], rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Windows (n, 32, crops, C) that end with a clip of a fight recording, and whether that clip is anomalous.
+
+    What stands before the clip's own recording comes from other ordinary recordings of its camera: nothing that the
+    window holds twice tells the clip from an incident. Recordings whose camera has no other are left out.
+    """
+    plain = [take for take in takes if take.kind == "plain" and not take.source.startswith("recording-")]
+    windows, labels = [], []
+    for take in plain:
+        others = [t for t in plain if t.source == take.source and not t.anomalous and t.video != take.video]
+        for newest in range(len(take.features) if others else 0):
+            before: list[FloatArray] = []
+            while sum(map(len, before)) < WINDOW - newest - 1:
+                before.append(others[int(rng.integers(len(others)))].features)
+            context = np.concatenate([*before, take.features[:0]])[: WINDOW - newest - 1]
+            windows.append(np.concatenate([context, take.features[: newest + 1]]))
+            labels.append(take.anomalous)
+    return np.stack(windows), np.array(labels)

@@ -95,26 +95,3 @@ def frozen(frames: UInt8Array, rng: np.random.Generator) -> UInt8Array:
     still = frames[int(rng.integers(len(frames)))].astype(np.float32)
     noise = rng.normal(0, rng.uniform(0, 4), (16, *still.shape))
     return np.clip(still + noise, 0, 255).astype(np.uint8)
-
-
-def degrade(frames: UInt8Array, rng: np.random.Generator) -> UInt8Array:
-    """The same scene as another camera would deliver it: mirrored, other exposure, resolution and compression."""
-    out = frames[:, :, ::-1] if rng.uniform() < 0.5 else frames
-    gamma, gain, grey = rng.uniform(0.6, 1.6), rng.uniform(0.75, 1.2), rng.uniform() < 0.15
-    table = np.clip(255 * gain * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.uint8)
-    small, quality = int(rng.integers(90, 225)), int(rng.integers(15, 90))
-    # a slightly narrower view that stays the same over the clip
-    inset = rng.integers(0, 28, 4)
-    result = np.empty_like(frames)
-    side = frames.shape[1]
-    for index, frame in enumerate(out):
-        view = frame[inset[0] : side - inset[1], inset[2] : side - inset[3]]
-        view = cv2.resize(table[view], (small, small), interpolation=cv2.INTER_AREA)
-        if grey:
-            view = np.repeat(view.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
-        _, coded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise RuntimeError("OpenCV cannot read the JPEG that it wrote")
-        result[index] = cv2.resize(decoded, (side, side), interpolation=cv2.INTER_LINEAR)
-    return result
