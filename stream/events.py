@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Self
 
 SCHEMA: Final = 1
 DELAYED_AFTER: Final = 10.0
-EVENT_ID: Final = re.compile(r"\d{1,12}\.\d{2}-[a-z0-9]{6}")
+EVENT_ID: Final = re.compile(r"[0-9]{1,12}\.[0-9]{2}-[a-z0-9]{6}")
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 
 Payload = dict[str, Any]
