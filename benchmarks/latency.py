@@ -51,7 +51,7 @@ def main() -> None:
             subscriber.loop_start()
             camera = TestCamera(folder, encode(street(seconds), FPS), FPS)
             command = [sys.executable, "-m", "stream.cli", "--rtsp", f"cam={camera.url}", "--mqtt", broker.url]
-            command += ["--http", "off", "--scores", str(scores), *sys.argv[2:]]
+            command += ["--http", "off", "--scores", str(scores), "--data", str(folder / "data"), *sys.argv[2:]]
             with camera.running(), ended(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as service:
                 wanted = int(seconds * FPS) // 16
                 until(lambda: len(arrived) >= wanted, seconds + 60, "the last score")

@@ -1,9 +1,16 @@
-"""When scores become an alarm: hysteresis, minimum duration, cool-down. Pure: one clip's score at a time."""
+"""When scores become an alarm: hysteresis, minimum duration, merge gap, cool-down, hourly cap.
+
+Pure: one clip's score at a time, time comes with the clips.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
+
+_HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -11,14 +18,22 @@ class AlarmSettings:
     """Thresholds in [0, 1], times in seconds.
 
     The score must stay at `threshold_on` or above for `min_duration` (one second: two clips of a 25 fps camera, so
-    that a single odd clip does not ring) and the alarm lasts until it falls below `threshold_off`. For `cool_down`
-    after its end no other begins.
+    that a single odd clip does not ring) and the alarm lasts until it falls below `threshold_off`. If it is back at
+    `threshold_on` within `merge_gap`, it is still the same alarm. For `cool_down` after its end no other begins, and
+    in any hour at most `hourly_cap` do.
     """
 
     threshold_on: float
     threshold_off: float
     min_duration: float = 1.0
     cool_down: float = 10.0
+    merge_gap: float = 3.0
+    hourly_cap: int = 60
+
+    def with_threshold(self, on: float) -> AlarmSettings:
+        """The same with another alarm-on threshold; hysteresis keeps its share."""
+        share = self.threshold_off / self.threshold_on if self.threshold_on else 1.0
+        return replace(self, threshold_on=on, threshold_off=on * share)
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,7 @@ class Change(StrEnum):
     STARTED = "started"
     ROSE = "rose"  # the top score is now higher
     ENDED = "ended"
+    CAPPED = "capped"  # it would have started, but the hour's cap is reached
 
 
 class AlarmRule:
@@ -45,8 +61,11 @@ class AlarmRule:
         self.settings = settings
         self.active = False
         self.start_time: float | None = None  # of the first clip at or above threshold_on
+        self.end_time = 0.0  # of the alarm that ended last
         self.top_score = 0.0
+        self._fell_at: float | None = None  # below threshold_off since then: over, unless it comes back in time
         self._quiet_until = float("-inf")
+        self._starts: deque[float] = deque()
 
     def advance(self, clip: ScoredClip) -> Change | None:
         """Take the next clip."""
@@ -60,13 +79,27 @@ class AlarmRule:
         self.top_score = max(self.top_score, clip.score)
         if clip.end - self.start_time < self.settings.min_duration - 1e-6:
             return None
+        return self._start(self.start_time)
+
+    def _start(self, at: float) -> Change:
+        while self._starts and self._starts[0] <= at - _HOUR:
+            self._starts.popleft()
+        if len(self._starts) >= self.settings.hourly_cap:
+            self.start_time = None
+            self._quiet_until = at + max(self.settings.cool_down, self.settings.min_duration)
+            return Change.CAPPED
+        self._starts.append(at)
         self.active = True
         return Change.STARTED
 
     def _advance_active(self, clip: ScoredClip) -> Change | None:
-        if clip.score < self.settings.threshold_off:
+        if clip.score < self.settings.threshold_off and self._fell_at is None:
+            self._fell_at = clip.start
+        if self._fell_at is not None and clip.start - self._fell_at >= self.settings.merge_gap:
             self.end(clip.start)
             return Change.ENDED
+        if clip.score >= self.settings.threshold_on:
+            self._fell_at = None
         if clip.score > self.top_score:
             self.top_score = clip.score
             return Change.ROSE
@@ -77,5 +110,7 @@ class AlarmRule:
         was_active, self.active = self.active, False
         self.start_time = None
         if was_active:
-            self._quiet_until = at + self.settings.cool_down
+            self.end_time = at if self._fell_at is None else self._fell_at
+            self._quiet_until = self.end_time + self.settings.cool_down
+        self._fell_at = None
         return was_active

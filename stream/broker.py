@@ -11,7 +11,12 @@ from typing import Final
 
 from amqtt.broker import Broker
 
+from stream.errors import StreamError
+from stream.processes import StartProcess
+from stream.urls import BrokerAddress
+
 HOST: Final = "127.0.0.1"
+_STARTED_WITHIN: Final = 20.0
 DEFAULT_PORT: Final = 1883
 
 
@@ -26,6 +31,31 @@ def free_port(preferred: int) -> int:
                 continue
             return port
     raise OSError("no free port")
+
+
+class EmbeddedBroker:
+    """The broker's process, started by the service; `address` is where it listens."""
+
+    def __init__(self, start_process: StartProcess) -> None:
+        """Raises StreamError if it does not come up."""
+        port = free_port(DEFAULT_PORT)
+        self._process, self._pipe = start_process(run_broker, (port,), "mgfn-broker")
+        try:
+            if not self._pipe.poll(_STARTED_WITHIN):
+                raise EOFError
+            self._pipe.recv()
+        except EOFError:
+            self.end(0.0)
+            raise StreamError(f"the embedded broker did not start on {HOST}:{port}") from None
+        self.address = BrokerAddress(HOST, port, tls=False)
+
+    def end(self, within: float) -> None:
+        """Let it end by itself within so many seconds, else by force."""
+        self._pipe.close()
+        self._process.join(within)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
 
 def run_broker(port: int, pipe: Connection) -> None:

@@ -14,7 +14,8 @@ from stream.capture import Capture
 from stream.clips import ClipAssembler, EpochClock
 from stream.errors import CameraError, Reason
 from stream.log import configure, log
-from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
+from stream.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
+from stream.recorder import Recorder
 from stream.slots import ClipRing, RingName
 from stream.urls import Source
 
@@ -34,6 +35,7 @@ class CameraSettings:
     ring: RingName
     replay: bool = False
     transport: str = "tcp"
+    pre_roll: float = 5.0
 
 
 class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
@@ -51,13 +53,15 @@ def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
 
 
 class Decoder:
-    """One camera's decoder: `pipe` carries messages out, and free slots' numbers (or STOP) in."""
+    """One camera's decoder: `pipe` carries messages out; free slots' numbers (or STOP) and orders come in."""
 
     def __init__(self, settings: CameraSettings, pipe: Connection) -> None:
         self._settings = settings
         self._pipe = pipe
         self._ring = ClipRing.attach(settings.ring)
         self._free = list(range(settings.ring.slots))
+        self._recorder = Recorder(settings.pre_roll, self._send)
+        self._shift: float | None = None  # epoch time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
         self._fps = 0.0
@@ -96,7 +100,9 @@ class Decoder:
             with Capture(settings.source, settings.transport) as capture:
                 size, corrupt = None, 0
                 began = time.monotonic()
-                for picture in capture.pictures():
+                if not settings.replay:
+                    self._recorder.connected(capture.stream)
+                for picture in capture.pictures(self._recorder.packet):
                     if not settings.source.live and not settings.replay:
                         self._rest(began + picture.media_time - time.monotonic())
                     arrival = time.monotonic()
@@ -110,6 +116,8 @@ class Decoder:
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
                     clock.observe(picture.media_time, arrival + epoch_of_monotonic)
+                    self._shift = clock.epoch(-(capture.origin or 0.0))
+                    self._receive(0.0)
                     placed = assembler.place(picture.media_time)
                     self._beat()
                     if placed.position is None:
@@ -128,8 +136,12 @@ class Decoder:
                         shift = clock.epoch(clip.end) - clip.end
                     ready = ClipReady(self._connection, clip.clip, clip.start + shift, clip.end + shift, arrival, slot)
                     slot = None
+                    if not settings.replay:
+                        self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
                     self._send(ready)
         finally:
+            self._shift = None
+            self._recorder.disconnected()
             if slot is not None:
                 self._free.append(slot)
 
@@ -143,10 +155,13 @@ class Decoder:
 
     def _receive(self, timeout: float) -> None:
         while self._pipe.poll(timeout):
-            slot = self._pipe.recv()
-            if slot == STOP:
+            told: int | Order = self._pipe.recv()
+            if not isinstance(told, int):
+                self._recorder.obey(told, self._shift)
+            elif told == STOP:
                 raise _Stopped
-            self._free.append(slot)
+            else:
+                self._free.append(told)
             timeout = 0.0
 
     def _rest(self, seconds: float) -> None:

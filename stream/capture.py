@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import av
 import av.error
-from av import VideoFrame
+from av import Packet, VideoFrame
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -37,6 +37,7 @@ class Capture:
 
     Live sources: RTSP over `transport` ("tcp" or "udp"), a small probe, time-outs on opening and reading; nothing
     but RTSP's own protocols is followed. Recordings: local files only. One decoder thread, so that no frame waits.
+    `origin` is what the first frame's media time 0 is on the stream's own clock, in seconds.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class Capture:
             options, timeout = {"protocol_whitelist": "file"}, None
         self.corrupt_frames = 0
         self.size: tuple[int, int] | None = None
+        self.origin: float | None = None
+        self._last = 0.0
         began = time.monotonic()
         try:
             url = source.url if source.live else f"file:{source.url}"
@@ -65,7 +68,7 @@ class Capture:
                 raise CameraError(Reason.STALLED, "no answer in time") from None
             raise self._translated(error) from None
         try:
-            self._stream = self._video_stream()
+            self.stream = self._video_stream()
         except CameraError:
             self._container.close()
             raise
@@ -96,7 +99,7 @@ class Capture:
     @property
     def expected_frames(self) -> float | None:
         """How many frames a recording's headers promise, roughly; None where they say nothing. Never rely on it."""
-        stream, rate = self._stream, self._stream.average_rate
+        stream, rate = self.stream, self.stream.average_rate
         if stream.frames:
             return float(stream.frames)
         if rate is None:
@@ -105,30 +108,37 @@ class Capture:
             return float(stream.duration * stream.time_base * rate)
         return None if self._container.duration is None else self._container.duration / av.time_base * float(rate)
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self, on_packet: Callable[[Packet[VideoStream]], None] = lambda _packet: None) -> Iterator[Picture]:
         """Frames in order, until the end of a recording. Frames flagged corrupt are counted and left out.
 
-        Raises CameraError on any fault; the end of a live stream is one.
+        `on_packet` sees each packet before it is decoded. Raises CameraError on any fault; the end of a live stream
+        is one.
         """
-        rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
-        first: float | None = None
-        last = 0.0
         try:
-            for frame in self._container.decode(self._stream):
-                at = frame.time if frame.time is not None else (0.0 if first is None else last + 1 / rate)
-                first = at if first is None else first
-                last = float(at)
-                if frame.is_corrupt:
-                    self.corrupt_frames += 1
-                    continue
-                self._check_size(frame.width, frame.height)
-                yield Picture(frame, last - first)
+            for packet in self._container.demux(self.stream):
+                on_packet(packet)
+                for frame in packet.decode():
+                    yield from self._picture(frame)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._translated(error) from None
         if self._source.live:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
-        if first is None:
+        if self.origin is None:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no picture")
+
+    def _picture(self, frame: VideoFrame) -> Iterator[Picture]:
+        if frame.time is not None:
+            self._last = frame.time
+        elif self.origin is not None:
+            rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+            self._last += float(1 / rate)
+        if self.origin is None:
+            self.origin = self._last
+        if frame.is_corrupt:
+            self.corrupt_frames += 1
+            return
+        self._check_size(frame.width, frame.height)
+        yield Picture(frame, self._last - self.origin)
 
     def _check_size(self, width: int, height: int) -> None:
         if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):

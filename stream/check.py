@@ -16,8 +16,8 @@ from engine.engine import Engine
 from engine.geometry import seen
 from stream.capture import Capture
 from stream.errors import CameraError, UsageError
-from stream.service import ServiceSettings
-from stream.sinks.mqtt import probe
+from stream.settings import ServiceSettings
+from stream.sinks.client import probe
 
 _FRAMES = 25
 
@@ -41,9 +41,10 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--data {folder}: {error.strerror}") from None
-    for source in settings.sources:
+    for camera in settings.cameras:
+        source = camera.source
         try:
-            with Capture(source, settings.transport) as capture:
+            with Capture(source, camera.transport) as capture:
                 pictures = list(itertools.islice(capture.pictures(), _FRAMES))
         except CameraError as error:
             fine = False

@@ -43,14 +43,14 @@ def watch(
     replay: Annotated[bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")] = False,
     http: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT|off", help="/healthz; default 127.0.0.1:8080 or the next free."),
+        typer.Option(metavar="HOST:PORT|off", help="/healthz, /metrics; default 127.0.0.1:8080 or the next free."),
     ] = None,
     http_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Token that every request must bring.")
     ] = None,
     node: Annotated[str | None, typer.Option(metavar="NAME", help="This instance's name; default: host name.")] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Pictures of --check; default: state folder.")
+        Path | None, typer.Option(metavar="DIR", help="Events, pictures, clips; default: the user's state folder.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
 ) -> None:
@@ -66,8 +66,10 @@ def watch(
     from stream.errors import UsageError
     from stream.log import configure, log
     from stream.model import cached_bundle, check_device
-    from stream.service import Service, ServiceSettings
-    from stream.sinks.mqtt import TlsFiles, make_client
+    from stream.service import Service
+    from stream.settings import CameraConfig, ServiceSettings
+    from stream.sinks.client import TlsFiles, make_client
+    from stream.store import Store
     from stream.urls import parse_broker, parse_sources
 
     if not rtsp:
@@ -88,29 +90,32 @@ def watch(
     secrets = [secret for source in sources for secret in source.secrets]
     configure([*secrets, *((broker.password,) if broker and broker.password else ())])
     listener = None if http == "off" or replay or check else web.bind(http, http_token_file)
+    state = Path(platformdirs.user_state_dir("mgfn-stream"))
+    folder = data or (state / "check" if check else state)
+    # a replay keeps nothing, a check touches nothing
+    store = Store.in_memory(folder) if replay or check else Store.open(folder)
 
-    path = bundle if bundle is not None else cached_bundle()
-    with Engine.open(path, backend, device) as engine:
-        log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
-        thresholds = engine.manifest.thresholds
-        if thresholds is None:
-            raise UsageError(f"--bundle {path}: holds a backbone alone; build one with a head: mgfn-export --head")
-        on = thresholds.on if threshold is None else threshold
-        # hysteresis keeps its share of a threshold that the user moves
-        off = thresholds.off * (on / thresholds.on if thresholds.on else 0.0)
-        settings = ServiceSettings(
-            tuple(sources), AlarmSettings(on, off), broker, tls, topic_prefix, node_name, replay, scores
-        )
-        if check:
-            folder = data or Path(platformdirs.user_state_dir("mgfn-stream")) / "check"
-            raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
-        if listener is not None:
-            host, port = listener[0].getsockname()[:2]
-            log.info("health page", address=f"http://{host}:{port}/healthz")
-        service = Service(settings, engine, listener)
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, lambda *_: service.stop())
-        service.run()
+    with store:
+        path = bundle if bundle is not None else cached_bundle()
+        with Engine.open(path, backend, device) as engine:
+            log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
+            thresholds = engine.manifest.thresholds
+            if thresholds is None:
+                raise UsageError(f"--bundle {path}: holds a backbone alone; build one with a head: mgfn-export --head")
+            alarm = AlarmSettings(thresholds.on, thresholds.off)
+            if threshold is not None:
+                alarm = alarm.with_threshold(threshold)
+            cameras = tuple(CameraConfig(source, alarm) for source in sources)
+            settings = ServiceSettings(cameras, broker, tls, topic_prefix, node_name, replay, scores, folder)
+            if check:
+                raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
+            if listener is not None:
+                host, port = listener[0].getsockname()[:2]
+                log.info("health page", address=f"http://{host}:{port}/healthz")
+            service = Service(settings, engine, store, listener)
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(signum, lambda *_: service.stop())
+            service.run()
 
 
 def _exit_code(error: Exception) -> int | None:

@@ -1,9 +1,10 @@
-"""What a decoder process tells the service, over a pipe."""
+"""What a decoder process and the service tell each other, over a pipe."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from stream.errors import Reason
 
@@ -15,6 +16,9 @@ class CameraState(StrEnum):
     ONLINE = "online"
     OFFLINE = "offline"  # lost; it is tried again
     ENDED = "ended"  # a recording came to its end, or cannot be read: not tried again
+
+
+# from the decoder
 
 
 @dataclass(frozen=True)
@@ -53,4 +57,57 @@ class Counters:
     reconnects: int
 
 
-Message = ClipReady | StateChanged | Counters
+@dataclass(frozen=True)
+class SnapshotTaken:
+    """The picture of an event is on disk; 0 bytes: it is not, `problem` says why."""
+
+    event: str
+    bytes: int
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ClipClosed:
+    """The clip of an event is on disk; 0 bytes: it is not, `problem` says why."""
+
+    event: str
+    bytes: int
+    seconds: float
+    problem: str = ""
+
+
+Message = ClipReady | StateChanged | Counters | SnapshotTaken | ClipClosed
+
+
+# to the decoder, besides the numbers of free slots
+
+
+@dataclass(frozen=True)
+class TakeSnapshot:
+    """Write a picture of `clip` (connection, clip), or of now if None, with `text` in it, to `path`."""
+
+    event: str
+    path: Path
+    text: str
+    clip: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class StartClip:
+    """Begin a clip at `path` with what was seen from epoch time `begin` on; it is cut after `longest` seconds."""
+
+    event: str
+    path: Path
+    begin: float
+    longest: float
+
+
+@dataclass(frozen=True)
+class EndClip:
+    """Close the clip once epoch time `until` has been seen."""
+
+    event: str
+    until: float
+
+
+Order = TakeSnapshot | StartClip | EndClip

@@ -2,122 +2,103 @@
 
 One decoder process for each camera writes clips into its shared ring; the main loop takes one ready clip of each
 camera at most, oldest first, runs them through the engine together, and acts on the scores. It never waits for a
-camera. What bounds what:
+camera, a disk or a broker. What bounds what:
 
 | queue | bound | when full |
 |---|---|---|
 | finished clips of a camera | PENDING_CLIPS | the oldest is dropped, counted, status `degraded` |
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the new clip whole, counted |
-| events to the broker | `mqtt.QUEUE_LIMIT` | oldest `update`, else oldest message, counted |
+| a camera's packets | seconds, 64 MiB | the oldest go |
+| what is to be written | `journal.LIMIT` | scores are left out from half of it on; then events go out from memory |
+| events to the broker | `outbox.LIMIT`, `outbox.LONGEST_WAIT` | oldest `update`, else oldest message, counted |
+| commands | the newest for each camera and kind | the older one is forgotten |
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
+import queue
+import random
 import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import uvicorn
 
 from engine.engine import Engine
-from stream.alarms import AlarmSettings
-from stream.broker import DEFAULT_PORT, HOST, free_port, run_broker
-from stream.camera import STOP, CameraSettings, run_camera
+from stream.broker import EmbeddedBroker
+from stream.camera import CameraSettings
+from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
 from stream.errors import Reason, StreamError, UsageError
-from stream.events import ModelName, Payload
+from stream.events import ModelName
+from stream.journal import LIMIT, Journal, Task
 from stream.log import log
-from stream.messages import CameraState, ClipReady, Counters, StateChanged
-from stream.sinks.mqtt import MqttSink, TlsFiles
+from stream.messages import CameraState, ClipClosed, ClipReady, Counters, Message, SnapshotTaken, StateChanged
+from stream.metrics import Metrics
+from stream.overview import Overview
+from stream.reporter import Reporter
+from stream.scoring import next_batch, score
+from stream.settings import CameraConfig, ServiceSettings
+from stream.sinks.commands import CommandListener
+from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
 from stream.slots import ClipRing
+from stream.store import Store
 from stream.track import CameraTrack
-from stream.urls import BrokerAddress, Source
-from stream.web import make_app, make_server
+from stream.urls import BrokerAddress
+from stream.web import Pages, make_app, make_server
 
-PENDING_CLIPS: Final = 3
-LARGEST_BATCH: Final = 8
-DECODER_SILENT_AFTER: Final = 20.0
 _TURN: Final = 0.2
-_SHUTDOWN: Final = 4.0
+_STATS_EVERY: Final = 60.0
+_LATEST_ANNOUNCEMENT: Final = 3.0
+# The parts of a shutdown, in seconds; together under the five that the contract allows.
+_CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
 
 _spawn = multiprocessing.get_context("spawn")
 
 
-@dataclass(frozen=True)
-class ServiceSettings:
-    """What to watch and where to publish. `broker` None starts the embedded one (not in a replay)."""
-
-    sources: tuple[Source, ...]
-    alarm: AlarmSettings
-    broker: BrokerAddress | None
-    tls: TlsFiles
-    topic_prefix: str
-    node: str
-    replay: bool
-    scores: Path | None
-    transport: str = "tcp"
-
-
-class _DecoderHandle:
-    """A camera's decoder process, its ring, and the clips that it finished and nobody has scored."""
-
-    def __init__(self, settings: CameraSettings, ring: ClipRing, track: CameraTrack) -> None:
-        self.settings = settings
-        self.ring = ring
-        self.track = track
-        self.pending: deque[ClipReady] = deque()
-        self.start()
-
-    def start(self) -> None:
-        self.pipe, theirs = _spawn.Pipe()
-        self.process: SpawnProcess = _spawn.Process(
-            target=run_camera, args=(self.settings, theirs), name=f"mgfn-{self.track.name}", daemon=True
-        )
-        self.process.start()
-        theirs.close()
-        self.last_sign = time.monotonic()
-        self.finished = False
-
-    def give_back(self, slot: int) -> None:
-        with suppress(OSError):  # the decoder may be gone; the supervisor notices
-            self.pipe.send(slot)
-
-    def end(self) -> None:
-        """End the process, by force if it does not answer."""
-        self.process.join(0.5)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.pipe.close()
+def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -> tuple[SpawnProcess, Connection]:
+    """A process that runs `target(*args, pipe)`, and the other end of its pipe; it ends with this process."""
+    ours, theirs = _spawn.Pipe()
+    process = _spawn.Process(target=target, args=(*args, theirs), name=name, daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
 
 
 class Service:
     """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
 
-    def __init__(self, settings: ServiceSettings, engine: Engine, web: tuple[socket.socket, str | None] | None) -> None:
+    def __init__(
+        self, settings: ServiceSettings, engine: Engine, store: Store, web: tuple[socket.socket, str | None] | None
+    ) -> None:
         self._settings = settings
         self._engine = engine
+        self._store = store
         self._web = web
         self._stopping = False
-        self._decoders: list[_DecoderHandle] = []
-        self._by_pipe: dict[Connection, _DecoderHandle] = {}
+        self._decoders: list[DecoderHandle] = []
         self._mqtt: MqttSink | None = None
+        self._commands: CommandListener | None = None
         self._server: uvicorn.Server | None = None
-        self._broker_pipe: Connection | None = None
+        self._broker: EmbeddedBroker | None = None
+        self._threads: dict[str, threading.Thread] = {}
         self._scores = ScoresFile(settings.scores) if settings.scores else None
-        self._last_turn = time.monotonic()
+        self._model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name)
+        self._metrics = Metrics(self._model)
+        self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
+        self._journal = Journal(
+            store,
+            settings.retention,
+            queue.Queue[Task | None](LIMIT),
+            say=lambda message: self._report.committed(message),
+            expired=lambda event_id, kind: self._report.expired(event_id, kind),
+        )
 
     def stop(self) -> None:
         """Ask the main loop to end; safe in a signal handler."""
@@ -134,100 +115,136 @@ class Service:
             raise self._fault
 
     def _startup(self) -> None:
-        settings, manifest = self._settings, self._engine.manifest
+        settings = self._settings
         broker = settings.broker
         if broker is None and not settings.replay:
-            broker = self._start_broker()
+            self._broker = EmbeddedBroker(start_process)
+            broker = self._broker.address
+            log.info("embedded broker", broker=broker.shown)
         if broker is not None:
-            self._mqtt = MqttSink(broker, settings.topic_prefix, settings.node, settings.tls)
-            self._mqtt_thread = threading.Thread(target=self._mqtt.deliver, name="mqtt", daemon=True)
-            self._mqtt_thread.start()
+            self._mqtt = MqttSink(
+                broker,
+                settings.topic_prefix,
+                settings.node,
+                settings.tls,
+                settled=lambda message, said: self._report.settled(message, said),
+                retained=lambda topic, kept: self._report.retained(topic, kept),
+            )
+        self._report = Reporter(settings, self._store, self._journal, self._mqtt, self._scores, self._metrics)
+        self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
+        self._report.recover()
+        for camera in settings.cameras:
+            track = CameraTrack(camera, self._model, time.monotonic())
+            self._report.introduce(track)
+            self._decoders.append(self._start_decoder(camera, track))
+        self._report.forget_others()
+        # only now: from here on the store is the journal's
+        self._start_thread(self._journal.run, "journal")
+        if self._mqtt is not None and broker is not None:
+            self._start_thread(self._mqtt.deliver, "mqtt")
+            if not settings.replay:
+                self._listen(broker)
         if self._web is not None:
             listener, token = self._web
-            self._server = make_server(make_app(self._health, token))
-            self._server_thread = threading.Thread(target=self._server.run, args=([listener],), name="web", daemon=True)
-            self._server_thread.start()
-        model = ModelName(self._engine.bundle.name, self._engine.bundle.sha256, self._engine.backend.name)
-        for source in settings.sources:
-            track = CameraTrack(source.name, settings.alarm, model)
-            ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
-            camera = CameraSettings(
-                source, manifest.geometry, ring.name, replay=settings.replay, transport=settings.transport
-            )
-            decoder = _DecoderHandle(camera, ring, track)
-            self._decoders.append(decoder)
-            self._by_pipe[decoder.pipe] = decoder
-            self._say_status(track)
-            if self._mqtt is not None:
-                self._mqtt.camera_anomaly(track.name, active=False)
+            media = None if settings.replay else self._store.media
+            view = self._overview
+            self._server = make_server(make_app(Pages(view.health, view.missing, view.exposition, media), token))
+            server = self._server
+            self._start_thread(lambda: server.run([listener]), "web")
 
-    def _start_broker(self) -> BrokerAddress:
-        port = free_port(DEFAULT_PORT)
-        self._broker_pipe, theirs = _spawn.Pipe()
-        self._broker = _spawn.Process(target=run_broker, args=(port, theirs), name="mgfn-broker", daemon=True)
-        self._broker.start()
-        theirs.close()
-        try:
-            if not self._broker_pipe.poll(20):
-                raise EOFError
-            self._broker_pipe.recv()
-        except EOFError:
-            raise StreamError(f"the embedded broker did not start on {HOST}:{port}") from None
-        address = BrokerAddress(HOST, port, tls=False)
-        log.info("embedded broker", broker=address.shown)
-        return address
+    def _start_thread(self, body: Callable[[], None], name: str) -> None:
+        self._threads[name] = threading.Thread(target=body, name=name, daemon=True)
+        self._threads[name].start()
+
+    def _join_thread(self, name: str, timeout: float) -> None:
+        if name in self._threads:
+            self._threads[name].join(timeout)
+
+    def _listen(self, broker: BrokerAddress) -> None:
+        settings, mqtt = self._settings, self._mqtt
+
+        def on_birth() -> None:
+            if mqtt is not None:
+                mqtt.announce_again(random.uniform(0, _LATEST_ANNOUNCEMENT))  # noqa: S311 -- spread, not a secret
+
+        names = [camera.name for camera in settings.cameras]
+        self._commands = CommandListener(broker, settings.topic_prefix, settings.node, settings.tls, names, on_birth)
+        self._commands.start()
+
+    def _start_decoder(self, camera: CameraConfig, track: CameraTrack) -> DecoderHandle:
+        manifest = self._engine.manifest
+        ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
+        settings = CameraSettings(
+            camera.source,
+            manifest.geometry,
+            ring.name,
+            replay=self._settings.replay,
+            transport=camera.transport,
+            pre_roll=camera.clip.pre_roll,
+        )
+        return DecoderHandle(settings, camera, ring, track, start_process)
 
     def _main_loop(self) -> None:
         while not self._stopping:
             self._receive()
-            batch = self._next_batch()
-            if batch:
-                self._score(batch)
+            if batch := next_batch(self._decoders):
+                score(batch, self._engine, self._report, self._metrics)
+                self._overview.scored()
             self._supervise()
-            self._last_turn = time.monotonic()
+            self._overview.turned()
             if all(decoder.finished and not decoder.pending for decoder in self._decoders):
                 return
 
     def _receive(self) -> None:
         """Take every message that is there; wait for one only if no clip is ready."""
         ready = any(decoder.pending for decoder in self._decoders)
-        pipes = [decoder.pipe for decoder in self._decoders if not decoder.finished]
-        for pipe in wait(pipes, 0 if ready else _TURN):
-            decoder = self._by_pipe[pipe]  # type: ignore[index] # only pipes were waited for
-            try:
-                while decoder.pipe.poll():
-                    self._take(decoder, decoder.pipe.recv())
-            except (EOFError, OSError):
-                if not decoder.finished:
-                    self._revive(decoder, "its process ended")
+        running = [decoder for decoder in self._decoders if not decoder.finished]
+        for decoder, message in received(running, 0 if ready else _TURN):
+            if message is not None:
+                self._take(decoder, message)
+            elif not decoder.finished:
+                self._revive(decoder, "its process ended")
 
-    def _take(self, decoder: _DecoderHandle, message: ClipReady | StateChanged | Counters) -> None:
+    def _take(self, decoder: DecoderHandle, message: Message) -> None:
         decoder.last_sign = now = time.monotonic()
         track = decoder.track
         if isinstance(message, ClipReady):
-            decoder.pending.append(message)
-            if len(decoder.pending) > PENDING_CLIPS and not self._settings.replay:
-                decoder.give_back(decoder.pending.popleft().slot)
-                track.shed(now)
-                if track.shed_clips == 1:
-                    log.warning("scoring does not keep up: clips are dropped", camera=track.name)
+            self._take_clip(decoder, message, now)
         elif isinstance(message, Counters):
+            self._metrics.counted(track.name, track.counters, message)
             track.counted(message, now)
-        else:
+        elif isinstance(message, StateChanged):
             self._state_changed(decoder, message)
-        self._say_status(track)
+        else:
+            self._report.file_written(decoder, message)
+        self._report.status(track)
 
-    def _state_changed(self, decoder: _DecoderHandle, message: StateChanged) -> None:
+    def _take_clip(self, decoder: DecoderHandle, clip: ClipReady, now: float) -> None:
         track = decoder.track
-        track.changed(message)
+        if not track.enabled:
+            decoder.give_back(clip.slot)
+            return
+        decoder.pending.append(clip)
+        if len(decoder.pending) > PENDING_CLIPS and not self._settings.replay:
+            decoder.give_back(decoder.pending.popleft().slot)
+            track.shed(now)
+            self._metrics.shed(track.name)
+            if track.shed_clips == 1:
+                log.warning("scoring does not keep up: clips are dropped", camera=track.name)
+
+    def _state_changed(self, decoder: DecoderHandle, message: StateChanged) -> None:
+        track = decoder.track
+        track.changed(message, time.monotonic())
         source = decoder.settings.source
         if message.state is CameraState.ONLINE:
             log.info("camera online", camera=track.name, source=source.shown)
         elif message.state is CameraState.OFFLINE:
             log.warning("camera offline; trying again", camera=track.name, reason=message.reason, detail=message.detail)
-            self._publish(track, track.close_alarm("camera_lost"))
+            self._metrics.disconnected(track.name, message.reason)
+            self._report.event(decoder, track.close_alarm("camera_lost"))
         elif message.state is CameraState.ENDED:
             decoder.finished = True
+            decoder.desk.lost()
             if message.reason is None:
                 log.info("recording ended", camera=track.name)
             else:
@@ -235,95 +252,74 @@ class Service:
                 detail = f" ({message.detail})" if message.detail else ""
                 self._fault = UsageError(f"{track.name}: {message.reason}{detail}")
 
-    def _next_batch(self) -> list[tuple[_DecoderHandle, ClipReady]]:
-        """One clip of each camera that has one, those that wait longest first."""
-        waiting = sorted((decoder for decoder in self._decoders if decoder.pending), key=lambda d: d.pending[0].arrival)
-        return [(decoder, decoder.pending.popleft()) for decoder in waiting[:LARGEST_BATCH]]
-
-    def _score(self, batch: Sequence[tuple[_DecoderHandle, ClipReady]]) -> None:
-        views = [decoder.ring.clips[clip.slot] for decoder, clip in batch]
-        clips = views[0][None] if len(views) == 1 else np.stack(views)
-        features = self._engine.features(clips)
-        for decoder, clip in batch:
-            decoder.give_back(clip.slot)
-        windows = [decoder.track.push(clip, f) for (decoder, clip), f in zip(batch, features, strict=True)]
-        scores = self._engine.scores(windows)
-        threshold = self._settings.alarm.threshold_on
-        for (decoder, clip), row in zip(batch, scores, strict=True):
-            track = decoder.track
-            scored = track.scored(clip, float(row[-1]))
-            self._publish(track, scored.event)
-            if self._mqtt is not None:
-                self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
-            if self._scores is not None:
-                self._scores.write(track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
-            self._say_status(track)
-
-    def _publish(self, track: CameraTrack, event: Payload | None) -> None:
-        if event is None:
-            return
-        if event["type"] != "update":
-            log.info(f"alarm {event['type']}", camera=track.name, id=event["id"], score=event["score"])
-        if self._mqtt is not None:
-            self._mqtt.camera_anomaly(track.name, active=event["type"] != "end")
-            self._mqtt.event(event)
-
-    def _say_status(self, track: CameraTrack) -> None:
-        if self._mqtt is not None:
-            self._mqtt.camera_status(track.name, track.status(time.monotonic()))
-
     def _supervise(self) -> None:
-        now = time.monotonic()
+        now, epoch = time.monotonic(), time.time()
+        for command in self._commands.take() if self._commands is not None else ():
+            self._report.obey(self._decoders, command)
         for decoder in self._decoders:
-            if not decoder.finished and now - decoder.last_sign > DECODER_SILENT_AFTER:
-                self._revive(decoder, f"no sign of life for {DECODER_SILENT_AFTER:.0f} s")
+            track = decoder.track
+            if not decoder.finished and now - decoder.last_sign > SILENT_AFTER:
+                self._revive(decoder, f"no sign of life for {SILENT_AFTER:.0f} s")
+            if not decoder.finished:
+                self._report.event(decoder, track.begin_loss(now, epoch))
+            self._report.event(decoder, track.end_loss(epoch))
+            self._report.event(decoder, track.end_test(epoch))
+            self._report.release(decoder)
+        if now >= self._next_stats and self._mqtt is not None:
+            self._next_stats = now + _STATS_EVERY
+            self._mqtt.stats(self._overview.stats())
 
-    def _revive(self, decoder: _DecoderHandle, why: str) -> None:
+    def _revive(self, decoder: DecoderHandle, why: str) -> None:
         """Replace a decoder that hangs or died; the other cameras notice nothing."""
         log.error("decoder replaced", camera=decoder.track.name, reason=why)
         lost = StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, why)
         self._state_changed(decoder, lost)
         if not decoder.settings.source.live:
             decoder.finished = True
+            decoder.desk.lost()
             self._fault = StreamError(f"{decoder.track.name}: {Reason.DECODER_LOST}: {why}")
             return
-        decoder.pending.clear()
-        decoder.track.restarted()
-        del self._by_pipe[decoder.pipe]
-        decoder.process.kill()
-        decoder.end()
-        decoder.start()
-        self._by_pipe[decoder.pipe] = decoder
+        decoder.restart()
 
     def _shutdown(self) -> None:
-        deadline = time.monotonic() + _SHUTDOWN
         for decoder in self._decoders:
-            decoder.give_back(STOP)
-            self._publish(decoder.track, decoder.track.close_alarm("stopped"))
+            decoder.stop()
+            track, epoch = decoder.track, time.time()
+            self._report.event(decoder, track.close_alarm("stopped"))
+            self._report.event(decoder, track.end_test(epoch, stopping=True))
+            self._report.event(decoder, track.end_loss(epoch, stopping=True))
+        if self._commands is not None:
+            self._commands.stop()
+        self._await_decoders()
+        if "journal" in self._threads:
+            self._report.finish(self._decoders)
+            self._journal.written(_WRITTEN_WITHIN)
         if self._mqtt is not None:
             self._mqtt.stop()
-            self._mqtt_thread.join(max(0.0, deadline - 1.0 - time.monotonic()))
-        for decoder in self._decoders:
-            decoder.end()
-            decoder.ring.close()
+            self._join_thread("mqtt", _DELIVERED_WITHIN)
+        if "journal" in self._threads:
+            self._journal.stop()
+            self._join_thread("journal", _WRITTEN_WITHIN)
         if self._server is not None:
             self._server.should_exit = True
-            self._server_thread.join(max(0.0, deadline - time.monotonic()))
-        if self._broker_pipe is not None:
-            self._broker_pipe.close()
-            self._broker.join(max(0.1, deadline - time.monotonic()))
-            if self._broker.is_alive():
-                self._broker.kill()
-                self._broker.join()
+            self._join_thread("web", _ENDED_WITHIN)
+        if self._broker is not None:
+            self._broker.end(_ENDED_WITHIN)
         if self._scores is not None:
             self._scores.close()
 
-    def _health(self) -> Mapping[str, Any]:
-        """For `/healthz`, from the web server's thread."""
-        now = time.monotonic()
-        return {
-            "loop_age": round(now - self._last_turn, 3),
-            "pid": os.getpid(),
-            "broker_connected": self._mqtt is not None and self._mqtt.connected,
-            "cameras": {d.track.name: dict(d.track.health(now)) for d in self._decoders},
-        }
+    def _await_decoders(self) -> None:
+        """Hear what they close on their way out; those that do not end in time are killed."""
+        deadline = time.monotonic() + _CLIPS_CLOSED_WITHIN
+        running = [decoder for decoder in self._decoders if not decoder.finished]
+        while running and (left := deadline - time.monotonic()) > 0:
+            for decoder, message in received(running, left):
+                if isinstance(message, SnapshotTaken | ClipClosed):
+                    self._report.file_written(decoder, message)
+                elif message is None:
+                    running.remove(decoder)
+        for decoder in running:
+            decoder.process.kill()
+        for decoder in self._decoders:
+            decoder.end()
+            decoder.ring.close()

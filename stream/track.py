@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from engine.arrays import FloatArray
 from engine.window import WINDOW, FeatureWindow
-from stream.alarms import AlarmRule, AlarmSettings, Change, ScoredClip
-from stream.events import Event, ModelName, Moment, Payload
+from stream.alarms import AlarmRule, Change, ScoredClip
+from stream.errors import Reason
+from stream.events import Event, ModelName, Moment, Payload, TopClip
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
+from stream.settings import CameraConfig
 
 DEGRADED_FOR: Final = 30.0
+UPDATE_EVERY: Final = 2.0
+UPDATE_STEP: Final = 0.01
+TEST_LASTS: Final = 2.0
+_TOP_CLIPS: Final = 3
+_HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -23,69 +33,158 @@ class Scored:
     score: float
     window: int
     event: Payload | None
+    change: Change | None
 
 
 class CameraTrack:
-    """State of one camera. Times in seconds: those of its clips for alarms, monotonic ones for its status."""
+    """State of one camera. Times in seconds: those of its clips for alarms; `now` is a monotonic clock's, `epoch` wall
+    time where an event begins or ends without a clip."""
 
-    def __init__(self, name: str, alarm: AlarmSettings, model: ModelName) -> None:
-        self.name = name
+    def __init__(self, config: CameraConfig, model: ModelName, now: float = 0.0) -> None:
+        self.name = config.name
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
         self.window = FeatureWindow()
-        self.rule = AlarmRule(alarm)
-        self.event: Event | None = None
+        self.rule = AlarmRule(config.alarm)
+        self.enabled = True
+        self.event: Event | None = None  # an alarm
+        self.test: Event | None = None
+        self.loss: Event | None = None
         self.shed_clips = 0
+        self._config = config
         self._model = model
         self._connection = -1
+        self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # of the window's clips
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
         self._last_end = 0.0
+        self._said_score, self._said_at = 0.0, 0.0
+        self._lost_at: float | None = now  # since then without a picture
+        self._losses: deque[tuple[float, Reason | None]] = deque(maxlen=1_000)
 
     def begin_connection(self, connection: int) -> None:
         """Clips of a new connection do not follow the old ones: the window starts empty."""
         if connection != self._connection:
             self._connection = connection
-            self.window.reset()
+            self._empty_window()
+
+    def _empty_window(self) -> None:
+        self.window.reset()
+        self._times.clear()
 
     def push(self, clip: ClipReady, feature: FloatArray) -> FloatArray:
         """Take a clip's feature, (crops, C); returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
         self.window.push(feature)
+        self._times.append((clip.start, clip.end))
         return self.window.array()
 
-    def scored(self, clip: ClipReady, score: float) -> Scored:
-        """Take the score of the clip that was pushed last."""
-        window = len(self.window)
+    def scored(self, clip: ClipReady, scores: FloatArray) -> Scored:
+        """Take the scores, (T,), of the window that the clip completed."""
+        score, window = float(scores[-1]), len(self.window)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
-        self._last = Moment(score, self.rule.top_score, window, clip.start)
+        self._last = Moment(score, self.rule.top_score, window, clip.start, self._top_clips(scores))
         self._last_end = clip.end
         payload: Payload | None = None
         if change is Change.STARTED:
-            settings = self.rule.settings
             start = clip.start if self.rule.start_time is None else self.rule.start_time
-            self.event = Event(self.name, start, settings.threshold_on, settings.threshold_off, self._model)
+            self.event = self._begin(start)
             payload = self.event.new(self._last)
-        elif change is Change.ROSE and self.event is not None:
-            payload = self.event.update(self._last)
+            self._said_score, self._said_at = self.rule.top_score, clip.end
         elif change is Change.ENDED:
-            payload = self._end(clip.start, "score")
-        return Scored(clip, score, window, payload)
+            payload = self._end(self.rule.end_time, "score")
+        elif self._worth_an_update(clip.end) and self.event is not None:
+            payload = self.event.update(self._last)
+            self._said_score, self._said_at = self.rule.top_score, clip.end
+        return Scored(clip, score, window, payload, change)
+
+    def _worth_an_update(self, at: float) -> bool:
+        return self.rule.top_score >= self._said_score + UPDATE_STEP and at - self._said_at >= UPDATE_EVERY
+
+    def _top_clips(self, scores: FloatArray) -> tuple[TopClip, ...]:
+        total = float(scores.sum())
+        if total <= 0 or not self.rule.active:
+            return ()
+        best = np.argsort(scores)[::-1][:_TOP_CLIPS]
+        return tuple(TopClip(*self._times[i], float(scores[i]) / total) for i in best.tolist())
+
+    def _begin(self, start: float, *, test: bool = False) -> Event:
+        settings = self.rule.settings
+        return Event.begun(self.name, start, (settings.threshold_on, settings.threshold_off), self._model, test=test)
 
     def close_alarm(self, reason: str) -> Payload | None:
-        """The camera is lost or the service stops: the `end` of an open alarm, if one is open."""
+        """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
         self.rule.end(self._last_end)
-        return self._end(self._last_end, reason)
+        return self._end(self.rule.end_time, reason)
 
     def _end(self, at: float, reason: str) -> Payload | None:
         event, self.event = self.event, None
         return None if event is None else event.end(self._last, at, reason)
 
-    def changed(self, message: StateChanged) -> None:
+    # events that no score brings about
+
+    def begin_test(self, epoch: float) -> Payload | None:
+        """The `new` of a test event; None while one is open."""
+        if self.test is not None:
+            return None
+        self.test = self._begin(epoch, test=True)
+        return self.test.new(Moment(self._last.score, self._last.score, len(self.window), epoch))
+
+    def end_test(self, epoch: float, *, stopping: bool = False) -> Payload | None:
+        """The `end` of the test event once it is over."""
+        test = self.test
+        if test is None or (epoch - test.start_time < TEST_LASTS and not stopping):
+            return None
+        self.test = None
+        return test.end(None, epoch, "stopped" if stopping else "test")
+
+    def begin_loss(self, now: float, epoch: float) -> Payload | None:
+        """The `new` of a `camera_lost` event once the camera has been away for too long."""
+        if self.loss is not None or self._lost_at is None or not self.enabled:
+            return None
+        if now - self._lost_at < self._config.lost_after:
+            return None
+        start = epoch - (now - self._lost_at)
+        settings = self.rule.settings
+        thresholds = (settings.threshold_on, settings.threshold_off)
+        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost")
+        return self.loss.new(Moment(0.0, 0.0, 0, start))
+
+    def end_loss(self, epoch: float, *, stopping: bool = False) -> Payload | None:
+        """The `end` of a `camera_lost` event once the camera is back, disabled, or the service stops."""
+        loss = self.loss
+        if loss is None or (self._lost_at is not None and self.enabled and not stopping):
+            return None
+        self.loss = None
+        return loss.end(None, epoch, "stopped" if stopping else "returned" if self.enabled else "disabled")
+
+    @property
+    def alarming(self) -> bool:
+        """Whether `anomaly` is ON."""
+        return self.event is not None or self.test is not None
+
+    # settings and state
+
+    def set_enabled(self, enabled: bool, now: float) -> None:
+        """Switched off, its clips are not scored; switched on again, the window starts empty."""
+        if enabled and not self.enabled:
+            self._empty_window()
+            self._lost_at = None if self.state is CameraState.ONLINE else now
+        self.enabled = enabled
+
+    def set_threshold(self, threshold: float) -> None:
+        """Another alarm-on threshold, from the next clip on."""
+        self.rule.settings = self._config.alarm.with_threshold(threshold)
+
+    def changed(self, message: StateChanged, now: float = 0.0) -> None:
         """The decoder reports another state."""
-        self.state = message.state
+        was, self.state = self.state, message.state
         if message.state is CameraState.ONLINE:
+            self._lost_at = None
             self.begin_connection(message.connection)
+        elif was is CameraState.ONLINE:
+            self._lost_at = now
+            self._losses.append((now, message.reason))
 
     def restarted(self) -> None:
         """The decoder process is a new one: it counts connections, and all else, from 0 again."""
@@ -104,20 +203,31 @@ class CameraTrack:
         self._degraded_until = now + DEGRADED_FOR
 
     def status(self, now: float) -> str:
-        """`offline`, `degraded` (clips were dropped lately), `warming` (window not full) or `online`."""
+        """`disabled`, `offline`, `degraded` (clips were dropped lately), `warming` (window not full) or `online`."""
+        if not self.enabled:
+            return "disabled"
         if self.state is not CameraState.ONLINE:
             return "offline"
         if now < self._degraded_until:
             return "degraded"
         return "warming" if len(self.window) < WINDOW else "online"
 
+    @property
+    def available(self) -> bool:
+        return self.state is CameraState.ONLINE
+
     def health(self, now: float) -> Iterator[tuple[str, object]]:
-        """What `/healthz` says of this camera."""
+        """What `/healthz` and `stats` say of this camera."""
+        lately = [reason for at, reason in self._losses if now - at <= _HOUR]
         yield "status", self.status(now)
         yield "fps", round(self.counters.fps, 1)
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames
         yield "dropped_clips", self.counters.dropped_clips + self.shed_clips
         yield "reconnects", self.counters.reconnects
+        yield "reconnects_last_hour", len(lately)
+        yield "stalls_last_hour", lately.count(Reason.STALLED)
         yield "window", len(self.window)
+        yield "score", round(self._last.score, 4)
+        yield "threshold", self.rule.settings.threshold_on
         yield "alarm", self.event is not None

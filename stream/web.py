@@ -1,25 +1,40 @@
-"""The service's HTTP address. So far `/healthz`: whether the scoring loop turns, and the state of each camera."""
+"""The service's HTTP address: health, readiness, metrics, and the pictures and clips of events."""
 
 from __future__ import annotations
 
 import hmac
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from stream.errors import UsageError
+from stream.media import Kind, media_path
+from stream.metrics import CONTENT_TYPE
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 LOOP_STUCK_AFTER: Final = 30.0
 
-Health = Callable[[], Mapping[str, Any]]
+
+@dataclass(frozen=True)
+class Pages:
+    """What is shown. Called from the web server's threads.
+
+    `health` gives a JSON object with `loop_age` in seconds and `cameras`; `ready` what is still missing, "" if
+    nothing is; `metrics` Prometheus' text; `media` is the folder of pictures and clips, None where none are kept.
+    """
+
+    health: Callable[[], Mapping[str, Any]]
+    ready: Callable[[], str]
+    metrics: Callable[[], bytes]
+    media: Path | None
 
 
 def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, str | None]:
@@ -73,8 +88,8 @@ def _read_token(path: Path | None) -> str | None:
     return token
 
 
-def make_app(health: Health, token: str | None) -> FastAPI:
-    """The application. `health` gives a JSON object with `loop_age` in seconds and `cameras`."""
+def make_app(pages: Pages, token: str | None) -> FastAPI:
+    """The application. With a `token` every request must bring it."""
     app = FastAPI(title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
@@ -86,10 +101,38 @@ def make_app(health: Health, token: str | None) -> FastAPI:
 
     @app.get("/healthz")
     def healthz() -> JSONResponse:
-        state = health()
+        state = pages.health()
         return JSONResponse(dict(state), 200 if state["loop_age"] < LOOP_STUCK_AFTER else 503)
 
+    @app.get("/readyz")
+    def readyz() -> JSONResponse:
+        missing = pages.ready()
+        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(pages.metrics(), media_type=CONTENT_TYPE)
+
+    @app.get("/api/events/{event_id}/snapshot.jpg")
+    def snapshot(event_id: str) -> Response:
+        return _file(pages.media, event_id, "snapshot", "image/jpeg")
+
+    @app.get("/api/events/{event_id}/clip.mp4")
+    def clip(event_id: str) -> Response:
+        return _file(pages.media, event_id, "clip", "video/mp4")
+
     return app
+
+
+def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Response:
+    """A file of an event; ranges of it where asked for, as players do."""
+    try:
+        path = None if folder is None else media_path(folder, event_id, kind)
+    except ValueError:
+        path = None
+    if path is None or not path.is_file():
+        return JSONResponse({"detail": f"no {kind} of this event"}, 404)
+    return FileResponse(path, media_type=media_type)
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:

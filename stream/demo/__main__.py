@@ -57,7 +57,7 @@ def demo(
             playbacks = run(service, scores, duration)
             subscriber.loop_stop()
     # one alarm each, by its first message
-    starts = [event["start_time"] for event in events if event["type"] == "new"]
+    starts = [event["start_time"] for event in events if (event["type"], event["label"]) == ("new", "anomaly")]
     inside, outside = judge(starts, playbacks)
     say(f"{len(starts)} alarms: {inside} in the staged incident, {outside} outside it")
     raise typer.Exit(0 if inside and not outside else 1)
@@ -100,6 +100,7 @@ def rtsp_server(recording: Path) -> Iterator[str]:
 def watching(url: str, scores: Path, log: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """`mgfn-stream` on the camera, and the port of its embedded broker."""
     command = [sys.executable, "-m", "stream.cli", "--rtsp", f"demo={url}", "--scores", str(scores)]
+    command += ["--data", str(scores.parent / "data")]
     with log.open("w") as file:
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
             command, stderr=file, text=True, start_new_session=True

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from engine.command import run_command
+
+from configs.command import run_command
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

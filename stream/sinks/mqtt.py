@@ -1,8 +1,8 @@
 """Alarms and states to an MQTT broker.
 
-Events wait in a bounded queue in memory and leave one at a time, in order, each acknowledged before the next: a
-lost broker loses nothing, a kill of this program loses what still waits. States are retained and published again
-on every connection. Scores are sent only while connected: an old one is of no use.
+Events wait in the outbox and leave one at a time, in order, each acknowledged before the next: neither a lost broker
+nor a kill of this program loses one that is in the database. States are retained and published again on every
+connection. Scores are sent only while connected: an old one is of no use.
 
 The service runs `deliver` in a thread; paho's client has a network thread of its own.
 """
@@ -10,75 +10,30 @@ The service runs `deliver` in a thread; paho's client has a network thread of it
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import ssl
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.errors import UsageError
 from stream.events import Payload, stamped
 from stream.log import log
+from stream.outbox import LIMIT, Outbox, Waiting
+from stream.sinks.client import KEEPALIVE, TlsFiles, make_client, refusal
 from stream.urls import BrokerAddress
 
-QUEUE_LIMIT: Final = 10_000
-_KEEPALIVE: Final = 20
 _ACKNOWLEDGED_WITHIN: Final = 0.01
-_REFUSALS: Final = ("Not authorized", "Bad user name or password")
-
-
-@dataclass(frozen=True)
-class TlsFiles:
-    """Certificates for `mqtts://`; None takes the system's."""
-
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    payload: Payload
-    made: float
-
-
-def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client:
-    """A client for `address`, not yet connected. Raises UsageError for certificates that cannot be used."""
-    client_id = f"mgfn-{node[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
-    if address.user is not None:
-        client.username_pw_set(address.user, address.password)
-    given = [path for path in (tls.ca, tls.cert, tls.key) if path is not None]
-    if given and not address.tls:
-        raise UsageError(f"--mqtt-ca, --mqtt-cert, --mqtt-key: {address.shown} is not encrypted; use mqtts://")
-    if address.tls:
-        for path in given:
-            if not path.is_file():
-                raise UsageError(f"{path}: no such certificate file")
-        try:
-            context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
-            if tls.cert:
-                context.load_cert_chain(tls.cert, tls.key)
-        except (ssl.SSLError, OSError) as error:
-            shown = ", ".join(str(path) for path in given)
-            raise UsageError(f"{shown}: not usable as certificates: {error}") from None
-        client.tls_set_context(context)
-    return client
+_SLOW_SCORE_EVERY: Final = 10.0
 
 
 class MqttSink:
     """Publishes under `prefix`. It connects when it can, and goes on trying for ever.
 
     Verbs only note what is to be said and return at once; `deliver`, in a thread of its own, says it. No lock is
-    held while paho is called: paho calls back with its own locks held.
+    held while paho is called: paho calls back with its own locks held. `settled` hears of each message that was
+    acknowledged (with its payload as it left) or given up (None), `retained` of topics that the broker keeps for us.
     """
 
     def __init__(
@@ -87,18 +42,25 @@ class MqttSink:
         prefix: str,
         node: str,
         tls: TlsFiles | None = None,
-        queue_limit: int = QUEUE_LIMIT,
+        *,
+        settled: Callable[[Waiting, Payload | None], None] = lambda _message, _payload: None,
+        retained: Callable[[str, bool], None] = lambda _topic, _kept: None,
+        queue_limit: int = LIMIT,
     ) -> None:
         self.shown = address.shown
         self._address = address
         self._prefix = prefix
-        self._queue_limit = queue_limit
+        self._settled = settled
+        self._retained = retained
         self._changed = threading.Condition()
-        self._events: deque[_Waiting] = deque()
-        self._in_flight: mqtt.MQTTMessageInfo | None = None
-        self._states: dict[str, str] = {"available": "online"}
+        self._outbox = Outbox(queue_limit)
+        self._in_flight: tuple[mqtt.MQTTMessageInfo, Waiting, Payload] | None = None
+        self._states: dict[str, str | bytes] = {f"{prefix}/available": "online"}
         self._unsaid: dict[str, None] = {}  # topics in `_states` that the broker has not heard; in order
-        self._unsettled: list[mqtt.MQTTMessageInfo] = []
+        self._unsettled: list[tuple[mqtt.MQTTMessageInfo, str | None]] = []  # and the topic to forget, if any
+        self._gone: set[str] = set()
+        self._announce_at = float("inf")
+        self._slow_scores: dict[str, float] = {}
         self._connected = self._ending = False
         self._complaint = ""
         self.events_lost = 0
@@ -118,39 +80,71 @@ class MqttSink:
     def waiting(self) -> int:
         """Events that the broker has not acknowledged."""
         with self._changed:
-            return len(self._events) + (self._in_flight is not None)
+            return len(self._outbox) + (self._in_flight is not None)
 
-    def camera_status(self, camera: str, status: str) -> None:
+    def camera_status(self, camera: str, status: str, *, available: bool) -> None:
         """Retained `status`, and `available` with it."""
-        self._state(f"{camera}/status", status)
-        self._state(f"{camera}/available", "offline" if status == "offline" else "online")
+        self._state(f"{self._prefix}/{camera}/status", status)
+        self._state(f"{self._prefix}/{camera}/available", "online" if available else "offline")
 
     def camera_anomaly(self, camera: str, active: bool) -> None:
         """Retained `anomaly`: ON while an alarm is open."""
-        self._state(f"{camera}/anomaly", "ON" if active else "OFF")
+        self._state(f"{self._prefix}/{camera}/anomaly", "ON" if active else "OFF")
+
+    def camera_settings(self, camera: str, *, enabled: bool, threshold: float) -> None:
+        """Retained states of the settings that can be set over MQTT."""
+        self._state(f"{self._prefix}/{camera}/enabled/state", "ON" if enabled else "OFF")
+        self._state(f"{self._prefix}/{camera}/threshold/state", f"{threshold:g}")
+
+    def camera_snapshot(self, camera: str, jpeg: bytes) -> None:
+        """The retained picture of the last alarm; empty once its file has expired."""
+        self._state(f"{self._prefix}/{camera}/anomaly/snapshot", jpeg)
+
+    def announce(self, topic: str, payload: Mapping[str, Any]) -> None:
+        """A retained message outside our prefix: Home Assistant's discovery."""
+        self._state(topic, json.dumps(payload))
+
+    def announce_again(self, delay: float) -> None:
+        """Send every message outside our prefix again in `delay` seconds."""
+        with self._changed:
+            self._announce_at = time.monotonic() + delay
+            self._changed.notify()
+
+    def empty(self, topics: Iterable[str]) -> None:
+        """Empty what the broker keeps of an earlier configuration, unless this one says it too."""
+        for topic in topics:
+            if topic not in self._states:
+                self._gone.add(topic)
+                self._state(topic, b"")
 
     def score(self, camera: str, score: float, threshold: float, at: float, window: int) -> None:
-        """One score, QoS 0; `at` is the end of its clip in epoch seconds."""
-        if self._connected:
-            payload = {"score": round(score, 4), "threshold": threshold, "time": round(at, 3), "window": window}
-            self._client.publish(f"{self._prefix}/{camera}/score", json.dumps(payload))
+        """One score, QoS 0; `at` is the end of its clip in epoch seconds. Thinned for Home Assistant beside it."""
+        if not self._connected:
+            return
+        payload = json.dumps({"score": round(score, 4), "threshold": threshold, "time": round(at, 3), "window": window})
+        self._client.publish(f"{self._prefix}/{camera}/score", payload)
+        now = time.monotonic()
+        if now - self._slow_scores.get(camera, float("-inf")) >= _SLOW_SCORE_EVERY:
+            self._slow_scores[camera] = now
+            self._client.publish(f"{self._prefix}/{camera}/score/slow", payload)
 
-    def event(self, payload: Payload) -> None:
-        """Queue one message of an event. A full queue gives up its oldest `update`, else its oldest message."""
+    def stats(self, payload: Mapping[str, Any]) -> None:
+        """The service's figures, QoS 0."""
+        if self._connected:
+            self._client.publish(f"{self._prefix}/stats", json.dumps(payload))
+
+    def event(self, message: Waiting) -> None:
+        """Queue one message of an event. What the outbox gives up for it is counted."""
         with self._changed:
-            if len(self._events) >= self._queue_limit:
-                updates = (w for w in self._events if w.payload["type"] == "update")
-                self._events.remove(next(updates, self._events[0]))
-                self.events_lost += 1
-                if self.events_lost == 1:
-                    log.error("events are being lost: the broker is away and the queue is full", broker=self.shown)
-            self._events.append(_Waiting(payload, time.time()))
+            given_up = self._outbox.put(message)
+            if given_up is not None:
+                self._lose([given_up])
             self._changed.notify()
 
     def stop(self) -> None:
         """Say `offline` everywhere; `deliver` returns once all is acknowledged, or at once without a broker."""
         for topic in list(self._states):
-            if topic.endswith(("available", "/status")):
+            if topic.startswith(f"{self._prefix}/") and topic.endswith(("/available", "/status")):
                 self._state(topic, "offline")
         with self._changed:
             self._ending = True
@@ -158,12 +152,12 @@ class MqttSink:
 
     def deliver(self) -> None:
         """Connect and publish until stopped: body of the sink's thread."""
-        self._client.connect_async(self._address.host, self._address.port, _KEEPALIVE)
+        self._client.connect_async(self._address.host, self._address.port, KEEPALIVE)
         self._client.loop_start()
         while self._deliver_next():
             pass
         if self.waiting:
-            log.error("events not delivered", count=self.waiting, broker=self.shown)
+            log.error("events not delivered: they go out after the next start", count=self.waiting, broker=self.shown)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -172,44 +166,65 @@ class MqttSink:
             while not (self._may_send() or self._over()):
                 # paho tells of an acknowledgement before it counts as one: look again instead of being told
                 acknowledging = self._connected and (self._in_flight or self._unsettled)
-                self._changed.wait(_ACKNOWLEDGED_WITHIN if acknowledging else None)
+                self._changed.wait(_ACKNOWLEDGED_WITHIN if acknowledging else self._until_announcing())
             if self._over() and not self._may_send():
                 return False
+            self._lose(self._outbox.expire(time.time()))
             states = {topic: self._states[topic] for topic in self._unsaid}
             self._unsaid.clear()
-            event = self._events.popleft() if self._events and self._in_flight is None else None
+            event = self._outbox.take() if len(self._outbox) and self._in_flight is None else None
         for topic, payload in states.items():
-            sent = self._client.publish(f"{self._prefix}/{topic}", payload, qos=1, retain=True)
-            self._unsettled.append(sent)
+            sent = self._client.publish(topic, payload, qos=1, retain=True)
+            self._unsettled.append((sent, topic if topic in self._gone else None))
         if event is not None:
-            payload = json.dumps(stamped(event.payload, event.made, time.time()))
+            said = stamped(event.payload, event.made, time.time())
             # paho answers "no connection" yet keeps the message and delivers it later: never handed over twice
-            self._in_flight = self._client.publish(f"{self._prefix}/events", payload, qos=1)
+            self._in_flight = (self._client.publish(f"{self._prefix}/events", json.dumps(said), qos=1), event, said)
         return True
 
     def _may_send(self) -> bool:
         """Something can be handed to paho. The lock is held."""
-        if self._in_flight is not None and self._in_flight.is_published():
+        if self._in_flight is not None and self._in_flight[0].is_published():
+            _, message, said = self._in_flight
             self._in_flight = None
-        self._unsettled = [sent for sent in self._unsettled if not sent.is_published()]
-        return self._connected and bool(self._unsaid or (self._events and self._in_flight is None))
+            self._settled(message, said)
+        for topic in (topic for sent, topic in self._unsettled if topic and sent.is_published()):
+            self._retained(topic, False)
+        self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not sent.is_published()]
+        if time.monotonic() >= self._announce_at:
+            self._announce_at = float("inf")
+            self._unsaid |= dict.fromkeys(t for t in self._states if not t.startswith(f"{self._prefix}/"))
+        return self._connected and bool(self._unsaid or (len(self._outbox) and self._in_flight is None))
+
+    def _until_announcing(self) -> float | None:
+        left = self._announce_at - time.monotonic()
+        return None if left == float("inf") else max(0.0, left)
 
     def _over(self) -> bool:
         """Stopped, and nothing left that the broker could still acknowledge. The lock is held."""
-        settled = not (self._events or self._in_flight or self._unsettled or self._unsaid)
+        settled = not (len(self._outbox) or self._in_flight or self._unsettled or self._unsaid)
         return self._ending and (settled or not self._connected)
 
-    def _state(self, topic: str, payload: str) -> None:
+    def _lose(self, messages: list[Waiting]) -> None:
+        for message in messages:
+            self.events_lost += 1
+            if self.events_lost == 1:
+                log.error("events are being lost: the broker has been away for too long", broker=self.shown)
+            self._settled(message, None)
+
+    def _state(self, topic: str, payload: str | bytes) -> None:
         with self._changed:
-            if self._states.get(topic) != payload:
+            before = self._states.get(topic)
+            if before != payload:
                 self._states[topic] = payload
                 self._unsaid[topic] = None
                 self._changed.notify()
+        if payload and not before:
+            self._retained(topic, True)
 
     def _on_connect(self, _c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if code.is_failure:
-            why = "wrong user or password" if str(code) in _REFUSALS else str(code)
-            self._complain("the broker refused us", why)
+            self._complain("the broker refused us", refusal(code))
             return
         with self._changed:
             self._connected, self._complaint = True, ""
@@ -231,31 +246,3 @@ class MqttSink:
         with self._changed:
             self._connected = False
             self._changed.notify()
-
-
-def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0) -> str:
-    """Connect once and leave: "" if the broker took us, else one line that says why not."""
-    client = make_client(address, tls, node)
-    answered = threading.Event()
-    answer: list[ReasonCode] = []
-
-    def on_connect(_c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
-        answer.append(code)
-        answered.set()
-
-    client.on_connect = on_connect
-    try:
-        if client.connect(address.host, address.port, _KEEPALIVE) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-            return "cannot be reached"
-    except (OSError, ValueError) as error:
-        return f"cannot be reached ({getattr(error, 'strerror', None) or type(error).__name__})"
-    client.loop_start()
-    try:
-        if not answered.wait(timeout):
-            return "no answer in time"
-        if answer[0].is_failure:
-            return "wrong user or password" if str(answer[0]) in _REFUSALS else str(answer[0])
-        return ""
-    finally:
-        client.disconnect()
-        client.loop_stop()

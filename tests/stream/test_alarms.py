@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream.alarms import AlarmRule, AlarmSettings, Change, ScoredClip
 
 CLIP = 0.64
-SETTINGS = AlarmSettings(0.8, 0.6, min_duration=1.0, cool_down=10.0)
+SETTINGS = AlarmSettings(0.8, 0.6, min_duration=1.0, cool_down=10.0, merge_gap=0.0)
 
 
 def play(rule: AlarmRule, scores: list[float], start: float = 0.0) -> list[Change | None]:
@@ -62,9 +62,46 @@ def test_a_short_minimum_rings_at_the_first_clip(min_duration: float) -> None:
     assert play(AlarmRule(AlarmSettings(0.8, 0.6, min_duration)), [0.8]) == [Change.STARTED]
 
 
+MERGING = AlarmSettings(0.8, 0.6, min_duration=0.0, cool_down=10.0, merge_gap=2.0)
+
+
+def test_a_score_that_comes_back_within_the_gap_goes_on_with_the_same_alarm() -> None:
+    rule = AlarmRule(MERGING)
+    changes = play(rule, [0.9, 0.1, 0.7, 0.1, 0.85, 0.9, 0.1])  # low from 0.64 on, back at 2.56
+    assert changes == [Change.STARTED, None, None, None, None, None, None]
+    assert rule.active
+
+
+def test_after_the_gap_it_ended_where_it_fell() -> None:
+    rule = AlarmRule(MERGING)
+    assert play(rule, [0.9, 0.9, 0.1, 0.7, 0.7, 0.7, 0.95])[-1] is Change.ENDED  # the last begins 2.56 s after the fall
+    assert rule.end_time == 2 * CLIP
+
+
+def test_a_camera_lost_in_the_gap_ended_where_it_fell() -> None:
+    rule = AlarmRule(MERGING)
+    play(rule, [0.9, 0.1])
+    assert rule.end(9.0) is True
+    assert rule.end_time == CLIP
+
+
+def test_at_most_so_many_an_hour() -> None:
+    rule = AlarmRule(AlarmSettings(0.8, 0.6, 0.0, cool_down=0.0, merge_gap=0.0, hourly_cap=2))
+    assert play(rule, [0.9, 0.1, 0.9, 0.1]) == [Change.STARTED, Change.ENDED] * 2
+    assert play(rule, [0.9, 0.1], start=100.0) == [Change.CAPPED, None]
+    assert play(rule, [0.9], start=3601.0) == [Change.STARTED]  # the first of the two was over an hour ago
+
+
+def test_a_moved_threshold_keeps_the_share_of_hysteresis() -> None:
+    moved = SETTINGS.with_threshold(0.4)
+    assert moved.threshold_on == 0.4
+    assert moved.threshold_off == pytest.approx(0.3)
+    assert moved.cool_down == SETTINGS.cool_down
+
+
 @given(st.lists(st.floats(0, 1), max_size=60))
 def test_starts_and_ends_alternate(scores: list[float]) -> None:
-    rule = AlarmRule(AlarmSettings(0.8, 0.6, 1.0, 2.0))
+    rule = AlarmRule(AlarmSettings(0.8, 0.6, 1.0, 2.0, merge_gap=1.0))
     changes = [c for c in play(rule, scores) if c in (Change.STARTED, Change.ENDED)]
     assert all(a is not b for a, b in itertools.pairwise(changes))
     assert not changes or changes[0] is Change.STARTED

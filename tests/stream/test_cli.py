@@ -23,6 +23,11 @@ def keep_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.fixture(autouse=True)
+def own_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     return write_video(tmp_path / "video.mp4", moving_pictures(40))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stream.events import Event, ModelName, Moment, stamped
+from stream.events import Event, ModelName, Moment, TopClip, stamped
 
 # The contract's example, section 4.
 FIELDS = {
@@ -15,7 +15,7 @@ FIELDS = {
 
 
 def make() -> Event:
-    return Event("front_door", 1795466000.123, 0.8, 0.6, ModelName("default", "ab" * 32, "openvino"))
+    return Event.begun("front_door", 1795466000.123, (0.8, 0.6), ModelName("default", "ab" * 32, "openvino"))
 
 
 def test_life_cycle_has_one_id_and_a_counting_seq() -> None:
@@ -24,15 +24,27 @@ def test_life_cycle_has_one_id_and_a_counting_seq() -> None:
         event.new(Moment(0.9, 0.9, 32, 1795466001.4)),
         event.update(Moment(0.95, 0.95, 32, 1795466002.0)),
         event.end(Moment(0.2, 0.95, 32, 1795466004.0), 1795466003.36, "score"),
+        event.media(snapshot=True, clip=True),
     ]
-    assert [m["type"] for m in messages] == ["new", "update", "end"]
-    assert [m["seq"] for m in messages] == [0, 1, 2]
+    assert [m["type"] for m in messages] == ["new", "update", "end", "media"]
+    assert [m["seq"] for m in messages] == [0, 1, 2, 3]
     assert {m["id"] for m in messages} == {event.id}
     assert re.fullmatch(r"1795466000\.12-[a-z0-9]{6}", event.id)
     assert all(set(m) == FIELDS for m in messages)
     assert (messages[0]["end_time"], messages[0]["end_reason"]) == (None, None)
     assert (messages[2]["end_time"], messages[2]["end_reason"]) == (1795466003.36, "score")
     assert messages[2]["top_score"] == 0.95
+    assert messages[3] == messages[2] | {
+        "type": "media", "seq": 3, "snapshot": f"/api/events/{event.id}/snapshot.jpg",
+        "clip": f"/api/events/{event.id}/clip.mp4",
+    }  # fmt: skip
+
+
+def test_top_clips_and_an_event_taken_up_again() -> None:
+    new = make().new(Moment(0.9, 0.9, 32, 1795466001.4, (TopClip(1795465998.0, 1795465998.6, 0.42),)))
+    assert new["top_clips"] == [{"start": 1795465998.0, "end": 1795465998.6, "weight": 0.42}]
+    end = Event(new).end(None, 1795466009.0, "restart")
+    assert (end["id"], end["seq"], end["end_reason"], end["top_score"]) == (new["id"], 1, "restart", 0.9)
 
 
 def test_local_time_carries_an_offset() -> None:

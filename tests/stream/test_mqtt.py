@@ -16,7 +16,9 @@ import pytest
 
 from stream.errors import UsageError
 from stream.events import Event, ModelName, Moment
-from stream.sinks.mqtt import MqttSink, TlsFiles, make_client, probe
+from stream.outbox import Waiting
+from stream.sinks.client import TlsFiles, make_client, probe
+from stream.sinks.mqtt import MqttSink
 from stream.urls import BrokerAddress, parse_broker
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
@@ -25,7 +27,7 @@ MODEL = ModelName("default", "ab" * 32, "openvino")
 
 
 def events(count: int) -> Iterator[dict[str, Any]]:
-    event = Event("door", time.time(), 0.8, 0.6, MODEL)
+    event = Event.begun("door", time.time(), (0.8, 0.6), MODEL)
     moment = Moment(0.9, 0.9, 32, time.time())
     yield event.new(moment)
     for _ in range(count - 2):
@@ -50,13 +52,13 @@ def delivering(address: BrokerAddress, **more: Any) -> Iterator[MqttSink]:
 def test_states_scores_and_events_reach_a_subscriber(mosquitto: Mosquitto) -> None:
     subscriber = Subscriber(mosquitto.port)
     with delivering(parse_broker(mosquitto.url)) as sink:
-        sink.camera_status("door", "warming")
+        sink.camera_status("door", "warming", available=True)
         sink.camera_anomaly("door", active=False)
         until(lambda: subscriber.last("mgfn/door/anomaly") == "OFF")
         sink.score("door", 0.5, 0.8, 1000.0, 7)
         sink.camera_anomaly("door", active=True)
         for payload in events(5):
-            sink.event(payload)
+            sink.event(Waiting(payload, time.time()))
         until(lambda: len(subscriber.events()) == 5)
         assert [e["type"] for e in subscriber.events()] == ["new", "update", "update", "update", "end"]
         assert [e["seq"] for e in subscriber.events()] == [0, 1, 2, 3, 4]
@@ -81,15 +83,15 @@ def test_nothing_is_lost_or_reordered_over_a_broker_restart(mosquitto: Mosquitto
         until(lambda: sink.connected)
         payloads = list(events(200))
         for payload in payloads[:60]:
-            sink.event(payload)
+            sink.event(Waiting(payload, time.time()))
         until(lambda: len(subscriber.events()) >= 20)
         mosquitto.stop()
         for payload in payloads[60:140]:
-            sink.event(payload)
+            sink.event(Waiting(payload, time.time()))
         until(lambda: not sink.connected)
         mosquitto.start()
         for payload in payloads[140:]:
-            sink.event(payload)
+            sink.event(Waiting(payload, time.time()))
         until(lambda: len({e["seq"] for e in subscriber.events()}) == 200, 40)
         until(lambda: subscriber.last("mgfn/available") == "online")
     received = [e["seq"] for e in subscriber.events()]
@@ -104,7 +106,7 @@ def test_a_broker_that_comes_later_and_a_full_queue(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
     with delivering(parse_broker(broker.url), queue_limit=50) as sink:
         for payload in events(60):
-            sink.event(payload)
+            sink.event(Waiting(payload, time.time()))
         assert sink.waiting == 50
         assert sink.events_lost == 10
         with broker.running():

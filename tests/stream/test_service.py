@@ -35,7 +35,7 @@ class Running:
 
     def __init__(self, folder: Path, *arguments: object) -> None:
         self.log = folder / "service.log"
-        command = [sys.executable, "-m", "stream.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "stream.cli", "--data", str(folder / "data"), *map(str, arguments)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log, start_new_session=True)
 

@@ -8,13 +8,18 @@ from stream.alarms import AlarmSettings
 from stream.errors import Reason
 from stream.events import ModelName
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
+from stream.settings import CameraConfig
 from stream.track import CameraTrack, Scored
+from stream.urls import Source
 
 FEATURE = np.zeros((1, 4), np.float32)
 
 
-def make() -> CameraTrack:
-    track = CameraTrack("door", AlarmSettings(0.8, 0.6, 0.0), ModelName("b", "0" * 64, "openvino"))
+CONFIG = CameraConfig(Source("door", "rtsp://door/1", live=True), AlarmSettings(0.8, 0.6, 0.0, merge_gap=0.0))
+
+
+def make(config: CameraConfig = CONFIG) -> CameraTrack:
+    track = CameraTrack(config, ModelName("b", "0" * 64, "openvino"))
     track.changed(StateChanged(CameraState.ONLINE, 0))
     return track
 
@@ -26,7 +31,7 @@ def clip(number: int, connection: int = 0) -> ClipReady:
 def score(track: CameraTrack, number: int, value: float, connection: int = 0) -> Scored:
     ready = clip(number, connection)
     track.push(ready, FEATURE)
-    return track.scored(ready, value)
+    return track.scored(ready, np.full(len(track.window), value, np.float32))
 
 
 def test_warming_until_the_window_is_full() -> None:
@@ -60,17 +65,68 @@ def test_dropped_clips_degrade_for_thirty_seconds() -> None:
     assert track.status(60.0) == "degraded"
 
 
-def test_an_alarm_is_new_then_ends() -> None:
+def test_an_alarm_is_new_then_rises_then_ends() -> None:
     track = make()
-    new = score(track, 0, 0.9).event
-    rose = score(track, 1, 0.95).event
-    end = score(track, 2, 0.1).event
+    scores = [0.9, 0.95, 0.95, 0.95, 0.95, 0.955, 0.97, 0.1]
+    events = [event for number, value in enumerate(scores) if (event := score(track, number, value).event)]
+    # the rise at once after `new` is told two seconds later; one of half a hundredth never
+    assert [(e["type"], e["top_score"]) for e in events] == [("new", 0.9), ("update", 0.95), ("end", 0.97)]
+    assert events[1]["latency_ms"] == round((100 + 4 * 0.64) * 1000)
+    assert events[2]["end_time"] == round(100 + 7 * 0.64, 3)
+    assert events[2]["end_reason"] == "score"
+
+
+def test_top_clips_are_those_the_head_scores_highest() -> None:
+    track = make()
+    for number in range(3):
+        ready = clip(number)
+        track.push(ready, FEATURE)
+        scored = track.scored(ready, np.array([0.1, 0.5, 0.9][: number + 1], np.float32))
+    assert scored.event is not None
+    assert [(c["start"], c["weight"]) for c in scored.event["top_clips"]] == [
+        (101.28, 0.6), (100.64, 0.3333), (100.0, 0.0667),
+    ]  # fmt: skip
+
+
+def test_a_test_event_begins_and_ends_by_itself() -> None:
+    track = make()
+    new = track.begin_test(1000.0)
     assert new is not None
-    assert rose is not None
+    assert (new["type"], new["test"], track.alarming) == ("new", True, True)
+    assert track.begin_test(1001.0) is None
+    assert track.end_test(1001.0) is None
+    end = track.end_test(1002.0)
     assert end is not None
-    assert [new["type"], rose["type"], end["type"]] == ["new", "update", "end"]
-    assert end["end_time"] == round(102 * 1.0 - 0.72, 3)
-    assert end["end_reason"] == "score"
+    assert (end["id"], end["test"], end["end_reason"], track.alarming) == (new["id"], True, "test", False)
+
+
+def test_a_camera_away_for_thirty_seconds_is_an_event_until_it_returns() -> None:
+    track = make()
+    track.changed(StateChanged(CameraState.OFFLINE, 0, Reason.STALLED), now=50.0)
+    assert track.begin_loss(79.0, 1079.0) is None
+    new = track.begin_loss(81.0, 1081.0)
+    assert new is not None
+    assert (new["label"], new["start_time"], new["top_score"]) == ("camera_lost", 1050.0, 0.0)
+    assert track.begin_loss(82.0, 1082.0) is None
+    assert track.end_loss(1082.0) is None
+    assert dict(track.health(90.0))["stalls_last_hour"] == 1
+    track.changed(StateChanged(CameraState.ONLINE, 1))
+    end = track.end_loss(1095.0)
+    assert end is not None
+    assert (end["id"], end["end_reason"], end["end_time"]) == (new["id"], "returned", 1095.0)
+
+
+def test_a_disabled_camera_is_neither_lost_nor_warm_afterwards() -> None:
+    track = make()
+    score(track, 0, 0.1)
+    track.set_enabled(False, now=10.0)
+    assert track.status(10.0) == "disabled"
+    track.changed(StateChanged(CameraState.OFFLINE, 0, Reason.ENDED), now=20.0)
+    assert track.begin_loss(100.0, 1100.0) is None
+    track.set_enabled(True, now=200.0)
+    assert track.begin_loss(201.0, 1201.0) is None
+    assert track.begin_loss(231.0, 1231.0) is not None
+    assert len(track.window) == 0
 
 
 def test_a_lost_camera_ends_its_alarm() -> None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from stream.errors import UsageError
-from stream.web import Health, bind, make_app, make_server
+from stream.web import Pages, bind, make_app, make_server
 
 
 @contextmanager
-def serving(health: Health, token: str | None) -> Iterator[httpx.Client]:
+def serving(
+    health: Callable[[], Mapping[str, Any]], token: str | None, media: Path | None = None, missing: str = ""
+) -> Iterator[httpx.Client]:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = make_server(make_app(health, token))
+    server = make_server(make_app(Pages(health, lambda: missing, lambda: b"mgfn_score 0.5\n", media), token))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -44,6 +47,28 @@ def test_with_a_token_every_route_refuses_without_it() -> None:
         assert client.get("/anything").status_code == 401
         assert client.get("/healthz", headers={"Authorization": "Bearer wrong"}).status_code == 401
         assert client.get("/healthz", headers={"Authorization": f"Bearer {'s' * 16}"}).status_code == 200
+
+
+def test_ready_says_what_is_missing() -> None:
+    with serving(lambda: {}, None, missing="the broker is not connected") as client:
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["missing"]) == (503, "the broker is not connected")
+    with serving(lambda: {}, None) as client:
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/metrics").text == "mgfn_score 0.5\n"
+
+
+def test_only_files_of_events_leave_the_media_folder(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (media / "1000.00-abcdef.jpg").write_bytes(b"a picture")
+    with serving(lambda: {}, None, media) as client:
+        picture = client.get("/api/events/1000.00-abcdef/snapshot.jpg", headers={"Range": "bytes=2-4"})
+        assert (picture.status_code, picture.content) == (206, b"pic")
+        assert client.get("/api/events/1000.00-abcdef/clip.mp4").status_code == 404
+        for name in ("..%2Fsecret", "%2e%2e/secret", "..%5Csecret", "1000.00-abcdef%00"):
+            assert client.get(f"/api/events/{name}/snapshot.jpg").status_code == 404
 
 
 def test_the_default_port_moves_on_and_a_named_one_does_not() -> None:

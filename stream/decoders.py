@@ -1,0 +1,96 @@
+"""The decoder processes as the service sees them: one for each camera, replaced when it dies or falls silent."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import wait
+from typing import Any, Final
+
+from stream.camera import STOP, CameraSettings, run_camera
+from stream.desk import EventDesk
+from stream.messages import ClipReady, Message, Order
+from stream.processes import StartProcess
+from stream.settings import CameraConfig
+from stream.slots import ClipRing
+from stream.track import CameraTrack
+
+PENDING_CLIPS: Final = 3
+SILENT_AFTER: Final = 20.0
+
+
+class DecoderHandle:
+    """A camera's decoder process, its ring, the clips that it finished and nobody has scored, and its camera."""
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        config: CameraConfig,
+        ring: ClipRing,
+        track: CameraTrack,
+        start_process: StartProcess,
+    ) -> None:
+        self.settings = settings
+        self.config = config
+        self.ring = ring
+        self.track = track
+        self.desk = EventDesk()
+        self.pending: deque[ClipReady] = deque()
+        self._start_process = start_process
+        self.start()
+
+    def start(self) -> None:
+        self.process, self.pipe = self._start_process(run_camera, (self.settings,), f"mgfn-{self.track.name}")
+        self.last_sign = time.monotonic()
+        self.finished = False
+
+    def give_back(self, slot: int) -> None:
+        self._tell(slot)
+
+    def shed_pending(self) -> None:
+        """Give back every clip that waits to be scored."""
+        while self.pending:
+            self.give_back(self.pending.popleft().slot)
+
+    def order(self, order: Order) -> None:
+        """Ask for a picture or a clip."""
+        self._tell(order)
+
+    def stop(self) -> None:
+        """Ask it to end; it closes its clips first."""
+        self._tell(STOP)
+
+    def _tell(self, message: int | Order) -> None:
+        with suppress(OSError):  # the decoder may be gone; the supervisor notices
+            self.pipe.send(message)
+
+    def restart(self) -> None:
+        """End the process by force and start another."""
+        self.pending.clear()
+        self.desk.lost()
+        self.track.restarted()
+        self.process.kill()
+        self.end()
+        self.start()
+
+    def end(self) -> None:
+        """End the process, by force if it does not answer."""
+        self.process.join(0.5)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+
+
+def received(decoders: Sequence[DecoderHandle], timeout: float) -> Iterator[tuple[DecoderHandle, Message | None]]:
+    """Every message that is there, waiting up to `timeout` seconds for the first; None where a process has ended."""
+    by_pipe: dict[Any, DecoderHandle] = {decoder.pipe: decoder for decoder in decoders}
+    for pipe in wait(by_pipe, timeout):
+        decoder = by_pipe[pipe]
+        try:
+            while decoder.pipe.poll():
+                yield decoder, decoder.pipe.recv()
+        except (EOFError, OSError):
+            yield decoder, None

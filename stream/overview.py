@@ -1,0 +1,78 @@
+"""How the service is, for whoever asks: `/healthz`, `/readyz`, `/metrics`, `stats`. Read from other threads."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.default_bundle import project_version
+from stream.decoders import DecoderHandle
+from stream.events import ModelName
+from stream.metrics import Metrics
+from stream.sinks.mqtt import MqttSink
+
+
+class Overview:
+    """`turned` and `scored` are told by the main loop; `mqtt` is None where nothing is published."""
+
+    def __init__(
+        self,
+        node: str,
+        model: ModelName,
+        decoders: Sequence[DecoderHandle],
+        mqtt: MqttSink | None,
+        metrics: Metrics,
+    ) -> None:
+        self._node = node
+        self._model = model
+        self._decoders = decoders
+        self._mqtt = mqtt
+        self._metrics = metrics
+        self._began = self._last_turn = time.monotonic()
+        self._scored = False
+
+    def turned(self) -> None:
+        """The main loop has gone round."""
+        self._last_turn = time.monotonic()
+
+    def scored(self) -> None:
+        """Clips have been scored."""
+        self._scored = True
+
+    def health(self) -> Mapping[str, Any]:
+        """Whether the loop turns, and each camera's state."""
+        return {
+            "loop_age": round(time.monotonic() - self._last_turn, 3),
+            "pid": os.getpid(),
+            "broker_connected": self._mqtt is not None and self._mqtt.connected,
+            "cameras": self._cameras(),
+        }
+
+    def missing(self) -> str:
+        """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
+        if self._mqtt is not None and not self._mqtt.connected:
+            return "the broker is not connected"
+        return "" if self._scored else "no camera has been scored yet"
+
+    def exposition(self) -> bytes:
+        """Prometheus' text."""
+        return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting)
+
+    def stats(self) -> Mapping[str, Any]:
+        """The payload of the `stats` topic."""
+        return {
+            "time": round(time.time(), 3),
+            "uptime": round(time.monotonic() - self._began, 1),
+            "node": self._node,
+            "version": project_version(),
+            "model": {"bundle": self._model.bundle, "sha256": self._model.sha256, "backend": self._model.backend},
+            "outbox": 0 if self._mqtt is None else self._mqtt.waiting,
+            "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
+            "cameras": self._cameras(),
+        }
+
+    def _cameras(self) -> dict[str, Any]:
+        now = time.monotonic()
+        return {decoder.track.name: dict(decoder.track.health(now)) for decoder in self._decoders}

@@ -1,0 +1,262 @@
+"""Everything that leaves the scoring loop: events, states, scores, pictures and clips, on their way to MQTT and disk.
+
+It creates no thread: the service runs the journal and the sink that it is given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from engine.default_bundle import project_version
+from stream.alarms import Change
+from stream.commands import Command, GiveVerdict, SetEnabled, SetThreshold
+from stream.decoders import DecoderHandle
+from stream.events import Event, Payload
+from stream.journal import Journal
+from stream.log import log
+from stream.media import Kind, media_path
+from stream.messages import ClipClosed, EndClip, SnapshotTaken, StartClip, TakeSnapshot
+from stream.metrics import Metrics
+from stream.outbox import Waiting
+from stream.scorelog import LoggedScore, ScoreBook
+from stream.settings import ServiceSettings
+from stream.sinks.homeassistant import discovery, discovery_topic
+from stream.sinks.mqtt import MqttSink
+from stream.sinks.scores import ScoresFile
+from stream.store import Store
+from stream.track import CameraTrack, Scored
+
+_KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
+
+
+class Reporter:
+    """Tells `journal`, `mqtt` (None: nobody listens) and `scores` (None: not asked for) what happens.
+
+    `keeps` is false in a replay: no pictures, clips or score history.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        store: Store,
+        journal: Journal,
+        mqtt: MqttSink | None,
+        scores: ScoresFile | None,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._journal = journal
+        self._mqtt = mqtt
+        self._scores = scores
+        self._metrics = metrics
+        self._keeps = not settings.replay
+        self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
+        self._shown: dict[str, str] = {}  # camera -> event whose picture is retained
+
+    # at the start; nothing else uses the store yet
+
+    def recover(self) -> None:
+        """What an earlier run left: its outbox first, then the ends of what it left open, and their files."""
+        for message in self._store.waiting():
+            if self._mqtt is None:
+                self._journal.delivered(message.key or 0)
+            else:
+                self._mqtt.event(message)
+        now = time.time()
+        for payload, awaits_files in self._store.unfinished():
+            event = Event(payload)
+            if payload["end_time"] is None:
+                at = event.last_time if payload["label"] == "anomaly" else now
+                log.warning("event left open by an earlier run ended", camera=event.camera, id=event.id)
+                self._journal.message(event.end(None, at, "restart"), now, awaits_files=False)
+            if awaits_files:
+                there = {kind: media_path(self._store.media, event.id, kind) for kind in _KINDS}
+                sizes = {kind: path.stat().st_size if path.exists() else 0 for kind, path in there.items()}
+                for kind in _KINDS:
+                    self._journal.file_kept(event.id, kind, sizes[kind])
+                media = event.media(snapshot=sizes["snapshot"] > 0, clip=sizes["clip"] > 0)
+                self._journal.message(media, now, awaits_files=False)
+
+    def introduce(self, track: CameraTrack) -> None:
+        """A camera's settings from earlier runs, and its retained topics."""
+        kept = self._store.settings(track.name)
+        if "threshold" in kept:
+            track.set_threshold(float(kept["threshold"]))
+        track.set_enabled(kept.get("enabled", "ON") == "ON", time.monotonic())
+        if kept:
+            log.info("set over MQTT earlier, still in force", camera=track.name, **kept)
+        self.status(track)
+        if self._mqtt is None:
+            return
+        self._say_settings(track)
+        self._mqtt.camera_anomaly(track.name, active=False)
+        if self._settings.replay:
+            return
+        if (event_id := self._store.latest_snapshot(track.name)) is not None:
+            self._show(track.name, event_id)
+        prefix, node = self._settings.topic_prefix, self._settings.node
+        payload = discovery(prefix, node, track.name, project_version(), None)
+        self._mqtt.announce(discovery_topic(node, track.name), payload)
+
+    def forget_others(self) -> None:
+        """Empty the topics of cameras that are gone."""
+        if self._mqtt is not None and self._keeps:
+            self._mqtt.empty(self._store.retained_topics())
+
+    # from the loop
+
+    def scored(self, track: CameraTrack, scored: Scored) -> None:
+        """One clip's score, to everybody."""
+        threshold, clip = track.rule.settings.threshold_on, scored.clip
+        if self._mqtt is not None:
+            self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
+        if self._scores is not None:
+            self._scores.write(track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
+        if self._keeps:
+            chunk = self._books[track.name].add(LoggedScore(clip.start, clip.end, scored.score, scored.window))
+            if chunk is not None:
+                self._journal.scores(track.name, chunk)
+        if scored.change is Change.CAPPED:
+            log.warning("alarm left out: the hour's cap is reached", camera=track.name, score=round(scored.score, 4))
+        self._metrics.scored(track.name, scored.score)
+        self.status(track)
+
+    def event(self, decoder: DecoderHandle, payload: Payload | None, clip: tuple[int, int] | None = None) -> None:
+        """The next message of an event; `clip` (connection, clip) is whose picture it should carry."""
+        if payload is None:
+            return
+        kind, track = payload["type"], decoder.track
+        alarm = payload["label"] == "anomaly"
+        if kind != "update":
+            what = "test" if payload["test"] else "alarm" if alarm else "camera lost"
+            log.info(f"{what} {kind}", camera=track.name, id=payload["id"], score=payload["score"])
+        if kind == "new" and alarm and not payload["test"]:
+            self._metrics.alarm(track.name)
+        if alarm and self._keeps:
+            self._order_files(decoder, payload, clip)
+        if alarm and self._mqtt is not None:
+            self._mqtt.camera_anomaly(track.name, active=track.alarming)
+        decoder.desk.say(payload)
+        self.release(decoder)
+
+    def _order_files(self, decoder: DecoderHandle, payload: Payload, clip: tuple[int, int] | None) -> None:
+        event_id, rolls = payload["id"], decoder.config.clip
+        if payload["type"] == "new":
+            decoder.desk.expect_files(Event(payload), time.monotonic())
+            media = self._store.media
+            at = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+            text = f"{payload['camera']}  {at}  score {payload['score']:.2f}{'  TEST' if payload['test'] else ''}"
+            decoder.order(TakeSnapshot(event_id, media_path(media, event_id, "snapshot"), text, clip))
+            begin = payload["start_time"] - rolls.pre_roll
+            decoder.order(StartClip(event_id, media_path(media, event_id, "clip"), begin, rolls.longest))
+        elif payload["type"] == "end":
+            decoder.order(EndClip(event_id, payload["end_time"] + rolls.post_roll))
+
+    def file_written(self, decoder: DecoderHandle, message: SnapshotTaken | ClipClosed) -> None:
+        """A decoder wrote a picture or clip, or could not."""
+        camera, kept = decoder.track.name, message.bytes > 0
+        kind: Kind = "snapshot" if isinstance(message, SnapshotTaken) else "clip"
+        if kind == "snapshot":
+            decoder.desk.pictured(message.event, taken=kept)
+        else:
+            decoder.desk.closed(message.event, kept=kept)
+        if not kept:
+            log.warning(f"no {kind} of the event", camera=camera, id=message.event, reason=message.problem)
+        else:
+            show = (lambda: self._show(camera, message.event)) if kind == "snapshot" else None
+            self._journal.file_kept(message.event, kind, message.bytes, show)
+        self.release(decoder)
+
+    def release(self, decoder: DecoderHandle) -> None:
+        """Let go what waits for files no longer."""
+        for payload in decoder.desk.due(time.monotonic()):
+            files = self._keeps and payload["label"] == "anomaly"
+            self._journal.message(payload, time.time(), awaits_files=files)
+
+    def status(self, track: CameraTrack) -> None:
+        """Status and availability of a camera."""
+        if self._mqtt is not None:
+            self._mqtt.camera_status(track.name, track.status(time.monotonic()), available=track.available)
+        self._metrics.camera(track)
+
+    def obey(self, decoders: Iterable[DecoderHandle], command: Command) -> None:
+        """A command from MQTT."""
+        decoder = next(d for d in decoders if d.track.name == command.camera)
+        track = decoder.track
+        if isinstance(command, GiveVerdict):
+            self._journal.verdict(track.name, command.event, command.verdict)
+        elif isinstance(command, SetEnabled):
+            if command.enabled != track.enabled:
+                track.set_enabled(command.enabled, time.monotonic())
+                log.info("enabled" if command.enabled else "disabled", camera=track.name)
+                if not command.enabled:
+                    decoder.shed_pending()
+                    self.event(decoder, track.close_alarm("disabled"))
+            self._journal.setting(track.name, "enabled", "ON" if command.enabled else "OFF")
+        elif isinstance(command, SetThreshold):
+            if command.threshold != track.rule.settings.threshold_on:
+                track.set_threshold(command.threshold)
+                log.info("threshold set", camera=track.name, threshold=command.threshold)
+            self._journal.setting(track.name, "threshold", repr(command.threshold))
+        else:
+            self.event(decoder, track.begin_test(time.time()))
+        self._say_settings(track)
+        self.status(track)
+
+    def finish(self, decoders: Iterable[DecoderHandle]) -> None:
+        """The last messages and scores; no decoder writes any more."""
+        for decoder in decoders:
+            decoder.desk.lost()
+            self.release(decoder)
+        for camera, book in self._books.items():
+            if (chunk := book.flush()) is not None:
+                self._journal.scores(camera, chunk)
+
+    # from the journal's and the sink's threads
+
+    def committed(self, message: Waiting) -> None:
+        """A message is in the database, or the disk refused it: off to the broker."""
+        if self._mqtt is not None:
+            self._mqtt.event(message)
+        elif message.key is not None:
+            self._journal.delivered(message.key)
+
+    def settled(self, message: Waiting, said: Payload | None) -> None:
+        """The broker has a message as it was `said`, or it was given up."""
+        if message.key is not None:
+            self._journal.delivered(message.key)
+        if said is not None and said["type"] == "new" and said["label"] == "anomaly" and not said["test"]:
+            self._metrics.published(said["latency_ms"])
+
+    def retained(self, topic: str, kept: bool) -> None:
+        """The broker keeps a message of ours, or no longer."""
+        if self._keeps:
+            self._journal.retained(topic, kept=kept)
+
+    def expired(self, event_id: str, kind: Kind) -> None:
+        """A file is gone."""
+        if kind == "snapshot" and self._mqtt is not None:
+            for camera, shown in list(self._shown.items()):
+                if shown == event_id:
+                    del self._shown[camera]
+                    self._mqtt.camera_snapshot(camera, b"")
+
+    def _show(self, camera: str, event_id: str) -> None:
+        if self._mqtt is None:
+            return
+        try:
+            jpeg = media_path(self._store.media, event_id, "snapshot").read_bytes()
+        except OSError:
+            return
+        self._shown[camera] = event_id
+        self._mqtt.camera_snapshot(camera, jpeg)
+
+    def _say_settings(self, track: CameraTrack) -> None:
+        if self._mqtt is not None:
+            threshold = track.rule.settings.threshold_on
+            self._mqtt.camera_settings(track.name, enabled=track.enabled, threshold=threshold)

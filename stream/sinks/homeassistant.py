@@ -1,0 +1,83 @@
+"""What Home Assistant is told: one device for each camera (device-based MQTT discovery). Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+BIRTH_TOPIC: Final = "homeassistant/status"
+
+
+def device_id(node: str, camera: str) -> str:
+    """`<node>_<camera>`, with what a discovery topic cannot carry as `_`."""
+    return f"{re.sub(r'[^a-zA-Z0-9_-]', '_', node)}_{camera}"
+
+
+def discovery_topic(node: str, camera: str) -> str:
+    return f"homeassistant/device/{device_id(node, camera)}/config"
+
+
+def discovery(prefix: str, node: str, camera: str, version: str, page: str | None) -> dict[str, Any]:
+    """The payload of a camera's discovery message. `page` is the address of our web page, if others can reach it."""
+    own = device_id(node, camera)
+    base = f"{prefix}/{camera}"
+    program = {"topic": f"{prefix}/available"}
+
+    def component(key: str, platform: str, name: str, **options: Any) -> dict[str, Any]:
+        identity = {"platform": platform, "unique_id": f"mgfn_{own}_{key}", "name": name}
+        return identity | {"default_entity_id": f"{platform}.{camera.lower().replace('-', '_')}_{key}"} | options
+
+    # they make sense while the camera itself is away
+    always: dict[str, Any] = {"availability": [program]}
+    components = {
+        "anomaly": component(
+            "anomaly", "binary_sensor", "Anomaly",
+            device_class="safety", state_topic=f"{base}/anomaly", payload_on="ON", payload_off="OFF",
+        ),
+        "score": component(
+            "score", "sensor", "Score",
+            state_topic=f"{base}/score/slow", value_template="{{ value_json.score }}", state_class="measurement",
+            suggested_display_precision=2, enabled_by_default=False, expire_after=60, icon="mdi:chart-bell-curve",
+        ),
+        "snapshot": component(
+            "snapshot", "image", "Last alarm", image_topic=f"{base}/anomaly/snapshot", content_type="image/jpeg",
+        ),
+        "connection": component(
+            "connection", "binary_sensor", "Connection",
+            device_class="connectivity", entity_category="diagnostic", state_topic=f"{base}/available",
+            payload_on="online", payload_off="offline", **always,
+        ),
+        "enabled": component(
+            "enabled", "switch", "Enabled",
+            state_topic=f"{base}/enabled/state", command_topic=f"{base}/enabled/set", payload_on="ON",
+            payload_off="OFF", entity_category="config", icon="mdi:shield-check", **always,
+        ),
+        "threshold": component(
+            "threshold", "number", "Alarm threshold",
+            state_topic=f"{base}/threshold/state", command_topic=f"{base}/threshold/set", min=0, max=1, step=0.01,
+            mode="box", entity_category="config", icon="mdi:tune", **always,
+        ),
+        "false_alarm": component(
+            "false_alarm", "button", "False alarm",
+            command_topic=f"{base}/feedback/set",
+            payload_press=json.dumps({"id": "latest", "verdict": "false_alarm"}), icon="mdi:thumb-down", **always,
+        ),
+    }  # fmt: skip
+    device = {
+        "identifiers": [f"mgfn_{own}"],
+        "name": camera,
+        "manufacturer": "mgfn-stream",
+        "model": "MGFN anomaly detection",
+        "sw_version": version,
+    }
+    if page is not None:
+        device["configuration_url"] = page
+    return {
+        "device": device,
+        "origin": {"name": "mgfn-stream", "sw_version": version},
+        "components": components,
+        "availability": [program, {"topic": f"{base}/available"}],
+        "availability_mode": "all",
+        "qos": 1,
+    }

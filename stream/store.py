@@ -1,0 +1,281 @@
+"""The data folder: one SQLite database of events, verdicts, scores, settings and the outbox, and a folder of media.
+
+One process at a time (a lock file). WAL with synchronous=NORMAL: what was committed survives a kill of the program;
+a power cut may take the last moments. A database of a newer version is refused, a corrupt one set aside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from stream.errors import UsageError
+from stream.events import Payload
+from stream.log import log
+from stream.outbox import Waiting
+from stream.scorelog import LoggedScore, chunk_start, unpack
+
+VERSION: Final = 1
+DATABASE: Final = "events.db"
+MEDIA: Final = "media"
+
+_SCHEMA: Final = """
+CREATE TABLE events (
+    id TEXT PRIMARY KEY, camera TEXT NOT NULL, label TEXT NOT NULL, test INTEGER NOT NULL,
+    start_time REAL NOT NULL, end_time REAL, end_reason TEXT, top_score REAL NOT NULL,
+    verdict TEXT,
+    files TEXT NOT NULL,   -- none, awaited, closed
+    payload TEXT NOT NULL  -- the last message
+) WITHOUT ROWID;
+CREATE INDEX events_by_time ON events (start_time);
+CREATE TABLE files (event TEXT, kind TEXT, bytes INTEGER NOT NULL, PRIMARY KEY (event, kind)) WITHOUT ROWID;
+CREATE TABLE outbox (key INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, payload TEXT NOT NULL);
+CREATE TABLE scores (start REAL, camera TEXT, chunk BLOB NOT NULL, PRIMARY KEY (start, camera)) WITHOUT ROWID;
+CREATE TABLE settings (camera TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (camera, name)) WITHOUT ROWID;
+CREATE TABLE retained (topic TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The open data folder; a context manager. Used by one thread at a time; errors are sqlite3's."""
+
+    def __init__(self, database: sqlite3.Connection, folder: Path, lock: int | None) -> None:
+        self._database = database
+        self._lock = lock
+        self.folder = folder
+        self.media = folder / MEDIA
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open or create. Raises UsageError if another process has it, it is newer, or it cannot be written."""
+        try:
+            (folder / MEDIA).mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise UsageError(f"--data {folder}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return cls(_opened(folder / DATABASE), folder, lock)
+        except BlockingIOError:
+            os.close(lock)
+            raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def in_memory(cls, folder: Path) -> Self:
+        """For a replay, which keeps nothing; `folder` is not touched."""
+        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _create(database)
+        return cls(database, folder, None)
+
+    @classmethod
+    def read_only(cls, folder: Path) -> Self:
+        """For looking back, also while mgfn-stream runs. Raises UsageError if there is nothing or it is newer."""
+        path = folder / DATABASE
+        if not path.is_file():
+            raise UsageError(f"--data {folder}: holds no {DATABASE}; mgfn-stream makes it")
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            _check_version(database, path)
+        except sqlite3.Error as error:
+            database.close()
+            raise UsageError(f"{path}: not readable as a database: {error}") from None
+        return cls(database, folder, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._database.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is written inside."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._database.in_transaction:  # a full disk has already rolled back
+                self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    # events and outbox
+
+    def message(self, payload: Payload, made: float, *, awaits_files: bool) -> int:
+        """Keep a message of an event and put it into the outbox; returns its key there."""
+        text = json.dumps(payload)
+        kind = payload["type"]
+        files = "closed" if kind == "media" else "awaited" if awaits_files else "none"
+        row = {name: payload[name] for name in ("id", "camera", "label", "test", "start_time", "end_time")}
+        row |= {"end_reason": payload["end_reason"], "top_score": payload["top_score"], "payload": text, "files": files}
+        self._database.execute(
+            """INSERT INTO events (id, camera, label, test, start_time, end_time, end_reason, top_score, payload, files)
+               VALUES (:id, :camera, :label, :test, :start_time, :end_time, :end_reason, :top_score, :payload, :files)
+               ON CONFLICT (id) DO UPDATE SET end_time = :end_time, end_reason = :end_reason, top_score = :top_score,
+                   payload = :payload, files = CASE :files WHEN 'none' THEN files ELSE :files END""",
+            row,
+        )
+        return self._database.execute(
+            "INSERT INTO outbox (made, payload) VALUES (?, ?) RETURNING key", (made, text)
+        ).fetchone()[0]
+
+    def delivered(self, key: int) -> None:
+        """The broker has it, or it was given up."""
+        self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
+
+    def waiting(self) -> list[Waiting]:
+        """The outbox, oldest first."""
+        rows = self._database.execute("SELECT payload, made, key FROM outbox ORDER BY key")
+        return [Waiting(json.loads(payload), made, key) for payload, made, key in rows]
+
+    def unfinished(self) -> list[tuple[Payload, bool]]:
+        """The last message of each event without `end`, or whose files are awaited; and whether they are."""
+        rows = self._database.execute(
+            "SELECT payload, files FROM events WHERE end_time IS NULL OR files = 'awaited' ORDER BY start_time"
+        )
+        return [(json.loads(payload), files == "awaited") for payload, files in rows]
+
+    def events(self, since: float) -> list[dict[str, Any]]:
+        """Events that began at epoch time `since` or later, oldest first: last message and what is known beside it."""
+        rows = self._database.execute(
+            """SELECT payload, verdict,
+                      coalesce((SELECT bytes FROM files WHERE event = id AND kind = 'snapshot'), 0),
+                      coalesce((SELECT bytes FROM files WHERE event = id AND kind = 'clip'), 0)
+               FROM events WHERE start_time >= ? ORDER BY start_time""",
+            (since,),
+        )
+        return [
+            json.loads(payload) | {"verdict": verdict, "snapshot_bytes": snapshot, "clip_bytes": clip}
+            for payload, verdict, snapshot, clip in rows
+        ]
+
+    def verdict(self, camera: str, event_id: str, verdict: str) -> str | None:
+        """Keep an operator's verdict; `event_id` "latest" is the camera's last alarm. Returns its id, None: unknown."""
+        if event_id == "latest":
+            chosen = "(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' ORDER BY start_time DESC LIMIT 1)"
+        else:
+            chosen = "?3"
+        row = self._database.execute(
+            f"UPDATE events SET verdict = ?1 WHERE camera = ?2 AND id = {chosen} RETURNING id",  # noqa: S608 -- ours
+            (verdict, camera) if event_id == "latest" else (verdict, camera, event_id),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def file_kept(self, event_id: str, kind: str, size: int) -> None:
+        """A picture or clip of `size` bytes is on disk; 0: no longer."""
+        if size:
+            self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (event_id, kind, size))
+        else:
+            self._database.execute("DELETE FROM files WHERE event = ? AND kind = ?", (event_id, kind))
+
+    def latest_snapshot(self, camera: str) -> str | None:
+        """Id of the camera's newest event that has a picture."""
+        row = self._database.execute(
+            """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
+               WHERE camera = ? ORDER BY start_time DESC LIMIT 1""",
+            (camera,),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    # scores
+
+    def scored(self, camera: str, chunk: bytes) -> None:
+        """Keep a chunk of scores."""
+        self._database.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?)", (chunk_start(chunk), camera, chunk))
+
+    def scores(self, camera: str, since: float, until: float) -> Iterator[LoggedScore]:
+        """Scores of clips that began in that time (epoch seconds), in order."""
+        rows = self._database.execute(
+            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? - 3600 AND start < ? ORDER BY start",
+            (camera, since, until),
+        )
+        for (chunk,) in rows:
+            yield from (score for score in unpack(chunk) if since <= score.start < until)
+
+    def forget(self, scores_before: float, events_before: float) -> None:
+        """Delete what is older (epoch seconds)."""
+        self._database.execute("DELETE FROM scores WHERE start < ?", (scores_before,))
+        self._database.execute("DELETE FROM events WHERE start_time < ? AND end_time IS NOT NULL", (events_before,))
+
+    # settings and retained topics
+
+    def setting(self, camera: str, name: str, value: str) -> None:
+        """Keep a setting over restarts."""
+        self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (camera, name, value))
+
+    def settings(self, camera: str) -> dict[str, str]:
+        """What was set for a camera."""
+        return dict(self._database.execute("SELECT name, value FROM settings WHERE camera = ?", (camera,)).fetchall())
+
+    def retained(self, topic: str, *, kept: bool) -> None:
+        """The broker keeps a message of ours under `topic`, or no longer."""
+        verb = "INSERT OR IGNORE INTO retained VALUES (?)" if kept else "DELETE FROM retained WHERE topic = ?"
+        self._database.execute(verb, (topic,))
+
+    def retained_topics(self) -> Sequence[str]:
+        return [topic for (topic,) in self._database.execute("SELECT topic FROM retained")]
+
+
+def _create(database: sqlite3.Connection) -> None:
+    database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def _check_version(database: sqlite3.Connection, path: Path) -> int:
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    if version > VERSION:
+        database.close()
+        raise UsageError(
+            f"{path}: version {version} is newer than this program's {VERSION}: "
+            "upgrade mgfn-stream or give another --data"
+        )
+    return version
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        return _try_open(path)
+    except sqlite3.DatabaseError as error:
+        if not path.is_file() or isinstance(error, sqlite3.OperationalError):
+            raise UsageError(f"--data {path.parent}: the database cannot be used: {error}") from None
+        aside = path.with_name(f"{DATABASE}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        log.error("the database is corrupt: set aside, a new one is begun", file=str(aside), error=str(error))
+        return _try_open(path)
+
+
+def _try_open(path: Path) -> sqlite3.Connection:
+    # opened by the main thread, handed to the writer: never used by two at a time
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        if _check_version(database, path) == 0:
+            database.execute("PRAGMA journal_mode = WAL")
+            _create(database)
+        elif (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA journal_size_limit = 8388608")
+    except BaseException:
+        database.close()
+        raise
+    return database

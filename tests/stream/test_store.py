@@ -1,0 +1,152 @@
+"""The data folder: what survives, what is refused, what is set aside."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from stream.errors import UsageError
+from stream.events import Event, ModelName, Moment
+from stream.scorelog import LoggedScore, pack
+from stream.store import DATABASE, Store
+
+MODEL = ModelName("default", "ab" * 32, "openvino")
+MOMENT = Moment(0.9, 0.9, 32, 1001.0)
+
+
+def begun(camera: str = "door", start: float = 1000.0) -> Event:
+    return Event.begun(camera, start, (0.8, 0.6), MODEL)
+
+
+def test_messages_leave_in_order_and_once(tmp_path: Path) -> None:
+    event = begun()
+    with Store.open(tmp_path) as store:
+        keys = [store.message(event.new(MOMENT), 1001.0, awaits_files=True)]
+        keys += [store.message(event.update(MOMENT), 1003.0, awaits_files=True)]
+        store.delivered(keys[0])
+    with Store.open(tmp_path) as store:
+        (waiting,) = store.waiting()
+        assert (waiting.payload["type"], waiting.made, waiting.key) == ("update", 1003.0, keys[1])
+
+
+def test_what_an_earlier_run_left_unfinished(tmp_path: Path) -> None:
+    still_open, unfilmed, done, lost = (
+        begun(start=1000.0),
+        begun(start=1100.0),
+        begun(start=1200.0),
+        begun(start=1300.0),
+    )
+    with Store.open(tmp_path) as store:
+        for event in (still_open, unfilmed, done):
+            store.message(event.new(MOMENT), 1.0, awaits_files=True)
+        store.message(lost.new(MOMENT), 1.0, awaits_files=False)
+        for event in (unfilmed, done):
+            store.message(event.end(MOMENT, 1300.0, "score"), 2.0, awaits_files=True)
+        store.message(done.media(snapshot=True, clip=True), 3.0, awaits_files=True)
+        found = [(payload["id"], payload["seq"], files) for payload, files in store.unfinished()]
+    assert found == [(still_open.id, 0, True), (unfilmed.id, 1, True), (lost.id, 0, False)]
+
+
+def test_verdicts_find_the_event_of_their_camera(tmp_path: Path) -> None:
+    first, second, elsewhere = begun(start=1000.0), begun(start=2000.0), begun("yard", 3000.0)
+    with Store.open(tmp_path) as store:
+        for event in (first, second, elsewhere):
+            store.message(event.new(MOMENT), 1.0, awaits_files=False)
+        assert store.verdict("door", first.id, "true") == first.id
+        assert store.verdict("door", "latest", "false_alarm") == second.id
+        assert store.verdict("door", elsewhere.id, "true") is None
+        assert store.verdict("hall", "latest", "true") is None
+        store.file_kept(first.id, "snapshot", 1234)
+        rows = store.events(since=0.0)
+        assert [row["verdict"] for row in rows] == ["true", "false_alarm", None]
+        assert [row["snapshot_bytes"] for row in rows] == [1234, 0, 0]
+        assert store.latest_snapshot("door") == first.id
+        store.file_kept(first.id, "snapshot", 0)
+        assert store.latest_snapshot("door") is None
+        assert [row["id"] for row in store.events(since=2500.0)] == [elsewhere.id]
+
+
+def test_scores_settings_and_topics(tmp_path: Path) -> None:
+    scores = [LoggedScore(1000.0 + i, 1001.0 + i, i / 100, 32) for i in range(60)]
+    with Store.open(tmp_path) as store:
+        store.scored("door", pack(scores[:30]))
+        store.scored("door", pack(scores[30:]))
+        store.scored("yard", pack(scores[:1]))
+        found = list(store.scores("door", 1010.0, 1040.0))
+        assert [score.start for score in found] == [1010.0 + i for i in range(30)]
+        store.forget(scores_before=1020.0, events_before=0.0)
+        assert len(list(store.scores("door", 0.0, 2000.0))) == 30
+        store.setting("door", "threshold", "0.5")
+        store.setting("door", "threshold", "0.7")
+        assert store.settings("door") == {"threshold": "0.7"}
+        assert store.settings("yard") == {}
+        store.retained("mgfn/door/anomaly", kept=True)
+        store.retained("mgfn/door/status", kept=True)
+        store.retained("mgfn/door/status", kept=False)
+        assert store.retained_topics() == ["mgfn/door/anomaly"]
+
+
+def test_a_second_process_is_refused_and_a_reader_is_not(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        with pytest.raises(UsageError, match="another mgfn-stream uses it"):
+            Store.open(tmp_path)
+        store.message(begun().new(MOMENT), 1.0, awaits_files=False)
+        with Store.read_only(tmp_path) as reader:
+            assert len(reader.events(0.0)) == 1
+    Store.open(tmp_path).close()
+
+
+def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    Store.open(tmp_path).close()
+    database = sqlite3.connect(tmp_path / DATABASE)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    for opening in (Store.open, Store.read_only):
+        with pytest.raises(UsageError, match="version 99 is newer than this program's 1"):
+            opening(tmp_path)
+    assert not list(tmp_path.glob("*corrupt*"))
+    database = sqlite3.connect(tmp_path / DATABASE)
+    assert database.execute("PRAGMA user_version").fetchone() == (99,)
+    database.close()
+
+
+@pytest.mark.parametrize("damage", ["no database at all", "a page overwritten"])
+def test_a_corrupt_database_is_set_aside_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    with Store.open(tmp_path) as store:
+        for start in range(200):
+            store.message(begun(start=float(start)).new(MOMENT), 1.0, awaits_files=False)
+    path = tmp_path / DATABASE
+    content = bytearray(path.read_bytes())
+    content[:] = (
+        b"garbage " * 1000 if damage == "no database at all" else content[:8192] + b"\xff" * 4096 + content[12288:]
+    )
+    path.write_bytes(content)
+    with Store.open(tmp_path) as store:
+        assert store.events(0.0) == []
+    (aside,) = [p for p in tmp_path.glob("events.db.corrupt-*") if not p.name.endswith(("-wal", "-shm"))]
+    assert aside.read_bytes() == bytes(content)
+    assert "the database is corrupt: set aside" in "".join(capsys.readouterr())
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"--data .*file/x: cannot be written: Not a directory"):
+        Store.open(tmp_path / "file" / "x")
+    with pytest.raises(UsageError, match=r"holds no events\.db"):
+        Store.read_only(tmp_path)
+
+
+def test_all_or_nothing(tmp_path: Path) -> None:
+    def fail_halfway(store: Store) -> None:
+        with store.transaction():
+            store.setting("door", "threshold", "0.5")
+            raise KeyError
+
+    with Store.open(tmp_path) as store:
+        with pytest.raises(KeyError):
+            fail_halfway(store)
+        assert store.settings("door") == {}
