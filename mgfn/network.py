@@ -279,7 +279,7 @@ class Mgfn(Head):
         self.fc = nn.Linear(last, 1)
 
     def normalised(self, x: Tensor) -> Tensor:
-        """What the network sees of the features, before their deviation is divided out: (B, C, T) -> (B, C, T)."""
+        """What differs from the scene or the training mean: (B, C, T) -> (B, C, T)."""
         if self.config.root:
             x = x.sign() * x.abs().sqrt()
         if self.config.relative:

@@ -117,7 +117,7 @@ def run_fold(data: Path, cache: Path, fold: int, seed: int) -> Measured:
     measured = Measured()
     unseen = [take for take in takes if take.source in held_out]
     # the same held-out streams for every seed and recipe
-    measured.add(head, unseen, fold, streams=40, length=96)
+    measured.add(head, unseen, fold, streams=20, length=96)
     return measured
 
 
