@@ -9,6 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any, Final
 
+from engine.manifest import Manifest
 from stream.camera import STOP, CameraSettings, run_camera
 from stream.desk import EventDesk
 from stream.messages import ClipReady, Message, Order
@@ -25,24 +26,26 @@ class DecoderHandle:
     """A camera's decoder process, its ring, the clips that it finished and nobody has scored, and its camera."""
 
     def __init__(
-        self,
-        settings: CameraSettings,
-        config: CameraConfig,
-        ring: ClipRing,
-        track: CameraTrack,
-        start_process: StartProcess,
+        self, config: CameraConfig, track: CameraTrack, manifest: Manifest, replay: bool, start_process: StartProcess
     ) -> None:
-        self.settings = settings
         self.config = config
-        self.ring = ring
         self.track = track
+        self.ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
         self.desk = EventDesk()
         self.pending: deque[ClipReady] = deque()
+        self._settings = CameraSettings(
+            config.source,
+            manifest.geometry,
+            self.ring.name,
+            replay=replay,
+            transport=config.transport,
+            pre_roll=config.clip.pre_roll,
+        )
         self._start_process = start_process
         self.start()
 
     def start(self) -> None:
-        self.process, self.pipe = self._start_process(run_camera, (self.settings,), f"mgfn-{self.track.name}")
+        self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.track.name}")
         self.last_sign = time.monotonic()
         self.finished = False
 

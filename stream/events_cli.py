@@ -28,7 +28,7 @@ def main_options() -> None:
 
 def duration(text: str, flag: str) -> float:
     """Seconds of `7d`, `12h`, `90m`, `30s`, `2w`. Raises UsageError for anything else."""
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhdw])", text)
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smhdw])", text)
     if found is None:
         raise UsageError(f"{flag} {text}: allowed is a number and a unit: 30s, 90m, 12h, 7d, 2w")
     return float(found[1]) * _UNITS[found[2]]

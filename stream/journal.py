@@ -45,8 +45,7 @@ class Journal:
         self._tasks = tasks
         self._say = say
         self._expired = expired
-        self._keeps_media = store.media.is_dir()
-        self._refused = False
+        self._refused = self._overfull = False
         self._next_look = self._next_room = 0.0
         self.scores_lost = 0
 
@@ -128,7 +127,9 @@ class Journal:
         try:
             self._tasks.put_nowait(_Said(task, self._say, lost) if lost else task)
         except queue.Full:
-            log.error("the disk does not answer: history is being lost")
+            if not self._overfull:
+                self._overfull = True
+                log.error("the disk does not answer: history is being lost")
             if lost is not None:
                 self._say(lost)
 
@@ -163,7 +164,7 @@ class Journal:
     def _look_after(self) -> None:
         """Evict what is old or too much; now and then, and sooner while the disk is full."""
         clock = time.monotonic()
-        if not self._keeps_media or (clock < self._next_look and not (self._refused and clock >= self._next_room)):
+        if not self._store.persistent or (clock < self._next_look and not (self._refused and clock >= self._next_room)):
             return
         self._next_look, self._next_room = clock + _JANITOR_EVERY, clock + _ROOM_EVERY
         now, keep = time.time(), self._retention

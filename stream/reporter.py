@@ -19,7 +19,7 @@ from stream.events import Event, Payload
 from stream.journal import Journal
 from stream.log import log
 from stream.media import Kind, media_path
-from stream.messages import ClipClosed, EndClip, SnapshotTaken, StartClip, TakeSnapshot
+from stream.messages import ClipClosed, ClipReady, EndClip, SnapshotTaken, StartClip, TakeSnapshot
 from stream.metrics import Metrics
 from stream.outbox import Waiting
 from stream.scorelog import LoggedScore, ScoreBook
@@ -126,8 +126,8 @@ class Reporter:
         self._metrics.scored(track.name, scored.score)
         self.status(track)
 
-    def event(self, decoder: DecoderHandle, payload: Payload | None, clip: tuple[int, int] | None = None) -> None:
-        """The next message of an event; `clip` (connection, clip) is whose picture it should carry."""
+    def event(self, decoder: DecoderHandle, payload: Payload | None, clip: ClipReady | None = None) -> None:
+        """The next message of an event; `clip` is the one that brought it about, whose picture it should carry."""
         if payload is None:
             return
         kind, track = payload["type"], decoder.track
@@ -144,14 +144,16 @@ class Reporter:
         decoder.desk.say(payload)
         self.release(decoder)
 
-    def _order_files(self, decoder: DecoderHandle, payload: Payload, clip: tuple[int, int] | None) -> None:
+    def _order_files(self, decoder: DecoderHandle, payload: Payload, clip: ClipReady | None) -> None:
         event_id, rolls = payload["id"], decoder.config.clip
         if payload["type"] == "new":
             decoder.desk.expect_files(Event(payload), time.monotonic())
             media = self._store.media
-            at = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+            seen = time.time() if clip is None else clip.end
+            at = datetime.fromtimestamp(seen).astimezone().isoformat(sep=" ", timespec="seconds")
             text = f"{payload['camera']}  {at}  score {payload['score']:.2f}{'  TEST' if payload['test'] else ''}"
-            decoder.order(TakeSnapshot(event_id, media_path(media, event_id, "snapshot"), text, clip))
+            shown = None if clip is None else (clip.connection, clip.clip)
+            decoder.order(TakeSnapshot(event_id, media_path(media, event_id, "snapshot"), text, shown))
             begin = payload["start_time"] - rolls.pre_roll
             decoder.order(StartClip(event_id, media_path(media, event_id, "clip"), begin, rolls.longest))
         elif payload["type"] == "end":

@@ -40,5 +40,5 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
     metrics.stage("head", time.monotonic() - after_backbone)
     for (decoder, clip), row in zip(batch, scores, strict=True):
         scored = decoder.track.scored(clip, row)
-        report.event(decoder, scored.event, (clip.connection, clip.clip))
+        report.event(decoder, scored.event, clip)
         report.scored(decoder.track, scored)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
-import random
 import socket
 import threading
 import time
@@ -31,7 +30,6 @@ import uvicorn
 
 from engine.engine import Engine
 from stream.broker import EmbeddedBroker
-from stream.camera import CameraSettings
 from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
@@ -42,21 +40,20 @@ from stream.metrics import Metrics
 from stream.overview import Overview
 from stream.reporter import Reporter
 from stream.scoring import next_batch, score
-from stream.settings import CameraConfig, ServiceSettings
+from stream.settings import ServiceSettings
 from stream.sinks.commands import CommandListener
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
-from stream.slots import ClipRing
 from stream.store import Store
 from stream.track import CameraTrack
-from stream.urls import BrokerAddress
 from stream.web import Pages, make_app, make_server
 
 _TURN: Final = 0.2
 _STATS_EVERY: Final = 60.0
-_LATEST_ANNOUNCEMENT: Final = 3.0
 # The parts of a shutdown, in seconds; together under the five that the contract allows.
 _CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
+
+_REPLAY_DELIVERED_WITHIN: Final = 60.0
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -136,14 +133,18 @@ class Service:
         for camera in settings.cameras:
             track = CameraTrack(camera, self._model, time.monotonic())
             self._report.introduce(track)
-            self._decoders.append(self._start_decoder(camera, track))
+            self._decoders.append(DecoderHandle(camera, track, self._engine.manifest, settings.replay, start_process))
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
         if self._mqtt is not None and broker is not None:
             self._start_thread(self._mqtt.deliver, "mqtt")
             if not settings.replay:
-                self._listen(broker)
+                names = [camera.name for camera in settings.cameras]
+                self._commands = CommandListener(
+                    broker, settings.topic_prefix, settings.node, settings.tls, names, self._mqtt.announce_soon
+                )
+                self._commands.start()
         if self._web is not None:
             listener, token = self._web
             media = None if settings.replay else self._store.media
@@ -159,30 +160,6 @@ class Service:
     def _join_thread(self, name: str, timeout: float) -> None:
         if name in self._threads:
             self._threads[name].join(timeout)
-
-    def _listen(self, broker: BrokerAddress) -> None:
-        settings, mqtt = self._settings, self._mqtt
-
-        def on_birth() -> None:
-            if mqtt is not None:
-                mqtt.announce_again(random.uniform(0, _LATEST_ANNOUNCEMENT))  # noqa: S311 -- spread, not a secret
-
-        names = [camera.name for camera in settings.cameras]
-        self._commands = CommandListener(broker, settings.topic_prefix, settings.node, settings.tls, names, on_birth)
-        self._commands.start()
-
-    def _start_decoder(self, camera: CameraConfig, track: CameraTrack) -> DecoderHandle:
-        manifest = self._engine.manifest
-        ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
-        settings = CameraSettings(
-            camera.source,
-            manifest.geometry,
-            ring.name,
-            replay=self._settings.replay,
-            transport=camera.transport,
-            pre_roll=camera.clip.pre_roll,
-        )
-        return DecoderHandle(settings, camera, ring, track, start_process)
 
     def _main_loop(self) -> None:
         while not self._stopping:
@@ -235,7 +212,7 @@ class Service:
     def _state_changed(self, decoder: DecoderHandle, message: StateChanged) -> None:
         track = decoder.track
         track.changed(message, time.monotonic())
-        source = decoder.settings.source
+        source = decoder.config.source
         if message.state is CameraState.ONLINE:
             log.info("camera online", camera=track.name, source=source.shown)
         elif message.state is CameraState.OFFLINE:
@@ -260,7 +237,7 @@ class Service:
             track = decoder.track
             if not decoder.finished and now - decoder.last_sign > SILENT_AFTER:
                 self._revive(decoder, f"no sign of life for {SILENT_AFTER:.0f} s")
-            if not decoder.finished:
+            if not (decoder.finished or self._settings.replay):
                 self._report.event(decoder, track.begin_loss(now, epoch))
             self._report.event(decoder, track.end_loss(epoch))
             self._report.event(decoder, track.end_test(epoch))
@@ -274,7 +251,7 @@ class Service:
         log.error("decoder replaced", camera=decoder.track.name, reason=why)
         lost = StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, why)
         self._state_changed(decoder, lost)
-        if not decoder.settings.source.live:
+        if not decoder.config.source.live:
             decoder.finished = True
             decoder.desk.lost()
             self._fault = StreamError(f"{decoder.track.name}: {Reason.DECODER_LOST}: {why}")
@@ -296,7 +273,8 @@ class Service:
             self._journal.written(_WRITTEN_WITHIN)
         if self._mqtt is not None:
             self._mqtt.stop()
-            self._join_thread("mqtt", _DELIVERED_WITHIN)
+            # a replay that came to its end has the time
+            self._join_thread("mqtt", _DELIVERED_WITHIN if self._stopping else _REPLAY_DELIVERED_WITHIN)
         if "journal" in self._threads:
             self._journal.stop()
             self._join_thread("journal", _WRITTEN_WITHIN)

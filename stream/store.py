@@ -50,7 +50,6 @@ class Store:
     def __init__(self, database: sqlite3.Connection, folder: Path, lock: int | None) -> None:
         self._database = database
         self._lock = lock
-        self.folder = folder
         self.media = folder / MEDIA
 
     @classmethod
@@ -99,6 +98,11 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def persistent(self) -> bool:
+        """Whether this process owns the folder; false for a replay and for looking back."""
+        return self._lock is not None
 
     def close(self) -> None:
         self._database.close()

@@ -10,6 +10,7 @@ The service runs `deliver` in a thread; paho's client has a network thread of it
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +27,7 @@ from stream.urls import BrokerAddress
 
 _ACKNOWLEDGED_WITHIN: Final = 0.01
 _SLOW_SCORE_EVERY: Final = 10.0
+_ANNOUNCED_WITHIN: Final = 3.0
 
 
 class MqttSink:
@@ -104,10 +106,10 @@ class MqttSink:
         """A retained message outside our prefix: Home Assistant's discovery."""
         self._state(topic, json.dumps(payload))
 
-    def announce_again(self, delay: float) -> None:
-        """Send every message outside our prefix again in `delay` seconds."""
+    def announce_soon(self) -> None:
+        """Send every message outside our prefix again, in a moment of chance: others do the same just now."""
         with self._changed:
-            self._announce_at = time.monotonic() + delay
+            self._announce_at = time.monotonic() + random.uniform(0, _ANNOUNCED_WITHIN)  # noqa: S311 -- no secret
             self._changed.notify()
 
     def empty(self, topics: Iterable[str]) -> None:

@@ -65,7 +65,7 @@ def test_a_camera_is_scored(exported: tuple[Sources, Path], tmp_path: Path, mosq
     def scores() -> list[str]:
         return [payload for topic, payload, _ in subscriber.messages if topic == "mgfn/door/score"]
 
-    with camera.running(), ended(subprocess.Popen(command, stderr=subprocess.DEVNULL)) as service:
+    with camera.running(), ended(subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True)) as service:
         until(lambda: len(scores()) >= 2, 60, "two scores")
         service.terminate()
         assert service.wait(5) == 0

@@ -67,6 +67,7 @@ class Subscriber:
 
     def __init__(self, port: int, topics: str = "mgfn/#", password: str | None = None) -> None:
         self.messages: list[tuple[str, str, bool]] = []
+        self.latest: dict[str, bytes] = {}
         self._subscribed = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="test-subscriber", clean_session=False)
         if password is not None:
@@ -80,13 +81,18 @@ class Subscriber:
         assert self._subscribed.wait(10)
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        self.messages.append((message.topic, message.payload.decode(), message.retain))
+        self.latest[message.topic] = bytes(message.payload)
+        self.messages.append((message.topic, message.payload.decode("utf-8", "replace"), message.retain))
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(payload) for topic, payload, _ in self.messages if topic.endswith("/events")]
 
     def last(self, topic: str) -> str | None:
         return next((payload for name, payload, _ in reversed(self.messages) if name == topic), None)
+
+    def publish(self, topic: str, payload: str, *, retain: bool = False) -> None:
+        """Give a command; returns once the broker has it."""
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
 
     def close(self) -> None:
         self._client.disconnect()

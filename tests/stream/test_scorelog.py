@@ -22,7 +22,8 @@ def test_what_is_packed_comes_back(rows: list[tuple[float, float, float, int]], 
     back = unpack(pack(scores))
     assert [s.window for s in back] == [s.window for s in scores]
     for a, b in zip(scores, back, strict=True):
-        assert (b.start, b.end) == (pytest.approx(a.start, abs=2e-3), pytest.approx(a.end, abs=3e-3))
+        assert b.start == pytest.approx(a.start, abs=2e-3)
+        assert b.end == pytest.approx(a.end, abs=3e-3)
         assert b.score == pytest.approx(a.score, abs=1e-5)
 
 

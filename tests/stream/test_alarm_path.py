@@ -1,0 +1,255 @@
+"""From a real camera through events, files, commands and restarts to a real broker, as an installer sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from stream.store import Store
+from tests.servers.mosquitto import Mosquitto, Subscriber
+from tests.servers.processes import ended, free_port, until
+from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.stream.test_service import lines, running
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def units() -> list[bytes]:
+    return encode(moving_pictures(60 * 25))
+
+
+def of_type(subscriber: Subscriber, kind: str, *, test: bool = False) -> list[dict[str, Any]]:
+    return [e for e in subscriber.events() if e["type"] == kind and e["test"] is test and e["label"] == "anomaly"]
+
+
+def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]
+) -> None:
+    subscriber = Subscriber(mosquitto.port, "#")
+    subscriber.publish("mgfn/door/threshold/set", "0.01", retain=True)  # an old one: must do nothing
+    camera, port, scores = TestCamera(tmp_path, units), free_port(), tmp_path / "s.jsonl"
+    arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", f"127.0.0.1:{port}", "--node", "nvr.local"]
+    arguments += ["--scores", scores]
+    watched = [*arguments, "--rtsp", f"door={camera.url}", "--threshold", "1"]
+    with camera.running(), running(tmp_path, *watched) as service:
+        until(lambda: len(lines(scores)) > 10, PATIENCE, "seven seconds of the camera")
+        assert subscriber.last("mgfn/door/threshold/state") == "1"
+        discovery = json.loads(subscriber.last("homeassistant/device/nvr_local_door/config") or "")
+        assert len(discovery["components"]) == 7
+        assert not subscriber.events()
+
+        subscriber.publish("mgfn/door/threshold/set", "nonsense")
+        subscriber.publish("mgfn/door/threshold/set", "0")
+        until(lambda: of_type(subscriber, "new"), PATIENCE, "the alarm")
+        until(lambda: subscriber.latest.get("mgfn/door/anomaly/snapshot"), PATIENCE, "the picture")
+        assert subscriber.last("mgfn/door/anomaly") == "ON"
+        new = of_type(subscriber, "new")[0]
+        at_once = httpx.get(f"http://127.0.0.1:{port}{new['snapshot']}").content
+        assert at_once == subscriber.latest["mgfn/door/anomaly/snapshot"]
+        picture = cv2.imdecode(np.frombuffer(at_once, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert picture.shape == (240, 320, 3)
+        subscriber.publish("mgfn/door/threshold/set", "1")
+        until(lambda: of_type(subscriber, "media"), PATIENCE, "the files")
+        assert subscriber.last("mgfn/door/anomaly") == "OFF"
+
+        mine = [e for e in subscriber.events() if e["id"] == new["id"]]
+        assert [e["seq"] for e in mine] == list(range(len(mine)))
+        kinds = [e["type"] for e in mine]
+        assert kinds == ["new", *["update"] * (len(kinds) - 3), "end", "media"]
+        end, media = mine[-2:]
+        assert end["end_reason"] == "score"
+        assert new["top_clips"][0]["weight"] > 0
+        clip = tmp_path / "clip.mp4"
+        clip.write_bytes(httpx.get(f"http://127.0.0.1:{port}{media['clip']}").content)
+        with av.open(str(clip)) as container:
+            times = [float(frame.time or 0) for frame in container.decode(video=0)]
+        length = end["end_time"] - new["start_time"]
+        # five seconds before and after; it begins at a keyframe, of which there is one a second
+        assert length + 9.5 < times[-1] - times[0] < length + 11.7
+        assert len(times) == round((times[-1] - times[0]) * 25) + 1
+
+        subscriber.publish("mgfn/door/feedback/set", '{"id":"latest","verdict":"false_alarm"}')
+        with Store.read_only(tmp_path / "data") as store:
+            until(lambda: store.events(0.0)[0]["verdict"] == "false_alarm", PATIENCE, "the verdict")
+        sent = len([1 for topic, _, _ in subscriber.messages if topic.endswith("/config")])
+        subscriber.publish("homeassistant/status", "online")
+        until(lambda: sum(t.endswith("/config") for t, _, _ in subscriber.messages) > sent, PATIENCE, "discovery again")
+        subscriber.publish("mgfn/door/test/set", "")
+        until(lambda: of_type(subscriber, "new", test=True), PATIENCE, "the test event")
+        subscriber.publish("mgfn/door/threshold/set", "0")
+        until(lambda: len(of_type(subscriber, "new")) == 2, PATIENCE, "a second alarm")
+        until(lambda: "mgfn_alarms_total" in (text := httpx.get(f"http://127.0.0.1:{port}/metrics").text) and
+              'mgfn_alarms_total{camera="door"} 2.0' in text, PATIENCE, "the metric")  # fmt: skip
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        assert service.said("allowed is a number from 0 to 1")
+        service.process.kill()
+        service.process.wait(10)
+        until(lambda: subscriber.last("mgfn/available") == "offline", PATIENCE, "the last will")
+    left_open = of_type(subscriber, "new")[1]["id"]
+
+    # the camera is switched off now: nothing but the restart can end the alarm
+    with running(tmp_path, *arguments, "--rtsp", f"door={camera.url}") as service:
+        until(lambda: [e for e in subscriber.events() if e["id"] == left_open and e["type"] == "end"], PATIENCE)
+        (end,) = [e for e in subscriber.events() if e["id"] == left_open and e["type"] == "end"]
+        assert end["end_reason"] == "restart"
+        until(lambda: subscriber.last("mgfn/door/anomaly") == "OFF", PATIENCE)
+        assert subscriber.last("mgfn/door/threshold/state") == "0"
+        assert service.stop() == 0
+    # another camera in its place: what the broker keeps of the first is emptied
+    with running(tmp_path, *arguments, "--rtsp", f"yard={camera.url}") as service:
+        until(lambda: subscriber.last("homeassistant/device/nvr_local_door/config") == "", PATIENCE, "emptied topics")
+        until(lambda: subscriber.last("mgfn/door/anomaly/snapshot") == "", PATIENCE, "emptied picture")
+        assert service.stop() == 0
+    subscriber.close()
+    for each in {e["id"] for e in subscriber.events()}:
+        seqs = list(dict.fromkeys(e["seq"] for e in subscriber.events() if e["id"] == each))
+        assert seqs == list(range(len(seqs)))
+    late = Subscriber(mosquitto.port, "mgfn/door/#")
+    until(lambda: late.messages)  # the retained command is a stranger's and stays
+    assert {topic for topic, _, _ in late.messages} == {"mgfn/door/threshold/set"}
+    late.close()
+
+
+# Two cameras, a hundred messages each; goes on where the database says that an earlier run stopped.
+WRITER = """
+import queue, sys, threading, time
+from pathlib import Path
+from stream.events import Event, ModelName, Moment
+from stream.journal import LIMIT, Journal
+from stream.settings import Retention
+from stream.sinks.mqtt import MqttSink
+from stream.store import Store
+from stream.urls import parse_broker
+store = Store.open(Path(sys.argv[2]))
+sink = MqttSink(parse_broker(sys.argv[1]), "mgfn", "test",
+                settled=lambda message, said: journal.delivered(message.key))
+journal = Journal(store, Retention(), queue.Queue(LIMIT), sink.event, lambda *_: None)
+events = {e["camera"]: Event(e) for e in (p for p, _ in store.unfinished())}
+for message in store.waiting():
+    sink.event(message)
+for camera in ("door", "yard"):
+    if camera not in events:
+        events[camera] = Event.begun(camera, time.time(), (0.8, 0.6), ModelName("b", "0" * 64, "none"))
+threading.Thread(target=journal.run, daemon=True).start()
+threading.Thread(target=sink.deliver, daemon=True).start()
+done = 0
+while done < 2:
+    done = 0
+    for event in events.values():
+        moment = Moment(0.9, 0.9, 32, time.time())
+        seq = event._last["seq"]
+        if seq == 99:
+            done += 1
+        else:
+            kind = {-1: event.new, 98: lambda m: event.end(m, time.time(), "score")}.get(seq, event.update)
+            journal.message(kind(moment), time.time(), awaits_files=False)
+    time.sleep(0.01)
+while sink.waiting or not journal.written(10):
+    time.sleep(0.05)
+"""
+
+
+def test_two_hundred_events_over_kills_of_the_program_and_of_the_broker(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    command = [sys.executable, "-c", WRITER, mosquitto.url, str(tmp_path / "data")]
+    with ended(subprocess.Popen(command, text=True)) as first:
+        until(lambda: len(subscriber.events()) > 20, PATIENCE, "the first events")
+        first.kill()
+        first.wait(10)
+    with ended(subprocess.Popen(command, text=True)) as second:
+        until(lambda: len(subscriber.events()) > 60, PATIENCE, "more events")
+        mosquitto.stop()
+        with Store.read_only(tmp_path / "data") as store:
+            until(lambda: len(store.waiting()) > 20, PATIENCE, "events waiting for the broker")
+        second.kill()  # with the broker away and the outbox full of what nobody has seen
+        second.wait(10)
+        mosquitto.start()
+    with ended(subprocess.Popen(command, text=True)) as third:
+        assert third.wait(60) == 0
+    for camera in ("door", "yard"):
+        keys = [(e["id"], e["seq"]) for e in subscriber.events() if e["camera"] == camera]
+        once = list(dict.fromkeys(keys))
+        assert [seq for _, seq in once] == list(range(100))
+        assert len({event_id for event_id, _ in once}) == 1
+        assert len(keys) <= 103  # a double for each kill at most
+    with Store.read_only(tmp_path / "data") as store:
+        assert store.waiting() == []
+    subscriber.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(folder: Path) -> None:
+    with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(os.urandom(4096))
+
+
+def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes], small_disk: Path
+) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    camera, scores = TestCamera(tmp_path, units), tmp_path / "s.jsonl"
+    arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
+    arguments += ["--rtsp", f"door={camera.url}", "--threshold", "1", "--data", small_disk]
+    with camera.running(), running(tmp_path, *arguments) as service:
+        until(lambda: len(lines(scores)) > 2, PATIENCE, "scores")
+        fill(small_disk)
+        before = len(lines(scores))
+        for number in range(10_000):
+            subscriber._client.publish("mgfn/door/threshold/set", f"0.{number:05d}", qos=0)
+        subscriber.publish("mgfn/nobody/enabled/set", "OFF")
+        until(lambda: len(lines(scores)) > before + 8, PATIENCE, "scores during the flood")
+        subscriber.publish("mgfn/door/threshold/set", "0")
+        until(lambda: of_type(subscriber, "new"), PATIENCE, "the alarm on a full disk")
+        subscriber.publish("mgfn/door/enabled/set", "OFF")
+        until(lambda: of_type(subscriber, "media"), PATIENCE, "its last message")
+        assert subscriber.last("mgfn/door/status") == "disabled"
+        assert of_type(subscriber, "end")[0]["end_reason"] == "disabled"
+        (media,) = of_type(subscriber, "media")
+        assert media["clip"] is None
+        assert service.said("alarms go out from memory")
+        assert not service.said("clips are dropped")
+        count = len(lines(scores))
+        subscriber.publish("mgfn/door/enabled/set", "ON")
+        until(lambda: len(lines(scores)) > count, PATIENCE, "scores again")
+        assert lines(scores)[count]["window"] == 1
+        assert service.stop() == 0
+    assert [line["clip"] for line in lines(scores)[:count]] == list(range(count))
+    subscriber.close()
+
+
+def test_a_second_service_on_the_same_data_folder_ends_with_2(tmp_path: Path, tiny_bundle: Path) -> None:
+    command = [sys.executable, "-m", "stream.cli", "--data", str(tmp_path), "--rtsp", "door=rtsp://127.0.0.1:1/x"]
+    with Store.open(tmp_path):
+        second = subprocess.run(
+            [*command, "--bundle", str(tiny_bundle), "--http", "off"], capture_output=True, text=True
+        )
+    assert second.returncode == 2
+    assert second.stderr.splitlines() == [
+        f"cli.py: --data {tmp_path}: another mgfn-stream uses it; give each its own folder"
+    ]
