@@ -15,6 +15,7 @@ import torch
 
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
 from engine.bundle import Bundle
+from engine.cpu import int8_instructions
 from engine.default_bundle import default_bundle_path, default_head
 from engine.geometry import write_crops
 from mgfn.backbones.i3d import I3D
@@ -46,6 +47,8 @@ def test_the_default_head_is_small_and_says_where_it_comes_from() -> None:
 def test_a_replay_equals_pytorch_window_by_window(tmp_path: Path, sample: Path, kinetics_i3d: I3D) -> None:
     scores = tmp_path / "scores.jsonl"
     command = [sys.executable, "-m", "stream.cli", "--replay", "--rtsp", str(sample), "--scores", str(scores)]
+    # float32, also where the default bundle is INT8: OpenVINO takes that where it pays
+    command += ["--backend", "onnxruntime" if int8_instructions() else "openvino"]
     subprocess.run(command, check=True)  # builds the default bundle on first use
     assert Bundle.open(default_bundle_path()).manifest.geometry == "squash"
     pictures = []

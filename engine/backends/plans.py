@@ -74,10 +74,20 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("mgfn-stream")) / "tensorrt"
 
 
+def libraries() -> tuple[Any, Any]:
+    """The modules `tensorrt` and `cuda.bindings.runtime`. Raises BackendError where one cannot be loaded."""
+    try:
+        import tensorrt
+        from cuda.bindings import runtime
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackendError(f"TensorRT's libraries cannot be loaded ({reason}); install mgfn-stream[trt]") from None
+    return tensorrt, runtime
+
+
 def cuda_call(result: tuple[Any, ...]) -> Any:
     """The value of a call of the CUDA runtime. Raises OutOfMemoryError, or BackendError with CUDA's own words."""
-    from cuda.bindings import runtime
-
+    _, runtime = libraries()
     error, *values = result
     if error == runtime.cudaError_t.cudaErrorMemoryAllocation:
         raise OutOfMemoryError("CUDA: out of memory")
@@ -91,9 +101,7 @@ def this_machine(device: str) -> tuple[Target, int]:
 
     Raises BackendError where there is no such GPU.
     """
-    import tensorrt
-    from cuda.bindings import runtime
-
+    tensorrt, runtime = libraries()
     index = int(device.partition(":")[2] or 0)
     try:
         count = cuda_call(runtime.cudaGetDeviceCount())
@@ -110,8 +118,7 @@ def this_machine(device: str) -> tuple[Target, int]:
 
 def build_plan(graph: Path, plan: Path, shapes: list[Profile], target: Target) -> None:
     """Build `plan` from an ONNX graph of one input. Raises BackendError with the parser's or builder's words."""
-    import tensorrt
-
+    tensorrt, _ = libraries()
     logger = tensorrt.Logger(tensorrt.Logger.ERROR)
     builder = tensorrt.Builder(logger)
     # 11.x types every network strongly and ignores the flag

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends.base import Form
 from engine.backends.batches import SIZES, in_batches
-from engine.backends.plans import STEMS, cache_folder, cuda_call, plan_of, this_machine
+from engine.backends.plans import STEMS, cache_folder, cuda_call, libraries, plan_of, this_machine
 from engine.bundle import Bundle
 from engine.errors import BackendError, OutOfMemoryError
 
@@ -142,8 +142,7 @@ class PlanRunner:
     """One plan on one GPU, with a `_Lane` for each batch size it is asked for."""
 
     def __init__(self, plan: Path, index: int) -> None:
-        import tensorrt
-
+        tensorrt, _ = libraries()
         self._index = index
         self._runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
         self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
@@ -153,8 +152,7 @@ class PlanRunner:
 
     def run(self, given: NDArray[Any]) -> FloatArray:
         """The plan's output for a batch of one of SIZES. Raises OutOfMemoryError."""
-        from cuda.bindings import runtime
-
+        _, runtime = libraries()
         cuda_call(runtime.cudaSetDevice(self._index))  # of this thread
         size = len(given)
         if size not in self._lanes:
@@ -169,9 +167,7 @@ class _Lane:
     """
 
     def __init__(self, engine: Any, profile: int, dtype: np.dtype[Any]) -> None:
-        import tensorrt
-        from cuda.bindings import runtime
-
+        tensorrt, runtime = libraries()
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
         (self._given,) = inputs
@@ -195,8 +191,7 @@ class _Lane:
         self._graph: Any = None
 
     def run(self, given: NDArray[Any]) -> FloatArray:
-        from cuda.bindings import runtime
-
+        _, runtime = libraries()
         self._in.host[: given.size] = given.reshape(-1)
         if given.shape != self._shape:
             self._record(given.shape)
@@ -205,8 +200,7 @@ class _Lane:
         return self._out.host[: int(np.prod(self._out_shape))].reshape(self._out_shape).copy()
 
     def _record(self, shape: tuple[int, ...]) -> None:
-        from cuda.bindings import runtime
-
+        _, runtime = libraries()
         if not self._context.set_input_shape(self._given, shape):
             raise BackendError(f"TensorRT: its plan takes no {self._given} of shape {shape}")
         self._out_shape = tuple(self._context.get_tensor_shape(self._wanted))
@@ -223,8 +217,7 @@ class _Lane:
         self._shape = shape
 
     def _enqueue(self) -> None:
-        from cuda.bindings import runtime
-
+        _, runtime = libraries()
         kind = runtime.cudaMemcpyKind
         given, wanted = self._in, self._out
         into, out = kind.cudaMemcpyHostToDevice, kind.cudaMemcpyDeviceToHost
@@ -238,16 +231,15 @@ class _Pair:
     """A pinned host buffer and its twin on the GPU; freed with this object."""
 
     def __init__(self, items: int, dtype: np.dtype[Any]) -> None:
-        from cuda.bindings import runtime
-
+        _, runtime = libraries()
         self.bytes = items * dtype.itemsize
-        self.address: int = cuda_call(runtime.cudaMallocHost(self.bytes))
-        self.device: int = cuda_call(runtime.cudaMalloc(self.bytes))
+        self.address = self.device = 0  # nothing to free yet
+        self.address = cuda_call(runtime.cudaMallocHost(self.bytes))
+        self.device = cuda_call(runtime.cudaMalloc(self.bytes))
         memory = (ctypes.c_byte * self.bytes).from_address(self.address)
         self.host: NDArray[Any] = np.ctypeslib.as_array(memory).view(dtype)
 
     def __del__(self) -> None:
-        from cuda.bindings import runtime
-
+        _, runtime = libraries()
         runtime.cudaFree(self.device)
         runtime.cudaFreeHost(self.address)

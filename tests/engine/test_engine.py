@@ -113,7 +113,8 @@ def test_two_crops(tmp_path: Path) -> None:
         assert engine.scores([features])[0].shape == (2,)
 
 
-def test_auto_says_what_it_took_and_why(tiny_bundle: Path) -> None:
+def test_auto_says_what_it_took_and_why(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
+    monkeypatch.setattr(backends, "int8_instructions", lambda: None)
     with Engine.open(tiny_bundle, "auto", "cpu") as engine:
         assert engine.backend.name == "openvino"
         assert engine.reason.startswith("first that works here of openvino on cpu > onnxruntime on cpu")
