@@ -286,14 +286,15 @@ class Mgfn(Head):
             prior = self.config.scene_prior
             scene = (x.sum(dim=-1) + prior * self.feature_mean) / (x.shape[-1] + prior)  # (B, C)
             return x - scene[:, :, None]
-        return x - self.feature_mean[:, None] if self.config.standardise else x
+        return x
 
     def amplify(self, x: Tensor) -> Tensor:
         """Feature amplification (eq. 1, 2) and reduction: (B, C, T) -> (B, first width, T)."""
         x = self.normalised(x)
         magnitude = x.square().sum(dim=1, keepdim=True).sqrt() if self.config.alpha else None  # (B, 1, T)
         if self.config.standardise:
-            x = x / self.feature_deviation[:, None]
+            mean = 0.0 if self.config.relative else self.feature_mean[:, None]
+            x = (x - mean) / self.feature_deviation[:, None]
         if magnitude is None:
             return self._reduce(x)
         amplified = self.config.alpha * self.to_mag(magnitude)

@@ -204,6 +204,17 @@ def test_standardising_leaves_the_magnitude_raw() -> None:
     np.testing.assert_allclose(out[0, :, 0].numpy(), [1.0 + 0.5, 0.5 + 0.5], rtol=1e-6)
 
 
+def test_relative_features_are_roots_less_the_scene() -> None:
+    config = MgfnConfig(2, (Stage("glance", 2, 1),), standardise=True, root=True, relative=True, scene_prior=2.0)
+    head = Mgfn(config)
+    head.feature_mean.copy_(torch.tensor([1.0, 2.0]))
+    seen = head.normalised(torch.tensor([[[4.0, 16.0], [0.0, -9.0]]]))[0]
+    # scene: (2 + 4 + 2 * 1) / 4 = 2 and (0 - 3 + 2 * 2) / 4 = 0.25
+    np.testing.assert_allclose(seen.numpy(), [[0.0, 2.0], [-0.25, -3.25]])
+    alone = head.normalised(torch.tensor([[[4.0], [4.0]]]))[0]
+    np.testing.assert_allclose(alone.numpy(), [[2 - 4 / 3], [0.0]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("structure", ["GF", "FG", "FF", "GF-fusion"])
 @pytest.mark.parametrize("clips", [1, 32])
 def test_every_parameter_learns(structure: Structure, clips: int) -> None:
