@@ -105,6 +105,7 @@ def test_other_windows_are_refused(engine: Engine, shape: tuple[int, int, int]) 
         engine.scores([np.zeros(shape, np.float32)])
 
 
+@pytest.mark.slow
 def test_two_crops(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "two", crops=2)
     with Engine.open(bundle, "onnxruntime", "cpu") as engine:

@@ -46,6 +46,7 @@ def test_a_full_folder_that_is_no_bundle_is_refused(tmp_path: Path, tiny_bundle:
     check_target(tiny_bundle)
 
 
+@pytest.mark.slow
 def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path: Path) -> None:
     target = write_tiny_bundle(tmp_path / "bundle")
     before = Bundle.open(target).sha256
@@ -61,6 +62,7 @@ def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path: Path) 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "bundle.safetensors"]
 
 
+@pytest.mark.slow
 def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
     target = write_tiny_bundle(tmp_path / "bundle", on=0.5)
     (target / "stray.txt").write_text("of the old one")
@@ -71,6 +73,7 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
     assert not (target / "stray.txt").exists()
 
 
+@pytest.mark.slow
 def test_verification_sees_a_wrong_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.verify.BACKENDS", {"onnxruntime": BACKENDS["onnxruntime"]})
     folder = tmp_path / "bundle"
@@ -122,6 +125,7 @@ def test_wrong_use(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_failed_verification_ends_with_1_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -150,6 +154,7 @@ def footage(n: int) -> UInt8Array:
     return verification_clips(n, 1)
 
 
+@pytest.mark.slow
 def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # the tiny backbone has nothing to quantise: NNCF is left out, OpenVINO and the verdict are real
     monkeypatch.setattr("export.int8.quantised", lambda graph, _: openvino.Core().read_model(graph))
@@ -163,6 +168,7 @@ def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_
     assert {"backbone-int8.xml", "backbone-int8.bin"} <= set(Bundle.open(tmp_path / "b").manifest.files)
 
 
+@pytest.mark.slow
 def test_an_int8_form_that_fails_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
     noise = nn.Sequential(TinyBackbone(), nn.Linear(CHANNELS, CHANNELS))

@@ -91,7 +91,7 @@ def test_foreign_state_dict_names_keys(tmp_path: Path) -> None:
 def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(
-        WeightsError, match="expected a state dict$|does not fit: missing conv1|does not fit: missing bn1"
+        WeightsError, match=r"expected a state dict$|does not fit: missing conv1|does not fit: missing bn1"
     ):
         load(tmp_path / "other.pth")
 

@@ -280,7 +280,7 @@ def test_the_paper_head_is_small() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param(MgfnConfig.paper(64), id="GF"),
+        pytest.param(MgfnConfig.paper(64), id="GF", marks=pytest.mark.slow),
         pytest.param(MgfnConfig.paper(64, "GF-fusion"), id="fusion", marks=pytest.mark.slow),
         pytest.param(SMALL_RELEASED, id="released", marks=pytest.mark.slow),
     ],

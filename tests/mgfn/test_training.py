@@ -96,6 +96,7 @@ def test_stepping_a_window_equals_each_window_alone() -> None:
     np.testing.assert_allclose(newest_scores(head, features), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_learns_and_repeats_itself() -> None:
     settings = MilSettings(steps=80, videos=8, learning_rate=3e-3)
     heads = []

@@ -20,6 +20,7 @@ def test_alarms_are_judged_by_the_playback_they_belong_to() -> None:
     assert judge([], playbacks) == (0, 0)
 
 
+@pytest.mark.slow
 def test_the_recording_is_staged_where_it_says(tmp_path: Path) -> None:
     sample = write_video(tmp_path / "sample.mp4", moving_pictures(50, 160, 96))
     path = staged_footage(sample, tmp_path)

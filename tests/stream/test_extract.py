@@ -178,6 +178,7 @@ def test_wrong_use(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_one_crop_of_a_bundle_that_cuts_two(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, videos: Path
 ) -> None:
