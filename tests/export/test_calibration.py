@@ -41,7 +41,7 @@ def test_a_short_video_gives_all_its_clips_and_the_last_third_is_held_out(tmp_pa
     kept, held_out = read_footage([write_video(tmp_path / "a.mp4", 16 * 6 + 5)], "squash")
     assert kept.shape == (4, 1, 16, 224, 224, 3)
     found = np.array(brightness(kept) + brightness(held_out))
-    np.testing.assert_allclose(found, [[20 + 16 * k, 35 + 16 * k] for k in range(6)], atol=1)
+    np.testing.assert_allclose(found, [[20 + 16 * k, 35 + 16 * k] for k in range(6)], atol=3)
 
 
 def test_a_long_video_is_sampled_over_its_whole_length(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,8 +50,8 @@ def test_a_long_video_is_sampled_over_its_whole_length(monkeypatch: pytest.Monke
     monkeypatch.setattr(calibration, "_SEEK_SECONDS", 1.0)  # seek where a real video would
     kept, held_out = read_footage([write_video(tmp_path / "a.mp4", 160)], "squash")
     found = np.array(brightness(np.concatenate([kept, held_out])))
-    np.testing.assert_allclose(found[:, 0], [20, 60, 100, 140], atol=1)
-    np.testing.assert_allclose(found[:, 1] - found[:, 0], 15, atol=1)
+    np.testing.assert_allclose(found[:, 0], [20, 60, 100, 140], atol=3)
+    np.testing.assert_allclose(found[:, 1] - found[:, 0], 15, atol=2)
 
 
 def test_videos_share_the_clips_and_the_geometry_is_the_bundles(
@@ -63,7 +63,7 @@ def test_videos_share_the_clips_and_the_geometry_is_the_bundles(
     kept, held_out = read_footage(videos, "ends")
     assert (kept.shape, held_out.shape) == ((3, 2, 16, 224, 224, 3), (1, 2, 16, 224, 224, 3))
     starts = [first for first, _ in brightness(np.concatenate([kept, held_out]))]
-    np.testing.assert_allclose(starts, [20, 60, 20, 60], atol=1)
+    np.testing.assert_allclose(starts, [20, 60, 20, 60], atol=3)
 
 
 def test_a_folder_is_searched_by_name(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_wrong_footage(
     (tmp_path / "text.mp4").write_text("no video")
     write_video(tmp_path / "short.mp4", 40)
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        sound = container.add_stream("aac", rate=48000)
-        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 48000
         container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
