@@ -101,7 +101,7 @@ def export(
 def _table(rows: list[Comparison]) -> Table:
     table = Table(title="beside PyTorch, on seeded moving patterns (INT8: on held-out footage)")
     for column in ("backend", "cosine (lowest)", "relative error", "score change", "alarms flipped"):
-        table.add_column(column, justify="left" if column == "backend" else "right")
+        table.add_column(column, justify="left" if column == "backend" else "right", no_wrap=column == "backend")
     for row in rows:
         change = "" if row.score_change is None else f"{row.score_change:.1e}"
         flips = "" if row.flips is None else str(row.flips)

@@ -32,7 +32,10 @@ def check_installed() -> None:
 
 
 def add_int8(folder: Path, calibration: UInt8Array) -> None:
-    """Write the INT8 form of `folder`'s backbone, calibrated on uint8 clips (K, crops, 16, 224, 224, 3)."""
+    """Write the INT8 form of `folder`'s backbone.
+
+    It is calibrated on uint8 clips (K, crops, 16, 224, 224, 3) and their mirror images.
+    """
     _save(quantised(folder / "backbone.onnx", calibration), folder)
 
 
@@ -77,8 +80,8 @@ def quantised_sparingly(graph: Path, calibration: UInt8Array, drop: float) -> An
     clips = _inputs(calibration)
     model = openvino.Core().read_model(graph)
     reference = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    expected = [_feature(reference, clip) for clip in clips]
-    wanted = {clip.tobytes(): feature for clip, feature in zip(clips, expected, strict=True)}
+    ranking = clips[:_RANKING_CLIPS]
+    wanted = {clip.tobytes(): _feature(reference, clip) for clip in ranking}
 
     def lowest_cosine(compiled: Any, given: Iterable[UInt8Array]) -> float:
         return min(cosine(_feature(compiled, clip), wanted[clip.tobytes()]) for clip in given)
@@ -87,12 +90,12 @@ def quantised_sparingly(graph: Path, calibration: UInt8Array, drop: float) -> An
         return nncf.quantize_with_accuracy_control(
             model,
             calibration_dataset=nncf.Dataset(clips),
-            validation_dataset=nncf.Dataset(clips[:_RANKING_CLIPS]),
+            validation_dataset=nncf.Dataset(ranking),
             validation_fn=lowest_cosine,
             max_drop=drop,
             subset_size=len(clips),
             advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
-                max_num_iterations=MOST_FLOAT_LAYERS, ranking_subset_size=_RANKING_CLIPS, num_ranking_workers=1
+                max_num_iterations=MOST_FLOAT_LAYERS, ranking_subset_size=len(ranking), num_ranking_workers=1
             ),
         )
 
@@ -111,7 +114,9 @@ def _nncf() -> ModuleType:
 
 
 def _inputs(calibration: UInt8Array) -> list[UInt8Array]:
-    return list(calibration.reshape(-1, 1, *calibration.shape[2:]))
+    """One array (1, 16, 224, 224, 3) for each crop, then their mirror images."""
+    crops = calibration.reshape(-1, 1, *calibration.shape[2:])
+    return [*crops, *np.ascontiguousarray(crops[..., ::-1, :])]
 
 
 def _feature(compiled: Any, clip: UInt8Array) -> FloatArray:

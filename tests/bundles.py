@@ -7,6 +7,7 @@ head is an MGFN of 64 channels with seeded weights. The real backbone and head a
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import openvino
@@ -64,3 +65,15 @@ def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float 
             openvino.save_model(graph, scratch / "backbone-int8.xml", compress_to_fp16=False)
         write_manifest(sources, scratch, checkpoint)
     return folder
+
+
+def copy_bundle(bundle: Path, target: Path, float32_alone: bool = False, **files: bytes) -> Path:
+    """A copy of a tiny bundle that lists `files` too; `float32_alone` leaves its other forms out."""
+    shutil.copytree(bundle, target)
+    for path in target.iterdir() if float32_alone else ():
+        if "-" in path.stem:
+            path.unlink()
+    for name, content in files.items():
+        (target / name).write_bytes(content)
+    write_manifest(tiny_sources(), target, bundle.parent / f"{bundle.name}.safetensors")
+    return target

@@ -76,7 +76,7 @@ class GraphSession:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())[:600]
 
 
 class OnnxRuntimeBackend:

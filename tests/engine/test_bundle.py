@@ -77,5 +77,5 @@ def test_no_bundle_at_all(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_listed(bundle: Path) -> None:
-    with pytest.raises(BundleError, match=r"holds no backbone-fp16\.onnx"):
-        Bundle.open(bundle).file("backbone-fp16.onnx")
+    with pytest.raises(BundleError, match=r"holds no backbone-int4\.onnx"):
+        Bundle.open(bundle).file("backbone-int4.onnx")

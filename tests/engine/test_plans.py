@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from engine.backends import plans
 from engine.backends.plans import Target, plan_of, profiles
 from engine.bundle import Bundle
 from engine.errors import BackendError
-from export.bundle import write_manifest
-from tests.bundles import tiny_sources, write_tiny_bundle
+from tests.bundles import copy_bundle
 
 HERE = Target("sm90", "11.4.0.106")
 
@@ -23,17 +21,8 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def with_plan(bundle: Path, folder: Path, name: str) -> Bundle:
-    """A copy of `bundle` that lists a plan."""
-    copy = Path(shutil.copytree(bundle, folder / "bundle"))
-    (copy / name).write_bytes(b"a plan")
-    write_manifest(tiny_sources(), copy, copy.parent / f"{bundle.name}.safetensors")
-    return Bundle.open(copy)
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Path:
-    return write_tiny_bundle(tmp_path / "plain")
+def float32_with_plan(bundle: Path, target: Path, plan: str) -> Bundle:
+    return Bundle.open(copy_bundle(bundle, target, float32_alone=True, **{plan: b"a plan"}))
 
 
 def test_a_plan_is_named_by_gpu_and_version() -> None:
@@ -46,23 +35,24 @@ def test_profiles_cover_every_batch_and_window(tiny_bundle: Path) -> None:
     assert profiles("head", manifest)[1] == ((8, 1, 1, 64), (8, 32, 1, 64), (8, 32, 1, 64))
 
 
-def test_the_bundles_own_plan(tmp_path: Path, plain: Path, cache: Path) -> None:
-    bundle = with_plan(plain, tmp_path, HERE.plan_name("backbone"))
+def test_the_bundles_own_plan(tmp_path: Path, tiny_bundle: Path, cache: Path) -> None:
+    bundle = float32_with_plan(tiny_bundle, tmp_path / "b", HERE.plan_name("backbone"))
     assert plan_of(bundle, "backbone", HERE) == bundle.path / "backbone.sm90.trt11.4.0.106.plan"
     assert not cache.exists()
 
 
 @pytest.mark.parametrize("other", [Target("sm86", HERE.version), Target("sm90", "10.9.0.34")])
 def test_a_plan_of_another_gpu_or_version_without_a_graph(
-    tmp_path: Path, plain: Path, cache: Path, other: Target
+    tmp_path: Path, tiny_bundle: Path, cache: Path, other: Target
 ) -> None:
-    bundle = with_plan(plain, tmp_path, other.plan_name("backbone"))
+    bundle = float32_with_plan(tiny_bundle, tmp_path / "b", other.plan_name("backbone"))
     says = rf"holds {other.plan_name('backbone')}, but this machine needs backbone\.sm90\.trt11\.4\.0\.106\.plan"
     with pytest.raises(BackendError, match=says):
         plan_of(bundle, "backbone", HERE)
 
 
-def test_no_plan_at_all(plain: Path, cache: Path) -> None:
+def test_no_plan_at_all(tmp_path: Path, tiny_bundle: Path, cache: Path) -> None:
+    plain = copy_bundle(tiny_bundle, tmp_path / "b", float32_alone=True)
     with pytest.raises(BackendError, match=r"holds no TensorRT plan, .*export it again here: mgfn-export --trt"):
         plan_of(Bundle.open(plain), "backbone", HERE)
 

@@ -51,7 +51,7 @@ def test_a_long_video_is_sampled_over_its_whole_length(monkeypatch: pytest.Monke
     kept, held_out = read_footage([write_video(tmp_path / "a.mp4", 160)], "squash")
     found = np.array(brightness(np.concatenate([kept, held_out])))
     np.testing.assert_allclose(found[:, 0], [20, 60, 100, 140], atol=3)
-    np.testing.assert_allclose(found[:, 1] - found[:, 0], 15, atol=3)
+    np.testing.assert_allclose(found[:, 1] - found[:, 0], 15, atol=2)
 
 
 def test_videos_share_the_clips_and_the_geometry_is_the_bundles(
@@ -93,11 +93,9 @@ def test_wrong_footage(
     (tmp_path / "text.mp4").write_text("no video")
     write_video(tmp_path / "short.mp4", 40)
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        sound = container.add_stream("aac", rate=48000)
-        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 48000
-        for plane in frame.planes:
-            plane.update(bytes(plane.buffer_size))  # silence: what lies in fresh memory the encoder may refuse
         container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     monkeypatch.setattr(export_bundle, "load_sources", lambda *_: tiny_sources())
