@@ -205,7 +205,8 @@ def test_a_stopped_run_says_how_to_go_on(
     tmp_path: Path, labels: Path, config: Path, signum: signal.Signals, code: int
 ) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "mgfn.training.cli", "--config", config, "--labels", labels, "--out", out]
+    command = [sys.executable, "-m", "mgfn.training.cli", "--config", str(config)]
+    command += ["--labels", str(labels), "--out", str(out)]
     with subprocess.Popen([*command, "--steps", "100000"], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -73,7 +73,7 @@ def test_the_ablations_differ_in_what_they_are_named_for() -> None:
     for structure in ("GF", "FG", "FF", "GF-fusion"):
         config = load_config(f"ablation-structure-{structure.lower()}")
         with torch.device("meta"):
-            assert config.network.build(1024).config == MgfnConfig.paper(1024, structure)  # type: ignore[arg-type]
+            assert config.network.build(1024).config == MgfnConfig.paper(1024, structure)
         assert config.loss.magnitude is not None
         assert config.loss.magnitude.form == "rtfm"
     for name, alpha, contrast in (("baseline", 0.0, False), ("fam", 0.1, False), ("mc", 0.0, True)):
