@@ -31,7 +31,7 @@ loss:
   magnitude: {form: contrastive, weight: 0.001, margin: 10}
 optimizer: {learning_rate: 0.003, clip: 1.0}
 videos: 4
-steps: 8
+steps: 4
 validate_every: 2
 """
 
@@ -84,7 +84,7 @@ def test_a_run_and_what_it_leaves(tmp_path: Path, labels: Path, config: Path) ->
     result = run("--config", config, "--labels", labels, "--out", out, "--select", "test-best", "--device", "cpu")
     assert result.exit_code == 0, result.output
     history = json.loads((out / "metrics.json").read_text())
-    assert [entry["step"] for entry in history] == [2, 4, 6, 8]
+    assert [entry["step"] for entry in history] == [2, 4]
     assert {"loss", "cross-entropy", "smoothness", "sparsity", "magnitude", "auc", "ap"} <= set(history[0])
     assert history[0]["loss"] == pytest.approx(
         sum(history[0][name] for name in ("cross-entropy", "smoothness", "sparsity", "magnitude")), rel=1e-5
@@ -94,7 +94,7 @@ def test_a_run_and_what_it_leaves(tmp_path: Path, labels: Path, config: Path) ->
     assert head.config.channels == CHANNELS
     assert (texts["selection"], texts["step"]) == ("test-best", str(best["step"]))
     assert "video-level AUC" in texts["measured"]
-    assert load_head(out / "last.safetensors")[1]["step"] == "8"
+    assert load_head(out / "last.safetensors")[1]["step"] == "4"
     assert list((out / "tensorboard").glob("events.*"))
     again = run("--config", config, "--labels", labels, "--out", out)
     assert (again.exit_code, "is not an empty folder" in again.output) == (2, True)
@@ -105,10 +105,10 @@ def test_going_on_gives_the_result_of_an_uninterrupted_run(
 ) -> None:
     common = ("--config", config, "--labels", labels, "--select", "test-best")
     assert run(*common, "--out", tmp_path / "whole").exit_code == 0
-    monkeypatch.setattr("mgfn.training.loop.loss_terms", interrupted_after(5))
+    monkeypatch.setattr("mgfn.training.loop.loss_terms", interrupted_after(3))
     assert run(*common, "--out", tmp_path / "cut").exit_code != 0
     monkeypatch.undo()
-    assert json.loads((tmp_path / "cut" / "metrics.json").read_text())[-1]["step"] == 4
+    assert json.loads((tmp_path / "cut" / "metrics.json").read_text())[-1]["step"] == 2
     resumed = run(*common, "--out", tmp_path / "cut", "--resume")
     assert resumed.exit_code == 0, resumed.output
     for name in ("last.safetensors", "best.safetensors"):
@@ -191,16 +191,12 @@ def test_no_labels_at_all(tmp_path: Path, config: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["released-mgfn", "rtfm", "sultani"])
+@pytest.mark.parametrize("preset", ["rtfm", "sultani"])
 def test_training_on_composed_videos_learns(tmp_path: Path, preset: str) -> None:
     labels = write_videos(tmp_path / "videos", train=200, test=40)
-    name = preset
-    if preset == "released-mgfn":  # the paper's network, the released weights of the losses
-        name = str(tmp_path / "config.yaml")
-        Path(name).write_text(CONFIG.replace("videos: 4", "videos: 8"))
-    result = run("--config", name, "--labels", labels, "--out", tmp_path / "run", "--steps", 60)
+    result = run("--config", preset, "--labels", labels, "--out", tmp_path / "run", "--steps", 60)
     assert result.exit_code == 0, result.output
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())[-1]["auc"] > 0.75
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())[-1]["auc"] > 0.9
 
 
 @pytest.mark.slow
