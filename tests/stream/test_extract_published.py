@@ -19,7 +19,7 @@ from tests.servers.rtsp import moving_pictures, write_video
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_ten_crops_of_a_checkpoint_in_the_published_layout_equal_pytorch(tmp_path: Path) -> None:
     state = seeded().state_dict()
     torch.save(state, tmp_path / "i3d_r50_kinetics.pth")
