@@ -32,7 +32,7 @@ class Rendering:
     """The published description over explicit windows, straight from a state dict; maps are (T, H, W, C)."""
 
     def __init__(self, state: dict[str, Tensor], dtype: type = np.float64) -> None:
-        self.state = {name: value.numpy().astype(dtype) for name, value in state.items()}
+        self.state: dict[str, Array] = {name: value.numpy().astype(dtype) for name, value in state.items()}
 
     def linear(self, x: Array, name: str) -> Array:
         return x @ self.state[f"{name}.weight"].T + self.state.get(f"{name}.bias", 0)
