@@ -66,11 +66,11 @@ def test_a_camera_is_scored(exported: tuple[Sources, Path], tmp_path: Path, mosq
         return [payload for topic, payload, _ in subscriber.messages if topic == "mgfn/door/score"]
 
     with camera.running(), ended(subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True)) as service:
-        until(lambda: len(scores()) >= 2, 60, "two scores")
+        until(lambda: len(scores()) >= 2, 240, "two scores")
         service.terminate()
-        assert service.wait(5) == 0
+        assert service.wait(60) == 0  # a clip under way is seen through, however slow the machine
     lines = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     published_scores = [json.loads(payload)["score"] for payload in scores()]
-    assert [line["score"] for line in lines][: len(published_scores)] == pytest.approx(published_scores)
+    assert [line["score"] for line in lines][: len(published_scores)] == pytest.approx(published_scores, abs=1e-4)
     assert all(0 < score < 1 for score in published_scores)
     subscriber.close()
