@@ -17,11 +17,10 @@ PICTURE_WITHIN: Final = 1.0
 
 @dataclass
 class _Files:
-    event: Event
     picture_until: float
     snapshot: bool | None = None
     clip: bool | None = None
-    ended: bool = False
+    ended: Event | None = None
 
 
 class EventDesk:
@@ -31,9 +30,9 @@ class EventDesk:
         self._line: deque[Payload] = deque()
         self._files: dict[str, _Files] = {}
 
-    def expect_files(self, event: Event, now: float) -> None:
+    def expect_files(self, event_id: str, now: float) -> None:
         """A picture and a clip were asked for; `now` in seconds of a monotonic clock."""
-        self._files[event.id] = _Files(event, now + PICTURE_WITHIN)
+        self._files[event_id] = _Files(now + PICTURE_WITHIN)
 
     def say(self, payload: Payload) -> None:
         """The next message of an event."""
@@ -69,13 +68,14 @@ class EventDesk:
             if files is not None:
                 if files.snapshot is None and now < files.picture_until:
                     break
-                files.ended |= payload["type"] == "end"
+                if payload["type"] == "end":
+                    files.ended = Event(payload)
                 if files.snapshot:
                     payload = payload | {"snapshot": snapshot_url(payload["id"])}
             self._line.popleft()
             leaving.append(payload)
         for event_id, files in list(self._files.items()):
-            if files.ended and files.snapshot is not None and files.clip is not None:
+            if files.ended is not None and files.snapshot is not None and files.clip is not None:
                 del self._files[event_id]
-                leaving.append(files.event.media(snapshot=files.snapshot, clip=files.clip))
+                leaving.append(files.ended.media(snapshot=files.snapshot, clip=files.clip))
         return leaving

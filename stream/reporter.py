@@ -147,7 +147,7 @@ class Reporter:
     def _order_files(self, decoder: DecoderHandle, payload: Payload, clip: ClipReady | None) -> None:
         event_id, rolls = payload["id"], decoder.config.clip
         if payload["type"] == "new":
-            decoder.desk.expect_files(Event(payload), time.monotonic())
+            decoder.desk.expect_files(event_id, time.monotonic())
             media = self._store.media
             seen = time.time() if clip is None else clip.end
             at = datetime.fromtimestamp(seen).astimezone().isoformat(sep=" ", timespec="seconds")

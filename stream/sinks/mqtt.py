@@ -145,7 +145,7 @@ class MqttSink:
 
     def stop(self) -> None:
         """Say `offline` everywhere; `deliver` returns once all is acknowledged, or at once without a broker."""
-        for topic in list(self._states):
+        for topic in self._states.keys() - self._gone:
             if topic.startswith(f"{self._prefix}/") and topic.endswith(("/available", "/status")):
                 self._state(topic, "offline")
         with self._changed:

@@ -19,7 +19,7 @@ def told(messages: list[Payload]) -> list[tuple[str, bool, bool]]:
 def desk_with_new() -> tuple[EventDesk, Event]:
     desk, event = EventDesk(), begun()
     desk.say(event.new(MOMENT))
-    desk.expect_files(event, now=10.0)
+    desk.expect_files(event.id, now=10.0)
     return desk, event
 
 
