@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from engine.arrays import UInt8Array
 from export import int8
+from export.bundle import ExportError
 from export.int8 import cosine, quantise_until_it_holds, quantised, quantised_sparingly
 from export.onnx import export_backbone
 from export.verify import INT8_COSINE, Comparison
@@ -68,7 +69,7 @@ def test_once_more_with_layers_in_float_then_float32(
 
 def test_without_nncf(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "find_spec", lambda _: None)
-    with pytest.raises(int8.ExportError, match=r"run: pip install 'mgfn-stream\[export\]'"):
+    with pytest.raises(ExportError, match=r"run: pip install 'mgfn-stream\[export\]'"):
         int8.check_installed()
 
 
@@ -107,6 +108,7 @@ class Convolutions(nn.Module):
         self.third = nn.Conv3d(16, 64, 1)
         with torch.no_grad():
             self.first.weight[0] *= outlier
+            assert self.first.bias is not None
             self.first.bias[0] = 0.0
             self.second.weight[:, 0] /= outlier
 
