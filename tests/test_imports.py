@@ -61,6 +61,7 @@ for name in ("openvino", "onnxruntime"):
         features = engine.features(numpy.zeros((1, 1, 16, 224, 224, 3), numpy.uint8))
         assert engine.scores([features[0][None]])[0].shape == (1,)
 assert "torch" not in sys.modules
+assert sys.modules["openvino_telemetry"] is None  # OpenVINO reports nothing home
 """
 
 
