@@ -89,8 +89,10 @@ def test_a_camera_becomes_an_alarm(tmp_path: Path, tiny_bundle: Path, mosquitto:
         until(lambda: subscriber.last("mgfn/door/status") == "online", 40, "the window being full")
         assert service.stop() == 0
     until(lambda: subscriber.last("mgfn/available") == "offline")
-    last = subscriber.events()[-1]
+    *_, last, media = subscriber.events()
     assert (last["type"], last["end_reason"], last["id"]) == ("end", "stopped", event["id"])
+    # the decoder closed its clip on its way out
+    assert (media["type"], media["clip"]) == ("media", f"/api/events/{event['id']}/clip.mp4")
     assert [e["seq"] for e in subscriber.events()] == list(range(len(subscriber.events())))
     assert subscriber.last("mgfn/door/anomaly") == "OFF"
     scores = lines(tmp_path / "s.jsonl")
