@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from mgfn.backbones.i3d import I3D
 from mgfn.weights import WeightsError
 from tests.bundles import write_tiny_bundle
 from tests.servers.mosquitto import Mosquitto
+
+# a shell's background job ignores Ctrl-C, and so would the commands that tests start and stop
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(2)
 
