@@ -56,8 +56,8 @@ class CommandListener:
         self._client.loop_start()
 
     def stop(self) -> None:
+        """Hear no more. The network thread is not waited for: it may hang in a connection that nobody answers."""
         self._client.disconnect()
-        self._client.loop_stop()
 
     def take(self) -> list[Command]:
         """What has arrived since the last call."""
