@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from configs.pinned import FetchError
 from engine.arrays import UInt8Array
 from engine.backends import BACKENDS, installed
 from engine.bundle import Bundle
@@ -20,6 +21,7 @@ from export import bundle as export_bundle
 from export import cli
 from export.build import Wanted, build
 from export.bundle import ExportError, check_target, staged, write_artefacts, write_manifest
+from export.calibration import find_videos, read_footage
 from export.onnx import export_backbone
 from export.verify import FEATURE_LIMIT, SCORE_LIMIT, verification_clips, verify
 from mgfn.backbones.i3d import I3D
@@ -196,13 +198,15 @@ def test_the_real_backbone_on_every_backend(tmp_path: Path, kinetics_i3d: I3D) -
     torch.manual_seed(0)
     save_head(checkpoint, Mgfn(MgfnConfig.paper(1024)), {"threshold_on": "0.6", "threshold_off": "0.4"})
     sources = export_bundle.load_sources("i3d", None, checkpoint)
-    # two thirds of these patterns calibrate INT8, the rest judge it: harder than footage, for which the limits are
-    patterns = verification_clips(6, 1)
-    wanted = Wanted(footage=(patterns[:4], patterns[4:]), half=True)
-    rows, _ = build(sources, checkpoint, wanted, tmp_path / "bundle", lambda _: None)
+    try:
+        kept, held_out = read_footage(find_videos([]), "squash")
+    except FetchError as error:
+        pytest.skip(f"needs the sample footage: {error}")
+    wanted = Wanted(footage=(kept[:4], held_out[:2]), half=True)
+    rows, notes = build(sources, checkpoint, wanted, tmp_path / "bundle", lambda _: None)
     assert {row.backend for row in rows} == {"openvino", "onnxruntime", "onnxruntime-fp16", "torch", "openvino-int8"}
-    assert all(row.passed for row in rows if row.form != "int8")
-    assert rows[-1].cosine > 0.98
+    assert all(row.passed for row in rows), rows
+    assert not any("stay in float32" in note for note in notes)
     graph = onnx.load(tmp_path / "bundle" / "backbone.onnx", load_external_data=False).graph
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim][1:] == [16, 224, 224, 3]
