@@ -170,7 +170,7 @@ def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_
     rows, notes = build(tiny_sources(), checkpoint, wanted, tmp_path / "b", lambda _: None)
     assert [row.backend for row in rows if row.form == "int8"] == ["openvino-int8"]
     assert all(row.passed for row in rows)
-    assert notes[0].startswith("INT8: calibrated on 1 clips, judged on 2 others; allowed are a cosine from 0.99")
+    assert notes[0].startswith("INT8: calibrated on 1 clips, judged on 2 others; allowed are cosines from 0.99")
     assert {"backbone-int8.xml", "backbone-int8.bin"} <= set(Bundle.open(tmp_path / "b").manifest.files)
 
 
