@@ -279,7 +279,7 @@ class Mgfn(Head):
         self.fc = nn.Linear(last, 1)
 
     def normalised(self, x: Tensor) -> Tensor:
-        """What differs from the scene or the training mean: (B, C, T) -> (B, C, T)."""
+        """Features as the settings `root` and `relative` show them: (B, C, T) -> (B, C, T)."""
         if self.config.root:
             x = x.sign() * x.abs().sqrt()
         if self.config.relative:

@@ -33,8 +33,7 @@ GEOMETRY = "squash"
 VARIANTS = ("squash-plain", "squash-tampered", "squash-harmless")
 FOLDS = 5
 FALSE_ALARMS_PER_THREE_MINUTES = 1.0
-# Composed streams have a seam every two seconds, and a crossing is no alarm before its minimum duration: the alarm
-# threshold lies below the one at which such streams cross at that rate.
+# Chosen with sight of the demo's footage, so that its staged incident (0.44 to 0.47) rings: not by measurement.
 ON_SHARE = 0.8
 OFF_SHARE = 0.75  # of the alarm-on threshold
 CONFIG = dataclasses.replace(
@@ -183,7 +182,8 @@ def main() -> None:
         "threshold_on": str(on),
         "threshold_off": str(round(OFF_SHARE * on, 2)),
         "threshold_choice": f"{ON_SHARE:g} of {threshold:.2f}, at which composed streams of held-out sources cross "
-        f"{FALSE_ALARMS_PER_THREE_MINUTES:g} time in three minutes; off: {OFF_SHARE:g} of it",
+        f"{FALSE_ALARMS_PER_THREE_MINUTES:g} time in three minutes; that share was chosen with sight of the demo's "
+        f"footage; off: {OFF_SHARE:g} of it",
         "geometry": GEOMETRY,
         "crops": "1",
         "provenance": PROVENANCE,
