@@ -183,7 +183,7 @@ def test_a_graph_that_the_backend_does_not_take(
     model.opset_import[0].version = version
     next(node for node in model.graph.node if node.op_type == "Mul").op_type = operator
     changed = {"backbone.onnx": model.SerializeToString()}
-    bundle = copy_bundle(tiny_bundle, tmp_path / "bundle", **changed)
+    bundle = Bundle.open(copy_bundle(tiny_bundle, tmp_path / "bundle", **changed))
     with pytest.raises(BackendError, match=rf"does not take backbone\.onnx.*{says}") as raised:
-        Engine.open(bundle, backend, "cpu")
+        start_backend(bundle, backend, "cpu")
     assert "\n" not in str(raised.value)
