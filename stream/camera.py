@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
 
-from engine.geometry import write_crops
 from stream.capture import Capture
 from stream.clips import ClipAssembler, EpochClock
 from stream.errors import CameraError, Reason
@@ -18,6 +17,7 @@ from stream.messages import CameraState, ClipReady, Counters, Message, Order, St
 from stream.recorder import Recorder
 from stream.slots import ClipRing, RingName
 from stream.urls import Source
+from stream.view import Cropper, View
 
 STOP: Final = -1  # sent instead of a free slot's number
 _HEARTBEAT: Final = 1.0
@@ -36,6 +36,7 @@ class CameraSettings:
     replay: bool = False
     transport: str = "tcp"
     pre_roll: float = 5.0
+    view: View = field(default_factory=View)
 
 
 class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
@@ -61,6 +62,7 @@ class Decoder:
         self._ring = ClipRing.attach(settings.ring)
         self._free = list(range(settings.ring.slots))
         self._recorder = Recorder(settings.pre_roll, self._send)
+        self._cropper = Cropper(settings.view, settings.geometry)
         self._shift: float | None = None  # epoch time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
@@ -125,7 +127,7 @@ class Decoder:
                     if placed.position == 0 and slot is None:
                         slot = self._take_slot()
                     if slot is not None:
-                        write_crops(picture.frame, settings.geometry, self._ring.clips[slot][:, placed.position])
+                        self._cropper.write(picture.frame, self._ring.clips[slot][:, placed.position])
                     if placed.finished is None:
                         continue
                     if slot is None:

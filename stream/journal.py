@@ -87,6 +87,15 @@ class Journal:
 
         self._put(write)
 
+    def latest_snapshot(self, camera: str, then: Callable[[str, str], None]) -> None:
+        """`then` gets the camera and its newest event that has a picture, if any, from the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None] | None:
+            event_id = store.latest_snapshot(camera)
+            return None if event_id is None else lambda: then(camera, event_id)
+
+        self._put(look)
+
     def verdict(self, camera: str, event_id: str, verdict: str) -> None:
         """An operator's verdict on an event."""
 

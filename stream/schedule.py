@@ -40,12 +40,16 @@ class Schedule:
 
 
 def periods_of(days: Sequence[str], begin: int, end: int) -> list[Period]:
-    """A period on each of `days`; `begin`, `end` in minutes of the day, an `end` not after `begin` is the next day's."""
+    """A period on each of `days`, in minutes of the day; an `end` that is not after `begin` is the next day's."""
     lasts = end - begin if end > begin else end + _DAY - begin
     starts = [DAYS.index(day) * _DAY + begin for day in days]
     return [Period(start, start + lasts) for start in starts]
 
 
-def overlap(one: Period, other: Period) -> bool:
-    """Whether two periods share a minute of some week."""
-    return any(one.begin < other.end + turn and other.begin + turn < one.end for turn in (-_WEEK, 0, _WEEK))
+def overlap(one: Period, other: Period) -> int | None:
+    """The first minute of the week that two periods share, None if there is none."""
+    for turn in (-_WEEK, 0, _WEEK):
+        first = max(one.begin, other.begin + turn)
+        if first < min(one.end, other.end + turn):
+            return first % _WEEK
+    return None

@@ -33,6 +33,7 @@ from stream.broker import EmbeddedBroker
 from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
+from stream.fleet import CameraChanges, Fleet
 from stream.journal import LIMIT, Journal, Task
 from stream.log import log
 from stream.messages import CameraState, ClipClosed, ClipReady, Counters, Message, SnapshotTaken, StateChanged
@@ -40,7 +41,7 @@ from stream.metrics import Metrics
 from stream.overview import Overview
 from stream.reporter import Reporter
 from stream.scoring import next_batch, score
-from stream.settings import ServiceSettings
+from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.commands import CommandListener
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
@@ -71,14 +72,21 @@ class Service:
     """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
 
     def __init__(
-        self, settings: ServiceSettings, engine: Engine, store: Store, web: tuple[socket.socket, str | None] | None
+        self,
+        settings: ServiceSettings,
+        engine: Engine,
+        store: Store,
+        web: tuple[socket.socket, str | None] | None,
+        changes: CameraChanges | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._store = store
         self._web = web
+        self._changes = changes
         self._stopping = False
         self._decoders: list[DecoderHandle] = []
+        self._fleet: Fleet | None = None
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
         self._server: uvicorn.Server | None = None
@@ -130,10 +138,8 @@ class Service:
         self._report = Reporter(settings, self._store, self._journal, self._mqtt, self._scores, self._metrics)
         self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
         self._report.recover()
-        for camera in settings.cameras:
-            track = CameraTrack(camera, self._model, time.monotonic())
-            self._report.introduce(track)
-            self._decoders.append(DecoderHandle(camera, track, self._engine.manifest, settings.replay, start_process))
+        self._fleet = Fleet(self._decoders, self._begin_camera, self._report)
+        self._fleet.configure(settings.cameras)
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
@@ -152,6 +158,13 @@ class Service:
             self._server = make_server(make_app(Pages(view.health, view.missing, view.exposition, media), token))
             server = self._server
             self._start_thread(lambda: server.run([listener]), "web")
+
+        if self._changes is not None:
+            self._start_thread(self._changes.run, "changes")
+
+    def _begin_camera(self, camera: CameraConfig) -> DecoderHandle:
+        track = CameraTrack(camera, self._model, time.monotonic())
+        return DecoderHandle(camera, track, self._engine.manifest, self._settings.replay, start_process)
 
     def _start_thread(self, body: Callable[[], None], name: str) -> None:
         self._threads[name] = threading.Thread(target=body, name=name, daemon=True)
@@ -229,7 +242,21 @@ class Service:
                 detail = f" ({message.detail})" if message.detail else ""
                 self._fault = UsageError(f"{track.name}: {message.reason}{detail}")
 
+    def _reconfigure(self) -> None:
+        """Take other cameras, if there are any, and see those off that go."""
+        if self._fleet is None or self._changes is None:
+            return
+        if (cameras := self._changes.take()) is not None:
+            try:
+                self._fleet.configure(cameras)
+            except StreamError as error:
+                log.error("cameras not reconfigured", reason=str(error))
+            if self._commands is not None:
+                self._commands.watch([decoder.track.name for decoder in self._decoders])
+        self._fleet.see_off()
+
     def _supervise(self) -> None:
+        self._reconfigure()
         now, epoch = time.monotonic(), time.time()
         for command in self._commands.take() if self._commands is not None else ():
             self._report.obey(self._decoders, command)
@@ -259,12 +286,12 @@ class Service:
         decoder.restart()
 
     def _shutdown(self) -> None:
+        if self._changes is not None:
+            self._changes.stop()
+        self._decoders.extend(self._fleet.leaving if self._fleet is not None else ())
         for decoder in self._decoders:
             decoder.stop()
-            track, epoch = decoder.track, time.time()
-            self._report.event(decoder, track.close_alarm("stopped"))
-            self._report.event(decoder, track.end_test(epoch, stopping=True))
-            self._report.event(decoder, track.end_loss(epoch, stopping=True))
+            self._report.close_events(decoder, "stopped")
         if self._commands is not None:
             self._commands.stop()
         self._await_decoders()

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from stream.alarms import AlarmSettings
+from stream.schedule import Schedule
 from stream.sinks.client import TlsFiles
 from stream.urls import BrokerAddress, Source
+from stream.view import View
 
 DAY: Final = 86_400.0
 
@@ -24,13 +26,20 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """One camera: its source, when it alarms, what it keeps. `lost_after`: seconds offline until `camera_lost`."""
+    """One camera: its source, when it alarms, what it keeps. `lost_after`: seconds offline until `camera_lost`.
+
+    `enabled` holds until another is set over MQTT. Outside of `schedule` it is scored and does not alarm; its clock is
+    that of `local_time`, too. `view`: what of the picture the model sees.
+    """
 
     source: Source
     alarm: AlarmSettings
     clip: ClipSettings = field(default_factory=ClipSettings)
     transport: str = "tcp"
     lost_after: float = 30.0
+    enabled: bool = True
+    schedule: Schedule = field(default_factory=Schedule)
+    view: View = field(default_factory=View)
 
     @property
     def name(self) -> str:

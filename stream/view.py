@@ -32,7 +32,7 @@ class Region:
     height: float
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom in a picture of that size: even numbers, as colour is stored for pairs."""
+        """Left, top, right, bottom in a picture of that size: even numbers, as colour is stored by pairs of pixels."""
         left, right = _even(self.x, self.x + self.width, width)
         top, bottom = _even(self.y, self.y + self.height, height)
         return left, top, right, bottom
@@ -51,6 +51,10 @@ class View:
 
     region: Region | None = None
     masks: tuple[Polygon, ...] = ()
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """What is seen, masks or not, of a picture of that size: left, top, right, bottom in pixels."""
+        return (0, 0, width, height) if self.region is None else self.region.pixels(width, height)
 
 
 class Cropper:
@@ -78,7 +82,9 @@ class Cropper:
         if self._view.masks:
             masked = np.empty((crops_of(self._geometry), SIDE, SIDE, 3), np.uint8)
             # through the same scaling as the picture: what a masked pixel has any part in, is masked
-            Cropper(View(self._view.region), self._geometry).write(_drawn(self._view.masks, frame), masked)
+            drawn = _widened(drawn_masks(self._view.masks, frame.width, frame.height))
+            whole = VideoFrame.from_ndarray(np.repeat(drawn[:, :, None], 3, axis=2), format="rgb24")
+            Cropper(View(self._view.region), self._geometry).write(whole, masked)
             self._keep = np.stack([_widened(crop) == 0 for crop in masked]).astype(np.uint8)
 
     def _cut(self, frame: VideoFrame) -> VideoFrame:
@@ -104,15 +110,15 @@ def _crop_graph(frame: VideoFrame, region: Region) -> Graph:
     return graph
 
 
-def _drawn(masks: tuple[Polygon, ...], frame: VideoFrame) -> VideoFrame:
-    """A picture of the frame's size: the polygons white, the rest black."""
+def drawn_masks(masks: tuple[Polygon, ...], width: int, height: int) -> UInt8Array:
+    """uint8 (height, width): 255 in the polygons, else 0."""
     import cv2  # takes a tenth of a second and 16 MB: only for cameras with masks
 
-    picture = np.zeros((frame.height, frame.width, 3), np.uint8)
+    picture = np.zeros((height, width), np.uint8)
     for polygon in masks:
-        corners = np.array(polygon) * (frame.width, frame.height)
-        cv2.fillPoly(picture, [np.round(corners).astype(np.int32)], (255, 255, 255))
-    return VideoFrame.from_ndarray(_widened(picture), format="rgb24")
+        corners = np.array(polygon) * (width, height)
+        cv2.fillPoly(picture, [np.round(corners).astype(np.int32)], 255)
+    return picture
 
 
 def _widened(drawn: UInt8Array) -> UInt8Array:
