@@ -1,0 +1,109 @@
+"""A site file that changes while the service runs: real cameras, a real Mosquitto, a tiny bundle on a real backend."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.mosquitto import Mosquitto, Subscriber
+from tests.servers.processes import until
+from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.stream.test_service import lines, running
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def units() -> list[bytes]:
+    return encode(moving_pictures(90 * 25))
+
+
+class SiteFile:
+    """The file of a running service; `write` replaces it as an editor does."""
+
+    def __init__(self, path: Path, broker: str, bundle: Path) -> None:
+        self.path = path
+        self._top = f"mqtt: {{url: {broker}}}\nbundle: {bundle}\nhttp: {{address: off}}\nnode: nvr\nscores: s.jsonl\n"
+
+    def write(self, cameras: str, top: str = "") -> None:
+        draft = self.path.with_name("draft.yaml")
+        draft.write_text(self._top + top + "cameras:\n" + cameras)
+        draft.rename(self.path)
+
+
+def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]
+) -> None:
+    subscriber = Subscriber(mosquitto.port, "#")
+    site = SiteFile(tmp_path / "site.yaml", mosquitto.url, tiny_bundle)
+    camera = TestCamera(tmp_path, units)
+    alarm = "{threshold_on: 1, threshold_off: 1}"
+
+    def scores_of(name: str) -> list[dict[str, Any]]:
+        return [line for line in lines(tmp_path / "s.jsonl") if line["camera"] == name]
+
+    def one(name: str, more: str = f"alarm: {alarm}") -> str:
+        return f"  {name}: {{url: {camera.url}, {more}}}\n"
+
+    site.write(one("door") + one("yard") + one("gate"))
+    with camera.running(), running(tmp_path, "--config", site.path) as service:
+        until(lambda: all(len(scores_of(n)) > 4 for n in ("door", "yard", "gate")), PATIENCE, "scores of all three")
+        assert subscriber.last("mgfn/gate/threshold/state") == "1"
+
+        # one goes, one comes, one is masked, one stays
+        masked = f"alarm: {alarm}, masks: [[[0, 0], [1, 0], [1, 1], [0, 1]]]"
+        site.write(one("door") + one("yard", masked) + one("hall"))
+        until(lambda: service.said("cameras reconfigured"), PATIENCE, "the changed file being noticed")
+        until(lambda: len(scores_of("hall")) > 2, PATIENCE, "scores of the camera that came")
+        until(lambda: len([x for x in scores_of("yard") if x["clip"] == 2]) == 2, PATIENCE, "scores after the mask")
+        until(lambda: subscriber.last("mgfn/hall/status") == "warming", PATIENCE)
+        for topic in ("status", "available", "anomaly", "enabled/state", "threshold/state"):
+            until(lambda topic=topic: subscriber.last(f"mgfn/gate/{topic}") == "", PATIENCE, f"emptied {topic}")
+        until(lambda: subscriber.last("homeassistant/device/nvr_gate/config") == "", PATIENCE, "its discovery emptied")
+        assert '"added": ["hall"], "removed": ["gate"], "restarted": ["yard"], "changed": [], "unchanged": 1' in (
+            service.log.read_text()
+        )
+
+        # alarms alone: at once, without another connection and with the window as it was
+        count = len(scores_of("door"))
+        site.write(one("door", "alarm: {threshold_on: 0, threshold_off: 0}") + one("yard", masked))
+        os.kill(service.process.pid, signal.SIGHUP)
+        until(lambda: subscriber.last("mgfn/door/anomaly") == "ON", PATIENCE, "the alarm under the new threshold")
+        until(lambda: len(scores_of("door")) > count + 3, PATIENCE, "more scores")
+        assert subscriber.last("mgfn/door/threshold/state") == "0"
+
+        # what was set over MQTT holds whatever the file says
+        subscriber.publish("mgfn/door/threshold/set", "0.9")
+        until(lambda: subscriber.last("mgfn/door/threshold/state") == "0.9", PATIENCE)
+        site.write(one("door", "alarm: {threshold_on: 0.1}, enabled: false") + one("yard", masked))
+        until(lambda: subscriber.last("mgfn/door/status") == "disabled", PATIENCE, "the camera switched off")
+        assert subscriber.last("mgfn/door/threshold/state") == "0.9"
+        assert service.said("set over MQTT earlier, still in force")
+
+        # a bad file changes nothing, and says so with a line for each problem; nor does one that needs a restart
+        count = len(scores_of("yard"))
+        site.write("  door: {url: http://there, masks: [[[0, 2], [0, 0], [1, 1]]]}\n")
+        until(lambda: service.said("site.yaml:7: cameras.door.masks[0][0][1]: 2: allowed is at most 1"), PATIENCE)
+        assert service.said("site.yaml:7: cameras.door.url: http://there: this scheme is not allowed")
+        site.write(one("yard", masked), top="retention: {media_days: 3}\n")
+        until(lambda: service.said("this key needs a restart"), PATIENCE, "the key named")
+        until(lambda: subscriber.last("mgfn/door/status") == "", PATIENCE, "the camera gone")
+        until(lambda: len(scores_of("yard")) > count, PATIENCE, "scores all the same")
+        assert service.stop() == 0
+
+    door = scores_of("door")
+    assert [line["clip"] for line in door] == list(range(len(door)))  # one connection
+    assert [line["window"] for line in door] == [min(32, n + 1) for n in range(len(door))]
+    yard = [line["window"] for line in scores_of("yard")]
+    assert [n for n, window in enumerate(yard) if window == 1][1:] == [yard.index(1, 1)]  # masked once, then kept
+    subscriber.close()
+    late = Subscriber(mosquitto.port, "#")
+    until(lambda: late.last("mgfn/yard/available"))
+    assert not [topic for topic, _, _ in late.messages if "gate" in topic or "door" in topic]
+    late.close()
