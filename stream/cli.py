@@ -121,7 +121,9 @@ def watch(
     cameras_of(site, AlarmSettings(1.0, 1.0))  # wrong ones are told before anything starts
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # certificates, likewise
-    listener = None if given.http == "off" or replay or check else web.bind(given.http, given.http_token_file)
+    listener = None
+    if given.http != "off" and not (replay or check):
+        listener = web.bind(given.http, given.http_token_file)
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
     folder = given.data or (state / "check" if check else state)
     # a replay keeps nothing, a check touches nothing

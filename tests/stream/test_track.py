@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC
+from zoneinfo import ZoneInfo
+
 import numpy as np
+import pytest
 
 from stream.alarms import AlarmSettings
 from stream.errors import Reason
 from stream.events import ModelName
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
+from stream.schedule import Period, Schedule
 from stream.settings import CameraConfig
 from stream.track import CameraTrack, Scored
 from stream.urls import Source
@@ -127,6 +133,45 @@ def test_a_disabled_camera_is_neither_lost_nor_warm_afterwards() -> None:
     assert track.begin_loss(201.0, 1201.0) is None
     assert track.begin_loss(231.0, 1231.0) is not None
     assert len(track.window) == 0
+
+
+def test_off_schedule_it_is_scored_and_does_not_alarm() -> None:
+    # clips lie in the first minutes of a Thursday, UTC; Friday's period does not cover them
+    friday = 4 * 24 * 60
+    track = make(replace(CONFIG, schedule=Schedule((Period(friday, friday + 24 * 60),), UTC)))
+    for number in range(3):
+        outcome = score(track, number, 0.95)
+        assert (outcome.score, outcome.window) == (np.float32(0.95), number + 1)
+        assert (outcome.event, outcome.change, track.alarming) == (None, None, False)
+    assert track.status(0.0) == "warming"
+    assert dict(track.health(0.0))["scheduled"] is False
+
+
+def test_an_alarm_that_is_open_when_the_schedule_ends_ends_with_it() -> None:
+    track = make(replace(CONFIG, schedule=Schedule((Period(3 * 24 * 60, 3 * 24 * 60 + 2),), UTC)))
+    events = [event for number in range(35) if (event := score(track, number, 0.9).event)]
+    assert [(e["type"], e["end_reason"]) for e in events] == [("new", None), ("end", "schedule")]
+    # the first clip off schedule begins at 120.48 s; the alarm ends where the one before it does
+    assert events[1]["end_time"] == round(100 + 32 * 0.64, 3)
+
+
+def test_local_time_is_that_of_the_site() -> None:
+    track = make(replace(CONFIG, schedule=Schedule(zone=ZoneInfo("Asia/Kathmandu"))))
+    event = score(track, 0, 0.9).event
+    assert event is not None
+    assert event["local_time"] == "1970-01-01T05:31:40.000+05:30"
+
+
+def test_other_settings_hold_from_the_next_clip_on_and_the_window_stays() -> None:
+    track = make()
+    for number in range(5):
+        assert score(track, number, 0.5).event is None
+    track.configure(replace(CONFIG, alarm=replace(CONFIG.alarm, threshold_on=0.4, threshold_off=0.3)))
+    outcome = score(track, 5, 0.5)
+    assert outcome.event is not None
+    assert (outcome.event["threshold_on"], outcome.window) == (0.4, 6)
+    track.set_threshold(0.8)
+    assert track.rule.settings.threshold_off == pytest.approx(0.6)
 
 
 def test_a_lost_camera_ends_its_alarm() -> None:
