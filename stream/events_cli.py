@@ -34,12 +34,24 @@ def duration(text: str, flag: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def folder_of(data: Path | None, config: Path | None) -> Path:
+    """The data folder: --data, else what the site file says, else the user's state folder. Raises UsageError."""
+    if data is None and config is not None:
+        from stream.site.reading import data_folder
+
+        data = data_folder(config)
+    return data or Path(platformdirs.user_state_dir("mgfn-stream"))
+
+
 @app.command("list")
 def list_events(
     since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Data folder of mgfn-stream; default: the user's state folder.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Site file of mgfn-stream, whose `data` is looked at.")
     ] = None,
 ) -> None:
     """Alarms, lost cameras and tests, oldest first.
@@ -49,8 +61,7 @@ def list_events(
     from stream.store import Store
 
     began = time.time() - duration(since, "--since")
-    folder = data or Path(platformdirs.user_state_dir("mgfn-stream"))
-    with Store.read_only(folder) as store:
+    with Store.read_only(folder_of(data, config)) as store:
         events = store.events(began)
     if as_json:
         for event in events:

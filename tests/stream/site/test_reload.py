@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stream.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
 from tests.stream.test_service import lines, running
 
 pytestmark = pytest.mark.slow
@@ -37,6 +40,45 @@ class SiteFile:
         draft.rename(self.path)
 
 
+def test_off_schedule_a_camera_is_scored_and_recorded_without_alarms(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto
+) -> None:
+    subscriber = Subscriber(mosquitto.port, "#")
+    site = SiteFile(tmp_path / "site.yaml", mosquitto.url, tiny_bundle)
+    write_video(tmp_path / "door.mp4", moving_pictures(60 * 25))
+    now = datetime.now(UTC)
+    another_day, today = ((now + timedelta(days=d)).strftime("%a").lower() for d in (3, 0))
+    tomorrow = (now + timedelta(days=1)).strftime("%a").lower()
+    camera = "{{url: door.mp4, alarm: {{threshold_on: 0}}, schedule: [{{days: [{}], from: '00:00', to: '24:00'}}]}}"
+    on, off = camera.format(f"{today}, {tomorrow}"), camera.format(another_day)
+
+    def scores_of(name: str) -> list[dict[str, Any]]:
+        return [line for line in lines(tmp_path / "s.jsonl") if line["camera"] == name]
+
+    def alarms(kind: str) -> list[tuple[str, str | None]]:
+        return [(e["camera"], e["end_reason"]) for e in subscriber.events() if e["type"] == kind]
+
+    site.write(f"  on: {on}\n  off: {off}\n", top="time_zone: UTC\n")
+    with running(tmp_path, "--config", site.path) as service:
+        until(lambda: alarms("new"), PATIENCE, "the alarm of the camera that is on")
+        until(lambda: len(scores_of("off")) > 8, PATIENCE, "scores of the camera that is off")
+        assert subscriber.last("mgfn/off/status") == "warming"
+        assert subscriber.last("mgfn/off/anomaly") == "OFF"
+        count = len(scores_of("on"))
+        # the other way round: an alarm that is open ends, the other camera's begins; nobody connects anew
+        site.write(f"  on: {off}\n  off: {on}\n", top="time_zone: UTC\n")
+        until(lambda: ("on", "schedule") in alarms("end"), PATIENCE, "the end of the open alarm")
+        until(lambda: ("off", None) in alarms("new"), PATIENCE, "the other camera's alarm")
+        until(lambda: len(scores_of("on")) > count + 2, PATIENCE, "scores all the same")
+        assert service.stop() == 0
+    assert alarms("new") == [("on", None), ("off", None)]
+    assert [line["clip"] for line in scores_of("on")] == list(range(len(scores_of("on"))))
+    with Store.read_only(tmp_path / "data") as store:
+        for name in ("on", "off"):
+            assert len(list(store.scores(name, 0.0, 1e12))) == len(scores_of(name))
+    subscriber.close()
+
+
 def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
     tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]
 ) -> None:
@@ -47,6 +89,9 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
 
     def scores_of(name: str) -> list[dict[str, Any]]:
         return [line for line in lines(tmp_path / "s.jsonl") if line["camera"] == name]
+
+    def emptied(topic: str) -> bool:
+        return subscriber.last(topic) == ""
 
     def one(name: str, more: str = f"alarm: {alarm}") -> str:
         return f"  {name}: {{url: {camera.url}, {more}}}\n"
@@ -64,7 +109,7 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
         until(lambda: len([x for x in scores_of("yard") if x["clip"] == 2]) == 2, PATIENCE, "scores after the mask")
         until(lambda: subscriber.last("mgfn/hall/status") == "warming", PATIENCE)
         for topic in ("status", "available", "anomaly", "enabled/state", "threshold/state"):
-            until(lambda topic=topic: subscriber.last(f"mgfn/gate/{topic}") == "", PATIENCE, f"emptied {topic}")
+            until(partial(emptied, f"mgfn/gate/{topic}"), PATIENCE, f"emptied {topic}")
         until(lambda: subscriber.last("homeassistant/device/nvr_gate/config") == "", PATIENCE, "its discovery emptied")
         assert '"added": ["hall"], "removed": ["gate"], "restarted": ["yard"], "changed": [], "unchanged": 1' in (
             service.log.read_text()
