@@ -75,13 +75,13 @@ def watch(
     from stream.log import configure, log
     from stream.model import cached_bundle
     from stream.options import Flags, options
-    from stream.schedule import Schedule
     from stream.service import Service
     from stream.settings import CameraConfig, ServiceSettings
     from stream.sinks.client import make_client
     from stream.site.reading import Site, read_site
     from stream.site.watching import SiteWatcher
     from stream.store import Store
+    from stream.timetable import Schedule
     from stream.urls import parse_sources
 
     if rtsp and config is not None:

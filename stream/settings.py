@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from stream.alarms import AlarmSettings
-from stream.schedule import Schedule
 from stream.sinks.client import TlsFiles
+from stream.timetable import Schedule
 from stream.urls import BrokerAddress, Source
 from stream.view import View
 

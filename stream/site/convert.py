@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from stream.alarms import AlarmSettings
-from stream.schedule import Schedule
 from stream.settings import CameraConfig, ClipSettings, Retention
 from stream.site.models import AlarmModel, CameraDefaults, CameraModel, ClipModel, RetentionModel
+from stream.timetable import Schedule
 from stream.urls import Source, is_rtsp
 from stream.view import Region, View
 

@@ -17,8 +17,8 @@ from engine.backends import BACKENDS
 from stream.alarms import AlarmSettings
 from stream.errors import UsageError
 from stream.model import check_device
-from stream.schedule import DAYS, Period, overlap, periods_of
 from stream.settings import CameraConfig, ClipSettings, Retention
+from stream.timetable import DAYS, Period, overlap, periods_of
 from stream.urls import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
 
 FOLDER: Final = "folder"  # in the validation's context: where relative paths begin

@@ -13,8 +13,8 @@ from stream.alarms import AlarmSettings
 from stream.errors import Reason
 from stream.events import ModelName
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
-from stream.schedule import Period, Schedule
 from stream.settings import CameraConfig
+from stream.timetable import Period, Schedule
 from stream.track import CameraTrack, Scored
 from stream.urls import Source
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import configs
 from stream.alarms import AlarmSettings
-from stream.schedule import Period
 from stream.settings import CameraConfig, ClipSettings, Retention
 from stream.site.convert import retention
 from stream.site.reading import Site, SiteError, checked, data_folder, read_site
 from stream.site.schema import SCHEMA, reference, site_schema
+from stream.timetable import Period
 from stream.view import Region, View
 
 BUNDLE = AlarmSettings(0.8, 0.6)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from stream.schedule import DAYS, Period, Schedule, overlap, periods_of
+from stream.timetable import DAYS, Period, Schedule, overlap, periods_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTS = Schedule(tuple(periods_of(["fri", "sun"], 22 * 60, 6 * 60)), BERLIN)
