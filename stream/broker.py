@@ -60,7 +60,8 @@ class EmbeddedBroker:
 
 def run_broker(port: int, pipe: Connection) -> None:
     """Body of the broker's process: sends True once it listens; ends when the pipe's other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
+    for signum in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the service decides
+        signal.signal(signum, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     asyncio.run(_serve(port, pipe))
 

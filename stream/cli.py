@@ -110,10 +110,10 @@ def watch(
             cameras = tuple(replace(camera, alarm=camera.alarm.with_threshold(threshold)) for camera in cameras)
         if replay:  # a recording has no time of day
             cameras = tuple(replace(camera, schedule=Schedule(zone=camera.schedule.zone)) for camera in cameras)
-        live = next((camera.name for camera in cameras if replay and camera.source.live), None)
+        live = next((camera.name for camera in cameras if replay and any(s.live for s in camera.streams)), None)
         if live is not None:
             raise UsageError(f"--replay: sources are recordings; {live} is a live URL")
-        secrets.update(secret for camera in cameras for secret in camera.source.secrets)
+        secrets.update(secret for camera in cameras for secret in camera.secrets)
         configure([*secrets])
         return cameras
 

@@ -48,6 +48,7 @@ class DecoderHandle:
             transport=config.transport,
             pre_roll=config.clip.pre_roll,
             view=config.view,
+            sub_stream=config.sub_stream,
         )
 
     def serves(self, config: CameraConfig) -> bool:

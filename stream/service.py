@@ -225,9 +225,8 @@ class Service:
     def _state_changed(self, decoder: DecoderHandle, message: StateChanged) -> None:
         track = decoder.track
         track.changed(message, time.monotonic())
-        source = decoder.config.source
         if message.state is CameraState.ONLINE:
-            log.info("camera online", camera=track.name, source=source.shown)
+            log.info("camera online", camera=track.name, source=message.detail)
         elif message.state is CameraState.OFFLINE:
             log.warning("camera offline; trying again", camera=track.name, reason=message.reason, detail=message.detail)
             self._metrics.disconnected(track.name, message.reason)

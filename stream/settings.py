@@ -29,7 +29,8 @@ class CameraConfig:
     """One camera: its source, when it alarms, what it keeps. `lost_after`: seconds offline until `camera_lost`.
 
     `enabled` holds until another is set over MQTT. Outside of `schedule` it is scored and does not alarm; its clock is
-    that of `local_time`, too. `view`: what of the picture the model sees.
+    that of `local_time`, too. `view`: what of the picture the model sees. `sub_stream`: the same picture in a smaller
+    size; where it can be opened, it is watched instead of `source`.
     """
 
     source: Source
@@ -40,10 +41,21 @@ class CameraConfig:
     enabled: bool = True
     schedule: Schedule = field(default_factory=Schedule)
     view: View = field(default_factory=View)
+    sub_stream: Source | None = None
 
     @property
     def name(self) -> str:
         return self.source.name
+
+    @property
+    def streams(self) -> tuple[Source, ...]:
+        """What may be watched, in the order in which it is tried."""
+        return (self.source,) if self.sub_stream is None else (self.sub_stream, self.source)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not appear in anything shown."""
+        return tuple(secret for stream in self.streams for secret in stream.secrets)
 
 
 @dataclass(frozen=True)

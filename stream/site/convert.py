@@ -57,6 +57,7 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         clip=ClipSettings(**_given(camera.clip)),
         schedule=Schedule(periods, zone),
         view=View(None if camera.region is None else Region(**_given(camera.region)), masks),
+        sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True),
         **said,
     )
 

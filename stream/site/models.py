@@ -60,6 +60,13 @@ def _source(text: str, info: ValidationInfo) -> str:
     return path_or_url
 
 
+def _live_source(text: str, info: ValidationInfo) -> str:
+    url = _source(text, info)
+    if not is_rtsp(url):
+        raise ValueError("allowed are rtsp:// and rtsps://")
+    return url
+
+
 def _broker(text: str) -> str:
     try:
         whole = expanded(text)
@@ -241,8 +248,13 @@ class CameraModel(CameraDefaults):
 
     url: Annotated[str, StringConstraints(min_length=1), AfterValidator(_source)] = Field(
         repr=False,
-        description="rtsp:// or rtsps:// with `{MGFN_NAME}` for credentials, or the path of a video file. Give the "
-        "camera's sub-stream if it has one: the model sees 224 x 224.",
+        description="rtsp:// or rtsps:// with `{MGFN_NAME}` for credentials, or the path of a video file.",
+    )
+    sub_stream: Annotated[str, StringConstraints(min_length=1), AfterValidator(_live_source)] | None = Field(
+        None,
+        repr=False,
+        description="rtsp:// or rtsps:// of the camera's smaller stream, 640 x 360 or so: the model sees 224 x 224. It "
+        "is watched, pictures and clips come from it, and `url` stands in for it as long as it cannot be opened.",
     )
 
 

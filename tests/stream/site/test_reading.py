@@ -71,11 +71,14 @@ cameras:
     schedule: []
     region: {x: 0.5, y: 0.5, width: 0.5, height: 0.5}
     lost_after: 90
+    sub_stream: rtsp://h/3
 """)
     plain, own = found["plain"], found["own"]
     # the bundle's share of threshold_on, where threshold_off is not said
     assert plain.alarm == replace(BUNDLE.with_threshold(0.5), cool_down=60.0)
     assert own.alarm == replace(BUNDLE, threshold_on=0.5, threshold_off=0.1, cool_down=60.0, hourly_cap=5)
+    assert [stream.url for stream in own.streams] == ["rtsp://h/3", "rtsp://h/2"]
+    assert [stream.url for stream in plain.streams] == ["rtsp://h/1"]
     assert (plain.transport, own.transport) == ("udp", "tcp")
     assert (plain.enabled, own.enabled, own.lost_after, own.clip) == (True, False, 90.0, ClipSettings(post_roll=9.0))
     assert plain.view == View(Region(0, 0, 0.5, 0.5), (((0, 0), (1, 0), (1, 1)),))
@@ -98,7 +101,7 @@ def test_secrets_are_filled_in_and_nothing_else(monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "MGFN_PW").write_text("hunter2 {MGFN_USER}\n")
     text = 'cameras: {a: {url: "rtsp://{MGFN_USER}:{MGFN_PW}@h/{HOME_NAME}/$HOME"}}'
     assert cameras(text)["a"].source.url == "rtsp://viewer:hunter2 {MGFN_USER}@h/{HOME_NAME}/$HOME"
-    assert "hunter2 {MGFN_USER}" in site(text).secrets
+    assert "hunter2 {MGFN_USER}" in cameras(text)["a"].secrets
     assert "hunter2" not in repr(site(text))
 
 
@@ -143,7 +146,7 @@ cameras:
         "site.yaml:7: cameras.door.url: rtsp://***@h:99999999/1: is no valid address",
         "site.yaml:8: cameras.door.transport: quic: allowed is 'tcp' or 'udp'",
         "site.yaml:9: cameras.door.lost_afer: unknown key; did you mean lost_after? allowed: enabled, transport, "
-        "region, masks, schedule, alarm, clip, lost_after, url",
+        "region, masks, schedule, alarm, clip, lost_after, url, sub_stream",
         "site.yaml:12: cameras.door.alarm.hourly_cap: 1.5: allowed is a whole number",
         "site.yaml:13: cameras.door: given twice, first in line 6; allowed is once",
         "site.yaml:14: cameras.a+b: a+b: a camera's name is 1 to 64 of a-z A-Z 0-9 _ -",
@@ -183,6 +186,8 @@ cameras:
         ("schedule: [{days: [mon, mon], from: 22:00, to: 23:00}]", "entries 1 and 1 overlap on mon 22:00"),
         ("schedule: [{days: [sun], from: 22:00, to: '06:00'}, {days: [mon], from: '05:00', to: '07:00'}]",
          "overlap on mon 05:00"),
+        ("sub_stream: http://h/2", "sub_stream: http://h/2: this scheme is not allowed"),
+        ("sub_stream: /dev/null", "sub_stream: /dev/null: no such file"),
         ("url: rtsp://h/2", "cameras.door.url: given twice, first in line 3"),
         ("? [a]\n: 1", "a key must be a word"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,29 @@ def test_off_schedule_a_camera_is_scored_and_recorded_without_alarms(
     subscriber.close()
 
 
+def test_the_sub_stream_is_watched_and_the_main_one_stands_in_for_it(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]
+) -> None:
+    site = SiteFile(tmp_path / "site.yaml", mosquitto.url, tiny_bundle)
+    main, sub = (TestCamera(tmp_path, units, login=("viewer", "hunter2")) for _ in range(2))
+    addresses = {name: c.url.replace("//", "//viewer:hunter2@") for name, c in (("url", main), ("sub_stream", sub))}
+    site.write(f"  door: {{url: '{addresses['url']}', sub_stream: '{addresses['sub_stream']}'}}\n")
+
+    def watched() -> list[str]:
+        return [line["source"] for line in lines(tmp_path / "service.log") if line["event"] == "camera online"]
+
+    shown = {name: f"rtsp://***@127.0.0.1:{camera.port}/cam" for name, camera in (("main", main), ("sub", sub))}
+    with running(tmp_path, "--config", site.path) as service:
+        with main.running():
+            until(lambda: len(lines(tmp_path / "s.jsonl")) > 1, PATIENCE, "scores of the main stream")
+            assert watched() == [shown["main"]]
+            assert service.said("the sub-stream cannot be opened: trying the main stream")
+        with sub.running():
+            until(lambda: watched() == [shown["main"], shown["sub"]], PATIENCE, "the sub-stream once it is there")
+        assert service.stop() == 0
+    assert "hunter2" not in service.log.read_text()
+
+
 def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
     tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]
 ) -> None:
@@ -136,10 +160,11 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
         site.write("  door: {url: http://there, masks: [[[0, 2], [0, 0], [1, 1]]]}\n")
         until(lambda: service.said("site.yaml:7: cameras.door.masks[0][0][1]: 2: allowed is at most 1"), PATIENCE)
         assert service.said("site.yaml:7: cameras.door.url: http://there: this scheme is not allowed")
-        site.write(one("yard", masked), top="retention: {media_days: 3}\n")
+        site.write(one("yard", masked) + one("gate"), top="retention: {media_days: 3}\n")
         until(lambda: service.said("this key needs a restart"), PATIENCE, "the key named")
         until(lambda: subscriber.last("mgfn/door/status") == "", PATIENCE, "the camera gone")
         until(lambda: len(scores_of("yard")) > count, PATIENCE, "scores all the same")
+        until(lambda: subscriber.last("mgfn/gate/status") == "warming", PATIENCE, "the camera that came back")
         assert service.stop() == 0
 
     door = scores_of("door")
@@ -150,5 +175,7 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
     subscriber.close()
     late = Subscriber(mosquitto.port, "#")
     until(lambda: late.last("mgfn/yard/available"))
-    assert not [topic for topic, _, _ in late.messages if "gate" in topic or "door" in topic]
+    until(lambda: late.last("mgfn/gate/status") == "offline")
+    assert json.loads(late.last("homeassistant/device/nvr_gate/config") or "")["components"]
+    assert not [topic for topic, _, _ in late.messages if "door" in topic]
     late.close()
