@@ -114,7 +114,7 @@ def watch(
         if live is not None:
             raise UsageError(f"--replay: sources are recordings; {live} is a live URL")
         secrets.update(secret for camera in cameras for secret in camera.secrets)
-        configure([*secrets])
+        configure(list(secrets))
         return cameras
 
     secrets = set() if given.broker is None or not given.broker.password else {given.broker.password}
@@ -123,7 +123,10 @@ def watch(
         make_client(given.broker, given.tls, given.node)  # certificates, likewise
     listener = None
     if given.http != "off" and not (replay or check):
-        listener = web.bind(given.http, given.http_token_file)
+        try:
+            listener = web.bind(given.http, given.http_token_file)
+        except UsageError as error:
+            raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
     folder = given.data or (state / "check" if check else state)
     # a replay keeps nothing, a check touches nothing

@@ -44,7 +44,8 @@ def _tidied(node: Any) -> Any:
         return [_tidied(item) for item in node]
     if not isinstance(node, dict):
         return node
-    return {key: _tidied(value) for key, value in node.items() if not _is_noise(key, value)}
+    closed = {"additionalProperties": False} if "patternProperties" in node else {}  # a name must match
+    return {key: _tidied(value) for key, value in node.items() if not _is_noise(key, value)} | closed
 
 
 def _is_noise(key: str, value: Any) -> bool:
