@@ -63,7 +63,8 @@ class Reporter:
 
     def recover(self) -> None:
         """What an earlier run left."""
-        self._kept = self._store.settings()
+        for (camera, name), value in self._store.all_settings().items():
+            self._kept.setdefault(camera, {})[name] = value
         recover(self._store, self._journal, self._mqtt)
 
     def forget_others(self) -> None:
