@@ -222,7 +222,7 @@ def test_recordings_beside_a_camera_end_without_it(
     subscriber = Subscriber(mosquitto.port)
     camera = TestCamera(tmp_path, units)
     arguments = ["--rtsp", f"door={camera.url}", "--rtsp", f"old={video}", "--rtsp", f"bad={tmp_path / 'garbage.mp4'}"]
-    arguments += ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off", "--threshold", "0"]
+    arguments += ["--mqtt", mosquitto.url, "--bundle", str(tiny_bundle), "--http", "off", "--threshold", "0"]
 
     def ends() -> list[tuple[str, str]]:
         return [(e["camera"], e["end_reason"]) for e in subscriber.events() if e["type"] == "end"]
