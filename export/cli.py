@@ -79,7 +79,7 @@ def export(
         videos = find_videos([*(calibration or ()), *(more_calibration or ())])
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         step = progress.add_task(f"loading {backbone}")
         sources = load_sources(backbone, backbone_weights, head or default_head())
         footage = None

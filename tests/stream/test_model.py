@@ -21,4 +21,4 @@ def test_a_folder_named_export_where_the_user_stands_is_not_run(
     with pytest.raises(typer.Exit) as stop:
         model.cached_bundle("videoswin-t")
     assert stop.value.exit_code == 2
-    assert capfd.readouterr().err.startswith("mgfn-export: ")
+    assert "mgfn-export: backbone videoswin-t has no weights" in capfd.readouterr().err
