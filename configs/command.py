@@ -12,7 +12,6 @@ from typing import NoReturn
 import typer
 from typer.main import get_command
 
-
 _INTERRUPTED = 128 + signal.SIGINT
 
 
