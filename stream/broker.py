@@ -17,6 +17,7 @@ from stream.urls import BrokerAddress
 
 HOST: Final = "127.0.0.1"
 _STARTED_WITHIN: Final = 20.0
+_OUTLIVES_SIGTERM: Final = 5.0
 DEFAULT_PORT: Final = 1883
 
 
@@ -59,7 +60,10 @@ class EmbeddedBroker:
 
 
 def run_broker(port: int, pipe: Connection) -> None:
-    """Body of the broker's process: sends True once it listens; ends when the pipe's other end closes."""
+    """Body of the broker's process: sends True once it listens; ends when the pipe's other end closes.
+
+    SIGTERM it outlives by a few seconds: where every process gets one, the service has its last words to say.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
     logging.disable(logging.CRITICAL)
     asyncio.run(_serve(port, pipe))
@@ -73,7 +77,8 @@ async def _serve(port: int, pipe: Connection) -> None:
     broker = Broker(config)
     await broker.start()
     pipe.send(True)
-    closed = asyncio.Event()
-    asyncio.get_running_loop().add_reader(pipe.fileno(), closed.set)
+    closed, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(pipe.fileno(), closed.set)
+    loop.add_signal_handler(signal.SIGTERM, lambda: loop.call_later(_OUTLIVES_SIGTERM, closed.set))
     await closed.wait()
     await broker.shutdown()

@@ -42,6 +42,9 @@ class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
     """The service wants this process to end."""
 
 
+_ENDINGS: Final = (_Stopped, EOFError, BrokenPipeError, ConnectionResetError)  # told to stop, or the service is gone
+
+
 def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
     """Seconds before attempt number `attempt` (from 1): doubling, bounded, spread by `jitter` in [0, 1]."""
     first, last = (
@@ -67,6 +70,11 @@ class Decoder:
         self._fps = 0.0
         self._next_beat = 0.0
         self._beat_frames = 0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End at the next frame or beat; safe in a signal handler."""
+        self._stopping = True
 
     def run(self) -> None:
         """Watch until told to stop or, for a recording, until its end."""
@@ -81,11 +89,18 @@ class Decoder:
                 self._beat(now=True)
                 return self._state(CameraState.ENDED)
             except CameraError as error:
-                if not live:
-                    return self._state(CameraState.ENDED, error)
-                attempt = 1 if self._frames > before else attempt + 1
-                self._state(CameraState.OFFLINE, error)
-                self._rest(retry_delay(attempt, error.reason, random.random()))  # noqa: S311 -- jitter
+                fault = error
+            except _ENDINGS:
+                raise
+            except Exception as error:  # noqa: BLE001 -- shown in full, and tried again like any other fault
+                # a defect: its traceback may hold the URL, and only the log blots that out
+                log.exception("decoder failed", camera=self._settings.source.name)
+                fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
+            if not live:
+                return self._state(CameraState.ENDED, fault)
+            attempt = 1 if self._frames > before else attempt + 1
+            self._state(CameraState.OFFLINE, fault)
+            self._rest(retry_delay(attempt, fault.reason, random.random()))  # noqa: S311 -- jitter
 
     def close(self) -> None:
         self._ring.close()
@@ -154,6 +169,8 @@ class Decoder:
         return self._free.pop(0) if self._free else None
 
     def _receive(self, timeout: float) -> None:
+        if self._stopping:
+            raise _Stopped
         while self._pipe.poll(timeout):
             told: int | Order = self._pipe.recv()
             if not isinstance(told, int):
@@ -194,9 +211,11 @@ def run_camera(settings: CameraSettings, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
     configure(settings.source.secrets)
     decoder = Decoder(settings, pipe)
+    # systemd ends every process of a service at once: open clips are closed all the same
+    signal.signal(signal.SIGTERM, lambda *_: decoder.stop())
     try:
         decoder.run()
-    except (_Stopped, EOFError, BrokenPipeError, ConnectionResetError):
+    except _ENDINGS:
         pass
     finally:
         decoder.close()

@@ -49,6 +49,10 @@ class DecoderHandle:
         self.last_sign = time.monotonic()
         self.finished = False
 
+    def silent(self, now: float) -> bool:
+        """Whether it hangs, by monotonic time `now`: what it said while a batch took long still waits in the pipe."""
+        return now - self.last_sign > SILENT_AFTER and not self.pipe.poll()
+
     def give_back(self, slot: int) -> None:
         self._tell(slot)
 

@@ -108,7 +108,7 @@ class Service:
             self._main_loop()
         finally:
             self._shutdown()
-        if self._fault is not None:
+        if self._fault is not None and not self._stopping:
             raise self._fault
 
     def _startup(self) -> None:
@@ -179,7 +179,7 @@ class Service:
         for decoder, message in received(running, 0 if ready else _TURN):
             if message is not None:
                 self._take(decoder, message)
-            elif not decoder.finished:
+            elif not (decoder.finished or self._stopping):
                 self._revive(decoder, "its process ended")
 
     def _take(self, decoder: DecoderHandle, message: Message) -> None:
@@ -235,8 +235,11 @@ class Service:
             self._report.obey(self._decoders, command)
         for decoder in self._decoders:
             track = decoder.track
-            if not decoder.finished and now - decoder.last_sign > SILENT_AFTER:
+            if not decoder.finished and decoder.silent(now):
                 self._revive(decoder, f"no sign of life for {SILENT_AFTER:.0f} s")
+            if decoder.finished and not decoder.pending:
+                decoder.desk.lost()
+                self._report.event(decoder, track.close_alarm("stopped"))
             if not (decoder.finished or self._settings.replay):
                 self._report.event(decoder, track.begin_loss(now, epoch))
             self._report.event(decoder, track.end_loss(epoch))

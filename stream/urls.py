@@ -105,7 +105,9 @@ def _is_live(url: str, name: str, flag: str) -> bool:
     if colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.,-]*", scheme) and not Path(url).exists():
         raise UsageError(f"{flag} {name}: scheme {scheme!r}: allowed are rtsp://, rtsps:// and paths of video files")
     if not Path(url).is_file():
-        raise UsageError(f"{flag} {name}: {url}: no such file; allowed are rtsp://, rtsps:// and video files")
+        raise UsageError(
+            f"{flag} {name}: {redact_url(url)}: no such file; allowed are rtsp://, rtsps:// and video files"
+        )
     if Path(url).stat().st_size == 0:
         raise UsageError(f"{flag} {name}: {url}: the file is empty")
     return False
@@ -156,8 +158,8 @@ def parse_broker(value: str, flag: str = "--mqtt") -> BrokerAddress:
 def secrets_of(url: str) -> tuple[str, ...]:
     """The secret parts of a URL, as written and decoded, longest first: user info and telling query values."""
     _, separator, rest = url.partition("://")
-    if not separator:
-        return ()
+    if not separator:  # the scheme was forgotten; a path is none of this
+        rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
     # up to the last "@" before the path: a password may hold an unescaped "@", ":" or "#"
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     found: set[str] = set()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.events import Payload, stamped
@@ -186,13 +187,13 @@ class MqttSink:
 
     def _may_send(self) -> bool:
         """Something can be handed to paho. The lock is held."""
-        if self._in_flight is not None and self._in_flight[0].is_published():
+        if self._in_flight is not None and _acknowledged(self._in_flight[0]):
             _, message, said = self._in_flight
             self._in_flight = None
             self._settled(message, said)
-        for topic in (topic for sent, topic in self._unsettled if topic and sent.is_published()):
+        for topic in (topic for sent, topic in self._unsettled if topic and _acknowledged(sent)):
             self._retained(topic, False)
-        self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not sent.is_published()]
+        self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not _acknowledged(sent)]
         if time.monotonic() >= self._announce_at:
             self._announce_at = float("inf")
             self._unsaid |= dict.fromkeys(t for t in self._states if not t.startswith(f"{self._prefix}/"))
@@ -248,3 +249,10 @@ class MqttSink:
         with self._changed:
             self._connected = False
             self._changed.notify()
+
+
+def _acknowledged(sent: mqtt.MQTTMessageInfo) -> bool:
+    """Whether the broker has it. A message given to paho while the connection broke is kept and delivered later."""
+    if sent.rc is MQTTErrorCode.MQTT_ERR_NO_CONN:
+        sent.rc = MQTTErrorCode.MQTT_ERR_SUCCESS  # else paho raises for it for ever, also once it is delivered
+    return sent.is_published()
