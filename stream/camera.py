@@ -16,6 +16,7 @@ from stream.errors import CameraError, Reason
 from stream.log import configure, log
 from stream.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.recorder import Recorder
+from stream.settings import Hwaccel, Stride
 from stream.slots import ClipRing, RingName
 from stream.urls import Source
 
@@ -36,6 +37,9 @@ class CameraSettings:
     replay: bool = False
     transport: str = "tcp"
     pre_roll: float = 5.0
+    stride: Stride = 16
+    hwaccel: Hwaccel = "none"
+    motion_threshold: float = 0.0
 
 
 class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
