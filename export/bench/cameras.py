@@ -60,14 +60,14 @@ def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cp
     """Watch that many cameras for `seconds` after they have settled; `backbone_cpu_ms` of a clip is known already."""
     expected = round(cameras * seconds * FPS / _FRAMES_OF_A_CLIP)
     try:
-        with _watching(cameras, video, bundle) as (service, servers, scores, health):
-            _settled(service, scores, cameras)
+        with watching(cameras, video, bundle) as (service, servers, scores, health):
+            settle(service, scores, cameras)
             before, began, dropped = _cpu(service, servers), time.monotonic(), health()
             scores.begin()
             time.sleep(seconds)
             lags, took = scores.end(), time.monotonic() - began
             after, dropped = _cpu(service, servers), health() - dropped
-            memory = _memory(service)
+            memory = memory_of(service)
     except ChildError as error:
         return Try(cameras, seconds, False, 0, 0, expected, note=str(error))
     p50, p95, worst = np.percentile(lags, [50, 95, 100]).tolist() if lags else (0.0, 0.0, 0.0)
@@ -93,7 +93,7 @@ def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cp
     )
 
 
-class _Scores:
+class Scores:
     """Listens to `mgfn/+/score`; counts what each camera said, and keeps lags in milliseconds while asked to."""
 
     def __init__(self, port: int) -> None:
@@ -128,9 +128,9 @@ class _Scores:
 
 
 @contextmanager
-def _watching(
+def watching(
     cameras: int, video: Path, bundle: Path
-) -> Iterator[tuple[subprocess.Popen[str], list[subprocess.Popen[str]], _Scores, Any]]:
+) -> Iterator[tuple[subprocess.Popen[str], list[subprocess.Popen[str]], Scores, Any]]:
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgfn-bench-")))
         command = [sys.executable, "-m", "stream.cli", "--bundle", str(bundle), "--data", str(scratch / "data")]
@@ -149,7 +149,7 @@ def _watching(
         wait_for(lambda: _logged(log, "health page"), service, "mgfn-stream", _STARTS_WITHIN)
         broker = _logged(log, "embedded broker")["broker"]
         page = _logged(log, "health page")["address"]
-        scores = _Scores(int(broker.rpartition(":")[2]))
+        scores = Scores(int(broker.rpartition(":")[2]))
         stack.callback(scores.close)
         yield service, servers, scores, lambda: _dropped(page)
 
@@ -162,7 +162,7 @@ def _logged(log: Path, event: str) -> dict[str, Any]:
     return {}
 
 
-def _settled(service: subprocess.Popen[str], scores: _Scores, cameras: int) -> None:
+def settle(service: subprocess.Popen[str], scores: Scores, cameras: int) -> None:
     """Every camera has been scored, and the burst of the beginning is over."""
     what = f"the last of {cameras} cameras"
     wait_for(lambda: len(scores.seen) == cameras, service, what, _STARTS_WITHIN)
@@ -187,7 +187,7 @@ def _cpu(service: subprocess.Popen[str], servers: list[subprocess.Popen[str]]) -
     return {role: sum(sum(process.cpu_times()[:2]) for process in found) for role, found in roles.items()}
 
 
-def _memory(service: subprocess.Popen[str]) -> dict[str, float]:
+def memory_of(service: subprocess.Popen[str]) -> dict[str, float]:
     found = {
         role: [process.memory_full_info().pss / 2**20 for process in processes]
         for role, processes in _roles(service).items()
