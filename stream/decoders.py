@@ -40,6 +40,9 @@ class DecoderHandle:
             replay=replay,
             transport=config.transport,
             pre_roll=config.clip.pre_roll,
+            stride=config.stride,
+            hwaccel=config.hwaccel,
+            motion_threshold=config.motion_threshold,
         )
         self._start_process = start_process
         self.start()

@@ -1,12 +1,13 @@
 """The service: startup, main loop, shutdown. Threads, processes and queues are created here and nowhere else.
 
-One decoder process for each camera writes clips into its shared ring; the main loop takes one ready clip of each
-camera at most, oldest first, runs them through the engine together, and acts on the scores. It never waits for a
-camera, a disk or a broker. What bounds what:
+One decoder process for each camera writes clips into its shared ring; the main loop takes ready clips, one of each
+camera at most and no more than the engine takes with profit, oldest first, runs them through the engine together, and
+acts on the scores. It never waits for a camera, a disk or a broker. What bounds what:
 
 | queue | bound | when full |
 |---|---|---|
 | finished clips of a camera | PENDING_CLIPS | the oldest is dropped, counted, status `degraded` |
+| finished clips of all | `schedule.LONGEST_WAIT` seconds | the oldest are dropped, in turn, counted, `degraded` |
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the new clip whole, counted |
 | a camera's packets | seconds, 64 MiB | the oldest go |
 | what is to be written | `journal.LIMIT` | scores are left out from half of it on; then events go out from memory |
@@ -39,7 +40,8 @@ from stream.messages import CameraState, ClipClosed, ClipReady, Counters, Messag
 from stream.metrics import Metrics
 from stream.overview import Overview
 from stream.reporter import Reporter
-from stream.scoring import next_batch, score
+from stream.schedule import Shedder, next_batch
+from stream.scoring import score
 from stream.settings import ServiceSettings
 from stream.sinks.commands import CommandListener
 from stream.sinks.mqtt import MqttSink
@@ -78,6 +80,7 @@ class Service:
         self._store = store
         self._web = web
         self._stopping = False
+        self._shedder = Shedder()
         self._decoders: list[DecoderHandle] = []
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
@@ -164,7 +167,10 @@ class Service:
     def _main_loop(self) -> None:
         while not self._stopping:
             self._receive()
-            if batch := next_batch(self._decoders):
+            if not self._settings.replay:
+                self._shed_overdue()
+            if lines := next_batch(self._decoders, self._engine.backend.batch):
+                batch = [(line, line.pending.popleft()) for line in lines]
                 score(batch, self._engine, self._report, self._metrics)
                 self._overview.scored()
             self._supervise()
@@ -203,11 +209,22 @@ class Service:
             return
         decoder.pending.append(clip)
         if len(decoder.pending) > PENDING_CLIPS and not self._settings.replay:
-            decoder.give_back(decoder.pending.popleft().slot)
-            track.shed(now)
-            self._metrics.shed(track.name)
-            if track.shed_clips == 1:
-                log.warning("scoring does not keep up: clips are dropped", camera=track.name)
+            self._shed(decoder, now)
+
+    def _shed_overdue(self) -> None:
+        """Give up whole clips where the oldest have waited for too long."""
+        now = time.monotonic()
+        for _ in range(self._shedder.overdue(self._decoders, now)):
+            if (decoder := self._shedder.choose(self._decoders)) is not None:
+                self._shed(decoder, now)
+
+    def _shed(self, decoder: DecoderHandle, now: float) -> None:
+        track = decoder.track
+        decoder.give_back(decoder.pending.popleft().slot)
+        if track.status(now) != "degraded":
+            log.warning("scoring does not keep up: clips are dropped", camera=track.name)
+        track.shed(now)
+        self._metrics.shed(track.name)
 
     def _state_changed(self, decoder: DecoderHandle, message: StateChanged) -> None:
         track = decoder.track

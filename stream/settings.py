@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from stream.alarms import AlarmSettings
 from stream.sinks.client import TlsFiles
 from stream.urls import BrokerAddress, Source
 
 DAY: Final = 86_400.0
+
+Stride = Literal[4, 8, 16]
+Hwaccel = Literal["auto", "cuda", "vaapi", "none"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,22 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """One camera: its source, when it alarms, what it keeps. `lost_after`: seconds offline until `camera_lost`."""
+    """One camera: its source, when it alarms, what it keeps, how it is read.
+
+    `lost_after`: seconds offline until `camera_lost`. `stride`: frames from the start of one clip to that of the
+    next; under 16 they overlap. `hwaccel`: what decodes; where it does not work here, the CPU does.
+    `motion_threshold`: grey levels; a clip in which no part of the picture differs by more from the last clip that
+    passed the backbone takes that one's feature. 0: every clip passes the backbone.
+    """
 
     source: Source
     alarm: AlarmSettings
     clip: ClipSettings = field(default_factory=ClipSettings)
     transport: str = "tcp"
     lost_after: float = 30.0
+    stride: Stride = 16
+    hwaccel: Hwaccel = "none"
+    motion_threshold: float = 0.0
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from engine.arrays import FloatArray
 from engine.window import WINDOW, FeatureWindow
 from stream.alarms import AlarmRule, Change, ScoredClip
+from stream.clips import CLIP_LENGTH
 from stream.errors import Reason
 from stream.events import Event, ModelName, Moment, Payload, TopClip
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
@@ -44,7 +45,8 @@ class CameraTrack:
         self.name = config.name
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
-        self.window = FeatureWindow()
+        self._every = CLIP_LENGTH // config.stride
+        self.window = FeatureWindow(every=self._every)
         self.rule = AlarmRule(config.alarm)
         self.enabled = True
         self.event: Event | None = None  # an alarm
@@ -54,7 +56,9 @@ class CameraTrack:
         self._config = config
         self._model = model
         self._connection = -1
-        self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # of the window's clips
+        # of the clips whose features are in the window
+        self._times: deque[tuple[float, float]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
+        self._newest: tuple[int, FloatArray] | None = None
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
         self._last_end = 0.0
@@ -71,13 +75,21 @@ class CameraTrack:
     def _empty_window(self) -> None:
         self.window.reset()
         self._times.clear()
+        self._newest = None
 
     def push(self, clip: ClipReady, feature: FloatArray) -> FloatArray:
         """Take a clip's feature, (crops, C); returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
+        self._newest = (clip.clip if clip.like is None else clip.like, feature)
         self.window.push(feature)
         self._times.append((clip.start, clip.end))
         return self.window.array()
+
+    def known_feature(self, clip: ClipReady) -> FloatArray | None:
+        """The newest feature, if it stands for this clip too: nothing has moved since. None: the backbone must run."""
+        if self._newest is None or clip.connection != self._connection or clip.like != self._newest[0]:
+            return None
+        return self._newest[1]
 
     def scored(self, clip: ClipReady, scores: FloatArray) -> Scored:
         """Take the scores, (T,), of the window that the clip completed."""
@@ -106,7 +118,8 @@ class CameraTrack:
         if total <= 0 or not self.rule.active:
             return ()
         best = np.argsort(scores)[::-1][:_TOP_CLIPS]
-        return tuple(TopClip(*self._times[i], float(scores[i]) / total) for i in best.tolist())
+        times = list(self._times)[:: -self._every][::-1]
+        return tuple(TopClip(times[i][0], times[i][1], float(scores[i]) / total) for i in best.tolist())
 
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings

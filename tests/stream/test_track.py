@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from stream.alarms import AlarmSettings
@@ -138,3 +140,35 @@ def test_a_lost_camera_ends_its_alarm() -> None:
     assert (end["end_reason"], end["end_time"]) == ("camera_lost", 100.64)
     assert track.close_alarm("camera_lost") is None
     assert track.status(0.0) == "offline"
+
+
+def test_overlapping_clips_fill_the_window_in_the_same_time_and_name_the_clips_that_stand_in_it() -> None:
+    track = make(dataclasses.replace(CONFIG, stride=8))
+    windows = []
+    for number in range(64):
+        ready = ClipReady(0, number, number * 0.32, number * 0.32 + 0.64, 0.0, 0)
+        track.push(ready, FEATURE)
+        scored = track.scored(ready, np.linspace(0.8, 0.9, len(track.window), dtype=np.float32))
+        windows.append(scored.window)
+    assert windows[:4] == [1, 1, 2, 2]
+    assert windows[-2:] == [32, 32]
+    payload = track.close_alarm("stopped")
+    assert payload is not None
+    assert [clip["start"] for clip in payload["top_clips"]] == [63 * 0.32, 61 * 0.32, 59 * 0.32]
+
+
+def test_a_feature_stands_for_clips_that_do_not_differ_from_its_own() -> None:
+    track = make()
+    first, second = clip(0), clip(1)
+    assert track.known_feature(first) is None
+    track.push(first, FEATURE)
+    assert track.known_feature(second) is None
+    like_first = dataclasses.replace(second, like=0)
+    assert track.known_feature(like_first) is FEATURE
+    assert track.known_feature(dataclasses.replace(like_first, connection=1)) is None
+    track.push(second, FEATURE + 1)
+    assert track.known_feature(dataclasses.replace(clip(2), like=0)) is None
+    # clip 1 was given up unscored, clip 2 is like it: its feature then stands for both
+    third = dataclasses.replace(clip(4), like=3)
+    track.push(third, FEATURE + 2)
+    assert track.known_feature(dataclasses.replace(clip(5), like=3)) is not None
