@@ -10,6 +10,7 @@ camera, a disk or a broker. What bounds what:
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the new clip whole, counted |
 | a camera's packets | seconds, 64 MiB | the oldest go |
 | what is to be written | `journal.LIMIT` | scores are left out from half of it on; then events go out from memory |
+| messages to Frigate and people | `courier.LIMIT` each | the oldest, counted; none is lost to MQTT by it |
 | events to the broker | `outbox.LIMIT`, `outbox.LONGEST_WAIT` | oldest `update`, else oldest message, counted |
 | commands | the newest for each camera and kind | the older one is forgotten |
 """
@@ -24,6 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -42,7 +44,10 @@ from stream.reporter import Reporter
 from stream.scoring import next_batch, score
 from stream.settings import ServiceSettings
 from stream.sinks.commands import CommandListener
+from stream.sinks.courier import Courier, Recipient
+from stream.sinks.frigate import FrigateBridge
 from stream.sinks.mqtt import MqttSink
+from stream.sinks.notify import notify_targets
 from stream.sinks.scores import ScoresFile
 from stream.store import Store
 from stream.track import CameraTrack
@@ -67,6 +72,12 @@ def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -
     return process, ours
 
 
+def recipients_of(settings: ServiceSettings, media: Path) -> list[Recipient]:
+    """Who gets events beside MQTT. Raises UsageError for what cannot be used."""
+    bridge: list[Recipient] = [FrigateBridge(settings.frigate)] if settings.frigate else []
+    return bridge + (list(notify_targets(settings.notify, media)) if settings.notify else [])
+
+
 class Service:
     """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
 
@@ -89,6 +100,8 @@ class Service:
         self._metrics = Metrics(self._model)
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
+        recipients = [] if settings.replay else recipients_of(settings, store.media)
+        self._courier = Courier(recipients, self._metrics.notified) if recipients else None
         self._journal = Journal(
             store,
             settings.retention,
@@ -127,7 +140,9 @@ class Service:
                 settled=lambda message, said: self._report.settled(message, said),
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
-        self._report = Reporter(settings, self._store, self._journal, self._mqtt, self._scores, self._metrics)
+        self._report = Reporter(
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._courier
+        )
         self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
         self._report.recover()
         for camera in settings.cameras:
@@ -137,6 +152,8 @@ class Service:
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
+        if self._courier is not None:
+            self._start_thread(self._courier.run, "courier")
         if self._mqtt is not None and broker is not None:
             self._start_thread(self._mqtt.deliver, "mqtt")
             if not settings.replay:
