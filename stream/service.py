@@ -25,39 +25,37 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 
 from engine.engine import Engine
 from stream.broker import EmbeddedBroker
-from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
+from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, end_all, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
 from stream.journal import LIMIT, Journal, Task
 from stream.log import log
-from stream.messages import CameraState, ClipClosed, ClipReady, Counters, Message, SnapshotTaken, StateChanged
+from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
 from stream.metrics import Metrics
 from stream.overview import Overview
 from stream.reporter import Reporter
 from stream.scoring import next_batch, score
 from stream.settings import ServiceSettings
 from stream.sinks.commands import CommandListener
-from stream.sinks.courier import Courier, Recipient
-from stream.sinks.frigate import FrigateBridge
+from stream.sinks.courier import Courier
 from stream.sinks.mqtt import MqttSink
-from stream.sinks.notify import notify_targets
+from stream.sinks.optional import recipients_of
 from stream.sinks.scores import ScoresFile
+from stream.stopping import StopClock
 from stream.store import Store
 from stream.track import CameraTrack
 from stream.web import Pages, make_app, make_server
 
 _TURN: Final = 0.2
 _STATS_EVERY: Final = 60.0
-# The parts of a shutdown, in seconds; together under the five that the contract allows.
-_CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
-
+# The parts of a stop, in seconds: each at most, and together what `stream.stopping` allows.
+_WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 0.5, 1.2, 0.5
 _REPLAY_DELIVERED_WITHIN: Final = 60.0
 
 _spawn = multiprocessing.get_context("spawn")
@@ -72,12 +70,6 @@ def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -
     return process, ours
 
 
-def recipients_of(settings: ServiceSettings, media: Path) -> list[Recipient]:
-    """Who gets events beside MQTT. Raises UsageError for what cannot be used."""
-    bridge: list[Recipient] = [FrigateBridge(settings.frigate)] if settings.frigate else []
-    return bridge + (list(notify_targets(settings.notify, media)) if settings.notify else [])
-
-
 class Service:
     """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
 
@@ -89,6 +81,7 @@ class Service:
         self._store = store
         self._web = web
         self._stopping = False
+        self._clock = StopClock(self._save)
         self._decoders: list[DecoderHandle] = []
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
@@ -110,9 +103,15 @@ class Service:
             expired=lambda event_id, kind: self._report.expired(event_id, kind),
         )
 
+    def obey_signals(self) -> None:
+        """SIGINT and SIGTERM stop it, by force where it does not obey in time. From the process's main thread."""
+        self._clock.hear_signals(self.stop)
+        self._start_thread(self._clock.run, "clock")
+
     def stop(self) -> None:
         """Ask the main loop to end; safe in a signal handler."""
         self._stopping = True
+        self._clock.start()
 
     def run(self) -> None:
         """Startup, main loop, shutdown. Raises UsageError if a recording cannot be read."""
@@ -275,7 +274,14 @@ class Service:
             return
         decoder.restart()
 
+    def _save(self) -> None:
+        """What can be saved before an end by force: events that were decided; the rest a next start makes good."""
+        self._journal.written(0.2)
+        for decoder in self._decoders:
+            decoder.process.kill()
+
     def _shutdown(self) -> None:
+        left = self._clock.left
         for decoder in self._decoders:
             decoder.stop()
             track, epoch = decoder.track, time.time()
@@ -284,37 +290,24 @@ class Service:
             self._report.event(decoder, track.end_loss(epoch, stopping=True))
         if self._commands is not None:
             self._commands.stop()
-        self._await_decoders()
+        end_all(self._decoders, left, self._report.file_written)
         if "journal" in self._threads:
             self._report.finish(self._decoders)
-            self._journal.written(_WRITTEN_WITHIN)
+            self._journal.written(left(_WRITTEN_WITHIN))
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._courier is not None:
+            self._courier.stop()
         if self._mqtt is not None:
             self._mqtt.stop()
             # a replay that came to its end has the time
-            self._join_thread("mqtt", _DELIVERED_WITHIN if self._stopping else _REPLAY_DELIVERED_WITHIN)
+            self._join_thread("mqtt", left(_DELIVERED_WITHIN) if self._stopping else _REPLAY_DELIVERED_WITHIN)
+        self._join_thread("courier", left(_DELIVERED_WITHIN))
         if "journal" in self._threads:
             self._journal.stop()
-            self._join_thread("journal", _WRITTEN_WITHIN)
-        if self._server is not None:
-            self._server.should_exit = True
-            self._join_thread("web", _ENDED_WITHIN)
+            self._join_thread("journal", left(_WRITTEN_WITHIN))
+        self._join_thread("web", left(_ENDED_WITHIN))
         if self._broker is not None:
-            self._broker.end(_ENDED_WITHIN)
+            self._broker.end(left(_ENDED_WITHIN))
         if self._scores is not None:
             self._scores.close()
-
-    def _await_decoders(self) -> None:
-        """Hear what they close on their way out; those that do not end in time are killed."""
-        deadline = time.monotonic() + _CLIPS_CLOSED_WITHIN
-        running = [decoder for decoder in self._decoders if not decoder.finished]
-        while running and (left := deadline - time.monotonic()) > 0:
-            for decoder, message in received(running, left):
-                if isinstance(message, SnapshotTaken | ClipClosed):
-                    self._report.file_written(decoder, message)
-                elif message is None:
-                    running.remove(decoder)
-        for decoder in running:
-            decoder.process.kill()
-        for decoder in self._decoders:
-            decoder.end()
-            decoder.ring.close()
