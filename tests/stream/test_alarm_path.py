@@ -19,7 +19,7 @@ import pytest
 
 from stream.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
-from tests.servers.processes import ended, free_port, until
+from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.stream.test_service import lines, running
 
