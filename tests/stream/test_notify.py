@@ -78,10 +78,12 @@ def test_nothing_of_apprise_in_the_message(phone: Phone) -> None:
     one = target(phone)
     one.deliver(message())
     assert phone.got[0].headers["user-agent"] == "mgfn-stream"
+    from apprise import NotifyType
+
     asset = one._box.asset
     assert asset.app_url == ""
-    assert asset.image_url("info") is None
-    assert asset.image_url("info", logo=True) is None
+    assert asset.image_url(NotifyType.INFO) is None
+    assert asset.image_url(NotifyType.INFO, logo=True) is None
 
 
 def test_what_it_wants_and_the_hours_bound(phone: Phone, capsys: pytest.CaptureFixture[str]) -> None:
