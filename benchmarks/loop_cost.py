@@ -22,11 +22,13 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from configs.pinned import PinnedFile, cache_folder, fetch
+from benchmarks.latency import FPS, street
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
+from tests.servers.rtsp import write_video
 
 FLOOD = 1000  # commands a second
+VIDEO = "street.mp4"
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,8 @@ class Side:
 
 @contextmanager
 def service(folder: Path, broker: Mosquitto, prefix: str, *more: object) -> Iterator[Side]:
-    sample, port = fetch(PinnedFile.named("samples.json", "bikes"), cache_folder("samples")), free_port()
-    video = folder / "street.mp4"
-    if not video.exists():
-        subprocess.run([sys.executable, "-m", "benchmarks.loop_cost", "film", sample, video], check=True)
-    command = [sys.executable, "-m", "stream.cli", "--rtsp", f"cam={video}", "--mqtt", broker.url]
+    port = free_port()
+    command = [sys.executable, "-m", "stream.cli", "--rtsp", f"cam={folder / VIDEO}", "--mqtt", broker.url]
     command += ["--topic-prefix", prefix, "--http", f"127.0.0.1:{port}", "--data", str(folder / prefix)]
     command += ["--node", prefix, *map(str, more)]
     with ended(subprocess.Popen(command, stderr=subprocess.DEVNULL, text=True)) as process:
@@ -86,21 +85,6 @@ def _answers(side: Side) -> bool:
     except httpx.HTTPError:
         return False
     return True
-
-
-def film(sample: Path, video: Path, seconds: float = 150.0) -> None:
-    """The pinned street recording again and again, 640x360, 25 frames a second."""
-    import av
-
-    with av.open(str(sample)) as container:
-        pictures = [frame.to_ndarray(width=640, height=360, format="rgb24") for frame in container.decode(video=0)]
-    with av.open(str(video), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        stream.options = {"preset": "ultrafast", "g": "25"}
-        for number in range(round(25 * seconds)):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pictures[number % len(pictures)], format="rgb24")))
-        container.mux(stream.encode(None))
 
 
 def round_of(folder: Path, broker: Mosquitto, seconds: float, *, swapped: bool, flood: bool) -> dict[str, list[float]]:
@@ -133,12 +117,11 @@ def round_of(folder: Path, broker: Mosquitto, seconds: float, *, swapped: bool, 
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["film"]:
-        return film(Path(sys.argv[2]), Path(sys.argv[3]))
     rounds, seconds = (int(sys.argv[1]), float(sys.argv[2])) if len(sys.argv) > 2 else (4, 45.0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "mosquitto").mkdir()
+        write_video(folder / VIDEO, street(seconds + 120), FPS)
         with Mosquitto(folder / "mosquitto").running() as broker:
             found = [round_of(folder, broker, seconds, swapped=n % 2 == 1, flood=False) for n in range(rounds)]
             flooded = round_of(folder, broker, seconds, swapped=False, flood=True)
