@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -113,8 +112,7 @@ def watch(
                 host, port = listener[0].getsockname()[:2]
                 log.info("health page", address=f"http://{host}:{port}/healthz")
             service = Service(settings, engine, store, listener)
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(signum, lambda *_: service.stop())
+            service.obey_signals()
             service.run()
 
 

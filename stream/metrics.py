@@ -50,6 +50,12 @@ class Metrics:
             registry=registry,
             buckets=_ALARM_SECONDS,
         )
+        self._notifications = Counter(
+            "mgfn_notifications",
+            "Messages to Frigate and to people: delivered, failed (given up), dropped (too many waited)",
+            ["to", "result"],
+            registry=registry,
+        )
         self._outbox = Gauge(
             "mgfn_mqtt_outbox_messages", "Event messages that the broker has not acknowledged", registry=registry
         )
@@ -88,6 +94,10 @@ class Metrics:
     def published(self, latency_ms: int) -> None:
         """An alarm's `new` was acknowledged."""
         self._alarm_latency.observe(latency_ms / 1000)
+
+    def notified(self, to: str, result: str) -> None:
+        """A message to one of the courier's recipients met its fate."""
+        self._notifications.labels(to, result).inc()
 
     def exposition(self, outbox: int) -> bytes:
         """The text that Prometheus reads."""

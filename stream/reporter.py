@@ -24,6 +24,7 @@ from stream.metrics import Metrics
 from stream.outbox import Waiting
 from stream.scorelog import LoggedScore, ScoreBook
 from stream.settings import ServiceSettings
+from stream.sinks.courier import Courier
 from stream.sinks.homeassistant import discovery, discovery_topic
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
@@ -34,7 +35,7 @@ _KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
 
 
 class Reporter:
-    """Tells `journal`, `mqtt` (None: nobody listens) and `scores` (None: not asked for) what happens.
+    """Tells `journal`, `mqtt`, `scores` and `courier` (None: not asked for) what happens.
 
     `keeps` is false in a replay: no pictures, clips or score history.
     """
@@ -47,6 +48,7 @@ class Reporter:
         mqtt: MqttSink | None,
         scores: ScoresFile | None,
         metrics: Metrics,
+        courier: Courier | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -54,6 +56,7 @@ class Reporter:
         self._mqtt = mqtt
         self._scores = scores
         self._metrics = metrics
+        self._courier = courier
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
         self._shown: dict[str, str] = {}  # camera -> event whose picture is retained
@@ -222,7 +225,9 @@ class Reporter:
     # from the journal's and the sink's threads
 
     def committed(self, message: Waiting) -> None:
-        """A message is in the database, or the disk refused it: off to the broker."""
+        """A message is in the database, or the disk refused it: off to the broker and the others."""
+        if self._courier is not None:
+            self._courier.offer(message.payload)
         if self._mqtt is not None:
             self._mqtt.event(message)
         elif message.key is not None:

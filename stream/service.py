@@ -11,6 +11,7 @@ acts on the scores. It never waits for a camera, a disk or a broker. What bounds
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the new clip whole, counted |
 | a camera's packets | seconds, 64 MiB | the oldest go |
 | what is to be written | `journal.LIMIT` | scores are left out from half of it on; then events go out from memory |
+| messages to Frigate and people | `courier.LIMIT` each | the oldest, counted; none is lost to MQTT by it |
 | events to the broker | `outbox.LIMIT`, `outbox.LONGEST_WAIT` | oldest `update`, else oldest message, counted |
 | commands | the newest for each camera and kind | the older one is forgotten |
 """
@@ -31,12 +32,12 @@ import uvicorn
 
 from engine.engine import Engine
 from stream.broker import EmbeddedBroker
-from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
+from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, end_all, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
 from stream.journal import LIMIT, Journal, Task
 from stream.log import log
-from stream.messages import CameraState, ClipClosed, ClipReady, Counters, Message, SnapshotTaken, StateChanged
+from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
 from stream.metrics import Metrics
 from stream.overview import Overview
 from stream.reporter import Reporter
@@ -44,17 +45,19 @@ from stream.schedule import Shedder, next_batch
 from stream.scoring import score
 from stream.settings import ServiceSettings
 from stream.sinks.commands import CommandListener
+from stream.sinks.courier import Courier
 from stream.sinks.mqtt import MqttSink
+from stream.sinks.optional import recipients_of
 from stream.sinks.scores import ScoresFile
+from stream.stopping import StopClock
 from stream.store import Store
 from stream.track import CameraTrack
 from stream.web import Pages, make_app, make_server
 
 _TURN: Final = 0.2
 _STATS_EVERY: Final = 60.0
-# The parts of a shutdown, in seconds; together under the five that the contract allows.
-_CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
-
+# The parts of a stop, in seconds: each at most, and together what `stream.stopping` allows.
+_WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 0.5, 1.2, 0.5
 _REPLAY_DELIVERED_WITHIN: Final = 60.0
 
 _spawn = multiprocessing.get_context("spawn")
@@ -81,6 +84,7 @@ class Service:
         self._web = web
         self._stopping = False
         self._shedder = Shedder()
+        self._clock = StopClock(self._save)
         self._decoders: list[DecoderHandle] = []
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
@@ -92,6 +96,8 @@ class Service:
         self._metrics = Metrics(self._model)
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
+        recipients = [] if settings.replay else recipients_of(settings, store.media)
+        self._courier = Courier(recipients, self._metrics.notified) if recipients else None
         self._journal = Journal(
             store,
             settings.retention,
@@ -100,9 +106,15 @@ class Service:
             expired=lambda event_id, kind: self._report.expired(event_id, kind),
         )
 
+    def obey_signals(self) -> None:
+        """SIGINT and SIGTERM stop it, by force where it does not obey in time. From the process's main thread."""
+        self._clock.hear_signals(self.stop)
+        self._start_thread(self._clock.run, "clock")
+
     def stop(self) -> None:
         """Ask the main loop to end; safe in a signal handler."""
         self._stopping = True
+        self._clock.start()
 
     def run(self) -> None:
         """Startup, main loop, shutdown. Raises UsageError if a recording cannot be read."""
@@ -130,7 +142,9 @@ class Service:
                 settled=lambda message, said: self._report.settled(message, said),
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
-        self._report = Reporter(settings, self._store, self._journal, self._mqtt, self._scores, self._metrics)
+        self._report = Reporter(
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._courier
+        )
         self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
         self._report.recover()
         for camera in settings.cameras:
@@ -140,6 +154,8 @@ class Service:
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
+        if self._courier is not None:
+            self._start_thread(self._courier.run, "courier")
         if self._mqtt is not None and broker is not None:
             self._start_thread(self._mqtt.deliver, "mqtt")
             if not settings.replay:
@@ -278,7 +294,14 @@ class Service:
             return
         decoder.restart()
 
+    def _save(self) -> None:
+        """What can be saved before an end by force: events that were decided; the rest a next start makes good."""
+        self._journal.written(0.2)
+        for decoder in self._decoders:
+            decoder.process.kill()
+
     def _shutdown(self) -> None:
+        left = self._clock.left
         for decoder in self._decoders:
             decoder.stop()
             track, epoch = decoder.track, time.time()
@@ -287,37 +310,24 @@ class Service:
             self._report.event(decoder, track.end_loss(epoch, stopping=True))
         if self._commands is not None:
             self._commands.stop()
-        self._await_decoders()
+        end_all(self._decoders, left, self._report.file_written)
         if "journal" in self._threads:
             self._report.finish(self._decoders)
-            self._journal.written(_WRITTEN_WITHIN)
+            self._journal.written(left(_WRITTEN_WITHIN))
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._courier is not None:
+            self._courier.stop()
         if self._mqtt is not None:
             self._mqtt.stop()
             # a replay that came to its end has the time
-            self._join_thread("mqtt", _DELIVERED_WITHIN if self._stopping else _REPLAY_DELIVERED_WITHIN)
+            self._join_thread("mqtt", left(_DELIVERED_WITHIN) if self._stopping else _REPLAY_DELIVERED_WITHIN)
+        self._join_thread("courier", left(_DELIVERED_WITHIN))
         if "journal" in self._threads:
             self._journal.stop()
-            self._join_thread("journal", _WRITTEN_WITHIN)
-        if self._server is not None:
-            self._server.should_exit = True
-            self._join_thread("web", _ENDED_WITHIN)
+            self._join_thread("journal", left(_WRITTEN_WITHIN))
+        self._join_thread("web", left(_ENDED_WITHIN))
         if self._broker is not None:
-            self._broker.end(_ENDED_WITHIN)
+            self._broker.end(left(_ENDED_WITHIN))
         if self._scores is not None:
             self._scores.close()
-
-    def _await_decoders(self) -> None:
-        """Hear what they close on their way out; those that do not end in time are killed."""
-        deadline = time.monotonic() + _CLIPS_CLOSED_WITHIN
-        running = [decoder for decoder in self._decoders if not decoder.finished]
-        while running and (left := deadline - time.monotonic()) > 0:
-            for decoder, message in received(running, left):
-                if isinstance(message, SnapshotTaken | ClipClosed):
-                    self._report.file_written(decoder, message)
-                elif message is None:
-                    running.remove(decoder)
-        for decoder in running:
-            decoder.process.kill()
-        for decoder in self._decoders:
-            decoder.end()
-            decoder.ring.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -65,10 +66,39 @@ class Retention:
 
 
 @dataclass(frozen=True)
+class FrigateSettings:
+    """Alarms become events in Frigate, too.
+
+    `url` is http[s]://[user:password@]host[:port], where Frigate's own web page is; `ca` the certificate that signed
+    its own, if not one of the system's. `cameras` gives Frigate's name of a camera where it is not ours.
+    """
+
+    url: str = field(repr=False)
+    label: str = "anomaly"
+    sub_label: str = "mgfn"
+    cameras: Mapping[str, str] = field(default_factory=dict)
+    ca: Path | None = None
+
+
+@dataclass(frozen=True)
+class NotifySettings:
+    """Alarms are told to people through Apprise.
+
+    `targets` are Apprise's URLs, secrets all of them; each gets `per_hour` notifications in an hour at most.
+    `camera_lost`: of cameras that stay away, too.
+    """
+
+    targets: tuple[str, ...] = field(repr=False)
+    per_hour: int = 20
+    camera_lost: bool = False
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """What to watch and where to publish.
 
     `broker` None starts the embedded one (not in a replay). `data` is the folder of events, pictures and clips.
+    `frigate` and `notify` are None where nobody asked for them; a replay leaves them alone.
     """
 
     cameras: tuple[CameraConfig, ...]
@@ -80,3 +110,5 @@ class ServiceSettings:
     scores: Path | None
     data: Path
     retention: Retention = field(default_factory=Retention)
+    frigate: FrigateSettings | None = None
+    notify: NotifySettings | None = None
