@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from stream.events import Payload
+from stream.explanation import Explanation
 from stream.log import log
-from stream.media import Kind, evict
+from stream.media import Kind, evict, media_path, partial_path
 from stream.outbox import Waiting
 from stream.settings import DAY, Retention
 from stream.store import Store
@@ -84,6 +85,23 @@ class Journal:
         def write(store: Store) -> Callable[[], None] | None:
             store.file_kept(event_id, kind, size)
             return then
+
+        self._put(write)
+
+    def explained(self, event_id: str, explanation: Explanation) -> None:
+        """The window of an alarm, as a file beside its picture and clip; a full disk costs the file alone."""
+
+        def write(store: Store) -> None:
+            path = media_path(store.media, event_id, "window")
+            partial = partial_path(path)
+            try:
+                partial.write_bytes(explanation.packed())
+                partial.rename(path)
+            except OSError as error:
+                partial.unlink(missing_ok=True)
+                log.warning("no window of the event", id=event_id, reason=error.strerror)
+            else:
+                store.file_kept(event_id, "window", path.stat().st_size)
 
         self._put(write)
 

@@ -121,6 +121,8 @@ class Reporter:
             chunk = self._books[track.name].add(LoggedScore(clip.start, clip.end, scored.score, scored.window))
             if chunk is not None:
                 self._journal.scores(track.name, chunk)
+        if self._keeps and scored.explanation is not None and scored.event is not None:
+            self._journal.explained(scored.event["id"], scored.explanation)
         if scored.change is Change.CAPPED:
             log.warning("alarm left out: the hour's cap is reached", camera=track.name, score=round(scored.score, 4))
         self._metrics.scored(track.name, scored.score)

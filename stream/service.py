@@ -85,7 +85,9 @@ class Service:
         self._broker: EmbeddedBroker | None = None
         self._threads: dict[str, threading.Thread] = {}
         self._scores = ScoresFile(settings.scores) if settings.scores else None
-        self._model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name)
+        self._model = ModelName(
+            engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
+        )
         self._metrics = Metrics(self._model)
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
