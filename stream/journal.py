@@ -31,7 +31,10 @@ Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to d
 
 
 class Journal:
-    """The writer. `say` takes committed messages to the broker; `expired` hears of files that are gone."""
+    """The writer. `say` takes committed messages to the broker; `expired` hears of files that are gone.
+
+    `changed` hears of settings (camera, name, value) that another process wrote into the database.
+    """
 
     def __init__(
         self,
@@ -40,12 +43,16 @@ class Journal:
         tasks: queue.Queue[Task | None],
         say: Callable[[Waiting], None],
         expired: Callable[[str, Kind], None],
+        changed: Callable[[str, str, str], None] = lambda _camera, _name, _value: None,
     ) -> None:
         self._store = store
         self._retention = retention
         self._tasks = tasks
         self._say = say
         self._expired = expired
+        self._changed = changed
+        self._others = store.changes_of_others()
+        self._known = store.all_settings()
         self._refused = self._overfull = False
         self._next_look = self._next_room = 0.0
         self.scores_lost = 0
@@ -71,9 +78,14 @@ class Journal:
         else:
             self._put(lambda store: store.scored(camera, chunk))
 
-    def setting(self, camera: str, name: Literal["enabled", "threshold"], value: str) -> None:
+    def setting(self, camera: str, name: Literal["enabled", "threshold", "alarm"], value: str) -> None:
         """A setting that survives a restart."""
-        self._put(lambda store: store.setting(camera, name, value))
+
+        def write(store: Store) -> None:
+            store.setting(camera, name, value)
+            self._known[camera, name] = value
+
+        self._put(write)
 
     def retained(self, topic: str, *, kept: bool) -> None:
         """The broker keeps a message of ours under `topic`, or no longer."""
@@ -131,6 +143,7 @@ class Journal:
         """Write until stopped: body of the writer's thread."""
         while True:
             self._look_after()
+            self._hear_others()
             try:
                 batch = [self._tasks.get(timeout=1.0)]
             except queue.Empty:
@@ -140,6 +153,20 @@ class Journal:
             self._write([task for task in batch if task is not None])
             if batch[-1] is None:
                 return
+
+    def _hear_others(self) -> None:
+        """Settings that another process has written into the database."""
+        try:
+            if (others := self._store.changes_of_others()) == self._others:
+                return
+            settings = self._store.all_settings()
+        except sqlite3.Error as error:
+            self._complain(error)
+            return
+        before, self._others, self._known = self._known, others, settings
+        for (camera, name), value in settings.items():
+            if before.get((camera, name)) != value:
+                self._changed(camera, name, value)
 
     def _put(self, task: Task, lost: Waiting | None = None) -> None:
         try:

@@ -5,9 +5,11 @@ It creates no thread: the service runs the journal and the sink that it is given
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
@@ -85,6 +87,9 @@ class Reporter:
     def introduce(self, track: CameraTrack) -> None:
         """A camera's settings from earlier runs, and its retained topics."""
         kept = self._store.settings(track.name)
+        if self._keeps:  # for what-if, which knows neither flags nor the bundle
+            self._store.setting(track.name, "alarm", json.dumps(asdict(track.rule.settings)))
+        kept = {name: kept[name] for name in ("threshold", "enabled") if name in kept}
         if "threshold" in kept:
             track.set_threshold(float(kept["threshold"]))
         track.set_enabled(kept.get("enabled", "ON") == "ON", time.monotonic())
