@@ -5,9 +5,11 @@ It creates no thread: the service runs the journal and the sink that it is given
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
@@ -88,6 +90,9 @@ class Reporter:
     def introduce(self, track: CameraTrack) -> None:
         """A camera's settings from earlier runs, and its retained topics."""
         kept = self._store.settings(track.name)
+        if self._keeps:  # for what-if, which knows neither flags nor the bundle
+            self._store.setting(track.name, "alarm", json.dumps(asdict(track.rule.settings)))
+        kept = {name: kept[name] for name in ("threshold", "enabled") if name in kept}
         if "threshold" in kept:
             track.set_threshold(float(kept["threshold"]))
         track.set_enabled(kept.get("enabled", "ON") == "ON", time.monotonic())
@@ -124,6 +129,8 @@ class Reporter:
             chunk = self._books[track.name].add(LoggedScore(clip.start, clip.end, scored.score, scored.window))
             if chunk is not None:
                 self._journal.scores(track.name, chunk)
+        if self._keeps and scored.explanation is not None and scored.event is not None:
+            self._journal.explained(scored.event["id"], scored.explanation)
         if scored.change is Change.CAPPED:
             log.warning("alarm left out: the hour's cap is reached", camera=track.name, score=round(scored.score, 4))
         self._metrics.scored(track.name, scored.score)

@@ -32,6 +32,7 @@ import uvicorn
 
 from engine.engine import Engine
 from stream.broker import EmbeddedBroker
+from stream.commands import Command, SetThreshold
 from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, end_all, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
@@ -92,7 +93,9 @@ class Service:
         self._broker: EmbeddedBroker | None = None
         self._threads: dict[str, threading.Thread] = {}
         self._scores = ScoresFile(settings.scores) if settings.scores else None
-        self._model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name)
+        self._model = ModelName(
+            engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
+        )
         self._metrics = Metrics(self._model)
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
@@ -104,6 +107,7 @@ class Service:
             queue.Queue[Task | None](LIMIT),
             say=lambda message: self._report.committed(message),
             expired=lambda event_id, kind: self._report.expired(event_id, kind),
+            changed=self._set_by_others,
         )
 
     def obey_signals(self) -> None:
@@ -171,6 +175,16 @@ class Service:
             self._server = make_server(make_app(Pages(view.health, view.missing, view.exposition, media), token))
             server = self._server
             self._start_thread(lambda: server.run([listener]), "web")
+
+    def _set_by_others(self, camera: str, name: str, value: str) -> None:
+        """`mgfn-events suggest-threshold --apply` wrote a setting; heard by the journal's thread."""
+        if name == "threshold" and any(decoder.track.name == camera for decoder in self._decoders):
+            self._post(SetThreshold(camera, float(value)))
+
+    def _post(self, command: Command) -> None:
+        """A command for the main loop; from any thread."""
+        if self._commands is not None:
+            self._commands.post(command)
 
     def _start_thread(self, body: Callable[[], None], name: str) -> None:
         self._threads[name] = threading.Thread(target=body, name=name, daemon=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from engine.arrays import FloatArray
+from engine.arrays import FloatArray, UInt8Array
 from engine.window import WINDOW, FeatureWindow
 from stream.alarms import AlarmRule, Change, ScoredClip
 from stream.clips import CLIP_LENGTH
 from stream.errors import Reason
-from stream.events import Event, ModelName, Moment, Payload, TopClip
+from stream.events import Event, ModelName, Moment, Payload
+from stream.explanation import THUMBNAIL, Explanation, shares
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings import CameraConfig
 
@@ -22,7 +23,7 @@ DEGRADED_FOR: Final = 30.0
 UPDATE_EVERY: Final = 2.0
 UPDATE_STEP: Final = 0.01
 TEST_LASTS: Final = 2.0
-_TOP_CLIPS: Final = 3
+_NO_PICTURE: Final = np.zeros((THUMBNAIL, THUMBNAIL, 3), np.uint8)
 _HOUR: Final = 3600.0
 
 
@@ -35,6 +36,7 @@ class Scored:
     window: int
     event: Payload | None
     change: Change | None
+    explanation: Explanation | None = None  # of the alarm that this clip began
 
 
 class CameraTrack:
@@ -56,8 +58,8 @@ class CameraTrack:
         self._config = config
         self._model = model
         self._connection = -1
-        # of the clips whose features are in the window
-        self._times: deque[tuple[float, float]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
+        # of the clips whose features are kept for the window: times and looks
+        self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
         self._newest: tuple[int, FloatArray] | None = None
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
@@ -74,15 +76,20 @@ class CameraTrack:
 
     def _empty_window(self) -> None:
         self.window.reset()
-        self._times.clear()
+        self._clips.clear()
         self._newest = None
 
-    def push(self, clip: ClipReady, feature: FloatArray) -> FloatArray:
-        """Take a clip's feature, (crops, C); returns the window to be scored, (T, crops, C)."""
+    @property
+    def picture(self) -> UInt8Array | None:
+        """The newest thumbnail, (112, 112, 3) RGB."""
+        return self._clips[-1][2] if self._clips else None
+
+    def push(self, clip: ClipReady, feature: FloatArray, thumbnail: UInt8Array = _NO_PICTURE) -> FloatArray:
+        """Take a clip's feature, (crops, C), and its look; returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
         self._newest = (clip.clip if clip.like is None else clip.like, feature)
         self.window.push(feature)
-        self._times.append((clip.start, clip.end))
+        self._clips.append((clip.start, clip.end, thumbnail))
         return self.window.array()
 
     def known_feature(self, clip: ClipReady) -> FloatArray | None:
@@ -91,35 +98,44 @@ class CameraTrack:
             return None
         return self._newest[1]
 
-    def scored(self, clip: ClipReady, scores: FloatArray) -> Scored:
-        """Take the scores, (T,), of the window that the clip completed."""
+    def scored(self, clip: ClipReady, scores: FloatArray, contributions: Callable[[FloatArray], FloatArray]) -> Scored:
+        """Take the scores, (T,), of the window that the clip completed.
+
+        `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
+        """
         score, window = float(scores[-1]), len(self.window)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
-        self._last = Moment(score, self.rule.top_score, window, clip.start, self._top_clips(scores))
+        self._last = Moment(score, self.rule.top_score, window, clip.start)
         self._last_end = clip.end
         payload: Payload | None = None
+        explanation: Explanation | None = None
         if change is Change.STARTED:
             start = clip.start if self.rule.start_time is None else self.rule.start_time
             self.event = self._begin(start)
-            payload = self.event.new(self._last)
+            explanation = self._explain(score, contributions)
+            payload = self.event.new(replace(self._last, top_clips=explanation.top_clips()))
             self._said_score, self._said_at = self.rule.top_score, clip.end
         elif change is Change.ENDED:
             payload = self._end(self.rule.end_time, "score")
         elif self._worth_an_update(clip.end) and self.event is not None:
             payload = self.event.update(self._last)
             self._said_score, self._said_at = self.rule.top_score, clip.end
-        return Scored(clip, score, window, payload, change)
+        return Scored(clip, score, window, payload, change, explanation)
 
     def _worth_an_update(self, at: float) -> bool:
         return self.rule.top_score >= self._said_score + UPDATE_STEP and at - self._said_at >= UPDATE_EVERY
 
-    def _top_clips(self, scores: FloatArray) -> tuple[TopClip, ...]:
-        total = float(scores.sum())
-        if total <= 0 or not self.rule.active:
-            return ()
-        best = np.argsort(scores)[::-1][:_TOP_CLIPS]
-        times = list(self._times)[:: -self._every][::-1]
-        return tuple(TopClip(times[i][0], times[i][1], float(scores[i]) / total) for i in best.tolist())
+    def _explain(self, score: float, contributions: Callable[[FloatArray], FloatArray]) -> Explanation:
+        features = self.window.array()
+        clips = list(self._clips)[:: -self._every][::-1]
+        return Explanation(
+            np.array([clip[:2] for clip in clips]),
+            features,
+            shares(contributions(features)),
+            score,
+            self._model.folder,
+            np.stack([clip[2] for clip in clips]),
+        )
 
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings

@@ -64,6 +64,11 @@ class CommandListener:
         with self._lock:
             return self._inbox.take()
 
+    def post(self, command: Command) -> None:
+        """A command that came another way; from any thread."""
+        with self._lock:
+            self._inbox.put(command)
+
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if not code.is_failure:  # the publishing connection says why
             client.subscribe([(f"{self._prefix}/+/{word}/set", 1) for word in WORDS] + [(BIRTH_TOPIC, 1)])
@@ -85,8 +90,7 @@ class CommandListener:
         except ValueError as error:
             self._complain(camera, word, str(error))
             return
-        with self._lock:
-            self._inbox.put(command)
+        self.post(command)
 
     def _complain(self, camera: str, word: str, problem: str) -> None:
         if (camera, word) not in self._complained:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
+from engine.arrays import FloatArray
 from stream.alarms import AlarmSettings
 from stream.errors import Reason
 from stream.events import ModelName
@@ -26,6 +28,10 @@ def make(config: CameraConfig = CONFIG) -> CameraTrack:
     return track
 
 
+def nothing_known(window: FloatArray) -> FloatArray:
+    return np.zeros(len(window), np.float32)
+
+
 def clip(number: int, connection: int = 0) -> ClipReady:
     return ClipReady(connection, number, 100 + number * 0.64, 100.64 + number * 0.64, 0.0, 0)
 
@@ -33,7 +39,7 @@ def clip(number: int, connection: int = 0) -> ClipReady:
 def score(track: CameraTrack, number: int, value: float, connection: int = 0) -> Scored:
     ready = clip(number, connection)
     track.push(ready, FEATURE)
-    return track.scored(ready, np.full(len(track.window), value, np.float32))
+    return track.scored(ready, np.full(len(track.window), value, np.float32), nothing_known)
 
 
 def test_warming_until_the_window_is_full() -> None:
@@ -78,16 +84,30 @@ def test_an_alarm_is_new_then_rises_then_ends() -> None:
     assert events[2]["end_reason"] == "score"
 
 
-def test_top_clips_are_those_the_head_scores_highest() -> None:
-    track = make()
-    for number in range(3):
+def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None:
+    track, asked = make(), 0
+
+    def contributions(window: FloatArray) -> FloatArray:
+        nonlocal asked
+        asked += 1
+        return np.array([-0.2, 0.1, 0.3], np.float32)
+
+    for number, value in enumerate((0.1, 0.5, 0.9, 0.95, 0.97, 0.99, 0.99, 0.1)):
         ready = clip(number)
         track.push(ready, FEATURE)
-        scored = track.scored(ready, np.array([0.1, 0.5, 0.9][: number + 1], np.float32))
+        scored = track.scored(ready, np.full(len(track.window), value, np.float32), contributions)
+        if number == 2:
+            assert scored.explanation is not None
+            assert scored.explanation.score == pytest.approx(0.9)
+            assert scored.explanation.times.shape == (3, 2)
+        else:
+            assert scored.explanation is None
+        if number >= 2 and scored.event is not None:
+            weights = [(c["start"], c["weight"]) for c in scored.event["top_clips"]]
+            assert weights == [(101.28, 0.75), (100.64, 0.25)]
     assert scored.event is not None
-    assert [(c["start"], c["weight"]) for c in scored.event["top_clips"]] == [
-        (101.28, 0.6), (100.64, 0.3333), (100.0, 0.0667),
-    ]  # fmt: skip
+    assert scored.event["type"] == "end"
+    assert asked == 1
 
 
 def test_a_test_event_begins_and_ends_by_itself() -> None:
