@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
 
 import numpy as np
 
 from engine.arrays import UInt8Array
-from engine.geometry import SIDE, write_crops
+from engine.geometry import SIDE
 from stream.capture import Capture
 from stream.clips import CLIP_LENGTH, ClipAssembler, EpochClock
 from stream.errors import CameraError, Reason
@@ -24,6 +24,7 @@ from stream.recorder import Recorder
 from stream.settings import Hwaccel, Stride
 from stream.slots import ClipRing, RingName
 from stream.urls import Source
+from stream.view import Cropper, View
 
 STOP: Final = -1  # sent instead of a free slot's number
 _HEARTBEAT: Final = 1.0
@@ -45,6 +46,7 @@ class CameraSettings:
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
     motion_threshold: float = 0.0
+    view: View = field(default_factory=View)
 
 
 class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
@@ -76,6 +78,7 @@ class Decoder:
         self._pictures: UInt8Array = np.empty((settings.ring.crops, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
         self._recorder = Recorder(settings.pre_roll, self._send)
+        self._cropper = Cropper(settings.view, settings.geometry)
         self._shift: float | None = None  # epoch time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
@@ -149,7 +152,7 @@ class Decoder:
                     self._beat()
                     if placed.position is None:
                         continue
-                    write_crops(picture.frame, settings.geometry, self._pictures[:, placed.position])
+                    self._cropper.write(picture.frame, self._pictures[:, placed.position])
                     if placed.finished is None:
                         continue
                     slot = self._take_slot()

@@ -35,19 +35,29 @@ class DecoderHandle:
         self.ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
         self.desk = EventDesk()
         self.pending: deque[ClipReady] = deque()
-        self._settings = CameraSettings(
+        self._manifest = manifest
+        self._replay = replay
+        self._settings = self._settings_for(config)
+        self._start_process = start_process
+        self.start()
+
+    def _settings_for(self, config: CameraConfig) -> CameraSettings:
+        return CameraSettings(
             config.source,
-            manifest.geometry,
+            self._manifest.geometry,
             self.ring.name,
-            replay=replay,
+            replay=self._replay,
             transport=config.transport,
             pre_roll=config.clip.pre_roll,
             stride=config.stride,
             hwaccel=config.hwaccel,
             motion_threshold=config.motion_threshold,
+            view=config.view,
         )
-        self._start_process = start_process
-        self.start()
+
+    def serves(self, config: CameraConfig) -> bool:
+        """Whether this process may go on with the camera's other settings."""
+        return self._settings_for(config) == self._settings
 
     def start(self) -> None:
         self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.track.name}")

@@ -53,7 +53,7 @@ class Journal:
         self._expired = expired
         self._changed = changed
         self._others = store.changes_of_others()
-        self._known = store.all_settings()
+        self._known = store.settings()
         self._refused = self._overfull = False
         self._next_look = self._next_room = 0.0
         self.scores_lost = 0
@@ -84,7 +84,7 @@ class Journal:
 
         def write(store: Store) -> None:
             store.setting(camera, name, value)
-            self._known[camera, name] = value
+            self._known.setdefault(camera, {})[name] = value
 
         self._put(write)
 
@@ -117,6 +117,15 @@ class Journal:
                 store.file_kept(event_id, "window", path.stat().st_size)
 
         self._put(write)
+
+    def latest_snapshot(self, camera: str, then: Callable[[str, str], None]) -> None:
+        """`then` gets the camera and its newest event that has a picture, if any, from the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None] | None:
+            event_id = store.latest_snapshot(camera)
+            return None if event_id is None else lambda: then(camera, event_id)
+
+        self._put(look)
 
     def verdict(self, camera: str, event_id: str, verdict: str) -> None:
         """An operator's verdict on an event."""
@@ -161,14 +170,15 @@ class Journal:
         try:
             if (others := self._store.changes_of_others()) == self._others:
                 return
-            settings = self._store.all_settings()
+            settings = self._store.settings()
         except sqlite3.Error as error:
             self._complain(error)
             return
         before, self._others, self._known = self._known, others, settings
-        for (camera, name), value in settings.items():
-            if before.get((camera, name)) != value:
-                self._changed(camera, name, value)
+        for camera, named in settings.items():
+            for name, value in named.items():
+                if before.get(camera, {}).get(name) != value:
+                    self._changed(camera, name, value)
 
     def _put(self, task: Task, lost: Waiting | None = None) -> None:
         try:

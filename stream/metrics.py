@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -68,6 +69,12 @@ class Metrics:
         self._fps.labels(track.name).set(track.counters.fps if track.available else 0.0)
         self._threshold.labels(track.name).set(track.rule.settings.threshold_on)
         self._fill.labels(track.name).set(len(track.window) / WINDOW)
+
+    def forget(self, camera: str) -> None:
+        """The camera is gone: its state is shown no longer, its totals stay."""
+        for gauge in (self._up, self._fps, self._score, self._threshold, self._fill):
+            with suppress(KeyError):  # it may not have been told of
+                gauge.remove(camera)
 
     def counted(self, camera: str, before: Counters, after: Counters) -> None:
         """A decoder's totals went from `before` to `after`; a replaced decoder's begin at 0 again."""

@@ -1,61 +1,55 @@
-"""Whose clip is scored next, and whose is given up where scoring does not keep up. Pure: times are passed in."""
+"""When a camera may alarm: weekly periods in the site's time zone. Pure: the time is passed in."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeVar
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Final
 
-from stream.messages import ClipReady
-
-LONGEST_WAIT: Final = 1.0
-
-
-class Line(Protocol):
-    """A camera's finished clips that nobody has scored yet, oldest first."""
-
-    pending: deque[ClipReady]
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY: Final = 24 * 60
+_WEEK: Final = 7 * _DAY
 
 
-AnyLine = TypeVar("AnyLine", bound=Line)
+@dataclass(frozen=True)
+class Period:
+    """A time of the week: `begin` and `end` in minutes from Monday 00:00; an `end` past the week runs into the next."""
+
+    begin: int
+    end: int
 
 
-def next_batch(lines: Sequence[AnyLine], size: int) -> list[AnyLine]:
-    """The lines whose oldest clips are scored together now: one clip of each at most, those that wait longest first."""
-    waiting = [line for line in lines if line.pending]
-    return sorted(waiting, key=_oldest)[:size]
+@dataclass(frozen=True)
+class Schedule:
+    """`periods` on the clock of `zone` (None: the machine's); without periods it is always on.
 
-
-class Shedder:
-    """Chooses what is given up, whole clips and oldest first, so that none that is scored has waited much longer than
-    `longest_wait` seconds, and that all cameras give up alike.
-
-    For each clip that has waited for too long one is given up: the oldest of the camera whose clip is the oldest among
-    those that have not given up one in this round. A round ends when nobody is left who could; no camera is first in
-    a round that was last in the one before, if another is waiting. What is too old and was spared is scored next.
+    The clock on the wall decides, so that on the days when it is changed a period is an hour longer or shorter.
     """
 
-    def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
-        self._longest_wait = longest_wait
-        self._gave: list[Line] = []
+    periods: tuple[Period, ...] = ()
+    zone: tzinfo | None = None
 
-    def overdue(self, lines: Sequence[AnyLine], now: float) -> int:
-        """How many clips have waited for too long at monotonic time `now`."""
-        return sum(now - clip.arrival > self._longest_wait for line in lines for clip in line.pending)
-
-    def choose(self, lines: Sequence[AnyLine]) -> AnyLine | None:
-        """The line that gives up its oldest clip; None where nobody waits."""
-        waiting = sorted((line for line in lines if line.pending), key=_oldest)
-        if not waiting:
-            return None
-        candidates = [line for line in waiting if not any(line is gave for gave in self._gave)]
-        if not candidates:
-            last = self._gave[-1]
-            candidates = [line for line in waiting if line is not last] or waiting
-            self._gave = []
-        self._gave.append(candidates[0])
-        return candidates[0]
+    def covers(self, epoch: float) -> bool:
+        """Whether alarms may begin at that epoch time (seconds)."""
+        if not self.periods:
+            return True
+        at = datetime.fromtimestamp(epoch, self.zone)
+        minute = at.weekday() * _DAY + at.hour * 60 + at.minute
+        return any(period.begin <= minute + turn < period.end for period in self.periods for turn in (0, _WEEK))
 
 
-def _oldest(line: Line) -> float:
-    return line.pending[0].arrival
+def periods_of(days: Sequence[str], begin: int, end: int) -> list[Period]:
+    """A period on each of `days`, in minutes of the day; an `end` that is not after `begin` is the next day's."""
+    lasts = end - begin if end > begin else end + _DAY - begin
+    starts = [DAYS.index(day) * _DAY + begin for day in days]
+    return [Period(start, start + lasts) for start in starts]
+
+
+def overlap(one: Period, other: Period) -> int | None:
+    """The first minute of the week that two periods share, None if there is none."""
+    for turn in (-_WEEK, 0, _WEEK):
+        first = max(one.begin, other.begin + turn)
+        if first < min(one.end, other.end + turn):
+            return first % _WEEK
+    return None

@@ -36,15 +36,15 @@ from stream.commands import Command, SetThreshold
 from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, end_all, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
+from stream.fleet import CameraChanges, Fleet
 from stream.journal import LIMIT, Journal, Task
 from stream.log import log
 from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
 from stream.metrics import Metrics
 from stream.overview import Overview
 from stream.reporter import Reporter
-from stream.schedule import Shedder, next_batch
 from stream.scoring import score
-from stream.settings import ServiceSettings
+from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.commands import CommandListener
 from stream.sinks.courier import Courier
 from stream.sinks.mqtt import MqttSink
@@ -53,6 +53,7 @@ from stream.sinks.scores import ScoresFile
 from stream.stopping import StopClock
 from stream.store import Store
 from stream.track import CameraTrack
+from stream.turns import Shedder, next_batch
 from stream.web import Pages, make_app, make_server
 
 _TURN: Final = 0.2
@@ -77,16 +78,23 @@ class Service:
     """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
 
     def __init__(
-        self, settings: ServiceSettings, engine: Engine, store: Store, web: tuple[socket.socket, str | None] | None
+        self,
+        settings: ServiceSettings,
+        engine: Engine,
+        store: Store,
+        web: tuple[socket.socket, str | None] | None,
+        changes: CameraChanges | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._store = store
         self._web = web
+        self._changes = changes
         self._stopping = False
         self._shedder = Shedder()
         self._clock = StopClock(self._save)
         self._decoders: list[DecoderHandle] = []
+        self._fleet: Fleet | None = None
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
         self._server: uvicorn.Server | None = None
@@ -151,10 +159,8 @@ class Service:
         )
         self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
         self._report.recover()
-        for camera in settings.cameras:
-            track = CameraTrack(camera, self._model, time.monotonic())
-            self._report.introduce(track)
-            self._decoders.append(DecoderHandle(camera, track, self._engine.manifest, settings.replay, start_process))
+        self._fleet = Fleet(self._decoders, self._begin_camera, self._report)
+        self._fleet.configure(settings.cameras)
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
@@ -175,6 +181,13 @@ class Service:
             self._server = make_server(make_app(Pages(view.health, view.missing, view.exposition, media), token))
             server = self._server
             self._start_thread(lambda: server.run([listener]), "web")
+
+        if self._changes is not None:
+            self._start_thread(self._changes.run, "changes")
+
+    def _begin_camera(self, camera: CameraConfig) -> DecoderHandle:
+        track = CameraTrack(camera, self._model, time.monotonic())
+        return DecoderHandle(camera, track, self._engine.manifest, self._settings.replay, start_process)
 
     def _set_by_others(self, camera: str, name: str, value: str) -> None:
         """`mgfn-events suggest-threshold --apply` wrote a setting; heard by the journal's thread."""
@@ -276,7 +289,21 @@ class Service:
                 detail = f" ({message.detail})" if message.detail else ""
                 self._fault = UsageError(f"{track.name}: {message.reason}{detail}")
 
+    def _reconfigure(self) -> None:
+        """Take other cameras, if there are any, and see those off that go."""
+        if self._fleet is None or self._changes is None:
+            return
+        if (cameras := self._changes.take()) is not None:
+            try:
+                self._fleet.configure(cameras)
+            except StreamError as error:
+                log.error("cameras not reconfigured", reason=str(error))
+            if self._commands is not None:
+                self._commands.watch([decoder.track.name for decoder in self._decoders])
+        self._fleet.see_off()
+
     def _supervise(self) -> None:
+        self._reconfigure()
         now, epoch = time.monotonic(), time.time()
         for command in self._commands.take() if self._commands is not None else ():
             self._report.obey(self._decoders, command)
@@ -316,12 +343,12 @@ class Service:
 
     def _shutdown(self) -> None:
         left = self._clock.left
+        if self._changes is not None:
+            self._changes.stop()
+        self._decoders.extend(self._fleet.leaving if self._fleet is not None else ())
         for decoder in self._decoders:
             decoder.stop()
-            track, epoch = decoder.track, time.time()
-            self._report.event(decoder, track.close_alarm("stopped"))
-            self._report.event(decoder, track.end_test(epoch, stopping=True))
-            self._report.event(decoder, track.end_loss(epoch, stopping=True))
+            self._report.close_events(decoder, "stopped")
         if self._commands is not None:
             self._commands.stop()
         end_all(self._decoders, left, self._report.file_written)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from stream.alarms import AlarmSettings
+from stream.schedule import Schedule
 from stream.sinks.client import TlsFiles
 from stream.urls import BrokerAddress, Source
+from stream.view import View
 
 DAY: Final = 86_400.0
 
@@ -33,7 +35,9 @@ class CameraConfig:
     `lost_after`: seconds offline until `camera_lost`. `stride`: frames from the start of one clip to that of the
     next; under 16 they overlap. `hwaccel`: what decodes; where it does not work here, the CPU does.
     `motion_threshold`: grey levels; a clip in which no part of the picture differs by more from the last clip that
-    passed the backbone takes that one's feature. 0: every clip passes the backbone.
+    passed the backbone takes that one's feature. 0: every clip passes the backbone. `enabled` holds until another is
+    set over MQTT. Outside of `schedule` it is scored and does not alarm; its clock is that of `local_time`, too.
+    `view`: what of the picture the model sees.
     """
 
     source: Source
@@ -44,6 +48,9 @@ class CameraConfig:
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
     motion_threshold: float = 0.0
+    enabled: bool = True
+    schedule: Schedule = field(default_factory=Schedule)
+    view: View = field(default_factory=View)
 
     @property
     def name(self) -> str:

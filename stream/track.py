@@ -50,7 +50,8 @@ class CameraTrack:
         self._every = CLIP_LENGTH // config.stride
         self.window = FeatureWindow(every=self._every)
         self.rule = AlarmRule(config.alarm)
-        self.enabled = True
+        self.enabled = config.enabled
+        self.scheduled = True  # as of its last clip
         self.event: Event | None = None  # an alarm
         self.test: Event | None = None
         self.loss: Event | None = None
@@ -104,6 +105,9 @@ class CameraTrack:
         `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
         """
         score, window = float(scores[-1]), len(self.window)
+        self.scheduled = self._config.schedule.covers(clip.start)
+        if not self.scheduled:
+            return Scored(clip, score, window, self._off_schedule(clip, score, window), None)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
         self._last = Moment(score, self.rule.top_score, window, clip.start)
         self._last_end = clip.end
@@ -122,6 +126,12 @@ class CameraTrack:
             self._said_score, self._said_at = self.rule.top_score, clip.end
         return Scored(clip, score, window, payload, change, explanation)
 
+    def _off_schedule(self, clip: ClipReady, score: float, window: int) -> Payload | None:
+        """The `end` of an alarm that is still open."""
+        payload = self.close_alarm("schedule")
+        self._last, self._last_end = Moment(score, 0.0, window, clip.start), clip.end
+        return payload
+
     def _worth_an_update(self, at: float) -> bool:
         return self.rule.top_score >= self._said_score + UPDATE_STEP and at - self._said_at >= UPDATE_EVERY
 
@@ -139,7 +149,8 @@ class CameraTrack:
 
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings
-        return Event.begun(self.name, start, (settings.threshold_on, settings.threshold_off), self._model, test=test)
+        thresholds = (settings.threshold_on, settings.threshold_off)
+        return Event.begun(self.name, start, thresholds, self._model, test=test, zone=self._config.schedule.zone)
 
     def close_alarm(self, reason: str) -> Payload | None:
         """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
@@ -159,13 +170,13 @@ class CameraTrack:
         self.test = self._begin(epoch, test=True)
         return self.test.new(Moment(self._last.score, self._last.score, len(self.window), epoch))
 
-    def end_test(self, epoch: float, *, stopping: bool = False) -> Payload | None:
-        """The `end` of the test event once it is over."""
+    def end_test(self, epoch: float, *, stopping: str = "") -> Payload | None:
+        """The `end` of the test event once it is over, or for the reason `stopping`."""
         test = self.test
         if test is None or (epoch - test.start_time < TEST_LASTS and not stopping):
             return None
         self.test = None
-        return test.end(None, epoch, "stopped" if stopping else "test")
+        return test.end(None, epoch, stopping or "test")
 
     def begin_loss(self, now: float, epoch: float) -> Payload | None:
         """The `new` of a `camera_lost` event once the camera has been away for too long."""
@@ -176,16 +187,17 @@ class CameraTrack:
         start = epoch - (now - self._lost_at)
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
-        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost")
+        zone = self._config.schedule.zone
+        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost", zone=zone)
         return self.loss.new(Moment(0.0, 0.0, 0, start))
 
-    def end_loss(self, epoch: float, *, stopping: bool = False) -> Payload | None:
-        """The `end` of a `camera_lost` event once the camera is back, disabled, or the service stops."""
+    def end_loss(self, epoch: float, *, stopping: str = "") -> Payload | None:
+        """The `end` of a `camera_lost` event once the camera is back or disabled, or for the reason `stopping`."""
         loss = self.loss
         if loss is None or (self._lost_at is not None and self.enabled and not stopping):
             return None
         self.loss = None
-        return loss.end(None, epoch, "stopped" if stopping else "returned" if self.enabled else "disabled")
+        return loss.end(None, epoch, stopping or ("returned" if self.enabled else "disabled"))
 
     @property
     def alarming(self) -> bool:
@@ -193,6 +205,11 @@ class CameraTrack:
         return self.event is not None or self.test is not None
 
     # settings and state
+
+    def configure(self, config: CameraConfig) -> None:
+        """Other settings of the same source, from the next clip on; what is set over MQTT is to be set again."""
+        self._config = config
+        self.rule.settings = config.alarm
 
     def set_enabled(self, enabled: bool, now: float) -> None:
         """Switched off, its clips are not scored; switched on again, the window starts empty."""
@@ -260,3 +277,4 @@ class CameraTrack:
         yield "score", round(self._last.score, 4)
         yield "threshold", self.rule.settings.threshold_on
         yield "alarm", self.event is not None
+        yield "scheduled", self.scheduled

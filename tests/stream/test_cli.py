@@ -45,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     ("arguments", "says"),
     [
         ([], "--rtsp: give at least one camera"),
-        (["--rtsp", "http://host/1"], "scheme 'http': allowed are rtsp://, rtsps://"),
+        (["--rtsp", "http://host/1"], "http://host/1: this scheme is not allowed; allowed are rtsp://, rtsps://"),
         (["--rtsp", "a+b=rtsp://host/1"], "camera name 'a+b'"),
         (["--rtsp", "a=rtsp://h/1", "--rtsp", "a=rtsp://h/2"], "two cameras are named 'a'"),
         (["--rtsp", "rtsp://h/1", "--threshold", "1.5"], "--threshold 1.5: allowed is 0 to 1"),

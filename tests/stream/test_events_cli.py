@@ -76,7 +76,7 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
     assert "proposed: 0.9" in (said := capsys.readouterr().out)
     assert "of 1 alarms called true it keeps 0 and would have missed" in said
     with Store.read_only(scored) as store:
-        assert store.settings("door") == {}
+        assert store.settings() == {}
     with Store.open(scored):  # as mgfn-stream holds it
         assert run(monkeypatch, "suggest-threshold", "--per-day", 4, "--data", scored, "--apply", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
@@ -84,7 +84,7 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
     assert answer["proposal"]["threshold"] < 0.9
     assert answer["proposal"]["low"] <= answer["proposal"]["per_day"] <= answer["proposal"]["high"]
     with Store.read_only(scored) as store:
-        kept = store.settings("door")
+        kept = store.settings()["door"]
     assert float(kept["threshold"]) == answer["proposal"]["threshold"]
     assert json.loads(kept["budget"])["per_day"] == answer["proposal"]["per_day"]
 

@@ -162,19 +162,22 @@ def test_a_lost_camera_ends_its_alarm() -> None:
     assert track.status(0.0) == "offline"
 
 
-def test_overlapping_clips_fill_the_window_in_the_same_time_and_name_the_clips_that_stand_in_it() -> None:
+def test_overlapping_clips_fill_the_window_in_the_same_time_and_an_alarm_names_those_that_stand_in_it() -> None:
     track = make(dataclasses.replace(CONFIG, stride=8))
-    windows = []
-    for number in range(64):
+    windows, explanations = [], []
+    for number in range(70):
         ready = ClipReady(0, number, number * 0.32, number * 0.32 + 0.64, 0.0, 0)
         track.push(ready, FEATURE)
-        scored = track.scored(ready, np.linspace(0.8, 0.9, len(track.window), dtype=np.float32))
+        score = 0.9 if number > 63 else 0.1
+        scored = track.scored(ready, np.full(len(track.window), score, np.float32), lambda window: window[:, 0, 0])
         windows.append(scored.window)
+        explanations += [scored.explanation] if scored.explanation else []
     assert windows[:4] == [1, 1, 2, 2]
     assert windows[-2:] == [32, 32]
-    payload = track.close_alarm("stopped")
-    assert payload is not None
-    assert [clip["start"] for clip in payload["top_clips"]] == [63 * 0.32, 61 * 0.32, 59 * 0.32]
+    (explanation,) = explanations
+    starts = explanation.times[:, 0]
+    assert len(starts) == len(explanation.features) == len(explanation.thumbnails) == 32
+    np.testing.assert_allclose(np.diff(starts), 0.64)
 
 
 def test_a_feature_stands_for_clips_that_do_not_differ_from_its_own() -> None:
