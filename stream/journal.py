@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal
 
 from stream.events import Payload
@@ -106,8 +107,9 @@ class Journal:
         return done.wait(timeout)
 
     def stop(self) -> None:
-        """`run` returns once all before this is written."""
-        self._tasks.put(None)
+        """`run` returns once all before this is written. Where the line is full, the disk hangs: it is given up."""
+        with suppress(queue.Full):
+            self._tasks.put_nowait(None)
 
     def run(self) -> None:
         """Write until stopped: body of the writer's thread."""
