@@ -109,7 +109,6 @@ class Decoder:
         """One connection, from opening to its end or fault."""
         settings = self._settings
         assembler, clock = ClipAssembler(), EpochClock()
-        epoch_of_monotonic = time.time() - time.monotonic()
         slot: int | None = None
         try:
             with Capture(settings.source, settings.transport) as capture:
@@ -130,7 +129,7 @@ class Decoder:
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
-                    clock.observe(picture.media_time, arrival + epoch_of_monotonic)
+                    clock.observe(picture.media_time, time.time())
                     self._shift = clock.epoch(-(capture.origin or 0.0))
                     self._receive(0.0)
                     placed = assembler.place(picture.media_time)
