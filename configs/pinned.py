@@ -114,8 +114,12 @@ def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
         with subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
             command, stdout=sink, stderr=subprocess.STDOUT, env=os.environ | {"TMPDIR": str(scratch)}
         ) as pip:
-            while not _ended(pip):
-                progress.update(task, completed=_largest(scratch))
+            try:
+                while not _ended(pip):
+                    progress.update(task, completed=_largest(scratch))
+            except BaseException:
+                pip.kill()  # else it is waited for
+                raise
     archives = [*scratch.glob("*.tar.gz"), *scratch.glob("*.whl")]
     if pip.returncode or not archives:
         raise FetchError(

@@ -125,7 +125,6 @@ class Decoder:
         settings = self._settings
         assembler, clock = ClipAssembler(settings.stride), EpochClock()
         gate = MotionGate(settings.motion_threshold)
-        epoch_of_monotonic = time.time() - time.monotonic()
         try:
             with Capture(settings.source, settings.transport, hwaccel=self._hwaccel) as capture:
                 size, corrupt = None, 0
@@ -145,7 +144,7 @@ class Decoder:
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
-                    clock.observe(picture.media_time, arrival + epoch_of_monotonic)
+                    clock.observe(picture.media_time, time.time())
                     self._shift = clock.epoch(-(capture.origin or 0.0))
                     self._receive(0.0)
                     placed = assembler.place(picture.media_time)

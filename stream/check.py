@@ -57,7 +57,8 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
         path = folder / f"{source.name}.jpg"
         cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry))
         table.add_row(source.name, "ok", f"{frame.width}x{frame.height}, {rate}; what the model sees: {path}")
-    Console(width=None if Console().is_terminal else 160).print(table)
+    # an address like [fe80::1] is no markup
+    Console(width=None if Console().is_terminal else 160, markup=False).print(table)
     return fine
 
 

@@ -149,9 +149,13 @@ class EpochClock:
         self._began = 0.0
         self._smallest: float | None = None
         self._before: float | None = None
+        self._last = float("-inf")
 
     def observe(self, media_time: float, arrival: float) -> None:
         """A picture of `media_time` arrived at epoch time `arrival`."""
+        if media_time < self._last - LONGEST_GAP:  # the camera's clock was set back: what was seen is worth nothing
+            self._smallest = self._before = None
+        self._last = media_time
         delay = arrival - media_time
         if self._smallest is None:
             self._smallest, self._began = delay, arrival
@@ -165,7 +169,3 @@ class EpochClock:
         if self._smallest is None:
             raise ValueError("no picture observed yet")
         return media_time + min(self._smallest, self._before if self._before is not None else self._smallest)
-
-    def reset(self) -> None:
-        """The camera's clock has jumped: forget what was seen."""
-        self._smallest = self._before = None

@@ -305,6 +305,8 @@ class Service:
     def _supervise(self) -> None:
         self._reconfigure()
         now, epoch = time.monotonic(), time.time()
+        if self._broker is not None and not self._stopping:
+            self._broker.look_after(now)
         for command in self._commands.take() if self._commands is not None else ():
             self._report.obey(self._decoders, command)
         for decoder in self._decoders:

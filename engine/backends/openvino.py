@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,11 +35,7 @@ class OpenVinoBackend:
         self._head = self._request(bundle.file("head.onnx")) if bundle.manifest.head else None
 
     def _request(self, graph: Path) -> Any:
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "CACHE_DIR": str(Path(platformdirs.user_cache_dir("mgfn-stream")) / "openvino"),
-        }
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"} | _cache()
         try:
             return self._core.compile_model(graph, "CPU", settings).create_infer_request()
         except RuntimeError as error:
@@ -57,3 +55,11 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         del self._backbone, self._head, self._core
+
+
+def _cache() -> dict[str, str]:
+    """Where compiled graphs are kept; nowhere on a file system that is read-only: only the start takes longer."""
+    folder = Path(platformdirs.user_cache_dir("mgfn-stream")) / "openvino"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return {"CACHE_DIR": str(folder)} if os.access(folder, os.W_OK) else {}

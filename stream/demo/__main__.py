@@ -24,6 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from configs.command import run_command
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
 from configs.processes import ChildError, ended, rtsp_server, wait_for
+from engine.default_bundle import default_bundle_path
 from stream.demo.footage import INCIDENT, LENGTH, staged_footage
 from stream.demo.incidents import Playback, judge
 from stream.errors import StreamError
@@ -69,13 +70,14 @@ def watching(url: str, scores: Path, log: Path) -> Iterator[tuple[subprocess.Pop
     """`mgfn-stream` on the camera, and the port of its embedded broker."""
     command = [sys.executable, "-m", "stream.cli", "--rtsp", f"demo={url}", "--scores", str(scores)]
     command += ["--data", str(scores.parent / "data")]
+    if not default_bundle_path().exists():
+        say("the model bundle is built first, once: a minute or two")
     with log.open("w") as file:
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
             command, stderr=file, text=True, start_new_session=True
         )
     with ended(process):
         try:
-            # the first run builds the bundle
             wait_for(lambda: _logged(log, "embedded broker"), process, "mgfn-stream", seconds=600)
         except ChildError:
             say(log.read_text())

@@ -147,6 +147,24 @@ def test_epoch_clock_follows_a_camera_clock_that_is_slow() -> None:
     assert clock.epoch(99.0) == pytest.approx(1000 + 99 * 1.01, abs=0.25)
 
 
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_epoch_clock_follows_a_camera_clock_that_jumps_at_once(jump: float) -> None:
+    clock = EpochClock()
+    for k in range(50):
+        clock.observe(k / 25, 1000 + k / 25)
+    clock.observe(50 / 25 + jump, 1002.0)
+    assert clock.epoch(50 / 25 + jump) == pytest.approx(1002.0)
+
+
+def test_epoch_clock_follows_the_computers_clock_once_it_is_set() -> None:
+    clock = EpochClock(span=10.0)
+    for k in range(30):
+        clock.observe(float(k), 5.0 + k)
+    for k in range(30, 60):  # a small computer without a battery hears what time it is
+        clock.observe(float(k), 1_800_000_000.0 + k)
+    assert clock.epoch(60.0) == pytest.approx(1_800_000_060.0)
+
+
 def test_epoch_clock_before_the_first_picture() -> None:
     with pytest.raises(ValueError, match="no picture"):
         EpochClock().epoch(0.0)
