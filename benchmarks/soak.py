@@ -29,13 +29,13 @@ def main() -> None:
     given = parser.parse_args()
     bundle = Bundle.open(default_bundle_path())
     rows: list[dict[str, float]] = []
-    with watching(given.cameras, as_a_camera(SUBSTREAM), bundle.path) as (service, _, scores, health):
-        settle(service, scores, given.cameras)
+    with watching(given.cameras, as_a_camera(SUBSTREAM), bundle.path) as watched:
+        settle(watched, given.cameras)
         began = time.monotonic()
         while (now := time.monotonic() - began) < 60 * given.minutes:
-            rows.append({"minute": round(now / 60, 2), **memory_of(service)})
+            rows.append({"minute": round(now / 60, 2), **memory_of(watched)})
             time.sleep(EVERY)
-        clips, dropped = sum(scores.seen.values()), health()
+        clips, dropped = sum(watched.scores.seen.values()), watched.dropped_clips()
     later = rows[len(rows) // 2 :]
     print(f"{given.cameras} cameras for {given.minutes:g} minutes: {clips} clips scored, {dropped} dropped")
     slopes = {}

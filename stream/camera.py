@@ -14,14 +14,13 @@ import numpy as np
 from engine.arrays import UInt8Array
 from engine.geometry import SIDE
 from stream.capture import Capture
-from stream.clips import CLIP_LENGTH, ClipAssembler, EpochClock
+from stream.clips import CLIP_LENGTH, ClipAssembler, EpochClock, Stride
 from stream.errors import CameraError, Reason
-from stream.hwaccel import accelerator
+from stream.hwaccel import Hwaccel, accelerator
 from stream.log import configure, log
 from stream.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.motion import MotionGate
 from stream.recorder import Recorder
-from stream.settings import Hwaccel, Stride
 from stream.slots import ClipRing, RingName
 from stream.urls import Source
 from stream.view import Cropper, View

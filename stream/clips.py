@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from math import log
-from typing import Final
+from typing import Final, Literal
 
 from stream.errors import CameraError, Reason
+
+Stride = Literal[4, 8, 16]
+"""Frames from the start of one clip to that of the next."""
 
 CLIP_LENGTH: Final = 16
 LONGEST_GAP: Final = 1.0
@@ -66,7 +69,7 @@ class ClipAssembler:
     Variable frame rates are fine: a clip is 16 frames, and its times are those of its frames.
     """
 
-    def __init__(self, stride: int = CLIP_LENGTH, *, thin: bool = True) -> None:
+    def __init__(self, stride: Stride = CLIP_LENGTH, *, thin: bool = True) -> None:
         self._stride = stride
         self._thin = thin
         self._keep_every = 1

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import av
 import av.error
 from av.codec.hwaccel import HWAccel
 
 from stream.log import log
-from stream.settings import Hwaccel
+
+Hwaccel = Literal["auto", "cuda", "vaapi", "none"]
+"""What decodes; auto: what is found."""
 
 # what is looked for where "auto" is set, in this order
 _NODES: Final = {"cuda": Path("/dev/nvidia0"), "vaapi": Path("/dev/dri/renderD128")}

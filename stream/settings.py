@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from stream.alarms import AlarmSettings
+from stream.clips import Stride
+from stream.hwaccel import Hwaccel
 from stream.schedule import Schedule
 from stream.sinks.client import TlsFiles
 from stream.urls import BrokerAddress, Source
 from stream.view import View
 
 DAY: Final = 86_400.0
-
-Stride = Literal[4, 8, 16]
-Hwaccel = Literal["auto", "cuda", "vaapi", "none"]
 
 
 @dataclass(frozen=True)

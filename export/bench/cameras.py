@@ -60,14 +60,14 @@ def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cp
     """Watch that many cameras for `seconds` after they have settled; `backbone_cpu_ms` of a clip is known already."""
     expected = round(cameras * seconds * FPS / _FRAMES_OF_A_CLIP)
     try:
-        with watching(cameras, video, bundle) as (service, servers, scores, health):
-            settle(service, scores, cameras)
-            before, began, dropped = _cpu(service, servers), time.monotonic(), health()
-            scores.begin()
+        with watching(cameras, video, bundle) as watched:
+            settle(watched, cameras)
+            before, began, dropped = _cpu(watched), time.monotonic(), watched.dropped_clips()
+            watched.scores.begin()
             time.sleep(seconds)
-            lags, took = scores.end(), time.monotonic() - began
-            after, dropped = _cpu(service, servers), health() - dropped
-            memory = memory_of(service)
+            lags, took = watched.scores.end(), time.monotonic() - began
+            after, dropped = _cpu(watched), watched.dropped_clips() - dropped
+            memory = memory_of(watched)
     except ChildError as error:
         return Try(cameras, seconds, False, 0, 0, expected, note=str(error))
     p50, p95, worst = np.percentile(lags, [50, 95, 100]).tolist() if lags else (0.0, 0.0, 0.0)
@@ -127,10 +127,25 @@ class Scores:
         self._client.loop_stop()
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A running `mgfn-stream`, the RTSP servers that it watches, its health page and the port of its broker."""
+
+    service: subprocess.Popen[str]
+    servers: list[subprocess.Popen[str]]
+    scores: Scores
+    page: str
+    port: int
+
+    def dropped_clips(self) -> int:
+        """Of all cameras since they started."""
+        with urllib.request.urlopen(self.page, timeout=10) as answer:  # noqa: S310 -- our own, on loopback
+            return sum(camera["dropped_clips"] for camera in json.load(answer)["cameras"].values())
+
+
 @contextmanager
-def watching(
-    cameras: int, video: Path, bundle: Path
-) -> Iterator[tuple[subprocess.Popen[str], list[subprocess.Popen[str]], Scores, Any]]:
+def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
+    """That many cameras, each playing `video` over and over, and `mgfn-stream` on them. Raises ChildError."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgfn-bench-")))
         command = [sys.executable, "-m", "stream.cli", "--bundle", str(bundle), "--data", str(scratch / "data")]
@@ -149,9 +164,10 @@ def watching(
         wait_for(lambda: _logged(log, "health page"), service, "mgfn-stream", _STARTS_WITHIN)
         broker = _logged(log, "embedded broker")["broker"]
         page = _logged(log, "health page")["address"]
-        scores = Scores(int(broker.rpartition(":")[2]))
+        port = int(broker.rpartition(":")[2])
+        scores = Scores(port)
         stack.callback(scores.close)
-        yield service, servers, scores, lambda: _dropped(page)
+        yield Watched(service, servers, scores, page, port)
 
 
 def _logged(log: Path, event: str) -> dict[str, Any]:
@@ -162,35 +178,31 @@ def _logged(log: Path, event: str) -> dict[str, Any]:
     return {}
 
 
-def settle(service: subprocess.Popen[str], scores: Scores, cameras: int) -> None:
-    """Every camera has been scored, and the burst of the beginning is over."""
+def settle(watched: Watched, cameras: int) -> None:
+    """Wait until every camera has been scored, and the burst of the beginning is over. Raises ChildError."""
     what = f"the last of {cameras} cameras"
-    wait_for(lambda: len(scores.seen) == cameras, service, what, _STARTS_WITHIN)
+    wait_for(lambda: len(watched.scores.seen) == cameras, watched.service, what, _STARTS_WITHIN)
     time.sleep(_SETTLE)
 
 
-def _dropped(page: str) -> int:
-    with urllib.request.urlopen(page, timeout=10) as answer:  # noqa: S310 -- our own, on loopback
-        return sum(camera["dropped_clips"] for camera in json.load(answer)["cameras"].values())
-
-
-def _roles(service: subprocess.Popen[str]) -> dict[str, list[psutil.Process]]:
+def _roles(watched: Watched) -> dict[str, list[psutil.Process]]:
     """The service's processes by what they do; the broker is the first that it starts."""
-    parent = psutil.Process(service.pid)
+    parent = psutil.Process(watched.service.pid)
     started = [child for child in parent.children() if any("spawn_main" in part for part in child.cmdline())]
     started.sort(key=lambda child: child.create_time())
     return {"service": [parent], "broker": started[:1], "cameras": started[1:]}
 
 
-def _cpu(service: subprocess.Popen[str], servers: list[subprocess.Popen[str]]) -> dict[str, float]:
-    roles = {**_roles(service), "servers": [psutil.Process(server.pid) for server in servers]}
+def _cpu(watched: Watched) -> dict[str, float]:
+    roles = {**_roles(watched), "servers": [psutil.Process(server.pid) for server in watched.servers]}
     return {role: sum(sum(process.cpu_times()[:2]) for process in found) for role, found in roles.items()}
 
 
-def memory_of(service: subprocess.Popen[str]) -> dict[str, float]:
+def memory_of(watched: Watched) -> dict[str, float]:
+    """MiB (PSS) of the service, the broker, and one decoder at the mean."""
     found = {
         role: [process.memory_full_info().pss / 2**20 for process in processes]
-        for role, processes in _roles(service).items()
+        for role, processes in _roles(watched).items()
     }
     cameras = found["cameras"]
     return {

@@ -25,6 +25,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 _ENGINES_UNTIL: Final = 240.0
 _CAMERAS_UNTIL: Final = 450.0
 _START_AND_STOP: Final = 22.0
+_ALONE: Final = 10.0
 _MOST_CAMERAS: Final = 512
 _SECONDS: Final = (5.0, 60.0)
 _EXTRAS: Final = {"psutil": "export", "aio_rtsp_toolkit": "demo"}
@@ -63,9 +64,10 @@ def bench(
 
     from engine.bundle import Bundle
     from export.bench import decode, engines, footage, machine, report
+    from export.bench.cameras import attempt
 
     began = time.monotonic()
-    console, out = Console(stderr=True), Console()
+    console, out = Console(stderr=True), Console(width=None if Console().is_terminal else 160)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("looking at the machine")
@@ -84,13 +86,16 @@ def bench(
         decoding = {size: decode.measure(video, bundle.manifest.geometry) for size, video in videos.items()}
         rows, notes = engines.measure(bundle, began + _ENGINES_UNTIL, lambda name: say(f"engine: {name}"))
         fastest = min((row for row in rows if "backbone_clip_ms" in row), key=lambda row: row["backbone_clip_ms"])
-        small = videos[f"{footage.SUBSTREAM[0]}x{footage.SUBSTREAM[1]}"]
+        small, large = videos.values()
         guess = _guess(fastest, decoding, machine.cores())
+        say("one camera of 1280x720")
+        alone = attempt(1, large, bundle.path, _ALONE, fastest["backbone_clip_cpu_ms"])
         tries = []
-        for attempt, note in _tries(small, bundle.path, fastest, guess, cameras, seconds, began + _CAMERAS_UNTIL, say):
-            tries += [] if attempt is None else [attempt]
+        for one, note in _tries(small, bundle.path, fastest, guess, cameras, seconds, began + _CAMERAS_UNTIL, say):
+            tries += [] if one is None else [one]
             notes += [note] if note else []
-    found = report.summary({**about, "seconds": round(time.monotonic() - began)}, rows, decoding, tries, notes)
+    found = report.summary(about, rows, decoding, alone, tries, notes)
+    found["seconds"] = round(time.monotonic() - began)
     report.show(out, found)
     if json is not None:
         for path in report.write(found, json):

@@ -18,10 +18,14 @@ def summary(
     machine: dict[str, Any],
     engines: Sequence[dict[str, Any]],
     decoding: dict[str, dict[str, Any]],
+    alone: Try,
     tries: Sequence[Try],
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    """One JSON object; what was not measured is not in it. `decoding` is keyed by picture size, the substream first."""
+    """One JSON object; what was not measured is not in it.
+
+    `decoding` is keyed by picture size, the substream first; `alone` is one camera of 1280x720.
+    """
     out: dict[str, Any] = {
         "machine": machine,
         "backbone_clip_ms": _column(engines, "backbone_clip_ms"),
@@ -33,6 +37,8 @@ def summary(
     if decoding:
         out["decode_fps_per_core"] = next(iter(decoding.values()))["fps_per_core"]
         out["decode"] = decoding
+    if alone.clips:
+        out["one_camera_1280x720"] = alone.plain()
     if tries:
         out["cameras"] = _cameras(tries)
     if notes:
@@ -68,6 +74,13 @@ def show(console: Console, found: dict[str, Any]) -> None:
         console.print(
             f"decoding {size}: {row['fps_per_core']:.0f} frames/s on a core "
             f"({row['decode_ms']:.2f} ms to decode, {row['scale_ms']:.2f} ms to scale)",
+            highlight=False,
+        )
+    if alone := found.get("one_camera_1280x720"):
+        cpu, lag = alone["cpu_percent"], alone["lag_ms"]
+        console.print(
+            f"one camera of 1280x720 at 25 frames/s: {cpu['other']:.1f} % of a core besides the backbone "
+            f"(decoder {cpu['camera']:.1f}), lag p50 {lag['p50']:.0f} ms, p95 {lag['p95']:.0f} ms",
             highlight=False,
         )
     if "cameras" in found:

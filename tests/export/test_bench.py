@@ -60,7 +60,7 @@ def test_the_json_is_the_contracts(tmp_path: Path) -> None:
     ]
     tries = [a_try(4, True), a_try(8, False), a_try(6, True)]
     decoding = {"640x360": {"fps_per_core": 1500.0, "decode_ms": 0.4, "scale_ms": 0.2}}
-    found = report.summary(describe(), engines, decoding, tries, ["tensorrt: left out"])
+    found = report.summary(describe(), engines, decoding, a_try(1, True), tries, ["tensorrt: left out"])
     assert found["backbone_clip_ms"] == {"torch": 400.0, "openvino-int8": 40.0}
     assert found["head_window_ms"] == {"torch": 1.5, "openvino-int8": 1.5}
     assert found["decode_fps_per_core"] == 1500.0
@@ -81,7 +81,9 @@ def test_the_json_is_the_contracts(tmp_path: Path) -> None:
 
 
 def test_none_held_is_said_and_what_is_absent_is_left_out() -> None:
-    found = report.summary({"cpu": "x", "cores": 1, "memory_gib": 1}, [], {}, [a_try(1, False)], [])
+    found = report.summary(
+        {"cpu": "x", "cores": 1, "memory_gib": 1}, [], {}, Try(1, 10, False, 0, 0, 16), [a_try(1, False)], []
+    )
     assert (found["cameras"]["held"], found["cameras"]["dropped_clips"]) == (0, 7)
     assert set(found) == {"machine", "cameras"}
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from stream.clips import Clip, ClipAssembler, EpochClock, thinning
+from stream.clips import Clip, ClipAssembler, EpochClock, Stride, thinning
 from stream.errors import CameraError, Reason
 
 
@@ -106,7 +106,7 @@ def test_a_rate_that_changes_is_followed_and_one_between_two_choices_does_not_go
 
 
 @pytest.mark.parametrize("stride", [4, 8])
-def test_overlapping_clips(stride: int) -> None:
+def test_overlapping_clips(stride: Stride) -> None:
     assembler = ClipAssembler(stride)
     memory: list[int] = [-1] * 16
     clips = []

@@ -9,8 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from stream.capture import Capture
-from stream.hwaccel import accelerator
-from stream.settings import Hwaccel
+from stream.hwaccel import Hwaccel, accelerator
 from stream.urls import Source
 from tests.servers.rtsp import moving_pictures, write_video
 
