@@ -77,10 +77,10 @@ class DecoderHandle:
         self.desk.lost()
         self.track.restarted()
         self.process.kill()
-        self.end(0.5)
+        self.end()
         self.start()
 
-    def end(self, within: float) -> None:
+    def end(self, within: float = _ENDED_WITHIN) -> None:
         """Let the process end by itself within so many seconds, else by force."""
         self.process.join(within)
         if self.process.is_alive():

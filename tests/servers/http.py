@@ -107,6 +107,8 @@ class FrigateServer:
                 return 404, {"success": False, "message": "unknown event"}, {}
             self.events[parts[2]]["end_time"] = asked.body.get("end_time", -1.0)
             return 200, {"success": True, "message": "Event successfully ended."}, {}
+        if asked.path == "/api/version":
+            return 200, "0.17.0-stand-in", {}
         if asked.method == "GET" and asked.path == "/api/events":
             camera, label = asked.query["cameras"][0], asked.query["labels"][0]
             assert asked.query["in_progress"] == ["1"]

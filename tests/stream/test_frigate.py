@@ -40,6 +40,7 @@ def test_an_alarm_is_an_event_from_its_beginning_to_its_end(frigate: FrigateServ
     assert (first["end_time"], second["end_time"]) == (1010.5, None)
     bridge.deliver(message("end", "2000.00-bbbbbb", "yard"))
     assert frigate.open() == []
+    assert "0.17.0" in bridge.probe()
     bridge.close()
 
 
