@@ -57,7 +57,7 @@ def test_names_labels_and_values() -> None:
     assert found["mgfn_mqtt_outbox_messages"] == {(): 3.0}
     assert found["mgfn_model_info"] == {("openvino", "default", "ab" * 32): 1.0}
     assert found["mgfn_camera_fps"] == {("door",): 0.0}
-    assert found["mgfn_notifications_total"] == {("frigate", "failed"): 1.0}
+    assert found["mgfn_notifications_total"] == {("failed", "frigate"): 1.0}
 
 
 def test_the_dashboard_asks_for_what_there_is() -> None:
