@@ -79,6 +79,7 @@ class FrigateServer:
         self.events: dict[str, dict[str, Any]] = {}
         self.answering = threading.Event()
         self.answering.set()
+        self.away = False
         self.broken_for = 0  # so many creations are made, and their answers lost
         self.token = "first"
         self._cameras = cameras
@@ -94,6 +95,8 @@ class FrigateServer:
 
     def _answer(self, asked: Asked) -> Answer:
         self.answering.wait(30)
+        if self.away:
+            return 503, {}, {}
         parts = asked.path.strip("/").split("/")
         if asked.path == "/api/login":
             right = self._login == (asked.body["user"], asked.body["password"])
