@@ -128,7 +128,7 @@ class FrigateBridge:
             return answer
         # busy or restarting: may pass; what it refuses, it refuses again
         lasting = answer.status_code < 500 and answer.status_code not in (401, 403, 408, 429)
-        raise UndeliveredError(f"{method} refused: {answer.status_code} {answer.reason_phrase}", lasting=lasting)
+        raise UndeliveredError(f"{method} {path} refused: {answer.status_code} {answer.reason_phrase}", lasting=lasting)
 
 
 def _json(answer: httpx.Response) -> Any:

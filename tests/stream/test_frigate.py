@@ -101,7 +101,7 @@ def test_an_end_that_was_given_up_is_made_good_before_the_next_event(frigate: Fr
 
 def test_what_is_refused_for_good_and_what_may_pass(frigate: FrigateServer) -> None:
     bridge = FrigateBridge(FrigateSettings(frigate.url))
-    with pytest.raises(UndeliveredError, match="POST refused: 404") as refused:
+    with pytest.raises(UndeliveredError, match="POST /api/events/nobody/anomaly/create refused: 404") as refused:
         bridge.deliver(message("new", camera="nobody"))
     assert refused.value.lasting
     bridge.close()
