@@ -165,7 +165,7 @@ def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
         fill(small_disk)
         before = len(lines(scores))
         # no assertion that no clip is dropped meanwhile: on two busy cores clips are dropped without any flood;
-        # benchmarks/loop_cost.py compares with and without one
+        # docs/benchmarks/loop-cost.md has what a flood costs where there is room: none was dropped
         for number in range(10_000):
             subscriber._client.publish("mgfn/door/threshold/set", f"0.9{number:04d}", qos=0)
         subscriber.publish("mgfn/nobody/enabled/set", "OFF")
