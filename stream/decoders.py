@@ -20,8 +20,6 @@ from stream.track import CameraTrack
 
 PENDING_CLIPS: Final = 3
 SILENT_AFTER: Final = 20.0
-# Of a stop, in seconds: each at most, together what is left.
-_CLIPS_CLOSED_WITHIN, _ENDED_WITHIN = 1.2, 0.5
 
 
 class DecoderHandle:
@@ -94,10 +92,10 @@ class DecoderHandle:
         self.desk.lost()
         self.track.restarted()
         self.process.kill()
-        self.end(0.5)
+        self.end()
         self.start()
 
-    def end(self, within: float) -> None:
+    def end(self, within: float = 0.5) -> None:
         """Let the process end by itself within so many seconds, else by force."""
         self.process.join(within)
         if self.process.is_alive():
@@ -118,16 +116,13 @@ def received(decoders: Sequence[DecoderHandle], timeout: float) -> Iterator[tupl
             yield decoder, None
 
 
-def end_all(
+def hear_out(
     decoders: Sequence[DecoderHandle],
-    left: Callable[[float], float],
+    within: float,
     file_written: Callable[[DecoderHandle, SnapshotTaken | ClipClosed], None],
 ) -> None:
-    """Hear what they close on their way out, having been told to stop; those that do not end in time are killed.
-
-    `left` gives how many seconds a part that wants so many may take.
-    """
-    deadline = time.monotonic() + left(_CLIPS_CLOSED_WITHIN)
+    """Hear what they close on their way out, having been told to stop; after so many seconds the others are killed."""
+    deadline = time.monotonic() + within
     running = [decoder for decoder in decoders if not decoder.finished]
     while running and (rest := deadline - time.monotonic()) > 0:
         for decoder, message in received(running, rest):
@@ -137,6 +132,3 @@ def end_all(
                 running.remove(decoder)
     for decoder in running:
         decoder.process.kill()
-    for decoder in decoders:
-        decoder.end(left(_ENDED_WITHIN))
-        decoder.ring.close()

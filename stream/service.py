@@ -33,7 +33,7 @@ import uvicorn
 from engine.engine import Engine
 from stream.broker import EmbeddedBroker
 from stream.commands import Command, SetThreshold
-from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, end_all, received
+from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, hear_out, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
 from stream.fleet import CameraChanges, Fleet
@@ -59,7 +59,7 @@ from stream.web import Pages, make_app, make_server
 _TURN: Final = 0.2
 _STATS_EVERY: Final = 60.0
 # The parts of a stop, in seconds: each at most, and together what `stream.stopping` allows.
-_WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 0.5, 1.2, 0.5
+_CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
 _REPLAY_DELIVERED_WITHIN: Final = 60.0
 
 _spawn = multiprocessing.get_context("spawn")
@@ -353,7 +353,7 @@ class Service:
             self._report.close_events(decoder, "stopped")
         if self._commands is not None:
             self._commands.stop()
-        end_all(self._decoders, left, self._report.file_written)
+        hear_out(self._decoders, left(_CLIPS_CLOSED_WITHIN), self._report.file_written)
         if "journal" in self._threads:
             self._report.finish(self._decoders)
             self._journal.written(left(_WRITTEN_WITHIN))
@@ -372,5 +372,8 @@ class Service:
         self._join_thread("web", left(_ENDED_WITHIN))
         if self._broker is not None:
             self._broker.end(left(_ENDED_WITHIN))
+        for decoder in self._decoders:
+            decoder.end(left(_ENDED_WITHIN))
+            decoder.ring.close()
         if self._scores is not None:
             self._scores.close()

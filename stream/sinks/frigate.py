@@ -59,11 +59,14 @@ class FrigateBridge:
         camera = self._settings.cameras.get(payload["camera"], payload["camera"])
         if payload["type"] == "new":
             self._create(camera, payload)
-        elif payload["id"] in self._open:
-            self._end(self._open[payload["id"]], payload["end_time"])
-            del self._open[payload["id"]]
-        else:  # begun before a restart, or Frigate's answer was lost
+            return
+        known = self._open.pop(payload["id"], None)
+        self._looked.discard(camera)  # until it has ended, by this try or another
+        if known is not None:
+            self._end(known, payload["end_time"])
+        else:  # begun before a restart, Frigate's answer was lost, or an earlier try failed
             self._end_left_over(camera, payload["end_time"])
+        self._looked.add(camera)
 
     def probe(self) -> str:
         """Frigate's version. Raises UndeliveredError."""
@@ -125,7 +128,7 @@ class FrigateBridge:
             return answer
         # busy or restarting: may pass; what it refuses, it refuses again
         lasting = answer.status_code < 500 and answer.status_code not in (401, 403, 408, 429)
-        raise UndeliveredError(f"{method} refused: {answer.status_code} {answer.reason_phrase}", lasting=lasting)
+        raise UndeliveredError(f"{method} {path} refused: {answer.status_code} {answer.reason_phrase}", lasting=lasting)
 
 
 def _json(answer: httpx.Response) -> Any:

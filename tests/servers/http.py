@@ -79,6 +79,7 @@ class FrigateServer:
         self.events: dict[str, dict[str, Any]] = {}
         self.answering = threading.Event()
         self.answering.set()
+        self.away = False
         self.broken_for = 0  # so many creations are made, and their answers lost
         self.token = "first"
         self._cameras = cameras
@@ -94,6 +95,8 @@ class FrigateServer:
 
     def _answer(self, asked: Asked) -> Answer:
         self.answering.wait(30)
+        if self.away:
+            return 503, {}, {}
         parts = asked.path.strip("/").split("/")
         if asked.path == "/api/login":
             right = self._login == (asked.body["user"], asked.body["password"])
@@ -107,6 +110,8 @@ class FrigateServer:
                 return 404, {"success": False, "message": "unknown event"}, {}
             self.events[parts[2]]["end_time"] = asked.body.get("end_time", -1.0)
             return 200, {"success": True, "message": "Event successfully ended."}, {}
+        if asked.path == "/api/version":
+            return 200, "0.17.0-stand-in", {}
         if asked.method == "GET" and asked.path == "/api/events":
             camera, label = asked.query["cameras"][0], asked.query["labels"][0]
             assert asked.query["in_progress"] == ["1"]

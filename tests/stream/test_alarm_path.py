@@ -26,6 +26,11 @@ from tests.stream.test_service import lines, running
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60.0
+METRICS = {
+    "mgfn_camera_up", "mgfn_camera_fps", "mgfn_score", "mgfn_threshold", "mgfn_window_fill_ratio", "mgfn_frames_total",
+    "mgfn_clips_dropped_total", "mgfn_reconnects_total", "mgfn_alarms_total", "mgfn_stage_seconds",
+    "mgfn_alarm_latency_seconds", "mgfn_mqtt_outbox_messages", "mgfn_model_info", "mgfn_notifications_total",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,8 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         until(lambda: "mgfn_alarms_total" in (text := httpx.get(f"http://127.0.0.1:{port}/metrics").text) and
               'mgfn_alarms_total{camera="door"} 2.0' in text, PATIENCE, "the metric")  # fmt: skip
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        exposition = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert {line.split()[2] for line in exposition.splitlines() if line.startswith("# TYPE")} >= METRICS
         assert service.said("allowed is a number from 0 to 1")
         service.process.kill()
         service.process.wait(10)
@@ -150,10 +157,15 @@ def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
     camera, scores = TestCamera(tmp_path, units), tmp_path / "s.jsonl"
     arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
     arguments += ["--rtsp", f"door={camera.url}", "--threshold", "1", "--data", small_disk]
+    old = small_disk / "media" / "1000.00-abcdef.mp4"
+    old.parent.mkdir()
+    old.write_bytes(os.urandom(100_000))
     with camera.running(), running(tmp_path, *arguments) as service:
         until(lambda: len(lines(scores)) > 2, PATIENCE, "scores")
         fill(small_disk)
         before = len(lines(scores))
+        # no assertion that no clip is dropped meanwhile: on two busy cores clips are dropped without any flood;
+        # docs/benchmarks/loop-cost.md has what a flood costs where there is room: none was dropped
         for number in range(10_000):
             subscriber._client.publish("mgfn/door/threshold/set", f"0.9{number:04d}", qos=0)
         subscriber.publish("mgfn/nobody/enabled/set", "OFF")
@@ -167,6 +179,8 @@ def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
         (media,) = of_type(subscriber, "media")
         assert media["clip"] is None
         assert service.said("alarms go out from memory")
+        assert not old.exists()  # the oldest media makes room
+        assert service.said("media expired")
         count = len(lines(scores))
         subscriber.publish("mgfn/door/enabled/set", "ON")
         until(lambda: len(lines(scores)) > count, PATIENCE, "scores again")

@@ -40,6 +40,7 @@ def test_an_alarm_is_an_event_from_its_beginning_to_its_end(frigate: FrigateServ
     assert (first["end_time"], second["end_time"]) == (1010.5, None)
     bridge.deliver(message("end", "2000.00-bbbbbb", "yard"))
     assert frigate.open() == []
+    assert "0.17.0" in bridge.probe()
     bridge.close()
 
 
@@ -84,9 +85,23 @@ def test_a_lost_answer_leaves_no_event_open_for_ever(frigate: FrigateServer) -> 
     bridge.close()
 
 
+def test_an_end_that_was_given_up_is_made_good_before_the_next_event(frigate: FrigateServer) -> None:
+    bridge = FrigateBridge(FrigateSettings(frigate.url))
+    bridge.deliver(message("new"))
+    frigate.away = True
+    with pytest.raises(UndeliveredError, match="refused: 503"):
+        bridge.deliver(message("end"))
+    frigate.away = False
+    bridge.deliver(message("new", "2000.00-bbbbbb"))
+    first, second = frigate.events.values()
+    assert first["end_time"] is not None
+    assert frigate.open() == [second["id"]]
+    bridge.close()
+
+
 def test_what_is_refused_for_good_and_what_may_pass(frigate: FrigateServer) -> None:
     bridge = FrigateBridge(FrigateSettings(frigate.url))
-    with pytest.raises(UndeliveredError, match="POST refused: 404") as refused:
+    with pytest.raises(UndeliveredError, match="POST /api/events/nobody/anomaly/create refused: 404") as refused:
         bridge.deliver(message("new", camera="nobody"))
     assert refused.value.lasting
     bridge.close()

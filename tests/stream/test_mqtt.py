@@ -147,6 +147,22 @@ def test_a_broker_that_comes_later_and_a_full_queue(tmp_path: Path) -> None:
             until(lambda: not sink.connected)
 
 
+@pytest.mark.slow
+def test_home_assistant_gets_one_score_in_ten_seconds(mosquitto: Mosquitto) -> None:
+    subscriber = Subscriber(mosquitto.port, "mgfn/+/score/#")
+    with delivering(parse_broker(mosquitto.url)) as sink:
+        until(lambda: sink.connected)
+        for number in range(30):
+            sink.score("door", number / 30, 0.8, 1000.0 + number, 32)
+        sink.score("yard", 0.5, 0.8, 1000.0, 32)
+        sink._slow_scores["door"] -= 10.0  # ten seconds later
+        sink.score("door", 1.0, 0.8, 1030.0, 32)
+        topics = ["mgfn/door/score"] * 31 + ["mgfn/door/score/slow"] * 2 + ["mgfn/yard/score", "mgfn/yard/score/slow"]
+        until(lambda: sorted(topic for topic, _, _ in subscriber.messages) == topics, what="the scores")
+    assert not any(retained for _, _, retained in subscriber.messages)
+    subscriber.close()
+
+
 WRITER = """
 import sys, threading, time
 from stream.sinks.mqtt import MqttSink

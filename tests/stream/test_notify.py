@@ -18,9 +18,6 @@ from stream.sinks.notify import NotifyTarget, notify_targets, wording
 from tests.servers.http import Asked, HttpServer
 from tests.servers.processes import free_port
 
-# its OpenPGP support loads it
-pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-
 EVENT = "1000.00-aaaaaa"
 
 

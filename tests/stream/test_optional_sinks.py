@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.engine import Engine
+from stream.check import check_all
+from stream.settings import FrigateSettings, NotifySettings, ServiceSettings
+from stream.sinks.client import TlsFiles
 from tests.servers.http import FrigateServer, HttpServer
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, until
@@ -42,6 +46,27 @@ if __name__ == "__main__":
         service.obey_signals()
         service.run()
 """
+
+
+def test_check_tries_frigate_and_understands_targets(
+    tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frigate = FrigateServer(set())
+    settings = ServiceSettings(
+        (), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path,
+        frigate=FrigateSettings(f"http://me:hunter2@127.0.0.1:{frigate.http.port}"),
+        notify=NotifySettings(("json://me:hunter3@localhost",)),
+    )  # fmt: skip
+    with Engine.open(tiny_bundle) as engine:
+        with frigate.http.running():
+            assert check_all(settings, engine, tmp_path)
+        said = capsys.readouterr().out
+        assert "0.17.0-stand-in" in said
+        assert "targets understood: 1" in said
+        assert not check_all(settings, engine, tmp_path)
+    said += capsys.readouterr().out
+    assert "no answer (ConnectError)" in said
+    assert "hunter" not in said
 
 
 def test_frigate_and_a_phone_hear_of_an_alarm_and_hold_nothing_up(

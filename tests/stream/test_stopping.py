@@ -6,12 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from stream import stopping
 from stream.stopping import StopClock
-from tests.servers.processes import ended
+from stream.store import Store
+from tests.servers.mosquitto import Mosquitto, Subscriber
+from tests.servers.processes import ended, until
+from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.stream.test_service import lines, running
 
 
 def test_parts_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,3 +58,30 @@ def test_stuck_in_native_code_it_ends_by_force(signum: int) -> None:
         assert process.returncode == 0
     assert "ended by force" in said
     assert said.endswith("saved\n")
+
+
+@pytest.mark.slow
+def test_neither_a_decoder_nor_a_broker_that_hangs_holds_the_stop(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto
+) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    camera, scores = TestCamera(tmp_path, encode(moving_pictures(30 * 25))), tmp_path / "s.jsonl"
+    arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
+    with camera.running(), running(tmp_path, *arguments, "--rtsp", f"door={camera.url}", "--threshold", "0") as service:
+        until(lambda: subscriber.events(), 60, "the alarm")
+        until(lambda: lines(scores), what="scores")
+        children = psutil.Process(service.process.pid).children()
+        (decoder,) = [process for process in children if "spawn_main" in str(process.cmdline())]
+        assert mosquitto.process is not None
+        broker = psutil.Process(mosquitto.process.pid)
+        decoder.suspend()
+        broker.suspend()
+        try:
+            assert service.stop() == 0  # waits for five seconds
+        finally:
+            broker.resume()
+        assert not decoder.is_running() or decoder.status() == psutil.STATUS_ZOMBIE
+    with Store.read_only(tmp_path / "data") as store:
+        # it was decided, written and will be told after the next start
+        assert [message.payload["end_reason"] for message in store.waiting()][:1] == ["stopped"]
+    subscriber.close()
