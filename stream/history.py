@@ -57,15 +57,14 @@ def cameras(store: Store, named: str | None) -> list[str]:
 
 
 def what_if(
-    store: Store, camera: str, since: float, until: float, threshold: float | None, min_duration: float | None
+    store: Store, camera: str, scores: ScoreColumns, threshold: float | None, min_duration: float | None
 ) -> Answer:
-    """The alarms there would have been; None leaves a setting as it is."""
+    """The alarms there would have been in those `scores` of a camera; None leaves a setting as it is."""
     rule = rule_of(store, camera)
     if threshold is not None:
         rule = rule.with_threshold(threshold)
     if min_duration is not None:
         rule = replace(rule, min_duration=min_duration)
-    scores = store.score_columns(camera, since, until)
     return Answer(camera, rule, scored_days(scores), alarms(scores, rule))
 
 

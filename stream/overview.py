@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.arrays import UInt8Array
 from engine.default_bundle import project_version
 from stream.decoders import DecoderHandle
 from stream.events import ModelName
@@ -41,7 +42,7 @@ class Overview:
         """Clips have been scored."""
         self._scored = True
 
-    def health(self) -> Mapping[str, Any]:
+    def health(self) -> dict[str, Any]:
         """Whether the loop turns, and each camera's state."""
         return {
             "loop_age": round(time.monotonic() - self._last_turn, 3),
@@ -49,6 +50,14 @@ class Overview:
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
             "cameras": self._cameras(),
         }
+
+    def state(self) -> Mapping[str, Any]:
+        """What the web page shows beside scores and events."""
+        return self.stats() | self.health()
+
+    def picture(self, camera: str) -> UInt8Array | None:
+        """A camera's newest picture, (224, 224, 3) RGB."""
+        return next((d.track.picture for d in self._decoders if d.track.name == camera), None)
 
     def missing(self) -> str:
         """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
@@ -60,7 +69,7 @@ class Overview:
         """Prometheus' text."""
         return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting)
 
-    def stats(self) -> Mapping[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """The payload of the `stats` topic."""
         return {
             "time": round(time.time(), 3),

@@ -19,6 +19,7 @@ from stream.commands import Command, GiveVerdict, SetEnabled, SetThreshold
 from stream.decoders import DecoderHandle
 from stream.events import Event, Payload
 from stream.journal import Journal
+from stream.live import Live
 from stream.log import log
 from stream.media import Kind, media_path
 from stream.messages import ClipClosed, ClipReady, EndClip, SnapshotTaken, StartClip, TakeSnapshot
@@ -36,7 +37,7 @@ _KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
 
 
 class Reporter:
-    """Tells `journal`, `mqtt` (None: nobody listens) and `scores` (None: not asked for) what happens.
+    """Tells `journal`, `mqtt` (None: nobody listens), `scores` (None: not asked for) and pages what happens.
 
     `keeps` is false in a replay: no pictures, clips or score history.
     """
@@ -49,6 +50,7 @@ class Reporter:
         mqtt: MqttSink | None,
         scores: ScoresFile | None,
         metrics: Metrics,
+        live: Live,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -56,6 +58,7 @@ class Reporter:
         self._mqtt = mqtt
         self._scores = scores
         self._metrics = metrics
+        self._live = live
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
         self._shown: dict[str, str] = {}  # camera -> event whose picture is retained
@@ -120,6 +123,8 @@ class Reporter:
         threshold, clip = track.rule.settings.threshold_on, scored.clip
         if self._mqtt is not None:
             self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
+        told = {"camera": track.name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
+        self._live.tell("score", told | {"window": scored.window})
         if self._scores is not None:
             self._scores.write(track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
         if self._keeps:
@@ -229,7 +234,8 @@ class Reporter:
     # from the journal's and the sink's threads
 
     def committed(self, message: Waiting) -> None:
-        """A message is in the database, or the disk refused it: off to the broker."""
+        """A message is in the database, or the disk refused it: off to the broker and the page."""
+        self._live.tell("event", message.payload)
         if self._mqtt is not None:
             self._mqtt.event(message)
         elif message.key is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.engine import Engine
 from stream.decoders import DecoderHandle
-from stream.explanation import thumbnail
+from stream.explanation import last_picture
 from stream.messages import ClipReady
 from stream.metrics import Metrics
 from stream.reporter import Reporter
@@ -32,7 +32,7 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
     views = [decoder.ring.clips[clip.slot] for decoder, clip in batch]
     features = engine.features(views[0][None] if len(views) == 1 else np.stack(views))
     after_backbone = time.monotonic()
-    looks = [thumbnail(view) for view in views]
+    looks = [last_picture(view) for view in views]
     for decoder, clip in batch:
         decoder.give_back(clip.slot)
         metrics.stage("wait", began - clip.arrival)

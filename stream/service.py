@@ -35,10 +35,12 @@ from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
 from stream.journal import LIMIT, Journal, Task
+from stream.live import Live
 from stream.log import log
 from stream.messages import CameraState, ClipClosed, ClipReady, Counters, Message, SnapshotTaken, StateChanged
 from stream.metrics import Metrics
 from stream.overview import Overview
+from stream.page.routes import PageSources
 from stream.reporter import Reporter
 from stream.scoring import next_batch, score
 from stream.settings import ServiceSettings
@@ -90,6 +92,7 @@ class Service:
             engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
         )
         self._metrics = Metrics(self._model)
+        self._live = Live()
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
         self._journal = Journal(
@@ -131,7 +134,9 @@ class Service:
                 settled=lambda message, said: self._report.settled(message, said),
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
-        self._report = Reporter(settings, self._store, self._journal, self._mqtt, self._scores, self._metrics)
+        self._report = Reporter(
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live
+        )
         self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
         self._report.recover()
         for camera in settings.cameras:
@@ -153,7 +158,11 @@ class Service:
             listener, token = self._web
             media = None if settings.replay else self._store.media
             view = self._overview
-            self._server = make_server(make_app(Pages(view.health, view.missing, view.exposition, media), token))
+            page = None
+            if media is not None:
+                page = PageSources(view.state, view.picture, self._post, self._live, settings.data)
+            app = make_app(Pages(view.health, view.missing, view.exposition, media, page), token)
+            self._server = make_server(app)
             server = self._server
             self._start_thread(lambda: server.run([listener]), "web")
 
@@ -293,6 +302,7 @@ class Service:
             self._journal.stop()
             self._join_thread("journal", _WRITTEN_WITHIN)
         if self._server is not None:
+            self._live.close()
             self._server.should_exit = True
             self._join_thread("web", _ENDED_WITHIN)
         if self._broker is not None:

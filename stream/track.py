@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import FloatArray, UInt8Array
+from engine.geometry import SIDE
 from engine.window import WINDOW, FeatureWindow
 from stream.alarms import AlarmRule, Change, ScoredClip
 from stream.errors import Reason
 from stream.events import Event, ModelName, Moment, Payload
-from stream.explanation import THUMBNAIL, Explanation, shares
+from stream.explanation import Explanation, shares, thumbnail
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings import CameraConfig
 
@@ -22,7 +23,7 @@ DEGRADED_FOR: Final = 30.0
 UPDATE_EVERY: Final = 2.0
 UPDATE_STEP: Final = 0.01
 TEST_LASTS: Final = 2.0
-_NO_PICTURE: Final = np.zeros((THUMBNAIL, THUMBNAIL, 3), np.uint8)
+_NO_PICTURE: Final = np.zeros((SIDE, SIDE, 3), np.uint8)
 _HOUR: Final = 3600.0
 
 
@@ -58,6 +59,7 @@ class CameraTrack:
         self._connection = -1
         self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # of the window's clips
         self._thumbnails: deque[UInt8Array] = deque(maxlen=WINDOW)
+        self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
         self._last_end = 0.0
@@ -76,17 +78,13 @@ class CameraTrack:
         self._times.clear()
         self._thumbnails.clear()
 
-    @property
-    def picture(self) -> UInt8Array | None:
-        """The newest thumbnail, (112, 112, 3) RGB."""
-        return self._thumbnails[-1] if self._thumbnails else None
-
-    def push(self, clip: ClipReady, feature: FloatArray, thumbnail: UInt8Array = _NO_PICTURE) -> FloatArray:
-        """Take a clip's feature, (crops, C), and its look; returns the window to be scored, (T, crops, C)."""
+    def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array = _NO_PICTURE) -> FloatArray:
+        """Take a clip's feature, (crops, C), and last picture; returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
         self.window.push(feature)
         self._times.append((clip.start, clip.end))
-        self._thumbnails.append(thumbnail)
+        self._thumbnails.append(thumbnail(picture))
+        self.picture = picture
         return self.window.array()
 
     def scored(self, clip: ClipReady, scores: FloatArray, contributions: Callable[[FloatArray], FloatArray]) -> Scored:
