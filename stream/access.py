@@ -26,7 +26,9 @@ _COOKIE_LASTS: Final = 90 * 86_400
 _WRONG_TOKEN_RESTS: Final = 0.5
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
