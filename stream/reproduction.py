@@ -115,11 +115,11 @@ def _matched(
     window: StoredExplanation, epochs: np.ndarray, feature: Callable[[int], FloatArray | None], limit: float
 ) -> Iterator[tuple[int, FloatArray]]:
     """Number of a clip in the window and its feature from the pictures, for each clip that they cover."""
-    shift = 0
+    shift, margin = 0, _FARTHEST * float(np.median(np.diff(epochs))) if len(epochs) > 1 else 0.0
     for index in range(len(window.times)):
         start, end = window.times[index]
-        if start < epochs[0] - 0.5 or end > epochs[-1] + 0.5:
-            continue
+        if start < epochs[0] + margin or end > epochs[-1] - margin:
+            continue  # cut by the clip's beginning or end, perhaps
         guess = int(np.argmin(np.abs(epochs - start)))
         best: tuple[float, int, FloatArray] | None = None
         for offset in sorted(range(-_FARTHEST, _FARTHEST + 1), key=lambda o: abs(o - shift)):

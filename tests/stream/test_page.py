@@ -19,7 +19,7 @@ from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.stream.test_service import Running, running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 pytestmark = pytest.mark.slow
 
@@ -35,10 +35,14 @@ class Watched:
     data: Path
     complaints: list[str] = field(default_factory=list)
 
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
     def open(self, browser: Browser, width: int = 1280, height: int = 900) -> Page:
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(PATIENCE)
-        page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(self.address)
         return page
