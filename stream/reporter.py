@@ -195,7 +195,9 @@ class Reporter:
     def status(self, track: CameraTrack) -> None:
         """Status and availability of a camera."""
         if self._mqtt is not None:
-            self._mqtt.camera_status(track.name, track.status(time.monotonic()), available=track.available)
+            now = time.monotonic()
+            problem = track.problem(now)
+            self._mqtt.camera_status(track.name, track.status(now), available=track.available, problem=problem)
         self._metrics.camera(track)
 
     def obey(self, decoders: Iterable[DecoderHandle], command: Command) -> None:

@@ -17,6 +17,7 @@ from stream.errors import Reason
 from stream.events import Event, ModelName, Moment, Payload
 from stream.explanation import Explanation, shares, thumbnail
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
+from stream.scene import SceneWatch
 from stream.settings import CameraConfig
 
 DEGRADED_FOR: Final = 30.0
@@ -54,6 +55,7 @@ class CameraTrack:
         self.test: Event | None = None
         self.loss: Event | None = None
         self.shed_clips = 0
+        self.scene = SceneWatch()
         self._config = config
         self._model = model
         self._connection = -1
@@ -76,6 +78,7 @@ class CameraTrack:
     def _empty_window(self) -> None:
         self.window.reset()
         self._times.clear()
+        self.scene.reset()
         self._thumbnails.clear()
 
     def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array = _NO_PICTURE) -> FloatArray:
@@ -85,7 +88,10 @@ class CameraTrack:
         self._times.append((clip.start, clip.end))
         self._thumbnails.append(thumbnail(picture))
         self.picture = picture
-        return self.window.array()
+        window = self.window.array()
+        if picture is not _NO_PICTURE:
+            self.scene.see(picture, window, clip.end)
+        return window
 
     def scored(self, clip: ClipReady, scores: FloatArray, contributions: Callable[[FloatArray], FloatArray]) -> Scored:
         """Take the scores, (T,), of the window that the clip completed.
@@ -216,14 +222,20 @@ class CameraTrack:
         self._degraded_until = now + DEGRADED_FOR
 
     def status(self, now: float) -> str:
-        """`disabled`, `offline`, `degraded` (clips were dropped lately), `warming` (window not full) or `online`."""
+        """`disabled`, `offline`, `degraded` (see `problem`), `warming` (window not full) or `online`."""
         if not self.enabled:
             return "disabled"
         if self.state is not CameraState.ONLINE:
             return "offline"
-        if now < self._degraded_until:
+        if now < self._degraded_until or self.scene.problem:
             return "degraded"
         return "warming" if len(self.window) < WINDOW else "online"
+
+    def problem(self, now: float) -> str:
+        """Why it is degraded, "" if it is not."""
+        if self.scene.problem:
+            return self.scene.problem
+        return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
 
     @property
     def available(self) -> bool:
@@ -233,6 +245,7 @@ class CameraTrack:
         """What `/healthz` and `stats` say of this camera."""
         lately = [reason for at, reason in self._losses if now - at <= _HOUR]
         yield "status", self.status(now)
+        yield "problem", self.problem(now)
         yield "fps", round(self.counters.fps, 1)
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames

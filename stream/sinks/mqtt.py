@@ -84,9 +84,10 @@ class MqttSink:
         with self._changed:
             return len(self._outbox) + (self._in_flight is not None)
 
-    def camera_status(self, camera: str, status: str, *, available: bool) -> None:
-        """Retained `status`, and `available` with it."""
+    def camera_status(self, camera: str, status: str, *, available: bool, problem: str = "") -> None:
+        """Retained `status`, why it is `degraded`, and `available` with it."""
         self._state(f"{self._prefix}/{camera}/status", status)
+        self._state(f"{self._prefix}/{camera}/problem", problem or "none")
         self._state(f"{self._prefix}/{camera}/available", "online" if available else "offline")
 
     def camera_anomaly(self, camera: str, active: bool) -> None:
