@@ -52,6 +52,10 @@ def watch(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Events, pictures, clips; default: the user's state folder.")
     ] = None,
+    self_test: Annotated[
+        str,
+        typer.Option(metavar="HOURS|off", help="Time between self-tests: a staged incident through the whole path."),
+    ] = "24",
     check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
 ) -> None:
     """Watch cameras and publish alarms over MQTT.
@@ -66,6 +70,7 @@ def watch(
     from stream.errors import UsageError
     from stream.log import configure, log
     from stream.model import cached_bundle, check_device
+    from stream.selftest import self_test_every
     from stream.service import Service
     from stream.settings import CameraConfig, ServiceSettings
     from stream.sinks.client import TlsFiles, make_client
@@ -82,6 +87,7 @@ def watch(
     if not topic_prefix or any(mark in topic_prefix for mark in "+#") or topic_prefix.startswith("$"):
         raise UsageError(f"--topic-prefix {topic_prefix!r}: allowed is a topic without + # and a leading $")
     check_device(device)
+    tested = None if replay or check else self_test_every(self_test)
     broker = None if mqtt is None else parse_broker(mqtt)
     tls = TlsFiles(mqtt_ca, mqtt_cert, mqtt_key)
     node_name = node or socket.gethostname()
@@ -106,7 +112,9 @@ def watch(
             if threshold is not None:
                 alarm = alarm.with_threshold(threshold)
             cameras = tuple(CameraConfig(source, alarm) for source in sources)
-            settings = ServiceSettings(cameras, broker, tls, topic_prefix, node_name, replay, scores, folder)
+            settings = ServiceSettings(
+                cameras, broker, tls, topic_prefix, node_name, replay, scores, folder, self_test=tested
+            )
             if check:
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
             if listener is not None:

@@ -12,6 +12,7 @@ from engine.default_bundle import project_version
 from stream.decoders import DecoderHandle
 from stream.events import ModelName
 from stream.metrics import Metrics
+from stream.selftest import SelfTest
 from stream.sinks.mqtt import MqttSink
 
 
@@ -25,12 +26,14 @@ class Overview:
         decoders: Sequence[DecoderHandle],
         mqtt: MqttSink | None,
         metrics: Metrics,
+        self_test: SelfTest | None,
     ) -> None:
         self._node = node
         self._model = model
         self._decoders = decoders
         self._mqtt = mqtt
         self._metrics = metrics
+        self._self_test = self_test
         self._began = self._last_turn = time.monotonic()
         self._scored = False
 
@@ -53,7 +56,8 @@ class Overview:
 
     def state(self) -> Mapping[str, Any]:
         """What the web page shows beside scores and events."""
-        return self.stats() | self.health()
+        tested = None if self._self_test is None else self._self_test.as_json(time.time())
+        return self.stats() | self.health() | {"self_test": tested}
 
     def picture(self, camera: str) -> UInt8Array | None:
         """A camera's newest picture, (224, 224, 3) RGB."""
@@ -67,6 +71,8 @@ class Overview:
 
     def exposition(self) -> bytes:
         """Prometheus' text."""
+        if self._self_test is not None:
+            self._metrics.self_tested(self._self_test.as_json(time.time())["age"])
         return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting)
 
     def stats(self) -> dict[str, Any]:
@@ -84,4 +90,8 @@ class Overview:
 
     def _cameras(self) -> dict[str, Any]:
         now = time.monotonic()
-        return {decoder.track.name: dict(decoder.track.health(now)) for decoder in self._decoders}
+        return {
+            decoder.track.name: dict(decoder.track.health(now))
+            for decoder in self._decoders
+            if not decoder.config.hidden
+        }

@@ -120,6 +120,8 @@ class Reporter:
 
     def scored(self, track: CameraTrack, scored: Scored) -> None:
         """One clip's score, to everybody."""
+        if track.hidden:
+            return
         threshold, clip = track.rule.settings.threshold_on, scored.clip
         if self._mqtt is not None:
             self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
@@ -151,7 +153,7 @@ class Reporter:
             self._metrics.alarm(track.name)
         if alarm and self._keeps:
             self._order_files(decoder, payload, clip)
-        if alarm and self._mqtt is not None:
+        if alarm and self._mqtt is not None and not track.hidden:
             self._mqtt.camera_anomaly(track.name, active=track.alarming)
         decoder.desk.say(payload)
         self.release(decoder)
@@ -194,6 +196,8 @@ class Reporter:
 
     def status(self, track: CameraTrack) -> None:
         """Status and availability of a camera."""
+        if track.hidden:
+            return
         if self._mqtt is not None:
             now = time.monotonic()
             problem = track.problem(now)

@@ -34,6 +34,7 @@ from stream.commands import Command, SetThreshold
 from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
+from stream.hidden import HiddenCamera
 from stream.journal import LIMIT, Journal, Task
 from stream.live import Live
 from stream.log import log
@@ -43,6 +44,7 @@ from stream.overview import Overview
 from stream.page.routes import PageSources
 from stream.reporter import Reporter
 from stream.scoring import next_batch, score
+from stream.selftest import CAMERA, Result, SelfTest
 from stream.settings import ServiceSettings
 from stream.sinks.commands import CommandListener
 from stream.sinks.mqtt import MqttSink
@@ -92,6 +94,9 @@ class Service:
             engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
         )
         self._metrics = Metrics(self._model)
+        self._self_test: SelfTest | None = None
+        self._said_result: Result | None = None
+        self._hidden: HiddenCamera | None = None
         self._live = Live()
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
@@ -137,7 +142,12 @@ class Service:
         self._report = Reporter(
             settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live
         )
-        self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
+        if settings.self_test is not None and not any(camera.name == CAMERA for camera in settings.cameras):
+            self._self_test = SelfTest(settings.self_test, time.monotonic())
+            self._hidden = HiddenCamera(self._self_test, self._engine.manifest, self._model, start_process)
+        self._overview = Overview(
+            settings.node, self._model, self._decoders, self._mqtt, self._metrics, self._self_test
+        )
         self._report.recover()
         for camera in settings.cameras:
             track = CameraTrack(camera, self._model, time.monotonic())
@@ -151,7 +161,13 @@ class Service:
             if not settings.replay:
                 names = [camera.name for camera in settings.cameras]
                 self._commands = CommandListener(
-                    broker, settings.topic_prefix, settings.node, settings.tls, names, self._mqtt.announce_soon
+                    broker,
+                    settings.topic_prefix,
+                    settings.node,
+                    settings.tls,
+                    names,
+                    self._mqtt.announce_soon,
+                    None if self._hidden is None else self._hidden.heard,
                 )
                 self._commands.start()
         if self._web is not None:
@@ -190,9 +206,11 @@ class Service:
             if batch := next_batch(self._decoders):
                 score(batch, self._engine, self._report, self._metrics)
                 self._overview.scored()
+                if self._hidden is not None:
+                    self._hidden.seen(batch)
             self._supervise()
             self._overview.turned()
-            if all(decoder.finished and not decoder.pending for decoder in self._decoders):
+            if all(d.finished and not d.pending for d in self._decoders if not d.config.hidden):
                 return
 
     def _receive(self) -> None:
@@ -250,6 +268,8 @@ class Service:
             else:
                 log.error("recording not readable", camera=track.name, reason=message.reason)
                 detail = f" ({message.detail})" if message.detail else ""
+                if decoder.config.hidden:
+                    return
                 self._fault = UsageError(f"{track.name}: {message.reason}{detail}")
 
     def _supervise(self) -> None:
@@ -265,9 +285,32 @@ class Service:
             self._report.event(decoder, track.end_loss(epoch))
             self._report.event(decoder, track.end_test(epoch))
             self._report.release(decoder)
+        if self._hidden is not None:
+            self._test_oneself(self._hidden, now, epoch)
         if now >= self._next_stats and self._mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             self._mqtt.stats(self._overview.stats())
+            self._say_self_test(epoch)
+
+    def _say_self_test(self, epoch: float) -> None:
+        if self._self_test is not None and self._mqtt is not None:
+            self._said_result = self._self_test.result
+            self._mqtt.self_test(self._self_test.as_json(epoch))
+
+    def _test_oneself(self, hidden: HiddenCamera, now: float, epoch: float) -> None:
+        if (decoder := hidden.arrives(now, epoch)) is not None:
+            self._decoders.append(decoder)
+        if (decoder := hidden.leaves(now, epoch)) is not None:
+            decoder.stop()
+            decoder.shed_pending()
+            self._report.event(decoder, decoder.track.close_alarm("stopped"))
+            decoder.desk.lost()
+            self._report.release(decoder)
+            self._decoders.remove(decoder)
+            decoder.end()
+            decoder.ring.close()
+        if self._self_test is not None and self._self_test.result is not self._said_result:
+            self._say_self_test(epoch)
 
     def _revive(self, decoder: DecoderHandle, why: str) -> None:
         """Replace a decoder that hangs or died; the other cameras notice nothing."""
@@ -277,6 +320,8 @@ class Service:
         if not decoder.config.source.live:
             decoder.finished = True
             decoder.desk.lost()
+            if decoder.config.hidden:
+                return
             self._fault = StreamError(f"{decoder.track.name}: {Reason.DECODER_LOST}: {why}")
             return
         decoder.restart()

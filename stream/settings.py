@@ -24,13 +24,17 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """One camera: its source, when it alarms, what it keeps. `lost_after`: seconds offline until `camera_lost`."""
+    """One camera: its source, when it alarms, what it keeps. `lost_after`: seconds offline until `camera_lost`.
+
+    A `hidden` one is the self-test's: its alarms are tests, and nothing else of it is published or kept.
+    """
 
     source: Source
     alarm: AlarmSettings
     clip: ClipSettings = field(default_factory=ClipSettings)
     transport: str = "tcp"
     lost_after: float = 30.0
+    hidden: bool = False
 
     @property
     def name(self) -> str:
@@ -56,7 +60,8 @@ class Retention:
 class ServiceSettings:
     """What to watch and where to publish.
 
-    `broker` None starts the embedded one (not in a replay). `data` is the folder of events, pictures and clips.
+    `self_test` is the time between self-tests in seconds, None without them. `broker` None starts the embedded one
+    (not in a replay). `data` is the folder of events, pictures and clips.
     """
 
     cameras: tuple[CameraConfig, ...]
@@ -68,3 +73,4 @@ class ServiceSettings:
     scores: Path | None
     data: Path
     retention: Retention = field(default_factory=Retention)
+    self_test: float | None = None

@@ -46,6 +46,7 @@ class CameraTrack:
 
     def __init__(self, config: CameraConfig, model: ModelName, now: float = 0.0) -> None:
         self.name = config.name
+        self.hidden = config.hidden
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
         self.window = FeatureWindow()
@@ -129,7 +130,8 @@ class CameraTrack:
 
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings
-        return Event.begun(self.name, start, (settings.threshold_on, settings.threshold_off), self._model, test=test)
+        thresholds = (settings.threshold_on, settings.threshold_off)
+        return Event.begun(self.name, start, thresholds, self._model, test=test or self._config.hidden)
 
     def close_alarm(self, reason: str) -> Payload | None:
         """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""

@@ -136,6 +136,10 @@ class MqttSink:
         if self._connected:
             self._client.publish(f"{self._prefix}/stats", json.dumps(payload))
 
+    def self_test(self, result: Mapping[str, Any]) -> None:
+        """Retained `self_test`: what came of the last one, and the age of the last pass."""
+        self._state(f"{self._prefix}/self_test", json.dumps(result))
+
     def event(self, message: Waiting) -> None:
         """Queue one message of an event. What the outbox gives up for it is counted."""
         with self._changed:
