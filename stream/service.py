@@ -50,6 +50,7 @@ from stream.sinks.commands import CommandListener
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
 from stream.store import Store
+from stream.systemd import Supervisor
 from stream.track import CameraTrack
 from stream.web import Pages, make_app, make_server
 
@@ -82,6 +83,7 @@ class Service:
         self._engine = engine
         self._store = store
         self._web = web
+        self._supervisor = Supervisor()
         self._stopping = False
         self._decoders: list[DecoderHandle] = []
         self._mqtt: MqttSink | None = None
@@ -117,6 +119,7 @@ class Service:
         """Startup, main loop, shutdown. Raises UsageError if a recording cannot be read."""
         try:
             self._startup()
+            self._supervisor.ready()
             self._main_loop()
         finally:
             self._shutdown()
@@ -210,6 +213,7 @@ class Service:
                     self._hidden.seen(batch)
             self._supervise()
             self._overview.turned()
+            self._supervisor.alive()
             if all(d.finished and not d.pending for d in self._decoders if not d.config.hidden):
                 return
 
@@ -327,6 +331,7 @@ class Service:
         decoder.restart()
 
     def _shutdown(self) -> None:
+        self._supervisor.stopping()
         for decoder in self._decoders:
             decoder.stop()
             track, epoch = decoder.track, time.time()

@@ -92,7 +92,7 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
     subscriber, port = Subscriber(mosquitto.port), free_port()
     camera = TestCamera(tmp_path, encode(moving_pictures(200 * 25)))
     arguments = ["--rtsp", f"door={camera.url}", "--mqtt", mosquitto.url, "--http", f"127.0.0.1:{port}"]
-    arguments += ["--self-test", "0.005", "--threshold", "1", "--scores", tmp_path / "s.jsonl"]
+    arguments += ["--self-test", "0.005", "--threshold", "1", "--scores", str(tmp_path / "s.jsonl")]
     with camera.running(), running(tmp_path, *arguments) as service:
         until(lambda: subscriber.last("mgfn/self_test"), 120, "the first word of the self-test")
         until(lambda: json.loads(subscriber.last("mgfn/self_test") or "{}")["passed"], 240, "the self-test's pass")
