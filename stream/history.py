@@ -95,11 +95,12 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
     true = store.verdicts(camera, "true", until - LOOK_BACK)
     proposal = propose(scores, rule, per_day, true)
     return Suggestion(
-        camera, rule.threshold_on, scored_days(scores), proposal, _misfit(store, camera, scores, rule, until)
+        camera, rule.threshold_on, scored_days(scores), proposal, misfit_of(store, camera, scores, rule, until)
     )
 
 
-def _misfit(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
+def misfit_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
+    """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
     kept = store.settings(camera).get("budget")
     return misfit(scores, rule, until, None if kept is None else float(json.loads(kept)["high"]))
 

@@ -34,6 +34,7 @@ from stream.commands import Command, SetThreshold
 from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
+from stream.fitwatch import FitWatch
 from stream.hidden import HiddenCamera
 from stream.journal import LIMIT, Journal, Task
 from stream.live import Live
@@ -99,6 +100,7 @@ class Service:
         self._self_test: SelfTest | None = None
         self._said_result: Result | None = None
         self._hidden: HiddenCamera | None = None
+        self._fits: FitWatch | None = None
         self._live = Live()
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
@@ -156,6 +158,9 @@ class Service:
             track = CameraTrack(camera, self._model, time.monotonic())
             self._report.introduce(track)
             self._decoders.append(DecoderHandle(camera, track, self._engine.manifest, settings.replay, start_process))
+        if not settings.replay:
+            names = [camera.name for camera in settings.cameras]
+            self._fits = FitWatch(settings.data, names, start_process, time.monotonic())
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
@@ -291,10 +296,19 @@ class Service:
             self._report.release(decoder)
         if self._hidden is not None:
             self._test_oneself(self._hidden, now, epoch)
+        if self._fits is not None:
+            self._say_misfits(self._fits.turn(now))
         if now >= self._next_stats and self._mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             self._mqtt.stats(self._overview.stats())
             self._say_self_test(epoch)
+
+    def _say_misfits(self, found: dict[str, str]) -> None:
+        for decoder in self._decoders:
+            misfit = found.get(decoder.track.name, decoder.track.misfit)
+            if misfit and not decoder.track.misfit:
+                log.warning("the threshold no longer fits", camera=decoder.track.name, reason=misfit)
+            decoder.track.misfit = misfit
 
     def _say_self_test(self, epoch: float) -> None:
         if self._self_test is not None and self._mqtt is not None:

@@ -57,6 +57,7 @@ class CameraTrack:
         self.loss: Event | None = None
         self.shed_clips = 0
         self.scene = SceneWatch()
+        self.misfit = ""  # why the threshold no longer fits the history
         self._config = config
         self._model = model
         self._connection = -1
@@ -248,6 +249,7 @@ class CameraTrack:
         lately = [reason for at, reason in self._losses if now - at <= _HOUR]
         yield "status", self.status(now)
         yield "problem", self.problem(now)
+        yield "misfit", self.misfit
         yield "fps", round(self.counters.fps, 1)
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames

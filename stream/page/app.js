@@ -72,8 +72,8 @@ function showState(state) {
     camera.badge.textContent = now.alarm ? "ALARM" : now.status;
     camera.badge.className = "badge" + (now.alarm || now.status === "offline" ? " bad" : now.status === "online" ? "" : " warn");
     camera.root.classList.toggle("alarm", now.alarm);
-    camera.problem.textContent = now.problem || "";
-    camera.problem.hidden = !now.problem;
+    camera.problem.textContent = [now.problem, now.misfit && `The threshold no longer fits: ${now.misfit}`].filter(Boolean).join(". ");
+    camera.problem.hidden = !camera.problem.textContent;
     camera.enabled.textContent = now.status === "disabled" ? "Enable" : "Disable";
     if (fresh) { refreshPicture(camera); refreshDay(camera); }
   }
