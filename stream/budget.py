@@ -27,7 +27,7 @@ from stream.whatif import WouldBe, alarms
 DAY: Final = 86_400.0
 COUNTED: Final = 10  # alarms in the history from which on counting is better than a fit
 SHORTEST: Final = 0.5 * DAY
-_EPISODES: Final = 100  # taken for the fit, if there are as many
+_EPISODES: Final = 300  # taken for the fit, if there are as many
 _FEWEST_EPISODES: Final = 20
 _RESAMPLES: Final = 400
 _LOWEST: Final = 0.02

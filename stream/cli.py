@@ -58,6 +58,10 @@ def watch(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Events, pictures, clips; default: the user's state folder.")
     ] = None,
+    self_test: Annotated[
+        str,
+        typer.Option(metavar="HOURS|off", help="Time between self-tests: a staged incident through the whole path."),
+    ] = "24",
     check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
 ) -> None:
     """Watch cameras and publish alarms over MQTT.
@@ -76,6 +80,7 @@ def watch(
     from stream.model import cached_bundle
     from stream.options import Flags, options
     from stream.schedule import Schedule
+    from stream.selftest import self_test_every
     from stream.service import Service
     from stream.settings import CameraConfig, ServiceSettings
     from stream.sinks.client import make_client
@@ -121,6 +126,7 @@ def watch(
     cameras_of(site, AlarmSettings(1.0, 1.0))  # wrong ones are told before anything starts
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # certificates, likewise
+    tested = None if replay or check else self_test_every(self_test)
     listener = None if given.http == "off" or replay or check else web.bind(given.http, given.http_token_file)
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
     folder = given.data or (state / "check" if check else state)
@@ -137,7 +143,7 @@ def watch(
             alarm = AlarmSettings(thresholds.on, thresholds.off)
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
-                folder, given.retention,
+                folder, given.retention, self_test=tested,
             )  # fmt: skip
             if check:
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
@@ -18,6 +19,7 @@ from stream.errors import StreamError, UsageError
 
 if TYPE_CHECKING:
     from stream.history import Answer, Suggestion
+    from stream.reproduction import Reproduction
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -98,7 +100,10 @@ def what_if(
     began = now - duration(since, "--since")
     with Store.read_only(_folder(data)) as store:
         names = history.cameras(store, camera)
-        answers = (history.what_if(store, name, began, now, threshold, min_duration) for name in names)
+        answers = (
+            history.what_if(store, name, store.score_columns(name, began, now), threshold, min_duration)
+            for name in names
+        )
         if as_json:
             for answer in answers:
                 sys.stdout.write(json.dumps(answer.as_json()) + "\n")
@@ -185,6 +190,68 @@ def _print_suggestion(suggestion: Suggestion, applied: bool) -> None:
     )
 
 
+@app.command()
+def reproduce(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as `list` shows it.")],
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The event's bundle, where it lies elsewhere now.")
+    ] = None,
+    backend: Annotated[str | None, typer.Option(metavar="NAME", help="Engine; absent: the event's.")] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    data: DataFolder = None,
+) -> None:
+    """Score an alarm again from its stored features and its saved clip, and compare.
+
+    Exit code 0: they agree within 0.001 on the same engine, 0.02 on another; 1: they do not.
+
+    Example: mgfn-events reproduce 1795466000.12-a1b2c3
+    """
+    from engine.engine import Engine
+    from engine.errors import BackendError
+    from stream.explanation import read
+    from stream.media import media_path
+    from stream.model import bundle_of, check_device
+    from stream.reproduction import reproduce as score_again
+    from stream.store import Store
+
+    check_device(device)
+    with Store.read_only(_folder(data)) as store:
+        event = store.event(event_id)
+        if event is None:
+            raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
+        window = read(media_path(store.media, event_id, "window"))
+        clip = media_path(store.media, event_id, "clip")
+    model = event["model"]
+    path = bundle_of(model["sha256"], [bundle] if bundle is not None else [Path(window.bundle)])
+    try:
+        opened = Engine.open(path, backend or model["backend"].removesuffix("-cuda"), device)
+    except BackendError:
+        if backend is not None:
+            raise
+        opened = Engine.open(path, "auto", device)  # the event's engine is not on this machine
+    with opened as engine:
+        found = score_again(engine, window, model["backend"], clip if clip.is_file() else None)
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(found) | {"id": event_id, "agrees": found.agrees}) + "\n")
+    else:
+        _print_reproduction(found)
+    if not found.agrees:
+        raise typer.Exit(1)
+
+
+def _print_reproduction(found: Reproduction) -> None:
+    say = sys.stdout.write
+    say(f"recorded on {found.recorded_backend}, again on {found.backend}; allowed are {found.limit:g}\n")
+    say(f"score: {found.recorded:.6f} recorded, {found.again:.6f} from the stored features\n")
+    if found.from_pictures is None:
+        say(f"pictures not compared: {found.no_pictures}\n")
+    else:
+        say(f"       {found.from_pictures:.6f} with {found.compared} features from the saved clip\n")
+        say(f"features: relative error {found.error:.2g}, 1 - cosine {found.distance:.2g}\n")
+    say("they agree\n" if found.agrees else "THEY DIFFER\n")
+
+
 def _local(epoch: float) -> str:
     return datetime.fromtimestamp(epoch).astimezone().isoformat(sep=" ", timespec="seconds")
 
@@ -220,7 +287,9 @@ def main() -> NoReturn:
 
 
 def _exit_code(error: Exception) -> int | None:
-    return 2 if isinstance(error, UsageError) else 1 if isinstance(error, StreamError) else None
+    from engine.errors import EngineError
+
+    return 2 if isinstance(error, (UsageError, EngineError)) else 1 if isinstance(error, StreamError) else None
 
 
 if __name__ == "__main__":

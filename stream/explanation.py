@@ -101,9 +101,14 @@ def read(path: Path) -> StoredExplanation:
     return found
 
 
-def thumbnail(crops: UInt8Array) -> UInt8Array:
-    """The last picture of a clip, (crops, 16, 224, 224, 3) -> (112, 112, 3): the first crop, every second pixel."""
-    return crops[0, -1, ::2, ::2].copy()
+def last_picture(crops: UInt8Array) -> UInt8Array:
+    """The last picture of a clip's first crop, (crops, 16, 224, 224, 3) -> (224, 224, 3); it outlives the clip."""
+    return crops[0, -1].copy()
+
+
+def thumbnail(picture: UInt8Array) -> UInt8Array:
+    """(224, 224, 3) -> (112, 112, 3): every second pixel."""
+    return picture[::2, ::2].copy()
 
 
 def jpeg(picture: UInt8Array, quality: int = _JPEG_QUALITY) -> bytes:

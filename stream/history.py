@@ -57,15 +57,14 @@ def cameras(store: Store, named: str | None) -> list[str]:
 
 
 def what_if(
-    store: Store, camera: str, since: float, until: float, threshold: float | None, min_duration: float | None
+    store: Store, camera: str, scores: ScoreColumns, threshold: float | None, min_duration: float | None
 ) -> Answer:
-    """The alarms there would have been; None leaves a setting as it is."""
+    """The alarms there would have been in those `scores` of a camera; None leaves a setting as it is."""
     rule = rule_of(store, camera)
     if threshold is not None:
         rule = rule.with_threshold(threshold)
     if min_duration is not None:
         rule = replace(rule, min_duration=min_duration)
-    scores = store.score_columns(camera, since, until)
     return Answer(camera, rule, scored_days(scores), alarms(scores, rule))
 
 
@@ -96,11 +95,12 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
     true = store.verdicts(camera, "true", until - LOOK_BACK)
     proposal = propose(scores, rule, per_day, true)
     return Suggestion(
-        camera, rule.threshold_on, scored_days(scores), proposal, _misfit(store, camera, scores, rule, until)
+        camera, rule.threshold_on, scored_days(scores), proposal, misfit_of(store, camera, scores, rule, until)
     )
 
 
-def _misfit(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
+def misfit_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
+    """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
     kept = store.settings().get(camera, {}).get("budget")
     return misfit(scores, rule, until, None if kept is None else float(json.loads(kept)["high"]))
 

@@ -14,6 +14,7 @@ from stream.settings import DAY, Retention
 Kind = Literal["snapshot", "clip", "window"]
 SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz"}
 PARTIAL: Final = ".part"
+FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment of a clip: what it can be computed again by
 _PARTIAL_IS_DEAD_AFTER: Final = 60.0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -52,6 +54,17 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
     if code:
         raise StreamError(f"the {named} could not be built: see above")
     return path
+
+
+def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
+    """The bundle with that hash: in one of `places`, or in the cache. Raises UsageError where it is gone."""
+    cached = default_bundle_path().parent
+    for folder in [*places, *(cached.iterdir() if cached.is_dir() else ())]:
+        manifest = folder / MANIFEST
+        if manifest.is_file() and hashlib.sha256(manifest.read_bytes()).hexdigest() == sha256:
+            return folder
+    looked = ", ".join(str(place) for place in places)
+    raise UsageError(f"--bundle: the event's bundle (SHA-256 {sha256[:12]}...) is neither {looked} nor in {cached}")
 
 
 def _run(command: list[str]) -> int:

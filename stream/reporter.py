@@ -19,6 +19,7 @@ from stream.commands import Command, GiveVerdict, SetEnabled, SetThreshold
 from stream.decoders import DecoderHandle
 from stream.events import Payload
 from stream.journal import Journal
+from stream.live import Live
 from stream.log import log
 from stream.media import Kind, media_path
 from stream.messages import ClipClosed, ClipReady, EndClip, SnapshotTaken, StartClip, TakeSnapshot
@@ -36,7 +37,7 @@ from stream.track import CameraTrack, Scored
 
 
 class Reporter:
-    """Tells `journal`, `mqtt`, `scores` and `courier` (None: not asked for) what happens.
+    """Tells `journal`, `mqtt`, `scores`, `courier` (None: not asked for) and pages what happens.
 
     `keeps` is false in a replay: no pictures, clips or score history.
     """
@@ -49,6 +50,7 @@ class Reporter:
         mqtt: MqttSink | None,
         scores: ScoresFile | None,
         metrics: Metrics,
+        live: Live,
         courier: Courier | None = None,
     ) -> None:
         self._settings = settings
@@ -58,6 +60,7 @@ class Reporter:
         self._scores = scores
         self._metrics = metrics
         self._courier = courier
+        self._live = live
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
         self._cameras: set[str] = set()
@@ -143,9 +146,13 @@ class Reporter:
 
     def scored(self, track: CameraTrack, scored: Scored) -> None:
         """One clip's score, to everybody."""
+        if track.hidden:
+            return
         threshold, clip = track.rule.settings.threshold_on, scored.clip
         if self._mqtt is not None:
             self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
+        told = {"camera": track.name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
+        self._live.tell("score", told | {"window": scored.window})
         if self._scores is not None:
             self._scores.write(track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
         if self._keeps:
@@ -172,7 +179,7 @@ class Reporter:
             self._metrics.alarm(track.name)
         if alarm and self._keeps:
             self._order_files(decoder, payload, clip)
-        if alarm and self._mqtt is not None:
+        if alarm and self._mqtt is not None and not track.hidden:
             self._mqtt.camera_anomaly(track.name, active=track.alarming)
         decoder.desk.say(payload)
         self.release(decoder)
@@ -216,8 +223,12 @@ class Reporter:
 
     def status(self, track: CameraTrack) -> None:
         """Status and availability of a camera."""
+        if track.hidden:
+            return
         if self._mqtt is not None:
-            self._mqtt.camera_status(track.name, track.status(time.monotonic()), available=track.available)
+            now = time.monotonic()
+            problem = track.problem(now)
+            self._mqtt.camera_status(track.name, track.status(now), available=track.available, problem=problem)
         self._metrics.camera(track)
 
     def obey(self, decoders: Iterable[DecoderHandle], command: Command) -> None:
@@ -270,7 +281,8 @@ class Reporter:
     # from the journal's and the sink's threads
 
     def committed(self, message: Waiting) -> None:
-        """A message is in the database, or the disk refused it: off to the broker and the others."""
+        """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
+        self._live.tell("event", message.payload)
         if self._courier is not None:
             self._courier.offer(message.payload)
         if self._mqtt is not None:

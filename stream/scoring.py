@@ -10,7 +10,7 @@ import numpy as np
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from stream.decoders import DecoderHandle
-from stream.explanation import thumbnail
+from stream.explanation import last_picture
 from stream.messages import ClipReady
 from stream.metrics import Metrics
 from stream.reporter import Reporter
@@ -23,7 +23,7 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
     began = time.monotonic()
     features = _features(batch, engine)
     after_backbone = time.monotonic()
-    looks = [thumbnail(decoder.ring.clips[clip.slot]) for decoder, clip in batch]
+    looks = [last_picture(decoder.ring.clips[clip.slot]) for decoder, clip in batch]
     for decoder, clip in batch:
         decoder.give_back(clip.slot)
         metrics.stage("wait", began - clip.arrival)

@@ -36,14 +36,19 @@ from stream.commands import Command, SetThreshold
 from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, hear_out, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
+from stream.fitwatch import FitWatch
 from stream.fleet import CameraChanges, Fleet
+from stream.hidden import HiddenCamera
 from stream.journal import LIMIT, Journal, Task
+from stream.live import Live
 from stream.log import log
 from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
 from stream.metrics import Metrics
 from stream.overview import Overview
+from stream.page.routes import PageSources
 from stream.reporter import Reporter
 from stream.scoring import score
+from stream.selftest import CAMERA, Result, SelfTest
 from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.commands import CommandListener
 from stream.sinks.courier import Courier
@@ -52,6 +57,7 @@ from stream.sinks.optional import recipients_of
 from stream.sinks.scores import ScoresFile
 from stream.stopping import StopClock
 from stream.store import Store
+from stream.systemd import Supervisor
 from stream.track import CameraTrack
 from stream.turns import Shedder, next_batch
 from stream.web import Pages, make_app, make_server
@@ -90,6 +96,7 @@ class Service:
         self._store = store
         self._web = web
         self._changes = changes
+        self._supervisor = Supervisor()
         self._stopping = False
         self._shedder = Shedder()
         self._clock = StopClock(self._save)
@@ -105,6 +112,11 @@ class Service:
             engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
         )
         self._metrics = Metrics(self._model)
+        self._self_test: SelfTest | None = None
+        self._said_result: Result | None = None
+        self._hidden: HiddenCamera | None = None
+        self._fits: FitWatch | None = None
+        self._live = Live()
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
         recipients = [] if settings.replay else recipients_of(settings, store.media)
@@ -132,6 +144,7 @@ class Service:
         """Startup, main loop, shutdown. Raises UsageError if a recording cannot be read."""
         try:
             self._startup()
+            self._supervisor.ready()
             self._main_loop()
         finally:
             self._shutdown()
@@ -155,12 +168,19 @@ class Service:
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
         self._report = Reporter(
-            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._courier
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live, self._courier
         )
-        self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
+        if settings.self_test is not None and not any(camera.name == CAMERA for camera in settings.cameras):
+            self._self_test = SelfTest(settings.self_test, time.monotonic())
+            self._hidden = HiddenCamera(self._self_test, self._engine.manifest, self._model, start_process)
+        self._overview = Overview(
+            settings.node, self._model, self._decoders, self._mqtt, self._metrics, self._self_test
+        )
         self._report.recover()
         self._fleet = Fleet(self._decoders, self._begin_camera, self._report)
         self._fleet.configure(settings.cameras)
+        if not settings.replay:
+            self._fits = FitWatch(settings.data, start_process, time.monotonic())
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
@@ -171,14 +191,24 @@ class Service:
             if not settings.replay:
                 names = [camera.name for camera in settings.cameras]
                 self._commands = CommandListener(
-                    broker, settings.topic_prefix, settings.node, settings.tls, names, self._mqtt.announce_soon
+                    broker,
+                    settings.topic_prefix,
+                    settings.node,
+                    settings.tls,
+                    names,
+                    self._mqtt.announce_soon,
+                    None if self._hidden is None else self._hidden.heard,
                 )
                 self._commands.start()
         if self._web is not None:
             listener, token = self._web
             media = None if settings.replay else self._store.media
             view = self._overview
-            self._server = make_server(make_app(Pages(view.health, view.missing, view.exposition, media), token))
+            page = None
+            if media is not None:
+                page = PageSources(view.state, view.picture, self._post, self._live, settings.data)
+            app = make_app(Pages(view.health, view.missing, view.exposition, media, page), token)
+            self._server = make_server(app)
             server = self._server
             self._start_thread(lambda: server.run([listener]), "web")
 
@@ -216,9 +246,12 @@ class Service:
                 batch = [(line, line.pending.popleft()) for line in lines]
                 score(batch, self._engine, self._report, self._metrics)
                 self._overview.scored()
+                if self._hidden is not None:
+                    self._hidden.seen(batch)
             self._supervise()
             self._overview.turned()
-            if all(decoder.finished and not decoder.pending for decoder in self._decoders):
+            self._supervisor.alive()
+            if all(d.finished and not d.pending for d in self._decoders if not d.config.hidden):
                 return
 
     def _receive(self) -> None:
@@ -287,6 +320,8 @@ class Service:
             else:
                 log.error("recording not readable", camera=track.name, reason=message.reason)
                 detail = f" ({message.detail})" if message.detail else ""
+                if decoder.config.hidden:
+                    return
                 self._fault = UsageError(f"{track.name}: {message.reason}{detail}")
 
     def _reconfigure(self) -> None:
@@ -321,9 +356,41 @@ class Service:
             self._report.event(decoder, track.end_loss(epoch))
             self._report.event(decoder, track.end_test(epoch))
             self._report.release(decoder)
+        if self._hidden is not None:
+            self._test_oneself(self._hidden, now, epoch)
+        if self._fits is not None:
+            self._say_misfits(self._fits.turn(now))
         if now >= self._next_stats and self._mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             self._mqtt.stats(self._overview.stats())
+            self._say_self_test(epoch)
+
+    def _say_misfits(self, found: dict[str, str]) -> None:
+        for decoder in self._decoders:
+            misfit = found.get(decoder.track.name, decoder.track.misfit)
+            if misfit and not decoder.track.misfit:
+                log.warning("the threshold no longer fits", camera=decoder.track.name, reason=misfit)
+            decoder.track.misfit = misfit
+
+    def _say_self_test(self, epoch: float) -> None:
+        if self._self_test is not None and self._mqtt is not None:
+            self._said_result = self._self_test.result
+            self._mqtt.self_test(self._self_test.as_json(epoch))
+
+    def _test_oneself(self, hidden: HiddenCamera, now: float, epoch: float) -> None:
+        if (decoder := hidden.arrives(now, epoch)) is not None:
+            self._decoders.append(decoder)
+        if (decoder := hidden.leaves(now, epoch)) is not None:
+            decoder.stop()
+            decoder.shed_pending()
+            self._report.event(decoder, decoder.track.close_alarm("stopped"))
+            decoder.desk.lost()
+            self._report.release(decoder)
+            self._decoders.remove(decoder)
+            decoder.end()
+            decoder.ring.close()
+        if self._self_test is not None and self._self_test.result is not self._said_result:
+            self._say_self_test(epoch)
 
     def _revive(self, decoder: DecoderHandle, why: str) -> None:
         """Replace a decoder that hangs or died; the other cameras notice nothing."""
@@ -333,6 +400,8 @@ class Service:
         if not decoder.config.source.live:
             decoder.finished = True
             decoder.desk.lost()
+            if decoder.config.hidden:
+                return
             self._fault = StreamError(f"{decoder.track.name}: {Reason.DECODER_LOST}: {why}")
             return
         decoder.restart()
@@ -345,6 +414,7 @@ class Service:
 
     def _shutdown(self) -> None:
         left = self._clock.left
+        self._supervisor.stopping()
         if self._changes is not None:
             self._changes.stop()
         self._decoders.extend(self._fleet.leaving if self._fleet is not None else ())
@@ -358,6 +428,7 @@ class Service:
             self._report.finish(self._decoders)
             self._journal.written(left(_WRITTEN_WITHIN))
         if self._server is not None:
+            self._live.close()
             self._server.should_exit = True
         if self._courier is not None:
             self._courier.stop()

@@ -36,7 +36,8 @@ class CameraConfig:
     `motion_threshold`: grey levels; a clip in which no part of the picture differs by more from the last clip that
     passed the backbone takes that one's feature. 0: every clip passes the backbone. `enabled` holds until another is
     set over MQTT. Outside of `schedule` it is scored and does not alarm; its clock is that of `local_time`, too.
-    `view`: what of the picture the model sees.
+    `view`: what of the picture the model sees. A `hidden` one is the self-test's: its alarms are tests, and nothing
+    else of it is published or kept.
     """
 
     source: Source
@@ -50,6 +51,7 @@ class CameraConfig:
     enabled: bool = True
     schedule: Schedule = field(default_factory=Schedule)
     view: View = field(default_factory=View)
+    hidden: bool = False
 
     @property
     def name(self) -> str:
@@ -103,8 +105,9 @@ class NotifySettings:
 class ServiceSettings:
     """What to watch and where to publish.
 
-    `broker` None starts the embedded one (not in a replay). `data` is the folder of events, pictures and clips.
-    `frigate` and `notify` are None where nobody asked for them; a replay leaves them alone.
+    `self_test` is the time between self-tests in seconds, None without them. `broker` None starts the embedded one
+    (not in a replay). `data` is the folder of events, pictures and clips. `frigate` and `notify` are None where nobody
+    asked for them; a replay leaves them alone.
     """
 
     cameras: tuple[CameraConfig, ...]
@@ -118,3 +121,4 @@ class ServiceSettings:
     retention: Retention = field(default_factory=Retention)
     frigate: FrigateSettings | None = None
     notify: NotifySettings | None = None
+    self_test: float | None = None

@@ -10,20 +10,22 @@ from typing import Final
 import numpy as np
 
 from engine.arrays import FloatArray, UInt8Array
+from engine.geometry import SIDE
 from engine.window import WINDOW, FeatureWindow
 from stream.alarms import AlarmRule, Change, ScoredClip
 from stream.clips import CLIP_LENGTH
 from stream.errors import Reason
 from stream.events import Event, ModelName, Moment, Payload
-from stream.explanation import THUMBNAIL, Explanation, shares
+from stream.explanation import Explanation, shares, thumbnail
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
+from stream.scene import SceneWatch
 from stream.settings import CameraConfig
 
 DEGRADED_FOR: Final = 30.0
 UPDATE_EVERY: Final = 2.0
 UPDATE_STEP: Final = 0.01
 TEST_LASTS: Final = 2.0
-_NO_PICTURE: Final = np.zeros((THUMBNAIL, THUMBNAIL, 3), np.uint8)
+_NO_PICTURE: Final = np.zeros((SIDE, SIDE, 3), np.uint8)
 _HOUR: Final = 3600.0
 
 
@@ -45,6 +47,7 @@ class CameraTrack:
 
     def __init__(self, config: CameraConfig, model: ModelName, now: float = 0.0) -> None:
         self.name = config.name
+        self.hidden = config.hidden
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
         self._every = CLIP_LENGTH // config.stride
@@ -56,12 +59,15 @@ class CameraTrack:
         self.test: Event | None = None
         self.loss: Event | None = None
         self.shed_clips = 0
+        self.scene = SceneWatch()
+        self.misfit = ""  # why the threshold no longer fits the history
         self._config = config
         self._model = model
         self._connection = -1
         # of the clips whose features are kept for the window: times and looks
         self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
         self._newest: tuple[int, FloatArray] | None = None
+        self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
         self._last_end = 0.0
@@ -79,19 +85,19 @@ class CameraTrack:
         self.window.reset()
         self._clips.clear()
         self._newest = None
+        self.scene.reset()
 
-    @property
-    def picture(self) -> UInt8Array | None:
-        """The newest thumbnail, (112, 112, 3) RGB."""
-        return self._clips[-1][2] if self._clips else None
-
-    def push(self, clip: ClipReady, feature: FloatArray, thumbnail: UInt8Array = _NO_PICTURE) -> FloatArray:
-        """Take a clip's feature, (crops, C), and its look; returns the window to be scored, (T, crops, C)."""
+    def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array = _NO_PICTURE) -> FloatArray:
+        """Take a clip's feature, (crops, C), and last picture; returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
         self._newest = (clip.clip if clip.like is None else clip.like, feature)
         self.window.push(feature)
-        self._clips.append((clip.start, clip.end, thumbnail))
-        return self.window.array()
+        self._clips.append((clip.start, clip.end, thumbnail(picture)))
+        self.picture = picture
+        window = self.window.array()
+        if picture is not _NO_PICTURE:
+            self.scene.see(picture, window, clip.end)
+        return window
 
     def known_feature(self, clip: ClipReady) -> FloatArray | None:
         """The newest feature, if it stands for this clip too: nothing has moved since. None: the backbone must run."""
@@ -150,6 +156,7 @@ class CameraTrack:
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
+        test = test or self._config.hidden
         return Event.begun(self.name, start, thresholds, self._model, test=test, zone=self._config.schedule.zone)
 
     def close_alarm(self, reason: str) -> Payload | None:
@@ -249,14 +256,20 @@ class CameraTrack:
         self._degraded_until = now + DEGRADED_FOR
 
     def status(self, now: float) -> str:
-        """`disabled`, `offline`, `degraded` (clips were dropped lately), `warming` (window not full) or `online`."""
+        """`disabled`, `offline`, `degraded` (see `problem`), `warming` (window not full) or `online`."""
         if not self.enabled:
             return "disabled"
         if self.state is not CameraState.ONLINE:
             return "offline"
-        if now < self._degraded_until:
+        if now < self._degraded_until or self.scene.problem:
             return "degraded"
         return "warming" if len(self.window) < WINDOW else "online"
+
+    def problem(self, now: float) -> str:
+        """Why it is degraded, "" if it is not."""
+        if self.scene.problem:
+            return self.scene.problem
+        return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
 
     @property
     def available(self) -> bool:
@@ -266,6 +279,8 @@ class CameraTrack:
         """What `/healthz` and `stats` say of this camera."""
         lately = [reason for at, reason in self._losses if now - at <= _HOUR]
         yield "status", self.status(now)
+        yield "problem", self.problem(now)
+        yield "misfit", self.misfit
         yield "fps", round(self.counters.fps, 1)
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames

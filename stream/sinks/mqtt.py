@@ -85,9 +85,10 @@ class MqttSink:
         with self._changed:
             return len(self._outbox) + (self._in_flight is not None)
 
-    def camera_status(self, camera: str, status: str, *, available: bool) -> None:
-        """Retained `status`, and `available` with it."""
+    def camera_status(self, camera: str, status: str, *, available: bool, problem: str = "") -> None:
+        """Retained `status`, why it is `degraded`, and `available` with it."""
         self._state(f"{self._prefix}/{camera}/status", status)
+        self._state(f"{self._prefix}/{camera}/problem", problem or "none")
         self._state(f"{self._prefix}/{camera}/available", "online" if available else "offline")
 
     def camera_anomaly(self, camera: str, active: bool) -> None:
@@ -144,6 +145,10 @@ class MqttSink:
         """The service's figures, QoS 0."""
         if self._connected:
             self._client.publish(f"{self._prefix}/stats", json.dumps(payload))
+
+    def self_test(self, result: Mapping[str, Any]) -> None:
+        """Retained `self_test`: what came of the last one, and the age of the last pass."""
+        self._state(f"{self._prefix}/self_test", json.dumps(result))
 
     def event(self, message: Waiting) -> None:
         """Queue one message of an event. What the outbox gives up for it is counted."""

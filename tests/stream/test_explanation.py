@@ -10,7 +10,7 @@ import pytest
 
 from engine.engine import Engine
 from stream.errors import StreamError
-from stream.explanation import Explanation, read, shares, thumbnail
+from stream.explanation import Explanation, last_picture, read, shares, thumbnail
 
 
 def explanation(length: int = 32) -> Explanation:
@@ -61,7 +61,7 @@ def test_shares_are_of_what_raised_the_score() -> None:
 def test_a_thumbnail_is_the_last_picture_and_outlives_its_slot() -> None:
     crops = np.zeros((1, 16, 224, 224, 3), np.uint8)
     crops[0, 15] = 200
-    look = thumbnail(crops)
+    look = thumbnail(last_picture(crops))
     crops[:] = 0
     assert look.shape == (112, 112, 3)
     assert (look == 200).all()
