@@ -77,7 +77,8 @@ def run_broker(port: int, pipe: Connection) -> None:
 
     SIGTERM it outlives by a few seconds: where every process gets one, the service has its last words to say.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
+    for signum in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the service decides
+        signal.signal(signum, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     asyncio.run(_serve(port, pipe))
 

@@ -46,6 +46,7 @@ class CameraSettings:
     hwaccel: Hwaccel = "none"
     motion_threshold: float = 0.0
     view: View = field(default_factory=View)
+    sub_stream: Source | None = None
 
 
 class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
@@ -125,7 +126,7 @@ class Decoder:
         assembler, clock = ClipAssembler(settings.stride), EpochClock()
         gate = MotionGate(settings.motion_threshold)
         try:
-            with Capture(settings.source, settings.transport, hwaccel=self._hwaccel) as capture:
+            with self._opened() as capture:
                 size, corrupt = None, 0
                 began = time.monotonic()
                 if not settings.replay:
@@ -136,7 +137,7 @@ class Decoder:
                     arrival = time.monotonic()
                     if capture.size != size:
                         if size is None:
-                            self._state(CameraState.ONLINE)
+                            self._send(StateChanged(CameraState.ONLINE, self._connection, detail=capture.shown))
                         else:
                             log.warning("picture size changed", camera=settings.source.name, size=capture.size)
                         size = capture.size
@@ -169,6 +170,20 @@ class Decoder:
         finally:
             self._shift = None
             self._recorder.disconnected()
+
+    def _opened(self) -> Capture:
+        """The sub-stream if there is one and it can be opened, else the stream itself."""
+        settings = self._settings
+        if settings.sub_stream is not None:
+            try:
+                return Capture(settings.sub_stream, settings.transport, hwaccel=self._hwaccel)
+            except CameraError as error:
+                if error.reason is Reason.UNAUTHORIZED:  # one wrong password at a time
+                    raise
+                what = "the sub-stream cannot be opened: trying the main stream"
+                log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
+                self._beat()
+        return Capture(settings.source, settings.transport, hwaccel=self._hwaccel)
 
     def _take_slot(self) -> int | None:
         """A free slot; in a replay waits for one, live gives None: that clip is dropped whole."""
@@ -218,8 +233,10 @@ class Decoder:
 
 def run_camera(settings: CameraSettings, pipe: Connection) -> None:
     """Body of the decoder process. Ends when told to, when the service is gone, or at a recording's end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
-    configure(settings.source.secrets)
+    for signum in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the service decides
+        signal.signal(signum, signal.SIG_IGN)
+    sub_stream = settings.sub_stream
+    configure([*settings.source.secrets, *(sub_stream.secrets if sub_stream is not None else ())])
     decoder = Decoder(settings, pipe)
     # systemd ends every process of a service at once: open clips are closed all the same
     signal.signal(signal.SIGTERM, lambda *_: decoder.stop())

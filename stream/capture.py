@@ -109,6 +109,11 @@ class Capture:
         return stream
 
     @property
+    def shown(self) -> str:
+        """What was opened, as it may be shown."""
+        return self._source.shown
+
+    @property
     def expected_frames(self) -> float | None:
         """How many frames a recording's headers promise, roughly; None where they say nothing. Never rely on it."""
         stream, rate = self.stream, self.stream.average_rate

@@ -21,7 +21,7 @@ from stream.sinks.client import probe
 from stream.sinks.courier import UndeliveredError
 from stream.sinks.frigate import FrigateBridge
 from stream.sinks.notify import notify_targets
-from stream.urls import redact_url
+from stream.urls import Source, redact_url
 from stream.view import View, drawn_masks
 
 _FRAMES = 25
@@ -58,23 +58,33 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     except OSError as error:
         raise UsageError(f"--data {folder}: {error.strerror}") from None
     for camera in settings.cameras:
-        source = camera.source
-        try:
-            with Capture(source, camera.transport) as capture:
-                pictures = list(itertools.islice(capture.pictures(), _FRAMES))
-        except CameraError as error:
-            fine = False
-            table.add_row(source.name, "failed", f"{source.shown}: {error}")
-            continue
-        span = pictures[-1].media_time - pictures[0].media_time
-        rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
-        frame = pictures[-1].frame
-        path = folder / f"{source.name}.jpg"
-        cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry))
-        table.add_row(source.name, "ok", f"{frame.width}x{frame.height}, {rate}; what the model sees: {path}")
+        pictured = False
+        for stream in camera.streams:
+            name = camera.name if stream is camera.streams[0] else f"{camera.name} (main stream)"
+            try:
+                found, frame = _tried(stream, camera.transport)
+            except CameraError as error:
+                fine = False
+                table.add_row(name, "failed", f"{stream.shown}: {error}")
+                continue
+            if not pictured:
+                path = folder / f"{camera.name}.jpg"
+                cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry))
+                found, pictured = f"{found}; what the model sees: {path}", True
+            table.add_row(name, "ok", found)
     # an address like [fe80::1] is no markup
     Console(width=None if Console().is_terminal else 160, markup=False).print(table)
     return fine
+
+
+def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
+    """Size and rate in words, and a picture. Raises CameraError."""
+    with Capture(stream, transport) as capture:
+        pictures = list(itertools.islice(capture.pictures(), _FRAMES))
+    span = pictures[-1].media_time - pictures[0].media_time
+    rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
+    frame = pictures[-1].frame
+    return f"{frame.width}x{frame.height}, {rate}", frame
 
 
 def _with_view(frame: VideoFrame, view: View, geometry: str) -> UInt8Array:

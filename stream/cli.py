@@ -79,7 +79,6 @@ def watch(
     from stream.log import configure, log
     from stream.model import cached_bundle
     from stream.options import Flags, options
-    from stream.schedule import Schedule
     from stream.selftest import self_test_every
     from stream.service import Service
     from stream.settings import CameraConfig, ServiceSettings
@@ -87,6 +86,7 @@ def watch(
     from stream.site.reading import Site, read_site
     from stream.site.watching import SiteWatcher
     from stream.store import Store
+    from stream.timetable import Schedule
     from stream.urls import parse_sources
 
     if rtsp and config is not None:
@@ -115,11 +115,11 @@ def watch(
             cameras = tuple(replace(camera, alarm=camera.alarm.with_threshold(threshold)) for camera in cameras)
         if replay:  # a recording has no time of day
             cameras = tuple(replace(camera, schedule=Schedule(zone=camera.schedule.zone)) for camera in cameras)
-        live = next((camera.name for camera in cameras if replay and camera.source.live), None)
+        live = next((camera.name for camera in cameras if replay and any(s.live for s in camera.streams)), None)
         if live is not None:
             raise UsageError(f"--replay: sources are recordings; {live} is a live URL")
-        secrets.update(secret for camera in cameras for secret in camera.source.secrets)
-        configure([*secrets])
+        secrets.update(secret for camera in cameras for secret in camera.secrets)
+        configure(list(secrets))
         return cameras
 
     secrets = set() if given.broker is None or not given.broker.password else {given.broker.password}
@@ -127,7 +127,12 @@ def watch(
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # certificates, likewise
     tested = None if replay or check else self_test_every(self_test)
-    listener = None if given.http == "off" or replay or check else web.bind(given.http, given.http_token_file)
+    listener = None
+    if given.http != "off" and not (replay or check):
+        try:
+            listener = web.bind(given.http, given.http_token_file)
+        except UsageError as error:
+            raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
     folder = given.data or (state / "check" if check else state)
     # a replay keeps nothing, a check touches nothing

@@ -51,6 +51,7 @@ class DecoderHandle:
             hwaccel=config.hwaccel,
             motion_threshold=config.motion_threshold,
             view=config.view,
+            sub_stream=config.sub_stream,
         )
 
     def serves(self, config: CameraConfig) -> bool:

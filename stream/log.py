@@ -28,6 +28,7 @@ def configure(secrets: Sequence[str] = ()) -> None:
     """Set up logging of this process. `secrets` are blotted out of every value, whoever logs it."""
     av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines hold whole URLs; its errors come as exceptions
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    secrets = sorted(secrets, key=len, reverse=True)  # one may hold another
 
     def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for key, value in event.items():

@@ -101,7 +101,7 @@ class Service:
         self._shedder = Shedder()
         self._clock = StopClock(self._save)
         self._decoders: list[DecoderHandle] = []
-        self._fleet: Fleet | None = None
+        self._fleet = Fleet(self._decoders, self._begin_camera, lambda: self._report)
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
         self._server: uvicorn.Server | None = None
@@ -177,7 +177,6 @@ class Service:
             settings.node, self._model, self._decoders, self._mqtt, self._metrics, self._self_test
         )
         self._report.recover()
-        self._fleet = Fleet(self._decoders, self._begin_camera, self._report)
         self._fleet.configure(settings.cameras)
         if not settings.replay:
             self._fits = FitWatch(settings.data, start_process, time.monotonic())
@@ -305,9 +304,8 @@ class Service:
     def _state_changed(self, decoder: DecoderHandle, message: StateChanged) -> None:
         track = decoder.track
         track.changed(message, time.monotonic())
-        source = decoder.config.source
         if message.state is CameraState.ONLINE:
-            log.info("camera online", camera=track.name, source=source.shown)
+            log.info("camera online", camera=track.name, source=message.detail)
         elif message.state is CameraState.OFFLINE:
             log.warning("camera offline; trying again", camera=track.name, reason=message.reason, detail=message.detail)
             self._metrics.disconnected(track.name, message.reason)
@@ -326,15 +324,13 @@ class Service:
 
     def _reconfigure(self) -> None:
         """Take other cameras, if there are any, and see those off that go."""
-        if self._fleet is None or self._changes is None:
-            return
-        if (cameras := self._changes.take()) is not None:
+        if self._changes is not None and (cameras := self._changes.take()) is not None:
             try:
                 self._fleet.configure(cameras)
             except StreamError as error:
                 log.error("cameras not reconfigured", reason=str(error))
             if self._commands is not None:
-                self._commands.watch([decoder.track.name for decoder in self._decoders])
+                self._commands.watch(self._fleet.names)
         self._fleet.see_off()
 
     def _supervise(self) -> None:
@@ -359,7 +355,7 @@ class Service:
         if self._hidden is not None:
             self._test_oneself(self._hidden, now, epoch)
         if self._fits is not None:
-            self._say_misfits(self._fits.turn(now))
+            self._say_misfits(self._fits.turn(now, self._fleet.names))
         if now >= self._next_stats and self._mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             self._mqtt.stats(self._overview.stats())
@@ -381,14 +377,8 @@ class Service:
         if (decoder := hidden.arrives(now, epoch)) is not None:
             self._decoders.append(decoder)
         if (decoder := hidden.leaves(now, epoch)) is not None:
-            decoder.stop()
-            decoder.shed_pending()
-            self._report.event(decoder, decoder.track.close_alarm("stopped"))
-            decoder.desk.lost()
-            self._report.release(decoder)
             self._decoders.remove(decoder)
-            decoder.end()
-            decoder.ring.close()
+            self._fleet.dismiss(decoder, "stopped")
         if self._self_test is not None and self._self_test.result is not self._said_result:
             self._say_self_test(epoch)
 
@@ -417,7 +407,7 @@ class Service:
         self._supervisor.stopping()
         if self._changes is not None:
             self._changes.stop()
-        self._decoders.extend(self._fleet.leaving if self._fleet is not None else ())
+        self._decoders.extend(self._fleet.leaving)
         for decoder in self._decoders:
             decoder.stop()
             self._report.close_events(decoder, "stopped")

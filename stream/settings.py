@@ -10,8 +10,8 @@ from typing import Final
 from stream.alarms import AlarmSettings
 from stream.clips import Stride
 from stream.hwaccel import Hwaccel
-from stream.schedule import Schedule
 from stream.sinks.client import TlsFiles
+from stream.timetable import Schedule
 from stream.urls import BrokerAddress, Source
 from stream.view import View
 
@@ -36,7 +36,8 @@ class CameraConfig:
     `motion_threshold`: grey levels; a clip in which no part of the picture differs by more from the last clip that
     passed the backbone takes that one's feature. 0: every clip passes the backbone. `enabled` holds until another is
     set over MQTT. Outside of `schedule` it is scored and does not alarm; its clock is that of `local_time`, too.
-    `view`: what of the picture the model sees. A `hidden` one is the self-test's: its alarms are tests, and nothing
+    `view`: what of the picture the model sees. `sub_stream`: the same picture in a smaller size; where it can be
+    opened, it is watched instead of `source`. A `hidden` one is the self-test's: its alarms are tests, and nothing
     else of it is published or kept.
     """
 
@@ -52,10 +53,21 @@ class CameraConfig:
     schedule: Schedule = field(default_factory=Schedule)
     view: View = field(default_factory=View)
     hidden: bool = False
+    sub_stream: Source | None = None
 
     @property
     def name(self) -> str:
         return self.source.name
+
+    @property
+    def streams(self) -> tuple[Source, ...]:
+        """What may be watched, in the order in which it is tried."""
+        return (self.source,) if self.sub_stream is None else (self.sub_stream, self.source)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not appear in anything shown."""
+        return tuple(secret for stream in self.streams for secret in stream.secrets)
 
 
 @dataclass(frozen=True)

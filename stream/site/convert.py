@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from stream.alarms import AlarmSettings
-from stream.schedule import Schedule
 from stream.settings import CameraConfig, ClipSettings, Retention
 from stream.site.models import AlarmModel, CameraDefaults, CameraModel, ClipModel, RetentionModel
+from stream.timetable import Schedule
 from stream.urls import Source, is_rtsp
 from stream.view import Region, View
 
@@ -57,6 +57,7 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         clip=ClipSettings(**_given(camera.clip)),
         schedule=Schedule(periods, zone),
         view=View(None if camera.region is None else Region(**_given(camera.region)), masks),
+        sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True),
         **said,
     )
 

@@ -17,8 +17,8 @@ from engine.backends import BACKENDS
 from stream.alarms import AlarmSettings
 from stream.errors import UsageError
 from stream.model import check_device
-from stream.schedule import DAYS, Period, overlap, periods_of
 from stream.settings import CameraConfig, ClipSettings, Retention
+from stream.timetable import DAYS, Period, overlap, periods_of
 from stream.urls import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
 
 FOLDER: Final = "folder"  # in the validation's context: where relative paths begin
@@ -58,6 +58,13 @@ def _source(text: str, info: ValidationInfo) -> str:
     except UsageError as error:
         raise ValueError(str(error)) from None
     return path_or_url
+
+
+def _live_source(text: str, info: ValidationInfo) -> str:
+    url = _source(text, info)
+    if not is_rtsp(url):
+        raise ValueError("allowed are rtsp:// and rtsps://")
+    return url
 
 
 def _broker(text: str) -> str:
@@ -241,8 +248,13 @@ class CameraModel(CameraDefaults):
 
     url: Annotated[str, StringConstraints(min_length=1), AfterValidator(_source)] = Field(
         repr=False,
-        description="rtsp:// or rtsps:// with `{MGFN_NAME}` for credentials, or the path of a video file. Give the "
-        "camera's sub-stream if it has one: the model sees 224 x 224.",
+        description="rtsp:// or rtsps:// with `{MGFN_NAME}` for credentials, or the path of a video file.",
+    )
+    sub_stream: Annotated[str, StringConstraints(min_length=1), AfterValidator(_live_source)] | None = Field(
+        None,
+        repr=False,
+        description="rtsp:// or rtsps:// of the camera's smaller stream, 640 x 360 or so: the model sees 224 x 224. It "
+        "is watched, pictures and clips come from it, and `url` stands in for it as long as it cannot be opened.",
     )
 
 

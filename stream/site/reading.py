@@ -20,7 +20,7 @@ from stream.site.document import Document, Problem, key_of, parse
 from stream.site.document import Path as KeyPath
 from stream.site.models import FOLDER, CameraDefaults, CameraModel, SiteFile
 from stream.site.problems import described, path_of
-from stream.urls import expanded, secrets_of
+from stream.urls import expanded
 
 _LARGEST: Final = 1 << 20
 _SOME_URL: Final = "rtsp://unknown/"  # for a camera whose own is wrong, so that its other keys can be checked
@@ -47,14 +47,6 @@ class Site:
         zone = None if self.given.time_zone is None else ZoneInfo(self.given.time_zone)
         own = self.given.cameras.items()
         return tuple(camera_config(n, inherited(camera, self.given.defaults), zone, bundle) for n, camera in own)
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Texts that must not appear in anything shown."""
-        urls = [camera.url for camera in self.given.cameras.values()]
-        if self.given.mqtt is not None and self.given.mqtt.url is not None:
-            urls.append(self.given.mqtt.url)
-        return tuple(secret for url in urls for secret in secrets_of(url))
 
 
 def read_site(path: Path) -> Site:

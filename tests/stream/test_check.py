@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from tests.servers.mosquitto import Mosquitto
@@ -48,6 +49,30 @@ def test_all_that_can_be_reached(tmp_path: Path, tiny_bundle: Path, mosquitto: M
         assert picture.shape == (240, 320, 3)
         # the frame drawn around what the model sees is yellow
         assert (abs(picture[0, 2:-2].astype(int) - (0, 220, 255)).max(axis=1) < 60).mean() > 0.9
+
+
+def test_masks_and_regions_of_a_site_file_are_drawn(tmp_path: Path, tiny_bundle: Path) -> None:
+    write_video(tmp_path / "yard.mp4", [np.full((240, 320, 3), 200, np.uint8)] * 30)
+    (tmp_path / "site.yaml").write_text(f"""
+bundle: {tiny_bundle}
+data: out
+cameras:
+  yard:
+    url: yard.mp4
+    masks: [[[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]]
+    region: {{x: 0.25, y: 0.25, width: 0.5, height: 0.75}}
+""")
+    command = [sys.executable, "-m", "stream.cli", "--check", "--config", str(tmp_path / "site.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    picture = cv2.imread(str(tmp_path / "out" / "yard.jpg"))
+    assert picture is not None
+    assert picture[20:50, 20:70].mean() < 60  # masked, outside the region
+    assert picture[70:110, 90:150].mean() < 60  # masked, inside
+    assert picture[140:220, 100:220].mean() > 180
+    assert picture[20:50, 180:300].mean() > 180
+    for y, x in ((60, 200), (238, 200), (150, 80), (150, 238)):  # the line around the region
+        assert abs(picture[y, x].astype(int) - (0, 220, 255)).max() < 90
 
 
 def test_what_cannot_is_named_without_its_password(tmp_path: Path, tiny_bundle: Path) -> None:

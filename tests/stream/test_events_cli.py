@@ -102,9 +102,21 @@ def test_a_table_and_json_lines(
     assert (event["camera"], event["type"], event["verdict"], event["clip_bytes"]) == ("door", "end", None, 0)
 
 
+def test_the_site_file_says_where_the_data_is_and_needs_none_of_its_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(f"data: {data}\ncameras: {{a: {{url: 'rtsp://{{MGFN_NOWHERE}}@h/1'}}}}\n")
+    assert run(monkeypatch, "list", "--config", site) == 0
+    assert "2 in the last 7d" in capsys.readouterr().out
+    assert run(monkeypatch, "list", "--config", site, "--data", tmp_path / "other") == 2
+    assert f"--data {tmp_path / 'other'}: holds no events.db" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["list", "--config", "/none.yaml"], "/none.yaml: cannot be read: No such file"),
         (["list", "--since", "7"], "--since 7: allowed is a number and a unit"),
         (["list", "--since", "-1d"], "--since -1d"),
         (["list", "--data", "/nowhere"], "--data /nowhere: holds no events.db"),
