@@ -25,7 +25,8 @@ from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
 from mgfn.training.dataset import Video
 from mgfn.training.objective import loss_terms
 from mgfn.training.segments import Segments
-from mgfn.training.validation import BoolArray, Metrics, validate
+from mgfn.training.validation import Metrics, validate
+from mgfn.truth import BoolArray
 
 STATE = "state.pt"
 Precision = Literal["float32", "bf16"]
