@@ -54,6 +54,8 @@ class MgfnConfig:
     `root` takes the square root of each feature's size first: few large channels no longer outweigh the rest.
     `relative` shows the network what differs from the scene: the mean of the window's clips is taken away, together
     with the training mean, which counts as `scene_prior` clips; a window of one clip is compared with it alone.
+    `smoothing`: a clip's score is the mean of its own and of those before it, so many together (a first clip's own
+    stands for what is missing): alarms no longer flicker, at half that delay.
     `members` networks of one shape, trained apart, score together (see `make_head`).
     Raises ValueError for settings that no network can be built from.
     """
@@ -72,6 +74,7 @@ class MgfnConfig:
     root: bool = False
     relative: bool = False
     scene_prior: float = 4.0
+    smoothing: int = 1
     members: int = 1
 
     def __post_init__(self) -> None:
@@ -94,6 +97,8 @@ class MgfnConfig:
             raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; allowed 0 to below 1, and any number")
         if not 0 < self.scene_prior <= 1000:
             raise ValueError(f"scene_prior {self.scene_prior}, allowed above 0 to 1000")
+        if not 1 <= self.smoothing <= 32:
+            raise ValueError(f"smoothing {self.smoothing}, allowed 1 to 32")
         if self.relative and not self.standardise:
             raise ValueError("relative needs standardise: it holds the training mean")
 
@@ -321,6 +326,9 @@ class Mgfn(Head):
         last = x.transpose(1, 2)  # (N * P, T, D)
         normalised = self.to_logits(last)
         scores = torch.sigmoid(self.fc(self.drop(normalised)).squeeze(-1)).unflatten(0, (-1, crops)).mean(dim=1)
+        if (clips := self.config.smoothing) > 1:
+            padded = functional.pad(scores[:, None], (clips - 1, 0), mode="replicate")
+            scores = functional.avg_pool1d(padded, clips, stride=1)[:, 0]
         last = (normalised if self.config.normalised_magnitude else last).unflatten(0, (-1, crops))  # (N, P, T, D)
         # the root of a sum of squares has no slope at zero
         magnitudes = last.square().sum(dim=-1).clamp_min(1e-12).sqrt().mean(dim=1)

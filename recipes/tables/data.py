@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +23,12 @@ MIXTURE = Mixture(incident_length=(6, 24), tampering=0.0, at_newest_edge=0.0, sc
 
 @dataclass(frozen=True)
 class Fold:
-    """What one fold learns from, as feature files and as takes, and what it is measured on."""
+    """What one fold learns from, as feature files in `folder` and as streams, and what it is measured on."""
 
+    folder: Path
     videos: list[Video]
-    takes: list[Take]
+    streams: list[Stream]
     held_out: list[Stream]
-    held_out_takes: list[Take]
 
 
 def fights(data: Path, cache: Path) -> list[Take]:
@@ -40,10 +39,9 @@ def fights(data: Path, cache: Path) -> list[Take]:
 def make_fold(takes: Sequence[Take], fold: int, folder: Path) -> Fold:
     """Compose a fold; the same at every call. Feature files that are there are not written again."""
     sources = folds(takes, FOLDS)[fold]
-    unseen = [take for take in takes if take.source in sources]
-    seen = [take for take in takes if take.source not in sources]
-    held_out = composed(unseen, HELD_OUT_STREAMS, [fold, 1])
-    return Fold(_videos(seen, fold, folder), seen, held_out, unseen)
+    streams = composed([take for take in takes if take.source not in sources], TRAINING_VIDEOS, [fold, 0])
+    held_out = composed([take for take in takes if take.source in sources], HELD_OUT_STREAMS, [fold, 1])
+    return Fold(folder, _videos(streams, folder), streams, held_out)
 
 
 def composed(takes: Sequence[Take], count: int, seed: Sequence[int]) -> list[Stream]:
@@ -52,9 +50,8 @@ def composed(takes: Sequence[Take], count: int, seed: Sequence[int]) -> list[Str
     return [composer.stream(CLIPS, anomalous=bool(index % 2)) for index in range(count)]
 
 
-def _videos(takes: Sequence[Take], fold: int, folder: Path) -> list[Video]:
-    streams = composed(takes, TRAINING_VIDEOS, [fold, 0])
-    names = [f"{'abnormal' if index % 2 else 'normal'}{index:03d}" for index in range(TRAINING_VIDEOS)]
+def _videos(streams: Sequence[Stream], folder: Path) -> list[Video]:
+    names = [f"{'abnormal' if index % 2 else 'normal'}{index:03d}" for index in range(len(streams))]
     files = [folder / f"{name}.npy" for name in names]
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "labels.csv").exists():
@@ -65,11 +62,6 @@ def _videos(takes: Sequence[Take], fold: int, folder: Path) -> list[Video]:
             rows.writerow(("file", "label"))
             rows.writerows((name, name.rstrip("0123456789")) for name in names)
     return [
-        Video(name, (file,), stream.labels.any().item(), "train")
+        Video(name, (file,), bool(stream.labels.any()), "train")
         for name, file, stream in zip(names, files, streams, strict=True)
     ]
-
-
-def shortened(fold: Fold, streams: int) -> Fold:
-    """The fold with fewer held-out streams, for a quick look."""
-    return dataclasses.replace(fold, held_out=fold.held_out[:streams])
