@@ -13,6 +13,7 @@ from torch import Tensor
 from mgfn import losses
 from mgfn.network import Mgfn, MgfnConfig
 from mgfn.training.compose import Composer, Stream
+from mgfn.training.inputs import settle_inputs
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def train(
     rng = np.random.default_rng(seed)
     head = Mgfn(config).train()
     if config.standardise:
-        settle_inputs(head, composer)
+        ordinary = [composer.stream(32, False).features for _ in range(200)]
+        settle_inputs(head, lambda: ordinary)
     optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps)
     average: Mgfn | None = None
@@ -76,17 +78,6 @@ def train(
 
 
 @torch.no_grad()
-def settle_inputs(head: Mgfn, composer: Composer, streams: int = 200) -> None:
-    """Set the mean and the deviation of what the network sees of ordinary streams."""
-    ordinary = np.stack([composer.stream(32, False).features for _ in range(streams)])
-    x = torch.from_numpy(ordinary).permute(0, 2, 3, 1).flatten(0, 1)  # (N * P, C, T)
-    root = x.sign() * x.abs().sqrt() if head.config.root else x
-    head.feature_mean.copy_(root.mean(dim=(0, 2)))
-    deviation = head.normalised(x).std(dim=(0, 2))
-    head.feature_deviation.copy_(deviation + 0.1 * deviation.mean())
-
-
-@torch.no_grad()
 def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
     """Stretch and shift the logits: on composed streams their deviation is 2, the median ordinary clip's is -5.5.
 
@@ -97,6 +88,8 @@ def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
     for index in range(streams):
         stream = composer.stream(32, anomalous=bool(index % 2))
         last = head(torch.from_numpy(stream.features)[None]).features  # (1, P, T, D)
+        if not head.config.normalised_magnitude:
+            last = head.to_logits(last)
         logits.append(head.fc(last).mean(dim=1).flatten())
         labels.append(torch.from_numpy(stream.labels))
     values, incident = torch.cat(logits), torch.cat(labels)

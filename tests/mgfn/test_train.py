@@ -168,7 +168,7 @@ def test_xd_violence_files_are_items_and_scores_their_mean(tmp_path: Path, confi
         (["--labels", "/nowhere.csv"], "/nowhere.csv: No such file"),
         (["--resume"], "is no folder of a run"),
         (["--config", "paper-ucf-crime"], "1 crops of 64 channels, expected 10 of 64"),
-        (["--ground-truth", "/nowhere.json"], "--ground-truth /nowhere.json: not a readable"),
+        (["--ground-truth", "/nowhere.json"], "--ground-truth /nowhere.json: No such file"),
     ],
 )
 def test_wrong_use_is_2_and_leaves_nothing(
