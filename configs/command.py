@@ -32,7 +32,8 @@ def run_command(
 ) -> NoReturn:
     """Run `app` and end the process with the house's exit codes.
 
-    `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown.
+    `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown. An
+    exception with a list `problems` gets a line for each of them, any other one line.
     SIGINT gives 130 and SIGTERM 143, or 0 for a command that runs until it is stopped. `program` is its name in
     what it says; absent: that of the file which was run.
     """
@@ -54,7 +55,8 @@ def run_command(
         found = 2 if message else exit_code_of(error)
         if found is None:
             raise
-        line = " ".join(str(message() if message else error).split())
-        print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 -- the one line
+        problems: list[str] = getattr(error, "problems", [])  # of a file: a line for each
+        for problem in problems or [str(message() if message else error)]:
+            print(f"{program}: {' '.join(problem.split())}", file=sys.stderr)  # noqa: T201 -- for the user
         code = found
     sys.exit(code or 0)

@@ -5,19 +5,26 @@ from __future__ import annotations
 import random
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
 
-from engine.geometry import write_crops
+import numpy as np
+
+from engine.arrays import UInt8Array
+from engine.geometry import SIDE
 from stream.capture import Capture
-from stream.clips import ClipAssembler, EpochClock
+from stream.clips import CLIP_LENGTH, ClipAssembler, EpochClock
 from stream.errors import CameraError, Reason
+from stream.hwaccel import accelerator
 from stream.log import configure, log
 from stream.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
+from stream.motion import MotionGate
 from stream.recorder import Recorder
+from stream.settings import Hwaccel, Stride
 from stream.slots import ClipRing, RingName
 from stream.urls import Source
+from stream.view import Cropper, View
 
 STOP: Final = -1  # sent instead of a free slot's number
 _HEARTBEAT: Final = 1.0
@@ -36,6 +43,10 @@ class CameraSettings:
     replay: bool = False
     transport: str = "tcp"
     pre_roll: float = 5.0
+    stride: Stride = 16
+    hwaccel: Hwaccel = "none"
+    motion_threshold: float = 0.0
+    view: View = field(default_factory=View)
 
 
 class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
@@ -63,7 +74,11 @@ class Decoder:
         self._pipe = pipe
         self._ring = ClipRing.attach(settings.ring)
         self._free = list(range(settings.ring.slots))
+        # the last 16 pictures, in a circle
+        self._pictures: UInt8Array = np.empty((settings.ring.crops, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
+        self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
         self._recorder = Recorder(settings.pre_roll, self._send)
+        self._cropper = Cropper(settings.view, settings.geometry)
         self._shift: float | None = None  # epoch time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
@@ -108,10 +123,10 @@ class Decoder:
     def _watch(self) -> None:
         """One connection, from opening to its end or fault."""
         settings = self._settings
-        assembler, clock = ClipAssembler(), EpochClock()
-        slot: int | None = None
+        assembler, clock = ClipAssembler(settings.stride), EpochClock()
+        gate = MotionGate(settings.motion_threshold)
         try:
-            with Capture(settings.source, settings.transport) as capture:
+            with Capture(settings.source, settings.transport, hwaccel=self._hwaccel) as capture:
                 size, corrupt = None, 0
                 began = time.monotonic()
                 if not settings.replay:
@@ -136,28 +151,25 @@ class Decoder:
                     self._beat()
                     if placed.position is None:
                         continue
-                    if placed.position == 0 and slot is None:
-                        slot = self._take_slot()
-                    if slot is not None:
-                        write_crops(picture.frame, settings.geometry, self._ring.clips[slot][:, placed.position])
+                    self._cropper.write(picture.frame, self._pictures[:, placed.position])
                     if placed.finished is None:
                         continue
+                    slot = self._take_slot()
                     if slot is None:
                         self._dropped += 1
                         continue
                     clip, shift = placed.finished, 0.0
+                    self._ring.put(slot, self._pictures, placed.oldest)
+                    known = gate.representative(clip.clip, self._ring.clips[slot])
                     if not settings.replay:
                         shift = clock.epoch(clip.end) - clip.end
-                    ready = ClipReady(self._connection, clip.clip, clip.start + shift, clip.end + shift, arrival, slot)
-                    slot = None
-                    if not settings.replay:
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
-                    self._send(ready)
+                    start, end = clip.start + shift, clip.end + shift
+                    like = None if known == clip.clip else known
+                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like))
         finally:
             self._shift = None
             self._recorder.disconnected()
-            if slot is not None:
-                self._free.append(slot)
 
     def _take_slot(self) -> int | None:
         """A free slot; in a replay waits for one, live gives None: that clip is dropped whole."""

@@ -13,6 +13,7 @@ from typing import Final, Self
 import av
 import av.error
 from av import Packet, VideoFrame
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -39,11 +40,17 @@ class Capture:
 
     Live sources: RTSP over `transport` ("tcp" or "udp"), a small probe, time-outs on opening and reading; nothing
     but RTSP's own protocols is followed. Recordings: local files only. One decoder thread, so that no frame waits.
+    `hwaccel` decodes what it can.
     `origin` is what the first frame's media time 0 is on the stream's own clock, in seconds.
     """
 
     def __init__(
-        self, source: Source, transport: str = "tcp", open_timeout: float = 5.0, read_timeout: float = 5.0
+        self,
+        source: Source,
+        transport: str = "tcp",
+        open_timeout: float = 5.0,
+        read_timeout: float = 5.0,
+        hwaccel: HWAccel | None = None,
     ) -> None:
         self._source = source
         if source.live:
@@ -64,7 +71,7 @@ class Capture:
         began = time.monotonic()
         try:
             url = source.url if source.live else f"file:{source.url}"
-            self._container: InputContainer = av.open(url, options=options, timeout=timeout)
+            self._container: InputContainer = av.open(url, options=options, timeout=timeout, hwaccel=hwaccel)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if source.live and time.monotonic() - began >= open_timeout:
                 # FFmpeg calls a camera that never answers by several names

@@ -18,6 +18,7 @@ from stream.capture import Capture
 from stream.errors import CameraError, UsageError
 from stream.settings import ServiceSettings
 from stream.sinks.client import probe
+from stream.view import View, drawn_masks
 
 _FRAMES = 25
 
@@ -54,16 +55,19 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
         rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
         frame = pictures[-1].frame
         path = folder / f"{source.name}.jpg"
-        cv2.imwrite(str(path), _with_region(frame, engine.manifest.geometry))
+        cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry))
         table.add_row(source.name, "ok", f"{frame.width}x{frame.height}, {rate}; what the model sees: {path}")
     # an address like [fe80::1] is no markup
     Console(width=None if Console().is_terminal else 160, markup=False).print(table)
     return fine
 
 
-def _with_region(frame: VideoFrame, geometry: str) -> UInt8Array:
-    """The frame, BGR, with a line around each region that becomes a crop."""
+def _with_view(frame: VideoFrame, view: View, geometry: str) -> UInt8Array:
+    """The frame, BGR, with a line around each region that becomes a crop, masks dark."""
     picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
-    for left, top, right, bottom in seen(geometry, frame.width, frame.height):
-        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), (0, 220, 255), 2)
+    masked = drawn_masks(view.masks, frame.width, frame.height) > 0
+    picture[masked] //= 4
+    left, top, right, bottom = view.box(frame.width, frame.height)
+    for x0, y0, x1, y1 in seen(geometry, right - left, bottom - top):
+        cv2.rectangle(picture, (left + x0, top + y0), (left + x1 - 1, top + y1 - 1), (0, 220, 255), 2)
     return picture

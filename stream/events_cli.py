@@ -8,13 +8,16 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import platformdirs
 import typer
 
 from configs.command import run_command
 from stream.errors import StreamError, UsageError
+
+if TYPE_CHECKING:
+    from stream.history import Answer, Suggestion
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -49,14 +52,141 @@ def list_events(
     from stream.store import Store
 
     began = time.time() - duration(since, "--since")
-    folder = data or Path(platformdirs.user_state_dir("mgfn-stream"))
-    with Store.read_only(folder) as store:
+    with Store.read_only(_folder(data)) as store:
         events = store.events(began)
     if as_json:
         for event in events:
             sys.stdout.write(json.dumps(event) + "\n")
     else:
         _print_table(events, since)
+
+
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data folder of mgfn-stream; default: the user's state folder."),
+]
+Camera = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="This camera alone.")]
+
+
+def _folder(data: Path | None) -> Path:
+    return data or Path(platformdirs.user_state_dir("mgfn-stream"))
+
+
+@app.command("what-if")
+def what_if(
+    since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",
+    threshold: Annotated[float | None, typer.Option(metavar="F", help="Alarm-on threshold; absent: as it is.")] = None,
+    min_duration: Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds that the score must stay up; absent: as it is.")
+    ] = None,
+    camera: Camera = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a camera instead of a table.")] = False,
+    data: DataFolder = None,
+) -> None:
+    """The alarms there would have been with other settings, from stored scores.
+
+    Example: mgfn-events what-if --since 7d --threshold 0.7 --min-duration 2
+    """
+    from stream import history
+    from stream.store import Store
+
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
+    if min_duration is not None and not 0 <= min_duration <= 3_600:
+        raise UsageError(f"--min-duration {min_duration}: allowed is 0 to 3600 seconds")
+    now = time.time()
+    began = now - duration(since, "--since")
+    with Store.read_only(_folder(data)) as store:
+        names = history.cameras(store, camera)
+        answers = (history.what_if(store, name, began, now, threshold, min_duration) for name in names)
+        if as_json:
+            for answer in answers:
+                sys.stdout.write(json.dumps(answer.as_json()) + "\n")
+        else:
+            _print_answers(list(answers), since)
+
+
+def _print_answers(answers: list[Answer], since: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if Console().is_terminal else 180)
+    shown = Table("began", "lasted", "camera", "top score")
+    for answer in answers:
+        for alarm in answer.alarms:
+            lasted = "open" if alarm.end is None else f"{alarm.end - alarm.start:.1f} s"
+            shown.add_row(_local(alarm.start), lasted, answer.camera, f"{alarm.top_score:.2f}")
+    console.print(shown)
+    for answer in answers:
+        rule = answer.settings
+        rate = (
+            f"{len(answer.alarms) / answer.days:.2f} a day" if answer.days > 0.5 else "less than half a day was scored"
+        )
+        console.print(
+            f"{answer.camera}: {len(answer.alarms)} in {answer.days:.2f} scored days of the last {since} ({rate}) at "
+            f"threshold {rule.threshold_on:g}, off {rule.threshold_off:.3g}, {rule.min_duration:g} s"
+        )
+    if not answers:
+        console.print(f"no scores in the last {since}")
+
+
+@app.command("suggest-threshold")
+def suggest_threshold(
+    per_day: Annotated[float, typer.Option(metavar="N", help="False alarms a day that you can bear.")],
+    camera: Camera = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Put it into force, also while mgfn-stream runs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a camera instead of text.")] = False,
+    data: DataFolder = None,
+) -> None:
+    """The threshold for an alarm budget, from each camera's scores and verdicts of the last 30 days.
+
+    Example: mgfn-events suggest-threshold --per-day 2 --camera front_door --apply
+    """
+    from stream import history
+    from stream.store import Store
+
+    if not 0 < per_day <= 1_000:
+        raise UsageError(f"--per-day {per_day:g}: allowed is more than 0, up to 1000")
+    now = time.time()
+    with (Store.beside if apply else Store.read_only)(_folder(data)) as store:
+        for name in history.cameras(store, camera):
+            suggestion = history.suggest(store, name, per_day, now)
+            applied = apply and suggestion.proposal is not None
+            if applied:
+                history.apply(store, suggestion)
+            if as_json:
+                sys.stdout.write(json.dumps(suggestion.as_json() | {"applied": applied}) + "\n")
+            else:
+                _print_suggestion(suggestion, applied)
+
+
+def _print_suggestion(suggestion: Suggestion, applied: bool) -> None:
+    say = sys.stdout.write
+    proposal = suggestion.proposal
+    say(f"{suggestion.camera}: threshold now {suggestion.now:g}\n")
+    if suggestion.misfit:
+        say(f"  it no longer fits: {suggestion.misfit}\n")
+    if proposal is None:
+        say(f"  no proposal: {suggestion.days * 24:.1f} hours were scored, half a day is needed\n")
+        return
+    how = {
+        "counted": f"counted in {proposal.days:.1f} scored days: {proposal.counted} alarms",
+        "extrapolated": f"extrapolated from the highest episodes of {proposal.days:.1f} scored days",
+        "quiet": f"{proposal.counted} alarms in {proposal.days:.1f} scored days, and no more at any lower threshold",
+    }[proposal.method]
+    verb = "now in force" if applied else "proposed"
+    say(f"  {verb}: {proposal.threshold:g}  ({how})\n")
+    say(f"  expect {proposal.per_day:.2f} false alarms a day; 95 %: {proposal.low:.2f} to {proposal.high:.2f}\n")
+    say(f"  of {proposal.found + len(proposal.missed)} alarms called true it keeps {proposal.found}")
+    say(
+        f" and would have missed: {', '.join(_local(begin) for begin, _ in proposal.missed)}\n"
+        if proposal.missed
+        else "\n"
+    )
+
+
+def _local(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def _print_table(events: list[dict[str, Any]], since: str) -> None:
@@ -69,7 +199,7 @@ def _print_table(events: list[dict[str, Any]], since: str) -> None:
         what = "test" if event["test"] else event["label"]
         files = [kind for kind in ("snapshot", "clip") if event[f"{kind}_bytes"]]
         table.add_row(
-            datetime.fromtimestamp(event["start_time"]).astimezone().isoformat(sep=" ", timespec="seconds"),
+            _local(event["start_time"]),
             "open" if end is None else f"{end - event['start_time']:.1f} s",
             event["camera"],
             what,

@@ -40,7 +40,7 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
     named = "default bundle" if backbone == DEFAULT_BACKBONE else f"bundle of {backbone}"
     if find_spec("torch") is None:
         raise UsageError(f"--bundle: none given, and building the {named} needs: pip install 'mgfn-stream[export]'")
-    flags, why = default_export()
+    flags, why = default_export(backbone)
     if weights is not None or backbone == DEFAULT_BACKBONE:  # for others mgfn-export says at once what it lacks
         print(f"building the {named} (once): {why}", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
     # -P: a folder named "export" where the user stands is not ours

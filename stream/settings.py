@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from stream.alarms import AlarmSettings
+from stream.schedule import Schedule
 from stream.sinks.client import TlsFiles
 from stream.urls import BrokerAddress, Source
+from stream.view import View
 
 DAY: Final = 86_400.0
+
+Stride = Literal[4, 8, 16]
+Hwaccel = Literal["auto", "cuda", "vaapi", "none"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,27 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """One camera: its source, when it alarms, what it keeps. `lost_after`: seconds offline until `camera_lost`."""
+    """One camera: its source, when it alarms, what it keeps, how it is read.
+
+    `lost_after`: seconds offline until `camera_lost`. `stride`: frames from the start of one clip to that of the
+    next; under 16 they overlap. `hwaccel`: what decodes; where it does not work here, the CPU does.
+    `motion_threshold`: grey levels; a clip in which no part of the picture differs by more from the last clip that
+    passed the backbone takes that one's feature. 0: every clip passes the backbone. `enabled` holds until another is
+    set over MQTT. Outside of `schedule` it is scored and does not alarm; its clock is that of `local_time`, too.
+    `view`: what of the picture the model sees.
+    """
 
     source: Source
     alarm: AlarmSettings
     clip: ClipSettings = field(default_factory=ClipSettings)
     transport: str = "tcp"
     lost_after: float = 30.0
+    stride: Stride = 16
+    hwaccel: Hwaccel = "none"
+    motion_threshold: float = 0.0
+    enabled: bool = True
+    schedule: Schedule = field(default_factory=Schedule)
+    view: View = field(default_factory=View)
 
     @property
     def name(self) -> str:
@@ -53,10 +73,39 @@ class Retention:
 
 
 @dataclass(frozen=True)
+class FrigateSettings:
+    """Alarms become events in Frigate, too.
+
+    `url` is http[s]://[user:password@]host[:port], where Frigate's own web page is; `ca` the certificate that signed
+    its own, if not one of the system's. `cameras` gives Frigate's name of a camera where it is not ours.
+    """
+
+    url: str = field(repr=False)
+    label: str = "anomaly"
+    sub_label: str = "mgfn"
+    cameras: Mapping[str, str] = field(default_factory=dict)
+    ca: Path | None = None
+
+
+@dataclass(frozen=True)
+class NotifySettings:
+    """Alarms are told to people through Apprise.
+
+    `targets` are Apprise's URLs, secrets all of them; each gets `per_hour` notifications in an hour at most.
+    `camera_lost`: of cameras that stay away, too.
+    """
+
+    targets: tuple[str, ...] = field(repr=False)
+    per_hour: int = 20
+    camera_lost: bool = False
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """What to watch and where to publish.
 
     `broker` None starts the embedded one (not in a replay). `data` is the folder of events, pictures and clips.
+    `frigate` and `notify` are None where nobody asked for them; a replay leaves them alone.
     """
 
     cameras: tuple[CameraConfig, ...]
@@ -68,3 +117,5 @@ class ServiceSettings:
     scores: Path | None
     data: Path
     retention: Retention = field(default_factory=Retention)
+    frigate: FrigateSettings | None = None
+    notify: NotifySettings | None = None

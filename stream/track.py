@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from engine.arrays import FloatArray
+from engine.arrays import FloatArray, UInt8Array
 from engine.window import WINDOW, FeatureWindow
 from stream.alarms import AlarmRule, Change, ScoredClip
+from stream.clips import CLIP_LENGTH
 from stream.errors import Reason
-from stream.events import Event, ModelName, Moment, Payload, TopClip
+from stream.events import Event, ModelName, Moment, Payload
+from stream.explanation import THUMBNAIL, Explanation, shares
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings import CameraConfig
 
@@ -21,7 +23,7 @@ DEGRADED_FOR: Final = 30.0
 UPDATE_EVERY: Final = 2.0
 UPDATE_STEP: Final = 0.01
 TEST_LASTS: Final = 2.0
-_TOP_CLIPS: Final = 3
+_NO_PICTURE: Final = np.zeros((THUMBNAIL, THUMBNAIL, 3), np.uint8)
 _HOUR: Final = 3600.0
 
 
@@ -34,6 +36,7 @@ class Scored:
     window: int
     event: Payload | None
     change: Change | None
+    explanation: Explanation | None = None  # of the alarm that this clip began
 
 
 class CameraTrack:
@@ -44,9 +47,11 @@ class CameraTrack:
         self.name = config.name
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
-        self.window = FeatureWindow()
+        self._every = CLIP_LENGTH // config.stride
+        self.window = FeatureWindow(every=self._every)
         self.rule = AlarmRule(config.alarm)
-        self.enabled = True
+        self.enabled = config.enabled
+        self.scheduled = True  # as of its last clip
         self.event: Event | None = None  # an alarm
         self.test: Event | None = None
         self.loss: Event | None = None
@@ -54,7 +59,9 @@ class CameraTrack:
         self._config = config
         self._model = model
         self._connection = -1
-        self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # of the window's clips
+        # of the clips whose features are kept for the window: times and looks
+        self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
+        self._newest: tuple[int, FloatArray] | None = None
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
         self._last_end = 0.0
@@ -70,47 +77,80 @@ class CameraTrack:
 
     def _empty_window(self) -> None:
         self.window.reset()
-        self._times.clear()
+        self._clips.clear()
+        self._newest = None
 
-    def push(self, clip: ClipReady, feature: FloatArray) -> FloatArray:
-        """Take a clip's feature, (crops, C); returns the window to be scored, (T, crops, C)."""
+    @property
+    def picture(self) -> UInt8Array | None:
+        """The newest thumbnail, (112, 112, 3) RGB."""
+        return self._clips[-1][2] if self._clips else None
+
+    def push(self, clip: ClipReady, feature: FloatArray, thumbnail: UInt8Array = _NO_PICTURE) -> FloatArray:
+        """Take a clip's feature, (crops, C), and its look; returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
+        self._newest = (clip.clip if clip.like is None else clip.like, feature)
         self.window.push(feature)
-        self._times.append((clip.start, clip.end))
+        self._clips.append((clip.start, clip.end, thumbnail))
         return self.window.array()
 
-    def scored(self, clip: ClipReady, scores: FloatArray) -> Scored:
-        """Take the scores, (T,), of the window that the clip completed."""
+    def known_feature(self, clip: ClipReady) -> FloatArray | None:
+        """The newest feature, if it stands for this clip too: nothing has moved since. None: the backbone must run."""
+        if self._newest is None or clip.connection != self._connection or clip.like != self._newest[0]:
+            return None
+        return self._newest[1]
+
+    def scored(self, clip: ClipReady, scores: FloatArray, contributions: Callable[[FloatArray], FloatArray]) -> Scored:
+        """Take the scores, (T,), of the window that the clip completed.
+
+        `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
+        """
         score, window = float(scores[-1]), len(self.window)
+        self.scheduled = self._config.schedule.covers(clip.start)
+        if not self.scheduled:
+            return Scored(clip, score, window, self._off_schedule(clip, score, window), None)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
-        self._last = Moment(score, self.rule.top_score, window, clip.start, self._top_clips(scores))
+        self._last = Moment(score, self.rule.top_score, window, clip.start)
         self._last_end = clip.end
         payload: Payload | None = None
+        explanation: Explanation | None = None
         if change is Change.STARTED:
             start = clip.start if self.rule.start_time is None else self.rule.start_time
             self.event = self._begin(start)
-            payload = self.event.new(self._last)
+            explanation = self._explain(score, contributions)
+            payload = self.event.new(replace(self._last, top_clips=explanation.top_clips()))
             self._said_score, self._said_at = self.rule.top_score, clip.end
         elif change is Change.ENDED:
             payload = self._end(self.rule.end_time, "score")
         elif self._worth_an_update(clip.end) and self.event is not None:
             payload = self.event.update(self._last)
             self._said_score, self._said_at = self.rule.top_score, clip.end
-        return Scored(clip, score, window, payload, change)
+        return Scored(clip, score, window, payload, change, explanation)
+
+    def _off_schedule(self, clip: ClipReady, score: float, window: int) -> Payload | None:
+        """The `end` of an alarm that is still open."""
+        payload = self.close_alarm("schedule")
+        self._last, self._last_end = Moment(score, 0.0, window, clip.start), clip.end
+        return payload
 
     def _worth_an_update(self, at: float) -> bool:
         return self.rule.top_score >= self._said_score + UPDATE_STEP and at - self._said_at >= UPDATE_EVERY
 
-    def _top_clips(self, scores: FloatArray) -> tuple[TopClip, ...]:
-        total = float(scores.sum())
-        if total <= 0 or not self.rule.active:
-            return ()
-        best = np.argsort(scores)[::-1][:_TOP_CLIPS]
-        return tuple(TopClip(*self._times[i], float(scores[i]) / total) for i in best.tolist())
+    def _explain(self, score: float, contributions: Callable[[FloatArray], FloatArray]) -> Explanation:
+        features = self.window.array()
+        clips = list(self._clips)[:: -self._every][::-1]
+        return Explanation(
+            np.array([clip[:2] for clip in clips]),
+            features,
+            shares(contributions(features)),
+            score,
+            self._model.folder,
+            np.stack([clip[2] for clip in clips]),
+        )
 
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings
-        return Event.begun(self.name, start, (settings.threshold_on, settings.threshold_off), self._model, test=test)
+        thresholds = (settings.threshold_on, settings.threshold_off)
+        return Event.begun(self.name, start, thresholds, self._model, test=test, zone=self._config.schedule.zone)
 
     def close_alarm(self, reason: str) -> Payload | None:
         """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
@@ -130,13 +170,13 @@ class CameraTrack:
         self.test = self._begin(epoch, test=True)
         return self.test.new(Moment(self._last.score, self._last.score, len(self.window), epoch))
 
-    def end_test(self, epoch: float, *, stopping: bool = False) -> Payload | None:
-        """The `end` of the test event once it is over."""
+    def end_test(self, epoch: float, *, stopping: str = "") -> Payload | None:
+        """The `end` of the test event once it is over, or for the reason `stopping`."""
         test = self.test
         if test is None or (epoch - test.start_time < TEST_LASTS and not stopping):
             return None
         self.test = None
-        return test.end(None, epoch, "stopped" if stopping else "test")
+        return test.end(None, epoch, stopping or "test")
 
     def begin_loss(self, now: float, epoch: float) -> Payload | None:
         """The `new` of a `camera_lost` event once the camera has been away for too long."""
@@ -147,16 +187,17 @@ class CameraTrack:
         start = epoch - (now - self._lost_at)
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
-        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost")
+        zone = self._config.schedule.zone
+        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost", zone=zone)
         return self.loss.new(Moment(0.0, 0.0, 0, start))
 
-    def end_loss(self, epoch: float, *, stopping: bool = False) -> Payload | None:
-        """The `end` of a `camera_lost` event once the camera is back, disabled, or the service stops."""
+    def end_loss(self, epoch: float, *, stopping: str = "") -> Payload | None:
+        """The `end` of a `camera_lost` event once the camera is back or disabled, or for the reason `stopping`."""
         loss = self.loss
         if loss is None or (self._lost_at is not None and self.enabled and not stopping):
             return None
         self.loss = None
-        return loss.end(None, epoch, "stopped" if stopping else "returned" if self.enabled else "disabled")
+        return loss.end(None, epoch, stopping or ("returned" if self.enabled else "disabled"))
 
     @property
     def alarming(self) -> bool:
@@ -164,6 +205,11 @@ class CameraTrack:
         return self.event is not None or self.test is not None
 
     # settings and state
+
+    def configure(self, config: CameraConfig) -> None:
+        """Other settings of the same source, from the next clip on; what is set over MQTT is to be set again."""
+        self._config = config
+        self.rule.settings = config.alarm
 
     def set_enabled(self, enabled: bool, now: float) -> None:
         """Switched off, its clips are not scored; switched on again, the window starts empty."""
@@ -231,3 +277,4 @@ class CameraTrack:
         yield "score", round(self._last.score, 4)
         yield "threshold", self.rule.settings.threshold_on
         yield "alarm", self.event is not None
+        yield "scheduled", self.scheduled

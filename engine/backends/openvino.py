@@ -25,6 +25,8 @@ class OpenVinoBackend:
     The INT8 form has the backbone in eight bits; the head, a few per cent of the work, is float32 in both.
     """
 
+    batch = 1  # more at once is no faster on a CPU (docs/performance.md), and the first waits for the last
+
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         del device  # the registry admits only the CPU
         self.name = "openvino-int8" if form == "int8" else "openvino"

@@ -50,6 +50,10 @@ class CommandListener:
         client.on_message = self._on_message
         self._client = client
 
+    def watch(self, cameras: Collection[str]) -> None:
+        """From now on these are the cameras."""
+        self._cameras = frozenset(cameras)
+
     def start(self) -> None:
         """Connect when possible, in paho's network thread."""
         self._client.connect_async(self._address.host, self._address.port, KEEPALIVE)
@@ -63,6 +67,11 @@ class CommandListener:
         """What has arrived since the last call."""
         with self._lock:
             return self._inbox.take()
+
+    def post(self, command: Command) -> None:
+        """A command that came another way; from any thread."""
+        with self._lock:
+            self._inbox.put(command)
 
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if not code.is_failure:  # the publishing connection says why
@@ -85,8 +94,7 @@ class CommandListener:
         except ValueError as error:
             self._complain(camera, word, str(error))
             return
-        with self._lock:
-            self._inbox.put(command)
+        self.post(command)
 
     def _complain(self, camera: str, word: str, problem: str) -> None:
         if (camera, word) not in self._complained:

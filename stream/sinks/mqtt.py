@@ -120,6 +120,15 @@ class MqttSink:
                 self._gone.add(topic)
                 self._state(topic, b"")
 
+    def forget(self, camera: str, *others: str) -> None:
+        """Empty what the broker keeps of a camera that is gone, and the topics `others`."""
+        with self._changed:
+            theirs = [t for t in self._states if t.startswith(f"{self._prefix}/{camera}/") or t in others]
+            self._gone.update(theirs)
+        self._slow_scores.pop(camera, None)
+        for topic in theirs:
+            self._state(topic, b"")
+
     def score(self, camera: str, score: float, threshold: float, at: float, window: int) -> None:
         """One score, QoS 0; `at` is the end of its clip in epoch seconds. Thinned for Home Assistant beside it."""
         if not self._connected:
@@ -193,7 +202,8 @@ class MqttSink:
             self._in_flight = None
             self._settled(message, said)
         for topic in (topic for sent, topic in self._unsettled if topic and _acknowledged(sent)):
-            self._retained(topic, False)
+            if topic in self._gone:  # else it has come back meanwhile
+                self._retained(topic, False)
         self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not _acknowledged(sent)]
         if time.monotonic() >= self._announce_at:
             self._announce_at = float("inf")
@@ -219,6 +229,8 @@ class MqttSink:
     def _state(self, topic: str, payload: str | bytes) -> None:
         with self._changed:
             before = self._states.get(topic)
+            if payload:
+                self._gone.discard(topic)
             if before != payload:
                 self._states[topic] = payload
                 self._unsaid[topic] = None

@@ -114,6 +114,16 @@ def test_two_crops(tmp_path: Path) -> None:
         assert engine.scores([features])[0].shape == (2,)
 
 
+@pytest.mark.parametrize("name", ["auto", "openvino"])
+def test_float32_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, name: str) -> None:
+    monkeypatch.setattr(backends, "int8_instructions", lambda: "AVX-512 VNNI")
+    with Engine.open(tiny_bundle, name, "cpu", float32=True) as engine:
+        assert engine.backend.name == "openvino"
+        assert engine.reason.endswith("; float32")
+    with Engine.open(tiny_bundle, "openvino-int8", "cpu", float32=True) as engine:
+        assert engine.backend.name == "openvino-int8"
+
+
 def test_auto_says_what_it_took_and_why(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
     monkeypatch.setattr(backends, "int8_instructions", lambda: None)
     with Engine.open(tiny_bundle, "auto", "cpu") as engine:

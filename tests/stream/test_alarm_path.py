@@ -19,7 +19,7 @@ import pytest
 
 from stream.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
-from tests.servers.processes import ended, free_port, until
+from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.stream.test_service import lines, running
 
@@ -125,73 +125,6 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
     until(lambda: late.messages)  # the retained command is a stranger's and stays
     assert {topic for topic, _, _ in late.messages} == {"mgfn/door/threshold/set"}
     late.close()
-
-
-# Two cameras, a hundred messages each; goes on where the database says that an earlier run stopped.
-WRITER = """
-import queue, sys, threading, time
-from pathlib import Path
-from stream.events import Event, ModelName, Moment
-from stream.journal import LIMIT, Journal
-from stream.settings import Retention
-from stream.sinks.mqtt import MqttSink
-from stream.store import Store
-from stream.urls import parse_broker
-store = Store.open(Path(sys.argv[2]))
-sink = MqttSink(parse_broker(sys.argv[1]), "mgfn", "test",
-                settled=lambda message, said: journal.delivered(message.key))
-journal = Journal(store, Retention(), queue.Queue(LIMIT), sink.event, lambda *_: None)
-events = {payload["camera"]: Event(payload) for payload in store.events(0.0)}
-for message in store.waiting():
-    sink.event(message)
-for camera in ("door", "yard"):
-    if camera not in events:
-        events[camera] = Event.begun(camera, time.time(), (0.8, 0.6), ModelName("b", "0" * 64, "none"))
-threading.Thread(target=journal.run, daemon=True).start()
-threading.Thread(target=sink.deliver, daemon=True).start()
-done = 0
-while done < 2:
-    done = 0
-    for event in events.values():
-        moment = Moment(0.9, 0.9, 32, time.time())
-        seq = event._last["seq"]
-        if seq == 99:
-            done += 1
-        else:
-            kind = {-1: event.new, 98: lambda m: event.end(m, time.time(), "score")}.get(seq, event.update)
-            journal.message(kind(moment), time.time(), awaits_files=False)
-    time.sleep(0.01)
-while sink.waiting or not journal.written(10):
-    time.sleep(0.05)
-"""
-
-
-def test_two_hundred_events_over_kills_of_the_program_and_of_the_broker(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    subscriber = Subscriber(mosquitto.port)
-    command = [sys.executable, "-c", WRITER, mosquitto.url, str(tmp_path / "data")]
-    with ended(subprocess.Popen(command, text=True)) as first:
-        until(lambda: len(subscriber.events()) > 20, PATIENCE, "the first events")
-        first.kill()
-        first.wait(10)
-    with ended(subprocess.Popen(command, text=True)) as second:
-        until(lambda: len(subscriber.events()) > 60, PATIENCE, "more events")
-        mosquitto.stop()
-        with Store.read_only(tmp_path / "data") as store:
-            until(lambda: len(store.waiting()) > 20, PATIENCE, "events waiting for the broker")
-        second.kill()  # with the broker away and the outbox full of what nobody has seen
-        second.wait(10)
-        mosquitto.start()
-    with ended(subprocess.Popen(command, text=True)) as third:
-        assert third.wait(60) == 0
-    for camera in ("door", "yard"):
-        keys = [(e["id"], e["seq"]) for e in subscriber.events() if e["camera"] == camera]
-        once = list(dict.fromkeys(keys))
-        assert [seq for _, seq in once] == list(range(100))
-        assert len({event_id for event_id, _ in once}) == 1
-        assert len(keys) <= 103  # a double for each kill at most
-    with Store.read_only(tmp_path / "data") as store:
-        assert store.waiting() == []
-    subscriber.close()
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     ("arguments", "says"),
     [
         ([], "--rtsp: give at least one camera"),
-        (["--rtsp", "http://host/1"], "scheme 'http': allowed are rtsp://, rtsps://"),
+        (["--rtsp", "http://host/1"], "http://host/1: this scheme is not allowed; allowed are rtsp://, rtsps://"),
         (["--rtsp", "a+b=rtsp://host/1"], "camera name 'a+b'"),
         (["--rtsp", "a=rtsp://h/1", "--rtsp", "a=rtsp://h/2"], "two cameras are named 'a'"),
         (["--rtsp", "rtsp://h/1", "--threshold", "1.5"], "--threshold 1.5: allowed is 0 to 1"),
@@ -53,6 +53,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--rtsp", "rtsp://h/1", "--mqtt", "http://b"], "allowed is mqtt[s]://"),
         (["--rtsp", "rtsp://h/1", "--device", "tpu"], "--device tpu: allowed is auto, cpu or cuda[:N]"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "a/#"], "--topic-prefix"),
+        (["--rtsp", "rtsp://h/1", "--topic-prefix", "\udcff"], "--topic-prefix"),
         (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources are recordings"),
         (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "requires --http-token-file"),
         (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "allowed is HOST:PORT or off"),

@@ -124,7 +124,7 @@ def test_a_disk_that_fails_for_one_task_fails_for_no_other(tmp_path: Path) -> No
         writing.journal.setting("door", "threshold", "0.5")
         with writing.running() as journal:
             assert journal.written(10)
-        assert store.settings("door") == {"threshold": "0.5"}
+        assert store.settings() == {"door": {"threshold": "0.5"}}
 
 
 def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
