@@ -39,7 +39,7 @@ def test_a_defect_is_tried_again_and_shown_without_the_password(
 ) -> None:
     decoder, pipe = ends
 
-    def broken(source: Source, *_: object) -> None:
+    def broken(source: Source, *_: object, **_more: object) -> None:
         decoder.stop()  # so that it does not try for ever
         raise AttributeError(f"no codec in {source.url}")
 
