@@ -413,7 +413,8 @@ class Service:
             self._report.close_events(decoder, "stopped")
         if self._commands is not None:
             self._commands.stop()
-        hear_out(self._decoders, left(_CLIPS_CLOSED_WITHIN), self._report.file_written)
+        if self._decoders:  # else it may not have come as far as to have a reporter
+            hear_out(self._decoders, left(_CLIPS_CLOSED_WITHIN), self._report.file_written)
         if "journal" in self._threads:
             self._report.finish(self._decoders)
             self._journal.written(left(_WRITTEN_WITHIN))

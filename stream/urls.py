@@ -118,8 +118,8 @@ def name_problem(name: str) -> str:
 
 def prefix_problem(prefix: str) -> str:
     """Why topics may not begin with this, "" if they may."""
-    wrong = not prefix or any(mark in prefix for mark in "+#\0") or prefix.startswith("$")
-    return "allowed is a topic without + # and a leading $" if wrong else ""
+    wrong = not prefix.isprintable() or not prefix or any(mark in prefix for mark in "+#") or prefix.startswith("$")
+    return "allowed is a topic of printable characters without + # and a leading $" if wrong else ""
 
 
 def is_rtsp(url: str) -> bool:
