@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mgfn import losses
 from mgfn.network import Mgfn, MgfnConfig
 from mgfn.training.compose import Composer, Stream
 from mgfn.training.inputs import settle_inputs
+from mgfn.training.probes import fit_probes
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class MilSettings:
     average_from: float = 0.5  # share of the steps after which weights are averaged
     short_windows: float = 0.25  # share of batches of partly filled windows
     normal_every_clip: float = 0.0  # weight of cross-entropy on every clip of normal videos: all are ordinary
+    clip_labels: bool = False  # the network is told of every clip, not of whole videos (see `clip_loss`)
+    network_share: float = 0.5  # of the network's logits where probes stand beside it
 
 
 def train(
@@ -46,7 +51,8 @@ def train(
     """A trained head in evaluation mode; its weights are the mean over the last part of training."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    head = Mgfn(config).train()
+    # probes are fitted to what the network has become used to, and smoothing would blur the labels of clips
+    head = Mgfn(dataclasses.replace(config, probes=0, smoothing=1)).train()
     if config.standardise:
         ordinary = [composer.stream(32, False).features for _ in range(200)]
         settle_inputs(head, lambda: ordinary)
@@ -57,7 +63,7 @@ def train(
     for step in range(settings.steps):
         length = int(rng.integers(2, 32)) if rng.random() < settings.short_windows else 32
         streams = [composer.stream(length, anomalous=i >= settings.videos) for i in range(2 * settings.videos)]
-        loss = mil_loss(head, streams, settings)
+        loss = (clip_loss if settings.clip_labels else mil_loss)(head, streams, settings)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -72,8 +78,12 @@ def train(
                     mean.lerp_(new, 1 / averaged)
         if report is not None:
             report(step, float(loss.detach()))
-    trained = (average or head).eval()
-    settle_logits(trained, composer)
+    settled = (average or head).eval()
+    settle_logits(settled, composer)
+    trained = Mgfn(config).eval()
+    trained.load_state_dict(settled.state_dict(), strict=not config.probes)
+    if config.probes:
+        fit_probes(trained, composer, settings.network_share)
     return trained
 
 
@@ -119,3 +129,14 @@ def mil_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor
     magnitudes = out.magnitudes.gather(1, selected)
     contrast = losses.magnitude_contrastive(magnitudes[:videos], magnitudes[videos:], settings.margin)
     return loss + settings.contrast * contrast
+
+
+def clip_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor:
+    """Cross-entropy of every clip with its own label, clips with and without an incident weighing alike."""
+    out = head(torch.from_numpy(np.stack([stream.features for stream in streams])))
+    labels = torch.from_numpy(np.stack([stream.labels for stream in streams])).float()
+    incident, ordinary = labels.sum(), (1 - labels).sum()
+    weights = torch.where(labels > 0, 0.5 / incident.clamp_min(1), 0.5 / ordinary.clamp_min(1))
+    scores = out.scores.clamp(1e-6, 1 - 1e-6)
+    loss = functional.binary_cross_entropy(scores, labels, weight=weights, reduction="sum")
+    return loss + settings.smoothness * losses.smoothness(out.scores)

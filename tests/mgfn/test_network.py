@@ -242,7 +242,7 @@ def test_every_parameter_learns(structure: Structure, clips: int) -> None:
         ({"dropout": 1.0}, r"dropout 1\.0"),
         ({"alpha": float("nan")}, "alpha nan"),
         ({"members": 0}, "0 members"),
-        ({"smoothing": 0}, "smoothing 0, allowed 1 to 32"),
+        ({"smoothing": 0}, "smoothing 0, probes 0; allowed 1 to 32"),
     ],
 )
 def test_what_cannot_be_built_is_refused(changes: dict[str, Any], says: str) -> None:
@@ -275,8 +275,8 @@ def test_crops_are_averaged() -> None:
 def test_magnitudes_before_and_after_normalisation() -> None:
     """Until its gains are learnt, the layer normalisation leaves every clip the same norm: nothing to select by."""
     torch.manual_seed(0)
-    paper = Mgfn(MgfnConfig.paper(64)).eval().requires_grad_(False)
-    x = torch.rand(4, 32, 1, 64)
+    paper = Mgfn(MgfnConfig.paper(256)).eval().requires_grad_(False)
+    x = torch.rand(4, 32, 1, 256)
     out = paper(x)
     torch.testing.assert_close(out.magnitudes, out.features[:, 0].norm(dim=-1))
     assert float(out.magnitudes.std()) > 0.05
@@ -285,7 +285,7 @@ def test_magnitudes_before_and_after_normalisation() -> None:
     normalised = after(x)
     torch.testing.assert_close(normalised.scores, out.scores)
     torch.testing.assert_close(normalised.features, paper.to_logits(out.features))
-    torch.testing.assert_close(normalised.magnitudes, torch.full((4, 32), 64 / 16).sqrt(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(normalised.magnitudes, torch.full((4, 32), 256 / 16).sqrt(), atol=1e-3, rtol=0)
     assert MgfnConfig.released().normalised_magnitude
 
 
