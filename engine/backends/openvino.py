@@ -33,7 +33,9 @@ class OpenVinoBackend:
         self._core = openvino.Core()
         self._graph = bundle.file(INT8_GRAPH if form == "int8" else "backbone.onnx")
         self._backbone = self._compiled(self._graph).create_infer_request()
-        self._head = self._compiled(bundle.file("head.onnx")).create_infer_request() if bundle.manifest.head else None
+        self._head: Any = None
+        if bundle.manifest.head:  # a millisecond of work: a second thread costs more than it does
+            self._head = self._compiled(bundle.file("head.onnx"), INFERENCE_NUM_THREADS=1).create_infer_request()
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.batch = min(self._cores, _MOST_STREAMS)
         self._streams: Any = None
