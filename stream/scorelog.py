@@ -97,6 +97,13 @@ class ScoreColumns:
             lowest += 1
         return np.flatnonzero(self.values >= lowest) if lowest / _SCALE >= score else np.empty(0, np.intp)
 
+    def in_order(self) -> ScoreColumns:
+        """In order of time, also where a clock was set back."""
+        if (np.diff(self.starts) >= 0).all():
+            return self
+        order = np.argsort(self.starts, kind="stable")
+        return ScoreColumns(self.starts[order], self.spans[order], self.values[order], self.windows[order])
+
     def between(self, since: float, until: float) -> ScoreColumns:
         """The clips that began in that time."""
         chosen = (self.starts >= since) & (self.starts < until)
