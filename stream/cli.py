@@ -43,7 +43,9 @@ def watch(
     replay: Annotated[bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")] = False,
     http: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT|off", help="/healthz, /metrics; default 127.0.0.1:8080 or the next free."),
+        typer.Option(
+            metavar="HOST:PORT|off", help="Web page, /metrics, /healthz; default 127.0.0.1:8080 or the next free."
+        ),
     ] = None,
     http_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Token that every request must bring.")
@@ -119,7 +121,7 @@ def watch(
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
             if listener is not None:
                 host, port = listener[0].getsockname()[:2]
-                log.info("health page", address=f"http://{host}:{port}/healthz")
+                log.info("web page", address=f"http://{host}:{port}/")
             service = Service(settings, engine, store, listener)
             for signum in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(signum, lambda *_: service.stop())
