@@ -18,7 +18,7 @@ import pytest
 
 from stream.commands import Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
 from stream.events import Event, ModelName, Moment
-from stream.explanation import Explanation
+from stream.explanation import Explanation, jpeg
 from stream.live import Live
 from stream.media import media_path
 from stream.page.routes import PageSources
@@ -138,7 +138,7 @@ def test_hostile_ids_and_names_are_not_found(data: Path, text: str) -> None:
     site = Site(data)
     with site.serving() as client:
         for url in (
-            f"/api/events/{text}", f"/api/events/{text}/strip.jpg", f"/api/events/{text}/clip.mp4", f"/page/{text}",
+            f"/api/events/{text}", f"/api/events/{text}/strip.jpg", f"/api/events/{text}/thumbnail.jpg", f"/api/events/{text}/clip.mp4", f"/page/{text}",
             f"/api/cameras/{text}/picture.jpg", f"/api/scores?camera={text}",
         ):  # fmt: skip
             assert client.get(url).status_code in (404, 422), url
@@ -255,6 +255,20 @@ def test_what_a_slow_reader_missed_is_counted() -> None:
     assert (len(messages), newest, lost) == (10, 25, 15)
     assert '"number": 24' in messages[-1]
     assert live.since(25) == ([], 25, 0)
+
+
+def test_pictures_in_a_list_are_small(data: Path) -> None:
+    with Site(data).serving() as client:
+        (event,) = client.get("/api/events").json()
+        url = f"/api/events/{event['id']}/thumbnail.jpg"
+        assert client.get(url).status_code == 404
+        picture = media_path(data / "media", event["id"], "snapshot")
+        noise = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
+        picture.write_bytes(jpeg(noise))
+        assert len(client.get(url).content) < 20_000 < picture.stat().st_size
+        for content in (b"", b"not a picture"):
+            picture.write_bytes(content)
+            assert client.get(url).status_code == 404
 
 
 def test_no_picture_and_no_window_are_not_found(data: Path) -> None:
