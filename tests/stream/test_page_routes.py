@@ -223,7 +223,7 @@ def test_a_token_opens_the_page_by_a_cookie_that_is_not_the_token(data: Path) ->
         client.cookies.clear()
         assert client.get("/api/state", headers={"Authorization": f"Bearer {stolen}"}).status_code == 401
         for cookie in ("mgfn=wrong", "mgfn=", "mgfn", 'a b="c; mgfn=\xe9'):
-            assert client.get("/api/state", headers={"Cookie": cookie.encode("latin-1")}).status_code == 401
+            assert client.get("/api/state", headers={b"Cookie": cookie.encode("latin-1")}).status_code == 401
         others = f"strange name=1; mgfn={stolen}"
         assert client.get("/api/state", headers={"Cookie": others}).status_code == 200
         assert client.get("/api/state", headers={"Authorization": f"Bearer {token}"}).status_code == 200
