@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from http.cookies import CookieError, SimpleCookie
 from importlib import resources
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,7 +51,7 @@ class Guard:
         refusal = self._refusal(request)
         if refusal is None and self._token is not None and (request.method, request.url.path) == ("POST", "/login"):
             refusal = await self._login(request)
-        elif refusal is None and self._token is not None and not self._known(request.headers):
+        elif refusal is None and self._token is not None and not self._known(request):
             refusal = self._ask(request)
         if refusal is not None:
             await refusal(scope, receive, send)
@@ -80,16 +78,14 @@ class Guard:
             return JSONResponse({"detail": "a page of another site may change nothing here"}, 403)
         return None
 
-    def _known(self, headers: Headers) -> bool:
+    def _known(self, request: Request) -> bool:
         assert self._token is not None  # noqa: S101 -- asked only with one
-        given = headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if hmac.compare_digest(given, self._token.encode()):
-            return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._pass.encode())
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        kept = request.cookies.get(COOKIE, "")
+        return any(
+            hmac.compare_digest(found.encode(), expected.encode())
+            for found, expected in ((given, self._token), (kept, self._pass))
+        )
 
     def _ask(self, request: Request, wrong: bool = False) -> Response:
         if wrong or (request.method == "GET" and request.url.path == "/"):

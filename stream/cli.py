@@ -49,7 +49,9 @@ def watch(
     replay: Annotated[bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")] = False,
     http: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT|off", help="/healthz, /metrics; default 127.0.0.1:8080 or the next free."),
+        typer.Option(
+            metavar="HOST:PORT|off", help="Web page, /metrics, /healthz; default 127.0.0.1:8080 or the next free."
+        ),
     ] = None,
     http_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Token that every request must bring.")
@@ -154,7 +156,7 @@ def watch(
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
             if listener is not None:
                 host, port = listener[0].getsockname()[:2]
-                log.info("health page", address=f"http://{host}:{port}/healthz")
+                log.info("web page", address=f"http://{host}:{port}/")
             watcher = None
             if site is not None and not replay:
                 watcher = SiteWatcher(site, lambda changed: cameras_of(changed, alarm))

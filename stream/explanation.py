@@ -121,6 +121,19 @@ def jpeg(picture: UInt8Array, quality: int = _JPEG_QUALITY) -> bytes:
     return encoded.tobytes()
 
 
+def reduced(picture: bytes, width: int = 160) -> bytes:
+    """A JPEG of at most that width. Raises ValueError for bytes that are none."""
+    import cv2
+
+    found = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+    if found is None:
+        raise ValueError("not a picture")
+    scale = min(1.0, width / found.shape[1])
+    size = (max(1, round(found.shape[1] * scale)), max(1, round(found.shape[0] * scale)))
+    small = np.asarray(cv2.resize(found, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return jpeg(small[..., ::-1])
+
+
 def _strip(thumbnails: Sequence[UInt8Array] | UInt8Array) -> bytes:
     rows = -(-len(thumbnails) // STRIP_COLUMNS)
     sheet = np.zeros((rows * THUMBNAIL, STRIP_COLUMNS * THUMBNAIL, 3), np.uint8)

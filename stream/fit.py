@@ -34,6 +34,7 @@ def misfit(scores: ScoreColumns, rule: AlarmSettings, now: float, promised: floa
         bearable = promised + 3 * math.sqrt(promised) + 1
         if len(last) > bearable:
             return f"{len(last)} alarms in the last day; at most {promised:.1f} a day were expected"
+    scores = scores.in_order()
     looks = [_look(scores, now - day * DAY) for day in range(1 + _DAYS)]
     today, earlier = looks[0], [look for look in looks[1:] if look is not None]
     if today is None or len(earlier) < _FEWEST_DAYS:

@@ -27,6 +27,8 @@ LIMIT: Final = 10_000
 _BATCH: Final = 256
 _JANITOR_EVERY: Final = 30.0
 _ROOM_EVERY: Final = 2.0
+_MERGED_AFTER: Final = 600.0
+_HOURS_MERGED: Final = 20
 
 Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to do once it is committed
 
@@ -239,6 +241,7 @@ class Journal:
                 for file in gone:
                     self._store.file_kept(file.event_id, file.kind, 0)
                 self._store.forget(now - keep.score_days * DAY, now - keep.event_days * DAY)
+                self._store.merge_scores(now - _MERGED_AFTER, _HOURS_MERGED)
         except sqlite3.Error as error:
             self._complain(error)
 

@@ -1,4 +1,4 @@
-"""Scores by clip, kept compactly: about a minute of one camera becomes one compressed chunk. Pure.
+"""Scores by clip, kept compactly: about a minute of one camera becomes one compressed chunk, later an hour. Pure.
 
 A chunk is zlib over four columns: starts (milliseconds, as differences), durations (milliseconds), scores (16 bit)
 and window lengths. A window length of 1 marks a new connection.
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_SPAN: Final = 60.0
+LONGEST_CHUNK: Final = 3_600.0 + 2 * CHUNK_SPAN  # seconds, once those of an hour are merged
+MOST_IN_CHUNK: Final = 50_000
 _HEADER: Final = struct.Struct("<Hd")
 _SCALE: Final = 65_535
 
@@ -96,6 +98,13 @@ class ScoreColumns:
         while lowest < _SCALE and lowest / _SCALE < score:
             lowest += 1
         return np.flatnonzero(self.values >= lowest) if lowest / _SCALE >= score else np.empty(0, np.intp)
+
+    def in_order(self) -> ScoreColumns:
+        """In order of time, also where a clock was set back."""
+        if (np.diff(self.starts) >= 0).all():
+            return self
+        order = np.argsort(self.starts, kind="stable")
+        return ScoreColumns(self.starts[order], self.spans[order], self.values[order], self.windows[order])
 
     def between(self, since: float, until: float) -> ScoreColumns:
         """The clips that began in that time."""

@@ -21,7 +21,7 @@ from stream.errors import UsageError
 from stream.events import Payload
 from stream.log import log
 from stream.outbox import Waiting
-from stream.scorelog import LoggedScore, ScoreColumns, chunk_start, columns, unpack
+from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, LoggedScore, ScoreColumns, chunk_start, columns, pack, unpack
 
 VERSION: Final = 1
 DATABASE: Final = "events.db"
@@ -250,8 +250,8 @@ class Store:
     def scores(self, camera: str, since: float, until: float) -> Iterator[LoggedScore]:
         """Scores of clips that began in that time (epoch seconds), in order."""
         rows = self._database.execute(
-            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? - 3600 AND start < ? ORDER BY start",
-            (camera, since, until),
+            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? AND start < ? ORDER BY start",
+            (camera, since - LONGEST_CHUNK, until),
         )
         for (chunk,) in rows:
             yield from (score for score in unpack(chunk) if since <= score.start < until)
@@ -259,10 +259,30 @@ class Store:
     def score_columns(self, camera: str, since: float, until: float) -> ScoreColumns:
         """The same as arrays: a week of a camera in a tenth of a second."""
         rows = self._database.execute(
-            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? - 3600 AND start < ? ORDER BY start",
-            (camera, since, until),
+            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? AND start < ? ORDER BY start",
+            (camera, since - LONGEST_CHUNK, until),
         )
         return columns(chunk for (chunk,) in rows).between(since, until)
+
+    def merge_scores(self, before: float, at_most: int) -> int:
+        """Make one chunk of the many of an hour, of hours that end before that epoch time; how many hours were merged.
+
+        A quarter of the rows' room and of the time that reading weeks takes. At most `at_most` hours at once.
+        """
+        hours = self._database.execute(
+            """SELECT camera, CAST(start / 3600 AS INTEGER) AS hour FROM scores
+               WHERE start < ? GROUP BY camera, hour HAVING count(*) > 1 LIMIT ?""",
+            (before - before % 3600, at_most),
+        ).fetchall()
+        for camera, hour in hours:
+            span = (camera, hour * 3600, (hour + 1) * 3600)
+            chunks = "FROM scores WHERE camera = ? AND start >= ? AND start < ?"
+            rows = self._database.execute(f"SELECT chunk {chunks} ORDER BY start", span).fetchall()
+            whole = [score for (chunk,) in rows for score in unpack(chunk)]
+            self._database.execute(f"DELETE {chunks}", span)
+            for first in range(0, len(whole), MOST_IN_CHUNK):
+                self.scored(camera, pack(whole[first : first + MOST_IN_CHUNK]))
+        return len(hours)
 
     def scored_cameras(self) -> list[str]:
         """Cameras of which there are scores, by name."""

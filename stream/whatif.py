@@ -95,15 +95,17 @@ class _Replay:
     def _ends_near(self, below: NDArray[np.intp]) -> NDArray[np.intp]:
         """Clips below alarm-off after which an open alarm may end: no other comes back within the merge gap.
 
-        The camera's new connections are among them: they end an alarm, too.
+        The camera's new connections are among them, and what fell before one: they end an alarm, too.
         """
         above, starts = self._above, self._scores.starts
         fallen = below[np.minimum(np.searchsorted(below, above), len(below) - 1)]
         following = np.concatenate([above[1:], [len(starts)]])
         over = np.searchsorted(starts, starts[fallen] + self._rule.settings.merge_gap)
         connects = np.flatnonzero(self._connects)
+        cut_off = np.concatenate([connects, [len(starts)]])[np.searchsorted(connects, fallen, "right")]
         # two clips of tolerance: fed too many, the rule decides all the same
-        return np.union1d(fallen[over <= following + 2], connects)
+        ending = (over <= following + 2) | (cut_off <= following)
+        return np.union1d(fallen[ending], connects)
 
     def _skip_while_open(self, index: int, below: NDArray[np.intp], ends: NDArray[np.intp]) -> int:
         """The next clip that an open alarm must see; its top score is taken along."""

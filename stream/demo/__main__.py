@@ -83,7 +83,7 @@ def watching(url: str, scores: Path, log: Path) -> Iterator[tuple[subprocess.Pop
         except ChildError:
             say(log.read_text())
             raise
-        say(f"engine: {_logged(log, 'engine')['backend']}; page: {_logged(log, 'health page')['address']}")
+        say(f"engine: {_logged(log, 'engine')['backend']}; page: {_logged(log, 'web page')['address']}")
         broker = _logged(log, "embedded broker")["broker"]
         say(f"broker: {broker}, events as a subscriber of mgfn/events receives them:")
         yield process, int(broker.rpartition(":")[2])

@@ -146,7 +146,7 @@ function words(event) {
 
 function row(event) {
   const [title, when, verdict] = words(event);
-  const image = event.snapshot ? make("img", { src: event.snapshot, alt: "", loading: "lazy" }) : make("span", { class: "faint" }, "no picture");
+  const image = event.snapshot ? make("img", { src: path("api", "events", event.id, "thumbnail.jpg"), alt: "", loading: "lazy" }) : make("span", { class: "faint" }, "no picture");
   return make("li", { "data-id": event.id }, make("button", { class: "event", type: "button", onclick: () => detail(event.id) },
     image, make("span", { class: "words" }, make("strong", {}, title), make("span", {}, when), make("span", { class: "faint" }, verdict))));
 }

@@ -26,7 +26,7 @@ from stream.budget import DAY
 from stream.commands import Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
 from stream.errors import StreamError, UsageError
 from stream.events import EVENT_ID
-from stream.explanation import STRIP_COLUMNS, StoredExplanation, jpeg, read
+from stream.explanation import STRIP_COLUMNS, StoredExplanation, jpeg, read, reduced
 from stream.live import Live
 from stream.media import media_path
 from stream.scorelog import ScoreColumns
@@ -39,6 +39,7 @@ _UNREAD_FOR: Final = 30.0
 _AROUND: Final = 30.0  # seconds of scores before and after an alarm
 _LONGEST_CURVE: Final = 1_000
 _PICTURE_QUALITY: Final = 75
+_KEPT_BY_BROWSER: Final = {"Cache-Control": "private, max-age=86400"}
 _FILES: Final = {"index.html": "text/html", "app.js": "text/javascript", "charts.js": "text/javascript",
                  "style.css": "text/css"}  # fmt: skip
 
@@ -118,6 +119,7 @@ class _Routes:
         get("/api/events")(self.events)
         get("/api/events/{event_id}")(self.event)
         get("/api/events/{event_id}/strip.jpg")(self.strip)
+        get("/api/events/{event_id}/thumbnail.jpg")(self.thumbnail)
         get("/api/what-if")(self.what_if)
         get("/api/suggestion")(self.suggestion)
         post("/api/events/{event_id}/verdict", status_code=202)(self.verdict)
@@ -238,7 +240,16 @@ class _Routes:
         window = self._window(event_id) if EVENT_ID.fullmatch(event_id) else None
         if window is None:
             raise HTTPException(404, "no film strip of this event")
-        return Response(window.strip, media_type="image/jpeg")
+        return Response(window.strip, media_type="image/jpeg", headers=_KEPT_BY_BROWSER)
+
+    def thumbnail(self, event_id: str) -> Response:
+        """The event's picture, small: a list of events must not weigh megabytes."""
+        try:
+            path = media_path(self._sources.folder / "media", event_id, "snapshot")
+            small = reduced(path.read_bytes())
+        except (ValueError, OSError):
+            raise HTTPException(404, "no picture of this event") from None
+        return Response(small, media_type="image/jpeg", headers=_KEPT_BY_BROWSER)
 
     # questions
 

@@ -53,7 +53,7 @@ def watched(folder: Path, bundle: Path, *arguments: object) -> Iterator[Watched]
     camera, port = TestCamera(folder, encode(moving_pictures(120 * 25))), free_port()
     own = ["--rtsp", f"door={camera.url}", "--bundle", bundle, "--http", f"127.0.0.1:{port}", "--threshold", "1"]
     with camera.running(), running(folder, *own, *arguments) as service:
-        until(lambda: service.said('"health page"') or service.said("health page"), 60, "the page's address")
+        until(lambda: service.said("web page"), 60, "the page's address")
         yield Watched(service, f"http://127.0.0.1:{port}/", folder / "data")
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from stream.commands import Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
 from stream.events import Event, ModelName, Moment
-from stream.explanation import Explanation
+from stream.explanation import Explanation, jpeg
 from stream.live import Live
 from stream.media import media_path
 from stream.page.routes import PageSources
@@ -81,35 +81,50 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def shared(day: Path) -> Iterator[tuple[Site, httpx.Client]]:
+    """One page for all tests that leave it as it is."""
+    site = Site(day)
+    with site.serving() as client:
+        yield site, client
+
+
+@pytest.fixture
+def asked(shared: tuple[Site, httpx.Client]) -> Iterator[httpx.Client]:
+    """A client of it; nothing may have been posted in the end."""
+    site, client = shared
+    site.posted.clear()
+    yield client
+    assert site.posted == []
+
+
 @pytest.fixture
 def data(day: Path, tmp_path: Path) -> Path:
     return shutil.copytree(day, tmp_path / "data")
 
 
-def test_what_it_shows(data: Path) -> None:
-    site = Site(data)
-    with site.serving() as client:
-        page = client.get("/")
-        assert "default-src 'self'" in page.headers["content-security-policy"]
-        total = len(page.content)
-        for name in ("app.js", "charts.js", "style.css"):
-            found = client.get(f"/page/{name}")
-            assert found.status_code == 200
-            total += len(found.content)
-        assert total < 100_000
-        assert client.get("/api/cameras/door/picture.jpg").content.startswith(b"\xff\xd8")
-        peaks = client.get("/api/scores", params={"camera": "door", "bins": 24}).json()["peaks"]
-        assert len(peaks) == 24
-        assert sum(peak is not None and peak > 0.8 for peak in peaks) == 2
-        (event,) = client.get("/api/events").json()
-        whole = client.get(f"/api/events/{event['id']}").json()
-        assert len(whole["clips"]) == 32
-        assert max(score for _, score in whole["curve"]) == pytest.approx(0.9, abs=1e-3)
-        assert client.get(f"/api/events/{event['id']}/strip.jpg").content.startswith(b"\xff\xd8")
-        answer = client.get("/api/what-if", params={"camera": "door", "threshold": 0.7, "min_duration": 2}).json()
-        assert len(answer["alarms"]) == 2
-        proposal = client.get("/api/suggestion", params={"camera": "door", "per_day": 5}).json()["proposal"]
-        assert proposal["high"] > proposal["low"]
+def test_what_it_shows(asked: httpx.Client) -> None:
+    page = asked.get("/")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    total = len(page.content)
+    for name in ("app.js", "charts.js", "style.css"):
+        found = asked.get(f"/page/{name}")
+        assert found.status_code == 200
+        total += len(found.content)
+    assert total < 100_000
+    assert asked.get("/api/cameras/door/picture.jpg").content.startswith(b"\xff\xd8")
+    peaks = asked.get("/api/scores", params={"camera": "door", "bins": 24}).json()["peaks"]
+    assert len(peaks) == 24
+    assert sum(peak is not None and peak > 0.8 for peak in peaks) == 2
+    (event,) = asked.get("/api/events").json()
+    whole = asked.get(f"/api/events/{event['id']}").json()
+    assert len(whole["clips"]) == 32
+    assert max(score for _, score in whole["curve"]) == pytest.approx(0.9, abs=1e-3)
+    assert asked.get(f"/api/events/{event['id']}/strip.jpg").content.startswith(b"\xff\xd8")
+    answer = asked.get("/api/what-if", params={"camera": "door", "threshold": 0.7, "min_duration": 2}).json()
+    assert len(answer["alarms"]) == 2
+    proposal = asked.get("/api/suggestion", params={"camera": "door", "per_day": 5}).json()["proposal"]
+    assert proposal["high"] > proposal["low"]
 
 
 def test_what_it_does(data: Path) -> None:
@@ -134,17 +149,13 @@ HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_ids_and_names_are_not_found(data: Path, text: str) -> None:
-    site = Site(data)
-    with site.serving() as client:
-        for url in (
-            f"/api/events/{text}", f"/api/events/{text}/strip.jpg", f"/api/events/{text}/clip.mp4", f"/page/{text}",
-            f"/api/cameras/{text}/picture.jpg", f"/api/scores?camera={text}",
-        ):  # fmt: skip
-            assert client.get(url).status_code in (404, 422), url
-        for url in (f"/api/events/{text}/verdict", f"/api/cameras/{text}/threshold"):
-            assert client.post(url, json={"verdict": "true"}).status_code in (404, 422), url
-    assert site.posted == []
+def test_hostile_ids_and_names_are_not_found(asked: httpx.Client, text: str) -> None:
+    event, camera = f"/api/events/{text}", f"/api/cameras/{text}"
+    pictures = [f"{event}/{name}" for name in ("strip.jpg", "thumbnail.jpg", "snapshot.jpg", "clip.mp4")]
+    for url in (event, *pictures, f"{camera}/picture.jpg", f"/page/{text}", f"/api/scores?camera={text}"):
+        assert asked.get(url).status_code in (404, 422), url
+    for url in (f"{event}/verdict", f"{camera}/threshold"):
+        assert asked.post(url, json={"verdict": "true"}).status_code in (404, 422), url
 
 
 @pytest.mark.parametrize(
@@ -158,21 +169,17 @@ def test_hostile_ids_and_names_are_not_found(data: Path, text: str) -> None:
         "/api/events?before=nan",
     ],
 )  # fmt: skip
-def test_hostile_ranges_are_refused(data: Path, url: str) -> None:
-    with Site(data).serving() as client:
-        assert client.get(url).status_code == 422
+def test_hostile_ranges_are_refused(asked: httpx.Client, url: str) -> None:
+    assert asked.get(url).status_code == 422
 
 
-def test_hostile_bodies_are_refused(data: Path) -> None:
-    site = Site(data)
-    with site.serving() as client:
-        bodies: list[Any] = [{"threshold": 1.1}, {"threshold": "x"}, {"threshold": 0.5, "more": 1}, [], {}]
-        for body in bodies:
-            assert client.post("/api/cameras/door/threshold", json=body).status_code == 422
-        nan = client.post("/api/cameras/door/threshold", content='{"threshold": NaN}')
-        assert nan.status_code == 422
-        assert client.post("/api/cameras/door/enabled", json={"enabled": "yes"}).status_code == 422
-    assert site.posted == []
+def test_hostile_bodies_are_refused(asked: httpx.Client) -> None:
+    url = "/api/cameras/door/threshold"
+    bodies: list[Any] = [{"threshold": 1.1}, {"threshold": "x"}, {"threshold": 0.5, "more": 1}, [], {}]
+    for body in bodies:
+        assert asked.post(url, json=body).status_code == 422
+    assert asked.post(url, content='{"threshold": NaN}').status_code == 422
+    assert asked.post("/api/cameras/door/enabled", json={"enabled": "yes"}).status_code == 422
 
 
 def test_other_sites_change_nothing_and_other_names_see_nothing(data: Path) -> None:
@@ -215,7 +222,10 @@ def test_a_token_opens_the_page_by_a_cookie_that_is_not_the_token(data: Path) ->
         stolen = client.cookies["mgfn"]
         client.cookies.clear()
         assert client.get("/api/state", headers={"Authorization": f"Bearer {stolen}"}).status_code == 401
-        assert client.get("/api/state", headers={"Cookie": "mgfn=wrong"}).status_code == 401
+        for cookie in ("mgfn=wrong", "mgfn=", "mgfn", 'a b="c; mgfn=\xe9'):
+            assert client.get("/api/state", headers={b"Cookie": cookie.encode("latin-1")}).status_code == 401
+        others = f"strange name=1; mgfn={stolen}"
+        assert client.get("/api/state", headers={"Cookie": others}).status_code == 200
         assert client.get("/api/state", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
@@ -255,6 +265,20 @@ def test_what_a_slow_reader_missed_is_counted() -> None:
     assert (len(messages), newest, lost) == (10, 25, 15)
     assert '"number": 24' in messages[-1]
     assert live.since(25) == ([], 25, 0)
+
+
+def test_pictures_in_a_list_are_small(data: Path) -> None:
+    with Site(data).serving() as client:
+        (event,) = client.get("/api/events").json()
+        url = f"/api/events/{event['id']}/thumbnail.jpg"
+        assert client.get(url).status_code == 404
+        picture = media_path(data / "media", event["id"], "snapshot")
+        noise = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
+        picture.write_bytes(jpeg(noise))
+        assert len(client.get(url).content) < 20_000 < picture.stat().st_size
+        for content in (b"", b"not a picture"):
+            picture.write_bytes(content)
+            assert client.get(url).status_code == 404
 
 
 def test_no_picture_and_no_window_are_not_found(data: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream.alarms import AlarmRule, AlarmSettings, Change, ScoredClip
@@ -44,6 +44,7 @@ def clip_by_clip(chunk: bytes, rule: AlarmRule) -> list[WouldBe]:
     rule=st.tuples(st.sampled_from([0.0, 1.0, 2.5]), st.sampled_from([0.0, 2.0, 10.0]),
                    st.sampled_from([0.0, 1.28, 3.0]), st.integers(1, 60)),
 )  # fmt: skip
+@example([0.1, 0.65, 0.1, 0.65, 0.1, 0.1], frozenset([3]), 0.6, (0.0, 0.0, 3.0, 1))  # fell, then a new connection
 def test_the_same_alarms_as_clip_by_clip(
     scores: list[float], connects: frozenset[int], on: float, rule: tuple[float, float, float, int]
 ) -> None:
