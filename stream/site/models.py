@@ -5,31 +5,30 @@ A key that is not given is None; what then holds is said by its description and 
 
 from __future__ import annotations
 
-import difflib
 import itertools
-from pathlib import Path
-from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from engine.backends import BACKENDS
 from stream.alarms import AlarmSettings
-from stream.errors import UsageError
-from stream.model import check_device
 from stream.settings import CameraConfig, ClipSettings, Retention
+from stream.site.values import (
+    Backend,
+    BrokerUrl,
+    CameraName,
+    Day,
+    Device,
+    FilePath,
+    ListenAddress,
+    LiveUrl,
+    Mask,
+    Share,
+    SourceUrl,
+    TimeOfDay,
+    TimeZone,
+    TopicPrefix,
+)
 from stream.timetable import DAYS, Period, overlap, periods_of
-from stream.urls import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
-
-FOLDER: Final = "folder"  # in the validation's context: where relative paths begin
-_NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
-_TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
-_ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
-ALLOWED_BY: Final = {  # what the patterns mean
-    _NAME: "a camera's name is 1 to 64 of a-z A-Z 0-9 _ -",
-    _TIME: 'allowed is "HH:MM" from "00:00" to "24:00"',
-    _ADDRESS: "allowed is HOST:PORT or off",
-}
 
 
 class SiteModel(BaseModel):
@@ -38,90 +37,8 @@ class SiteModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-def _folder(info: ValidationInfo) -> Path:
-    return Path(info.context[FOLDER]) if info.context else Path()
-
-
-def _path(text: str, info: ValidationInfo) -> str:
-    """Filled in, and relative to the site file's folder."""
-    try:
-        return str(_folder(info) / expanded(text))
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-
-
-def _source(text: str, info: ValidationInfo) -> str:
-    try:
-        whole = expanded(text)
-        path_or_url = whole if is_rtsp(whole) or "://" in whole else str(_folder(info) / whole)
-        is_live(path_or_url)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-    return path_or_url
-
-
-def _live_source(text: str, info: ValidationInfo) -> str:
-    url = _source(text, info)
-    if not is_rtsp(url):
-        raise ValueError("allowed are rtsp:// and rtsps://")
-    return url
-
-
-def _broker(text: str) -> str:
-    try:
-        whole = expanded(text)
-        broker_at(whole)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
-    return whole
-
-
-def _camera_name(name: str) -> str:
-    if problem := name_problem(name):
-        raise ValueError(problem)
-    return name
-
-
-def _topic_prefix(prefix: str) -> str:
-    if problem := prefix_problem(prefix):
-        raise ValueError(problem)
-    return prefix
-
-
-def _device(device: str) -> str:
-    try:
-        check_device(device)
-    except UsageError as error:
-        raise ValueError(str(error).partition(": ")[2]) from None
-    return device
-
-
-def _backend(name: str) -> str:
-    if name != "auto" and name not in BACKENDS:
-        raise ValueError(f"allowed are auto, {', '.join(BACKENDS)}")
-    return name
-
-
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        near = difflib.get_close_matches(name, available_timezones(), 1)
-        hint = f"; did you mean {near[0]}?" if near else ", such as Europe/Berlin or UTC"
-        raise ValueError(f"no time zone; allowed is a name of the IANA database{hint}") from None
-    return name
-
-
 def _minutes(text: str) -> int:
     return int(text[:2]) * 60 + int(text[3:])
-
-
-FilePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Point = Annotated[list[Share], Field(min_length=2, max_length=2)]
-Mask = Annotated[list[Point], Field(min_length=3, max_length=100)]
-TimeOfDay = Annotated[str, StringConstraints(pattern=_TIME)]
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class RegionModel(SiteModel):
@@ -246,11 +163,11 @@ class CameraDefaults(SiteModel):
 class CameraModel(CameraDefaults):
     """One camera. Each key but `url` may stand in `defaults` instead."""
 
-    url: Annotated[str, StringConstraints(min_length=1), AfterValidator(_source)] = Field(
+    url: SourceUrl = Field(
         repr=False,
         description="rtsp:// or rtsps:// with `{MGFN_NAME}` for credentials, or the path of a video file.",
     )
-    sub_stream: Annotated[str, StringConstraints(min_length=1), AfterValidator(_live_source)] | None = Field(
+    sub_stream: LiveUrl | None = Field(
         None,
         repr=False,
         description="rtsp:// or rtsps:// of the camera's smaller stream, 640 x 360 or so: the model sees 224 x 224. It "
@@ -261,13 +178,11 @@ class CameraModel(CameraDefaults):
 class MqttModel(SiteModel):
     """The broker. Without `url` an embedded one starts on this machine."""
 
-    url: Annotated[str, AfterValidator(_broker)] | None = Field(
-        None, repr=False, description="mqtt[s]://[user:password@]host[:port]. Flag: --mqtt."
-    )
+    url: BrokerUrl | None = Field(None, repr=False, description="mqtt[s]://[user:password@]host[:port]. Flag: --mqtt.")
     ca: FilePath | None = Field(None, description="CA of the broker's certificate. Flag: --mqtt-ca.")
     cert: FilePath | None = Field(None, description="Client certificate. Flag: --mqtt-cert.")
     key: FilePath | None = Field(None, description="Its key. Flag: --mqtt-key.")
-    topic_prefix: Annotated[str, AfterValidator(_topic_prefix)] | None = Field(
+    topic_prefix: TopicPrefix | None = Field(
         None, description="First level of all topics. Default: mgfn. Flag: --topic-prefix."
     )
 
@@ -275,7 +190,7 @@ class MqttModel(SiteModel):
 class HttpModel(SiteModel):
     """The HTTP address."""
 
-    address: Annotated[str, StringConstraints(pattern=_ADDRESS)] | None = Field(
+    address: ListenAddress | None = Field(
         None, description="HOST:PORT or off. Default: 127.0.0.1:8080 or the next free port. Flag: --http."
     )
     token_file: FilePath | None = Field(
@@ -303,9 +218,6 @@ class RetentionModel(SiteModel):
     )
 
 
-CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]
-
-
 class SiteFile(SiteModel):
     """mgfn-stream: what to watch, and where to publish. Paths are relative to this file; `{MGFN_NAME}` in paths and
     URLs is filled in from the environment or a secret file of that name."""
@@ -313,7 +225,7 @@ class SiteFile(SiteModel):
     node: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
         None, description="This instance's name on MQTT. Default: the host's. Flag: --node."
     )
-    time_zone: Annotated[str, AfterValidator(_time_zone)] | None = Field(
+    time_zone: TimeZone | None = Field(
         None, description="Of schedules and of `local_time`, such as Europe/Berlin. Default: the machine's."
     )
     data: FilePath | None = Field(
@@ -323,14 +235,12 @@ class SiteFile(SiteModel):
     bundle: FilePath | None = Field(
         None, description="Model bundle. Default: the default bundle, built on first use. Flag: --bundle."
     )
-    backend: Annotated[str, AfterValidator(_backend)] | None = Field(
+    backend: Backend | None = Field(
         None,
         description="What runs it: auto, openvino, onnxruntime, tensorrt or torch. Default: auto, the fastest that "
         "works here. Flag: --backend.",
     )
-    device: Annotated[str, AfterValidator(_device)] | None = Field(
-        None, description="auto, cpu or cuda[:N]. Default: auto. Flag: --device."
-    )
+    device: Device | None = Field(None, description="auto, cpu or cuda[:N]. Default: auto. Flag: --device.")
     mqtt: MqttModel | None = Field(None, description="The broker. Default: an embedded one.")
     http: HttpModel | None = Field(None, description="The HTTP address.")
     retention: RetentionModel | None = Field(None, description="How long things are kept.")

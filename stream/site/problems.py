@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from stream.site.document import Document, Path, Problem, key_of
-from stream.site.models import ALLOWED_BY, SiteFile
+from stream.site.models import SiteFile
+from stream.site.values import ALLOWED_BY
 from stream.urls import redact_url
 
 _KEY: Final = "[key]"  # pydantic's mark for a dictionary's key

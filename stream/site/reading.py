@@ -18,8 +18,9 @@ from stream.settings import CameraConfig
 from stream.site.convert import camera_config, inherited
 from stream.site.document import Document, Problem, key_of, parse
 from stream.site.document import Path as KeyPath
-from stream.site.models import FOLDER, CameraDefaults, CameraModel, SiteFile
+from stream.site.models import CameraDefaults, CameraModel, SiteFile
 from stream.site.problems import described, path_of
+from stream.site.values import FOLDER
 from stream.urls import expanded
 
 _LARGEST: Final = 1 << 20
