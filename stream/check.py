@@ -69,7 +69,8 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
                 continue
             if not pictured:
                 path = folder / f"{camera.name}.jpg"
-                cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry))
+                if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
+                    raise UsageError(f"--data {folder}: {path.name} cannot be written there")
                 found, pictured = f"{found}; what the model sees: {path}", True
             table.add_row(name, "ok", found)
     # an address like [fe80::1] is no markup

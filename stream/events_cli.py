@@ -39,7 +39,10 @@ Camera = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="Th
 
 @app.callback()
 def main_options() -> None:
-    """Look back at alarms, also while mgfn-stream runs."""
+    """Look back at alarms, also while mgfn-stream runs.
+
+    Example: mgfn-events list --since 24h
+    """
 
 
 def duration(text: str, flag: str) -> float:

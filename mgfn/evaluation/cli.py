@@ -36,7 +36,10 @@ OutOption = Annotated[Path | None, typer.Option(metavar="DIR", help="New or empt
 
 @app.callback()
 def evaluate() -> None:
-    """Measure MGFN heads on feature files (float32, clips x crops x channels, one .npy for each video)."""
+    """Measure MGFN heads on feature files (float32, clips x crops x channels, one .npy for each video).
+
+    Example: mgfn-eval score --head runs/mine/best.safetensors features/door.npy --out scores
+    """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise EvaluationError(f"needs {', '.join(missing)}: pip install 'mgfn-stream[train]'")
 

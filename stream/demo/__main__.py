@@ -1,8 +1,8 @@
 """Run the demo: python -m stream.demo [--duration SECONDS].
 
 Standard output holds the events, one JSON line each, as a subscriber receives them; what happens is told on
-standard error. With a duration, counted from the first score, the exit code is 0 if an alarm arrived and every
-alarm lies within three seconds of the staged incident, else 1.
+standard error, at the end how many alarms lie within three seconds of the staged incident and how many do not. With a
+duration, counted from the first score, the exit code is 0 if an alarm arrived, else 1.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def demo(
     starts = [event["start_time"] for event in alarms]
     inside, outside = judge(starts, playbacks)
     say(f"{len(starts)} alarms: {inside} in the staged incident, {outside} outside it")
-    raise typer.Exit(0 if inside and not outside else 1)
+    raise typer.Exit(0 if alarms else 1)
 
 
 @contextmanager
