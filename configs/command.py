@@ -12,6 +12,8 @@ from typing import NoReturn
 import typer
 from typer.main import get_command
 
+_INTERRUPTED = 128 + signal.SIGINT
+
 
 class Terminated(BaseException):
     """SIGTERM arrived; unwinds like KeyboardInterrupt so that `finally` blocks clean up."""
@@ -39,10 +41,12 @@ def run_command(
     program = program or Path(sys.argv[0]).name
     try:
         code = get_command(app).main(prog_name=program, standalone_mode=False)
+        if code == _INTERRUPTED and stopping_is_success:  # typer's answer to Ctrl-C
+            code = 0
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = 0 if stopping_is_success else 130
+        code = 0 if stopping_is_success else _INTERRUPTED
     except Terminated:
         code = 0 if stopping_is_success else 143
     except Exception as error:

@@ -18,7 +18,10 @@ from stream.capture import Capture
 from stream.errors import CameraError, UsageError
 from stream.settings import ServiceSettings
 from stream.sinks.client import probe
-from stream.urls import Source
+from stream.sinks.courier import UndeliveredError
+from stream.sinks.frigate import FrigateBridge
+from stream.sinks.notify import notify_targets
+from stream.urls import Source, redact_url
 from stream.view import View, drawn_masks
 
 _FRAMES = 25
@@ -39,6 +42,17 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
         problem = probe(settings.broker, settings.tls, settings.node)
         fine = not problem
         table.add_row("broker", "failed" if problem else "ok", f"{settings.broker.shown} {problem}".strip())
+    if settings.frigate is not None:
+        bridge = FrigateBridge(settings.frigate)
+        try:
+            state, found = "ok", f"version {bridge.probe()}"
+        except UndeliveredError as error:
+            fine, state, found = False, "failed", str(error)
+        table.add_row("frigate", state, f"{redact_url(settings.frigate.url)} {found}")
+        bridge.close()
+    if settings.notify is not None:
+        targets = notify_targets(settings.notify, None)
+        table.add_row("notify", "ok", f"targets understood: {len(targets)}; nothing was sent")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,10 +69,12 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
                 continue
             if not pictured:
                 path = folder / f"{camera.name}.jpg"
-                cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry))
+                if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
+                    raise UsageError(f"--data {folder}: {path.name} cannot be written there")
                 found, pictured = f"{found}; what the model sees: {path}", True
             table.add_row(name, "ok", found)
-    Console(width=None if Console().is_terminal else 160).print(table)
+    # an address like [fe80::1] is no markup
+    Console(width=None if Console().is_terminal else 160, markup=False).print(table)
     return fine
 
 

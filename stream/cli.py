@@ -49,7 +49,9 @@ def watch(
     replay: Annotated[bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")] = False,
     http: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT|off", help="/healthz, /metrics; default 127.0.0.1:8080 or the next free."),
+        typer.Option(
+            metavar="HOST:PORT|off", help="Web page, /metrics, /healthz; default 127.0.0.1:8080 or the next free."
+        ),
     ] = None,
     http_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Token that every request must bring.")
@@ -58,6 +60,10 @@ def watch(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Events, pictures, clips; default: the user's state folder.")
     ] = None,
+    self_test: Annotated[
+        str,
+        typer.Option(metavar="HOURS|off", help="Time between self-tests: a staged incident through the whole path."),
+    ] = "24",
     check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
 ) -> None:
     """Watch cameras and publish alarms over MQTT.
@@ -75,6 +81,7 @@ def watch(
     from stream.log import configure, log
     from stream.model import cached_bundle
     from stream.options import Flags, options
+    from stream.selftest import self_test_every
     from stream.service import Service
     from stream.settings import CameraConfig, ServiceSettings
     from stream.sinks.client import make_client
@@ -121,6 +128,7 @@ def watch(
     cameras_of(site, AlarmSettings(1.0, 1.0))  # wrong ones are told before anything starts
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # certificates, likewise
+    tested = None if replay or check else self_test_every(self_test)
     listener = None
     if given.http != "off" and not (replay or check):
         try:
@@ -142,20 +150,19 @@ def watch(
             alarm = AlarmSettings(thresholds.on, thresholds.off)
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
-                folder, given.retention,
+                folder, given.retention, self_test=tested,
             )  # fmt: skip
             if check:
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
             if listener is not None:
                 host, port = listener[0].getsockname()[:2]
-                log.info("health page", address=f"http://{host}:{port}/healthz")
+                log.info("web page", address=f"http://{host}:{port}/")
             watcher = None
             if site is not None and not replay:
                 watcher = SiteWatcher(site, lambda changed: cameras_of(changed, alarm))
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
             service = Service(settings, engine, store, listener, watcher)
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(signum, lambda *_: service.stop())
+            service.obey_signals()
             service.run()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from engine.manifest import Manifest
 from stream.camera import STOP, CameraSettings, run_camera
 from stream.desk import EventDesk
-from stream.messages import ClipReady, Message, Order
+from stream.messages import ClipClosed, ClipReady, Message, Order, SnapshotTaken
 from stream.processes import StartProcess
 from stream.settings import CameraConfig
 from stream.slots import ClipRing
@@ -47,6 +47,9 @@ class DecoderHandle:
             replay=self._replay,
             transport=config.transport,
             pre_roll=config.clip.pre_roll,
+            stride=config.stride,
+            hwaccel=config.hwaccel,
+            motion_threshold=config.motion_threshold,
             view=config.view,
             sub_stream=config.sub_stream,
         )
@@ -59,6 +62,10 @@ class DecoderHandle:
         self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.track.name}")
         self.last_sign = time.monotonic()
         self.finished = False
+
+    def silent(self, now: float) -> bool:
+        """Whether it hangs, by monotonic time `now`: what it said while a batch took long still waits in the pipe."""
+        return now - self.last_sign > SILENT_AFTER and not self.pipe.poll()
 
     def give_back(self, slot: int) -> None:
         self._tell(slot)
@@ -89,9 +96,9 @@ class DecoderHandle:
         self.end()
         self.start()
 
-    def end(self) -> None:
-        """End the process, by force if it does not answer."""
-        self.process.join(0.5)
+    def end(self, within: float = 0.5) -> None:
+        """Let the process end by itself within so many seconds, else by force."""
+        self.process.join(within)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -108,3 +115,21 @@ def received(decoders: Sequence[DecoderHandle], timeout: float) -> Iterator[tupl
                 yield decoder, decoder.pipe.recv()
         except (EOFError, OSError):
             yield decoder, None
+
+
+def hear_out(
+    decoders: Sequence[DecoderHandle],
+    within: float,
+    file_written: Callable[[DecoderHandle, SnapshotTaken | ClipClosed], None],
+) -> None:
+    """Hear what they close on their way out, having been told to stop; after so many seconds the others are killed."""
+    deadline = time.monotonic() + within
+    running = [decoder for decoder in decoders if not decoder.finished]
+    while running and (rest := deadline - time.monotonic()) > 0:
+        for decoder, message in received(running, rest):
+            if isinstance(message, SnapshotTaken | ClipClosed):
+                file_written(decoder, message)
+            elif message is None:
+                running.remove(decoder)
+    for decoder in running:
+        decoder.process.kill()

@@ -20,16 +20,17 @@ Label = Literal["anomaly", "camera_lost"]
 
 @dataclass(frozen=True)
 class ModelName:
-    """Which bundle on which backend scored."""
+    """Which bundle on which backend scored; `folder` is where the bundle lies."""
 
     bundle: str
     sha256: str
     backend: str
+    folder: str = ""
 
 
 @dataclass(frozen=True)
 class TopClip:
-    """A clip of the window that scores high; times in seconds, `weight` its share of the window's total score."""
+    """A clip that drove an alarm; times in seconds, `weight` its share of what all clips added to the score."""
 
     start: float
     end: float
@@ -38,7 +39,10 @@ class TopClip:
 
 @dataclass(frozen=True)
 class Moment:
-    """What is known when a message of an event is made; `start` (seconds) is that of the clip that brought it about."""
+    """What is known when a message of an event is made; `start` (seconds) is that of the clip that brought it about.
+
+    `top_clips` explain the alarm: given with `new`, they stand in all that follows.
+    """
 
     score: float
     top_score: float
@@ -157,12 +161,13 @@ class Event:
                 "window": moment.window,
                 "score": round(moment.score, 4),
                 "top_score": round(moment.top_score, 4),
-                "top_clips": [
-                    {"start": round(c.start, 3), "end": round(c.end, 3), "weight": round(c.weight, 4)}
-                    for c in moment.top_clips
-                ],
                 "latency_ms": round(moment.start * 1000),
             }
+            if moment.top_clips:
+                known["top_clips"] = [
+                    {"start": round(c.start, 3), "end": round(c.end, 3), "weight": round(c.weight, 4)}
+                    for c in moment.top_clips
+                ]
         self._last = self._last | known | changes | {"type": kind, "seq": self._last["seq"] + 1}
         return self._last
 

@@ -33,15 +33,26 @@ class CameraChanges(Protocol):
 
 
 class Fleet:
-    """`decoders`, the service's list, holds those in use in the order of the configuration; `begin` starts one."""
+    """`decoders`, the service's list, holds those in use in the order of the configuration; `begin` starts one.
+
+    `report` gives the service's reporter.
+    """
 
     def __init__(
-        self, decoders: list[DecoderHandle], begin: Callable[[CameraConfig], DecoderHandle], report: Reporter
+        self,
+        decoders: list[DecoderHandle],
+        begin: Callable[[CameraConfig], DecoderHandle],
+        report: Callable[[], Reporter],
     ) -> None:
         self._decoders = decoders
         self._begin = begin
         self._report = report
         self._leaving: dict[DecoderHandle, float] = {}  # until when they have time
+
+    @property
+    def names(self) -> list[str]:
+        """The cameras, without the self-test's."""
+        return [decoder.track.name for decoder in self._decoders if not decoder.config.hidden]
 
     @property
     def leaving(self) -> list[DecoderHandle]:
@@ -53,21 +64,22 @@ class Fleet:
 
         Raises StreamError, with nothing changed, if there is no room for a new one.
         """
-        before = {decoder.config.name: decoder for decoder in self._decoders}
+        hidden = [decoder for decoder in self._decoders if decoder.config.hidden]
+        before = {decoder.config.name: decoder for decoder in self._decoders if decoder not in hidden}
         staying = {c.name: before[c.name] for c in cameras if c.name in before and before[c.name].serves(c)}
         begun = self._begun([camera for camera in cameras if camera.name not in staying])
         removed = [name for name in before if name not in {camera.name for camera in cameras}]
         for name, decoder in before.items():
             if name not in staying:
-                self._dismiss(decoder, "removed" if name in removed else "reconfigured")
+                self.dismiss(decoder, "removed" if name in removed else "reconfigured")
         changed = [c for c in cameras if c.name in staying and staying[c.name].config != c]
         for camera in changed:
-            self._report.configure(staying[camera.name], camera)
-        self._decoders[:] = [staying.get(camera.name) or begun[camera.name] for camera in cameras]
+            self._report().configure(staying[camera.name], camera)
+        self._decoders[:] = [*(staying.get(camera.name) or begun[camera.name] for camera in cameras), *hidden]
         for name in removed:
-            self._report.forget(name)
+            self._report().forget(name)
         for decoder in begun.values():
-            self._report.introduce(decoder.track)
+            self._report().introduce(decoder.track)
         if before:
             log.info(
                 "cameras reconfigured",
@@ -86,13 +98,14 @@ class Fleet:
         except StreamError:
             for decoder in begun.values():
                 decoder.process.kill()
-                decoder.end()
+                decoder.end(0.0)
                 decoder.ring.close()
             raise
         return begun
 
-    def _dismiss(self, decoder: DecoderHandle, reason: str) -> None:
-        self._report.close_events(decoder, reason)
+    def dismiss(self, decoder: DecoderHandle, reason: str) -> None:
+        """End what is open of a decoder that is in use no longer, and let it close its files."""
+        self._report().close_events(decoder, reason)
         decoder.pending.clear()
         decoder.stop()
         self._leaving[decoder] = time.monotonic() + _GONE_WITHIN
@@ -102,15 +115,15 @@ class Fleet:
         done = {decoder for decoder, until in self._leaving.items() if time.monotonic() > until}
         for decoder, message in received(self.leaving, 0):
             if isinstance(message, SnapshotTaken | ClipClosed):
-                self._report.file_written(decoder, message)
+                self._report().file_written(decoder, message)
             elif message is None:
                 done.add(decoder)
         for decoder in done:
             decoder.process.kill()
-            decoder.end()
+            decoder.end(0.0)
             decoder.desk.lost()
             decoder.ring.close()
         for decoder in self.leaving:
-            self._report.release(decoder)
+            self._report().release(decoder)
             if decoder in done:
                 del self._leaving[decoder]

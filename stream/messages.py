@@ -25,7 +25,8 @@ class CameraState(StrEnum):
 class ClipReady:
     """A clip lies in `slot`. Times in seconds: epoch where live, media time from 0 in a replay.
 
-    `clip` counts from 0 for each `connection`; `arrival` is when its last frame came (monotonic clock).
+    `clip` counts from 0 for each `connection`; `arrival` is when its last frame came (monotonic clock). `like` is the
+    earlier clip of this connection that it does not differ from, as far as the motion gate sees; None: it does.
     """
 
     connection: int
@@ -34,6 +35,7 @@ class ClipReady:
     end: float
     arrival: float
     slot: int
+    like: int | None = None
 
 
 @dataclass(frozen=True)

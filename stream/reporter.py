@@ -5,9 +5,11 @@ It creates no thread: the service runs the journal and the sink that it is given
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Literal
 
@@ -17,6 +19,7 @@ from stream.commands import Command, GiveVerdict, SetEnabled, SetThreshold
 from stream.decoders import DecoderHandle
 from stream.events import Payload
 from stream.journal import Journal
+from stream.live import Live
 from stream.log import log
 from stream.media import Kind, media_path
 from stream.messages import ClipClosed, ClipReady, EndClip, SnapshotTaken, StartClip, TakeSnapshot
@@ -25,6 +28,7 @@ from stream.outbox import Waiting
 from stream.recovery import recover
 from stream.scorelog import LoggedScore, ScoreBook
 from stream.settings import CameraConfig, ServiceSettings
+from stream.sinks.courier import Courier
 from stream.sinks.homeassistant import discovery, discovery_topic
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
@@ -33,7 +37,7 @@ from stream.track import CameraTrack, Scored
 
 
 class Reporter:
-    """Tells `journal`, `mqtt` (None: nobody listens) and `scores` (None: not asked for) what happens.
+    """Tells `journal`, `mqtt`, `scores`, `courier` (None: not asked for) and pages what happens.
 
     `keeps` is false in a replay: no pictures, clips or score history.
     """
@@ -46,6 +50,8 @@ class Reporter:
         mqtt: MqttSink | None,
         scores: ScoresFile | None,
         metrics: Metrics,
+        live: Live,
+        courier: Courier | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -53,6 +59,8 @@ class Reporter:
         self._mqtt = mqtt
         self._scores = scores
         self._metrics = metrics
+        self._courier = courier
+        self._live = live
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
         self._cameras: set[str] = set()
@@ -63,8 +71,7 @@ class Reporter:
 
     def recover(self) -> None:
         """What an earlier run left."""
-        for (camera, name), value in self._store.all_settings().items():
-            self._kept.setdefault(camera, {})[name] = value
+        self._kept = self._store.settings()
         recover(self._store, self._journal, self._mqtt)
 
     def forget_others(self) -> None:
@@ -77,6 +84,7 @@ class Reporter:
     def introduce(self, track: CameraTrack) -> None:
         """A camera: what was set for it earlier, and its retained topics."""
         self._cameras.add(track.name)
+        self._note_rule(track)
         self._apply_kept(track)
         self.status(track)
         if self._mqtt is None:
@@ -90,9 +98,15 @@ class Reporter:
         payload = discovery(prefix, node, track.name, project_version(), None)
         self._mqtt.announce(discovery_topic(node, track.name), payload)
 
+    def _note_rule(self, track: CameraTrack) -> None:
+        """For what-if, which knows neither flags nor site file nor bundle."""
+        if self._keeps:
+            self._journal.setting(track.name, "alarm", json.dumps(asdict(track.rule.settings)))
+
     def _apply_kept(self, track: CameraTrack) -> None:
         """What was set over MQTT goes before any other setting."""
-        kept = self._kept.get(track.name, {})
+        found = self._kept.get(track.name, {})
+        kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
         if "threshold" in kept:
             track.set_threshold(float(kept["threshold"]))
         if "enabled" in kept:
@@ -105,6 +119,7 @@ class Reporter:
         track = decoder.track
         decoder.config = config
         track.configure(config)
+        self._note_rule(track)
         if "enabled" not in self._kept.get(track.name, {}):
             self._enable(decoder, config.enabled)
         self._apply_kept(track)
@@ -131,15 +146,21 @@ class Reporter:
 
     def scored(self, track: CameraTrack, scored: Scored) -> None:
         """One clip's score, to everybody."""
+        if track.hidden:
+            return
         threshold, clip = track.rule.settings.threshold_on, scored.clip
         if self._mqtt is not None:
             self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
+        told = {"camera": track.name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
+        self._live.tell("score", told | {"window": scored.window})
         if self._scores is not None:
             self._scores.write(track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
         if self._keeps:
             chunk = self._books[track.name].add(LoggedScore(clip.start, clip.end, scored.score, scored.window))
             if chunk is not None:
                 self._journal.scores(track.name, chunk)
+        if self._keeps and scored.explanation is not None and scored.event is not None:
+            self._journal.explained(scored.event["id"], scored.explanation)
         if scored.change is Change.CAPPED:
             log.warning("alarm left out: the hour's cap is reached", camera=track.name, score=round(scored.score, 4))
         self._metrics.scored(track.name, scored.score)
@@ -158,7 +179,7 @@ class Reporter:
             self._metrics.alarm(track.name)
         if alarm and self._keeps:
             self._order_files(decoder, payload, clip)
-        if alarm and self._mqtt is not None:
+        if alarm and self._mqtt is not None and not track.hidden:
             self._mqtt.camera_anomaly(track.name, active=track.alarming)
         decoder.desk.say(payload)
         self.release(decoder)
@@ -202,8 +223,12 @@ class Reporter:
 
     def status(self, track: CameraTrack) -> None:
         """Status and availability of a camera."""
+        if track.hidden:
+            return
         if self._mqtt is not None:
-            self._mqtt.camera_status(track.name, track.status(time.monotonic()), available=track.available)
+            now = time.monotonic()
+            problem = track.problem(now)
+            self._mqtt.camera_status(track.name, track.status(now), available=track.available, problem=problem)
         self._metrics.camera(track)
 
     def obey(self, decoders: Iterable[DecoderHandle], command: Command) -> None:
@@ -256,7 +281,10 @@ class Reporter:
     # from the journal's and the sink's threads
 
     def committed(self, message: Waiting) -> None:
-        """A message is in the database, or the disk refused it: off to the broker."""
+        """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
+        self._live.tell("event", message.payload)
+        if self._courier is not None:
+            self._courier.offer(message.payload)
         if self._mqtt is not None:
             self._mqtt.event(message)
         elif message.key is not None:

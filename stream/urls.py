@@ -118,8 +118,8 @@ def name_problem(name: str) -> str:
 
 def prefix_problem(prefix: str) -> str:
     """Why topics may not begin with this, "" if they may."""
-    wrong = not prefix or any(mark in prefix for mark in "+#\0") or prefix.startswith("$")
-    return "allowed is a topic without + # and a leading $" if wrong else ""
+    wrong = not prefix.isprintable() or not prefix or any(mark in prefix for mark in "+#") or prefix.startswith("$")
+    return "allowed is a topic of printable characters without + # and a leading $" if wrong else ""
 
 
 def is_rtsp(url: str) -> bool:
@@ -203,8 +203,8 @@ def broker_at(url: str) -> BrokerAddress:
 def secrets_of(url: str) -> tuple[str, ...]:
     """The secret parts of a URL, as written and decoded, longest first: user info and telling query values."""
     _, separator, rest = url.partition("://")
-    if not separator:
-        return ()
+    if not separator:  # the scheme was forgotten; a path is none of this
+        rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
     # up to the last "@" before the path: a password may hold an unescaped "@", ":" or "#"
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     found: set[str] = set()

@@ -85,12 +85,13 @@ def test_what_cannot_is_named_without_its_password(tmp_path: Path, tiny_bundle: 
         wrong = camera.url.replace("//", "//user:wr0ng-one@")
         away = f"rtsp://127.0.0.1:{free_port()}/cam"
         mqtt = broker.url.replace("//", "//mgfn:wr0ng-one@")
-        cameras = ("--rtsp", f"door={wrong}", "--rtsp", f"yard={away}")
+        cameras = ("--rtsp", f"door={wrong}", "--rtsp", f"yard={away}", "--rtsp", "six=rtsp://[fe80::1]:9/cam")
         done = check(tmp_path / "out", tiny_bundle, "--mqtt", mqtt, *cameras)
     assert done.returncode == 1, done.stderr
     assert "wrong user or password" in row(done.stdout, "broker")
     assert "wrong user or password" in row(done.stdout, "door")
     assert "failed" in row(done.stdout, "yard")
     assert "unreachable" in row(done.stdout, "yard")
+    assert "rtsp://[fe80::1]:9/cam" in row(done.stdout, "six")
     assert "wr0ng-one" not in done.stdout + done.stderr
     assert not list((tmp_path / "out").glob("*.jpg"))

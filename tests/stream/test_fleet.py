@@ -40,7 +40,7 @@ def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> No
         return begun[0]
 
     decoders: list[DecoderHandle] = []
-    fleet = Fleet(decoders, begin, cast(Reporter, None))  # nothing may be reported
+    fleet = Fleet(decoders, begin, lambda: cast(Reporter, None))  # nothing may be reported
     with pytest.raises(StreamError, match="no room"):
         fleet.configure([camera("door"), camera("yard")])
     assert decoders == []

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from engine.arrays import FloatArray
 from stream.alarms import AlarmSettings
 from stream.errors import Reason
 from stream.events import ModelName
@@ -30,6 +31,10 @@ def make(config: CameraConfig = CONFIG) -> CameraTrack:
     return track
 
 
+def nothing_known(window: FloatArray) -> FloatArray:
+    return np.zeros(len(window), np.float32)
+
+
 def clip(number: int, connection: int = 0) -> ClipReady:
     return ClipReady(connection, number, 100 + number * 0.64, 100.64 + number * 0.64, 0.0, 0)
 
@@ -37,7 +42,7 @@ def clip(number: int, connection: int = 0) -> ClipReady:
 def score(track: CameraTrack, number: int, value: float, connection: int = 0) -> Scored:
     ready = clip(number, connection)
     track.push(ready, FEATURE)
-    return track.scored(ready, np.full(len(track.window), value, np.float32))
+    return track.scored(ready, np.full(len(track.window), value, np.float32), nothing_known)
 
 
 def test_warming_until_the_window_is_full() -> None:
@@ -82,16 +87,30 @@ def test_an_alarm_is_new_then_rises_then_ends() -> None:
     assert events[2]["end_reason"] == "score"
 
 
-def test_top_clips_are_those_the_head_scores_highest() -> None:
-    track = make()
-    for number in range(3):
+def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None:
+    track, asked = make(), 0
+
+    def contributions(window: FloatArray) -> FloatArray:
+        nonlocal asked
+        asked += 1
+        return np.array([-0.2, 0.1, 0.3], np.float32)
+
+    for number, value in enumerate((0.1, 0.5, 0.9, 0.95, 0.97, 0.99, 0.99, 0.1)):
         ready = clip(number)
         track.push(ready, FEATURE)
-        scored = track.scored(ready, np.array([0.1, 0.5, 0.9][: number + 1], np.float32))
+        scored = track.scored(ready, np.full(len(track.window), value, np.float32), contributions)
+        if number == 2:
+            assert scored.explanation is not None
+            assert scored.explanation.score == pytest.approx(0.9)
+            assert scored.explanation.times.shape == (3, 2)
+        else:
+            assert scored.explanation is None
+        if number >= 2 and scored.event is not None:
+            weights = [(c["start"], c["weight"]) for c in scored.event["top_clips"]]
+            assert weights == [(101.28, 0.75), (100.64, 0.25)]
     assert scored.event is not None
-    assert [(c["start"], c["weight"]) for c in scored.event["top_clips"]] == [
-        (101.28, 0.6), (100.64, 0.3333), (100.0, 0.0667),
-    ]  # fmt: skip
+    assert scored.event["type"] == "end"
+    assert asked == 1
 
 
 def test_a_test_event_begins_and_ends_by_itself() -> None:
@@ -184,3 +203,38 @@ def test_a_lost_camera_ends_its_alarm() -> None:
     assert (end["end_reason"], end["end_time"]) == ("camera_lost", 100.64)
     assert track.close_alarm("camera_lost") is None
     assert track.status(0.0) == "offline"
+
+
+def test_overlapping_clips_fill_the_window_in_the_same_time_and_an_alarm_names_those_that_stand_in_it() -> None:
+    track = make(replace(CONFIG, stride=8))
+    windows, explanations = [], []
+    for number in range(70):
+        ready = ClipReady(0, number, number * 0.32, number * 0.32 + 0.64, 0.0, 0)
+        track.push(ready, FEATURE)
+        score = 0.9 if number > 63 else 0.1
+        scored = track.scored(ready, np.full(len(track.window), score, np.float32), lambda window: window[:, 0, 0])
+        windows.append(scored.window)
+        explanations += [scored.explanation] if scored.explanation else []
+    assert windows[:4] == [1, 1, 2, 2]
+    assert windows[-2:] == [32, 32]
+    (explanation,) = explanations
+    starts = explanation.times[:, 0]
+    assert len(starts) == len(explanation.features) == len(explanation.thumbnails) == 32
+    np.testing.assert_allclose(np.diff(starts), 0.64)
+
+
+def test_a_feature_stands_for_clips_that_do_not_differ_from_its_own() -> None:
+    track = make()
+    first, second = clip(0), clip(1)
+    assert track.known_feature(first) is None
+    track.push(first, FEATURE)
+    assert track.known_feature(second) is None
+    like_first = replace(second, like=0)
+    assert track.known_feature(like_first) is FEATURE
+    assert track.known_feature(replace(like_first, connection=1)) is None
+    track.push(second, FEATURE + 1)
+    assert track.known_feature(replace(clip(2), like=0)) is None
+    # clip 1 was given up unscored, clip 2 is like it: its feature then stands for both
+    third = replace(clip(4), like=3)
+    track.push(third, FEATURE + 2)
+    assert track.known_feature(replace(clip(5), like=3)) is not None
