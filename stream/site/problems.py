@@ -51,7 +51,8 @@ def _described(error: ErrorDetails, document: Document) -> Problem:
     elif kind == "missing":
         text = "is missing"
     else:
-        text = f"{shown(error['input'])}{_allowed(error)}"
+        value = "" if path[:2] == ("notify", "targets") else shown(error["input"])  # secrets, however they look
+        text = f"{value}{_allowed(error)}"
     return Problem(document.line(path), key_of(path), text)
 
 

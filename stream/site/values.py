@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
@@ -63,6 +64,25 @@ def _broker(text: str) -> str:
     return whole
 
 
+def _text(text: str) -> str:
+    try:
+        return expanded(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+def _web_address(text: str) -> str:
+    whole = _text(text)
+    try:
+        parts = urlsplit(whole)
+        fine = parts.scheme in ("http", "https") and parts.hostname and not parts.query and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError("allowed is http[s]://[user:password@]host[:port]")
+    return whole
+
+
 def _camera_name(name: str) -> str:
     if problem := name_problem(name):
         raise ValueError(problem)
@@ -112,5 +132,7 @@ TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Backend = Annotated[str, AfterValidator(_backend)]
 Device = Annotated[str, AfterValidator(_device)]
+Secret = Annotated[str, AfterValidator(_text)]
+WebUrl = Annotated[str, AfterValidator(_web_address)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]
