@@ -26,7 +26,7 @@ from stream.view import Region, View
 
 _BLOCKS: Final = (AlarmModel, ClipModel)  # a region is one value
 
-_AS_THEY_ARE: Final = ("enabled", "transport", "lost_after", "hwaccel", "stride", "motion_threshold")
+_AS_THEY_ARE: Final = ("enabled", "transport", "lost_after", "fps", "hwaccel", "stride", "motion_threshold")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from stream.alarms import AlarmSettings
-from stream.clips import Stride
+from stream.clips import TRAINED_RATE, Stride
 from stream.hwaccel import Hwaccel
 from stream.settings import CameraConfig, ClipSettings, FrigateSettings, NotifySettings, Retention
 from stream.site.values import (
@@ -156,6 +156,11 @@ class CameraDefaults(SiteModel):
         None,
         description="Periods in which alarms are raised; outside of them the camera is scored all the same. An empty "
         "list: always. Default: always.",
+    )
+    fps: Annotated[float, Field(ge=2, le=120)] | None = Field(
+        None,
+        description="Frames a second that are looked at, as near as leaving out whole pictures comes; a slower camera "
+        f"gives all of its own. Fewer mean less work, on clips that the model was not trained on. Default: {TRAINED_RATE:g}.",
     )
     hwaccel: Hwaccel | None = Field(
         None, description="What decodes; where it does not work, the CPU does. Default: none."

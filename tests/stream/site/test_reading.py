@@ -115,11 +115,11 @@ defaults: {hwaccel: auto, stride: 8}
 notify: {targets: ["{MGFN_PHONE}", "json://there"], camera_lost: true}
 frigate: {url: "http://admin:hunter2@frigate:5000", ca: ca.pem, cameras: {door: Front}}
 cameras:
-  door: {url: rtsp://h/1, motion_threshold: 6, stride: 16}
+  door: {url: rtsp://h/1, motion_threshold: 6, stride: 16, fps: 12.5}
 """)
     read = read_site(path)
     (door,) = read.cameras(BUNDLE)
-    assert (door.hwaccel, door.stride, door.motion_threshold) == ("auto", 16, 6.0)
+    assert (door.hwaccel, door.stride, door.motion_threshold, door.fps) == ("auto", 16, 6.0, 12.5)
     given = options(Flags(), read)
     assert given.notify == NotifySettings(("json://token-of-mine/x", "json://there"), camera_lost=True)
     assert given.frigate == FrigateSettings(
@@ -206,6 +206,7 @@ cameras:
         ("alarm: {threshold_on: true}", "alarm.threshold_on: true: allowed is a number"),
         ("alarm: {threshold_on: 0.5, threshold_off: 0.6}", "0.6: allowed is at most `threshold_on`, 0.5"),
         ("alarm: {hourly_cap: 0}", "hourly_cap: 0: allowed is at least 1"),
+        ("fps: 1", "fps: 1: allowed is at least 2"),
         ("stride: 5", "stride: 5: allowed is 4, 8 or 16"),
         ("hwaccel: gpu", "hwaccel: gpu: allowed is 'auto', 'cuda', 'vaapi' or 'none'"),
         ("masks: 5", "masks: 5: allowed is a list"),
