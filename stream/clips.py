@@ -64,8 +64,8 @@ class ClipAssembler:
     """Counts the pictures of one connection into clips, one every `stride` pictures that are kept.
 
     A picture that is not later than the one before is left out, and so are those that `thinning` to `fps` frames a
-    second leaves out (None: none). After a gap in media time of more than `LONGEST_GAP` seconds, a jump back of as much,
-    or a change of the thinning, the running clip is given up and a new one begins.
+    second leaves out (None: none). After a gap in media time of more than `LONGEST_GAP` seconds, a jump back of as
+    much, or a change of the thinning, the running clip is given up and a new one begins.
     Variable frame rates are fine: a clip is 16 frames, and its times are those of its frames.
     """
 

@@ -160,7 +160,8 @@ class CameraDefaults(SiteModel):
     fps: Annotated[float, Field(ge=2, le=120)] | None = Field(
         None,
         description="Frames a second that are looked at, as near as leaving out whole pictures comes; a slower camera "
-        f"gives all of its own. Fewer mean less work, on clips that the model was not trained on. Default: {TRAINED_RATE:g}.",
+        "gives all of its own. Fewer mean less work, on clips that the model was not trained on. "
+        f"Default: {TRAINED_RATE:g}.",
     )
     hwaccel: Hwaccel | None = Field(
         None, description="What decodes; where it does not work, the CPU does. Default: none."
