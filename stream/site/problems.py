@@ -84,7 +84,7 @@ def shown(value: Any) -> str:
     if "@" in text and "***@" not in text:  # a mistyped URL has a password all the same
         text = f"***{text[text.rindex('@') :]}"
     text = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
-    return f"{text!r}: " if not text or text != text.strip() or "\n" in text else f"{text}: "
+    return f"{text}: " if text and text == text.strip() and text.isprintable() else f"{text!r}: "
 
 
 def _unknown(key: str, known: list[str]) -> str:

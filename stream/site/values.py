@@ -30,18 +30,26 @@ def _folder(info: ValidationInfo) -> Path:
     return Path(info.context[FOLDER]) if info.context else Path()
 
 
-def _path(text: str, info: ValidationInfo) -> str:
-    """Filled in, and relative to the site file's folder."""
+def _text(text: str) -> str:
+    """Filled in."""
     try:
-        return str(_folder(info) / expanded(text))
+        whole = expanded(text)
     except UsageError as error:
         raise ValueError(str(error)) from None
+    if not whole.isprintable():
+        raise ValueError("holds characters that cannot be printed")
+    return whole
+
+
+def _path(text: str, info: ValidationInfo) -> str:
+    """Filled in, and relative to the site file's folder."""
+    return str(_folder(info) / _text(text))
 
 
 def _source(text: str, info: ValidationInfo) -> str:
+    whole = _text(text)
+    path_or_url = whole if is_rtsp(whole) or "://" in whole else str(_folder(info) / whole)
     try:
-        whole = expanded(text)
-        path_or_url = whole if is_rtsp(whole) or "://" in whole else str(_folder(info) / whole)
         is_live(path_or_url)
     except UsageError as error:
         raise ValueError(str(error)) from None
@@ -56,19 +64,12 @@ def _live_source(text: str, info: ValidationInfo) -> str:
 
 
 def _broker(text: str) -> str:
+    whole = _text(text)
     try:
-        whole = expanded(text)
         broker_at(whole)
     except UsageError as error:
         raise ValueError(str(error)) from None
     return whole
-
-
-def _text(text: str) -> str:
-    try:
-        return expanded(text)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
 
 
 def _web_address(text: str) -> str:
