@@ -205,12 +205,15 @@ class Reporter:
         self._metrics.camera(track)
 
     def obey(self, decoders: Iterable[DecoderHandle], command: Command) -> None:
-        """A command from MQTT."""
-        decoder = next(d for d in decoders if d.track.name == command.camera)
-        track = decoder.track
+        """A command from MQTT or the page; a verdict may be on a camera that is gone."""
         if isinstance(command, GiveVerdict):
-            self._journal.verdict(track.name, command.event, command.verdict)
-        elif isinstance(command, SetEnabled):
+            self._journal.verdict(command.camera, command.event, command.verdict)
+            return
+        decoder = next((d for d in decoders if d.track.name == command.camera), None)
+        if decoder is None:
+            return
+        track = decoder.track
+        if isinstance(command, SetEnabled):
             if command.enabled != track.enabled:
                 track.set_enabled(command.enabled, time.monotonic())
                 log.info("enabled" if command.enabled else "disabled", camera=track.name)
