@@ -26,10 +26,10 @@ class Engine:
         self.reason = reason
 
     @classmethod
-    def open(cls, path: Path, backend: str = "auto", device: str = "auto") -> Self:
+    def open(cls, path: Path, backend: str = "auto", device: str = "auto", *, float32: bool = False) -> Self:
         """Open the bundle at `path`. Raises BundleError or BackendError (see `open_backend`)."""
         bundle = Bundle.open(path)
-        return cls(bundle, *open_backend(bundle, backend, device))
+        return cls(bundle, *open_backend(bundle, backend, device, float32=float32))
 
     def __enter__(self) -> Self:
         return self

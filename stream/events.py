@@ -6,7 +6,7 @@ import re
 import secrets
 import string
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final, Literal, Self
 
 SCHEMA: Final = 1
@@ -78,8 +78,12 @@ class Event:
         label: Label = "anomaly",
         *,
         test: bool = False,
+        zone: tzinfo | None = None,
     ) -> Self:
-        """An event that nobody has heard of; `start_time` in seconds, `thresholds` on and off."""
+        """An event that nobody has heard of; `start_time` in seconds, `thresholds` on and off.
+
+        `zone` is that of `local_time`; None: the machine's.
+        """
         return cls(
             {
                 "schema": SCHEMA,
@@ -91,7 +95,7 @@ class Event:
                 "test": test,
                 "start_time": round(start_time, 3),
                 "end_time": None,
-                "local_time": datetime.fromtimestamp(start_time).astimezone().isoformat(timespec="milliseconds"),
+                "local_time": datetime.fromtimestamp(start_time).astimezone(zone).isoformat(timespec="milliseconds"),
                 "published_time": None,
                 "delayed": False,
                 "end_reason": None,
@@ -134,7 +138,11 @@ class Event:
         return self._next("update", moment)
 
     def end(self, moment: Moment | None, end_time: float, reason: str) -> Payload:
-        """It is over: `reason` is "score", "camera_lost", "disabled", "returned", "test", "stopped" or "restart"."""
+        """It is over.
+
+        `reason`: "score", "camera_lost", "disabled", "schedule", "reconfigured", "removed", "returned", "test",
+        "stopped" or "restart".
+        """
         return self._next("end", moment, end_time=round(end_time, 3), end_reason=reason)
 
     def media(self, *, snapshot: bool, clip: bool) -> Payload:

@@ -26,9 +26,23 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 
 
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data folder of mgfn-stream; default: the user's state folder."),
+]
+SiteFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Site file of mgfn-stream, whose `data` is looked at."),
+]
+Camera = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="This camera alone.")]
+
+
 @app.callback()
 def main_options() -> None:
-    """Look back at alarms, also while mgfn-stream runs."""
+    """Look back at alarms, also while mgfn-stream runs.
+
+    Example: mgfn-events list --since 24h
+    """
 
 
 def duration(text: str, flag: str) -> float:
@@ -39,13 +53,21 @@ def duration(text: str, flag: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def folder_of(data: Path | None, config: Path | None) -> Path:
+    """The data folder: --data, else what the site file says, else the user's state folder. Raises UsageError."""
+    if data is None and config is not None:
+        from stream.site.reading import data_folder
+
+        data = data_folder(config)
+    return data or Path(platformdirs.user_state_dir("mgfn-stream"))
+
+
 @app.command("list")
 def list_events(
     since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
-    data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Data folder of mgfn-stream; default: the user's state folder.")
-    ] = None,
+    data: DataFolder = None,
+    config: SiteFile = None,
 ) -> None:
     """Alarms, lost cameras and tests, oldest first.
 
@@ -54,24 +76,13 @@ def list_events(
     from stream.store import Store
 
     began = time.time() - duration(since, "--since")
-    with Store.read_only(_folder(data)) as store:
+    with Store.read_only(folder_of(data, config)) as store:
         events = store.events(began)
     if as_json:
         for event in events:
             sys.stdout.write(json.dumps(event) + "\n")
     else:
         _print_table(events, since)
-
-
-DataFolder = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="Data folder of mgfn-stream; default: the user's state folder."),
-]
-Camera = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="This camera alone.")]
-
-
-def _folder(data: Path | None) -> Path:
-    return data or Path(platformdirs.user_state_dir("mgfn-stream"))
 
 
 @app.command("what-if")
@@ -84,6 +95,7 @@ def what_if(
     camera: Camera = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a camera instead of a table.")] = False,
     data: DataFolder = None,
+    config: SiteFile = None,
 ) -> None:
     """The alarms there would have been with other settings, from stored scores.
 
@@ -98,7 +110,7 @@ def what_if(
         raise UsageError(f"--min-duration {min_duration}: allowed is 0 to 3600 seconds")
     now = time.time()
     began = now - duration(since, "--since")
-    with Store.read_only(_folder(data)) as store:
+    with Store.read_only(folder_of(data, config)) as store:
         names = history.cameras(store, camera)
         answers = (
             history.what_if(store, name, store.score_columns(name, began, now), threshold, min_duration)
@@ -142,6 +154,7 @@ def suggest_threshold(
     apply: Annotated[bool, typer.Option("--apply", help="Put it into force, also while mgfn-stream runs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a camera instead of text.")] = False,
     data: DataFolder = None,
+    config: SiteFile = None,
 ) -> None:
     """The threshold for an alarm budget, from each camera's scores and verdicts of the last 30 days.
 
@@ -153,7 +166,7 @@ def suggest_threshold(
     if not 0 < per_day <= 1_000:
         raise UsageError(f"--per-day {per_day:g}: allowed is more than 0, up to 1000")
     now = time.time()
-    with (Store.beside if apply else Store.read_only)(_folder(data)) as store:
+    with (Store.beside if apply else Store.read_only)(folder_of(data, config)) as store:
         for name in history.cameras(store, camera):
             suggestion = history.suggest(store, name, per_day, now)
             applied = apply and suggestion.proposal is not None
@@ -200,6 +213,7 @@ def reproduce(
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     data: DataFolder = None,
+    config: SiteFile = None,
 ) -> None:
     """Score an alarm again from its stored features and its saved clip, and compare.
 
@@ -216,7 +230,7 @@ def reproduce(
     from stream.store import Store
 
     check_device(device)
-    with Store.read_only(_folder(data)) as store:
+    with Store.read_only(folder_of(data, config)) as store:
         event = store.event(event_id)
         if event is None:
             raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")

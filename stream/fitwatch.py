@@ -40,18 +40,18 @@ def look(folder: Path, cameras: list[str], pipe: Connection) -> None:
 class FitWatch:
     """At most one process at a time; `turn` is called by the main loop and never waits."""
 
-    def __init__(self, folder: Path, cameras: list[str], start_process: StartProcess, now: float) -> None:
-        self._arguments = (folder, cameras)
+    def __init__(self, folder: Path, start_process: StartProcess, now: float) -> None:
+        self._folder = folder
         self._start_process = start_process
         self._next = now + FIRST_AFTER
         self._running: tuple[BaseProcess, Connection] | None = None
 
-    def turn(self, now: float) -> dict[str, str]:
+    def turn(self, now: float, cameras: list[str]) -> dict[str, str]:
         """What a look that has just ended found; empty otherwise."""
         if self._running is None:
             if now >= self._next:
                 self._next = now + EVERY
-                self._running = self._start_process(look, self._arguments, "mgfn-fit")
+                self._running = self._start_process(look, (self._folder, cameras), "mgfn-fit")
             return {}
         process, pipe = self._running
         try:

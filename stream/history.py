@@ -43,7 +43,7 @@ class Answer:
 
 def rule_of(store: Store, camera: str) -> AlarmSettings:
     """The alarm settings in force: the service's own, with a threshold that was set since."""
-    kept = store.settings(camera)
+    kept = store.settings().get(camera, {})
     rule = AlarmSettings(**json.loads(kept["alarm"])) if "alarm" in kept else _DEFAULT
     return rule.with_threshold(float(kept["threshold"])) if "threshold" in kept else rule
 
@@ -101,7 +101,7 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
 
 def misfit_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
     """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
-    kept = store.settings(camera).get("budget")
+    kept = store.settings().get(camera, {}).get("budget")
     return misfit(scores, rule, until, None if kept is None else float(json.loads(kept)["high"]))
 
 

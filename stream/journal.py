@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal
 
 from stream.events import Payload
@@ -54,7 +55,7 @@ class Journal:
         self._expired = expired
         self._changed = changed
         self._others = store.changes_of_others()
-        self._known = store.all_settings()
+        self._known = store.settings()
         self._refused = self._overfull = False
         self._next_look = self._next_room = 0.0
         self.scores_lost = 0
@@ -85,7 +86,7 @@ class Journal:
 
         def write(store: Store) -> None:
             store.setting(camera, name, value)
-            self._known[camera, name] = value
+            self._known.setdefault(camera, {})[name] = value
 
         self._put(write)
 
@@ -119,6 +120,15 @@ class Journal:
 
         self._put(write)
 
+    def latest_snapshot(self, camera: str, then: Callable[[str, str], None]) -> None:
+        """`then` gets the camera and its newest event that has a picture, if any, from the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None] | None:
+            event_id = store.latest_snapshot(camera)
+            return None if event_id is None else lambda: then(camera, event_id)
+
+        self._put(look)
+
     def verdict(self, camera: str, event_id: str, verdict: str) -> None:
         """An operator's verdict on an event."""
 
@@ -138,8 +148,9 @@ class Journal:
         return done.wait(timeout)
 
     def stop(self) -> None:
-        """`run` returns once all before this is written."""
-        self._tasks.put(None)
+        """`run` returns once all before this is written; a line that is full, of a disk that hangs, is left."""
+        with suppress(queue.Full):
+            self._tasks.put_nowait(None)
 
     def run(self) -> None:
         """Write until stopped: body of the writer's thread."""
@@ -161,14 +172,15 @@ class Journal:
         try:
             if (others := self._store.changes_of_others()) == self._others:
                 return
-            settings = self._store.all_settings()
+            settings = self._store.settings()
         except sqlite3.Error as error:
             self._complain(error)
             return
         before, self._others, self._known = self._known, others, settings
-        for (camera, name), value in settings.items():
-            if before.get((camera, name)) != value:
-                self._changed(camera, name, value)
+        for camera, named in settings.items():
+            for name, value in named.items():
+                if before.get(camera, {}).get(name) != value:
+                    self._changed(camera, name, value)
 
     def _put(self, task: Task, lost: Waiting | None = None) -> None:
         try:

@@ -42,10 +42,11 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
     named = "default bundle" if backbone == DEFAULT_BACKBONE else f"bundle of {backbone}"
     if find_spec("torch") is None:
         raise UsageError(f"--bundle: none given, and building the {named} needs: pip install 'mgfn-stream[export]'")
-    flags, why = default_export()
+    flags, why = default_export(backbone)
     if weights is not None or backbone == DEFAULT_BACKBONE:  # for others mgfn-export says at once what it lacks
         print(f"building the {named} (once): {why}", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
-    command = [sys.executable, "-m", "export.cli", "--out", str(path), "--backbone", backbone, *flags]
+    # -P: a folder named "export" where the user stands is not ours
+    command = [sys.executable, "-P", "-m", "export.cli", "--out", str(path), "--backbone", backbone, *flags]
     command += [] if weights is None else ["--backbone-weights", str(weights)]
     code = _run(command)
     if code == 2:

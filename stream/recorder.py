@@ -109,6 +109,8 @@ class _ClipFile:
             self._container.metadata["comment"] = f"{FIRST_PICTURE}{packet.time + self._shift:.6f}"
         out = Packet(packet.data)
         out.pts, out.dts = packet.pts - self._first.dts, packet.dts - self._first.dts
+        # of the last picture it is all that says how long it stands; without it players leave an MJPEG's out
+        out.duration = packet.dts - self._last.dts if self._last is not None else 0
         out.time_base, out.is_keyframe, out.stream = self._time_base, packet.keyframe, self._stream
         self._container.mux(out)
         self._last = packet

@@ -1,15 +1,17 @@
 """The service: startup, main loop, shutdown. Threads, processes and queues are created here and nowhere else.
 
-One decoder process for each camera writes clips into its shared ring; the main loop takes one ready clip of each
-camera at most, oldest first, runs them through the engine together, and acts on the scores. It never waits for a
-camera, a disk or a broker. What bounds what:
+One decoder process for each camera writes clips into its shared ring; the main loop takes ready clips, one of each
+camera at most and no more than the engine takes with profit, oldest first, runs them through the engine together, and
+acts on the scores. It never waits for a camera, a disk or a broker. What bounds what:
 
 | queue | bound | when full |
 |---|---|---|
 | finished clips of a camera | PENDING_CLIPS | the oldest is dropped, counted, status `degraded` |
+| finished clips of all | `schedule.LONGEST_WAIT` seconds | the oldest are dropped, in turn, counted, `degraded` |
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the new clip whole, counted |
 | a camera's packets | seconds, 64 MiB | the oldest go |
 | what is to be written | `journal.LIMIT` | scores are left out from half of it on; then events go out from memory |
+| messages to Frigate and people | `courier.LIMIT` each | the oldest, counted; none is lost to MQTT by it |
 | events to the broker | `outbox.LIMIT`, `outbox.LONGEST_WAIT` | oldest `update`, else oldest message, counted |
 | commands | the newest for each camera and kind | the older one is forgotten |
 """
@@ -31,35 +33,39 @@ import uvicorn
 from engine.engine import Engine
 from stream.broker import EmbeddedBroker
 from stream.commands import Command, SetThreshold
-from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
+from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, hear_out, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.events import ModelName
 from stream.fitwatch import FitWatch
+from stream.fleet import CameraChanges, Fleet
 from stream.hidden import HiddenCamera
 from stream.journal import LIMIT, Journal, Task
 from stream.live import Live
 from stream.log import log
-from stream.messages import CameraState, ClipClosed, ClipReady, Counters, Message, SnapshotTaken, StateChanged
+from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
 from stream.metrics import Metrics
 from stream.overview import Overview
 from stream.page.routes import PageSources
 from stream.reporter import Reporter
-from stream.scoring import next_batch, score
+from stream.scoring import score
 from stream.selftest import CAMERA, Result, SelfTest
-from stream.settings import ServiceSettings
+from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.commands import CommandListener
+from stream.sinks.courier import Courier
 from stream.sinks.mqtt import MqttSink
+from stream.sinks.optional import recipients_of
 from stream.sinks.scores import ScoresFile
+from stream.stopping import StopClock
 from stream.store import Store
 from stream.systemd import Supervisor
 from stream.track import CameraTrack
+from stream.turns import Shedder, next_batch
 from stream.web import Pages, make_app, make_server
 
 _TURN: Final = 0.2
 _STATS_EVERY: Final = 60.0
-# The parts of a shutdown, in seconds; together under the five that the contract allows.
+# The parts of a stop, in seconds: each at most, and together what `stream.stopping` allows.
 _CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
-
 _REPLAY_DELIVERED_WITHIN: Final = 60.0
 
 _spawn = multiprocessing.get_context("spawn")
@@ -78,15 +84,24 @@ class Service:
     """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
 
     def __init__(
-        self, settings: ServiceSettings, engine: Engine, store: Store, web: tuple[socket.socket, str | None] | None
+        self,
+        settings: ServiceSettings,
+        engine: Engine,
+        store: Store,
+        web: tuple[socket.socket, str | None] | None,
+        changes: CameraChanges | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._store = store
         self._web = web
+        self._changes = changes
         self._supervisor = Supervisor()
         self._stopping = False
+        self._shedder = Shedder()
+        self._clock = StopClock(self._save)
         self._decoders: list[DecoderHandle] = []
+        self._fleet = Fleet(self._decoders, self._begin_camera, lambda: self._report)
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
         self._server: uvicorn.Server | None = None
@@ -104,6 +119,8 @@ class Service:
         self._live = Live()
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
+        recipients = [] if settings.replay else recipients_of(settings, store.media)
+        self._courier = Courier(recipients, self._metrics.notified) if recipients else None
         self._journal = Journal(
             store,
             settings.retention,
@@ -113,9 +130,15 @@ class Service:
             changed=self._set_by_others,
         )
 
+    def obey_signals(self) -> None:
+        """SIGINT and SIGTERM stop it, by force where it does not obey in time. From the process's main thread."""
+        self._clock.hear_signals(self.stop)
+        self._start_thread(self._clock.run, "clock")
+
     def stop(self) -> None:
         """Ask the main loop to end; safe in a signal handler."""
         self._stopping = True
+        self._clock.start()
 
     def run(self) -> None:
         """Startup, main loop, shutdown. Raises UsageError if a recording cannot be read."""
@@ -125,7 +148,7 @@ class Service:
             self._main_loop()
         finally:
             self._shutdown()
-        if self._fault is not None:
+        if self._fault is not None and not self._stopping:
             raise self._fault
 
     def _startup(self) -> None:
@@ -145,7 +168,7 @@ class Service:
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
         self._report = Reporter(
-            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live, self._courier
         )
         if settings.self_test is not None and not any(camera.name == CAMERA for camera in settings.cameras):
             self._self_test = SelfTest(settings.self_test, time.monotonic())
@@ -154,16 +177,14 @@ class Service:
             settings.node, self._model, self._decoders, self._mqtt, self._metrics, self._self_test
         )
         self._report.recover()
-        for camera in settings.cameras:
-            track = CameraTrack(camera, self._model, time.monotonic())
-            self._report.introduce(track)
-            self._decoders.append(DecoderHandle(camera, track, self._engine.manifest, settings.replay, start_process))
+        self._fleet.configure(settings.cameras)
         if not settings.replay:
-            names = [camera.name for camera in settings.cameras]
-            self._fits = FitWatch(settings.data, names, start_process, time.monotonic())
+            self._fits = FitWatch(settings.data, start_process, time.monotonic())
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
+        if self._courier is not None:
+            self._start_thread(self._courier.run, "courier")
         if self._mqtt is not None and broker is not None:
             self._start_thread(self._mqtt.deliver, "mqtt")
             if not settings.replay:
@@ -190,6 +211,13 @@ class Service:
             server = self._server
             self._start_thread(lambda: server.run([listener]), "web")
 
+        if self._changes is not None:
+            self._start_thread(self._changes.run, "changes")
+
+    def _begin_camera(self, camera: CameraConfig) -> DecoderHandle:
+        track = CameraTrack(camera, self._model, time.monotonic())
+        return DecoderHandle(camera, track, self._engine.manifest, self._settings.replay, start_process)
+
     def _set_by_others(self, camera: str, name: str, value: str) -> None:
         """`mgfn-events suggest-threshold --apply` wrote a setting; heard by the journal's thread."""
         if name == "threshold" and any(decoder.track.name == camera for decoder in self._decoders):
@@ -211,7 +239,10 @@ class Service:
     def _main_loop(self) -> None:
         while not self._stopping:
             self._receive()
-            if batch := next_batch(self._decoders):
+            if not self._settings.replay:
+                self._shed_overdue()
+            if lines := next_batch(self._decoders, self._engine.backend.batch):
+                batch = [(line, line.pending.popleft()) for line in lines]
                 score(batch, self._engine, self._report, self._metrics)
                 self._overview.scored()
                 if self._hidden is not None:
@@ -229,7 +260,7 @@ class Service:
         for decoder, message in received(running, 0 if ready else _TURN):
             if message is not None:
                 self._take(decoder, message)
-            elif not decoder.finished:
+            elif not (decoder.finished or self._stopping):
                 self._revive(decoder, "its process ended")
 
     def _take(self, decoder: DecoderHandle, message: Message) -> None:
@@ -253,18 +284,28 @@ class Service:
             return
         decoder.pending.append(clip)
         if len(decoder.pending) > PENDING_CLIPS and not self._settings.replay:
-            decoder.give_back(decoder.pending.popleft().slot)
-            track.shed(now)
-            self._metrics.shed(track.name)
-            if track.shed_clips == 1:
-                log.warning("scoring does not keep up: clips are dropped", camera=track.name)
+            self._shed(decoder, now)
+
+    def _shed_overdue(self) -> None:
+        """Give up whole clips where the oldest have waited for too long."""
+        now = time.monotonic()
+        for _ in range(self._shedder.overdue(self._decoders, now)):
+            if (decoder := self._shedder.choose(self._decoders)) is not None:
+                self._shed(decoder, now)
+
+    def _shed(self, decoder: DecoderHandle, now: float) -> None:
+        track = decoder.track
+        decoder.give_back(decoder.pending.popleft().slot)
+        if track.status(now) != "degraded":
+            log.warning("scoring does not keep up: clips are dropped", camera=track.name)
+        track.shed(now)
+        self._metrics.shed(track.name)
 
     def _state_changed(self, decoder: DecoderHandle, message: StateChanged) -> None:
         track = decoder.track
         track.changed(message, time.monotonic())
-        source = decoder.config.source
         if message.state is CameraState.ONLINE:
-            log.info("camera online", camera=track.name, source=source.shown)
+            log.info("camera online", camera=track.name, source=message.detail)
         elif message.state is CameraState.OFFLINE:
             log.warning("camera offline; trying again", camera=track.name, reason=message.reason, detail=message.detail)
             self._metrics.disconnected(track.name, message.reason)
@@ -281,14 +322,31 @@ class Service:
                     return
                 self._fault = UsageError(f"{track.name}: {message.reason}{detail}")
 
+    def _reconfigure(self) -> None:
+        """Take other cameras, if there are any, and see those off that go."""
+        if self._changes is not None and (cameras := self._changes.take()) is not None:
+            try:
+                self._fleet.configure(cameras)
+            except StreamError as error:
+                log.error("cameras not reconfigured", reason=str(error))
+            if self._commands is not None:
+                self._commands.watch(self._fleet.names)
+        self._fleet.see_off()
+
     def _supervise(self) -> None:
+        self._reconfigure()
         now, epoch = time.monotonic(), time.time()
+        if self._broker is not None and not self._stopping:
+            self._broker.look_after(now)
         for command in self._commands.take() if self._commands is not None else ():
             self._report.obey(self._decoders, command)
         for decoder in self._decoders:
             track = decoder.track
-            if not decoder.finished and now - decoder.last_sign > SILENT_AFTER:
+            if not decoder.finished and decoder.silent(now):
                 self._revive(decoder, f"no sign of life for {SILENT_AFTER:.0f} s")
+            if decoder.finished and not decoder.pending:
+                decoder.desk.lost()
+                self._report.event(decoder, track.close_alarm("stopped"))
             if not (decoder.finished or self._settings.replay):
                 self._report.event(decoder, track.begin_loss(now, epoch))
             self._report.event(decoder, track.end_loss(epoch))
@@ -297,7 +355,7 @@ class Service:
         if self._hidden is not None:
             self._test_oneself(self._hidden, now, epoch)
         if self._fits is not None:
-            self._say_misfits(self._fits.turn(now))
+            self._say_misfits(self._fits.turn(now, self._fleet.names))
         if now >= self._next_stats and self._mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             self._mqtt.stats(self._overview.stats())
@@ -319,14 +377,8 @@ class Service:
         if (decoder := hidden.arrives(now, epoch)) is not None:
             self._decoders.append(decoder)
         if (decoder := hidden.leaves(now, epoch)) is not None:
-            decoder.stop()
-            decoder.shed_pending()
-            self._report.event(decoder, decoder.track.close_alarm("stopped"))
-            decoder.desk.lost()
-            self._report.release(decoder)
             self._decoders.remove(decoder)
-            decoder.end()
-            decoder.ring.close()
+            self._fleet.dismiss(decoder, "stopped")
         if self._self_test is not None and self._self_test.result is not self._said_result:
             self._say_self_test(epoch)
 
@@ -344,48 +396,46 @@ class Service:
             return
         decoder.restart()
 
+    def _save(self) -> None:
+        """What can be saved before an end by force: events that were decided; the rest a next start makes good."""
+        self._journal.written(0.2)
+        for decoder in self._decoders:
+            decoder.process.kill()
+
     def _shutdown(self) -> None:
+        left = self._clock.left
         self._supervisor.stopping()
+        if self._changes is not None:
+            self._changes.stop()
+        self._decoders.extend(self._fleet.leaving)
         for decoder in self._decoders:
             decoder.stop()
-            track, epoch = decoder.track, time.time()
-            self._report.event(decoder, track.close_alarm("stopped"))
-            self._report.event(decoder, track.end_test(epoch, stopping=True))
-            self._report.event(decoder, track.end_loss(epoch, stopping=True))
+            self._report.close_events(decoder, "stopped")
         if self._commands is not None:
             self._commands.stop()
-        self._await_decoders()
+        if self._decoders:  # else it may not have come as far as to have a reporter
+            hear_out(self._decoders, left(_CLIPS_CLOSED_WITHIN), self._report.file_written)
         if "journal" in self._threads:
             self._report.finish(self._decoders)
-            self._journal.written(_WRITTEN_WITHIN)
-        if self._mqtt is not None:
-            self._mqtt.stop()
-            # a replay that came to its end has the time
-            self._join_thread("mqtt", _DELIVERED_WITHIN if self._stopping else _REPLAY_DELIVERED_WITHIN)
-        if "journal" in self._threads:
-            self._journal.stop()
-            self._join_thread("journal", _WRITTEN_WITHIN)
+            self._journal.written(left(_WRITTEN_WITHIN))
         if self._server is not None:
             self._live.close()
             self._server.should_exit = True
-            self._join_thread("web", _ENDED_WITHIN)
+        if self._courier is not None:
+            self._courier.stop()
+        if self._mqtt is not None:
+            self._mqtt.stop()
+            # a replay that came to its end has the time
+            self._join_thread("mqtt", left(_DELIVERED_WITHIN) if self._stopping else _REPLAY_DELIVERED_WITHIN)
+        self._join_thread("courier", left(_DELIVERED_WITHIN))
+        if "journal" in self._threads:
+            self._journal.stop()
+            self._join_thread("journal", left(_WRITTEN_WITHIN))
+        self._join_thread("web", left(_ENDED_WITHIN))
         if self._broker is not None:
-            self._broker.end(_ENDED_WITHIN)
+            self._broker.end(left(_ENDED_WITHIN))
+        for decoder in self._decoders:
+            decoder.end(left(_ENDED_WITHIN))
+            decoder.ring.close()
         if self._scores is not None:
             self._scores.close()
-
-    def _await_decoders(self) -> None:
-        """Hear what they close on their way out; those that do not end in time are killed."""
-        deadline = time.monotonic() + _CLIPS_CLOSED_WITHIN
-        running = [decoder for decoder in self._decoders if not decoder.finished]
-        while running and (left := deadline - time.monotonic()) > 0:
-            for decoder, message in received(running, left):
-                if isinstance(message, SnapshotTaken | ClipClosed):
-                    self._report.file_written(decoder, message)
-                elif message is None:
-                    running.remove(decoder)
-        for decoder in running:
-            decoder.process.kill()
-        for decoder in self._decoders:
-            decoder.end()
-            decoder.ring.close()

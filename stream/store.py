@@ -299,13 +299,12 @@ class Store:
         """Keep a setting over restarts."""
         self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (camera, name, value))
 
-    def settings(self, camera: str) -> dict[str, str]:
-        """What was set for a camera."""
-        return dict(self._database.execute("SELECT name, value FROM settings WHERE camera = ?", (camera,)).fetchall())
-
-    def all_settings(self) -> dict[tuple[str, str], str]:
-        """What was set, by camera and name."""
-        return {(camera, name): value for camera, name, value in self._database.execute("SELECT * FROM settings")}
+    def settings(self) -> dict[str, dict[str, str]]:
+        """What was set, by camera."""
+        found: dict[str, dict[str, str]] = {}
+        for camera, name, value in self._database.execute("SELECT camera, name, value FROM settings"):
+            found.setdefault(camera, {})[name] = value
+        return found
 
     def retained(self, topic: str, *, kept: bool) -> None:
         """The broker keeps a message of ours under `topic`, or no longer."""

@@ -13,6 +13,7 @@ from engine.arrays import FloatArray, UInt8Array
 from engine.geometry import SIDE
 from engine.window import WINDOW, FeatureWindow
 from stream.alarms import AlarmRule, Change, ScoredClip
+from stream.clips import CLIP_LENGTH
 from stream.errors import Reason
 from stream.events import Event, ModelName, Moment, Payload
 from stream.explanation import Explanation, shares, thumbnail
@@ -49,9 +50,11 @@ class CameraTrack:
         self.hidden = config.hidden
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
-        self.window = FeatureWindow()
+        self._every = CLIP_LENGTH // config.stride
+        self.window = FeatureWindow(every=self._every)
         self.rule = AlarmRule(config.alarm)
-        self.enabled = True
+        self.enabled = config.enabled
+        self.scheduled = True  # as of its last clip
         self.event: Event | None = None  # an alarm
         self.test: Event | None = None
         self.loss: Event | None = None
@@ -61,8 +64,9 @@ class CameraTrack:
         self._config = config
         self._model = model
         self._connection = -1
-        self._times: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # of the window's clips
-        self._thumbnails: deque[UInt8Array] = deque(maxlen=WINDOW)
+        # of the clips whose features are kept for the window: times and looks
+        self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
+        self._newest: tuple[int, FloatArray] | None = None
         self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
@@ -79,21 +83,27 @@ class CameraTrack:
 
     def _empty_window(self) -> None:
         self.window.reset()
-        self._times.clear()
+        self._clips.clear()
+        self._newest = None
         self.scene.reset()
-        self._thumbnails.clear()
 
     def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array = _NO_PICTURE) -> FloatArray:
         """Take a clip's feature, (crops, C), and last picture; returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
+        self._newest = (clip.clip if clip.like is None else clip.like, feature)
         self.window.push(feature)
-        self._times.append((clip.start, clip.end))
-        self._thumbnails.append(thumbnail(picture))
+        self._clips.append((clip.start, clip.end, thumbnail(picture)))
         self.picture = picture
         window = self.window.array()
         if picture is not _NO_PICTURE:
             self.scene.see(picture, window, clip.end)
         return window
+
+    def known_feature(self, clip: ClipReady) -> FloatArray | None:
+        """The newest feature, if it stands for this clip too: nothing has moved since. None: the backbone must run."""
+        if self._newest is None or clip.connection != self._connection or clip.like != self._newest[0]:
+            return None
+        return self._newest[1]
 
     def scored(self, clip: ClipReady, scores: FloatArray, contributions: Callable[[FloatArray], FloatArray]) -> Scored:
         """Take the scores, (T,), of the window that the clip completed.
@@ -101,6 +111,9 @@ class CameraTrack:
         `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
         """
         score, window = float(scores[-1]), len(self.window)
+        self.scheduled = self._config.schedule.covers(clip.start)
+        if not self.scheduled:
+            return Scored(clip, score, window, self._off_schedule(clip, score, window), None)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
         self._last = Moment(score, self.rule.top_score, window, clip.start)
         self._last_end = clip.end
@@ -119,20 +132,32 @@ class CameraTrack:
             self._said_score, self._said_at = self.rule.top_score, clip.end
         return Scored(clip, score, window, payload, change, explanation)
 
+    def _off_schedule(self, clip: ClipReady, score: float, window: int) -> Payload | None:
+        """The `end` of an alarm that is still open."""
+        payload = self.close_alarm("schedule")
+        self._last, self._last_end = Moment(score, 0.0, window, clip.start), clip.end
+        return payload
+
     def _worth_an_update(self, at: float) -> bool:
         return self.rule.top_score >= self._said_score + UPDATE_STEP and at - self._said_at >= UPDATE_EVERY
 
     def _explain(self, score: float, contributions: Callable[[FloatArray], FloatArray]) -> Explanation:
         features = self.window.array()
-        weights = shares(contributions(features))
+        clips = list(self._clips)[:: -self._every][::-1]
         return Explanation(
-            np.array(self._times), features, weights, score, self._model.folder, np.stack(self._thumbnails)
+            np.array([clip[:2] for clip in clips]),
+            features,
+            shares(contributions(features)),
+            score,
+            self._model.folder,
+            np.stack([clip[2] for clip in clips]),
         )
 
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
-        return Event.begun(self.name, start, thresholds, self._model, test=test or self._config.hidden)
+        test = test or self._config.hidden
+        return Event.begun(self.name, start, thresholds, self._model, test=test, zone=self._config.schedule.zone)
 
     def close_alarm(self, reason: str) -> Payload | None:
         """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
@@ -152,13 +177,13 @@ class CameraTrack:
         self.test = self._begin(epoch, test=True)
         return self.test.new(Moment(self._last.score, self._last.score, len(self.window), epoch))
 
-    def end_test(self, epoch: float, *, stopping: bool = False) -> Payload | None:
-        """The `end` of the test event once it is over."""
+    def end_test(self, epoch: float, *, stopping: str = "") -> Payload | None:
+        """The `end` of the test event once it is over, or for the reason `stopping`."""
         test = self.test
         if test is None or (epoch - test.start_time < TEST_LASTS and not stopping):
             return None
         self.test = None
-        return test.end(None, epoch, "stopped" if stopping else "test")
+        return test.end(None, epoch, stopping or "test")
 
     def begin_loss(self, now: float, epoch: float) -> Payload | None:
         """The `new` of a `camera_lost` event once the camera has been away for too long."""
@@ -169,16 +194,17 @@ class CameraTrack:
         start = epoch - (now - self._lost_at)
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
-        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost")
+        zone = self._config.schedule.zone
+        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost", zone=zone)
         return self.loss.new(Moment(0.0, 0.0, 0, start))
 
-    def end_loss(self, epoch: float, *, stopping: bool = False) -> Payload | None:
-        """The `end` of a `camera_lost` event once the camera is back, disabled, or the service stops."""
+    def end_loss(self, epoch: float, *, stopping: str = "") -> Payload | None:
+        """The `end` of a `camera_lost` event once the camera is back or disabled, or for the reason `stopping`."""
         loss = self.loss
         if loss is None or (self._lost_at is not None and self.enabled and not stopping):
             return None
         self.loss = None
-        return loss.end(None, epoch, "stopped" if stopping else "returned" if self.enabled else "disabled")
+        return loss.end(None, epoch, stopping or ("returned" if self.enabled else "disabled"))
 
     @property
     def alarming(self) -> bool:
@@ -186,6 +212,11 @@ class CameraTrack:
         return self.event is not None or self.test is not None
 
     # settings and state
+
+    def configure(self, config: CameraConfig) -> None:
+        """Other settings of the same source, from the next clip on; what is set over MQTT is to be set again."""
+        self._config = config
+        self.rule.settings = config.alarm
 
     def set_enabled(self, enabled: bool, now: float) -> None:
         """Switched off, its clips are not scored; switched on again, the window starts empty."""
@@ -261,3 +292,4 @@ class CameraTrack:
         yield "score", round(self._last.score, 4)
         yield "threshold", self.rule.settings.threshold_on
         yield "alarm", self.event is not None
+        yield "scheduled", self.scheduled

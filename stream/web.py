@@ -84,8 +84,8 @@ def _read_token(path: Path | None) -> str | None:
         return None
     try:
         token = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise UsageError(f"--http-token-file {path}: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'no UTF-8 text')}") from None
     if len(token) < 16:
         raise UsageError(f"--http-token-file {path}: holds {len(token)} characters, at least 16 are required")
     return token

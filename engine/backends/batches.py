@@ -55,6 +55,10 @@ class GpuWithFallback:
         """Of the backend that runs now."""
         return self._backend.name
 
+    @property
+    def batch(self) -> int:
+        return self._backend.batch
+
     def features(self, clips: UInt8Array) -> FloatArray:
         return self._run(lambda backend, part: backend.features(part), clips)
 

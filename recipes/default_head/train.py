@@ -37,12 +37,20 @@ FALSE_ALARMS_PER_THREE_MINUTES = 1.0
 ON_SHARE = 0.8
 OFF_SHARE = 0.75  # of the alarm-on threshold
 CONFIG = dataclasses.replace(
-    MgfnConfig.paper(1024), reduce_kernel=1, standardise=True, root=True, relative=True, dropout=0.5, members=3
+    MgfnConfig.paper(1024),
+    reduce_kernel=1,
+    standardise=True,
+    root=True,
+    relative=True,
+    dropout=0.5,
+    probes=2,
+    smoothing=3,
+    members=3,
 )
-SETTINGS = MilSettings(steps=300, normal_every_clip=1.0)
-MIXTURE = Mixture(tampering=0.4)
+SETTINGS = MilSettings(steps=200, videos=8, clip_labels=True)
+MIXTURE = Mixture(tampering=0.4, stretch=0.5)
 # a fixed camera seldom cuts to another scene or freezes; training sees it far more often
-MEASURED = dataclasses.replace(MIXTURE, at_newest_edge=0.0, scene_change=0.03, disturbance=0.02)
+MEASURED = dataclasses.replace(MIXTURE, at_newest_edge=0.0, scene_change=0.03, disturbance=0.02, stretch=0.0)
 PROVENANCE = (
     "trained by mgfn-stream on composed streams of the Surveillance Camera Fight Dataset (Akti et al. 2019, MIT), "
     "Intel IoT DevKit sample videos (CC BY 4.0) and bgslibrary videos (MIT), with rendered camera tampering; "

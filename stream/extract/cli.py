@@ -73,7 +73,7 @@ def extract(
     console = Console(stderr=True)
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
-        engine = stack.enter_context(Engine.open(path, backend, device))
+        engine = stack.enter_context(Engine.open(path, backend, device, float32=True))
         manifest = engine.manifest
         if crops == 1 and manifest.crops != 1:
             raise UsageError(

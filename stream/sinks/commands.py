@@ -55,6 +55,10 @@ class CommandListener:
         client.on_message = self._on_message
         self._client = client
 
+    def watch(self, cameras: Collection[str]) -> None:
+        """From now on these are the cameras."""
+        self._cameras = frozenset(cameras)
+
     def start(self) -> None:
         """Connect when possible, in paho's network thread."""
         self._client.connect_async(self._address.host, self._address.port, KEEPALIVE)

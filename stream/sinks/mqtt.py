@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.events import Payload, stamped
@@ -120,6 +121,15 @@ class MqttSink:
                 self._gone.add(topic)
                 self._state(topic, b"")
 
+    def forget(self, camera: str, *others: str) -> None:
+        """Empty what the broker keeps of a camera that is gone, and the topics `others`."""
+        with self._changed:
+            theirs = [t for t in self._states if t.startswith(f"{self._prefix}/{camera}/") or t in others]
+            self._gone.update(theirs)
+        self._slow_scores.pop(camera, None)
+        for topic in theirs:
+            self._state(topic, b"")
+
     def score(self, camera: str, score: float, threshold: float, at: float, window: int) -> None:
         """One score, QoS 0; `at` is the end of its clip in epoch seconds. Thinned for Home Assistant beside it."""
         if not self._connected:
@@ -164,7 +174,8 @@ class MqttSink:
         while self._deliver_next():
             pass
         if self.waiting:
-            log.error("events not delivered: they go out after the next start", count=self.waiting, broker=self.shown)
+            # those in the data folder go out after the next start; a replay has none
+            log.error("events not delivered by the end", count=self.waiting, broker=self.shown)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -191,13 +202,14 @@ class MqttSink:
 
     def _may_send(self) -> bool:
         """Something can be handed to paho. The lock is held."""
-        if self._in_flight is not None and self._in_flight[0].is_published():
+        if self._in_flight is not None and _acknowledged(self._in_flight[0]):
             _, message, said = self._in_flight
             self._in_flight = None
             self._settled(message, said)
-        for topic in (topic for sent, topic in self._unsettled if topic and sent.is_published()):
-            self._retained(topic, False)
-        self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not sent.is_published()]
+        for topic in (topic for sent, topic in self._unsettled if topic and _acknowledged(sent)):
+            if topic in self._gone:  # else it has come back meanwhile
+                self._retained(topic, False)
+        self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not _acknowledged(sent)]
         if time.monotonic() >= self._announce_at:
             self._announce_at = float("inf")
             self._unsaid |= dict.fromkeys(t for t in self._states if not t.startswith(f"{self._prefix}/"))
@@ -222,6 +234,8 @@ class MqttSink:
     def _state(self, topic: str, payload: str | bytes) -> None:
         with self._changed:
             before = self._states.get(topic)
+            if payload:
+                self._gone.discard(topic)
             if before != payload:
                 self._states[topic] = payload
                 self._unsaid[topic] = None
@@ -253,3 +267,10 @@ class MqttSink:
         with self._changed:
             self._connected = False
             self._changed.notify()
+
+
+def _acknowledged(sent: mqtt.MQTTMessageInfo) -> bool:
+    """Whether the broker has it. A message given to paho while the connection broke is kept and delivered later."""
+    if sent.rc is MQTTErrorCode.MQTT_ERR_NO_CONN:
+        sent.rc = MQTTErrorCode.MQTT_ERR_SUCCESS  # else paho raises for it for ever, also once it is delivered
+    return sent.is_published()

@@ -53,6 +53,8 @@ def test_in_batches_shows_the_network_known_sizes_and_keeps_the_order(n: int) ->
 class Adder:
     """A backend that adds one, and has memory for `room` rows at a time."""
 
+    batch = 1
+
     def __init__(self, name: str, room: int) -> None:
         self.name = name
         self.room = room

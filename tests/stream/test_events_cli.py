@@ -76,7 +76,7 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
     assert "proposed: 0.9" in (said := capsys.readouterr().out)
     assert "of 1 alarms called true it keeps 0 and would have missed" in said
     with Store.read_only(scored) as store:
-        assert store.settings("door") == {}
+        assert store.settings() == {}
     with Store.open(scored):  # as mgfn-stream holds it
         assert run(monkeypatch, "suggest-threshold", "--per-day", 4, "--data", scored, "--apply", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
@@ -84,7 +84,7 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
     assert answer["proposal"]["threshold"] < 0.9
     assert answer["proposal"]["low"] <= answer["proposal"]["per_day"] <= answer["proposal"]["high"]
     with Store.read_only(scored) as store:
-        kept = store.settings("door")
+        kept = store.settings()["door"]
     assert float(kept["threshold"]) == answer["proposal"]["threshold"]
     assert json.loads(kept["budget"])["per_day"] == answer["proposal"]["per_day"]
 
@@ -102,9 +102,21 @@ def test_a_table_and_json_lines(
     assert (event["camera"], event["type"], event["verdict"], event["clip_bytes"]) == ("door", "end", None, 0)
 
 
+def test_the_site_file_says_where_the_data_is_and_needs_none_of_its_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(f"data: {data}\ncameras: {{a: {{url: 'rtsp://{{MGFN_NOWHERE}}@h/1'}}}}\n")
+    assert run(monkeypatch, "list", "--config", site) == 0
+    assert "2 in the last 7d" in capsys.readouterr().out
+    assert run(monkeypatch, "list", "--config", site, "--data", tmp_path / "other") == 2
+    assert f"--data {tmp_path / 'other'}: holds no events.db" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["list", "--config", "/none.yaml"], "/none.yaml: cannot be read: No such file"),
         (["list", "--since", "7"], "--since 7: allowed is a number and a unit"),
         (["list", "--since", "-1d"], "--since -1d"),
         (["list", "--data", "/nowhere"], "--data /nowhere: holds no events.db"),

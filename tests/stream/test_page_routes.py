@@ -142,7 +142,7 @@ def test_what_it_does(data: Path) -> None:
         done = client.post("/api/cameras/door/budget", json={"per_day": 5})
         assert done.status_code == 202
     with Store.read_only(data) as store:
-        assert float(store.settings("door")["threshold"]) == done.json()["proposal"]["threshold"]
+        assert float(store.settings()["door"]["threshold"]) == done.json()["proposal"]["threshold"]
 
 
 HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%F0%9F%92%A9", "1000.00-abcdef%0A"]

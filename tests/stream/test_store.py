@@ -81,8 +81,7 @@ def test_scores_settings_and_topics(tmp_path: Path) -> None:
         assert len(list(store.scores("door", 0.0, 2000.0))) == 30
         store.setting("door", "threshold", "0.5")
         store.setting("door", "threshold", "0.7")
-        assert store.settings("door") == {"threshold": "0.7"}
-        assert store.settings("yard") == {}
+        assert store.settings() == {"door": {"threshold": "0.7"}}
         store.retained("mgfn/door/anomaly", kept=True)
         store.retained("mgfn/door/status", kept=True)
         store.retained("mgfn/door/status", kept=False)
@@ -168,4 +167,4 @@ def test_all_or_nothing(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         with pytest.raises(KeyError):
             fail_halfway(store)
-        assert store.settings("door") == {}
+        assert store.settings() == {}

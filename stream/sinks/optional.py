@@ -1,0 +1,20 @@
+"""Who gets events beside MQTT: only whom the user named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream.settings import ServiceSettings
+from stream.sinks.courier import Recipient
+from stream.sinks.frigate import FrigateBridge
+from stream.sinks.notify import notify_targets
+
+
+def recipients_of(settings: ServiceSettings, media: Path) -> list[Recipient]:
+    """Recipients for the courier; `media` is the folder of pictures. Raises UsageError for what cannot be used."""
+    found: list[Recipient] = []
+    if settings.frigate is not None:
+        found.append(FrigateBridge(settings.frigate))
+    if settings.notify is not None:
+        found += notify_targets(settings.notify, media)
+    return found
