@@ -81,7 +81,7 @@ class Journal:
         else:
             self._put(lambda store: store.scored(camera, chunk))
 
-    def setting(self, camera: str, name: Literal["enabled", "threshold", "alarm"], value: str) -> None:
+    def setting(self, camera: str, name: Literal["enabled", "threshold", "alarm", "scene"], value: str) -> None:
         """A setting that survives a restart."""
 
         def write(store: Store) -> None:

@@ -86,6 +86,9 @@ class Reporter:
         self._cameras.add(track.name)
         self._note_rule(track)
         self._apply_kept(track)
+        model, _, scene = self._kept.get(track.name, {}).get("scene", "").partition(" ")
+        if model == track.model.sha256:
+            track.scene.recall(scene)
         self.status(track)
         if self._mqtt is None:
             return
@@ -97,6 +100,12 @@ class Reporter:
         prefix, node = self._settings.topic_prefix, self._settings.node
         payload = discovery(prefix, node, track.name, project_version(), None)
         self._mqtt.announce(discovery_topic(node, track.name), payload)
+
+    def remember_scene(self, track: CameraTrack) -> None:
+        """Keep what the camera usually sees over a restart; another model's features say nothing of it."""
+        scene = track.scene.memory()
+        if self._keeps and scene is not None and not track.hidden:
+            self._journal.setting(track.name, "scene", f"{track.model.sha256} {scene}")
 
     def _note_rule(self, track: CameraTrack) -> None:
         """For what-if, which knows neither flags nor site file nor bundle."""
@@ -232,14 +241,15 @@ class Reporter:
         self._metrics.camera(track)
 
     def obey(self, decoders: Iterable[DecoderHandle], command: Command) -> None:
-        """A command from MQTT."""
+        """A command from MQTT or the page; a verdict may be on a camera that is gone."""
+        if isinstance(command, GiveVerdict):
+            self._journal.verdict(command.camera, command.event, command.verdict)
+            return
         decoder = next((d for d in decoders if d.track.name == command.camera), None)
         if decoder is None:  # gone since it was given
             return
         track = decoder.track
-        if isinstance(command, GiveVerdict):
-            self._journal.verdict(track.name, command.event, command.verdict)
-        elif isinstance(command, SetEnabled):
+        if isinstance(command, SetEnabled):
             self._enable(decoder, command.enabled)
             self._keep(track.name, "enabled", "ON" if command.enabled else "OFF")
         elif isinstance(command, SetThreshold):
@@ -271,6 +281,7 @@ class Reporter:
         for decoder in decoders:
             decoder.desk.lost()
             self.release(decoder)
+            self.remember_scene(decoder.track)
         for camera in list(self._books):
             self._flush(camera)
 

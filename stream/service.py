@@ -64,6 +64,7 @@ from stream.web import Pages, make_app, make_server
 
 _TURN: Final = 0.2
 _STATS_EVERY: Final = 60.0
+_SCENES_EVERY: Final = 3_600.0
 # The parts of a stop, in seconds: each at most, and together what `stream.stopping` allows.
 _CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
 _REPLAY_DELIVERED_WITHIN: Final = 60.0
@@ -118,6 +119,7 @@ class Service:
         self._fits: FitWatch | None = None
         self._live = Live()
         self._next_stats = time.monotonic()
+        self._next_scenes = self._next_stats + _SCENES_EVERY
         self._fault: StreamError | None = None
         recipients = [] if settings.replay else recipients_of(settings, store.media)
         self._courier = Courier(recipients, self._metrics.notified) if recipients else None
@@ -356,6 +358,10 @@ class Service:
             self._test_oneself(self._hidden, now, epoch)
         if self._fits is not None:
             self._say_misfits(self._fits.turn(now, self._fleet.names))
+        if now >= self._next_scenes:
+            self._next_scenes = now + _SCENES_EVERY
+            for decoder in self._decoders:
+                self._report.remember_scene(decoder.track)
         if now >= self._next_stats and self._mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             self._mqtt.stats(self._overview.stats())

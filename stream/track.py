@@ -62,7 +62,7 @@ class CameraTrack:
         self.scene = SceneWatch()
         self.misfit = ""  # why the threshold no longer fits the history
         self._config = config
-        self._model = model
+        self.model = model
         self._connection = -1
         # of the clips whose features are kept for the window: times and looks
         self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
@@ -149,7 +149,7 @@ class CameraTrack:
             features,
             shares(contributions(features)),
             score,
-            self._model.folder,
+            self.model.folder,
             np.stack([clip[2] for clip in clips]),
         )
 
@@ -157,7 +157,7 @@ class CameraTrack:
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
         test = test or self._config.hidden
-        return Event.begun(self.name, start, thresholds, self._model, test=test, zone=self._config.schedule.zone)
+        return Event.begun(self.name, start, thresholds, self.model, test=test, zone=self._config.schedule.zone)
 
     def close_alarm(self, reason: str) -> Payload | None:
         """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
@@ -195,7 +195,7 @@ class CameraTrack:
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
         zone = self._config.schedule.zone
-        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost", zone=zone)
+        self.loss = Event.begun(self.name, start, thresholds, self.model, "camera_lost", zone=zone)
         return self.loss.new(Moment(0.0, 0.0, 0, start))
 
     def end_loss(self, epoch: float, *, stopping: str = "") -> Payload | None:

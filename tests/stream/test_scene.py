@@ -82,3 +82,25 @@ def test_a_new_connection_and_a_clock_that_was_set_back_prove_nothing() -> None:
     assert camera.run(10, still) == ""
     camera.at -= 5_000
     assert camera.run(10, still) == ""
+
+
+def test_what_is_known_of_a_scene_outlives_a_restart() -> None:
+    camera = Camera()
+    camera.run(300)
+    assert camera.watch.memory() is None
+    camera.run(600)
+    kept = camera.watch.memory()
+    assert kept is not None
+    moved = Camera(seed=1)
+    moved.watch.recall(kept)
+    assert moved.run(70).startswith("moved")
+    same = Camera()
+    same.watch.recall(kept)
+    assert same.run(300) == ""
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[]", '{"mean": "%%", "usual": 0, "learnt": 0}', '{"mean": "AAAA"}'])
+def test_what_is_no_memory_is_left_alone(text: str) -> None:
+    camera = Camera()
+    camera.watch.recall(text)
+    assert camera.run(70) == ""

@@ -101,10 +101,16 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
         cameras = httpx.get(f"http://127.0.0.1:{port}/api/state").json()
         assert list(cameras["cameras"]) == ["door"]
         assert cameras["self_test"]["passed"] is True
+        # a verdict on what is no camera of ours is kept, and holds up nothing
+        hidden = next(e for e in subscriber.events() if e["camera"] == "self-test")
+        address = f"http://127.0.0.1:{port}/api/events/{hidden['id']}"
+        until(lambda: service.said("alarm end") or service.said("test end"), 60, "the end of the hidden alarm")
+        assert httpx.post(f"{address}/verdict", json={"verdict": "true"}).status_code == 202
+        until(lambda: httpx.get(address).json()["verdict"] == "true", what="the verdict")
         assert service.stop() == 0
-    hidden = [e for e in subscriber.events() if e["camera"] == "self-test"]
-    assert hidden[0]["type"] == "new"
-    assert all(event["test"] for event in hidden)
+    own = [e for e in subscriber.events() if e["camera"] == "self-test"]
+    assert own[0]["type"] == "new"
+    assert all(event["test"] for event in own)
     topics = {topic for topic, _, _ in subscriber.messages}
     assert not any(topic.startswith("mgfn/self-test/") for topic in topics)
     assert {line["camera"] for line in lines(tmp_path / "s.jsonl")} == {"door"}
