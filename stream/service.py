@@ -93,7 +93,7 @@ class Service:
         self._metrics = Metrics(self._model)
         self._next_stats = time.monotonic()
         self._fault: StreamError | None = None
-        recipients = [] if settings.replay else recipients_of(settings, store.media)
+        recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, store.media)
         self._courier = Courier(recipients, self._metrics.notified) if recipients else None
         self._journal = Journal(
             store,
