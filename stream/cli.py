@@ -114,6 +114,7 @@ def watch(
             service = Service(settings, engine, store, listener)
             service.obey_signals()
             service.run()
+    service.leave()
 
 
 def _exit_code(error: Exception) -> int | None:

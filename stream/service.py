@@ -108,6 +108,10 @@ class Service:
         self._clock.hear_signals(self.stop)
         self._start_thread(self._clock.run, "clock")
 
+    def leave(self) -> None:
+        """After a stop by signal, with everything around the service closed, too: end the process at once."""
+        self._clock.leave()
+
     def stop(self) -> None:
         """Ask the main loop to end; safe in a signal handler."""
         self._stopping = True

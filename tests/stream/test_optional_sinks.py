@@ -45,6 +45,7 @@ if __name__ == "__main__":
         service = Service(settings, engine, store, None)
         service.obey_signals()
         service.run()
+    service.leave()
 """
 
 
