@@ -162,6 +162,7 @@ def watch(
             service = Service(settings, engine, store, listener, watcher)
             service.obey_signals()
             service.run()
+    service.leave()
 
 
 def _exit_code(error: Exception) -> int | None:

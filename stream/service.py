@@ -121,7 +121,7 @@ class Service:
         self._next_stats = time.monotonic()
         self._next_scenes = self._next_stats + _SCENES_EVERY
         self._fault: StreamError | None = None
-        recipients = [] if settings.replay else recipients_of(settings, store.media)
+        recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, store.media)
         self._courier = Courier(recipients, self._metrics.notified) if recipients else None
         self._journal = Journal(
             store,
@@ -136,6 +136,10 @@ class Service:
         """SIGINT and SIGTERM stop it, by force where it does not obey in time. From the process's main thread."""
         self._clock.hear_signals(self.stop)
         self._start_thread(self._clock.run, "clock")
+
+    def leave(self) -> None:
+        """After a stop by signal, with everything around the service closed, too: end the process at once."""
+        self._clock.leave()
 
     def stop(self) -> None:
         """Ask the main loop to end; safe in a signal handler."""
