@@ -34,7 +34,7 @@ _FRAMES_OF_A_CLIP: Final = 16
 class Try:
     """So many cameras for so many seconds.
 
-    `lag_ms`: from a clip's end to its score at the subscriber. `cpu_percent`, of one core: `camera` is one decoder
+    `lag_ms`: from a clip's last frame to its score at the subscriber. `cpu_percent`, of one core: `camera` is one decoder
     process, `service` the process that scores, `other` is what a camera costs besides the backbone (decoder, its share
     of service and broker), `servers` plays the cameras and would not be there. `memory_mib` counts shared pages by
     halves (PSS).
@@ -111,7 +111,8 @@ class Scores:
         with self._lock:
             self.seen[message.topic] += 1
             if self._lags is not None:
-                self._lags.append(1000 * (now - json.loads(message.payload)["time"]))
+                # a clip ends when its last frame's time is over: that frame came a frame earlier
+                self._lags.append(1000 * (now - json.loads(message.payload)["time"] + 1 / FPS))
 
     def begin(self) -> None:
         with self._lock:

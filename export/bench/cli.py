@@ -47,7 +47,7 @@ def bench(
     seconds: Annotated[float, typer.Option(metavar="S", help="How long each number is watched, 5 to 60.")] = 15,
 ) -> None:
     """Measure engines, decoding, and how many RTSP cameras this machine holds: no clip dropped, 95 % of the scores
-    within half a second of their clip's end.
+    within half a second of their clip's last frame.
 
     Takes eight minutes at most, and means most on a machine that does nothing else.
     Example: mgfn-bench --json bench.json
