@@ -34,10 +34,10 @@ _FRAMES_OF_A_CLIP: Final = 16
 class Try:
     """So many cameras for so many seconds.
 
-    `lag_ms`: from a clip's last frame to its score at the subscriber. `cpu_percent`, of one core: `camera` is one decoder
-    process, `service` the process that scores, `other` is what a camera costs besides the backbone (decoder, its share
-    of service and broker), `servers` plays the cameras and would not be there. `memory_mib` counts shared pages by
-    halves (PSS).
+    `lag_ms`: from a clip's last frame to its score at the subscriber. `cpu_percent`, of one core: `camera` is one
+    decoder process, `service` the process that scores, `other` is what a camera costs besides the backbone (decoder,
+    its share of service and broker), `servers` plays the cameras and would not be there. `memory_mib` counts shared
+    pages by halves (PSS).
     """
 
     cameras: int
