@@ -18,6 +18,11 @@ class Backend(Protocol):
         """The name in logs, events and tables."""
         ...
 
+    @property
+    def precision(self) -> Form:
+        """Arithmetic of the backbone."""
+        ...
+
     def features(self, clips: UInt8Array) -> FloatArray:
         """uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, C). Raises OutOfMemoryError on a GPU that is full."""
         ...

@@ -84,6 +84,7 @@ class OnnxRuntimeBackend:
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         self._cuda = device.startswith("cuda")
+        self.precision = form
         self.name = "onnxruntime-cuda" if self._cuda else "onnxruntime-fp16" if form == "fp16" else "onnxruntime"
         providers = [CPU]
         if self._cuda:

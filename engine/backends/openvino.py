@@ -25,6 +25,7 @@ class OpenVinoBackend:
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         del device  # the registry admits only the CPU
+        self.precision = form
         self.name = "openvino-int8" if form == "int8" else "openvino"
         self._core = openvino.Core()
         self._backbone = self._request(bundle.file(INT8_GRAPH if form == "int8" else "backbone.onnx"))

@@ -32,6 +32,7 @@ class TorchBackend:
         except (RuntimeError, AssertionError) as error:
             raise BackendError(f"device {device}: {str(error).splitlines()[0]}") from None
         self._cuda = self._device.type == "cuda"
+        self.precision: Form = "fp16" if self._cuda else "float32"
         self.name = "torch-cuda" if self._cuda else "torch"
         backbone = BACKBONES[bundle.manifest.backbone.name].build()
         backbone.load_state_dict(safetensors.torch.load_file(bundle.file("backbone.safetensors")))
