@@ -12,12 +12,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from engine.arrays import UInt8Array
 
@@ -28,11 +29,22 @@ _TEN_WIDTH, _TEN_HEIGHT = 340, 256
 _TEN_CORNERS: Final = ((0, 0), (116, 0), (58, 16), (0, 32), (116, 32))
 
 
+class _Scaler(threading.local):
+    """swscale's tables for one size cost more than scaling a picture: each thread keeps them for the next one."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_scaler: Final = _Scaler()
+
+
 def _scaled(
     frame: VideoFrame, width: int, height: int, interpolation: Interpolation = Interpolation.BILINEAR
 ) -> UInt8Array:
     # swscale's filters widen with the scale: no aliasing when shrinking. One pass from YUV to RGB.
-    small = frame.reformat(width, height, format="rgb24", interpolation=interpolation)
+    reformat = _scaler.reformatter.reformat
+    small = reformat(frame, width, height, format="rgb24", interpolation=interpolation, threads=1)
     return np.asarray(small.to_ndarray(), dtype=np.uint8)
 
 

@@ -13,13 +13,18 @@ WINDOW: Final = 32
 
 
 class FeatureWindow:
-    """At most `size` features of one camera, oldest first."""
+    """At most `size` features of one camera, oldest first: the newest and every `every`-th before it.
 
-    def __init__(self, size: int = WINDOW) -> None:
-        self._features: deque[FloatArray] = deque(maxlen=size)
+    Where clips overlap, `every` of them begin within the length of one: the window then holds clips end to end, and
+    means what it means where none overlap.
+    """
+
+    def __init__(self, size: int = WINDOW, every: int = 1) -> None:
+        self._every = every
+        self._features: deque[FloatArray] = deque(maxlen=(size - 1) * every + 1)
 
     def __len__(self) -> int:
-        return len(self._features)
+        return -(-len(self._features) // self._every)
 
     def push(self, feature: FloatArray) -> None:
         """Add the newest clip's feature, float32 (crops, C); the oldest leaves a full window."""
@@ -31,4 +36,4 @@ class FeatureWindow:
 
     def array(self) -> FloatArray:
         """The window, float32 (T, crops, C), 1 <= T <= size. Raises ValueError while empty."""
-        return np.stack(self._features)
+        return np.stack(list(self._features)[:: -self._every][::-1])

@@ -13,6 +13,7 @@ from typing import Final, Self
 import av
 import av.error
 from av import Packet, VideoFrame
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -21,6 +22,8 @@ from stream.errors import CameraError, Reason
 from stream.urls import Source, redact_text
 
 LARGEST_SIDE: Final = 16384
+# Packets in a row that make no sense: ten seconds of 25 fps, the longest wait for a keyframe that is usual.
+MOST_DAMAGED: Final = 250
 _LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
 
 
@@ -37,11 +40,17 @@ class Capture:
 
     Live sources: RTSP over `transport` ("tcp" or "udp"), a small probe, time-outs on opening and reading; nothing
     but RTSP's own protocols is followed. Recordings: local files only. One decoder thread, so that no frame waits.
+    `hwaccel` decodes what it can.
     `origin` is what the first frame's media time 0 is on the stream's own clock, in seconds.
     """
 
     def __init__(
-        self, source: Source, transport: str = "tcp", open_timeout: float = 5.0, read_timeout: float = 5.0
+        self,
+        source: Source,
+        transport: str = "tcp",
+        open_timeout: float = 5.0,
+        read_timeout: float = 5.0,
+        hwaccel: HWAccel | None = None,
     ) -> None:
         self._source = source
         if source.live:
@@ -56,12 +65,13 @@ class Capture:
             options, timeout = {"protocol_whitelist": "file"}, None
         self.corrupt_frames = 0
         self.size: tuple[int, int] | None = None
+        self._damaged_in_a_row = 0
         self.origin: float | None = None
         self._last = 0.0
         began = time.monotonic()
         try:
             url = source.url if source.live else f"file:{source.url}"
-            self._container: InputContainer = av.open(url, options=options, timeout=timeout)
+            self._container: InputContainer = av.open(url, options=options, timeout=timeout, hwaccel=hwaccel)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if source.live and time.monotonic() - began >= open_timeout:
                 # FFmpeg calls a camera that never answers by several names
@@ -86,6 +96,8 @@ class Capture:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             raise CameraError(Reason.NO_VIDEO, f"{self._source.shown} holds {kinds}")
         stream = self._container.streams.video[0]
+        if stream.codec_context is None:
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: its codec is not known here")
         stream.thread_count = 1
         stream.codec_context.thread_count = 1
         if stream.width or stream.height:
@@ -95,6 +107,11 @@ class Capture:
         if not self._source.live and rate is not None and rate > FASTEST_RATE:
             raise CameraError(Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
         return stream
+
+    @property
+    def shown(self) -> str:
+        """What was opened, as it may be shown."""
+        return self._source.shown
 
     @property
     def expected_frames(self) -> float | None:
@@ -109,7 +126,9 @@ class Capture:
         return None if self._container.duration is None else self._container.duration / av.time_base * float(rate)
 
     def pictures(self, on_packet: Callable[[Packet[VideoStream]], None] = lambda _packet: None) -> Iterator[Picture]:
-        """Frames in order, until the end of a recording. Frames flagged corrupt are counted and left out.
+        """Frames in order, until the end of a recording.
+
+        Frames flagged corrupt and packets that cannot be decoded are counted and left out.
 
         `on_packet` sees each packet before it is decoded. Raises CameraError on any fault; the end of a live stream
         is one.
@@ -117,7 +136,7 @@ class Capture:
         try:
             for packet in self._container.demux(self.stream):
                 on_packet(packet)
-                for frame in packet.decode():
+                for frame in self._decoded(packet):
                     yield from self._picture(frame)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._translated(error) from None
@@ -125,6 +144,19 @@ class Capture:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
         if self.origin is None:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no picture")
+
+    def _decoded(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            # a damaged packet, one without a picture, or one before the first keyframe: the next ones may be fine
+            self.corrupt_frames += 1
+            self._damaged_in_a_row += 1
+            if self._damaged_in_a_row >= MOST_DAMAGED:
+                raise
+            return []
+        self._damaged_in_a_row = 0
+        return frames
 
     def _picture(self, frame: VideoFrame) -> Iterator[Picture]:
         if frame.time is not None:
@@ -150,7 +182,8 @@ class Capture:
         text = getattr(error, "strerror", None) or type(error).__name__
         text = redact_text(text, self._source.secrets)
         if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-            return CameraError(Reason.UNAUTHORIZED, "401 from the camera")
+            code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
+            return CameraError(Reason.UNAUTHORIZED, f"{code} from the camera")
         if isinstance(error, av.error.HTTPNotFoundError):
             return CameraError(Reason.NOT_FOUND, "404 from the camera")
         if not self._source.live:

@@ -33,21 +33,40 @@ class DecoderHandle:
         self.ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
         self.desk = EventDesk()
         self.pending: deque[ClipReady] = deque()
-        self._settings = CameraSettings(
-            config.source,
-            manifest.geometry,
-            self.ring.name,
-            replay=replay,
-            transport=config.transport,
-            pre_roll=config.clip.pre_roll,
-        )
+        self._manifest = manifest
+        self._replay = replay
+        self._settings = self._settings_for(config)
         self._start_process = start_process
         self.start()
+
+    def _settings_for(self, config: CameraConfig) -> CameraSettings:
+        return CameraSettings(
+            config.source,
+            self._manifest.geometry,
+            self.ring.name,
+            replay=self._replay,
+            transport=config.transport,
+            pre_roll=config.clip.pre_roll,
+            fps=config.fps,
+            stride=config.stride,
+            hwaccel=config.hwaccel,
+            motion_threshold=config.motion_threshold,
+            view=config.view,
+            sub_stream=config.sub_stream,
+        )
+
+    def serves(self, config: CameraConfig) -> bool:
+        """Whether this process may go on with the camera's other settings."""
+        return self._settings_for(config) == self._settings
 
     def start(self) -> None:
         self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.track.name}")
         self.last_sign = time.monotonic()
         self.finished = False
+
+    def silent(self, now: float) -> bool:
+        """Whether it hangs, by monotonic time `now`: what it said while a batch took long still waits in the pipe."""
+        return now - self.last_sign > SILENT_AFTER and not self.pipe.poll()
 
     def give_back(self, slot: int) -> None:
         self._tell(slot)

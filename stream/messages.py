@@ -25,7 +25,8 @@ class CameraState(StrEnum):
 class ClipReady:
     """A clip lies in `slot`. Times in seconds: epoch where live, media time from 0 in a replay.
 
-    `clip` counts from 0 for each `connection`; `arrival` is when its last frame came (monotonic clock).
+    `clip` counts from 0 for each `connection`; `arrival` is when its last frame came (monotonic clock). `like` is the
+    earlier clip of this connection that it does not differ from, as far as the motion gate sees; None: it does.
     """
 
     connection: int
@@ -34,11 +35,13 @@ class ClipReady:
     end: float
     arrival: float
     slot: int
+    like: int | None = None
 
 
 @dataclass(frozen=True)
 class StateChanged:
-    """The camera's state is now another; `reason` and `detail` say why it is offline or ended."""
+    """The camera's state is now another; `reason` and `detail` say why it is offline or ended, `detail` what is watched
+    when it is online."""
 
     state: CameraState
     connection: int

@@ -1,7 +1,7 @@
 """Clips handed from a decoder process to the service in shared memory: no frame is copied or pickled.
 
-The service creates a ring and owns it; the decoder attaches. A slot belongs to the decoder while it is free or
-being filled, and to the service from `ClipReady` until its number is sent back.
+The service creates a ring and owns it; the decoder attaches. A slot belongs to the decoder while it is free, and to
+the service from `ClipReady` until its number is sent back.
 """
 
 from __future__ import annotations
@@ -57,6 +57,12 @@ class ClipRing:
     def attach(cls, name: RingName) -> ClipRing:
         """The ring that another process created."""
         return cls(SharedMemory(name.name), name, owner=False)
+
+    def put(self, slot: int, pictures: UInt8Array, oldest: int) -> None:
+        """Fill a slot with pictures (crops, 16, 224, 224, 3) that lie in a circle from `oldest` on."""
+        later = CLIP_LENGTH - oldest
+        self.clips[slot][:, :later] = pictures[:, oldest:]
+        self.clips[slot][:, later:] = pictures[:, :oldest]
 
     def close(self) -> None:
         """Let go of the memory; the owner also frees it."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends.base import Form
-from engine.backends.batches import in_batches
+from engine.backends.batches import SIZES, in_batches
 from engine.bundle import Bundle
 from engine.errors import BackendError, OutOfMemoryError
 
@@ -84,6 +84,8 @@ class OnnxRuntimeBackend:
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         self._cuda = device.startswith("cuda")
+        self.batch = max(SIZES) if self._cuda else 1
+        self.precision = form
         self.name = "onnxruntime-cuda" if self._cuda else "onnxruntime-fp16" if form == "fp16" else "onnxruntime"
         providers = [CPU]
         if self._cuda:

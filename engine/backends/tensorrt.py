@@ -36,6 +36,8 @@ class TensorRtBackend:
     """Backbone and head in half precision, batches of `batches.SIZES`; larger ones are split."""
 
     name = "tensorrt"
+    batch = max(SIZES)
+    precision: Form = "fp16"
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         del form  # half precision wherever the bundle holds it

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends.base import Form
-from engine.backends.batches import in_batches
+from engine.backends.batches import SIZES, in_batches
 from engine.bundle import Bundle
 from engine.errors import BackendError, OutOfMemoryError
 from mgfn.backbones import BACKBONES
@@ -32,6 +32,8 @@ class TorchBackend:
         except (RuntimeError, AssertionError) as error:
             raise BackendError(f"device {device}: {str(error).splitlines()[0]}") from None
         self._cuda = self._device.type == "cuda"
+        self.batch = max(SIZES) if self._cuda else 1
+        self.precision: Form = "fp16" if self._cuda else "float32"
         self.name = "torch-cuda" if self._cuda else "torch"
         backbone = BACKBONES[bundle.manifest.backbone.name].build()
         backbone.load_state_dict(safetensors.torch.load_file(bundle.file("backbone.safetensors")))

@@ -121,10 +121,10 @@ VARIANTS: dict[str, tuple[str, ClipsOf]] = {
 
 
 class Extractor:
-    """The backbone on OpenVINO in float32, one clip on each core."""
+    """The backbone on OpenVINO in float32, one clip on each core; `graph` is another form of it."""
 
-    def __init__(self, cache: Path) -> None:
-        graph = cache / "i3d.onnx"
+    def __init__(self, cache: Path, graph: Path | None = None) -> None:
+        graph = graph or cache / "i3d.onnx"
         if not graph.exists():
             export_backbone(BACKBONES["i3d"].load(None), graph)
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
@@ -146,11 +146,11 @@ class Extractor:
         return features
 
 
-def extract(data: Path, cache: Path, variants: list[str]) -> None:
-    """Fill the cache; a variant that is there is not made again."""
+def extract(data: Path, cache: Path, variants: list[str], graph: Path | None = None) -> None:
+    """Fill the cache; a variant that is there is not made again. `graph` is another form of the backbone."""
     torch.set_num_threads(2)
     cache.mkdir(parents=True, exist_ok=True)
-    extractor = Extractor(cache)
+    extractor = Extractor(cache, graph)
     for variant in variants:
         target = cache / f"{variant}.npz"
         if target.exists():

@@ -54,7 +54,8 @@ class ClipReader:
         """Send every whole clip of the video; the same frames make the same clips as in a replay."""
         frames = corrupt = 0
         slot: int | None = None
-        assembler = ClipAssembler()
+        # labels and published features count every frame
+        assembler = ClipAssembler(fps=None)
         try:
             with Capture(Source("video", path, live=False)) as capture:
                 self._pipe.send(Opened(capture.expected_frames))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.arrays import FloatArray, UInt8Array
+from engine.backends.base import Form
 from engine.backends.batches import SIZES, GpuWithFallback, in_batches, split
 from engine.errors import BackendError, OutOfMemoryError
 
@@ -53,8 +54,11 @@ def test_in_batches_shows_the_network_known_sizes_and_keeps_the_order(n: int) ->
 class Adder:
     """A backend that adds one, and has memory for `room` rows at a time."""
 
+    batch = 1
+
     def __init__(self, name: str, room: int) -> None:
         self.name = name
+        self.precision: Form = "float32"
         self.room = room
         self.seen: list[int] = []
         self.closed = False

@@ -30,3 +30,14 @@ def test_reset_forgets() -> None:
     assert len(window) == 0
     with pytest.raises(ValueError, match="at least one"):
         window.array()
+
+
+def test_where_clips_overlap_the_window_holds_them_end_to_end() -> None:
+    window = FeatureWindow(size=3, every=4)
+    seen = []
+    for n in range(14):
+        window.push(np.full((1, 1), n, np.float32))
+        seen.append(window.array()[:, 0, 0].tolist())
+        assert len(window) == len(seen[-1])
+    assert seen[:6] == [[0], [1], [2], [3], [0, 4], [1, 5]]
+    assert seen[-3:] == [[3, 7, 11], [4, 8, 12], [5, 9, 13]]

@@ -36,8 +36,8 @@ def events(count: int) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def delivering(address: BrokerAddress, **more: Any) -> Iterator[MqttSink]:
-    sink = MqttSink(address, "mgfn", "test", **more)
+def delivering(address: BrokerAddress, kind: type[MqttSink] = MqttSink, **more: Any) -> Iterator[MqttSink]:
+    sink = kind(address, "mgfn", "test", **more)
     thread = threading.Thread(target=sink.deliver)
     thread.start()
     try:
@@ -98,6 +98,33 @@ def test_nothing_is_lost_or_reordered_over_a_broker_restart(mosquitto: Mosquitto
     once = list(dict.fromkeys(received))
     assert once == list(range(200))
     assert len(received) <= 202
+    subscriber.close()
+
+
+class _HearsLate(MqttSink):
+    """For a moment the connection is gone and nobody has said so yet: here that moment lasts until it is back."""
+
+    def _on_disconnect(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_what_is_published_while_the_connection_breaks_is_delivered(mosquitto: Mosquitto) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    with delivering(parse_broker(mosquitto.url), kind=_HearsLate) as sink:
+        payloads = list(events(4))
+        sink.event(Waiting(payloads[0], time.time()))
+        until(lambda: len(subscriber.events()) == 1)
+        mosquitto.stop()
+        until(lambda: not sink._client.is_connected())
+        for payload in payloads[1:]:
+            sink.event(Waiting(payload, time.time()))
+        sink.camera_anomaly("door", active=True)
+        until(lambda: sink.waiting == 3 and sink._in_flight is not None, what="one of them being handed to paho")
+        mosquitto.start()
+        until(lambda: [e["seq"] for e in subscriber.events()] == [0, 1, 2, 3], what="the other messages")
+        until(lambda: not sink.waiting, what="their acknowledgements")
+        until(lambda: subscriber.last("mgfn/door/anomaly") == "ON")
     subscriber.close()
 
 

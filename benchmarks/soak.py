@@ -1,0 +1,53 @@
+"""Whether memory stays flat: cameras over RTSP for half an hour, the memory of every process as it goes.
+
+Run from the project's root: .venv/bin/python -m benchmarks.soak [--minutes 30] [--cameras 4] [--json FILE]
+A slope is that of a straight line through the second half; what a process takes in the first minutes is its start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from engine.bundle import Bundle
+from engine.default_bundle import default_bundle_path
+from export.bench.cameras import memory_of, settle, watching
+from export.bench.footage import SUBSTREAM, as_a_camera
+
+EVERY = 10.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--cameras", type=int, default=4)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    bundle = Bundle.open(default_bundle_path())
+    rows: list[dict[str, float]] = []
+    with watching(given.cameras, as_a_camera(SUBSTREAM), bundle.path) as watched:
+        settle(watched, given.cameras)
+        began = time.monotonic()
+        while (now := time.monotonic() - began) < 60 * given.minutes:
+            rows.append({"minute": round(now / 60, 2), **memory_of(watched)})
+            time.sleep(EVERY)
+        clips, dropped = sum(watched.scores.seen.values()), watched.dropped_clips()
+    later = rows[len(rows) // 2 :]
+    print(f"{given.cameras} cameras for {given.minutes:g} minutes: {clips} clips scored, {dropped} dropped")
+    slopes = {}
+    for role in ("service", "camera", "broker"):
+        values = [row[role] for row in rows]
+        slope = np.polyfit([row["minute"] / 60 for row in later], [row[role] for row in later], 1)[0]
+        slopes[role] = round(float(slope), 2)
+        print(f"{role}: {values[0]:.1f} MiB at first, {values[-1]:.1f} at last, largest {max(values):.1f}, "
+              f"{slope:+.1f} MiB an hour in the second half")  # fmt: skip
+    if given.json:
+        given.json.write_text(json.dumps({"rows": rows, "mib_an_hour": slopes, "dropped_clips": dropped}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Child processes of commands: ended by their own id, whatever happens; and a small RTSP server among them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+# One thread of its pool reads for each client, and a small pool is all that it has on a machine with two cores.
+CLIENTS_OF_A_SERVER: Final = 5
+_SERVE: Final = """
+import asyncio, sys
+from aio_rtsp_toolkit.server import serve
+asyncio.run(serve(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+
+class ChildError(Exception):
+    """A child process that did not do what it was started for; the message is one line."""
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str], seconds: float = 5.0) -> Iterator[subprocess.Popen[str]]:
+    """The process, asked to end when the block does, and killed if it takes longer than `seconds`."""
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], what: str, seconds: float = 20.0) -> None:
+    """Poll until `condition` holds. Raises ChildError if `process` ends before, or after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ChildError(f"{what} did not start")
+        time.sleep(0.05)
+
+
+@contextmanager
+def rtsp_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The recordings of a folder at `rtsp://127.0.0.1:PORT/` (which is given, with the process).
+
+    `NAME.mp4?play_count=0` comes over and over; at most CLIENTS_OF_A_SERVER may read at a time.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
+        [sys.executable, "-c", _SERVE, str(folder), "127.0.0.1", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    with ended(process):
+        wait_for(lambda: _listening(port), process, "the RTSP server")
+        yield f"rtsp://127.0.0.1:{port}/", process
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

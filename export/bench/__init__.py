@@ -1,0 +1,1 @@
+"""`mgfn-bench`: what this machine can hold. It drives the other commands from outside."""

@@ -1,0 +1,213 @@
+"""Real cameras: RTSP servers on loopback, `mgfn-stream` on them, and an MQTT subscriber that looks at the clock."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import paho.mqtt.client as mqtt
+import psutil
+from paho.mqtt.enums import CallbackAPIVersion
+
+from configs.processes import CLIENTS_OF_A_SERVER, ChildError, ended, rtsp_server, wait_for
+from export.bench.footage import FPS
+
+LAG_LIMIT_MS: Final = 500.0
+_SETTLE: Final = 4.0
+_STARTS_WITHIN, _ENDS_WITHIN = 30.0, 4.0
+_FRAMES_OF_A_CLIP: Final = 16
+
+
+@dataclass
+class Try:
+    """So many cameras for so many seconds.
+
+    `lag_ms`: from a clip's last frame to its score at the subscriber. `cpu_percent`, of one core: `camera` is one
+    decoder process, `service` the process that scores, `other` is what a camera costs besides the backbone (decoder,
+    its share of service and broker), `servers` plays the cameras and would not be there. `memory_mib` counts shared
+    pages by halves (PSS).
+    """
+
+    cameras: int
+    seconds: float
+    held: bool
+    dropped_clips: int
+    clips: int
+    expected_clips: int
+    lag_ms: dict[str, float] = field(default_factory=dict)
+    cpu_percent: dict[str, float] = field(default_factory=dict)
+    memory_mib: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON, without what is empty."""
+        return {key: value for key, value in asdict(self).items() if value not in ("", {})}
+
+
+def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cpu_ms: float) -> Try:
+    """Watch that many cameras for `seconds` after they have settled; `backbone_cpu_ms` of a clip is known already."""
+    expected = round(cameras * seconds * FPS / _FRAMES_OF_A_CLIP)
+    try:
+        with watching(cameras, video, bundle) as watched:
+            settle(watched, cameras)
+            before, began, dropped = _cpu(watched), time.monotonic(), watched.dropped_clips()
+            watched.scores.begin()
+            time.sleep(seconds)
+            lags, took = watched.scores.end(), time.monotonic() - began
+            after, dropped = _cpu(watched), watched.dropped_clips() - dropped
+            memory = memory_of(watched)
+    except (ChildError, psutil.Error, OSError) as error:  # it did not start, or ended under way
+        return Try(cameras, seconds, False, 0, 0, expected, note=str(error))
+    p50, p95, worst = np.percentile(lags, [50, 95, 100]).tolist() if lags else (0.0, 0.0, 0.0)
+    share = {role: 100 * (after[role] - before[role]) / took for role in after}
+    backbone = 100 * len(lags) * backbone_cpu_ms / 1000 / took
+    missing = expected - len(lags) > cameras  # each may have one under way
+    return Try(
+        cameras,
+        round(took, 1),
+        held=not dropped and not missing and p95 < LAG_LIMIT_MS,
+        dropped_clips=dropped,
+        clips=len(lags),
+        expected_clips=expected,
+        lag_ms={"p50": round(p50, 1), "p95": round(p95, 1), "max": round(worst, 1)},
+        cpu_percent={
+            "camera": round(share["cameras"] / cameras, 2),
+            "service": round(share["service"], 1),
+            "broker": round(share["broker"], 2),
+            "other": round((share["cameras"] + share["broker"] + max(0.0, share["service"] - backbone)) / cameras, 2),
+            "servers": round(share["servers"], 2),
+        },
+        memory_mib=memory,
+    )
+
+
+class Scores:
+    """Listens to `mgfn/+/score`; counts what each camera said, and keeps lags in milliseconds while asked to."""
+
+    def __init__(self, port: int) -> None:
+        self.seen: Counter[str] = Counter()
+        self._lags: list[float] | None = None
+        self._lock = threading.Lock()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *_: client.subscribe("mgfn/+/score")
+        self._client.on_message = lambda _client, _data, message: self._take(message)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _take(self, message: mqtt.MQTTMessage) -> None:
+        now = time.time()
+        with self._lock:
+            self.seen[message.topic] += 1
+            if self._lags is not None:
+                # a clip ends when its last frame's time is over: that frame came a frame earlier
+                self._lags.append(1000 * (now - json.loads(message.payload)["time"] + 1 / FPS))
+
+    def begin(self) -> None:
+        with self._lock:
+            self._lags = []
+
+    def end(self) -> list[float]:
+        with self._lock:
+            lags, self._lags = self._lags or [], None
+        return lags
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A running `mgfn-stream`, the RTSP servers that it watches, its health page and the port of its broker."""
+
+    service: subprocess.Popen[str]
+    servers: list[subprocess.Popen[str]]
+    scores: Scores
+    page: str
+    port: int
+
+    def dropped_clips(self) -> int:
+        """Of all cameras since they started."""
+        with urllib.request.urlopen(f"{self.page}healthz", timeout=10) as answer:  # noqa: S310 -- our own, on loopback
+            return sum(camera["dropped_clips"] for camera in json.load(answer)["cameras"].values())
+
+
+@contextmanager
+def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
+    """That many cameras, each playing `video` over and over, and `mgfn-stream` on them. Raises ChildError."""
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgfn-bench-")))
+        command = [sys.executable, "-m", "stream.cli", "--bundle", str(bundle), "--data", str(scratch / "data")]
+        servers = []
+        for first in range(0, cameras, CLIENTS_OF_A_SERVER):
+            address, server = stack.enter_context(rtsp_server(video.parent))
+            servers.append(server)
+            for number in range(first, min(cameras, first + CLIENTS_OF_A_SERVER)):
+                command += ["--rtsp", f"camera{number + 1}={address}{video.name}?play_count=0"]
+        log = scratch / "log.jsonl"
+        with log.open("w") as file:
+            service = stack.enter_context(
+                ended(subprocess.Popen(command, stderr=file, text=True, start_new_session=True), _ENDS_WITHIN)  # noqa: S603 -- ours
+            )
+        wait_for(lambda: _logged(log, "embedded broker"), service, "mgfn-stream", _STARTS_WITHIN)
+        wait_for(lambda: _logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)
+        broker = _logged(log, "embedded broker")["broker"]
+        page = _logged(log, "web page")["address"]
+        port = int(broker.rpartition(":")[2])
+        scores = Scores(port)
+        stack.callback(scores.close)
+        yield Watched(service, servers, scores, page, port)
+
+
+def _logged(log: Path, event: str) -> dict[str, Any]:
+    """The first log line of that event; empty while there is none."""
+    for line in log.read_text().splitlines():
+        if line.startswith("{") and line.endswith("}") and (said := json.loads(line))["event"] == event:
+            return dict(said)
+    return {}
+
+
+def settle(watched: Watched, cameras: int) -> None:
+    """Wait until every camera has been scored, and the burst of the beginning is over. Raises ChildError."""
+    what = f"the last of {cameras} cameras"
+    wait_for(lambda: len(watched.scores.seen) == cameras, watched.service, what, _STARTS_WITHIN)
+    time.sleep(_SETTLE)
+
+
+def _roles(watched: Watched) -> dict[str, list[psutil.Process]]:
+    """The service's processes by what they do; the broker is the first that it starts."""
+    parent = psutil.Process(watched.service.pid)
+    started = [child for child in parent.children() if any("spawn_main" in part for part in child.cmdline())]
+    started.sort(key=lambda child: child.create_time())
+    return {"service": [parent], "broker": started[:1], "cameras": started[1:]}
+
+
+def _cpu(watched: Watched) -> dict[str, float]:
+    roles = {**_roles(watched), "servers": [psutil.Process(server.pid) for server in watched.servers]}
+    return {role: sum(sum(process.cpu_times()[:2]) for process in found) for role, found in roles.items()}
+
+
+def memory_of(watched: Watched) -> dict[str, float]:
+    """MiB (PSS) of the service, the broker, and one decoder at the mean."""
+    found = {
+        role: [process.memory_full_info().pss / 2**20 for process in processes]
+        for role, processes in _roles(watched).items()
+    }
+    cameras = found["cameras"]
+    return {
+        "camera": round(sum(cameras) / len(cameras), 1) if cameras else 0.0,
+        "service": round(sum(found["service"]), 1),
+        "broker": round(sum(found["broker"]), 1),
+    }

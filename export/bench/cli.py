@@ -1,0 +1,181 @@
+"""`mgfn-bench`: what this machine can hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from configs.command import run_command
+
+if TYPE_CHECKING:
+    from export.bench.cameras import Try
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+# In seconds, from the start: engines are measured until the first, cameras tried until the second.
+_ENGINES_UNTIL: Final = 240.0
+_CAMERAS_UNTIL: Final = 430.0
+_START_AND_STOP: Final = 22.0
+_ALONE: Final = 10.0
+_MOST_CAMERAS: Final = 512
+_SECONDS: Final = (5.0, 60.0)
+_EXTRAS: Final = {"psutil": "export", "aio_rtsp_toolkit": "demo"}
+
+
+class BenchError(Exception):
+    """What keeps the bench from starting or from going on; the message is one line."""
+
+
+@app.command()
+def bench(
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all figures there; FILE.png: a plot.")
+    ] = None,
+    cameras: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Try N cameras at most; absent: until it is too many."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(metavar="S", help="How long each number is watched, 5 to 60.")] = 15,
+) -> None:
+    """Measure engines, decoding, and how many RTSP cameras this machine holds: no clip dropped, 95 % of the scores
+    within half a second of their clip's last frame.
+
+    Takes eight minutes at most, and means most on a machine that does nothing else.
+    Example: mgfn-bench --json bench.json
+    """
+    if cameras is not None and not 1 <= cameras <= _MOST_CAMERAS:
+        raise BenchError(f"--cameras {cameras}: allowed is 1 to {_MOST_CAMERAS}")
+    if not _SECONDS[0] <= seconds <= _SECONDS[1]:
+        raise BenchError(f"--seconds {seconds:g}: allowed is {_SECONDS[0]:g} to {_SECONDS[1]:g}")
+    for package, extra in _EXTRAS.items():
+        if find_spec(package) is None:
+            raise BenchError(f"needs {package}, which is not installed; run: pip install 'mgfn-stream[{extra}]'")
+    if json is not None and not (json.parent.is_dir() and not json.is_dir()):
+        raise BenchError(f"--json {json}: cannot be written: {json.parent} is no folder, or this is one")
+
+    from configs.processes import ChildError
+    from engine.bundle import Bundle
+    from export.bench import decode, engines, footage, machine, report
+    from export.bench.cameras import attempt
+
+    began = time.monotonic()
+    console, out = Console(stderr=True), Console(width=None if Console().is_terminal else 160)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("looking at the machine")
+
+        def say(text: str) -> None:
+            progress.update(task, description=text)
+            if not console.is_terminal:
+                console.print(f"{time.monotonic() - began:5.0f} s  {text}", highlight=False, markup=False)
+
+        about = machine.describe()
+        say("the default bundle")
+        bundle = Bundle.open(_default_bundle())
+        say("footage")
+        videos = {f"{w}x{h}": footage.as_a_camera((w, h)) for w, h in (footage.SUBSTREAM, footage.MAINSTREAM)}
+        say("decoding")
+        decoding = {size: decode.measure(video, bundle.manifest.geometry) for size, video in videos.items()}
+        rows, notes = engines.measure(bundle, began + _ENGINES_UNTIL, lambda name: say(f"engine: {name}"))
+        measured = [row for row in rows if "backbone_clip_ms" in row]
+        if not measured:
+            raise ChildError(f"no engine could be measured: {'; '.join(notes)}")
+        fastest = min(measured, key=lambda row: row["backbone_clip_ms"])
+        small, large = videos.values()
+        guess = _guess(fastest, decoding, machine.cores())
+        say("one camera of 1280x720")
+        alone = attempt(1, large, bundle.path, _ALONE, fastest["backbone_clip_cpu_ms"])
+        tries = []
+        for one, note in _tries(small, bundle.path, fastest, guess, cameras, seconds, began + _CAMERAS_UNTIL, say):
+            tries += [] if one is None else [one]
+            notes += [note] if note else []
+    found = report.summary(about, rows, decoding, alone, tries, notes)
+    found["seconds"] = round(time.monotonic() - began)
+    report.show(out, found)
+    if json is not None:
+        for path in report.write(found, json):
+            console.print(f"written: {path}", highlight=False)
+
+
+def _default_bundle() -> Path:
+    """The default bundle, built where it is not there yet."""
+    from configs.processes import ended
+    from engine.default_bundle import default_bundle_path, default_export
+    from engine.manifest import MANIFEST
+
+    path = default_bundle_path()
+    if not (path / MANIFEST).is_file():
+        if find_spec("torch") is None:
+            raise BenchError("the default bundle has to be built: pip install 'mgfn-stream[export]'")
+        command = [sys.executable, "-m", "export.cli", "--out", str(path), *default_export()[0]]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True, start_new_session=True)  # noqa: S603
+        with ended(process):
+            if process.wait():
+                raise BenchError("the default bundle could not be built: see above")
+    return path
+
+
+def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: int) -> int:
+    """How many cameras should just fit: what each costs, in cores, on the fastest engine."""
+    from export.bench.footage import FPS
+
+    small = next(iter(decoding.values()))
+    decoder = FPS * (small["decode_ms"] + small["scale_ms"]) / 1000
+    backbone = FPS / 16 * engine["backbone_clip_ms"] / 1000
+    if engine["device"] != "cpu":  # the engine runs beside the cores
+        return max(1, int(0.8 * min(1 / backbone, cores / decoder)))
+    return max(1, int(0.8 / (backbone + decoder / cores)))
+
+
+def _tries(
+    video: Path,
+    bundle: Path,
+    engine: dict[str, Any],
+    guess: int,
+    most: int | None,
+    seconds: float,
+    deadline: float,
+    say: Any,
+) -> Any:
+    """Each number of cameras tried, with what there is to say."""
+    from export.bench.cameras import attempt
+    from export.bench.search import next_count
+
+    tried: dict[int, bool] = {}
+    while (count := next_count(tried, guess, most)) is not None:
+        if time.monotonic() + _START_AND_STOP + seconds > deadline:
+            yield None, f"the search stopped for lack of time; {count} cameras would have come next"
+            return
+        say(f"{count} cameras for {seconds:.0f} s")
+        one: Try = attempt(count, video, bundle, seconds, engine["backbone_clip_cpu_ms"])
+        tried[count] = one.held
+        yield one, ""
+
+
+def _exit_code(error: Exception) -> int | None:
+    from configs.pinned import FetchError
+    from configs.processes import ChildError
+    from engine.errors import EngineError
+
+    if isinstance(error, BenchError):
+        return 2
+    return 1 if isinstance(error, (ChildError, EngineError, FetchError, OSError)) else None
+
+
+def main() -> NoReturn:
+    """Entry point."""
+    warnings.filterwarnings("ignore")
+    run_command(app, _exit_code, program="mgfn-bench")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Every engine that this machine has, and its peers, one after the other; each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from configs.processes import ended
+from engine.backends import BACKENDS, gpu_present, installed
+from engine.bundle import Bundle
+from export.bench.probe import PEERS
+
+_PROBE_SECONDS: Final = 150.0
+# its graphs run on a CPU to be verified there, not to be used
+_NOT_ON_CPU: Final = ("onnxruntime-fp16",)
+
+
+def wanted(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """(backend or peer, device): what can run here, the fastest first, peers last."""
+    files = bundle.manifest.files
+    for device in ("cuda", "cpu") if gpu_present() else ("cpu",):
+        for name, row in BACKENDS.items():
+            runs = installed(name) and device in row.kinds and row.file in files
+            if runs and not (device == "cpu" and name in _NOT_ON_CPU):
+                yield name, device
+    for peer in PEERS:
+        if installed(peer.partition("-")[0]) and (peer != "torch-window" or bundle.manifest.head is not None):
+            yield peer, "cpu"
+
+
+def measure(bundle: Bundle, deadline: float, say: Callable[[str], None]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What each engine took, and what could not be measured and why. What `deadline` (monotonic) leaves no time for
+    is left out, and that is said."""
+    rows, notes = [], []
+    for name, device in wanted(bundle):
+        left = deadline - time.monotonic()
+        if left < 1:
+            notes.append(f"{name} on {device}: left out, no time")
+            continue
+        say(f"{name} on {device}")
+        try:
+            rows.append({**_probe(bundle.path, name, device, min(left, _PROBE_SECONDS)), "device": device})
+        except (subprocess.SubprocessError, ValueError) as error:
+            notes.append(f"{name} on {device}: left out, {_reason(error)}")
+    return rows, notes
+
+
+def _probe(bundle: Path, name: str, device: str, seconds: float) -> dict[str, Any]:
+    command = [sys.executable, "-W", "ignore", "-m", "export.bench.probe", str(bundle), name, device]
+    process = subprocess.Popen(  # noqa: S603 -- our own interpreter
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    with ended(process):
+        out, said = process.communicate(timeout=seconds)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, name, stderr=said)
+    return dict(json.loads(out.splitlines()[-1]))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"not done after {error.timeout:.0f} s"
+    lines = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+    return lines[-1][:300] if lines else type(error).__name__

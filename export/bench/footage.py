@@ -1,0 +1,48 @@
+"""The sample footage as cameras send it: H.264, 25 frames a second, a keyframe every two seconds, no B frames."""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+
+from configs.pinned import PinnedFile, cache_folder, fetch
+
+FPS: Final = 25
+SUBSTREAM: Final = (640, 360)
+MAINSTREAM: Final = (1280, 720)
+_RECIPE: Final = "1"  # counts changes of what is encoded
+
+
+def as_a_camera(size: tuple[int, int]) -> Path:
+    """The sample footage, forwards and backwards, so that it loops without a cut, at (width, height) in pixels.
+
+    Encoded on first use, into a folder of its own. Raises FetchError where the sample is not there and cannot be
+    fetched.
+    """
+    sample = fetch(PinnedFile.named("samples.json", "bikes"), cache_folder("samples"))
+    key = hashlib.sha256(f"{_RECIPE}{size}{sample.stat().st_size}".encode()).hexdigest()[:12]
+    target = cache_folder("bench") / f"camera-{size[0]}x{size[1]}-{key}.mp4"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".part.mp4")
+        _encode(sample, size, partial)
+        partial.replace(target)
+    return target
+
+
+def _encode(sample: Path, size: tuple[int, int], target: Path) -> None:
+    width, height = size
+    with av.open(str(sample)) as container:
+        pictures = [frame.reformat(width, height, format="yuv420p") for frame in container.decode(video=0)]
+    with av.open(str(target), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"preset": "veryfast", "bf": "0", "g": str(2 * FPS), "x264-params": "repeat-headers=1"}
+        for index, picture in enumerate([*pictures, *pictures[-2:0:-1]]):
+            picture.pts, picture.time_base = index, Fraction(1, FPS)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))

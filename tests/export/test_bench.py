@@ -1,0 +1,144 @@
+"""`mgfn-bench`: its search, its report, a real try with one camera, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from configs.processes import ChildError, ended, wait_for
+from export.bench import report
+from export.bench.cameras import Try, attempt
+from export.bench.machine import describe
+from export.bench.search import next_count
+from tests.bundles import write_tiny_bundle
+from tests.servers.rtsp import moving_pictures, write_video
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 2, 3, 5, 9, 10, 11, 40, 130])
+@pytest.mark.parametrize("first", [1, 8, 12, 100])
+@pytest.mark.parametrize("most", [None, 1, 10])
+def test_the_search_ends_at_the_largest_number_that_is_held(capacity: int, first: int, most: int | None) -> None:
+    tried: dict[int, bool] = {}
+    while (count := next_count(tried, first, most)) is not None:
+        assert count not in tried
+        assert 1 <= count <= (most or count)
+        tried[count] = count <= capacity
+    held = max((count for count, was_held in tried.items() if was_held), default=0)
+    assert held == min(capacity, most or capacity)
+    assert len(tried) <= 16
+
+
+def engine(name: str, wall: float) -> dict[str, object]:
+    return {
+        "name": name,
+        "device": "cpu",
+        "backbone_clip_ms": wall,
+        "backbone_clip_cpu_ms": 2 * wall,
+        "clips_per_second": {"1": round(1000 / wall, 1)},
+        "head_window_ms": 1.5,
+    }
+
+
+def a_try(cameras: int, held: bool) -> Try:
+    lag = {"p50": 40.0 * cameras, "p95": 60.0 * cameras, "max": 99.0 * cameras}
+    cpu = {"camera": 2.0, "service": 20.0, "broker": 1.0, "other": 4.0, "servers": 3.0}
+    return Try(cameras, 15.0, held, 0 if held else 7, 20, 23, lag, cpu, {"camera": 60.0, "service": 400.0})
+
+
+def test_the_json_is_the_contracts(tmp_path: Path) -> None:
+    engines = [
+        engine("torch", 400.0),
+        engine("openvino-int8", 40.0),
+        {"name": "torch-window", "window_step_ms": 9000.0},
+    ]
+    tries = [a_try(4, True), a_try(8, False), a_try(6, True)]
+    decoding = {"640x360": {"fps_per_core": 1500.0, "decode_ms": 0.4, "scale_ms": 0.2}}
+    found = report.summary(describe(), engines, decoding, a_try(1, True), tries, ["tensorrt: left out"])
+    assert found["backbone_clip_ms"] == {"torch": 400.0, "openvino-int8": 40.0}
+    assert found["head_window_ms"] == {"torch": 1.5, "openvino-int8": 1.5}
+    assert found["decode_fps_per_core"] == 1500.0
+    cameras = found["cameras"]
+    assert (cameras["tried"], cameras["held"], cameras["dropped_clips"]) == (8, 6, 0)
+    assert cameras["lag_ms"] == {"p50": 240.0, "p95": 360.0}
+    assert [one["cameras"] for one in cameras["tries"]] == [4, 6, 8]
+    written = report.write(found, tmp_path / "bench.json")
+    assert json.loads(written[0].read_text()) == found
+    assert "null" not in written[0].read_text()
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".png"] == ["bench.json"]
+    console = Console(record=True, width=200)
+    report.show(console, found)
+    text = console.export_text()
+    assert "10.0 x" in text
+    assert "6 cameras held" in text
+    assert "tensorrt: left out" in text
+
+
+def test_none_held_is_said_and_what_is_absent_is_left_out() -> None:
+    found = report.summary(
+        {"cpu": "x", "cores": 1, "memory_gib": 1}, [], {}, Try(1, 10, False, 0, 0, 16), [a_try(1, False)], []
+    )
+    assert (found["cameras"]["held"], found["cameras"]["dropped_clips"]) == (0, 7)
+    assert set(found) == {"machine", "cameras"}
+
+
+def test_a_child_that_ends_too_soon_and_one_that_is_too_slow() -> None:
+    for program, seconds in (("pass", 20.0), ("import time; time.sleep(60)", 0.2)):
+        with (
+            pytest.raises(ChildError, match="the child did not start"),
+            ended(subprocess.Popen([sys.executable, "-c", program], text=True)) as child,
+        ):
+            wait_for(lambda: False, child, "the child", seconds)
+        assert child.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--cameras", "0"], "--cameras 0: allowed is 1 to 512"),
+        (["--seconds", "1"], "--seconds 1: allowed is 5 to 60"),
+        (["--json", "/nowhere/x.json"], "--json /nowhere/x.json: cannot be written"),
+        (["--nonsense"], "No such option: --nonsense"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(flags: list[str], says: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "export.bench.cli", *flags], capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert says in line
+
+
+@pytest.mark.slow
+def test_one_real_camera(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    video = write_video(tmp_path / "video.mp4", moving_pictures(16 * 20))
+    one = attempt(1, video, bundle, 5.0, 1.0)
+    assert not one.note
+    assert one.dropped_clips == 0
+    assert one.clips >= 6
+    assert 0 < one.lag_ms["p50"] <= one.lag_ms["p95"] <= one.lag_ms["max"]
+    assert one.cpu_percent["camera"] > 0
+    assert one.memory_mib["camera"] > 10
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_process_behind() -> None:
+    command = [sys.executable, "-m", "export.bench.cli"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "engine: " in line:  # a child is measuring
+            break
+    wait_for(lambda: psutil.Process(process.pid).children(), process, "the child")
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
+    process.stderr.close()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
