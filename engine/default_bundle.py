@@ -28,9 +28,11 @@ def default_head() -> Path:
     return Path(str(resources.files("configs").joinpath("heads", "default.safetensors")))
 
 
-def default_export() -> tuple[list[str], str]:
-    """Flags of `mgfn-export` for the default bundle on this machine, and why they are these."""
+def default_export(backbone: str = DEFAULT_BACKBONE) -> tuple[list[str], str]:
+    """Flags of `mgfn-export` for the bundle built on first use on this machine, and why they are these."""
     instructions = int8_instructions()
+    if backbone != DEFAULT_BACKBONE:
+        return [], "float32, to extract features with"
     if gpu_present():
         return ["--fp16"], "half precision beside float32, as this machine has a GPU"
     if instructions:
@@ -52,7 +54,7 @@ def default_bundle_path(backbone: str = DEFAULT_BACKBONE, weights: Path | None =
         "weights": pinned if weights is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
         "head": hashlib.sha256(default_head().read_bytes()).hexdigest(),
         "settings": _EXPORT_SETTINGS,
-        "flags": default_export()[0],
+        "flags": default_export(backbone)[0],
     }
     key = hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:16]
     return Path(platformdirs.user_cache_dir("mgfn-stream")) / "bundles" / key

@@ -26,10 +26,10 @@ class Engine:
         self.reason = reason
 
     @classmethod
-    def open(cls, path: Path, backend: str = "auto", device: str = "auto") -> Self:
+    def open(cls, path: Path, backend: str = "auto", device: str = "auto", *, float32: bool = False) -> Self:
         """Open the bundle at `path`. Raises BundleError or BackendError (see `open_backend`)."""
         bundle = Bundle.open(path)
-        return cls(bundle, *open_backend(bundle, backend, device))
+        return cls(bundle, *open_backend(bundle, backend, device, float32=float32))
 
     def __enter__(self) -> Self:
         return self
@@ -75,3 +75,19 @@ class Engine:
             for index, row in zip(indices, batch, strict=True):
                 scores[index] = row
         return scores
+
+    def contributions(self, window: FloatArray) -> FloatArray:
+        """What each clip adds to the newest clip's score: float32 (T, crops, C) -> float32 (T,), differences of scores.
+
+        By occlusion: clip by clip, its feature gives way to the mean of the window's others, as if there had been
+        nothing but the scene; all T windows pass the head together. Negative: the clip held the score down. A window
+        of one clip has nothing to put in its place: all of its score is its own. Raises as `scores` does.
+        """
+        length = len(window)
+        if length < 2:
+            return np.array([row[-1] for row in self.scores([window])], np.float32)
+        others = (window.sum(axis=0, keepdims=True) - window) / (length - 1)
+        occluded = np.repeat(window[None], length, axis=0)
+        occluded[np.arange(length), np.arange(length)] = others
+        *without, as_it_is = self.scores([*occluded, window])
+        return np.array([as_it_is[-1] - row[-1] for row in without], np.float32)

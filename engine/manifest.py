@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engine.geometry import crops_of
+
 SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 
@@ -59,3 +61,9 @@ class Manifest(BaseModel):
     color_order: Literal["rgb"] = "rgb"
     thresholds: Thresholds | None
     files: dict[FileName, Sha256]
+
+    @model_validator(mode="after")
+    def _cut_so(self) -> Manifest:
+        if self.crops != (cut := crops_of(self.geometry)):
+            raise ValueError(f"crops is {self.crops}, but geometry {self.geometry} cuts {cut}")
+        return self

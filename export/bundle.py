@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from torch import nn
 
 from configs.pinned import sha256_of
 from engine.default_bundle import project_version
+from engine.geometry import crops_of
 from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
 from export.onnx import export_backbone, export_head
 from mgfn.backbones import BACKBONES
@@ -69,24 +71,39 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
         license=texts.get("license", "unknown"),
         sha256=sha256_of(head),
     )
-    thresholds = Thresholds(
-        on=float(texts.get("threshold_on", 0.5)),
-        off=float(texts.get("threshold_off", texts.get("threshold_on", 0.5))),
-        chosen=texts.get("threshold_choice", "not chosen: the head names none"),
-    )
-    geometry, crops = texts.get("geometry", "squash"), int(texts.get("crops", "1"))
+    try:
+        thresholds = Thresholds(
+            on=float(texts.get("threshold_on", 0.5)),
+            off=float(texts.get("threshold_off", texts.get("threshold_on", 0.5))),
+            chosen=texts.get("threshold_choice", "not chosen: the head names none"),
+        )
+        geometry = texts.get("geometry", "squash")
+        crops = crops_of(geometry)
+    except (ValueError, KeyError):
+        told = {name: texts[name] for name in ("threshold_on", "threshold_off", "geometry") if name in texts}
+        raise ExportError(f"head {head}: its metadata cannot be used: {told}") from None
     return Sources(network, weights, spec.channels, mgfn, head_weights, thresholds, geometry, crops)
 
 
 def check_target(target: Path) -> None:
     """Raise ExportError unless `target` is free, empty or a bundle that may be replaced."""
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file()):
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not _is_bundle(target)):
         raise ExportError(f"--out {target}: is not empty and not a bundle; allowed: a new, empty or bundle folder")
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether its manifest is one of ours, of whatever version: others have a `manifest.json`, too."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"schema_version", "backbone", "files"} <= manifest.keys()
 
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """A scratch folder beside `target` that takes its place when the block ends well, and vanishes otherwise."""
+    target = target.resolve()  # "." has no name, and a link goes on to lead to the bundle
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,6 +18,8 @@ from engine.default_bundle import default_head
 
 if TYPE_CHECKING:  # its module imports torch
     from export.verify import Comparison
+
+_NEEDED = ("torch", "onnx", "onnxscript", "safetensors")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -48,6 +52,9 @@ def export(
     Example: mgfn-export --out bundles/mine --head runs/mine/best.safetensors --int8 --calibration videos/
     """
     del onnx
+    if missing := [package for package in _NEEDED if find_spec(package) is None]:
+        print(f"mgfn-export: needs {', '.join(missing)}; run: pip install 'mgfn-stream[export]'", file=sys.stderr)  # noqa: T201 -- the one line
+        raise typer.Exit(2)
     # torch takes seconds to import: --help and a wrong flag do not wait for it
     from export.build import VerificationError, Wanted, build
     from export.bundle import ExportError, check_target, load_sources
@@ -72,7 +79,7 @@ def export(
         videos = find_videos([*(calibration or ()), *(more_calibration or ())])
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         step = progress.add_task(f"loading {backbone}")
         sources = load_sources(backbone, backbone_weights, head or default_head())
         footage = None

@@ -7,6 +7,7 @@ One network serves the paper's text and the authors' released code, which differ
 | feature amplification (eq. 1, 2) | added to the C channels, before they are reduced | added to the reduced ones |
 | glance, focus | 1 block of C/32, 1 block of C/16 | 3 of 64, 3 of 128, 2 more focus blocks of 1024 |
 | self-attentional convolution | no weights (eq. 6, 7) | a learnt kernel of 5 clips for each head |
+| magnitude of a clip | of the last block's output (eq. 9) | of that output after its layer normalisation |
 
 Shapes: N windows (or videos), T clips, P crops, C channels of the backbone, D width of the last stage.
 """
@@ -47,10 +48,15 @@ class MgfnConfig:
     `alpha` weighs the amplified magnitude (eq. 2); 0 leaves feature amplification out.
     `fusion` runs the stages side by side and adds them (GF-fusion, figure 5 c) instead of one after the other.
     `weightless` takes the paper's self-attentional convolution, else the released one.
+    `normalised_magnitude`: of the last features after layer normalisation, which leaves their L2 norm at the root of
+    their width until its gains are learnt, so that no clip is larger than another; else before it.
     `standardise` keeps a mean and a deviation of each channel, learnt from the training features.
     `root` takes the square root of each feature's size first: few large channels no longer outweigh the rest.
     `relative` shows the network what differs from the scene: the mean of the window's clips is taken away, together
     with the training mean, which counts as `scene_prior` clips; a window of one clip is compared with it alone.
+    `probes` linear probes of what the network is shown stand beside it: their soft maximum is added to its logit.
+    `smoothing`: a clip's score is the mean of its own and of those before it, so many together (a first clip's own
+    stands for what is missing): alarms no longer flicker, at half that delay.
     `members` networks of one shape, trained apart, score together (see `make_head`).
     Raises ValueError for settings that no network can be built from.
     """
@@ -61,6 +67,7 @@ class MgfnConfig:
     amplify_reduced: bool = False
     fusion: bool = False
     weightless: bool = True
+    normalised_magnitude: bool = True
     reduce_kernel: int = 3
     expansion: int = 4
     dropout: float = 0.0
@@ -68,6 +75,8 @@ class MgfnConfig:
     root: bool = False
     relative: bool = False
     scene_prior: float = 4.0
+    probes: int = 0
+    smoothing: int = 1
     members: int = 1
 
     def __post_init__(self) -> None:
@@ -90,6 +99,8 @@ class MgfnConfig:
             raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; allowed 0 to below 1, and any number")
         if not 0 < self.scene_prior <= 1000:
             raise ValueError(f"scene_prior {self.scene_prior}, allowed above 0 to 1000")
+        if not 1 <= self.smoothing <= 32 or not 0 <= self.probes <= 32:
+            raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; allowed 1 to 32 and 0 to 32")
         if self.relative and not self.standardise:
             raise ValueError("relative needs standardise: it holds the training mean")
 
@@ -106,7 +117,7 @@ class MgfnConfig:
             "FF": (Stage("focus", narrow, 1), Stage("focus", wide, 1)),
             "GF-fusion": (Stage("glance", wide, 1), Stage("focus", wide, 1)),
         }
-        return cls(channels, stages[structure], fusion=structure == "GF-fusion")
+        return cls(channels, stages[structure], fusion=structure == "GF-fusion", normalised_magnitude=False)
 
     @classmethod
     def released(cls, channels: int = 2048) -> MgfnConfig:
@@ -116,8 +127,8 @@ class MgfnConfig:
 
 
 class MgfnOutput(NamedTuple):
-    """`scores` (N, T) in [0, 1], mean over crops; `magnitudes` (N, T), L2 norm of the last features, mean over
-    crops; `features` (N, P, T, D), the last features after their normalisation (f_FB of eq. 9)."""
+    """`scores` (N, T) in [0, 1], mean over crops; `features` (N, P, T, D), the last ones (f_FB of eq. 9), after their
+    normalisation or before it (`normalised_magnitude`); `magnitudes` (N, T), their L2 norm, mean over crops."""
 
     scores: Tensor
     magnitudes: Tensor
@@ -263,6 +274,8 @@ class Mgfn(Head):
         self.to_tokens = nn.Conv1d(config.channels, first, config.reduce_kernel, padding=config.reduce_kernel // 2)
         if config.alpha:
             self.to_mag = nn.Conv1d(1, first if config.amplify_reduced else config.channels, 3, padding=1)
+        if config.probes:
+            self.probes = nn.Conv1d(config.channels, config.probes, 1)
         if config.standardise:
             self.register_buffer("feature_mean", torch.zeros(config.channels))
             self.register_buffer("feature_deviation", torch.ones(config.channels))
@@ -288,19 +301,23 @@ class Mgfn(Head):
             return x - scene[:, :, None]
         return x
 
+    def standardised(self, x: Tensor) -> Tensor:
+        """Normalised features in deviations from their mean: (B, C, T) -> (B, C, T)."""
+        if not self.config.standardise:
+            return x
+        mean = 0.0 if self.config.relative else self.feature_mean[:, None]
+        return (x - mean) / self.feature_deviation[:, None]
+
     def amplify(self, x: Tensor) -> Tensor:
-        """Feature amplification (eq. 1, 2) and reduction: (B, C, T) -> (B, first width, T)."""
-        x = self.normalised(x)
-        magnitude = x.square().sum(dim=1, keepdim=True).sqrt() if self.config.alpha else None  # (B, 1, T)
-        if self.config.standardise:
-            mean = 0.0 if self.config.relative else self.feature_mean[:, None]
-            x = (x - mean) / self.feature_deviation[:, None]
-        if magnitude is None:
-            return self._reduce(x)
+        """Feature amplification (eq. 1, 2) and reduction of normalised features: (B, C, T) -> (B, first width, T)."""
+        shown = self.standardised(x)
+        if not self.config.alpha:
+            return self._reduce(shown)
+        magnitude = x.square().sum(dim=1, keepdim=True).sqrt()  # (B, 1, T)
         amplified = self.config.alpha * self.to_mag(magnitude)
         if self.config.amplify_reduced:
-            return self._reduce(x) + amplified
-        return self._reduce(x + amplified)
+            return self._reduce(shown) + amplified
+        return self._reduce(shown + amplified)
 
     def _reduce(self, x: Tensor) -> Tensor:
         tokens: Tensor = self.to_tokens(self.drop(x))
@@ -308,15 +325,24 @@ class Mgfn(Head):
 
     def forward(self, features: Tensor) -> MgfnOutput:
         crops = features.shape[2]
-        x = self.amplify(features.permute(0, 2, 3, 1).flatten(0, 1))  # (N * P, width, T)
+        x = self.normalised(features.permute(0, 2, 3, 1).flatten(0, 1))  # (N * P, C, T)
+        probed = self.probes(self.standardised(x)).logsumexp(dim=1) if self.config.probes else None  # (N * P, T)
+        x = self.amplify(x)  # (N * P, width, T)
         if self.config.fusion:
             x = torch.stack([stage(x) for stage in self.stages]).sum(dim=0)
         else:
             for stage in self.stages:
                 x = stage(x)
-        last = self.to_logits(x.transpose(1, 2))  # (N * P, T, D)
-        scores = torch.sigmoid(self.fc(self.drop(last)).squeeze(-1)).unflatten(0, (-1, crops)).mean(dim=1)
-        last = last.unflatten(0, (-1, crops))  # (N, P, T, D)
+        last = x.transpose(1, 2)  # (N * P, T, D)
+        normalised = self.to_logits(last)
+        logits = self.fc(self.drop(normalised)).squeeze(-1)  # (N * P, T)
+        if probed is not None:
+            logits = logits + probed
+        scores = torch.sigmoid(logits).unflatten(0, (-1, crops)).mean(dim=1)
+        if (clips := self.config.smoothing) > 1:
+            padded = functional.pad(scores[:, None], (clips - 1, 0), mode="replicate")
+            scores = functional.avg_pool1d(padded, clips, stride=1)[:, 0]
+        last = (normalised if self.config.normalised_magnitude else last).unflatten(0, (-1, crops))  # (N, P, T, D)
         # the root of a sum of squares has no slope at zero
         magnitudes = last.square().sum(dim=-1).clamp_min(1e-12).sqrt().mean(dim=1)
         return MgfnOutput(scores, magnitudes, last)

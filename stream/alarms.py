@@ -64,14 +64,19 @@ class AlarmRule:
         self.end_time = 0.0  # of the alarm that ended last
         self.top_score = 0.0
         self._fell_at: float | None = None  # below threshold_off since then: over, unless it comes back in time
-        self._quiet_until = float("-inf")
+        self.quiet_until = float("-inf")  # before that, none begins
         self._starts: deque[float] = deque()
+
+    @property
+    def falling(self) -> bool:
+        """Whether an open alarm has fallen below alarm-off and may still come back."""
+        return self._fell_at is not None
 
     def advance(self, clip: ScoredClip) -> Change | None:
         """Take the next clip."""
         if self.active:
             return self._advance_active(clip)
-        if clip.score < self.settings.threshold_on or clip.start < self._quiet_until:
+        if clip.score < self.settings.threshold_on or clip.start < self.quiet_until:
             self.start_time = None
             return None
         if self.start_time is None:
@@ -86,7 +91,7 @@ class AlarmRule:
             self._starts.popleft()
         if len(self._starts) >= self.settings.hourly_cap:
             self.start_time = None
-            self._quiet_until = at + max(self.settings.cool_down, self.settings.min_duration)
+            self.quiet_until = at + max(self.settings.cool_down, self.settings.min_duration)
             return Change.CAPPED
         self._starts.append(at)
         self.active = True
@@ -111,6 +116,6 @@ class AlarmRule:
         self.start_time = None
         if was_active:
             self.end_time = at if self._fell_at is None else self._fell_at
-            self._quiet_until = self.end_time + self.settings.cool_down
+            self.quiet_until = self.end_time + self.settings.cool_down
         self._fell_at = None
         return was_active

@@ -12,11 +12,14 @@ from typing import Final
 from amqtt.broker import Broker
 
 from stream.errors import StreamError
+from stream.log import log
 from stream.processes import StartProcess
 from stream.urls import BrokerAddress
 
 HOST: Final = "127.0.0.1"
 _STARTED_WITHIN: Final = 20.0
+_STARTED_AGAIN_AFTER: Final = 5.0
+_OUTLIVES_SIGTERM: Final = 5.0
 DEFAULT_PORT: Final = 1883
 
 
@@ -39,7 +42,9 @@ class EmbeddedBroker:
     def __init__(self, start_process: StartProcess) -> None:
         """Raises StreamError if it does not come up."""
         port = free_port(DEFAULT_PORT)
+        self._start_process = start_process
         self._process, self._pipe = start_process(run_broker, (port,), "mgfn-broker")
+        self._next_start = 0.0
         try:
             if not self._pipe.poll(_STARTED_WITHIN):
                 raise EOFError
@@ -48,6 +53,15 @@ class EmbeddedBroker:
             self.end(0.0)
             raise StreamError(f"the embedded broker did not start on {HOST}:{port}") from None
         self.address = BrokerAddress(HOST, port, tls=False)
+
+    def look_after(self, now: float) -> None:
+        """Start it again, on its port, if it has died; `now` in seconds of a monotonic clock."""
+        if self._process.is_alive() or now < self._next_start:
+            return
+        self._next_start = now + _STARTED_AGAIN_AFTER
+        log.error("the embedded broker died: it is started again", broker=self.address.shown)
+        self._pipe.close()
+        self._process, self._pipe = self._start_process(run_broker, (self.address.port,), "mgfn-broker")
 
     def end(self, within: float) -> None:
         """Let it end by itself within so many seconds, else by force."""
@@ -59,8 +73,12 @@ class EmbeddedBroker:
 
 
 def run_broker(port: int, pipe: Connection) -> None:
-    """Body of the broker's process: sends True once it listens; ends when the pipe's other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
+    """Body of the broker's process: sends True once it listens; ends when the pipe's other end closes.
+
+    SIGTERM it outlives by a few seconds: where every process gets one, the service has its last words to say.
+    """
+    for signum in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the service decides
+        signal.signal(signum, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     asyncio.run(_serve(port, pipe))
 
@@ -73,7 +91,8 @@ async def _serve(port: int, pipe: Connection) -> None:
     broker = Broker(config)
     await broker.start()
     pipe.send(True)
-    closed = asyncio.Event()
-    asyncio.get_running_loop().add_reader(pipe.fileno(), closed.set)
+    closed, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(pipe.fileno(), closed.set)
+    loop.add_signal_handler(signal.SIGTERM, lambda: loop.call_later(_OUTLIVES_SIGTERM, closed.set))
     await closed.wait()
     await broker.shutdown()

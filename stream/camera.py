@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
 
 import numpy as np
 
 from engine.arrays import UInt8Array
-from engine.geometry import SIDE, write_crops
+from engine.geometry import SIDE
 from stream.capture import Capture
-from stream.clips import CLIP_LENGTH, ClipAssembler, EpochClock, Stride
+from stream.clips import CLIP_LENGTH, TRAINED_RATE, ClipAssembler, EpochClock, Stride
 from stream.errors import CameraError, Reason
 from stream.hwaccel import Hwaccel, accelerator
 from stream.log import configure, log
@@ -23,6 +23,7 @@ from stream.motion import MotionGate
 from stream.recorder import Recorder
 from stream.slots import ClipRing, RingName
 from stream.urls import Source
+from stream.view import Cropper, View
 
 STOP: Final = -1  # sent instead of a free slot's number
 _HEARTBEAT: Final = 1.0
@@ -41,13 +42,19 @@ class CameraSettings:
     replay: bool = False
     transport: str = "tcp"
     pre_roll: float = 5.0
+    fps: float = TRAINED_RATE
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
     motion_threshold: float = 0.0
+    view: View = field(default_factory=View)
+    sub_stream: Source | None = None
 
 
 class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
     """The service wants this process to end."""
+
+
+_ENDINGS: Final = (_Stopped, EOFError, BrokenPipeError, ConnectionResetError)  # told to stop, or the service is gone
 
 
 def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
@@ -72,12 +79,18 @@ class Decoder:
         self._pictures: UInt8Array = np.empty((settings.ring.crops, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
         self._recorder = Recorder(settings.pre_roll, self._send)
+        self._cropper = Cropper(settings.view, settings.geometry)
         self._shift: float | None = None  # epoch time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
         self._fps = 0.0
         self._next_beat = 0.0
         self._beat_frames = 0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End at the next frame or beat; safe in a signal handler."""
+        self._stopping = True
 
     def run(self) -> None:
         """Watch until told to stop or, for a recording, until its end."""
@@ -92,11 +105,18 @@ class Decoder:
                 self._beat(now=True)
                 return self._state(CameraState.ENDED)
             except CameraError as error:
-                if not live:
-                    return self._state(CameraState.ENDED, error)
-                attempt = 1 if self._frames > before else attempt + 1
-                self._state(CameraState.OFFLINE, error)
-                self._rest(retry_delay(attempt, error.reason, random.random()))  # noqa: S311 -- jitter
+                fault = error
+            except _ENDINGS:
+                raise
+            except Exception as error:  # noqa: BLE001 -- shown in full, and tried again like any other fault
+                # a defect: its traceback may hold the URL, and only the log blots that out
+                log.exception("decoder failed", camera=self._settings.source.name)
+                fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
+            if not live:
+                return self._state(CameraState.ENDED, fault)
+            attempt = 1 if self._frames > before else attempt + 1
+            self._state(CameraState.OFFLINE, fault)
+            self._rest(retry_delay(attempt, fault.reason, random.random()))  # noqa: S311 -- jitter
 
     def close(self) -> None:
         self._ring.close()
@@ -104,11 +124,10 @@ class Decoder:
     def _watch(self) -> None:
         """One connection, from opening to its end or fault."""
         settings = self._settings
-        assembler, clock = ClipAssembler(settings.stride), EpochClock()
+        assembler, clock = ClipAssembler(settings.stride, settings.fps), EpochClock()
         gate = MotionGate(settings.motion_threshold)
-        epoch_of_monotonic = time.time() - time.monotonic()
         try:
-            with Capture(settings.source, settings.transport, hwaccel=self._hwaccel) as capture:
+            with self._opened() as capture:
                 size, corrupt = None, 0
                 began = time.monotonic()
                 if not settings.replay:
@@ -119,21 +138,21 @@ class Decoder:
                     arrival = time.monotonic()
                     if capture.size != size:
                         if size is None:
-                            self._state(CameraState.ONLINE)
+                            self._send(StateChanged(CameraState.ONLINE, self._connection, detail=capture.shown))
                         else:
                             log.warning("picture size changed", camera=settings.source.name, size=capture.size)
                         size = capture.size
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
-                    clock.observe(picture.media_time, arrival + epoch_of_monotonic)
+                    clock.observe(picture.media_time, time.time())
                     self._shift = clock.epoch(-(capture.origin or 0.0))
                     self._receive(0.0)
                     placed = assembler.place(picture.media_time)
                     self._beat()
                     if placed.position is None:
                         continue
-                    write_crops(picture.frame, settings.geometry, self._pictures[:, placed.position])
+                    self._cropper.write(picture.frame, self._pictures[:, placed.position])
                     if placed.finished is None:
                         continue
                     slot = self._take_slot()
@@ -153,6 +172,20 @@ class Decoder:
             self._shift = None
             self._recorder.disconnected()
 
+    def _opened(self) -> Capture:
+        """The sub-stream if there is one and it can be opened, else the stream itself."""
+        settings = self._settings
+        if settings.sub_stream is not None:
+            try:
+                return Capture(settings.sub_stream, settings.transport, hwaccel=self._hwaccel)
+            except CameraError as error:
+                if error.reason is Reason.UNAUTHORIZED:  # one wrong password at a time
+                    raise
+                what = "the sub-stream cannot be opened: trying the main stream"
+                log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
+                self._beat()
+        return Capture(settings.source, settings.transport, hwaccel=self._hwaccel)
+
     def _take_slot(self) -> int | None:
         """A free slot; in a replay waits for one, live gives None: that clip is dropped whole."""
         self._receive(0.0)
@@ -162,6 +195,8 @@ class Decoder:
         return self._free.pop(0) if self._free else None
 
     def _receive(self, timeout: float) -> None:
+        if self._stopping:
+            raise _Stopped
         while self._pipe.poll(timeout):
             told: int | Order = self._pipe.recv()
             if not isinstance(told, int):
@@ -199,12 +234,16 @@ class Decoder:
 
 def run_camera(settings: CameraSettings, pipe: Connection) -> None:
     """Body of the decoder process. Ends when told to, when the service is gone, or at a recording's end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service decides
-    configure(settings.source.secrets)
+    for signum in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the service decides
+        signal.signal(signum, signal.SIG_IGN)
+    sub_stream = settings.sub_stream
+    configure([*settings.source.secrets, *(sub_stream.secrets if sub_stream is not None else ())])
     decoder = Decoder(settings, pipe)
+    # systemd ends every process of a service at once: open clips are closed all the same
+    signal.signal(signal.SIGTERM, lambda *_: decoder.stop())
     try:
         decoder.run()
-    except (_Stopped, EOFError, BrokenPipeError, ConnectionResetError):
+    except _ENDINGS:
         pass
     finally:
         decoder.close()

@@ -22,6 +22,8 @@ from stream.errors import CameraError, Reason
 from stream.urls import Source, redact_text
 
 LARGEST_SIDE: Final = 16384
+# Packets in a row that make no sense: ten seconds of 25 fps, the longest wait for a keyframe that is usual.
+MOST_DAMAGED: Final = 250
 _LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
 
 
@@ -63,6 +65,7 @@ class Capture:
             options, timeout = {"protocol_whitelist": "file"}, None
         self.corrupt_frames = 0
         self.size: tuple[int, int] | None = None
+        self._damaged_in_a_row = 0
         self.origin: float | None = None
         self._last = 0.0
         began = time.monotonic()
@@ -93,6 +96,8 @@ class Capture:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             raise CameraError(Reason.NO_VIDEO, f"{self._source.shown} holds {kinds}")
         stream = self._container.streams.video[0]
+        if stream.codec_context is None:
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: its codec is not known here")
         stream.thread_count = 1
         stream.codec_context.thread_count = 1
         if stream.width or stream.height:
@@ -102,6 +107,11 @@ class Capture:
         if not self._source.live and rate is not None and rate > FASTEST_RATE:
             raise CameraError(Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
         return stream
+
+    @property
+    def shown(self) -> str:
+        """What was opened, as it may be shown."""
+        return self._source.shown
 
     @property
     def expected_frames(self) -> float | None:
@@ -116,7 +126,9 @@ class Capture:
         return None if self._container.duration is None else self._container.duration / av.time_base * float(rate)
 
     def pictures(self, on_packet: Callable[[Packet[VideoStream]], None] = lambda _packet: None) -> Iterator[Picture]:
-        """Frames in order, until the end of a recording. Frames flagged corrupt are counted and left out.
+        """Frames in order, until the end of a recording.
+
+        Frames flagged corrupt and packets that cannot be decoded are counted and left out.
 
         `on_packet` sees each packet before it is decoded. Raises CameraError on any fault; the end of a live stream
         is one.
@@ -124,7 +136,7 @@ class Capture:
         try:
             for packet in self._container.demux(self.stream):
                 on_packet(packet)
-                for frame in packet.decode():
+                for frame in self._decoded(packet):
                     yield from self._picture(frame)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._translated(error) from None
@@ -132,6 +144,19 @@ class Capture:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
         if self.origin is None:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no picture")
+
+    def _decoded(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            # a damaged packet, one without a picture, or one before the first keyframe: the next ones may be fine
+            self.corrupt_frames += 1
+            self._damaged_in_a_row += 1
+            if self._damaged_in_a_row >= MOST_DAMAGED:
+                raise
+            return []
+        self._damaged_in_a_row = 0
+        return frames
 
     def _picture(self, frame: VideoFrame) -> Iterator[Picture]:
         if frame.time is not None:
@@ -157,7 +182,8 @@ class Capture:
         text = getattr(error, "strerror", None) or type(error).__name__
         text = redact_text(text, self._source.secrets)
         if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-            return CameraError(Reason.UNAUTHORIZED, "401 from the camera")
+            code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
+            return CameraError(Reason.UNAUTHORIZED, f"{code} from the camera")
         if isinstance(error, av.error.HTTPNotFoundError):
             return CameraError(Reason.NOT_FOUND, "404 from the camera")
         if not self._source.live:

@@ -18,6 +18,11 @@ from stream.capture import Capture
 from stream.errors import CameraError, UsageError
 from stream.settings import ServiceSettings
 from stream.sinks.client import probe
+from stream.sinks.courier import UndeliveredError
+from stream.sinks.frigate import FrigateBridge
+from stream.sinks.notify import notify_targets
+from stream.urls import Source, redact_url
+from stream.view import View, drawn_masks
 
 _FRAMES = 25
 
@@ -37,32 +42,58 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
         problem = probe(settings.broker, settings.tls, settings.node)
         fine = not problem
         table.add_row("broker", "failed" if problem else "ok", f"{settings.broker.shown} {problem}".strip())
+    if settings.frigate is not None:
+        bridge = FrigateBridge(settings.frigate)
+        try:
+            state, found = "ok", f"version {bridge.probe()}"
+        except UndeliveredError as error:
+            fine, state, found = False, "failed", str(error)
+        table.add_row("frigate", state, f"{redact_url(settings.frigate.url)} {found}")
+        bridge.close()
+    if settings.notify is not None:
+        targets = notify_targets(settings.notify, None)
+        table.add_row("notify", "ok", f"targets understood: {len(targets)}; nothing was sent")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--data {folder}: {error.strerror}") from None
     for camera in settings.cameras:
-        source = camera.source
-        try:
-            with Capture(source, camera.transport) as capture:
-                pictures = list(itertools.islice(capture.pictures(), _FRAMES))
-        except CameraError as error:
-            fine = False
-            table.add_row(source.name, "failed", f"{source.shown}: {error}")
-            continue
-        span = pictures[-1].media_time - pictures[0].media_time
-        rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
-        frame = pictures[-1].frame
-        path = folder / f"{source.name}.jpg"
-        cv2.imwrite(str(path), _with_region(frame, engine.manifest.geometry))
-        table.add_row(source.name, "ok", f"{frame.width}x{frame.height}, {rate}; what the model sees: {path}")
-    Console(width=None if Console().is_terminal else 160).print(table)
+        pictured = False
+        for stream in camera.streams:
+            name = camera.name if stream is camera.streams[0] else f"{camera.name} (main stream)"
+            try:
+                found, frame = _tried(stream, camera.transport)
+            except CameraError as error:
+                fine = False
+                table.add_row(name, "failed", f"{stream.shown}: {error}")
+                continue
+            if not pictured:
+                path = folder / f"{camera.name}.jpg"
+                if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
+                    raise UsageError(f"--data {folder}: {path.name} cannot be written there")
+                found, pictured = f"{found}; what the model sees: {path}", True
+            table.add_row(name, "ok", found)
+    # an address like [fe80::1] is no markup
+    Console(width=None if Console().is_terminal else 160, markup=False).print(table)
     return fine
 
 
-def _with_region(frame: VideoFrame, geometry: str) -> UInt8Array:
-    """The frame, BGR, with a line around each region that becomes a crop."""
+def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
+    """Size and rate in words, and a picture. Raises CameraError."""
+    with Capture(stream, transport) as capture:
+        pictures = list(itertools.islice(capture.pictures(), _FRAMES))
+    span = pictures[-1].media_time - pictures[0].media_time
+    rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
+    frame = pictures[-1].frame
+    return f"{frame.width}x{frame.height}, {rate}", frame
+
+
+def _with_view(frame: VideoFrame, view: View, geometry: str) -> UInt8Array:
+    """The frame, BGR, with a line around each region that becomes a crop, masks dark."""
     picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
-    for left, top, right, bottom in seen(geometry, frame.width, frame.height):
-        cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), (0, 220, 255), 2)
+    masked = drawn_masks(view.masks, frame.width, frame.height) > 0
+    picture[masked] //= 4
+    left, top, right, bottom = view.box(frame.width, frame.height)
+    for x0, y0, x1, y1 in seen(geometry, right - left, bottom - top):
+        cv2.rectangle(picture, (left + x0, top + y0), (left + x1 - 1, top + y1 - 1), (0, 220, 255), 2)
     return picture

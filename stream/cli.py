@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -21,6 +21,9 @@ def watch(
         list[str] | None,
         typer.Option(metavar="[NAME=]URL", help="A camera (rtsp://, rtsps://) or video file; again for each."),
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Site file (YAML) instead of --rtsp; flags go before it.")
+    ] = None,
     mqtt: Annotated[
         str | None,
         typer.Option(metavar="URL", help="mqtt[s]://[user:pw@]host[:port]; absent: an embedded broker."),
@@ -28,14 +31,17 @@ def watch(
     mqtt_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA of the broker's certificate.")] = None,
     mqtt_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
     mqtt_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
-    topic_prefix: Annotated[str, typer.Option(metavar="P", help="First level of all topics.")] = "mgfn",
+    topic_prefix: Annotated[
+        str | None, typer.Option(metavar="P", help="First level of all topics; default: mgfn.")
+    ] = None,
     bundle: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Model bundle; absent: the default one, built on first use.")
     ] = None,
     backend: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, openvino, onnxruntime, tensorrt or torch; auto: the fastest.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
+        str | None,
+        typer.Option(metavar="NAME", help="auto (default, the fastest), openvino, onnxruntime, tensorrt or torch."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N]; default: auto.")] = None,
     threshold: Annotated[
         float | None, typer.Option(metavar="F", help="Alarm-on threshold in 0..1; absent: the bundle's.")
     ] = None,
@@ -43,7 +49,9 @@ def watch(
     replay: Annotated[bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")] = False,
     http: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT|off", help="/healthz, /metrics; default 127.0.0.1:8080 or the next free."),
+        typer.Option(
+            metavar="HOST:PORT|off", help="Web page, /metrics, /healthz; default 127.0.0.1:8080 or the next free."
+        ),
     ] = None,
     http_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Token that every request must bring.")
@@ -52,11 +60,17 @@ def watch(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Events, pictures, clips; default: the user's state folder.")
     ] = None,
+    self_test: Annotated[
+        str | None,
+        typer.Option(metavar="HOURS|off", help="Time between self-tests (a staged incident, all the way); default 24."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
 ) -> None:
     """Watch cameras and publish alarms over MQTT.
 
     Example: mgfn-stream --rtsp door=rtsp://user:{MGFN_DOOR_PW}@192.168.1.20/stream2 --mqtt mqtt://192.168.1.5
+
+    Many cameras: mgfn-stream --config site.yaml
     """
     # the engine's and FFmpeg's libraries load after the flags have been looked at by typer: --help is instant
     from engine.engine import Engine
@@ -65,57 +79,90 @@ def watch(
     from stream.check import check_all
     from stream.errors import UsageError
     from stream.log import configure, log
-    from stream.model import cached_bundle, check_device
+    from stream.model import cached_bundle
+    from stream.options import Flags, options
     from stream.service import Service
     from stream.settings import CameraConfig, ServiceSettings
-    from stream.sinks.client import TlsFiles, make_client
+    from stream.sinks.client import make_client
+    from stream.site.reading import Site, read_site
+    from stream.site.watching import SiteWatcher
     from stream.store import Store
-    from stream.urls import parse_broker, parse_sources
+    from stream.timetable import Schedule
+    from stream.urls import parse_sources
 
-    if not rtsp:
-        raise UsageError("--rtsp: give at least one camera: --rtsp [NAME=]URL")
-    sources = parse_sources(rtsp)
-    if replay and any(source.live for source in sources):
-        raise UsageError("--replay: sources are recordings; a live URL was given")
+    if rtsp and config is not None:
+        raise UsageError("--config, --rtsp: both were given; allowed is one: put the camera into the site file")
+    if not rtsp and config is None:
+        raise UsageError("--rtsp: give at least one camera: --rtsp [NAME=]URL, or a site file: --config FILE")
+    site = None if config is None else read_site(config)
+    sources = parse_sources(rtsp or ())
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
-    if not topic_prefix or any(mark in topic_prefix for mark in "+#") or topic_prefix.startswith("$"):
-        raise UsageError(f"--topic-prefix {topic_prefix!r}: allowed is a topic without + # and a leading $")
-    check_device(device)
-    broker = None if mqtt is None else parse_broker(mqtt)
-    tls = TlsFiles(mqtt_ca, mqtt_cert, mqtt_key)
-    node_name = node or socket.gethostname()
-    if broker is not None:
-        make_client(broker, tls, node_name)  # certificates are looked at before anything starts
-    secrets = [secret for source in sources for secret in source.secrets]
-    configure([*secrets, *((broker.password,) if broker and broker.password else ())])
-    listener = None if http == "off" or replay or check else web.bind(http, http_token_file)
+    given = options(
+        Flags(
+            mqtt, mqtt_ca, mqtt_cert, mqtt_key, topic_prefix, bundle, backend, device, scores, http, http_token_file,
+            node, data, self_test,
+        ),
+        site,
+    )  # fmt: skip
+
+    def cameras_of(site: Site | None, bundle_alarm: AlarmSettings) -> tuple[CameraConfig, ...]:
+        """Those of the site file, else those of --rtsp."""
+        if site is None:
+            cameras = tuple(CameraConfig(source, bundle_alarm) for source in sources)
+        else:
+            cameras = site.cameras(bundle_alarm)
+        if threshold is not None:
+            cameras = tuple(replace(camera, alarm=camera.alarm.with_threshold(threshold)) for camera in cameras)
+        if replay:  # a recording has no time of day
+            cameras = tuple(replace(camera, schedule=Schedule(zone=camera.schedule.zone)) for camera in cameras)
+        live = next((camera.name for camera in cameras if replay and any(s.live for s in camera.streams)), None)
+        if live is not None:
+            raise UsageError(f"--replay: sources are recordings; {live} is a live URL")
+        secrets.update(secret for camera in cameras for secret in camera.secrets)
+        configure(list(secrets))
+        return cameras
+
+    secrets = set(given.secrets)
+    cameras_of(site, AlarmSettings(1.0, 1.0))  # wrong ones are told before anything starts
+    if given.broker is not None:
+        make_client(given.broker, given.tls, given.node)  # certificates, likewise
+    listener = None
+    if given.http != "off" and not (replay or check):
+        try:
+            listener = web.bind(given.http, given.http_token_file)
+        except UsageError as error:
+            raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
-    folder = data or (state / "check" if check else state)
+    folder = given.data or (state / "check" if check else state)
     # a replay keeps nothing, a check touches nothing
     store = Store.in_memory(folder) if replay or check else Store.open(folder)
 
     with store:
-        path = bundle if bundle is not None else cached_bundle()
-        with Engine.open(path, backend, device) as engine:
+        path = given.bundle if given.bundle is not None else cached_bundle()
+        with Engine.open(path, given.backend, given.device) as engine:
             log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
             thresholds = engine.manifest.thresholds
             if thresholds is None:
                 raise UsageError(f"--bundle {path}: holds a backbone alone; build one with a head: mgfn-export --head")
             alarm = AlarmSettings(thresholds.on, thresholds.off)
-            if threshold is not None:
-                alarm = alarm.with_threshold(threshold)
-            cameras = tuple(CameraConfig(source, alarm) for source in sources)
-            settings = ServiceSettings(cameras, broker, tls, topic_prefix, node_name, replay, scores, folder)
+            settings = ServiceSettings(
+                cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
+                folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,
+            )  # fmt: skip
             if check:
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
             if listener is not None:
                 host, port = listener[0].getsockname()[:2]
-                log.info("health page", address=f"http://{host}:{port}/healthz")
-            service = Service(settings, engine, store, listener)
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(signum, lambda *_: service.stop())
+                log.info("web page", address=f"http://{host}:{port}/")
+            watcher = None
+            if site is not None and not replay:
+                watcher = SiteWatcher(site, lambda changed: cameras_of(changed, alarm))
+                signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
+            service = Service(settings, engine, store, listener, watcher)
+            service.obey_signals()
             service.run()
+    service.leave()
 
 
 def _exit_code(error: Exception) -> int | None:

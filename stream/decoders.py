@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from engine.manifest import Manifest
 from stream.camera import STOP, CameraSettings, run_camera
 from stream.desk import EventDesk
-from stream.messages import ClipReady, Message, Order
+from stream.messages import ClipClosed, ClipReady, Message, Order, SnapshotTaken
 from stream.processes import StartProcess
 from stream.settings import CameraConfig
 from stream.slots import ClipRing
@@ -33,24 +33,40 @@ class DecoderHandle:
         self.ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
         self.desk = EventDesk()
         self.pending: deque[ClipReady] = deque()
-        self._settings = CameraSettings(
+        self._manifest = manifest
+        self._replay = replay
+        self._settings = self._settings_for(config)
+        self._start_process = start_process
+        self.start()
+
+    def _settings_for(self, config: CameraConfig) -> CameraSettings:
+        return CameraSettings(
             config.source,
-            manifest.geometry,
+            self._manifest.geometry,
             self.ring.name,
-            replay=replay,
+            replay=self._replay,
             transport=config.transport,
             pre_roll=config.clip.pre_roll,
+            fps=config.fps,
             stride=config.stride,
             hwaccel=config.hwaccel,
             motion_threshold=config.motion_threshold,
+            view=config.view,
+            sub_stream=config.sub_stream,
         )
-        self._start_process = start_process
-        self.start()
+
+    def serves(self, config: CameraConfig) -> bool:
+        """Whether this process may go on with the camera's other settings."""
+        return self._settings_for(config) == self._settings
 
     def start(self) -> None:
         self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.track.name}")
         self.last_sign = time.monotonic()
         self.finished = False
+
+    def silent(self, now: float) -> bool:
+        """Whether it hangs, by monotonic time `now`: what it said while a batch took long still waits in the pipe."""
+        return now - self.last_sign > SILENT_AFTER and not self.pipe.poll()
 
     def give_back(self, slot: int) -> None:
         self._tell(slot)
@@ -81,9 +97,9 @@ class DecoderHandle:
         self.end()
         self.start()
 
-    def end(self) -> None:
-        """End the process, by force if it does not answer."""
-        self.process.join(0.5)
+    def end(self, within: float = 0.5) -> None:
+        """Let the process end by itself within so many seconds, else by force."""
+        self.process.join(within)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -100,3 +116,21 @@ def received(decoders: Sequence[DecoderHandle], timeout: float) -> Iterator[tupl
                 yield decoder, decoder.pipe.recv()
         except (EOFError, OSError):
             yield decoder, None
+
+
+def hear_out(
+    decoders: Sequence[DecoderHandle],
+    within: float,
+    file_written: Callable[[DecoderHandle, SnapshotTaken | ClipClosed], None],
+) -> None:
+    """Hear what they close on their way out, having been told to stop; after so many seconds the others are killed."""
+    deadline = time.monotonic() + within
+    running = [decoder for decoder in decoders if not decoder.finished]
+    while running and (rest := deadline - time.monotonic()) > 0:
+        for decoder, message in received(running, rest):
+            if isinstance(message, SnapshotTaken | ClipClosed):
+                file_written(decoder, message)
+            elif message is None:
+                running.remove(decoder)
+    for decoder in running:
+        decoder.process.kill()

@@ -6,7 +6,7 @@ import re
 import secrets
 import string
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final, Literal, Self
 
 SCHEMA: Final = 1
@@ -20,16 +20,17 @@ Label = Literal["anomaly", "camera_lost"]
 
 @dataclass(frozen=True)
 class ModelName:
-    """Which bundle on which backend scored."""
+    """Which bundle on which backend scored; `folder` is where the bundle lies."""
 
     bundle: str
     sha256: str
     backend: str
+    folder: str = ""
 
 
 @dataclass(frozen=True)
 class TopClip:
-    """A clip of the window that scores high; times in seconds, `weight` its share of the window's total score."""
+    """A clip that drove an alarm; times in seconds, `weight` its share of what all clips added to the score."""
 
     start: float
     end: float
@@ -38,7 +39,10 @@ class TopClip:
 
 @dataclass(frozen=True)
 class Moment:
-    """What is known when a message of an event is made; `start` (seconds) is that of the clip that brought it about."""
+    """What is known when a message of an event is made; `start` (seconds) is that of the clip that brought it about.
+
+    `top_clips` explain the alarm: given with `new`, they stand in all that follows.
+    """
 
     score: float
     top_score: float
@@ -74,8 +78,12 @@ class Event:
         label: Label = "anomaly",
         *,
         test: bool = False,
+        zone: tzinfo | None = None,
     ) -> Self:
-        """An event that nobody has heard of; `start_time` in seconds, `thresholds` on and off."""
+        """An event that nobody has heard of; `start_time` in seconds, `thresholds` on and off.
+
+        `zone` is that of `local_time`; None: the machine's.
+        """
         return cls(
             {
                 "schema": SCHEMA,
@@ -87,7 +95,7 @@ class Event:
                 "test": test,
                 "start_time": round(start_time, 3),
                 "end_time": None,
-                "local_time": datetime.fromtimestamp(start_time).astimezone().isoformat(timespec="milliseconds"),
+                "local_time": datetime.fromtimestamp(start_time).astimezone(zone).isoformat(timespec="milliseconds"),
                 "published_time": None,
                 "delayed": False,
                 "end_reason": None,
@@ -130,7 +138,11 @@ class Event:
         return self._next("update", moment)
 
     def end(self, moment: Moment | None, end_time: float, reason: str) -> Payload:
-        """It is over: `reason` is "score", "camera_lost", "disabled", "returned", "test", "stopped" or "restart"."""
+        """It is over.
+
+        `reason`: "score", "camera_lost", "disabled", "schedule", "reconfigured", "removed", "returned", "test",
+        "stopped" or "restart".
+        """
         return self._next("end", moment, end_time=round(end_time, 3), end_reason=reason)
 
     def media(self, *, snapshot: bool, clip: bool) -> Payload:
@@ -149,12 +161,13 @@ class Event:
                 "window": moment.window,
                 "score": round(moment.score, 4),
                 "top_score": round(moment.top_score, 4),
-                "top_clips": [
-                    {"start": round(c.start, 3), "end": round(c.end, 3), "weight": round(c.weight, 4)}
-                    for c in moment.top_clips
-                ],
                 "latency_ms": round(moment.start * 1000),
             }
+            if moment.top_clips:
+                known["top_clips"] = [
+                    {"start": round(c.start, 3), "end": round(c.end, 3), "weight": round(c.weight, 4)}
+                    for c in moment.top_clips
+                ]
         self._last = self._last | known | changes | {"type": kind, "seq": self._last["seq"] + 1}
         return self._last
 

@@ -12,11 +12,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Literal
 
 from stream.events import Payload
+from stream.explanation import Explanation
 from stream.log import log
-from stream.media import Kind, evict
+from stream.media import Kind, evict, media_path, partial_path
 from stream.outbox import Waiting
 from stream.settings import DAY, Retention
 from stream.store import Store
@@ -25,12 +27,17 @@ LIMIT: Final = 10_000
 _BATCH: Final = 256
 _JANITOR_EVERY: Final = 30.0
 _ROOM_EVERY: Final = 2.0
+_MERGED_AFTER: Final = 600.0
+_HOURS_MERGED: Final = 20
 
 Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to do once it is committed
 
 
 class Journal:
-    """The writer. `say` takes committed messages to the broker; `expired` hears of files that are gone."""
+    """The writer. `say` takes committed messages to the broker; `expired` hears of files that are gone.
+
+    `changed` hears of settings (camera, name, value) that another process wrote into the database.
+    """
 
     def __init__(
         self,
@@ -39,12 +46,16 @@ class Journal:
         tasks: queue.Queue[Task | None],
         say: Callable[[Waiting], None],
         expired: Callable[[str, Kind], None],
+        changed: Callable[[str, str, str], None] = lambda _camera, _name, _value: None,
     ) -> None:
         self._store = store
         self._retention = retention
         self._tasks = tasks
         self._say = say
         self._expired = expired
+        self._changed = changed
+        self._others = store.changes_of_others()
+        self._known = store.settings()
         self._refused = self._overfull = False
         self._next_look = self._next_room = 0.0
         self.scores_lost = 0
@@ -70,9 +81,14 @@ class Journal:
         else:
             self._put(lambda store: store.scored(camera, chunk))
 
-    def setting(self, camera: str, name: Literal["enabled", "threshold"], value: str) -> None:
+    def setting(self, camera: str, name: Literal["enabled", "threshold", "alarm", "scene"], value: str) -> None:
         """A setting that survives a restart."""
-        self._put(lambda store: store.setting(camera, name, value))
+
+        def write(store: Store) -> None:
+            store.setting(camera, name, value)
+            self._known.setdefault(camera, {})[name] = value
+
+        self._put(write)
 
     def retained(self, topic: str, *, kept: bool) -> None:
         """The broker keeps a message of ours under `topic`, or no longer."""
@@ -86,6 +102,32 @@ class Journal:
             return then
 
         self._put(write)
+
+    def explained(self, event_id: str, explanation: Explanation) -> None:
+        """The window of an alarm, as a file beside its picture and clip; a full disk costs the file alone."""
+
+        def write(store: Store) -> None:
+            path = media_path(store.media, event_id, "window")
+            partial = partial_path(path)
+            try:
+                partial.write_bytes(explanation.packed())
+                partial.rename(path)
+            except OSError as error:
+                partial.unlink(missing_ok=True)
+                log.warning("no window of the event", id=event_id, reason=error.strerror)
+            else:
+                store.file_kept(event_id, "window", path.stat().st_size)
+
+        self._put(write)
+
+    def latest_snapshot(self, camera: str, then: Callable[[str, str], None]) -> None:
+        """`then` gets the camera and its newest event that has a picture, if any, from the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None] | None:
+            event_id = store.latest_snapshot(camera)
+            return None if event_id is None else lambda: then(camera, event_id)
+
+        self._put(look)
 
     def verdict(self, camera: str, event_id: str, verdict: str) -> None:
         """An operator's verdict on an event."""
@@ -106,13 +148,15 @@ class Journal:
         return done.wait(timeout)
 
     def stop(self) -> None:
-        """`run` returns once all before this is written."""
-        self._tasks.put(None)
+        """`run` returns once all before this is written; a line that is full, of a disk that hangs, is left."""
+        with suppress(queue.Full):
+            self._tasks.put_nowait(None)
 
     def run(self) -> None:
         """Write until stopped: body of the writer's thread."""
         while True:
             self._look_after()
+            self._hear_others()
             try:
                 batch = [self._tasks.get(timeout=1.0)]
             except queue.Empty:
@@ -122,6 +166,21 @@ class Journal:
             self._write([task for task in batch if task is not None])
             if batch[-1] is None:
                 return
+
+    def _hear_others(self) -> None:
+        """Settings that another process has written into the database."""
+        try:
+            if (others := self._store.changes_of_others()) == self._others:
+                return
+            settings = self._store.settings()
+        except sqlite3.Error as error:
+            self._complain(error)
+            return
+        before, self._others, self._known = self._known, others, settings
+        for camera, named in settings.items():
+            for name, value in named.items():
+                if before.get(camera, {}).get(name) != value:
+                    self._changed(camera, name, value)
 
     def _put(self, task: Task, lost: Waiting | None = None) -> None:
         try:
@@ -182,6 +241,7 @@ class Journal:
                 for file in gone:
                     self._store.file_kept(file.event_id, file.kind, 0)
                 self._store.forget(now - keep.score_days * DAY, now - keep.event_days * DAY)
+                self._store.merge_scores(now - _MERGED_AFTER, _HOURS_MERGED)
         except sqlite3.Error as error:
             self._complain(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import av.logging
 import structlog
@@ -13,10 +14,21 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from stream.urls import redact_text
 
 
+class _StandardError:
+    """Lines to standard error; one that cannot be written, on a full disk or into a pipe nobody reads, is lost."""
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 -- this is the log
+
+    log = debug = info = warning = error = critical = exception = msg
+
+
 def configure(secrets: Sequence[str] = ()) -> None:
     """Set up logging of this process. `secrets` are blotted out of every value, whoever logs it."""
     av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines hold whole URLs; its errors come as exceptions
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    secrets = sorted(secrets, key=len, reverse=True)  # one may hold another
 
     def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for key, value in event.items():
@@ -35,7 +47,7 @@ def configure(secrets: Sequence[str] = ()) -> None:
             blot,
             renderer,
         ],
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: _StandardError(),
     )
 
 

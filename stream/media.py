@@ -1,4 +1,4 @@
-"""The folder of pictures and clips: where an event's files lie, and which of them must go."""
+"""The folder of pictures, clips and windows: where an event's files lie, and which of them must go."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Final, Literal
 from stream.events import EVENT_ID
 from stream.settings import DAY, Retention
 
-Kind = Literal["snapshot", "clip"]
-SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4"}
+Kind = Literal["snapshot", "clip", "window"]
+SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz"}
 PARTIAL: Final = ".part"
+FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment of a clip: what it can be computed again by
 _PARTIAL_IS_DEAD_AFTER: Final = 60.0
 
 
@@ -31,7 +32,7 @@ def partial_path(path: Path) -> Path:
 
 @dataclass(frozen=True)
 class MediaFile:
-    """A picture or clip on disk; `written` in epoch seconds."""
+    """A picture, clip or window on disk; `written` in epoch seconds."""
 
     event_id: str
     kind: Kind

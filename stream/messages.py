@@ -40,7 +40,8 @@ class ClipReady:
 
 @dataclass(frozen=True)
 class StateChanged:
-    """The camera's state is now another; `reason` and `detail` say why it is offline or ended."""
+    """The camera's state is now another; `reason` and `detail` say why it is offline or ended, `detail` what is watched
+    when it is online."""
 
     state: CameraState
     connection: int

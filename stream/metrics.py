@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -50,9 +51,21 @@ class Metrics:
             registry=registry,
             buckets=_ALARM_SECONDS,
         )
+        self._notifications = Counter(
+            "mgfn_notifications",
+            "Messages to Frigate and to people: delivered, failed (given up), dropped (too many waited)",
+            ["to", "result"],
+            registry=registry,
+        )
         self._outbox = Gauge(
             "mgfn_mqtt_outbox_messages", "Event messages that the broker has not acknowledged", registry=registry
         )
+        self._self_test = Gauge(
+            "mgfn_self_test_age_seconds",
+            "Since the last self-test that passed; +Inf before the first",
+            registry=registry,
+        )
+        self._self_test.set(float("inf"))
         info = Info("mgfn_model", "The bundle that scores, and on what", registry=registry)
         info.info({"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend})
 
@@ -62,6 +75,12 @@ class Metrics:
         self._fps.labels(track.name).set(track.counters.fps if track.available else 0.0)
         self._threshold.labels(track.name).set(track.rule.settings.threshold_on)
         self._fill.labels(track.name).set(len(track.window) / WINDOW)
+
+    def forget(self, camera: str) -> None:
+        """The camera is gone: its state is shown no longer, its totals stay."""
+        for gauge in (self._up, self._fps, self._score, self._threshold, self._fill):
+            with suppress(KeyError):  # it may not have been told of
+                gauge.remove(camera)
 
     def counted(self, camera: str, before: Counters, after: Counters) -> None:
         """A decoder's totals went from `before` to `after`; a replaced decoder's begin at 0 again."""
@@ -88,6 +107,14 @@ class Metrics:
     def published(self, latency_ms: int) -> None:
         """An alarm's `new` was acknowledged."""
         self._alarm_latency.observe(latency_ms / 1000)
+
+    def notified(self, to: str, result: str) -> None:
+        """A message to one of the courier's recipients met its fate."""
+        self._notifications.labels(to, result).inc()
+
+    def self_tested(self, age: float | None) -> None:
+        """Seconds since the last self-test that passed."""
+        self._self_test.set(float("inf") if age is None else age)
 
     def exposition(self, outbox: int) -> bytes:
         """The text that Prometheus reads."""

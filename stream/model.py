@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -40,10 +42,11 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
     named = "default bundle" if backbone == DEFAULT_BACKBONE else f"bundle of {backbone}"
     if find_spec("torch") is None:
         raise UsageError(f"--bundle: none given, and building the {named} needs: pip install 'mgfn-stream[export]'")
-    flags, why = default_export()
+    flags, why = default_export(backbone)
     if weights is not None or backbone == DEFAULT_BACKBONE:  # for others mgfn-export says at once what it lacks
         print(f"building the {named} (once): {why}", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
-    command = [sys.executable, "-m", "export.cli", "--out", str(path), "--backbone", backbone, *flags]
+    # -P: a folder named "export" where the user stands is not ours
+    command = [sys.executable, "-P", "-m", "export.cli", "--out", str(path), "--backbone", backbone, *flags]
     command += [] if weights is None else ["--backbone-weights", str(weights)]
     code = _run(command)
     if code == 2:
@@ -51,6 +54,17 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
     if code:
         raise StreamError(f"the {named} could not be built: see above")
     return path
+
+
+def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
+    """The bundle with that hash: in one of `places`, or in the cache. Raises UsageError where it is gone."""
+    cached = default_bundle_path().parent
+    for folder in [*places, *(cached.iterdir() if cached.is_dir() else ())]:
+        manifest = folder / MANIFEST
+        if manifest.is_file() and hashlib.sha256(manifest.read_bytes()).hexdigest() == sha256:
+            return folder
+    looked = ", ".join(str(place) for place in places)
+    raise UsageError(f"--bundle: the event's bundle (SHA-256 {sha256[:12]}...) is neither {looked} nor in {cached}")
 
 
 def _run(command: list[str]) -> int:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.arrays import UInt8Array
 from engine.default_bundle import project_version
 from stream.decoders import DecoderHandle
 from stream.events import ModelName
 from stream.metrics import Metrics
+from stream.selftest import SelfTest
 from stream.sinks.mqtt import MqttSink
 
 
@@ -24,12 +26,14 @@ class Overview:
         decoders: Sequence[DecoderHandle],
         mqtt: MqttSink | None,
         metrics: Metrics,
+        self_test: SelfTest | None,
     ) -> None:
         self._node = node
         self._model = model
         self._decoders = decoders
         self._mqtt = mqtt
         self._metrics = metrics
+        self._self_test = self_test
         self._began = self._last_turn = time.monotonic()
         self._scored = False
 
@@ -41,7 +45,7 @@ class Overview:
         """Clips have been scored."""
         self._scored = True
 
-    def health(self) -> Mapping[str, Any]:
+    def health(self) -> dict[str, Any]:
         """Whether the loop turns, and each camera's state."""
         return {
             "loop_age": round(time.monotonic() - self._last_turn, 3),
@@ -49,6 +53,15 @@ class Overview:
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
             "cameras": self._cameras(),
         }
+
+    def state(self) -> Mapping[str, Any]:
+        """What the web page shows beside scores and events."""
+        tested = None if self._self_test is None else self._self_test.as_json(time.time())
+        return self.stats() | self.health() | {"self_test": tested}
+
+    def picture(self, camera: str) -> UInt8Array | None:
+        """A camera's newest picture, (224, 224, 3) RGB."""
+        return next((d.track.picture for d in self._decoders if d.track.name == camera), None)
 
     def missing(self) -> str:
         """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
@@ -58,9 +71,11 @@ class Overview:
 
     def exposition(self) -> bytes:
         """Prometheus' text."""
+        if self._self_test is not None:
+            self._metrics.self_tested(self._self_test.as_json(time.time())["age"])
         return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting)
 
-    def stats(self) -> Mapping[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """The payload of the `stats` topic."""
         return {
             "time": round(time.time(), 3),
@@ -75,4 +90,8 @@ class Overview:
 
     def _cameras(self) -> dict[str, Any]:
         now = time.monotonic()
-        return {decoder.track.name: dict(decoder.track.health(now)) for decoder in self._decoders}
+        return {
+            decoder.track.name: dict(decoder.track.health(now))
+            for decoder in self._decoders
+            if not decoder.config.hidden
+        }

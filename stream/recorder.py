@@ -17,7 +17,7 @@ import numpy as np
 from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
-from stream.media import partial_path
+from stream.media import FIRST_PICTURE, partial_path
 from stream.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 
 RING_BYTES: Final = 64 * 2**20
@@ -85,11 +85,12 @@ class PacketRing:
 class _ClipFile:
     """One MP4 being written."""
 
-    def __init__(self, order: StartClip, stream: VideoStream) -> None:
+    def __init__(self, order: StartClip, stream: VideoStream, shift: float) -> None:
         self.order = order
         self.until = float("inf")
         self._partial = partial_path(order.path)
         self._time_base = Fraction(stream.time_base or Fraction(1, 90_000))
+        self._shift = shift
         self._first: StoredPacket | None = None
         self._last: StoredPacket | None = None
         self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
@@ -105,8 +106,11 @@ class _ClipFile:
         """Add a packet; returns whether the clip is complete."""
         if self._first is None:
             self._first = packet
+            self._container.metadata["comment"] = f"{FIRST_PICTURE}{packet.time + self._shift:.6f}"
         out = Packet(packet.data)
         out.pts, out.dts = packet.pts - self._first.dts, packet.dts - self._first.dts
+        # of the last picture it is all that says how long it stands; without it players leave an MJPEG's out
+        out.duration = packet.dts - self._last.dts if self._last is not None else 0
         out.time_base, out.is_keyframe, out.stream = self._time_base, packet.keyframe, self._stream
         self._container.mux(out)
         self._last = packet
@@ -185,16 +189,16 @@ class Recorder:
         elif self._stream is None or shift is None:
             self._send(ClipClosed(order.event, 0, 0.0, "the camera is not connected"))
         else:
-            self._start(order, order.begin - shift, self._stream)
+            self._start(order, shift, self._stream)
 
-    def _start(self, order: StartClip, begin: float, stream: VideoStream) -> None:
+    def _start(self, order: StartClip, shift: float, stream: VideoStream) -> None:
         try:
-            clip = _ClipFile(order, stream)
+            clip = _ClipFile(order, stream, shift)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self._send(ClipClosed(order.event, 0, 0.0, _reason(error)))
             return
         self._clips[order.event] = clip
-        for stored in self._ring.since(begin):
+        for stored in self._ring.since(order.begin - shift):
             if order.event not in self._clips:
                 return
             self._write(order.event, clip, stored)

@@ -5,36 +5,39 @@ It creates no thread: the service runs the journal and the sink that it is given
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
-from typing import Final
+from typing import Literal
 
 from engine.default_bundle import project_version
 from stream.alarms import Change
 from stream.commands import Command, GiveVerdict, SetEnabled, SetThreshold
 from stream.decoders import DecoderHandle
-from stream.events import Event, Payload
+from stream.events import Payload
 from stream.journal import Journal
+from stream.live import Live
 from stream.log import log
 from stream.media import Kind, media_path
 from stream.messages import ClipClosed, ClipReady, EndClip, SnapshotTaken, StartClip, TakeSnapshot
 from stream.metrics import Metrics
 from stream.outbox import Waiting
+from stream.recovery import recover
 from stream.scorelog import LoggedScore, ScoreBook
-from stream.settings import ServiceSettings
+from stream.settings import CameraConfig, ServiceSettings
+from stream.sinks.courier import Courier
 from stream.sinks.homeassistant import discovery, discovery_topic
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
 from stream.store import Store
 from stream.track import CameraTrack, Scored
 
-_KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
-
 
 class Reporter:
-    """Tells `journal`, `mqtt` (None: nobody listens) and `scores` (None: not asked for) what happens.
+    """Tells `journal`, `mqtt`, `scores`, `courier` (None: not asked for) and pages what happens.
 
     `keeps` is false in a replay: no pictures, clips or score history.
     """
@@ -47,6 +50,8 @@ class Reporter:
         mqtt: MqttSink | None,
         scores: ScoresFile | None,
         metrics: Metrics,
+        live: Live,
+        courier: Courier | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -54,42 +59,36 @@ class Reporter:
         self._mqtt = mqtt
         self._scores = scores
         self._metrics = metrics
+        self._courier = courier
+        self._live = live
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
+        self._cameras: set[str] = set()
+        self._kept: dict[str, dict[str, str]] = {}  # camera -> what was set over MQTT
         self._shown: dict[str, str] = {}  # camera -> event whose picture is retained
 
     # at the start; nothing else uses the store yet
 
     def recover(self) -> None:
-        """What an earlier run left: its outbox first, then the ends of what it left open, and their files."""
-        for message in self._store.waiting():
-            if self._mqtt is None:
-                self._journal.delivered(message.key or 0)
-            else:
-                self._mqtt.event(message)
-        now = time.time()
-        for payload, awaits_files in self._store.unfinished():
-            event = Event(payload)
-            if payload["end_time"] is None:
-                at = event.last_time if payload["label"] == "anomaly" else now
-                log.warning("event left open by an earlier run ended", camera=event.camera, id=event.id)
-                self._journal.message(event.end(None, at, "restart"), now, awaits_files=False)
-            if awaits_files:
-                there = {kind: media_path(self._store.media, event.id, kind) for kind in _KINDS}
-                sizes = {kind: path.stat().st_size if path.exists() else 0 for kind, path in there.items()}
-                for kind in _KINDS:
-                    self._journal.file_kept(event.id, kind, sizes[kind])
-                media = event.media(snapshot=sizes["snapshot"] > 0, clip=sizes["clip"] > 0)
-                self._journal.message(media, now, awaits_files=False)
+        """What an earlier run left."""
+        self._kept = self._store.settings()
+        recover(self._store, self._journal, self._mqtt)
+
+    def forget_others(self) -> None:
+        """Empty the topics of cameras that an earlier run had."""
+        if self._mqtt is not None and self._keeps:
+            self._mqtt.empty(self._store.retained_topics())
+
+    # cameras come, change and go
 
     def introduce(self, track: CameraTrack) -> None:
-        """A camera's settings from earlier runs, and its retained topics."""
-        kept = self._store.settings(track.name)
-        if "threshold" in kept:
-            track.set_threshold(float(kept["threshold"]))
-        track.set_enabled(kept.get("enabled", "ON") == "ON", time.monotonic())
-        if kept:
-            log.info("set over MQTT earlier, still in force", camera=track.name, **kept)
+        """A camera: what was set for it earlier, and its retained topics."""
+        self._cameras.add(track.name)
+        self._note_rule(track)
+        self._apply_kept(track)
+        model, _, scene = self._kept.get(track.name, {}).get("scene", "").partition(" ")
+        if model == track.model.sha256:
+            track.scene.recall(scene)
         self.status(track)
         if self._mqtt is None:
             return
@@ -97,30 +96,80 @@ class Reporter:
         self._mqtt.camera_anomaly(track.name, active=False)
         if self._settings.replay:
             return
-        if (event_id := self._store.latest_snapshot(track.name)) is not None:
-            self._show(track.name, event_id)
+        self._journal.latest_snapshot(track.name, self._show)
         prefix, node = self._settings.topic_prefix, self._settings.node
         payload = discovery(prefix, node, track.name, project_version(), None)
         self._mqtt.announce(discovery_topic(node, track.name), payload)
 
-    def forget_others(self) -> None:
-        """Empty the topics of cameras that are gone."""
-        if self._mqtt is not None and self._keeps:
-            self._mqtt.empty(self._store.retained_topics())
+    def remember_scene(self, track: CameraTrack) -> None:
+        """Keep what the camera usually sees over a restart; another model's features say nothing of it."""
+        scene = track.scene.memory()
+        if self._keeps and scene is not None and not track.hidden:
+            self._journal.setting(track.name, "scene", f"{track.model.sha256} {scene}")
+
+    def _note_rule(self, track: CameraTrack) -> None:
+        """For what-if, which knows neither flags nor site file nor bundle."""
+        if self._keeps:
+            self._journal.setting(track.name, "alarm", json.dumps(asdict(track.rule.settings)))
+
+    def _apply_kept(self, track: CameraTrack) -> None:
+        """What was set over MQTT goes before any other setting."""
+        found = self._kept.get(track.name, {})
+        kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
+        if "threshold" in kept:
+            track.set_threshold(float(kept["threshold"]))
+        if "enabled" in kept:
+            track.set_enabled(kept["enabled"] == "ON", time.monotonic())
+        if kept:
+            log.info("set over MQTT earlier, still in force", camera=track.name, **kept)
+
+    def configure(self, decoder: DecoderHandle, config: CameraConfig) -> None:
+        """Other settings of a camera whose process and window stay."""
+        track = decoder.track
+        decoder.config = config
+        track.configure(config)
+        self._note_rule(track)
+        if "enabled" not in self._kept.get(track.name, {}):
+            self._enable(decoder, config.enabled)
+        self._apply_kept(track)
+        self._say_settings(track)
+        self.status(track)
+
+    def close_events(self, decoder: DecoderHandle, reason: str) -> None:
+        """The `end` of everything that is open."""
+        track, epoch = decoder.track, time.time()
+        self.event(decoder, track.close_alarm(reason))
+        self.event(decoder, track.end_test(epoch, stopping=reason))
+        self.event(decoder, track.end_loss(epoch, stopping=reason))
+
+    def forget(self, camera: str) -> None:
+        """The camera is gone."""
+        self._cameras.discard(camera)
+        self._shown.pop(camera, None)
+        self._flush(camera)
+        self._metrics.forget(camera)
+        if self._mqtt is not None:
+            self._mqtt.forget(camera, discovery_topic(self._settings.node, camera))
 
     # from the loop
 
     def scored(self, track: CameraTrack, scored: Scored) -> None:
         """One clip's score, to everybody."""
+        if track.hidden:
+            return
         threshold, clip = track.rule.settings.threshold_on, scored.clip
         if self._mqtt is not None:
             self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
+        told = {"camera": track.name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
+        self._live.tell("score", told | {"window": scored.window})
         if self._scores is not None:
             self._scores.write(track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
         if self._keeps:
             chunk = self._books[track.name].add(LoggedScore(clip.start, clip.end, scored.score, scored.window))
             if chunk is not None:
                 self._journal.scores(track.name, chunk)
+        if self._keeps and scored.explanation is not None and scored.event is not None:
+            self._journal.explained(scored.event["id"], scored.explanation)
         if scored.change is Change.CAPPED:
             log.warning("alarm left out: the hour's cap is reached", camera=track.name, score=round(scored.score, 4))
         self._metrics.scored(track.name, scored.score)
@@ -139,7 +188,7 @@ class Reporter:
             self._metrics.alarm(track.name)
         if alarm and self._keeps:
             self._order_files(decoder, payload, clip)
-        if alarm and self._mqtt is not None:
+        if alarm and self._mqtt is not None and not track.hidden:
             self._mqtt.camera_anomaly(track.name, active=track.alarming)
         decoder.desk.say(payload)
         self.release(decoder)
@@ -150,7 +199,8 @@ class Reporter:
             decoder.desk.expect_files(event_id, time.monotonic())
             media = self._store.media
             seen = time.time() if clip is None else clip.end
-            at = datetime.fromtimestamp(seen).astimezone().isoformat(sep=" ", timespec="seconds")
+            zone = decoder.config.schedule.zone
+            at = datetime.fromtimestamp(seen).astimezone(zone).isoformat(sep=" ", timespec="seconds")
             text = f"{payload['camera']}  {at}  score {payload['score']:.2f}{'  TEST' if payload['test'] else ''}"
             shown = None if clip is None else (clip.connection, clip.clip)
             decoder.order(TakeSnapshot(event_id, media_path(media, event_id, "snapshot"), text, shown))
@@ -182,47 +232,70 @@ class Reporter:
 
     def status(self, track: CameraTrack) -> None:
         """Status and availability of a camera."""
+        if track.hidden:
+            return
         if self._mqtt is not None:
-            self._mqtt.camera_status(track.name, track.status(time.monotonic()), available=track.available)
+            now = time.monotonic()
+            problem = track.problem(now)
+            self._mqtt.camera_status(track.name, track.status(now), available=track.available, problem=problem)
         self._metrics.camera(track)
 
     def obey(self, decoders: Iterable[DecoderHandle], command: Command) -> None:
-        """A command from MQTT."""
-        decoder = next(d for d in decoders if d.track.name == command.camera)
-        track = decoder.track
+        """A command from MQTT or the page; a verdict may be on a camera that is gone."""
         if isinstance(command, GiveVerdict):
-            self._journal.verdict(track.name, command.event, command.verdict)
-        elif isinstance(command, SetEnabled):
-            if command.enabled != track.enabled:
-                track.set_enabled(command.enabled, time.monotonic())
-                log.info("enabled" if command.enabled else "disabled", camera=track.name)
-                if not command.enabled:
-                    decoder.shed_pending()
-                    self.event(decoder, track.close_alarm("disabled"))
-            self._journal.setting(track.name, "enabled", "ON" if command.enabled else "OFF")
+            self._journal.verdict(command.camera, command.event, command.verdict)
+            return
+        decoder = next((d for d in decoders if d.track.name == command.camera), None)
+        if decoder is None:  # gone since it was given
+            return
+        track = decoder.track
+        if isinstance(command, SetEnabled):
+            self._enable(decoder, command.enabled)
+            self._keep(track.name, "enabled", "ON" if command.enabled else "OFF")
         elif isinstance(command, SetThreshold):
             if command.threshold != track.rule.settings.threshold_on:
                 track.set_threshold(command.threshold)
                 log.info("threshold set", camera=track.name, threshold=command.threshold)
-            self._journal.setting(track.name, "threshold", repr(command.threshold))
+            self._keep(track.name, "threshold", repr(command.threshold))
         else:
             self.event(decoder, track.begin_test(time.time()))
         self._say_settings(track)
         self.status(track)
+
+    def _enable(self, decoder: DecoderHandle, enabled: bool) -> None:
+        track = decoder.track
+        if enabled == track.enabled:
+            return
+        track.set_enabled(enabled, time.monotonic())
+        log.info("enabled" if enabled else "disabled", camera=track.name)
+        if not enabled:
+            decoder.shed_pending()
+            self.event(decoder, track.close_alarm("disabled"))
+
+    def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str) -> None:
+        self._kept.setdefault(camera, {})[name] = value
+        self._journal.setting(camera, name, value)
 
     def finish(self, decoders: Iterable[DecoderHandle]) -> None:
         """The last messages and scores; no decoder writes any more."""
         for decoder in decoders:
             decoder.desk.lost()
             self.release(decoder)
-        for camera, book in self._books.items():
-            if (chunk := book.flush()) is not None:
-                self._journal.scores(camera, chunk)
+            self.remember_scene(decoder.track)
+        for camera in list(self._books):
+            self._flush(camera)
+
+    def _flush(self, camera: str) -> None:
+        if camera in self._books and (chunk := self._books.pop(camera).flush()) is not None:
+            self._journal.scores(camera, chunk)
 
     # from the journal's and the sink's threads
 
     def committed(self, message: Waiting) -> None:
-        """A message is in the database, or the disk refused it: off to the broker."""
+        """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
+        self._live.tell("event", message.payload)
+        if self._courier is not None:
+            self._courier.offer(message.payload)
         if self._mqtt is not None:
             self._mqtt.event(message)
         elif message.key is not None:
@@ -249,7 +322,7 @@ class Reporter:
                     self._mqtt.camera_snapshot(camera, b"")
 
     def _show(self, camera: str, event_id: str) -> None:
-        if self._mqtt is None:
+        if self._mqtt is None or camera not in self._cameras:
             return
         try:
             jpeg = media_path(self._store.media, event_id, "snapshot").read_bytes()

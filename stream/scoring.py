@@ -10,6 +10,7 @@ import numpy as np
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from stream.decoders import DecoderHandle
+from stream.explanation import last_picture
 from stream.messages import ClipReady
 from stream.metrics import Metrics
 from stream.reporter import Reporter
@@ -22,15 +23,16 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
     began = time.monotonic()
     features = _features(batch, engine)
     after_backbone = time.monotonic()
+    looks = [last_picture(decoder.ring.clips[clip.slot]) for decoder, clip in batch]
     for decoder, clip in batch:
         decoder.give_back(clip.slot)
         metrics.stage("wait", began - clip.arrival)
-    windows = [decoder.track.push(clip, f) for (decoder, clip), f in zip(batch, features, strict=True)]
+    windows = [decoder.track.push(c, f, look) for (decoder, c), f, look in zip(batch, features, looks, strict=True)]
     scores = engine.scores(windows)
     metrics.stage("backbone", after_backbone - began)
     metrics.stage("head", time.monotonic() - after_backbone)
     for (decoder, clip), row in zip(batch, scores, strict=True):
-        scored = decoder.track.scored(clip, row)
+        scored = decoder.track.scored(clip, row, engine.contributions)
         report.event(decoder, scored.event, clip)
         report.scored(decoder.track, scored)
 

@@ -11,6 +11,7 @@ acts on the scores. It never waits for a camera, a disk or a broker. What bounds
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the new clip whole, counted |
 | a camera's packets | seconds, 64 MiB | the oldest go |
 | what is to be written | `journal.LIMIT` | scores are left out from half of it on; then events go out from memory |
+| messages to Frigate and people | `courier.LIMIT` each | the oldest, counted; none is lost to MQTT by it |
 | events to the broker | `outbox.LIMIT`, `outbox.LONGEST_WAIT` | oldest `update`, else oldest message, counted |
 | commands | the newest for each camera and kind | the older one is forgotten |
 """
@@ -31,30 +32,40 @@ import uvicorn
 
 from engine.engine import Engine
 from stream.broker import EmbeddedBroker
-from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
-from stream.errors import Reason, StreamError, UsageError
+from stream.commands import Command, SetThreshold
+from stream.decoders import DecoderHandle, hear_out
+from stream.errors import StreamError
 from stream.events import ModelName
+from stream.fitwatch import FitWatch
+from stream.fleet import CameraChanges, Fleet
+from stream.hidden import HiddenCamera
+from stream.intake import Intake
 from stream.journal import LIMIT, Journal, Task
+from stream.live import Live
 from stream.log import log
-from stream.messages import CameraState, ClipClosed, ClipReady, Counters, Message, SnapshotTaken, StateChanged
 from stream.metrics import Metrics
 from stream.overview import Overview
+from stream.page.routes import PageSources
 from stream.reporter import Reporter
-from stream.schedule import Shedder, next_batch
 from stream.scoring import score
-from stream.settings import ServiceSettings
+from stream.selftest import CAMERA, Result, SelfTest
+from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.commands import CommandListener
+from stream.sinks.courier import Courier
 from stream.sinks.mqtt import MqttSink
+from stream.sinks.optional import recipients_of
 from stream.sinks.scores import ScoresFile
+from stream.stopping import StopClock
 from stream.store import Store
+from stream.systemd import Supervisor
 from stream.track import CameraTrack
+from stream.turns import next_batch
 from stream.web import Pages, make_app, make_server
 
-_TURN: Final = 0.2
 _STATS_EVERY: Final = 60.0
-# The parts of a shutdown, in seconds; together under the five that the contract allows.
+_SCENES_EVERY: Final = 3_600.0
+# The parts of a stop, in seconds: each at most, and together what `stream.stopping` allows.
 _CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
-
 _REPLAY_DELIVERED_WITHIN: Final = 60.0
 
 _spawn = multiprocessing.get_context("spawn")
@@ -73,46 +84,76 @@ class Service:
     """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
 
     def __init__(
-        self, settings: ServiceSettings, engine: Engine, store: Store, web: tuple[socket.socket, str | None] | None
+        self,
+        settings: ServiceSettings,
+        engine: Engine,
+        store: Store,
+        web: tuple[socket.socket, str | None] | None,
+        changes: CameraChanges | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._store = store
         self._web = web
+        self._changes = changes
+        self._supervisor = Supervisor()
         self._stopping = False
-        self._shedder = Shedder()
+        self._clock = StopClock(self._save)
+        self._model = ModelName(
+            engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
+        )
+        self._metrics = Metrics(self._model)
         self._decoders: list[DecoderHandle] = []
+        self._fleet = Fleet(self._decoders, self._begin_camera, lambda: self._report)
+        self._intake = Intake(self._decoders, lambda: self._report, self._metrics, replay=settings.replay)
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
         self._server: uvicorn.Server | None = None
         self._broker: EmbeddedBroker | None = None
         self._threads: dict[str, threading.Thread] = {}
         self._scores = ScoresFile(settings.scores) if settings.scores else None
-        self._model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name)
-        self._metrics = Metrics(self._model)
+        self._self_test: SelfTest | None = None
+        self._said_result: Result | None = None
+        self._hidden: HiddenCamera | None = None
+        self._fits: FitWatch | None = None
+        self._live = Live()
         self._next_stats = time.monotonic()
-        self._fault: StreamError | None = None
+        self._next_scenes = self._next_stats + _SCENES_EVERY
+        recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, store.media)
+        self._courier = Courier(recipients, self._metrics.notified) if recipients else None
         self._journal = Journal(
             store,
             settings.retention,
             queue.Queue[Task | None](LIMIT),
             say=lambda message: self._report.committed(message),
             expired=lambda event_id, kind: self._report.expired(event_id, kind),
+            changed=self._set_by_others,
         )
+
+    def obey_signals(self) -> None:
+        """SIGINT and SIGTERM stop it, by force where it does not obey in time. From the process's main thread."""
+        self._clock.hear_signals(self.stop)
+        self._start_thread(self._clock.run, "clock")
+
+    def leave(self) -> None:
+        """After a stop by signal, with everything around the service closed, too: end the process at once."""
+        self._clock.leave()
 
     def stop(self) -> None:
         """Ask the main loop to end; safe in a signal handler."""
         self._stopping = True
+        self._clock.start()
 
     def run(self) -> None:
         """Startup, main loop, shutdown. Raises UsageError if a recording cannot be read."""
         try:
             self._startup()
+            self._supervisor.ready()
             self._main_loop()
         finally:
             self._shutdown()
-        if self._fault is not None:
-            raise self._fault
+        if self._intake.fault is not None and not self._stopping:
+            raise self._intake.fault
 
     def _startup(self) -> None:
         settings = self._settings
@@ -130,31 +171,66 @@ class Service:
                 settled=lambda message, said: self._report.settled(message, said),
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
-        self._report = Reporter(settings, self._store, self._journal, self._mqtt, self._scores, self._metrics)
-        self._overview = Overview(settings.node, self._model, self._decoders, self._mqtt, self._metrics)
+        self._report = Reporter(
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live, self._courier
+        )
+        if settings.self_test is not None and not any(camera.name == CAMERA for camera in settings.cameras):
+            self._self_test = SelfTest(settings.self_test, time.monotonic())
+            self._hidden = HiddenCamera(self._self_test, self._engine.manifest, self._model, start_process)
+        self._overview = Overview(
+            settings.node, self._model, self._decoders, self._mqtt, self._metrics, self._self_test
+        )
         self._report.recover()
-        for camera in settings.cameras:
-            track = CameraTrack(camera, self._model, time.monotonic())
-            self._report.introduce(track)
-            self._decoders.append(DecoderHandle(camera, track, self._engine.manifest, settings.replay, start_process))
+        self._fleet.configure(settings.cameras)
+        if not settings.replay:
+            self._fits = FitWatch(settings.data, start_process, time.monotonic())
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
+        if self._courier is not None:
+            self._start_thread(self._courier.run, "courier")
         if self._mqtt is not None and broker is not None:
             self._start_thread(self._mqtt.deliver, "mqtt")
             if not settings.replay:
                 names = [camera.name for camera in settings.cameras]
                 self._commands = CommandListener(
-                    broker, settings.topic_prefix, settings.node, settings.tls, names, self._mqtt.announce_soon
+                    broker,
+                    settings.topic_prefix,
+                    settings.node,
+                    settings.tls,
+                    names,
+                    self._mqtt.announce_soon,
+                    None if self._hidden is None else self._hidden.heard,
                 )
                 self._commands.start()
         if self._web is not None:
             listener, token = self._web
             media = None if settings.replay else self._store.media
             view = self._overview
-            self._server = make_server(make_app(Pages(view.health, view.missing, view.exposition, media), token))
+            page = None
+            if media is not None:
+                page = PageSources(view.state, view.picture, self._post, self._live, settings.data)
+            app = make_app(Pages(view.health, view.missing, view.exposition, media, page), token)
+            self._server = make_server(app)
             server = self._server
             self._start_thread(lambda: server.run([listener]), "web")
+
+        if self._changes is not None:
+            self._start_thread(self._changes.run, "changes")
+
+    def _begin_camera(self, camera: CameraConfig) -> DecoderHandle:
+        track = CameraTrack(camera, self._model, time.monotonic())
+        return DecoderHandle(camera, track, self._engine.manifest, self._settings.replay, start_process)
+
+    def _set_by_others(self, camera: str, name: str, value: str) -> None:
+        """`mgfn-events suggest-threshold --apply` wrote a setting; heard by the journal's thread."""
+        if name == "threshold" and any(decoder.track.name == camera for decoder in self._decoders):
+            self._post(SetThreshold(camera, float(value)))
+
+    def _post(self, command: Command) -> None:
+        """A command for the main loop; from any thread."""
+        if self._commands is not None:
+            self._commands.post(command)
 
     def _start_thread(self, body: Callable[[], None], name: str) -> None:
         self._threads[name] = threading.Thread(target=body, name=name, daemon=True)
@@ -166,155 +242,122 @@ class Service:
 
     def _main_loop(self) -> None:
         while not self._stopping:
-            self._receive()
-            if not self._settings.replay:
-                self._shed_overdue()
+            self._intake.receive(stopping=self._stopping)
             if lines := next_batch(self._decoders, self._engine.backend.batch):
                 batch = [(line, line.pending.popleft()) for line in lines]
                 score(batch, self._engine, self._report, self._metrics)
                 self._overview.scored()
+                if self._hidden is not None:
+                    self._hidden.seen(batch)
             self._supervise()
             self._overview.turned()
-            if all(decoder.finished and not decoder.pending for decoder in self._decoders):
+            self._supervisor.alive()
+            if all(d.finished and not d.pending for d in self._decoders if not d.config.hidden):
                 return
 
-    def _receive(self) -> None:
-        """Take every message that is there; wait for one only if no clip is ready."""
-        ready = any(decoder.pending for decoder in self._decoders)
-        running = [decoder for decoder in self._decoders if not decoder.finished]
-        for decoder, message in received(running, 0 if ready else _TURN):
-            if message is not None:
-                self._take(decoder, message)
-            elif not decoder.finished:
-                self._revive(decoder, "its process ended")
-
-    def _take(self, decoder: DecoderHandle, message: Message) -> None:
-        decoder.last_sign = now = time.monotonic()
-        track = decoder.track
-        if isinstance(message, ClipReady):
-            self._take_clip(decoder, message, now)
-        elif isinstance(message, Counters):
-            self._metrics.counted(track.name, track.counters, message)
-            track.counted(message, now)
-        elif isinstance(message, StateChanged):
-            self._state_changed(decoder, message)
-        else:
-            self._report.file_written(decoder, message)
-        self._report.status(track)
-
-    def _take_clip(self, decoder: DecoderHandle, clip: ClipReady, now: float) -> None:
-        track = decoder.track
-        if not track.enabled:
-            decoder.give_back(clip.slot)
-            return
-        decoder.pending.append(clip)
-        if len(decoder.pending) > PENDING_CLIPS and not self._settings.replay:
-            self._shed(decoder, now)
-
-    def _shed_overdue(self) -> None:
-        """Give up whole clips where the oldest have waited for too long."""
-        now = time.monotonic()
-        for _ in range(self._shedder.overdue(self._decoders, now)):
-            if (decoder := self._shedder.choose(self._decoders)) is not None:
-                self._shed(decoder, now)
-
-    def _shed(self, decoder: DecoderHandle, now: float) -> None:
-        track = decoder.track
-        decoder.give_back(decoder.pending.popleft().slot)
-        if track.status(now) != "degraded":
-            log.warning("scoring does not keep up: clips are dropped", camera=track.name)
-        track.shed(now)
-        self._metrics.shed(track.name)
-
-    def _state_changed(self, decoder: DecoderHandle, message: StateChanged) -> None:
-        track = decoder.track
-        track.changed(message, time.monotonic())
-        source = decoder.config.source
-        if message.state is CameraState.ONLINE:
-            log.info("camera online", camera=track.name, source=source.shown)
-        elif message.state is CameraState.OFFLINE:
-            log.warning("camera offline; trying again", camera=track.name, reason=message.reason, detail=message.detail)
-            self._metrics.disconnected(track.name, message.reason)
-            self._report.event(decoder, track.close_alarm("camera_lost"))
-        elif message.state is CameraState.ENDED:
-            decoder.finished = True
-            decoder.desk.lost()
-            if message.reason is None:
-                log.info("recording ended", camera=track.name)
-            else:
-                log.error("recording not readable", camera=track.name, reason=message.reason)
-                detail = f" ({message.detail})" if message.detail else ""
-                self._fault = UsageError(f"{track.name}: {message.reason}{detail}")
+    def _reconfigure(self) -> None:
+        """Take other cameras, if there are any, and see those off that go."""
+        if self._changes is not None and (cameras := self._changes.take()) is not None:
+            try:
+                self._fleet.configure(cameras)
+            except StreamError as error:
+                log.error("cameras not reconfigured", reason=str(error))
+            if self._commands is not None:
+                self._commands.watch(self._fleet.names)
+        self._fleet.see_off()
 
     def _supervise(self) -> None:
+        self._reconfigure()
         now, epoch = time.monotonic(), time.time()
+        if self._broker is not None and not self._stopping:
+            self._broker.look_after(now)
         for command in self._commands.take() if self._commands is not None else ():
             self._report.obey(self._decoders, command)
         for decoder in self._decoders:
             track = decoder.track
-            if not decoder.finished and now - decoder.last_sign > SILENT_AFTER:
-                self._revive(decoder, f"no sign of life for {SILENT_AFTER:.0f} s")
+            self._intake.replace_silent(decoder, now)
+            if decoder.finished and not decoder.pending:
+                decoder.desk.lost()
+                self._report.event(decoder, track.close_alarm("stopped"))
             if not (decoder.finished or self._settings.replay):
                 self._report.event(decoder, track.begin_loss(now, epoch))
             self._report.event(decoder, track.end_loss(epoch))
             self._report.event(decoder, track.end_test(epoch))
             self._report.release(decoder)
+        if self._hidden is not None:
+            self._test_oneself(self._hidden, now, epoch)
+        if self._fits is not None:
+            self._say_misfits(self._fits.turn(now, self._fleet.names))
+        if now >= self._next_scenes:
+            self._next_scenes = now + _SCENES_EVERY
+            for decoder in self._decoders:
+                self._report.remember_scene(decoder.track)
         if now >= self._next_stats and self._mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             self._mqtt.stats(self._overview.stats())
+            self._say_self_test(epoch)
 
-    def _revive(self, decoder: DecoderHandle, why: str) -> None:
-        """Replace a decoder that hangs or died; the other cameras notice nothing."""
-        log.error("decoder replaced", camera=decoder.track.name, reason=why)
-        lost = StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, why)
-        self._state_changed(decoder, lost)
-        if not decoder.config.source.live:
-            decoder.finished = True
-            decoder.desk.lost()
-            self._fault = StreamError(f"{decoder.track.name}: {Reason.DECODER_LOST}: {why}")
-            return
-        decoder.restart()
+    def _say_misfits(self, found: dict[str, str]) -> None:
+        for decoder in self._decoders:
+            misfit = found.get(decoder.track.name, decoder.track.misfit)
+            if misfit and not decoder.track.misfit:
+                log.warning("the threshold no longer fits", camera=decoder.track.name, reason=misfit)
+            decoder.track.misfit = misfit
+
+    def _say_self_test(self, epoch: float) -> None:
+        if self._self_test is not None and self._mqtt is not None:
+            self._said_result = self._self_test.result
+            self._mqtt.self_test(self._self_test.as_json(epoch))
+
+    def _test_oneself(self, hidden: HiddenCamera, now: float, epoch: float) -> None:
+        if (decoder := hidden.arrives(now, epoch)) is not None:
+            self._decoders.append(decoder)
+        if (decoder := hidden.leaves(now, epoch)) is not None:
+            self._decoders.remove(decoder)
+            self._fleet.dismiss(decoder, "stopped")
+        if self._self_test is not None and self._self_test.result is not self._said_result:
+            self._say_self_test(epoch)
+
+    def _save(self) -> None:
+        """What can be saved before an end by force: events that were decided; the rest a next start makes good."""
+        self._journal.written(0.2)
+        for decoder in self._decoders:
+            decoder.process.kill()
 
     def _shutdown(self) -> None:
+        left = self._clock.left
+        self._supervisor.stopping()
+        if self._changes is not None:
+            self._changes.stop()
+        self._decoders.extend(self._fleet.leaving)
         for decoder in self._decoders:
             decoder.stop()
-            track, epoch = decoder.track, time.time()
-            self._report.event(decoder, track.close_alarm("stopped"))
-            self._report.event(decoder, track.end_test(epoch, stopping=True))
-            self._report.event(decoder, track.end_loss(epoch, stopping=True))
+            self._report.close_events(decoder, "stopped")
         if self._commands is not None:
             self._commands.stop()
-        self._await_decoders()
+        if self._decoders:  # else it may not have come as far as to have a reporter
+            hear_out(self._decoders, left(_CLIPS_CLOSED_WITHIN), self._report.file_written)
         if "journal" in self._threads:
             self._report.finish(self._decoders)
-            self._journal.written(_WRITTEN_WITHIN)
+            self._journal.written(left(_WRITTEN_WITHIN))
+        if self._server is not None:
+            self._live.close()
+            self._server.should_exit = True
+        if self._courier is not None:
+            self._courier.stop()
         if self._mqtt is not None:
             self._mqtt.stop()
             # a replay that came to its end has the time
-            self._join_thread("mqtt", _DELIVERED_WITHIN if self._stopping else _REPLAY_DELIVERED_WITHIN)
+            self._join_thread("mqtt", left(_DELIVERED_WITHIN) if self._stopping else _REPLAY_DELIVERED_WITHIN)
+        self._join_thread("courier", left(_DELIVERED_WITHIN))
         if "journal" in self._threads:
             self._journal.stop()
-            self._join_thread("journal", _WRITTEN_WITHIN)
-        if self._server is not None:
-            self._server.should_exit = True
-            self._join_thread("web", _ENDED_WITHIN)
+            self._join_thread("journal", left(_WRITTEN_WITHIN))
+        self._join_thread("web", left(_ENDED_WITHIN))
         if self._broker is not None:
-            self._broker.end(_ENDED_WITHIN)
+            self._broker.end(left(_ENDED_WITHIN))
+        for decoder in self._decoders:
+            decoder.end(left(_ENDED_WITHIN))
+            decoder.ring.close()
         if self._scores is not None:
             self._scores.close()
-
-    def _await_decoders(self) -> None:
-        """Hear what they close on their way out; those that do not end in time are killed."""
-        deadline = time.monotonic() + _CLIPS_CLOSED_WITHIN
-        running = [decoder for decoder in self._decoders if not decoder.finished]
-        while running and (left := deadline - time.monotonic()) > 0:
-            for decoder, message in received(running, left):
-                if isinstance(message, SnapshotTaken | ClipClosed):
-                    self._report.file_written(decoder, message)
-                elif message is None:
-                    running.remove(decoder)
-        for decoder in running:
-            decoder.process.kill()
-        for decoder in self._decoders:
-            decoder.end()
-            decoder.ring.close()

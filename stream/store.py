@@ -21,11 +21,12 @@ from stream.errors import UsageError
 from stream.events import Payload
 from stream.log import log
 from stream.outbox import Waiting
-from stream.scorelog import LoggedScore, chunk_start, unpack
+from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, LoggedScore, ScoreColumns, chunk_start, columns, pack, unpack
 
 VERSION: Final = 1
 DATABASE: Final = "events.db"
 MEDIA: Final = "media"
+_BUSY: Final = 10.0
 
 _SCHEMA: Final = """
 CREATE TABLE events (
@@ -39,6 +40,7 @@ CREATE INDEX events_by_time ON events (start_time);
 CREATE TABLE files (event TEXT, kind TEXT, bytes INTEGER NOT NULL, PRIMARY KEY (event, kind)) WITHOUT ROWID;
 CREATE TABLE outbox (key INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, payload TEXT NOT NULL);
 CREATE TABLE scores (start REAL, camera TEXT, chunk BLOB NOT NULL, PRIMARY KEY (start, camera)) WITHOUT ROWID;
+CREATE INDEX scores_by_camera ON scores (camera, start);
 CREATE TABLE settings (camera TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (camera, name)) WITHOUT ROWID;
 CREATE TABLE retained (topic TEXT PRIMARY KEY) WITHOUT ROWID;
 """
@@ -90,6 +92,20 @@ class Store:
             database.close()
             raise UsageError(f"{path}: not readable as a database: {error}") from None
         return cls(database, folder, None)
+
+    @classmethod
+    def beside(cls, folder: Path) -> Self:
+        """For changing a setting from another process, also while mgfn-stream runs: it hears of it within seconds.
+
+        Raises UsageError as `read_only` does.
+        """
+        cls.read_only(folder).close()
+        database = sqlite3.connect(folder / DATABASE, isolation_level=None, timeout=_BUSY)
+        return cls(database, folder, None)
+
+    def changes_of_others(self) -> int:
+        """A number that changes whenever another process has written."""
+        return int(self._database.execute("PRAGMA data_version").fetchone()[0])
 
     def __enter__(self) -> Self:
         return self
@@ -159,17 +175,43 @@ class Store:
 
     def events(self, since: float) -> list[dict[str, Any]]:
         """Events that began at epoch time `since` or later, oldest first: last message and what is known beside it."""
+        return self._events("start_time >= ?", (since,), "ORDER BY start_time")
+
+    def _events(self, where: str, values: tuple[object, ...], order: str) -> list[dict[str, Any]]:
         rows = self._database.execute(
-            """SELECT payload, verdict,
+            f"""SELECT payload, verdict,
                       coalesce((SELECT bytes FROM files WHERE event = id AND kind = 'snapshot'), 0),
                       coalesce((SELECT bytes FROM files WHERE event = id AND kind = 'clip'), 0)
-               FROM events WHERE start_time >= ? ORDER BY start_time""",
-            (since,),
+               FROM events WHERE {where} {order}""",  # noqa: S608 -- ours
+            values,
         )
         return [
             json.loads(payload) | {"verdict": verdict, "snapshot_bytes": snapshot, "clip_bytes": clip}
             for payload, verdict, snapshot, clip in rows
         ]
+
+    def event(self, event_id: str) -> dict[str, Any] | None:
+        """One event, as in `events`."""
+        found = self._events("id = ?", (event_id,), "")
+        return found[0] if found else None
+
+    def latest_events(self, camera: str | None, before: float, limit: int) -> list[dict[str, Any]]:
+        """At most `limit` events that began before that epoch time, newest first, as in `events`."""
+        return self._events(
+            "start_time < ? AND (? IS NULL OR camera = ?)",
+            (before, camera, camera, limit),
+            "ORDER BY start_time DESC LIMIT ?",
+        )
+
+    def verdicts(self, camera: str, verdict: str, since: float) -> list[tuple[float, float]]:
+        """When the alarms of a camera with that verdict began and ended, oldest first."""
+        rows = self._database.execute(
+            """SELECT start_time, coalesce(end_time, start_time) FROM events
+               WHERE camera = ? AND verdict = ? AND start_time >= ? AND label = 'anomaly' AND NOT test
+               ORDER BY start_time""",
+            (camera, verdict, since),
+        )
+        return rows.fetchall()
 
     def verdict(self, camera: str, event_id: str, verdict: str) -> str | None:
         """Keep an operator's verdict; `event_id` "latest" is the camera's last alarm. Returns its id, None: unknown."""
@@ -208,11 +250,43 @@ class Store:
     def scores(self, camera: str, since: float, until: float) -> Iterator[LoggedScore]:
         """Scores of clips that began in that time (epoch seconds), in order."""
         rows = self._database.execute(
-            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? - 3600 AND start < ? ORDER BY start",
-            (camera, since, until),
+            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? AND start < ? ORDER BY start",
+            (camera, since - LONGEST_CHUNK, until),
         )
         for (chunk,) in rows:
             yield from (score for score in unpack(chunk) if since <= score.start < until)
+
+    def score_columns(self, camera: str, since: float, until: float) -> ScoreColumns:
+        """The same as arrays: a week of a camera in a tenth of a second."""
+        rows = self._database.execute(
+            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? AND start < ? ORDER BY start",
+            (camera, since - LONGEST_CHUNK, until),
+        )
+        return columns(chunk for (chunk,) in rows).between(since, until)
+
+    def merge_scores(self, before: float, at_most: int) -> int:
+        """Make one chunk of the many of an hour, of hours that end before that epoch time; how many hours were merged.
+
+        A quarter of the rows' room and of the time that reading weeks takes. At most `at_most` hours at once.
+        """
+        hours = self._database.execute(
+            """SELECT camera, CAST(start / 3600 AS INTEGER) AS hour FROM scores
+               WHERE start < ? GROUP BY camera, hour HAVING count(*) > 1 LIMIT ?""",
+            (before - before % 3600, at_most),
+        ).fetchall()
+        for camera, hour in hours:
+            span = (camera, hour * 3600, (hour + 1) * 3600)
+            chunks = "FROM scores WHERE camera = ? AND start >= ? AND start < ?"
+            rows = self._database.execute(f"SELECT chunk {chunks} ORDER BY start", span).fetchall()
+            whole = [score for (chunk,) in rows for score in unpack(chunk)]
+            self._database.execute(f"DELETE {chunks}", span)
+            for first in range(0, len(whole), MOST_IN_CHUNK):
+                self.scored(camera, pack(whole[first : first + MOST_IN_CHUNK]))
+        return len(hours)
+
+    def scored_cameras(self) -> list[str]:
+        """Cameras of which there are scores, by name."""
+        return [name for (name,) in self._database.execute("SELECT DISTINCT camera FROM scores ORDER BY camera")]
 
     def forget(self, scores_before: float, events_before: float) -> None:
         """Delete what is older (epoch seconds)."""
@@ -225,9 +299,12 @@ class Store:
         """Keep a setting over restarts."""
         self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (camera, name, value))
 
-    def settings(self, camera: str) -> dict[str, str]:
-        """What was set for a camera."""
-        return dict(self._database.execute("SELECT name, value FROM settings WHERE camera = ?", (camera,)).fetchall())
+    def settings(self) -> dict[str, dict[str, str]]:
+        """What was set, by camera."""
+        found: dict[str, dict[str, str]] = {}
+        for camera, name, value in self._database.execute("SELECT camera, name, value FROM settings"):
+            found.setdefault(camera, {})[name] = value
+        return found
 
     def retained(self, topic: str, *, kept: bool) -> None:
         """The broker keeps a message of ours under `topic`, or no longer."""
@@ -277,6 +354,8 @@ def _try_open(path: Path) -> sqlite3.Connection:
             _create(database)
         elif (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
+        else:  # earlier databases have none
+            database.execute("CREATE INDEX IF NOT EXISTS scores_by_camera ON scores (camera, start)")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA journal_size_limit = 8388608")
     except BaseException:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from engine.arrays import FloatArray
+from engine.arrays import FloatArray, UInt8Array
+from engine.geometry import SIDE
 from engine.window import WINDOW, FeatureWindow
 from stream.alarms import AlarmRule, Change, ScoredClip
 from stream.clips import CLIP_LENGTH
 from stream.errors import Reason
-from stream.events import Event, ModelName, Moment, Payload, TopClip
+from stream.events import Event, ModelName, Moment, Payload
+from stream.explanation import Explanation, shares, thumbnail
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
+from stream.scene import SceneWatch
 from stream.settings import CameraConfig
 
 DEGRADED_FOR: Final = 30.0
 UPDATE_EVERY: Final = 2.0
 UPDATE_STEP: Final = 0.01
 TEST_LASTS: Final = 2.0
-_TOP_CLIPS: Final = 3
+_NO_PICTURE: Final = np.zeros((SIDE, SIDE, 3), np.uint8)
 _HOUR: Final = 3600.0
 
 
@@ -35,6 +38,7 @@ class Scored:
     window: int
     event: Payload | None
     change: Change | None
+    explanation: Explanation | None = None  # of the alarm that this clip began
 
 
 class CameraTrack:
@@ -43,22 +47,27 @@ class CameraTrack:
 
     def __init__(self, config: CameraConfig, model: ModelName, now: float = 0.0) -> None:
         self.name = config.name
+        self.hidden = config.hidden
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
         self._every = CLIP_LENGTH // config.stride
         self.window = FeatureWindow(every=self._every)
         self.rule = AlarmRule(config.alarm)
-        self.enabled = True
+        self.enabled = config.enabled
+        self.scheduled = True  # as of its last clip
         self.event: Event | None = None  # an alarm
         self.test: Event | None = None
         self.loss: Event | None = None
         self.shed_clips = 0
+        self.scene = SceneWatch()
+        self.misfit = ""  # why the threshold no longer fits the history
         self._config = config
-        self._model = model
+        self.model = model
         self._connection = -1
-        # of the clips whose features are in the window
-        self._times: deque[tuple[float, float]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
+        # of the clips whose features are kept for the window: times and looks
+        self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
         self._newest: tuple[int, FloatArray] | None = None
+        self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
         self._last_end = 0.0
@@ -74,16 +83,21 @@ class CameraTrack:
 
     def _empty_window(self) -> None:
         self.window.reset()
-        self._times.clear()
+        self._clips.clear()
         self._newest = None
+        self.scene.reset()
 
-    def push(self, clip: ClipReady, feature: FloatArray) -> FloatArray:
-        """Take a clip's feature, (crops, C); returns the window to be scored, (T, crops, C)."""
+    def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array = _NO_PICTURE) -> FloatArray:
+        """Take a clip's feature, (crops, C), and last picture; returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
         self._newest = (clip.clip if clip.like is None else clip.like, feature)
         self.window.push(feature)
-        self._times.append((clip.start, clip.end))
-        return self.window.array()
+        self._clips.append((clip.start, clip.end, thumbnail(picture)))
+        self.picture = picture
+        window = self.window.array()
+        if picture is not _NO_PICTURE:
+            self.scene.see(picture, window, clip.end)
+        return window
 
     def known_feature(self, clip: ClipReady) -> FloatArray | None:
         """The newest feature, if it stands for this clip too: nothing has moved since. None: the backbone must run."""
@@ -91,39 +105,59 @@ class CameraTrack:
             return None
         return self._newest[1]
 
-    def scored(self, clip: ClipReady, scores: FloatArray) -> Scored:
-        """Take the scores, (T,), of the window that the clip completed."""
+    def scored(self, clip: ClipReady, scores: FloatArray, contributions: Callable[[FloatArray], FloatArray]) -> Scored:
+        """Take the scores, (T,), of the window that the clip completed.
+
+        `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
+        """
         score, window = float(scores[-1]), len(self.window)
+        self.scheduled = self._config.schedule.covers(clip.start)
+        if not self.scheduled:
+            return Scored(clip, score, window, self._off_schedule(clip, score, window), None)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
-        self._last = Moment(score, self.rule.top_score, window, clip.start, self._top_clips(scores))
+        self._last = Moment(score, self.rule.top_score, window, clip.start)
         self._last_end = clip.end
         payload: Payload | None = None
+        explanation: Explanation | None = None
         if change is Change.STARTED:
             start = clip.start if self.rule.start_time is None else self.rule.start_time
             self.event = self._begin(start)
-            payload = self.event.new(self._last)
+            explanation = self._explain(score, contributions)
+            payload = self.event.new(replace(self._last, top_clips=explanation.top_clips()))
             self._said_score, self._said_at = self.rule.top_score, clip.end
         elif change is Change.ENDED:
             payload = self._end(self.rule.end_time, "score")
         elif self._worth_an_update(clip.end) and self.event is not None:
             payload = self.event.update(self._last)
             self._said_score, self._said_at = self.rule.top_score, clip.end
-        return Scored(clip, score, window, payload, change)
+        return Scored(clip, score, window, payload, change, explanation)
+
+    def _off_schedule(self, clip: ClipReady, score: float, window: int) -> Payload | None:
+        """The `end` of an alarm that is still open."""
+        payload = self.close_alarm("schedule")
+        self._last, self._last_end = Moment(score, 0.0, window, clip.start), clip.end
+        return payload
 
     def _worth_an_update(self, at: float) -> bool:
         return self.rule.top_score >= self._said_score + UPDATE_STEP and at - self._said_at >= UPDATE_EVERY
 
-    def _top_clips(self, scores: FloatArray) -> tuple[TopClip, ...]:
-        total = float(scores.sum())
-        if total <= 0 or not self.rule.active:
-            return ()
-        best = np.argsort(scores)[::-1][:_TOP_CLIPS]
-        times = list(self._times)[:: -self._every][::-1]
-        return tuple(TopClip(times[i][0], times[i][1], float(scores[i]) / total) for i in best.tolist())
+    def _explain(self, score: float, contributions: Callable[[FloatArray], FloatArray]) -> Explanation:
+        features = self.window.array()
+        clips = list(self._clips)[:: -self._every][::-1]
+        return Explanation(
+            np.array([clip[:2] for clip in clips]),
+            features,
+            shares(contributions(features)),
+            score,
+            self.model.folder,
+            np.stack([clip[2] for clip in clips]),
+        )
 
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings
-        return Event.begun(self.name, start, (settings.threshold_on, settings.threshold_off), self._model, test=test)
+        thresholds = (settings.threshold_on, settings.threshold_off)
+        test = test or self._config.hidden
+        return Event.begun(self.name, start, thresholds, self.model, test=test, zone=self._config.schedule.zone)
 
     def close_alarm(self, reason: str) -> Payload | None:
         """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
@@ -143,13 +177,13 @@ class CameraTrack:
         self.test = self._begin(epoch, test=True)
         return self.test.new(Moment(self._last.score, self._last.score, len(self.window), epoch))
 
-    def end_test(self, epoch: float, *, stopping: bool = False) -> Payload | None:
-        """The `end` of the test event once it is over."""
+    def end_test(self, epoch: float, *, stopping: str = "") -> Payload | None:
+        """The `end` of the test event once it is over, or for the reason `stopping`."""
         test = self.test
         if test is None or (epoch - test.start_time < TEST_LASTS and not stopping):
             return None
         self.test = None
-        return test.end(None, epoch, "stopped" if stopping else "test")
+        return test.end(None, epoch, stopping or "test")
 
     def begin_loss(self, now: float, epoch: float) -> Payload | None:
         """The `new` of a `camera_lost` event once the camera has been away for too long."""
@@ -160,16 +194,17 @@ class CameraTrack:
         start = epoch - (now - self._lost_at)
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
-        self.loss = Event.begun(self.name, start, thresholds, self._model, "camera_lost")
+        zone = self._config.schedule.zone
+        self.loss = Event.begun(self.name, start, thresholds, self.model, "camera_lost", zone=zone)
         return self.loss.new(Moment(0.0, 0.0, 0, start))
 
-    def end_loss(self, epoch: float, *, stopping: bool = False) -> Payload | None:
-        """The `end` of a `camera_lost` event once the camera is back, disabled, or the service stops."""
+    def end_loss(self, epoch: float, *, stopping: str = "") -> Payload | None:
+        """The `end` of a `camera_lost` event once the camera is back or disabled, or for the reason `stopping`."""
         loss = self.loss
         if loss is None or (self._lost_at is not None and self.enabled and not stopping):
             return None
         self.loss = None
-        return loss.end(None, epoch, "stopped" if stopping else "returned" if self.enabled else "disabled")
+        return loss.end(None, epoch, stopping or ("returned" if self.enabled else "disabled"))
 
     @property
     def alarming(self) -> bool:
@@ -177,6 +212,11 @@ class CameraTrack:
         return self.event is not None or self.test is not None
 
     # settings and state
+
+    def configure(self, config: CameraConfig) -> None:
+        """Other settings of the same source, from the next clip on; what is set over MQTT is to be set again."""
+        self._config = config
+        self.rule.settings = config.alarm
 
     def set_enabled(self, enabled: bool, now: float) -> None:
         """Switched off, its clips are not scored; switched on again, the window starts empty."""
@@ -216,14 +256,20 @@ class CameraTrack:
         self._degraded_until = now + DEGRADED_FOR
 
     def status(self, now: float) -> str:
-        """`disabled`, `offline`, `degraded` (clips were dropped lately), `warming` (window not full) or `online`."""
+        """`disabled`, `offline`, `degraded` (see `problem`), `warming` (window not full) or `online`."""
         if not self.enabled:
             return "disabled"
         if self.state is not CameraState.ONLINE:
             return "offline"
-        if now < self._degraded_until:
+        if now < self._degraded_until or self.scene.problem:
             return "degraded"
         return "warming" if len(self.window) < WINDOW else "online"
+
+    def problem(self, now: float) -> str:
+        """Why it is degraded, "" if it is not."""
+        if self.scene.problem:
+            return self.scene.problem
+        return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
 
     @property
     def available(self) -> bool:
@@ -233,6 +279,8 @@ class CameraTrack:
         """What `/healthz` and `stats` say of this camera."""
         lately = [reason for at, reason in self._losses if now - at <= _HOUR]
         yield "status", self.status(now)
+        yield "problem", self.problem(now)
+        yield "misfit", self.misfit
         yield "fps", round(self.counters.fps, 1)
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames
@@ -244,3 +292,4 @@ class CameraTrack:
         yield "score", round(self._last.score, 4)
         yield "threshold", self.rule.settings.threshold_on
         yield "alarm", self.event is not None
+        yield "scheduled", self.scheduled

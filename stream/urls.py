@@ -48,6 +48,14 @@ def expand(text: str, flag: str) -> str:
     Secret files are looked for in `$CREDENTIALS_DIRECTORY` (systemd) and `/run/secrets` (containers).
     Raises UsageError for a name that is nowhere.
     """
+    try:
+        return expanded(text)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {error}") from None
+
+
+def expanded(text: str) -> str:
+    """As `expand`, for whoever says by himself where the text stood."""
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
@@ -57,10 +65,18 @@ def expand(text: str, flag: str) -> str:
             return os.environ[name]
         for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"):
             if folder and (path := Path(folder) / name).is_file():
-                return path.read_text(encoding="utf-8").rstrip("\r\n")
-        raise UsageError(f"{flag}: {{{name}}} is neither in the environment nor a secret file")
+                return _secret(path)
+        raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
 
     return _PLACEHOLDER.sub(value, text)
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no UTF-8 text"
+        raise UsageError(f"the secret file {path} cannot be read: {reason}") from None
 
 
 def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
@@ -72,11 +88,16 @@ def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
     for position, value in enumerate(values, start=1):
         given_name, url = _split_name(value)
         name = f"camera{position}" if given_name is None else given_name
-        _check_name(name, flag)
+        if problem := name_problem(name):
+            raise UsageError(f"{flag}: {problem}")
         if name in {source.name for source in sources}:
             raise UsageError(f"{flag}: two cameras are named {name!r}; each name is allowed once")
-        url = expand(url, f"{flag} {name}")
-        sources.append(Source(name, url, live=_is_live(url, name, flag)))
+        where = f"{flag} {name}"
+        whole = expand(url, where)
+        try:
+            sources.append(Source(name, whole, live=is_live(whole)))
+        except UsageError as error:
+            raise UsageError(f"{where}: {redact_url(url)}: {error}") from None
     return sources
 
 
@@ -88,35 +109,53 @@ def _split_name(value: str) -> tuple[str | None, str]:
     return None, value
 
 
-def _check_name(name: str, flag: str) -> None:
+def name_problem(name: str) -> str:
+    """Why a camera may not have this name, "" if it may."""
     if not CAMERA_NAME.fullmatch(name):
-        raise UsageError(f"{flag}: camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -")
-    if name in RESERVED_NAMES:
-        raise UsageError(f"{flag}: camera name {name!r} is a word of the topics; choose another")
+        return f"camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -"
+    return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
 
 
-def _is_live(url: str, name: str, flag: str) -> bool:
-    scheme, colon, _ = url.partition(":")
-    if scheme.lower() in _RTSP and url[len(scheme) :].startswith("://"):
-        parts = _split(url, f"{flag} {name}")
-        if not parts.hostname:
-            raise UsageError(f"{flag} {name}: {redact_url(url)} names no host")
+def prefix_problem(prefix: str) -> str:
+    """Why topics may not begin with this, "" if they may."""
+    wrong = not prefix.isprintable() or not prefix or any(mark in prefix for mark in "+#") or prefix.startswith("$")
+    return "allowed is a topic of printable characters without + # and a leading $" if wrong else ""
+
+
+def is_rtsp(url: str) -> bool:
+    """Whether it is an RTSP URL, be it a right one or not."""
+    return url.lower().startswith(tuple(f"{scheme}://" for scheme in _RTSP))
+
+
+def is_live(url: str) -> bool:
+    """Whether it is a camera rather than a recording, `{MGFN_NAME}` being filled in.
+
+    Raises UsageError, without the URL in it, if it is neither; nothing is opened.
+    """
+    if is_rtsp(url):
+        if not _split(url).hostname:
+            raise UsageError("names no host")
         return True
-    if colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.,-]*", scheme) and not Path(url).exists():
-        raise UsageError(f"{flag} {name}: scheme {scheme!r}: allowed are rtsp://, rtsps:// and paths of video files")
-    if not Path(url).is_file():
-        raise UsageError(f"{flag} {name}: {url}: no such file; allowed are rtsp://, rtsps:// and video files")
-    if Path(url).stat().st_size == 0:
-        raise UsageError(f"{flag} {name}: {url}: the file is empty")
+    scheme, colon, _ = url.partition(":")
+    try:
+        found = Path(url).stat() if Path(url).is_file() else None
+    except OSError:  # a name that no file can have
+        found = None
+    if found is None:
+        named = colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.,-]*", scheme)
+        what = "this scheme is not allowed" if named else "no such file"
+        raise UsageError(f"{what}; allowed are rtsp://, rtsps:// and paths of video files")
+    if found.st_size == 0:
+        raise UsageError("the file is empty")
     return False
 
 
-def _split(url: str, flag: str) -> SplitResult:
+def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise UsageError(f"{flag}: {redact_url(url)} is no valid address") from None
+        raise UsageError("is no valid address") from None
     return parts
 
 
@@ -140,9 +179,17 @@ class BrokerAddress:
 def parse_broker(value: str, flag: str = "--mqtt") -> BrokerAddress:
     """`mqtt://[user:pw@]host[:port]` or `mqtts://...`. Raises UsageError for anything else."""
     url = expand(value, flag)
-    parts = _split(url, flag)
+    try:
+        return broker_at(url)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {redact_url(value)}: {error}") from None
+
+
+def broker_at(url: str) -> BrokerAddress:
+    """The same, `{MGFN_NAME}` being filled in; the UsageError does not hold the URL."""
+    parts = _split(url)
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise UsageError(f"{flag}: {redact_url(url)}: allowed is mqtt[s]://[user:password@]host[:port]")
+        raise UsageError("allowed is mqtt[s]://[user:password@]host[:port]")
     tls = parts.scheme == "mqtts"
     return BrokerAddress(
         parts.hostname,
@@ -156,8 +203,8 @@ def parse_broker(value: str, flag: str = "--mqtt") -> BrokerAddress:
 def secrets_of(url: str) -> tuple[str, ...]:
     """The secret parts of a URL, as written and decoded, longest first: user info and telling query values."""
     _, separator, rest = url.partition("://")
-    if not separator:
-        return ()
+    if not separator:  # the scheme was forgotten; a path is none of this
+        rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
     # up to the last "@" before the path: a password may hold an unescaped "@", ":" or "#"
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     found: set[str] = set()

@@ -1,22 +1,23 @@
-"""The service's HTTP address: health, readiness, metrics, and the pictures and clips of events."""
+"""The service's HTTP address: health, readiness, metrics, pictures and clips of events, and the web page."""
 
 from __future__ import annotations
 
-import hmac
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse, JSONResponse
 
+from stream.access import Guard
 from stream.errors import UsageError
 from stream.media import Kind, media_path
 from stream.metrics import CONTENT_TYPE
+from stream.page.routes import PageSources, page_routes
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -28,13 +29,15 @@ class Pages:
     """What is shown. Called from the web server's threads.
 
     `health` gives a JSON object with `loop_age` in seconds and `cameras`; `ready` what is still missing, "" if
-    nothing is; `metrics` Prometheus' text; `media` is the folder of pictures and clips, None where none are kept.
+    nothing is; `metrics` Prometheus' text; `media` is the folder of pictures and clips, None where none are kept;
+    `page` what the web page shows, None where there is none.
     """
 
     health: Callable[[], Mapping[str, Any]]
     ready: Callable[[], str]
     metrics: Callable[[], bytes]
     media: Path | None
+    page: PageSources | None = None
 
 
 def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, str | None]:
@@ -81,23 +84,19 @@ def _read_token(path: Path | None) -> str | None:
         return None
     try:
         token = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise UsageError(f"--http-token-file {path}: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'no UTF-8 text')}") from None
     if len(token) < 16:
         raise UsageError(f"--http-token-file {path}: holds {len(token)} characters, at least 16 are required")
     return token
 
 
 def make_app(pages: Pages, token: str | None) -> FastAPI:
-    """The application. With a `token` every request must bring it."""
+    """The application. With a `token` every request must bring it, or the cookie that it was exchanged for."""
     app = FastAPI(title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.middleware("http")
-    async def require_token(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
-        if token is not None and not hmac.compare_digest(given, token.encode()):
-            return JSONResponse({"detail": "token required"}, 401, {"WWW-Authenticate": "Bearer"})
-        return await call_next(request)
+    app.add_middleware(Guard, token=token)
+    if pages.page is not None:
+        app.include_router(page_routes(pages.page))
 
     @app.get("/healthz")
     def healthz() -> JSONResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,7 +14,11 @@ from mgfn.backbones import BACKBONES
 from mgfn.backbones.i3d import I3D
 from mgfn.weights import WeightsError
 from tests.bundles import write_tiny_bundle
+from tests.servers.chromium import chromium
 from tests.servers.mosquitto import Mosquitto
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # a shell's background job ignores Ctrl-C, and so would the commands that tests start and stop
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,3 +58,10 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     (tmp_path / "mosquitto").mkdir()
     with Mosquitto(tmp_path / "mosquitto").running() as broker:
         yield broker
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium; open a page of it with `browser.new_page()`."""
+    with chromium() as running:
+        yield running

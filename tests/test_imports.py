@@ -54,7 +54,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 import pathlib, numpy
 import stream.cli, stream.service, stream.check, stream.camera, stream.demo.__main__
-import stream.extract.cli, stream.extract.extraction
+import stream.extract.cli, stream.extract.extraction, stream.options, stream.site.watching, stream.site.schema
 from engine.engine import Engine
 for name in ("openvino", "onnxruntime"):
     with Engine.open(pathlib.Path(sys.argv[1]), name, "cpu") as engine:

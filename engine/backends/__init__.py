@@ -64,20 +64,23 @@ def gpu_present() -> bool:
     return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
 
 
-def open_backend(bundle: Bundle, name: str, device: str) -> tuple[Backend, str]:
+def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = False) -> tuple[Backend, str]:
     """The backend and the reason for it.
 
     `name` is a key of BACKENDS or "auto"; `device` is "auto", "cpu" or "cuda[:N]". Auto takes the first that is
     installed and starts, of ORDER_CUDA where a GPU is present (or asked for) and then of ORDER_CPU. OpenVINO takes
-    the bundle's INT8 form where it pays (`openvino-int8`), ONNX Runtime on CUDA its half precision.
+    the bundle's INT8 form where it pays (`openvino-int8`), ONNX Runtime on CUDA its half precision; with `float32`
+    neither does.
     Raises BackendError if none does, or if the one that was named does not.
     """
     if name != "auto" and name not in BACKENDS:
         raise BackendError(f"backend {name!r}: unknown; allowed: auto, {', '.join(BACKENDS)}")
     attempts = _attempts(name, device)
+    if float32 and name == "auto":
+        attempts = [(candidate, on) for candidate, on in attempts if BACKENDS[candidate].form == "float32"]
     skipped: list[str] = []
     for candidate, on in attempts:
-        form, why = _preferred_form(bundle, candidate, on)
+        form, why = (candidate, "float32") if float32 else _preferred_form(bundle, candidate, on)
         try:
             backend = start_backend(bundle, form, on)
         except BackendError as error:
@@ -86,7 +89,7 @@ def open_backend(bundle: Bundle, name: str, device: str) -> tuple[Backend, str]:
         order = " > ".join(f"{c} on {d}" for c, d in attempts)
         reason = f"first that works here of {order}" if name == "auto" else "; ".join(["asked for", *skipped])
         if on.startswith("cuda"):
-            backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu")[0])
+            backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu", float32=float32)[0])
         return backend, f"{reason}; {why}" if why else reason
     if len(skipped) == 1:
         raise BackendError(skipped[0])

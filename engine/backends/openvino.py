@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ class OpenVinoBackend:
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         del device  # the registry admits only the CPU
+        self.precision = form
         self.name = "openvino-int8" if form == "int8" else "openvino"
         self._core = openvino.Core()
         self._graph = bundle.file(INT8_GRAPH if form == "int8" else "backbone.onnx")
@@ -40,12 +42,7 @@ class OpenVinoBackend:
         self._streams: Any = None
 
     def _compiled(self, graph: Path, **more: Any) -> Any:
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "CACHE_DIR": str(Path(platformdirs.user_cache_dir("mgfn-stream")) / "openvino"),
-            **more,
-        }
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"} | _cache() | more
         try:
             return self._core.compile_model(graph, "CPU", settings)
         except RuntimeError as error:
@@ -75,6 +72,14 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         del self._backbone, self._head, self._streams, self._core
+
+
+def _cache() -> dict[str, str]:
+    """Where compiled graphs are kept; nowhere on a file system that is read-only: only the start takes longer."""
+    folder = Path(platformdirs.user_cache_dir("mgfn-stream")) / "openvino"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return {"CACHE_DIR": str(folder)} if os.access(folder, os.W_OK) else {}
 
 
 def _keep(request: Any, place: tuple[list[FloatArray], int]) -> None:

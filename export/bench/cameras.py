@@ -140,7 +140,7 @@ class Watched:
 
     def dropped_clips(self) -> int:
         """Of all cameras since they started."""
-        with urllib.request.urlopen(self.page, timeout=10) as answer:  # noqa: S310 -- our own, on loopback
+        with urllib.request.urlopen(f"{self.page}healthz", timeout=10) as answer:  # noqa: S310 -- our own, on loopback
             return sum(camera["dropped_clips"] for camera in json.load(answer)["cameras"].values())
 
 
@@ -162,9 +162,9 @@ def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
                 ended(subprocess.Popen(command, stderr=file, text=True, start_new_session=True), _ENDS_WITHIN)  # noqa: S603 -- ours
             )
         wait_for(lambda: _logged(log, "embedded broker"), service, "mgfn-stream", _STARTS_WITHIN)
-        wait_for(lambda: _logged(log, "health page"), service, "mgfn-stream", _STARTS_WITHIN)
+        wait_for(lambda: _logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)
         broker = _logged(log, "embedded broker")["broker"]
-        page = _logged(log, "health page")["address"]
+        page = _logged(log, "web page")["address"]
         port = int(broker.rpartition(":")[2])
         scores = Scores(port)
         stack.callback(scores.close)

@@ -36,7 +36,10 @@ OutOption = Annotated[Path | None, typer.Option(metavar="DIR", help="New or empt
 
 @app.callback()
 def evaluate() -> None:
-    """Measure MGFN heads on feature files (float32, clips x crops x channels, one .npy for each video)."""
+    """Measure MGFN heads on feature files (float32, clips x crops x channels, one .npy for each video).
+
+    Example: mgfn-eval score --head runs/mine/best.safetensors features/door.npy --out scores
+    """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise EvaluationError(f"needs {', '.join(missing)}: pip install 'mgfn-stream[train]'")
 
@@ -94,13 +97,13 @@ def benchmark(
     from mgfn.evaluation.report import Benchmark, check_out, staged, write_benchmark
     from mgfn.evaluation.scoring import video_scores
     from mgfn.evaluation.tables import print_benchmark
-    from mgfn.evaluation.truth import read_truth
+    from mgfn.truth import read_truth
 
     if out is not None:
         check_out(out)
     network, _ = load_head(head)
     videos = read_list(listed, features, network.config.channels, protocol)
-    truth = read_truth(ground_truth, videos)
+    truth = read_truth(ground_truth, {video.name: video.clips for video in videos})
     anomalous = sum(int(label.sum()) for label in truth.labels)
     if anomalous in (0, sum(map(len, truth.labels))):
         kind = "no anomalous frame" if not anomalous else "no normal frame"
@@ -155,7 +158,7 @@ def stream(
     from mgfn.evaluation.report import FIGURES, check_out, staged, write_json
     from mgfn.evaluation.scoring import LOOK_AHEADS, causal_scores
     from mgfn.evaluation.tables import print_live
-    from mgfn.evaluation.truth import read_truth
+    from mgfn.truth import read_truth
 
     if threshold is not None and not 0 <= threshold <= 1:
         raise EvaluationError(f"--threshold {threshold}: allowed is 0 to 1")
@@ -166,7 +169,7 @@ def stream(
     network, texts = load_head(head)
     chosen, origin = _threshold(threshold, texts)
     videos = read_list(listed, features, network.config.channels)
-    truth = read_truth(ground_truth, videos)
+    truth = read_truth(ground_truth, {video.name: video.clips for video in videos})
     scores = []
     with _progress("scoring", len(videos)) as advance:
         for video in videos:
@@ -229,8 +232,9 @@ def _exit_code(error: Exception) -> int | None:
         return 1
     from mgfn.checkpoint import CheckpointError
     from mgfn.features import FeatureError
+    from mgfn.truth import TruthError
 
-    return 2 if isinstance(error, (CheckpointError, FeatureError)) else None
+    return 2 if isinstance(error, (CheckpointError, FeatureError, TruthError)) else None
 
 
 def main() -> NoReturn:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from mgfn.evaluation.metrics import Frames, ScoredVideo
-from mgfn.evaluation.truth import CLIP_FRAMES, BoolArray, clip_of_frame
 from mgfn.training.compose import Stream
 from mgfn.training.streaming import count_alarms
+from mgfn.truth import CLIP_FRAMES, BoolArray, clip_of_frame
 
 CONFIDENCE = 0.95
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
-from mgfn.evaluation.truth import BoolArray, clip_of_frame
 from mgfn.evaluation.videos import Protocol
+from mgfn.truth import BoolArray, clip_of_frame
 
 FALSE_ALARM_THRESHOLD: Final = 0.5
 XD_CLASSES: Final = {

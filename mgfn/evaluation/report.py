@@ -20,8 +20,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mgfn.evaluation.metrics import ClassAuc, Frames, Interval, Measures, ScoredVideo, classes_of
-from mgfn.evaluation.truth import CLIP_FRAMES, Truth
 from mgfn.evaluation.videos import EvaluationError, Protocol
+from mgfn.truth import CLIP_FRAMES, Truth
 
 FIGURES: Final = "figures.json"
 REPORT: Final = "report.html"

@@ -114,7 +114,7 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
     from mgfn.training.loop import Data
     from mgfn.training.segments import Segments, prepare
     from mgfn.training.splits import listed_videos, split_videos
-    from mgfn.training.validation import read_truth
+    from mgfn.training.validation import read_frames
 
     train, held_out = split_videos(settings, listed_videos(settings.data))
     truth_file = settings.data.ground_truth
@@ -135,7 +135,7 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
         f"{crops} crops of {channels} channels",
         soft_wrap=True,
     )
-    return Data(train, held_out, None if truth_file is None else read_truth(truth_file, held_out), segments, channels)
+    return Data(train, held_out, None if truth_file is None else read_frames(truth_file, held_out), segments, channels)
 
 
 def _fit(

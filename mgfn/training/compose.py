@@ -39,7 +39,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Mixture:
-    """How streams are composed. Lengths in clips, the rest as probabilities."""
+    """How streams are composed. Lengths in clips, the rest as probabilities.
+
+    `novelty`: that a recording of the camera which the stream shows nowhere else comes up; `stretch`: that as many
+    clips as an incident has are of such recordings, ordinary and yet new. Without either, whatever is new is abnormal.
+    """
 
     incident_length: tuple[int, int] = (3, 14)
     tampering: float = 0.3
@@ -47,6 +51,7 @@ class Mixture:
     scene_change: float = 0.15
     disturbance: float = 0.1
     novelty: float = 0.1
+    stretch: float = 0.0
 
 
 class Composer:
@@ -68,52 +73,81 @@ class Composer:
                 group = self._tampering if take.kind in TAMPERING else self._incidents
             group.setdefault(take.source, []).append(take)
 
-    def stream(self, length: int, anomalous: bool) -> Stream:
-        """A stream of `length` clips, with one incident or with none."""
+    @property
+    def kinds(self) -> tuple[bool, ...]:
+        """Which kinds of incident the mixture asks for: False recorded, True tampering."""
+        share = self._mixture.tampering
+        return tuple(tampering for tampering, asked in ((False, share < 1), (True, share > 0)) if asked)
+
+    def stream(self, length: int, anomalous: bool, tampering: bool | None = None) -> Stream:
+        """A stream of `length` clips, with one incident or with none; `tampering` says of which kind, else chance."""
         if not anomalous:
             source = self._pick(list(self._ordinary))
             return Stream(self._background(source, length), np.zeros(length, bool), source)
         mixture, rng = self._mixture, self._rng
-        groups = self._tampering if rng.random() < mixture.tampering else self._incidents
+        if tampering is None:
+            tampering = rng.random() < mixture.tampering
+        groups = self._tampering if tampering else self._incidents
         source = self._pick(list(groups))
-        shortest, longest = mixture.incident_length
-        duration = min(length, int(rng.integers(shortest, longest + 1)))
-        latest = length - duration
-        begin = latest if rng.random() < mixture.at_newest_edge else int(rng.integers(latest + 1))
+        place = self._place(length)
         features = self._background(source if source in self._ordinary else None, length)
-        incident = self._joined(groups[source], duration, same_kind=groups is self._tampering)
-        features[begin : begin + duration] = incident
+        features[place] = self._joined(groups[source], place.stop - place.start, same_kind=tampering)
         labels = np.zeros(length, bool)
-        labels[begin : begin + duration] = True
+        labels[place] = True
         return Stream(features, labels, source)
 
+    def _place(self, length: int) -> slice:
+        """Where an incident stands in a stream: as often as not at its newest edge."""
+        shortest, longest = self._mixture.incident_length
+        duration = min(length, int(self._rng.integers(shortest, longest + 1)))
+        latest = length - duration
+        at_edge = self._rng.random() < self._mixture.at_newest_edge
+        begin = latest if at_edge else int(self._rng.integers(latest + 1))
+        return slice(begin, begin + duration)
+
     def _background(self, source: str | None, length: int) -> FloatArray:
-        """Ordinary clips of one camera, now and then another; short disturbances in between."""
-        mixture, rng = self._mixture, self._rng
+        """Ordinary clips of one camera; `stretch` of them may be of recordings that come nowhere else."""
         source = source or self._pick(list(self._ordinary))
-        rare = self._rare(source)
+        videos = sorted({take.video for take in self._ordinary[source]})
+        if not self._mixture.stretch or len(videos) < 2:
+            return self._ordinary_clips(source, self._ordinary[source], length)
+        self._rng.shuffle(videos)
+        usual = set(videos[: int(self._rng.integers(1, len(videos)))])
+        takes = self._ordinary[source]
+        clips = self._ordinary_clips(source, [take for take in takes if take.video in usual], length)
+        if self._rng.random() < self._mixture.stretch:
+            place = self._place(length)
+            others = [take for take in takes if take.video not in usual]
+            clips[place] = self._joined(others, place.stop - place.start, same_kind=False)
+        return clips
+
+    def _ordinary_clips(self, source: str, takes: Sequence[Take], length: int) -> FloatArray:
+        """Clips of one camera, now and then another; short disturbances in between."""
+        mixture, rng = self._mixture, self._rng
+        rare = self._rare(takes)
         parts: list[FloatArray] = []
         while sum(map(len, parts)) < length:
             if rng.random() < mixture.scene_change / 4:
                 source = self._pick(list(self._ordinary))
-                rare = self._rare(source)
+                takes = self._ordinary[source]
+                rare = self._rare(takes)
             if source in self._disturbances and rng.random() < mixture.disturbance:
                 take = self._pick(self._disturbances[source])
                 repeats = int(rng.integers(2, 20)) if take.kind == "frozen" else 1
                 parts.append(np.repeat(take.features, repeats, axis=0))
-            takes = self._ordinary[source]
+            shown = takes
             if rare is not None and rng.random() < mixture.novelty:
-                takes, rare = [take for take in takes if take.video == rare], None
+                shown, rare = [take for take in takes if take.video == rare], None
             elif rare is not None:
-                takes = [take for take in takes if take.video != rare]
-            take = self._pick(takes)
+                shown = [take for take in takes if take.video != rare]
+            take = self._pick(shown)
             begin = int(rng.integers(max(1, len(take.features) - length + 1)))
             parts.append(take.features[begin:][:length])
         return np.concatenate(parts)[:length].copy()
 
-    def _rare(self, source: str) -> str | None:
+    def _rare(self, takes: Sequence[Take]) -> str | None:
         """A video of the camera that a stream shows once at most: ordinary life is not the same clips over and over."""
-        videos = sorted({take.video for take in self._ordinary[source]})
+        videos = sorted({take.video for take in takes})
         return self._pick(videos) if len(videos) > 1 else None
 
     def _joined(self, takes: Sequence[Take], length: int, same_kind: bool) -> FloatArray:

@@ -32,25 +32,31 @@ class _Model(BaseModel):
 
 
 class MgfnSettings(_Model):
-    """The paper's network: structures of figure 5; `alpha` of equation 2, 0 leaves feature amplification out."""
+    """The paper's network: structures of figure 5; `alpha` of equation 2, 0 leaves feature amplification out.
+
+    `standardise`: each channel less its mean over normal training videos, over its deviation there; not in the paper.
+    """
 
     kind: Literal["mgfn"]
     structure: Structure = "GF"
     alpha: float = 0.1
     dropout: float = Field(0.0, ge=0, lt=1)
+    standardise: bool = False
 
     def build(self, channels: int) -> Head:
         config = MgfnConfig.paper(channels, self.structure)
-        return Mgfn(dataclasses.replace(config, alpha=self.alpha, dropout=self.dropout))
+        changes = {"alpha": self.alpha, "dropout": self.dropout, "standardise": self.standardise}
+        return Mgfn(dataclasses.replace(config, **changes))  # type: ignore[arg-type] # checked by this model
 
 
 class ReleasedSettings(_Model):
-    """The authors' released network."""
+    """The authors' released network; `standardise` as above."""
 
     kind: Literal["mgfn-released"]
+    standardise: bool = False
 
     def build(self, channels: int) -> Head:
-        return Mgfn(MgfnConfig.released(channels))
+        return Mgfn(dataclasses.replace(MgfnConfig.released(channels), standardise=self.standardise))
 
 
 class SultaniSettings(_Model):
@@ -91,10 +97,14 @@ class MagnitudeTerm(_Model):
 
 
 class LossSettings(_Model):
-    """`L_sce + smoothness + sparsity + magnitude`, or Sultani's ranking loss in the place of L_sce."""
+    """`L_sce + smoothness + sparsity + magnitude`, or Sultani's ranking loss in the place of L_sce.
+
+    `choose`: whether the clips of largest magnitude stand for a video in L_sce, as published, or of highest score.
+    """
 
     score: Literal["cross-entropy", "ranking"] = "cross-entropy"
     top_k: int = Field(3, ge=1)
+    choose: Literal["magnitude", "score"] = "magnitude"
     selection_dropout: float = Field(0.0, ge=0, lt=1)
     smoothness: ScoreTerm | None = None
     sparsity: ScoreTerm | None = None

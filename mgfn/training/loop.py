@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from mgfn.checkpoint import save_head
-from mgfn.network import Head, MgfnOutput
+from mgfn.network import Head, Mgfn, MgfnOutput
 from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
 from mgfn.training.dataset import Video
+from mgfn.training.inputs import settle_inputs
 from mgfn.training.objective import loss_terms
 from mgfn.training.segments import Segments
-from mgfn.training.validation import BoolArray, Metrics, validate
+from mgfn.training.validation import Metrics, validate
+from mgfn.truth import BoolArray
 
 STATE = "state.pt"
 Precision = Literal["float32", "bf16"]
@@ -95,6 +97,8 @@ def fit(
     first, history = _restored(out / STATE, head, optimizer, identity, device) if resume else (0, [])
     # each file is an item of its own, as the five of an XD-Violence video are in the released list
     groups = [[file for v in data.train if v.abnormal is abnormal for file in v.files] for abnormal in (False, True)]
+    if first == 0 and isinstance(head, Mgfn) and head.config.standardise:
+        settle_inputs(head, lambda: map(data.segments.load, groups[0]))
     metrics = _metrics(history[-1]) if history else None
     with SummaryWriter(str(out / "tensorboard"), purge_step=first) as log:
         for step in range(first, config.steps):

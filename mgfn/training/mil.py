@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mgfn import losses
 from mgfn.network import Mgfn, MgfnConfig
 from mgfn.training.compose import Composer, Stream
+from mgfn.training.inputs import settle_inputs
+from mgfn.training.probes import fit_probes
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class MilSettings:
     average_from: float = 0.5  # share of the steps after which weights are averaged
     short_windows: float = 0.25  # share of batches of partly filled windows
     normal_every_clip: float = 0.0  # weight of cross-entropy on every clip of normal videos: all are ordinary
+    clip_labels: bool = False  # the network is told of every clip, not of whole videos (see `clip_loss`)
+    network_share: float = 0.5  # of the network's logits where probes stand beside it
 
 
 def train(
@@ -45,9 +51,11 @@ def train(
     """A trained head in evaluation mode; its weights are the mean over the last part of training."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    head = Mgfn(config).train()
+    # probes are fitted to what the network has become used to, and smoothing would blur the labels of clips
+    head = Mgfn(dataclasses.replace(config, probes=0, smoothing=1)).train()
     if config.standardise:
-        settle_inputs(head, composer)
+        ordinary = [composer.stream(32, False).features for _ in range(200)]
+        settle_inputs(head, lambda: ordinary)
     optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps)
     average: Mgfn | None = None
@@ -55,7 +63,7 @@ def train(
     for step in range(settings.steps):
         length = int(rng.integers(2, 32)) if rng.random() < settings.short_windows else 32
         streams = [composer.stream(length, anomalous=i >= settings.videos) for i in range(2 * settings.videos)]
-        loss = mil_loss(head, streams, settings)
+        loss = (clip_loss if settings.clip_labels else mil_loss)(head, streams, settings)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -70,20 +78,13 @@ def train(
                     mean.lerp_(new, 1 / averaged)
         if report is not None:
             report(step, float(loss.detach()))
-    trained = (average or head).eval()
-    settle_logits(trained, composer)
+    settled = (average or head).eval()
+    settle_logits(settled, composer)
+    trained = Mgfn(config).eval()
+    trained.load_state_dict(settled.state_dict(), strict=not config.probes)
+    if config.probes:
+        fit_probes(trained, composer, settings.network_share)
     return trained
-
-
-@torch.no_grad()
-def settle_inputs(head: Mgfn, composer: Composer, streams: int = 200) -> None:
-    """Set the mean and the deviation of what the network sees of ordinary streams."""
-    ordinary = np.stack([composer.stream(32, False).features for _ in range(streams)])
-    x = torch.from_numpy(ordinary).permute(0, 2, 3, 1).flatten(0, 1)  # (N * P, C, T)
-    root = x.sign() * x.abs().sqrt() if head.config.root else x
-    head.feature_mean.copy_(root.mean(dim=(0, 2)))
-    deviation = head.normalised(x).std(dim=(0, 2))
-    head.feature_deviation.copy_(deviation + 0.1 * deviation.mean())
 
 
 @torch.no_grad()
@@ -97,6 +98,8 @@ def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
     for index in range(streams):
         stream = composer.stream(32, anomalous=bool(index % 2))
         last = head(torch.from_numpy(stream.features)[None]).features  # (1, P, T, D)
+        if not head.config.normalised_magnitude:
+            last = head.to_logits(last)
         logits.append(head.fc(last).mean(dim=1).flatten())
         labels.append(torch.from_numpy(stream.labels))
     values, incident = torch.cat(logits), torch.cat(labels)
@@ -126,3 +129,14 @@ def mil_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor
     magnitudes = out.magnitudes.gather(1, selected)
     contrast = losses.magnitude_contrastive(magnitudes[:videos], magnitudes[videos:], settings.margin)
     return loss + settings.contrast * contrast
+
+
+def clip_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor:
+    """Cross-entropy of every clip with its own label, clips with and without an incident weighing alike."""
+    out = head(torch.from_numpy(np.stack([stream.features for stream in streams])))
+    labels = torch.from_numpy(np.stack([stream.labels for stream in streams])).float()
+    incident, ordinary = labels.sum(), (1 - labels).sum()
+    weights = torch.where(labels > 0, 0.5 / incident.clamp_min(1), 0.5 / ordinary.clamp_min(1))
+    scores = out.scores.clamp(1e-6, 1 - 1e-6)
+    loss = functional.binary_cross_entropy(scores, labels, weight=weights, reduction="sum")
+    return loss + settings.smoothness * losses.smoothness(out.scores)

@@ -14,7 +14,7 @@ def loss_terms(out: MgfnOutput, settings: LossSettings) -> dict[str, Tensor]:
     """Weighted terms whose sum is the loss; the first half of the batch is normal, the second abnormal.
 
     `out` as the network gives it for (2N, T, P, C). Clips are selected by magnitude, each class with its own dropout
-    of the selection; the same clips give a video's score and its magnitudes.
+    of the selection; the same clips give a video's score, unless those of highest score are to, and its magnitudes.
     """
     videos = len(out.scores) // 2
     chosen = losses.top_k(out.magnitudes, settings.top_k, settings.selection_dropout)  # (2N, k)
@@ -23,7 +23,8 @@ def loss_terms(out: MgfnOutput, settings: LossSettings) -> dict[str, Tensor]:
         terms["ranking"] = losses.multiple_instance_ranking(out.scores[:videos], out.scores[videos:])
     else:
         labels = (torch.arange(2 * videos, device=out.scores.device) >= videos).to(out.scores.dtype)
-        video_scores = losses.selected_score(out.scores, chosen)
+        standing = chosen if settings.choose == "magnitude" else losses.top_k(out.scores, settings.top_k)
+        video_scores = losses.selected_score(out.scores, standing)
         terms["cross-entropy"] = losses.sigmoid_cross_entropy(video_scores, labels)
     if settings.smoothness is not None:
         smooth = losses.smoothness if settings.smoothness.form == "paper" else losses.smoothness_released

@@ -15,9 +15,9 @@ import numpy as np
 from mgfn.features import FeatureError, FloatArray, check_finite, read_features
 from mgfn.training.config import ProblemsError
 from mgfn.training.dataset import Video
+from mgfn.truth import CLIP_FRAMES
 
 _STRETCH_BYTES = 64 << 20
-CLIP_FRAMES = 16
 
 
 def segment(path: Path, parts: int) -> FloatArray:

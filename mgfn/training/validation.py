@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from mgfn.features import read_features
 from mgfn.network import Head
 from mgfn.training.config import ProblemsError
 from mgfn.training.dataset import Video
-from mgfn.training.segments import CLIP_FRAMES, Segments
+from mgfn.training.segments import Segments
+from mgfn.truth import BoolArray, TruthError, clip_of_frame, read_truth
 
-BoolArray = NDArray[np.bool_]
 _LONG = 1024  # clips; attention over more is done one crop at a time
 
 
@@ -32,51 +31,13 @@ class Metrics:
     videos: int
 
 
-def read_truth(path: Path, videos: Sequence[Video]) -> dict[str, BoolArray]:
-    """Which frames of each video are anomalous, (clips * 16,) by name.
-
-    A `.json` holds `{name: {"frames": n, "anomalous": [[first, past-last], ...]}}`; its frames may differ from the
-    features' by less than one clip. A `.npy` holds the frames of all videos one after the other, in the list's order.
-    Raises ProblemsError that name both lengths where they disagree.
-    """
-    lengths = {video.name: len(read_features(video.files[0])) * CLIP_FRAMES for video in videos}
+def read_frames(path: Path, videos: Sequence[Video]) -> dict[str, BoolArray]:
+    """Which frames of each video are anomalous, (frames,) by name. Raises ProblemsError (see `mgfn.truth`)."""
+    clips = {video.name: len(read_features(video.files[0])) for video in videos}
     try:
-        if path.suffix == ".json":
-            return _intervals(path, json.loads(path.read_text(encoding="utf-8")), lengths)
-        flat = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ProblemsError([f"--ground-truth {path}: not a readable .json or .npy file ({error})"]) from None
-    total = sum(lengths.values())
-    if not isinstance(flat, np.ndarray) or flat.shape != (total,):
-        shape = getattr(flat, "shape", None)
-        raise ProblemsError([f"--ground-truth {path}: shape {shape}, but the test features have {total} frames"])
-    if not np.isin(flat, (0, 1)).all():
-        raise ProblemsError([f"--ground-truth {path}: holds other values than 0 and 1"])
-    parts = np.split(flat.astype(bool), np.cumsum(list(lengths.values()))[:-1])
-    return dict(zip(lengths, parts, strict=True))
-
-
-def _intervals(path: Path, found: object, lengths: Mapping[str, int]) -> dict[str, BoolArray]:
-    truth: dict[str, BoolArray] = {}
-    problems = []
-    for name, frames in lengths.items():
-        entry = found.get(name) if isinstance(found, dict) else None
-        if entry is None:
-            problems.append(f"--ground-truth {path}: has no video {name}")
-            continue
-        try:
-            stated, spans = int(entry["frames"]), [(int(first), int(end)) for first, end in entry["anomalous"]]
-        except (KeyError, TypeError, ValueError):
-            problems.append(f"--ground-truth {path}: {name}: expected frames and intervals [first, past-last)")
-            continue
-        if abs(stated - frames) >= CLIP_FRAMES:
-            problems.append(f"--ground-truth {path}: {name} has {stated} frames, its features {frames}")
-        truth[name] = np.zeros(frames, bool)
-        for first, end in spans:
-            truth[name][first:end] = True
-    if problems:
-        raise ProblemsError(problems)
-    return truth
+        return dict(zip(clips, read_truth(path, clips).labels, strict=True))
+    except TruthError as error:
+        raise ProblemsError([str(error)]) from None
 
 
 @torch.no_grad()
@@ -104,8 +65,8 @@ def validate(
             labels.append(np.array([video.abnormal]))
         else:
             found = np.mean([_scores(head, read_features(file), device) for file in video.files], axis=0)
-            scores.append(found.repeat(CLIP_FRAMES))
             labels.append(truth[video.name])
+            scores.append(found[clip_of_frame(len(labels[-1]), len(found))])
     head.train(training)
     y, s = np.concatenate(labels), np.concatenate(scores)
     by = "video" if truth is None else "frame"

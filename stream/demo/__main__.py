@@ -1,8 +1,8 @@
 """Run the demo: python -m stream.demo [--duration SECONDS].
 
 Standard output holds the events, one JSON line each, as a subscriber receives them; what happens is told on
-standard error. With a duration, counted from the first score, the exit code is 0 if an alarm arrived and every
-alarm lies within three seconds of the staged incident, else 1.
+standard error, at the end how many alarms lie within three seconds of the staged incident and how many do not. With a
+duration, counted from the first score, the exit code is 0 if an alarm arrived, else 1.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from configs.command import run_command
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
 from configs.processes import ChildError, ended, rtsp_server, wait_for
+from engine.default_bundle import default_bundle_path
 from stream.demo.footage import INCIDENT, LENGTH, staged_footage
 from stream.demo.incidents import Playback, judge
 from stream.errors import StreamError
@@ -58,10 +59,11 @@ def demo(
             playbacks = run(service, scores, duration)
             subscriber.loop_stop()
     # one alarm each, by its first message
-    starts = [event["start_time"] for event in events if (event["type"], event["label"]) == ("new", "anomaly")]
+    alarms = [event for event in events if (event["type"], event["label"], event["test"]) == ("new", "anomaly", False)]
+    starts = [event["start_time"] for event in alarms]
     inside, outside = judge(starts, playbacks)
     say(f"{len(starts)} alarms: {inside} in the staged incident, {outside} outside it")
-    raise typer.Exit(0 if inside and not outside else 1)
+    raise typer.Exit(0 if alarms else 1)
 
 
 @contextmanager
@@ -69,18 +71,19 @@ def watching(url: str, scores: Path, log: Path) -> Iterator[tuple[subprocess.Pop
     """`mgfn-stream` on the camera, and the port of its embedded broker."""
     command = [sys.executable, "-m", "stream.cli", "--rtsp", f"demo={url}", "--scores", str(scores)]
     command += ["--data", str(scores.parent / "data")]
+    if not default_bundle_path().exists():
+        say("the model bundle is built first, once: a minute or two")
     with log.open("w") as file:
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
             command, stderr=file, text=True, start_new_session=True
         )
     with ended(process):
         try:
-            # the first run builds the bundle
             wait_for(lambda: _logged(log, "embedded broker"), process, "mgfn-stream", seconds=600)
         except ChildError:
             say(log.read_text())
             raise
-        say(f"engine: {_logged(log, 'engine')['backend']}; page: {_logged(log, 'health page')['address']}")
+        say(f"engine: {_logged(log, 'engine')['backend']}; page: {_logged(log, 'web page')['address']}")
         broker = _logged(log, "embedded broker")["broker"]
         say(f"broker: {broker}, events as a subscriber of mgfn/events receives them:")
         yield process, int(broker.rpartition(":")[2])

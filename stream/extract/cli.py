@@ -73,7 +73,7 @@ def extract(
     console = Console(stderr=True)
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
-        engine = stack.enter_context(Engine.open(path, backend, device))
+        engine = stack.enter_context(Engine.open(path, backend, device, float32=True))
         manifest = engine.manifest
         if crops == 1 and manifest.crops != 1:
             raise UsageError(
@@ -83,6 +83,8 @@ def extract(
         record = Record(
             bundle=engine.bundle.sha256,
             backbone=manifest.backbone.name,
+            engine=engine.backend.name,
+            precision=engine.backend.precision,
             channels=manifest.channels,
             crops=crops_of(geometry),
             geometry=geometry,

@@ -25,7 +25,10 @@ _SLICE: Final = 0.1
 
 
 class CommandListener:
-    """Subscribes to the `set` topics of `cameras` and to Home Assistant's birth message."""
+    """Subscribes to the `set` topics of `cameras` and to Home Assistant's birth message.
+
+    `on_event` hears each event as the broker gives it back, for the self-test; in the network's thread.
+    """
 
     def __init__(
         self,
@@ -35,11 +38,13 @@ class CommandListener:
         tls: TlsFiles,
         cameras: Collection[str],
         on_birth: Callable[[], None],
+        on_event: Callable[[bytes], None] | None = None,
     ) -> None:
         self._address = address
         self._prefix = prefix
         self._cameras = frozenset(cameras)
         self._on_birth = on_birth
+        self._on_event = on_event
         self._lock = threading.Lock()
         self._inbox = Inbox()
         self._complained: set[tuple[str, str]] = set()
@@ -49,6 +54,10 @@ class CommandListener:
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         self._client = client
+
+    def watch(self, cameras: Collection[str]) -> None:
+        """From now on these are the cameras."""
+        self._cameras = frozenset(cameras)
 
     def start(self) -> None:
         """Connect when possible, in paho's network thread."""
@@ -64,15 +73,27 @@ class CommandListener:
         with self._lock:
             return self._inbox.take()
 
+    def post(self, command: Command) -> None:
+        """A command that came another way; from any thread."""
+        with self._lock:
+            self._inbox.put(command)
+
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if not code.is_failure:  # the publishing connection says why
-            client.subscribe([(f"{self._prefix}/+/{word}/set", 1) for word in WORDS] + [(BIRTH_TOPIC, 1)])
+            topics = [(f"{self._prefix}/+/{word}/set", 1) for word in WORDS] + [(BIRTH_TOPIC, 1)]
+            if self._on_event is not None:
+                topics.append((f"{self._prefix}/events", 1))
+            client.subscribe(topics)
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
         self._pace()
         if message.topic == BIRTH_TOPIC:
             if message.payload == b"online":
                 self._on_birth()
+            return
+        if message.topic == f"{self._prefix}/events":
+            if self._on_event is not None:
+                self._on_event(bytes(message.payload))
             return
         if message.retain:
             return
@@ -85,8 +106,7 @@ class CommandListener:
         except ValueError as error:
             self._complain(camera, word, str(error))
             return
-        with self._lock:
-            self._inbox.put(command)
+        self.post(command)
 
     def _complain(self, camera: str, word: str, problem: str) -> None:
         if (camera, word) not in self._complained:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.events import Payload, stamped
@@ -84,9 +85,10 @@ class MqttSink:
         with self._changed:
             return len(self._outbox) + (self._in_flight is not None)
 
-    def camera_status(self, camera: str, status: str, *, available: bool) -> None:
-        """Retained `status`, and `available` with it."""
+    def camera_status(self, camera: str, status: str, *, available: bool, problem: str = "") -> None:
+        """Retained `status`, why it is `degraded`, and `available` with it."""
         self._state(f"{self._prefix}/{camera}/status", status)
+        self._state(f"{self._prefix}/{camera}/problem", problem or "none")
         self._state(f"{self._prefix}/{camera}/available", "online" if available else "offline")
 
     def camera_anomaly(self, camera: str, active: bool) -> None:
@@ -119,6 +121,15 @@ class MqttSink:
                 self._gone.add(topic)
                 self._state(topic, b"")
 
+    def forget(self, camera: str, *others: str) -> None:
+        """Empty what the broker keeps of a camera that is gone, and the topics `others`."""
+        with self._changed:
+            theirs = [t for t in self._states if t.startswith(f"{self._prefix}/{camera}/") or t in others]
+            self._gone.update(theirs)
+        self._slow_scores.pop(camera, None)
+        for topic in theirs:
+            self._state(topic, b"")
+
     def score(self, camera: str, score: float, threshold: float, at: float, window: int) -> None:
         """One score, QoS 0; `at` is the end of its clip in epoch seconds. Thinned for Home Assistant beside it."""
         if not self._connected:
@@ -134,6 +145,10 @@ class MqttSink:
         """The service's figures, QoS 0."""
         if self._connected:
             self._client.publish(f"{self._prefix}/stats", json.dumps(payload))
+
+    def self_test(self, result: Mapping[str, Any]) -> None:
+        """Retained `self_test`: what came of the last one, and the age of the last pass."""
+        self._state(f"{self._prefix}/self_test", json.dumps(result))
 
     def event(self, message: Waiting) -> None:
         """Queue one message of an event. What the outbox gives up for it is counted."""
@@ -159,7 +174,8 @@ class MqttSink:
         while self._deliver_next():
             pass
         if self.waiting:
-            log.error("events not delivered: they go out after the next start", count=self.waiting, broker=self.shown)
+            # those in the data folder go out after the next start; a replay has none
+            log.error("events not delivered by the end", count=self.waiting, broker=self.shown)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -186,13 +202,14 @@ class MqttSink:
 
     def _may_send(self) -> bool:
         """Something can be handed to paho. The lock is held."""
-        if self._in_flight is not None and self._in_flight[0].is_published():
+        if self._in_flight is not None and _acknowledged(self._in_flight[0]):
             _, message, said = self._in_flight
             self._in_flight = None
             self._settled(message, said)
-        for topic in (topic for sent, topic in self._unsettled if topic and sent.is_published()):
-            self._retained(topic, False)
-        self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not sent.is_published()]
+        for topic in (topic for sent, topic in self._unsettled if topic and _acknowledged(sent)):
+            if topic in self._gone:  # else it has come back meanwhile
+                self._retained(topic, False)
+        self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not _acknowledged(sent)]
         if time.monotonic() >= self._announce_at:
             self._announce_at = float("inf")
             self._unsaid |= dict.fromkeys(t for t in self._states if not t.startswith(f"{self._prefix}/"))
@@ -217,6 +234,8 @@ class MqttSink:
     def _state(self, topic: str, payload: str | bytes) -> None:
         with self._changed:
             before = self._states.get(topic)
+            if payload:
+                self._gone.discard(topic)
             if before != payload:
                 self._states[topic] = payload
                 self._unsaid[topic] = None
@@ -248,3 +267,10 @@ class MqttSink:
         with self._changed:
             self._connected = False
             self._changed.notify()
+
+
+def _acknowledged(sent: mqtt.MQTTMessageInfo) -> bool:
+    """Whether the broker has it. A message given to paho while the connection broke is kept and delivered later."""
+    if sent.rc is MQTTErrorCode.MQTT_ERR_NO_CONN:
+        sent.rc = MQTTErrorCode.MQTT_ERR_SUCCESS  # else paho raises for it for ever, also once it is delivered
+    return sent.is_published()

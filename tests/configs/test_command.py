@@ -9,11 +9,11 @@ import sys
 import pytest
 
 PROGRAM = """
-import time, typer
+import sys, time, typer
 from configs.command import run_command
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
-def go(what: str) -> None:
+def go(what: str, service: bool = False) -> None:
     if what == "wrong":
         raise ValueError("one line\\n  and a half")
     if what == "failed":
@@ -22,7 +22,8 @@ def go(what: str) -> None:
         raise KeyError("a bug")
     print("ready", flush=True)
     time.sleep(30 * (what == "wait"))
-run_command(app, lambda e: 2 if isinstance(e, ValueError) else None)
+stops = "--service" in sys.argv
+run_command(app, lambda e: 2 if isinstance(e, ValueError) else None, stopping_is_success=stops)
 """
 
 
@@ -43,9 +44,18 @@ def test_failure_success_and_a_defect() -> None:
     assert "Traceback" in defect.stderr
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals(signum: signal.Signals, code: int) -> None:
-    with subprocess.Popen([sys.executable, "-c", PROGRAM, "wait"], stdout=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize(
+    ("flags", "signum", "code"),
+    [
+        ([], signal.SIGINT, 130),
+        ([], signal.SIGTERM, 143),
+        (["--service"], signal.SIGINT, 0),
+        (["--service"], signal.SIGTERM, 0),
+    ],
+)
+def test_signals(flags: list[str], signum: signal.Signals, code: int) -> None:
+    command = [sys.executable, "-c", PROGRAM, "wait", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signum)

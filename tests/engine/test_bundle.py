@@ -65,6 +65,19 @@ def test_garbage_manifests(bundle: Path, text: str) -> None:
         Bundle.open(bundle)
 
 
+@pytest.mark.parametrize("content", [b'{"schema_version": 1, "backbone": "\xff"}', b"[" * 100_000])
+def test_a_manifest_that_is_no_text(bundle: Path, content: bytes) -> None:
+    (bundle / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError, match=r"manifest\.json is not JSON"):
+        Bundle.open(bundle)
+
+
+def test_crops_that_the_geometry_does_not_cut(bundle: Path) -> None:
+    edit(bundle, geometry="ends")
+    with pytest.raises(BundleError, match="crops is 1, but geometry ends cuts 2"):
+        Bundle.open(bundle)
+
+
 def test_thresholds_in_the_wrong_order(bundle: Path) -> None:
     edit(bundle, thresholds={"on": 0.4, "off": 0.6, "chosen": "badly"})
     with pytest.raises(BundleError, match=r"off 0\.6 is above on 0\.4"):

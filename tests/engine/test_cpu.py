@@ -40,6 +40,7 @@ def test_the_default_bundle_is_int8_where_it_pays_and_lies_elsewhere(monkeypatch
     monkeypatch.setattr(default_bundle, "int8_instructions", lambda: "AMX")
     assert default_export() == (["--int8"], "INT8, as this CPU has AMX")
     quantised = default_bundle_path()
+    assert default_export("i3d-r50")[0] == []
     monkeypatch.setattr(default_bundle, "gpu_present", lambda: True)
     assert default_export()[0] == ["--fp16"]
     assert len({plain, quantised, default_bundle_path()}) == 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +114,16 @@ def test_two_crops(tmp_path: Path) -> None:
         assert engine.scores([features])[0].shape == (2,)
 
 
+@pytest.mark.parametrize("name", ["auto", "openvino"])
+def test_float32_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, name: str) -> None:
+    monkeypatch.setattr(backends, "int8_instructions", lambda: "AVX-512 VNNI")
+    with Engine.open(tiny_bundle, name, "cpu", float32=True) as engine:
+        assert engine.backend.name == "openvino"
+        assert engine.reason.endswith("; float32")
+    with Engine.open(tiny_bundle, "openvino-int8", "cpu", float32=True) as engine:
+        assert engine.backend.name == "openvino-int8"
+
+
 def test_auto_says_what_it_took_and_why(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
     monkeypatch.setattr(backends, "int8_instructions", lambda: None)
     with Engine.open(tiny_bundle, "auto", "cpu") as engine:
@@ -183,7 +196,27 @@ def test_a_graph_that_the_backend_does_not_take(
     model.opset_import[0].version = version
     next(node for node in model.graph.node if node.op_type == "Mul").op_type = operator
     changed = {"backbone.onnx": model.SerializeToString()}
-    bundle = copy_bundle(tiny_bundle, tmp_path / "bundle", **changed)
+    bundle = Bundle.open(copy_bundle(tiny_bundle, tmp_path / "bundle", **changed))
     with pytest.raises(BackendError, match=rf"does not take backbone\.onnx.*{says}") as raised:
-        Engine.open(bundle, backend, "cpu")
+        start_backend(bundle, backend, "cpu")
     assert "\n" not in str(raised.value)
+
+
+def test_onnx_runtime_reports_nothing_home(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Its reporter leaves an identifier in the user's cache, but not where it takes a machine for a CI's."""
+    program = """
+import sys
+from pathlib import Path
+from engine.engine import Engine
+with Engine.open(Path(sys.argv[1]), "onnxruntime", "cpu"):
+    pass
+"""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program, str(tiny_bundle)], env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_openvino_runs_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    with Engine.open(tiny_bundle, "openvino", "cpu") as engine:
+        assert engine.features(np.zeros((1, 1, 16, 224, 224, 3), np.uint8)).shape == (1, 1, CHANNELS)

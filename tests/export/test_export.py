@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -49,6 +50,41 @@ def test_a_full_folder_that_is_no_bundle_is_refused(tmp_path: Path, tiny_bundle:
         check_target(tmp_path / "precious.txt")
     check_target(tmp_path / "new")
     check_target(tiny_bundle)
+
+
+@pytest.mark.parametrize("manifest", ['{"manifest_version": 3, "name": "my extension"}', "[]", "\xff", ""])
+def test_a_foreign_manifest_makes_no_bundle(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "manifest.json").write_text(manifest, encoding="latin-1")
+    with pytest.raises(ExportError, match="is not empty and not a bundle"):
+        check_target(tmp_path)
+
+
+def test_the_folder_one_stands_in_and_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    monkeypatch.chdir(tmp_path / "here")
+    for target in (Path(), tmp_path / "link"):
+        with staged(target) as folder:
+            (folder / str(target.name or "dot")).write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["link"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "link"]
+
+
+def test_metadata_of_a_head_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_head(tmp_path / "head.safetensors", tiny_head(), {"threshold_on": "much"})
+    spec = SimpleNamespace(channels=CHANNELS, load=lambda _: TinyBackbone())
+    monkeypatch.setattr(export_bundle, "BACKBONES", {"i3d": spec})
+    with pytest.raises(ExportError, match=r"metadata cannot be used: .*much"):
+        export_bundle.load_sources("i3d", None, tmp_path / "head.safetensors")
+
+
+def test_without_the_export_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda package: None if package == "onnxscript" else object())
+    assert run(monkeypatch, "--out", tmp_path / "b") == 2
+    assert capsys.readouterr().err == "mgfn-export: needs onnxscript; run: pip install 'mgfn-stream[export]'\n"
 
 
 @pytest.mark.slow
@@ -126,7 +162,8 @@ def test_wrong_use(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     assert run(monkeypatch, "--out", tmp_path / "b", *arguments) == 2
-    assert says in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
     assert not list(tmp_path.iterdir())
 
 

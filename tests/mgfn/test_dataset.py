@@ -12,7 +12,7 @@ from mgfn.training.config import ProblemsError, load_config
 from mgfn.training.dataset import Layout, read_videos
 from mgfn.training.segments import Segments, prepare, segment
 from mgfn.training.splits import split_videos
-from mgfn.training.validation import read_truth
+from mgfn.training.validation import read_frames
 
 
 def write(path: Path, text: str) -> Path:
@@ -199,16 +199,15 @@ def test_truth_by_name_and_in_order(tmp_path: Path) -> None:
     truth = write(
         tmp_path / "t.json", '{"a": {"frames": 50, "anomalous": [[10, 20]]}, "b": {"frames": 32, "anomalous": []}}'
     )
-    by_name = read_truth(truth, videos)
+    by_name = read_frames(truth, videos)
     assert np.flatnonzero(by_name["a"]).tolist() == list(range(10, 20))
-    assert len(by_name["a"]) == 48
-    np.save(tmp_path / "t.npy", np.concatenate(list(by_name.values())).astype(np.float64))
-    in_order = read_truth(tmp_path / "t.npy", videos)
-    np.testing.assert_array_equal(in_order["a"], by_name["a"])
+    assert len(by_name["a"]) == 50  # two frames more than the clips have: measured over these
+    np.save(tmp_path / "t.npy", np.concatenate([by_name["a"][:48], by_name["b"]]).astype(np.float64))
+    in_order = read_frames(tmp_path / "t.npy", videos)
+    np.testing.assert_array_equal(in_order["a"], by_name["a"][:48])
     np.save(tmp_path / "short.npy", np.zeros(79))
-    with pytest.raises(ProblemsError, match=r"shape \(79,\), but the test features have 80 frames"):
-        read_truth(tmp_path / "short.npy", videos)
+    with pytest.raises(ProblemsError, match=r"79 frames, the features of the 2 listed videos have 80"):
+        read_frames(tmp_path / "short.npy", videos)
     wrong = write(tmp_path / "w.json", '{"a": {"frames": 500, "anomalous": [[10, 20]]}}')
-    with pytest.raises(ProblemsError) as caught:
-        read_truth(wrong, videos)
-    assert ["a has 500 frames, its features 48" in caught.value.problems[0], len(caught.value.problems)] == [True, 2]
+    with pytest.raises(ProblemsError, match="lacks 1 listed videos: b"):
+        read_frames(wrong, videos)

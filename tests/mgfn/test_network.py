@@ -242,6 +242,7 @@ def test_every_parameter_learns(structure: Structure, clips: int) -> None:
         ({"dropout": 1.0}, r"dropout 1\.0"),
         ({"alpha": float("nan")}, "alpha nan"),
         ({"members": 0}, "0 members"),
+        ({"smoothing": 0}, "smoothing 0, probes 0; allowed 1 to 32"),
     ],
 )
 def test_what_cannot_be_built_is_refused(changes: dict[str, Any], says: str) -> None:
@@ -271,6 +272,34 @@ def test_crops_are_averaged() -> None:
     torch.testing.assert_close(head(x).scores, alone.mean(dim=0))
 
 
+def test_magnitudes_before_and_after_normalisation() -> None:
+    """Until its gains are learnt, the layer normalisation leaves every clip the same norm: nothing to select by."""
+    torch.manual_seed(0)
+    paper = Mgfn(MgfnConfig.paper(256)).eval().requires_grad_(False)
+    x = torch.rand(4, 32, 1, 256)
+    out = paper(x)
+    torch.testing.assert_close(out.magnitudes, out.features[:, 0].norm(dim=-1))
+    assert float(out.magnitudes.std()) > 0.05
+    after = Mgfn(dataclasses.replace(paper.config, normalised_magnitude=True)).eval().requires_grad_(False)
+    after.load_state_dict(paper.state_dict())
+    normalised = after(x)
+    torch.testing.assert_close(normalised.scores, out.scores)
+    torch.testing.assert_close(normalised.features, paper.to_logits(out.features))
+    torch.testing.assert_close(normalised.magnitudes, torch.full((4, 32), 256 / 16).sqrt(), atol=1e-3, rtol=0)
+    assert MgfnConfig.released().normalised_magnitude
+
+
+def test_smoothing_is_the_mean_of_the_clips_so_far() -> None:
+    head = seeded(MgfnConfig.paper(64))
+    smoothed = Mgfn(dataclasses.replace(head.config, smoothing=3)).eval()
+    smoothed.load_state_dict(head.state_dict())
+    x = torch.rand(2, 5, 1, 64)
+    s = head(x).scores
+    padded = torch.cat([s[:, :1], s[:, :1], s], dim=1)
+    torch.testing.assert_close(smoothed(x).scores, (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / 3)
+    torch.testing.assert_close(smoothed(x[:, :1]).scores, head(x[:, :1]).scores)
+
+
 def test_the_paper_head_is_small() -> None:
     head = Mgfn(MgfnConfig.paper(1024))
     assert [stage.width for stage in head.config.stages] == [32, 64]
@@ -283,6 +312,11 @@ def test_the_paper_head_is_small() -> None:
         pytest.param(MgfnConfig.paper(64), id="GF", marks=pytest.mark.slow),
         pytest.param(MgfnConfig.paper(64, "GF-fusion"), id="fusion", marks=pytest.mark.slow),
         pytest.param(SMALL_RELEASED, id="released", marks=pytest.mark.slow),
+        pytest.param(
+            dataclasses.replace(MgfnConfig.paper(64), smoothing=3, standardise=True, root=True, relative=True),
+            id="as the default head",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_onnx_takes_every_length(tmp_path: Path, config: MgfnConfig) -> None:

@@ -44,6 +44,14 @@ def test_the_papers_loss_in_numpy() -> None:
     assert terms["magnitude"] == pytest.approx(0.001 * (gaps(0, 1).min() + gaps(2, 3).min() + apart), rel=1e-4)
 
 
+def test_clips_of_highest_score_may_stand_for_their_video() -> None:
+    out = batch()
+    settings = LossSettings.model_validate({"top_k": 2, "choose": "score"})
+    best = np.sort(out.scores.numpy().astype(float), axis=1)[:, -2:].mean(axis=1)
+    expected = -np.mean(np.log(np.r_[1 - best[:2], best[2:]]))
+    assert float(loss_terms(out, settings)["cross-entropy"]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_released_loss_takes_its_own_forms_and_halves() -> None:
     out = batch()
     settings = LossSettings.model_validate(

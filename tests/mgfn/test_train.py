@@ -20,6 +20,7 @@ from mgfn.checkpoint import load_head
 from mgfn.training.cli import app
 from mgfn.training.compose import Composer, Mixture
 from mgfn.training.loop import batch_of
+from mgfn.training.segments import segment
 from tests.mgfn.test_training import CHANNELS, takes
 
 CONFIG = """
@@ -119,6 +120,18 @@ def test_going_on_gives_the_result_of_an_uninterrupted_run(
     assert (other.exit_code, "is of a run with other configuration" in other.output) == (2, True)
 
 
+def test_a_standardising_network_knows_the_normal_videos(tmp_path: Path, labels: Path, config: Path) -> None:
+    config.write_text(CONFIG.replace("dropout: 0.1", "standardise: true"))
+    assert run("--config", config, "--labels", labels, "--out", tmp_path / "run", "--steps", 1).exit_code == 0
+    head, _ = load_head(tmp_path / "run" / "last.safetensors")
+    parts = [segment(labels.parent / f"train{index}.npy", 32) for index in range(0, 12, 2)]  # even ones are normal
+    seen = np.concatenate(parts)[:, 0]
+    np.testing.assert_allclose(head.get_buffer("feature_mean").numpy(), seen.mean(axis=0), rtol=1e-5)
+    deviation = seen.std(axis=0, ddof=1)
+    expected = deviation + 0.1 * deviation.mean()
+    np.testing.assert_allclose(head.get_buffer("feature_deviation").numpy(), expected, rtol=1e-4)
+
+
 def interrupted_after(steps: int) -> object:
     from mgfn.training.objective import loss_terms
 
@@ -168,7 +181,7 @@ def test_xd_violence_files_are_items_and_scores_their_mean(tmp_path: Path, confi
         (["--labels", "/nowhere.csv"], "/nowhere.csv: No such file"),
         (["--resume"], "is no folder of a run"),
         (["--config", "paper-ucf-crime"], "1 crops of 64 channels, expected 10 of 64"),
-        (["--ground-truth", "/nowhere.json"], "--ground-truth /nowhere.json: not a readable"),
+        (["--ground-truth", "/nowhere.json"], "--ground-truth /nowhere.json: No such file"),
     ],
 )
 def test_wrong_use_is_2_and_leaves_nothing(
@@ -191,10 +204,10 @@ def test_no_labels_at_all(tmp_path: Path, config: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["rtfm", "sultani"])
-def test_training_on_composed_videos_learns(tmp_path: Path, preset: str) -> None:
+@pytest.mark.parametrize(("preset", "steps"), [("rtfm", 60), ("sultani", 60), ("small-data", 200)])
+def test_training_on_composed_videos_learns(tmp_path: Path, preset: str, steps: int) -> None:
     labels = write_videos(tmp_path / "videos", train=200, test=40)
-    result = run("--config", preset, "--labels", labels, "--out", tmp_path / "run", "--steps", 60)
+    result = run("--config", preset, "--labels", labels, "--out", tmp_path / "run", "--steps", steps)
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())[-1]["auc"] > 0.9
 

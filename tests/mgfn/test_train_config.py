@@ -86,6 +86,17 @@ def test_the_ablations_differ_in_what_they_are_named_for() -> None:
     assert whole.model_copy(update={"data": paper.data}) == paper
 
 
+def test_small_data_differs_from_the_paper_in_what_its_comment_names() -> None:
+    small, paper = load_config("small-data"), load_config("ablation-fam-mc")
+    assert small.loss.smoothness is not None
+    assert small.loss.sparsity is not None
+    assert (small.loss.smoothness.weight, small.loss.sparsity.weight, small.loss.choose) == (8e-4, 8e-3, "score")
+    assert small.network == paper.network.model_copy(update={"standardise": True})
+    terms = {"smoothness": paper.loss.smoothness, "sparsity": paper.loss.sparsity, "choose": "magnitude"}
+    assert small.loss.model_copy(update=terms) == paper.loss
+    assert small.model_copy(update={"network": paper.network, "loss": paper.loss, "steps": paper.steps}) == paper
+
+
 def test_a_preset_by_path_and_by_name_with_changes(tmp_path: Path) -> None:
     assert load_config("configs/train/rtfm.yaml") == load_config("rtfm")
     changed = load_config("rtfm", {"steps": 7, "data.labels": tmp_path / "a.csv"})

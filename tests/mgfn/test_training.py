@@ -108,3 +108,22 @@ def test_training_learns_and_repeats_itself() -> None:
     values = [newest_scores(heads[0], s.features) for s in streams]
     assert clip_auc(streams, values) > 0.9
     np.testing.assert_array_equal(values[0], newest_scores(heads[1], streams[0].features))
+
+
+def test_a_stretch_is_of_recordings_that_come_nowhere_else() -> None:
+    """A camera with two recordings, told apart by their one value: one is usual, the other a stretch."""
+    recordings = [Take(np.full((3, 1, 1), value, np.float32), "a", "plain", False, f"v{value}") for value in (1, 2)]
+    mixture = Mixture(scene_change=0.0, disturbance=0.0, novelty=0.0, stretch=1.0)
+    composer = Composer(recordings, mixture, np.random.default_rng(0))
+    usual = set()
+    for _ in range(20):
+        stream = composer.stream(64, False)
+        values = stream.features[:, 0, 0]
+        rare = values != np.median(values)
+        assert 3 <= rare.sum() <= 14
+        assert np.ptp(np.flatnonzero(rare)) == rare.sum() - 1
+        assert not stream.labels.any()
+        usual.add(float(np.median(values)))
+    assert usual == {1.0, 2.0}
+    assert composer.kinds == (False, True)
+    assert Composer(recordings, Mixture(tampering=0.0), np.random.default_rng(0)).kinds == (False,)

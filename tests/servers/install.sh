@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The real servers that the tests talk to: Debian's Mosquitto and GStreamer's RTSP server.
+# What the tests talk to: Debian's Mosquitto, GStreamer's RTSP server and Chromium.
 # Without root or apt-get nothing is installed: the tests that need them are skipped by name and reason.
 set -euo pipefail
 packages=(
@@ -7,12 +7,13 @@ packages=(
   gir1.2-gst-rtsp-server-1.0 python3-gi
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
   gstreamer1.0-libav
+  chromium fonts-dejavu-core
 )
 if dpkg -s "${packages[@]}" >/dev/null 2>&1; then
   exit 0
 fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "not root, or no apt-get: tests that need Mosquitto or an RTSP server will be skipped; by hand: apt-get install ${packages[*]}"
+  echo "not root, or no apt-get: tests that need Mosquitto, an RTSP server or Chromium will be skipped; by hand: apt-get install ${packages[*]}"
   exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive

@@ -21,14 +21,19 @@ PROGRAM = shutil.which("mosquitto") or ("/usr/sbin/mosquitto" if Path("/usr/sbin
 
 
 class Mosquitto:
-    """A broker that can be stopped and started again on the same port; it keeps what it must across that."""
+    """A broker that can be stopped and started again on the same port; it keeps what it must across that.
 
-    def __init__(self, folder: Path, password: str | None = None) -> None:
+    `durable`: it writes each change at once, so that a kill does not take sessions and queued messages along.
+    """
+
+    def __init__(self, folder: Path, password: str | None = None, *, durable: bool = False) -> None:
         if PROGRAM is None:
             pytest.skip("needs Mosquitto: apt-get install mosquitto")
         self.port = free_port()
         self._folder = folder
         lines = [f"listener {self.port} 127.0.0.1", "user root", "persistence true", f"persistence_location {folder}/"]
+        if durable:
+            lines += ["autosave_interval 1", "autosave_on_changes true"]
         if password is None:
             lines.append("allow_anonymous true")
         else:
@@ -49,6 +54,11 @@ class Mosquitto:
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()  # it saves retained messages and persistent sessions
+        self.process.wait(10)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
         self.process.wait(10)
 
     @contextmanager

@@ -19,13 +19,18 @@ import pytest
 
 from stream.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
-from tests.servers.processes import ended, free_port, until
+from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.stream.test_service import lines, running
 
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60.0
+METRICS = {
+    "mgfn_camera_up", "mgfn_camera_fps", "mgfn_score", "mgfn_threshold", "mgfn_window_fill_ratio", "mgfn_frames_total",
+    "mgfn_clips_dropped_total", "mgfn_reconnects_total", "mgfn_alarms_total", "mgfn_stage_seconds",
+    "mgfn_alarm_latency_seconds", "mgfn_mqtt_outbox_messages", "mgfn_model_info", "mgfn_notifications_total",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +103,8 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         until(lambda: "mgfn_alarms_total" in (text := httpx.get(f"http://127.0.0.1:{port}/metrics").text) and
               'mgfn_alarms_total{camera="door"} 2.0' in text, PATIENCE, "the metric")  # fmt: skip
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        exposition = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert {line.split()[2] for line in exposition.splitlines() if line.startswith("# TYPE")} >= METRICS
         assert service.said("allowed is a number from 0 to 1")
         service.process.kill()
         service.process.wait(10)
@@ -127,73 +134,6 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
     late.close()
 
 
-# Two cameras, a hundred messages each; goes on where the database says that an earlier run stopped.
-WRITER = """
-import queue, sys, threading, time
-from pathlib import Path
-from stream.events import Event, ModelName, Moment
-from stream.journal import LIMIT, Journal
-from stream.settings import Retention
-from stream.sinks.mqtt import MqttSink
-from stream.store import Store
-from stream.urls import parse_broker
-store = Store.open(Path(sys.argv[2]))
-sink = MqttSink(parse_broker(sys.argv[1]), "mgfn", "test",
-                settled=lambda message, said: journal.delivered(message.key))
-journal = Journal(store, Retention(), queue.Queue(LIMIT), sink.event, lambda *_: None)
-events = {payload["camera"]: Event(payload) for payload in store.events(0.0)}
-for message in store.waiting():
-    sink.event(message)
-for camera in ("door", "yard"):
-    if camera not in events:
-        events[camera] = Event.begun(camera, time.time(), (0.8, 0.6), ModelName("b", "0" * 64, "none"))
-threading.Thread(target=journal.run, daemon=True).start()
-threading.Thread(target=sink.deliver, daemon=True).start()
-done = 0
-while done < 2:
-    done = 0
-    for event in events.values():
-        moment = Moment(0.9, 0.9, 32, time.time())
-        seq = event._last["seq"]
-        if seq == 99:
-            done += 1
-        else:
-            kind = {-1: event.new, 98: lambda m: event.end(m, time.time(), "score")}.get(seq, event.update)
-            journal.message(kind(moment), time.time(), awaits_files=False)
-    time.sleep(0.01)
-while sink.waiting or not journal.written(10):
-    time.sleep(0.05)
-"""
-
-
-def test_two_hundred_events_over_kills_of_the_program_and_of_the_broker(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    subscriber = Subscriber(mosquitto.port)
-    command = [sys.executable, "-c", WRITER, mosquitto.url, str(tmp_path / "data")]
-    with ended(subprocess.Popen(command, text=True)) as first:
-        until(lambda: len(subscriber.events()) > 20, PATIENCE, "the first events")
-        first.kill()
-        first.wait(10)
-    with ended(subprocess.Popen(command, text=True)) as second:
-        until(lambda: len(subscriber.events()) > 60, PATIENCE, "more events")
-        mosquitto.stop()
-        with Store.read_only(tmp_path / "data") as store:
-            until(lambda: len(store.waiting()) > 20, PATIENCE, "events waiting for the broker")
-        second.kill()  # with the broker away and the outbox full of what nobody has seen
-        second.wait(10)
-        mosquitto.start()
-    with ended(subprocess.Popen(command, text=True)) as third:
-        assert third.wait(60) == 0
-    for camera in ("door", "yard"):
-        keys = [(e["id"], e["seq"]) for e in subscriber.events() if e["camera"] == camera]
-        once = list(dict.fromkeys(keys))
-        assert [seq for _, seq in once] == list(range(100))
-        assert len({event_id for event_id, _ in once}) == 1
-        assert len(keys) <= 103  # a double for each kill at most
-    with Store.read_only(tmp_path / "data") as store:
-        assert store.waiting() == []
-    subscriber.close()
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
@@ -217,10 +157,15 @@ def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
     camera, scores = TestCamera(tmp_path, units), tmp_path / "s.jsonl"
     arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
     arguments += ["--rtsp", f"door={camera.url}", "--threshold", "1", "--data", small_disk]
+    old = small_disk / "media" / "1000.00-abcdef.mp4"
+    old.parent.mkdir()
+    old.write_bytes(os.urandom(100_000))
     with camera.running(), running(tmp_path, *arguments) as service:
         until(lambda: len(lines(scores)) > 2, PATIENCE, "scores")
         fill(small_disk)
         before = len(lines(scores))
+        # no assertion that no clip is dropped meanwhile: on two busy cores clips are dropped without any flood;
+        # docs/benchmarks/loop-cost.md has what a flood costs where there is room: none was dropped
         for number in range(10_000):
             subscriber._client.publish("mgfn/door/threshold/set", f"0.9{number:04d}", qos=0)
         subscriber.publish("mgfn/nobody/enabled/set", "OFF")
@@ -234,6 +179,8 @@ def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
         (media,) = of_type(subscriber, "media")
         assert media["clip"] is None
         assert service.said("alarms go out from memory")
+        assert not old.exists()  # the oldest media makes room
+        assert service.said("media expired")
         count = len(lines(scores))
         subscriber.publish("mgfn/door/enabled/set", "ON")
         until(lambda: len(lines(scores)) > count, PATIENCE, "scores again")

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import paho.mqtt.publish
 import pytest
 
-from stream.broker import HOST, free_port, run_broker
+from stream.broker import HOST, EmbeddedBroker, free_port, run_broker
+from stream.service import start_process
 from tests.servers.mosquitto import Subscriber
 from tests.servers.processes import listening, until
 
@@ -63,6 +64,21 @@ def test_mosquitto_sub_can_listen() -> None:
         except FileNotFoundError:
             pytest.skip("needs mosquitto_sub: apt-get install mosquitto-clients")
     assert said == "mgfn/door/anomaly ON\n"
+
+
+@pytest.mark.slow
+def test_a_broker_that_dies_is_started_again() -> None:
+    embedded = EmbeddedBroker(start_process)
+    try:
+        embedded.look_after(0.0)  # all is well
+        died = embedded._process
+        died.kill()
+        until(lambda: not embedded._process.is_alive())
+        embedded.look_after(1.0)
+        until(lambda: listening(embedded.address.port), what="the broker listening again")
+        assert embedded._process.pid != died.pid
+    finally:
+        embedded.end(5.0)
 
 
 def listening_elsewhere(port: int) -> Iterator[bool]:

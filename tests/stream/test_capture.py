@@ -16,7 +16,7 @@ import av
 import numpy as np
 import pytest
 
-from stream.capture import Capture
+from stream.capture import MOST_DAMAGED, Capture
 from stream.errors import CameraError, Reason
 from stream.urls import Source
 from tests.servers.processes import free_port
@@ -60,6 +60,46 @@ def test_garbage(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "garbage.mp4"
     path.write_bytes(content)
     assert fault(recording(path)).reason is Reason.NOT_READABLE
+
+
+def _blanked(path: Path, packets: range) -> Source:
+    """The recording with the bytes of some packets set to 0."""
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.pos is not None]
+    content = bytearray(path.read_bytes())
+    for index in packets:
+        at, size = places[index]
+        content[at : at + size] = bytes(size)
+    path.write_bytes(content)
+    return recording(path)
+
+
+def test_packets_that_cannot_be_decoded_are_counted_and_left_out(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", moving_pictures(60))
+    with Capture(_blanked(path, range(30, 34))) as capture:
+        times = [picture.media_time for picture in capture.pictures()]
+    assert capture.corrupt_frames >= 4
+    assert times[0] == 0
+    # from the next keyframe on all is well
+    assert times[-10:] == pytest.approx([k / 25 for k in range(50, 60)], abs=1e-3)
+
+
+def test_a_stream_that_cannot_be_decoded_for_long_is_a_fault(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", moving_pictures(MOST_DAMAGED + 30, 64, 64))
+    assert fault(_blanked(path, range(10, MOST_DAMAGED + 30))).reason is Reason.NOT_READABLE
+
+
+def test_a_codec_that_nobody_here_knows(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    path.write_bytes(path.read_bytes().replace(b"V_FFV1", b"V_FFVX"))
+    error = fault(recording(path))
+    assert error.reason is Reason.NOT_READABLE
+    assert "codec is not known" in error.detail
 
 
 def test_a_playlist_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pytest
+import torch
 
+from engine.geometry import write_crops
 from stream import cli
+from tests.bundles import TinyBackbone, tiny_head
 from tests.servers.rtsp import moving_pictures, write_video
 
 
@@ -45,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     ("arguments", "says"),
     [
         ([], "--rtsp: give at least one camera"),
-        (["--rtsp", "http://host/1"], "scheme 'http': allowed are rtsp://, rtsps://"),
+        (["--rtsp", "http://host/1"], "http://host/1: this scheme is not allowed; allowed are rtsp://, rtsps://"),
         (["--rtsp", "a+b=rtsp://host/1"], "camera name 'a+b'"),
         (["--rtsp", "a=rtsp://h/1", "--rtsp", "a=rtsp://h/2"], "two cameras are named 'a'"),
         (["--rtsp", "rtsp://h/1", "--threshold", "1.5"], "--threshold 1.5: allowed is 0 to 1"),
@@ -53,11 +60,15 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--rtsp", "rtsp://h/1", "--mqtt", "http://b"], "allowed is mqtt[s]://"),
         (["--rtsp", "rtsp://h/1", "--device", "tpu"], "--device tpu: allowed is auto, cpu or cuda[:N]"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "a/#"], "--topic-prefix"),
+        (["--rtsp", "rtsp://h/1", "--topic-prefix", "\udcff"], "--topic-prefix"),
         (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources are recordings"),
         (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "requires --http-token-file"),
         (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "allowed is HOST:PORT or off"),
         (["--rtsp", "rtsp://u:{MGFN_NOWHERE}@h/1"], "{MGFN_NOWHERE} is neither"),
         (["--no-such-flag"], "--no-such-flag"),
+        (["--rtsp", "rtsp://h/1", "--config", "site.yaml"], "--config, --rtsp: both were given; allowed is one"),
+        (["--config", "none.yaml"], "none.yaml: cannot be read: No such file or directory"),
+        (["--config", "/"], "/: not a file; allowed is a YAML file"),
     ],
 )
 def test_wrong_flags(
@@ -91,6 +102,81 @@ def test_a_scores_file_that_cannot_be_written(
     arguments = ["--replay", "--rtsp", video, "--bundle", tiny_bundle, "--scores", "/nowhere/s.jsonl"]
     assert run(monkeypatch, *arguments) == 2
     assert "--scores /nowhere/s.jsonl: cannot be written" in capsys.readouterr().err
+
+
+def test_a_wrong_site_file_gets_a_line_for_each_problem(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("mqt: {}\ncameras:\n  door: {url: 'http://u:hunter2@h'}\n")
+    assert run(monkeypatch, "--config", path, "--data", tmp_path / "data") == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert [line.partition(f"mgfn-stream: {path}:")[2][:24] for line in lines] == [
+        "1: mqt: unknown key; did",
+        "3: cameras.door.url: htt",
+    ]
+    assert "hunter2" not in "".join(lines)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_live_camera_in_a_replay_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "site.yaml").write_text("cameras: {door: {url: rtsp://h/1}}")
+    assert run(monkeypatch, "--replay", "--config", tmp_path / "site.yaml") == 2
+    assert "--replay: sources are recordings; door is a live URL" in capsys.readouterr().err
+
+
+def replayed(monkeypatch: pytest.MonkeyPatch, scores: Path, *arguments: object) -> dict[str, list[dict[str, Any]]]:
+    """Score lines by camera."""
+    assert run(monkeypatch, "--replay", "--scores", scores, *arguments) == 0
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in map(json.loads, scores.read_text().splitlines()):
+        found.setdefault(line["camera"], []).append(line)
+    return found
+
+
+SITE = """
+bundle: {bundle}
+scores: nowhere/never-used.jsonl
+defaults: {{alarm: {{threshold_on: 0.7, threshold_off: 0.35}}, schedule: [{{days: [mon], from: "01:00", to: "02:00"}}]}}
+cameras:
+  plain: {{url: video.mp4}}
+  masked: {{url: video.mp4, masks: [[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]], alarm: {{threshold_on: 0.6}}}}
+  cut: {{url: video.mp4, region: {{x: 0.5, y: 0, width: 0.5, height: 1}}}}
+"""
+
+
+@pytest.mark.slow
+def test_masks_and_regions_move_the_score_of_a_replay_and_flags_go_before_the_file(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tiny_bundle: Path, tmp_path: Path, video: Path
+) -> None:
+    (tmp_path / "site.yaml").write_text(SITE.format(bundle=tiny_bundle))
+    found = replayed(monkeypatch, tmp_path / "s.jsonl", "--config", tmp_path / "site.yaml")
+    assert {name: lines[0]["threshold"] for name, lines in found.items()} == {"plain": 0.7, "masked": 0.6, "cut": 0.7}
+    scores = {name: [line["score"] for line in lines] for name, lines in found.items()}
+    # as the bundle's own models see the same pictures, half of them black or cut away
+    clips = np.empty((2, 16, 224, 224, 3), np.uint8)
+    with av.open(str(video)) as container:
+        for number, frame in enumerate(itertools.islice(container.decode(video=0), 32)):
+            write_crops(frame, "squash", clips[number // 16, number % 16][None])
+    black = clips.copy()
+    black[..., :114, :] = 0  # the border is two pixels wide, or three with rounding
+    for name, pictures, within in (("plain", clips, 1e-3), ("masked", black, 2e-3)):
+        with torch.inference_mode():
+            features = TinyBackbone()(torch.from_numpy(pictures))[None, :, None]
+            expected = [float(tiny_head()(features[:, :n]).scores[0, -1]) for n in (1, 2)]
+        assert scores[name] == pytest.approx(expected, abs=within)
+    assert abs(np.array(scores["plain"]) - np.array(scores["masked"])).min() > 0.01
+    assert scores["cut"] != scores["plain"]
+
+    capfd.readouterr()
+    flagged = replayed(monkeypatch, tmp_path / "t.jsonl", "--config", tmp_path / "site.yaml", "--threshold", "0.2")
+    assert {lines[0]["threshold"] for lines in flagged.values()} == {0.2}
+    assert {name: [line["score"] for line in lines] for name, lines in flagged.items()} == scores
+    assert not (tmp_path / "nowhere").exists()
+    # a recording has no time of day: the schedule is left out
+    assert capfd.readouterr().err.count('"event": "alarm new"') == 3
 
 
 def test_help_is_instant_and_shows_an_example(

@@ -60,7 +60,7 @@ def test_a_gap_or_a_jump_back_gives_up_the_running_clip(jump: float) -> None:
 
 
 def test_above_120_frames_a_second_is_refused_and_120_is_not() -> None:
-    assert len(feed(ClipAssembler(thin=False), [k / 120 for k in range(320)])) == 20
+    assert len(feed(ClipAssembler(fps=None), [k / 120 for k in range(320)])) == 20
     with pytest.raises(CameraError) as refused:
         feed(ClipAssembler(), [k / 240 for k in range(320)])
     assert refused.value.reason is Reason.BAD_RATE
@@ -81,6 +81,16 @@ def test_a_clip_of_a_fast_source_spans_what_it_spans_at_25(rate: int, seconds: f
     for clip, after in itertools.pairwise(clips):
         assert clip.end - clip.start == pytest.approx(seconds, abs=0.001)
         assert after.start == pytest.approx(clip.end)
+
+
+@pytest.mark.parametrize(
+    ("rate", "fps", "every"), [(25, 12.5, 2), (25, 5, 5), (15, 5, 3), (10, 12.5, 1), (30, 50, 1), (120, 60, 2)]
+)
+def test_fewer_frames_a_second_where_asked_for(rate: int, fps: float, every: int) -> None:
+    assert thinning(rate, fps) == every
+    clips = feed(ClipAssembler(fps=fps), [k / rate for k in range(rate * 16)])
+    assert clips[-1].end - clips[-1].start == pytest.approx(16 * every / rate)
+    assert clips[-1].start == pytest.approx(clips[-2].end)
 
 
 def test_of_50_frames_a_second_every_second_one_is_kept_once_the_rate_is_known() -> None:
@@ -145,6 +155,24 @@ def test_epoch_clock_follows_a_camera_clock_that_is_slow() -> None:
     for k in range(100):  # the camera's second lasts 1.01 s
         clock.observe(k * 1.0, 1000 + k * 1.01)
     assert clock.epoch(99.0) == pytest.approx(1000 + 99 * 1.01, abs=0.25)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_epoch_clock_follows_a_camera_clock_that_jumps_at_once(jump: float) -> None:
+    clock = EpochClock()
+    for k in range(50):
+        clock.observe(k / 25, 1000 + k / 25)
+    clock.observe(50 / 25 + jump, 1002.0)
+    assert clock.epoch(50 / 25 + jump) == pytest.approx(1002.0)
+
+
+def test_epoch_clock_follows_the_computers_clock_once_it_is_set() -> None:
+    clock = EpochClock(span=10.0)
+    for k in range(30):
+        clock.observe(float(k), 5.0 + k)
+    for k in range(30, 60):  # a small computer without a battery hears what time it is
+        clock.observe(float(k), 1_800_000_000.0 + k)
+    assert clock.epoch(60.0) == pytest.approx(1_800_000_060.0)
 
 
 def test_epoch_clock_before_the_first_picture() -> None:

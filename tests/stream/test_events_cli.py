@@ -12,6 +12,7 @@ import pytest
 from stream import events_cli
 from stream.errors import UsageError
 from stream.events import Event, ModelName, Moment
+from stream.scorelog import LoggedScore, pack
 from stream.store import Store
 
 
@@ -35,6 +36,59 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def scored(tmp_path: Path) -> Path:
+    """Two days of scores up to now: a burst of 0.9 every six hours, one of them in an alarm called true."""
+    began = time.time() - 2 * 86_400
+    rows = []
+    for index in range(2 * 86_400):
+        score = 0.9 if index % 21_600 in range(600, 605) else 0.1
+        rows.append(LoggedScore(began + index, began + index + 1, score, 32))
+    with Store.open(tmp_path) as store, store.transaction():
+        for first in range(0, len(rows), 60):
+            store.scored("door", pack(rows[first : first + 60]))
+        event = Event.begun("door", began + 600, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
+        store.message(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+        store.message(event.end(None, event.start_time + 5, "score"), 1.0, awaits_files=False)
+        store.verdict("door", event.id, "true")
+    return tmp_path
+
+
+def test_what_if_answers_from_stored_scores(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: Path
+) -> None:
+    def alarms(*arguments: object) -> int:
+        assert run(monkeypatch, "what-if", "--data", scored, "--json", *arguments) == 0
+        return len(json.loads(capsys.readouterr().out)["alarms"])
+
+    assert alarms("--threshold", 0.7, "--min-duration", 2) == 8
+    assert alarms("--threshold", 0.7, "--since", "1d") == 4
+    assert alarms("--threshold", 0.95) == 0
+    assert alarms("--threshold", 0.7, "--min-duration", 6) == 0
+    assert run(monkeypatch, "what-if", "--data", scored, "--threshold", 0.7) == 0
+    assert "door: 8 in 2.00 scored days" in capsys.readouterr().out
+
+
+def test_a_threshold_is_suggested_and_only_applied_when_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: Path
+) -> None:
+    assert run(monkeypatch, "suggest-threshold", "--per-day", 1, "--data", scored) == 0
+    assert "proposed: 0.9" in (said := capsys.readouterr().out)
+    assert "of 1 alarms called true it keeps 0 and would have missed" in said
+    with Store.read_only(scored) as store:
+        assert store.settings() == {}
+    with Store.open(scored):  # as mgfn-stream holds it
+        assert run(monkeypatch, "suggest-threshold", "--per-day", 4, "--data", scored, "--apply", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["applied"] is True
+    assert answer["proposal"]["threshold"] < 0.9
+    assert answer["proposal"]["low"] <= answer["proposal"]["per_day"] <= answer["proposal"]["high"]
+    with Store.read_only(scored) as store:
+        kept = store.settings()["door"]
+    assert float(kept["threshold"]) == answer["proposal"]["threshold"]
+    assert json.loads(kept["budget"])["per_day"] == answer["proposal"]["per_day"]
+
+
 def test_a_table_and_json_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
 ) -> None:
@@ -48,14 +102,32 @@ def test_a_table_and_json_lines(
     assert (event["camera"], event["type"], event["verdict"], event["clip_bytes"]) == ("door", "end", None, 0)
 
 
+def test_the_site_file_says_where_the_data_is_and_needs_none_of_its_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text(f"data: {data}\ncameras: {{a: {{url: 'rtsp://{{MGFN_NOWHERE}}@h/1'}}}}\n")
+    assert run(monkeypatch, "list", "--config", site) == 0
+    assert "2 in the last 7d" in capsys.readouterr().out
+    assert run(monkeypatch, "list", "--config", site, "--data", tmp_path / "other") == 2
+    assert f"--data {tmp_path / 'other'}: holds no events.db" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["list", "--config", "/none.yaml"], "/none.yaml: cannot be read: No such file"),
         (["list", "--since", "7"], "--since 7: allowed is a number and a unit"),
         (["list", "--since", "-1d"], "--since -1d"),
         (["list", "--data", "/nowhere"], "--data /nowhere: holds no events.db"),
         (["list", "--colour"], "--colour"),
         (["lst"], "lst"),
+        (["what-if", "--threshold", "1.5"], "--threshold 1.5: allowed is 0 to 1"),
+        (["what-if", "--min-duration", "-1"], "--min-duration -1.0: allowed is 0 to 3600"),
+        (["what-if", "--since", "9"], "--since 9"),
+        (["suggest-threshold", "--per-day", "0"], "--per-day 0: allowed is more than 0"),
+        (["suggest-threshold"], "--per-day"),
+        (["suggest-threshold", "--per-day", "2", "--data", "/nowhere"], "holds no events.db"),
     ],
 )
 def test_wrong_use_is_one_line(

@@ -124,4 +124,15 @@ def test_a_disk_that_fails_for_one_task_fails_for_no_other(tmp_path: Path) -> No
         writing.journal.setting("door", "threshold", "0.5")
         with writing.running() as journal:
             assert journal.written(10)
-        assert store.settings("door") == {"threshold": "0.5"}
+        assert store.settings() == {"door": {"threshold": "0.5"}}
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        writing = Writing(store, Retention())
+        for _ in range(LIMIT + 1):  # nobody writes
+            writing.journal.delivered(1)
+        ended = threading.Thread(target=writing.journal.stop, daemon=True)
+        ended.start()
+        ended.join(10)
+        assert not ended.is_alive()

@@ -36,8 +36,8 @@ def events(count: int) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def delivering(address: BrokerAddress, **more: Any) -> Iterator[MqttSink]:
-    sink = MqttSink(address, "mgfn", "test", **more)
+def delivering(address: BrokerAddress, kind: type[MqttSink] = MqttSink, **more: Any) -> Iterator[MqttSink]:
+    sink = kind(address, "mgfn", "test", **more)
     thread = threading.Thread(target=sink.deliver)
     thread.start()
     try:
@@ -101,6 +101,33 @@ def test_nothing_is_lost_or_reordered_over_a_broker_restart(mosquitto: Mosquitto
     subscriber.close()
 
 
+class _HearsLate(MqttSink):
+    """For a moment the connection is gone and nobody has said so yet: here that moment lasts until it is back."""
+
+    def _on_disconnect(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_what_is_published_while_the_connection_breaks_is_delivered(mosquitto: Mosquitto) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    with delivering(parse_broker(mosquitto.url), kind=_HearsLate) as sink:
+        payloads = list(events(4))
+        sink.event(Waiting(payloads[0], time.time()))
+        until(lambda: len(subscriber.events()) == 1)
+        mosquitto.stop()
+        until(lambda: not sink._client.is_connected())
+        for payload in payloads[1:]:
+            sink.event(Waiting(payload, time.time()))
+        sink.camera_anomaly("door", active=True)
+        until(lambda: sink.waiting == 3 and sink._in_flight is not None, what="one of them being handed to paho")
+        mosquitto.start()
+        until(lambda: [e["seq"] for e in subscriber.events()] == [0, 1, 2, 3], what="the other messages")
+        until(lambda: not sink.waiting, what="their acknowledgements")
+        until(lambda: subscriber.last("mgfn/door/anomaly") == "ON")
+    subscriber.close()
+
+
 @pytest.mark.slow
 def test_a_broker_that_comes_later_and_a_full_queue(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
@@ -118,6 +145,22 @@ def test_a_broker_that_comes_later_and_a_full_queue(tmp_path: Path) -> None:
             subscriber.close()
             sink.stop()
             until(lambda: not sink.connected)
+
+
+@pytest.mark.slow
+def test_home_assistant_gets_one_score_in_ten_seconds(mosquitto: Mosquitto) -> None:
+    subscriber = Subscriber(mosquitto.port, "mgfn/+/score/#")
+    with delivering(parse_broker(mosquitto.url)) as sink:
+        until(lambda: sink.connected)
+        for number in range(30):
+            sink.score("door", number / 30, 0.8, 1000.0 + number, 32)
+        sink.score("yard", 0.5, 0.8, 1000.0, 32)
+        sink._slow_scores["door"] -= 10.0  # ten seconds later
+        sink.score("door", 1.0, 0.8, 1030.0, 32)
+        topics = ["mgfn/door/score"] * 31 + ["mgfn/door/score/slow"] * 2 + ["mgfn/yard/score", "mgfn/yard/score/slow"]
+        until(lambda: sorted(topic for topic, _, _ in subscriber.messages) == topics, what="the scores")
+    assert not any(retained for _, _, retained in subscriber.messages)
+    subscriber.close()
 
 
 WRITER = """

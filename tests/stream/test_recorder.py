@@ -83,6 +83,45 @@ def test_a_clip_holds_what_was_before_and_after(tmp_path: Path, video: Path) -> 
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted[50:151], strict=True))
 
 
+def write_as(path: Path, codec: str, pix_fmt: str) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, pix_fmt
+        stream.options = {"x265-params": "log-level=none:keyint=25:bframes=0"} if codec == "libx265" else {}
+        for picture in moving_pictures(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+# What Debian's Chromium 156 made of each: it plays the first alone. Safari and browsers with a decoder in hardware play
+# H.265 under this name; VLC and FFmpeg play all of them.
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "kept_as", "tag"),
+    [
+        ("libx264", "yuv420p", "h264", "avc1"),
+        ("libx265", "yuv420p", "hevc", "hvc1"),
+        ("mjpeg", "yuvj420p", "mjpeg", "mp4v"),
+    ],
+)
+def test_whatever_the_camera_sends_is_kept_as_it_is(
+    tmp_path: Path, codec: str, pix_fmt: str, kept_as: str, tag: str
+) -> None:
+    source = write_as(tmp_path / "source.mkv", codec, pix_fmt)
+    sent: list[Message] = []
+    recorder, path = Recorder(5.0, sent.append), tmp_path / "1.00-aaaaaa.mp4"
+    play(recorder, source, {40: StartClip("1.00-aaaaaa", path, begin=1001.0, longest=60.0)}, 60)
+    recorder.disconnected()
+    with av.open(str(path)) as clip, av.open(str(source)) as original:
+        stream = clip.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_tag) == (kept_as, tag)
+        found = [bytes(packet) for packet in clip.demux(video=0) if packet.size]
+        wanted = [bytes(packet) for packet in original.demux(video=0) if packet.size]
+    assert len(found) >= 30
+    assert found == wanted[-len(found) :]
+
+
 def test_a_long_clip_is_cut_and_a_lost_camera_closes_it(tmp_path: Path, video: Path) -> None:
     sent: list[Message] = []
     recorder = Recorder(1.0, sent.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -187,14 +188,51 @@ def test_a_killed_decoder_is_replaced(tmp_path: Path, tiny_bundle: Path, units: 
 
 def test_kill_9_leaves_no_process_and_no_shared_memory(tmp_path: Path, tiny_bundle: Path, units: list[bytes]) -> None:
     camera = TestCamera(tmp_path, units)
-    before = set(SHARED_MEMORY.iterdir())
     scores = tmp_path / "s.jsonl"
     arguments = ["--rtsp", f"door={camera.url}", "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
     with camera.running(), running(tmp_path, *arguments) as service:
         until(lambda: len(lines(scores)) > 1)
         children = psutil.Process(service.process.pid).children(recursive=True)
         assert len(children) >= 2  # a decoder, the embedded broker
+        mapped = {Path(each.path) for each in psutil.Process(service.process.pid).memory_maps()}
+        ours = {path for path in mapped if path.parent == SHARED_MEMORY and path.exists()}  # others have theirs
+        assert ours
         service.process.kill()
         _, alive = psutil.wait_procs(children, timeout=15)
         assert not alive
-    until(lambda: set(SHARED_MEMORY.iterdir()) <= before, what="freed shared memory")
+    until(lambda: not any(path.exists() for path in ours), what="freed shared memory")
+
+
+def test_sigterm_to_every_process_at_once_keeps_the_clip(tmp_path: Path, tiny_bundle: Path, units: list[bytes]) -> None:
+    camera = TestCamera(tmp_path, units)
+    scores = tmp_path / "s.jsonl"
+    arguments = ["--rtsp", f"door={camera.url}", "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
+    with camera.running(), running(tmp_path, *arguments, "--threshold", "0") as service:
+        until(lambda: len(lines(scores)) > 3)
+        os.killpg(service.process.pid, signal.SIGTERM)  # as systemd does
+        assert service.process.wait(5) == 0
+    assert not service.said("decoder replaced")
+    assert not service.said("lost the broker")
+    assert sorted(path.suffix for path in (tmp_path / "data" / "media").iterdir()) == [".jpg", ".mp4", ".npz"]
+
+
+def test_recordings_beside_a_camera_end_without_it(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]
+) -> None:
+    video = write_video(tmp_path / "video.mp4", PICTURES[:60])
+    (tmp_path / "garbage.mp4").write_bytes(b"no video" * 1000)
+    subscriber = Subscriber(mosquitto.port)
+    camera = TestCamera(tmp_path, units)
+    arguments = ["--rtsp", f"door={camera.url}", "--rtsp", f"old={video}", "--rtsp", f"bad={tmp_path / 'garbage.mp4'}"]
+    arguments += ["--mqtt", mosquitto.url, "--bundle", str(tiny_bundle), "--http", "off", "--threshold", "0"]
+
+    def ends() -> list[tuple[str, str]]:
+        return [(e["camera"], e["end_reason"]) for e in subscriber.events() if e["type"] == "end"]
+
+    with camera.running(), running(tmp_path, *arguments) as service:
+        until(lambda: ("old", "stopped") in ends(), what="the end of the recording's alarm")
+        until(lambda: subscriber.last("mgfn/old/anomaly") == "OFF")
+        assert "door" not in dict(ends())
+        assert service.said("recording not readable")
+        assert service.stop() == 0  # it did what it was asked to
+    subscriber.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stream.errors import UsageError
@@ -80,12 +81,29 @@ def test_scores_settings_and_topics(tmp_path: Path) -> None:
         assert len(list(store.scores("door", 0.0, 2000.0))) == 30
         store.setting("door", "threshold", "0.5")
         store.setting("door", "threshold", "0.7")
-        assert store.settings("door") == {"threshold": "0.7"}
-        assert store.settings("yard") == {}
+        assert store.settings() == {"door": {"threshold": "0.7"}}
         store.retained("mgfn/door/anomaly", kept=True)
         store.retained("mgfn/door/status", kept=True)
         store.retained("mgfn/door/status", kept=False)
         assert store.retained_topics() == ["mgfn/door/anomaly"]
+
+
+def test_an_hour_of_scores_becomes_one_chunk_and_stays_the_same(tmp_path: Path) -> None:
+    began = 1_795_000_000.0 - 1_795_000_000 % 3600
+    scores = [LoggedScore(began + i, began + i + 1, i % 100 / 100, 32) for i in range(3 * 3600)]
+    with Store.open(tmp_path) as store:
+        for first in range(0, len(scores), 60):
+            store.scored("door", pack(scores[first : first + 60]))
+        before = store.score_columns("door", began, began + 3 * 3600)
+        assert store.merge_scores(began + 2 * 3600 + 1800, at_most=1) == 1
+        assert store.merge_scores(began + 2 * 3600 + 1800, at_most=9) == 1
+        assert store.merge_scores(began + 2 * 3600 + 1800, at_most=9) == 0
+        assert store._database.execute("SELECT count(*) FROM scores").fetchone() == (62,)
+        after = store.score_columns("door", began, began + 3 * 3600)
+        np.testing.assert_allclose(after.starts, before.starts, atol=1e-3)
+        np.testing.assert_array_equal(after.values, before.values)
+        # a time at the very end of a merged hour finds it, too
+        assert len(store.score_columns("door", began + 3_590, began + 3_600)) == 10
 
 
 def test_a_second_process_is_refused_and_a_reader_is_not(tmp_path: Path) -> None:
@@ -149,4 +167,4 @@ def test_all_or_nothing(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         with pytest.raises(KeyError):
             fail_halfway(store)
-        assert store.settings("door") == {}
+        assert store.settings() == {}

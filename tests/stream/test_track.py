@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
+from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 
+from engine.arrays import FloatArray
 from stream.alarms import AlarmSettings
 from stream.errors import Reason
 from stream.events import ModelName
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings import CameraConfig
+from stream.timetable import Period, Schedule
 from stream.track import CameraTrack, Scored
 from stream.urls import Source
 
@@ -26,6 +31,10 @@ def make(config: CameraConfig = CONFIG) -> CameraTrack:
     return track
 
 
+def nothing_known(window: FloatArray) -> FloatArray:
+    return np.zeros(len(window), np.float32)
+
+
 def clip(number: int, connection: int = 0) -> ClipReady:
     return ClipReady(connection, number, 100 + number * 0.64, 100.64 + number * 0.64, 0.0, 0)
 
@@ -33,7 +42,7 @@ def clip(number: int, connection: int = 0) -> ClipReady:
 def score(track: CameraTrack, number: int, value: float, connection: int = 0) -> Scored:
     ready = clip(number, connection)
     track.push(ready, FEATURE)
-    return track.scored(ready, np.full(len(track.window), value, np.float32))
+    return track.scored(ready, np.full(len(track.window), value, np.float32), nothing_known)
 
 
 def test_warming_until_the_window_is_full() -> None:
@@ -78,16 +87,30 @@ def test_an_alarm_is_new_then_rises_then_ends() -> None:
     assert events[2]["end_reason"] == "score"
 
 
-def test_top_clips_are_those_the_head_scores_highest() -> None:
-    track = make()
-    for number in range(3):
+def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None:
+    track, asked = make(), 0
+
+    def contributions(window: FloatArray) -> FloatArray:
+        nonlocal asked
+        asked += 1
+        return np.array([-0.2, 0.1, 0.3], np.float32)
+
+    for number, value in enumerate((0.1, 0.5, 0.9, 0.95, 0.97, 0.99, 0.99, 0.1)):
         ready = clip(number)
         track.push(ready, FEATURE)
-        scored = track.scored(ready, np.array([0.1, 0.5, 0.9][: number + 1], np.float32))
+        scored = track.scored(ready, np.full(len(track.window), value, np.float32), contributions)
+        if number == 2:
+            assert scored.explanation is not None
+            assert scored.explanation.score == pytest.approx(0.9)
+            assert scored.explanation.times.shape == (3, 2)
+        else:
+            assert scored.explanation is None
+        if number >= 2 and scored.event is not None:
+            weights = [(c["start"], c["weight"]) for c in scored.event["top_clips"]]
+            assert weights == [(101.28, 0.75), (100.64, 0.25)]
     assert scored.event is not None
-    assert [(c["start"], c["weight"]) for c in scored.event["top_clips"]] == [
-        (101.28, 0.6), (100.64, 0.3333), (100.0, 0.0667),
-    ]  # fmt: skip
+    assert scored.event["type"] == "end"
+    assert asked == 1
 
 
 def test_a_test_event_begins_and_ends_by_itself() -> None:
@@ -131,6 +154,46 @@ def test_a_disabled_camera_is_neither_lost_nor_warm_afterwards() -> None:
     assert len(track.window) == 0
 
 
+def test_off_schedule_it_is_scored_and_does_not_alarm() -> None:
+    # clips lie in the first minutes of a Thursday, UTC; Friday's period does not cover them
+    friday = 4 * 24 * 60
+    track = make(replace(CONFIG, schedule=Schedule((Period(friday, friday + 24 * 60),), UTC)))
+    for number in range(3):
+        outcome = score(track, number, 0.95)
+        assert outcome.score == pytest.approx(0.95)
+        assert outcome.window == number + 1
+        assert (outcome.event, outcome.change, track.alarming) == (None, None, False)
+    assert track.status(0.0) == "warming"
+    assert dict(track.health(0.0))["scheduled"] is False
+
+
+def test_an_alarm_that_is_open_when_the_schedule_ends_ends_with_it() -> None:
+    track = make(replace(CONFIG, schedule=Schedule((Period(3 * 24 * 60, 3 * 24 * 60 + 2),), UTC)))
+    events = [event for number in range(35) if (event := score(track, number, 0.9).event)]
+    assert [(e["type"], e["end_reason"]) for e in events] == [("new", None), ("end", "schedule")]
+    # the first clip off schedule begins at 120.48 s; the alarm ends where the one before it does
+    assert events[1]["end_time"] == round(100 + 32 * 0.64, 3)
+
+
+def test_local_time_is_that_of_the_site() -> None:
+    track = make(replace(CONFIG, schedule=Schedule(zone=ZoneInfo("Asia/Kathmandu"))))
+    event = score(track, 0, 0.9).event
+    assert event is not None
+    assert event["local_time"] == "1970-01-01T05:31:40.000+05:30"
+
+
+def test_other_settings_hold_from_the_next_clip_on_and_the_window_stays() -> None:
+    track = make()
+    for number in range(5):
+        assert score(track, number, 0.5).event is None
+    track.configure(replace(CONFIG, alarm=replace(CONFIG.alarm, threshold_on=0.4, threshold_off=0.3)))
+    outcome = score(track, 5, 0.5)
+    assert outcome.event is not None
+    assert (outcome.event["threshold_on"], outcome.window) == (0.4, 6)
+    track.set_threshold(0.8)
+    assert track.rule.settings.threshold_off == pytest.approx(0.6)
+
+
 def test_a_lost_camera_ends_its_alarm() -> None:
     track = make()
     score(track, 0, 0.9)
@@ -142,19 +205,22 @@ def test_a_lost_camera_ends_its_alarm() -> None:
     assert track.status(0.0) == "offline"
 
 
-def test_overlapping_clips_fill_the_window_in_the_same_time_and_name_the_clips_that_stand_in_it() -> None:
-    track = make(dataclasses.replace(CONFIG, stride=8))
-    windows = []
-    for number in range(64):
+def test_overlapping_clips_fill_the_window_in_the_same_time_and_an_alarm_names_those_that_stand_in_it() -> None:
+    track = make(replace(CONFIG, stride=8))
+    windows, explanations = [], []
+    for number in range(70):
         ready = ClipReady(0, number, number * 0.32, number * 0.32 + 0.64, 0.0, 0)
         track.push(ready, FEATURE)
-        scored = track.scored(ready, np.linspace(0.8, 0.9, len(track.window), dtype=np.float32))
+        score = 0.9 if number > 63 else 0.1
+        scored = track.scored(ready, np.full(len(track.window), score, np.float32), lambda window: window[:, 0, 0])
         windows.append(scored.window)
+        explanations += [scored.explanation] if scored.explanation else []
     assert windows[:4] == [1, 1, 2, 2]
     assert windows[-2:] == [32, 32]
-    payload = track.close_alarm("stopped")
-    assert payload is not None
-    assert [clip["start"] for clip in payload["top_clips"]] == [63 * 0.32, 61 * 0.32, 59 * 0.32]
+    (explanation,) = explanations
+    starts = explanation.times[:, 0]
+    assert len(starts) == len(explanation.features) == len(explanation.thumbnails) == 32
+    np.testing.assert_allclose(np.diff(starts), 0.64)
 
 
 def test_a_feature_stands_for_clips_that_do_not_differ_from_its_own() -> None:
@@ -163,12 +229,12 @@ def test_a_feature_stands_for_clips_that_do_not_differ_from_its_own() -> None:
     assert track.known_feature(first) is None
     track.push(first, FEATURE)
     assert track.known_feature(second) is None
-    like_first = dataclasses.replace(second, like=0)
+    like_first = replace(second, like=0)
     assert track.known_feature(like_first) is FEATURE
-    assert track.known_feature(dataclasses.replace(like_first, connection=1)) is None
+    assert track.known_feature(replace(like_first, connection=1)) is None
     track.push(second, FEATURE + 1)
-    assert track.known_feature(dataclasses.replace(clip(2), like=0)) is None
+    assert track.known_feature(replace(clip(2), like=0)) is None
     # clip 1 was given up unscored, clip 2 is like it: its feature then stands for both
-    third = dataclasses.replace(clip(4), like=3)
+    third = replace(clip(4), like=3)
     track.push(third, FEATURE + 2)
-    assert track.known_feature(dataclasses.replace(clip(5), like=3)) is not None
+    assert track.known_feature(replace(clip(5), like=3)) is not None

@@ -30,6 +30,12 @@ def test_other_schemes_are_refused_and_named(value: str) -> None:
         parse_sources([value])
 
 
+def test_a_forgotten_scheme_shows_no_password() -> None:
+    with pytest.raises(UsageError, match=r"cam/1: no such file") as caught:
+        parse_sources(["my_user:hunter2@cam/1"])
+    assert "hunter2" not in str(caught.value)
+
+
 def test_missing_and_empty_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         parse_sources([str(tmp_path / "none.mp4")])
@@ -99,6 +105,7 @@ def test_bad_broker_addresses(value: str) -> None:
         ("rtsp://:hunter2@cam/1", "hunter2"),
         ("rtsp://user:hun@ter2@cam/1", "ter2"),
         ("rtsp://cam/1?token=hunter2", "hunter2"),
+        ("my_user:hunter2@cam/1", "hunter2"),
         ("rtsp://cam/1?user=x&password=hunter2&channel=1", "hunter2"),
     ],
 )

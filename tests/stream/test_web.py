@@ -80,6 +80,12 @@ def test_the_default_port_moves_on_and_a_named_one_does_not() -> None:
             bind(f"127.0.0.1:{first.getsockname()[1]}", None)
 
 
+def test_a_token_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xff" * 32)
+    with pytest.raises(UsageError, match="token: no UTF-8 text"):
+        bind("127.0.0.1:0", tmp_path / "token")
+
+
 def test_other_addresses_need_a_token_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="requires --http-token-file"):
         bind("0.0.0.0:0", None)

@@ -14,6 +14,16 @@ from mgfn.features import FloatArray
 from mgfn.network import Mgfn, MgfnConfig, Stage
 
 STEEPNESS = 8.0
+UCF = {
+    "Abuse001_x264_i3d": [0.2, 0.9, 0.6, 0.1],
+    "Arson002_x264_i3d": [0.7, 0.3],
+    "Normal_Videos_003_x264_i3d": [0.1, 0.65, 0.2, 0.3],
+}
+UCF_TRUTH: dict[str, tuple[int, list[tuple[int, int]]]] = {
+    "Abuse001_x264": (64, [(16, 48)]),
+    "Arson002_x264": (32, [(0, 16)]),
+    "Normal_Videos_003_x264": (64, []),
+}
 
 
 def known_head(path: Path, metadata: Mapping[str, str] | None = None) -> Path:

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgfn.evaluation.truth import Difference, read_truth
-from mgfn.evaluation.videos import EvaluationError, Video
+from mgfn.truth import Difference, TruthError, read_truth
 from tests.mgfn.evaluation.known import write_intervals
 
-VIDEOS = [Video("Abuse028_x264_i3d", (), 5), Video("Normal_Videos_003_x264_i3d", (), 3)]
+VIDEOS = {"Abuse028_x264_i3d": 5, "Normal_Videos_003_x264_i3d": 3}
 
 
 def test_intervals_against_frame_counts(tmp_path: Path) -> None:
@@ -83,15 +82,15 @@ def test_intervals_that_do_not_fit(tmp_path: Path, content: str | bytes | None, 
     path = tmp_path / "truth.json"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(EvaluationError, match=says) as caught:
+    with pytest.raises(TruthError, match=says) as caught:
         read_truth(path, VIDEOS)
     assert str(caught.value).startswith(f"--ground-truth {path}: ")
 
 
 def test_one_ground_truth_serves_one_video(tmp_path: Path) -> None:
     path = write_intervals(tmp_path / "truth.json", {"a": (16, [])})
-    with pytest.raises(EvaluationError, match="a stands for two listed videos, a_2 is one"):
-        read_truth(path, [Video("a_1", (), 1), Video("a_2", (), 1)])
+    with pytest.raises(TruthError, match="a stands for two listed videos, a_2 is one"):
+        read_truth(path, {"a_1": 1, "a_2": 1})
 
 
 @pytest.mark.parametrize(
@@ -114,7 +113,7 @@ def test_labels_that_do_not_fit(tmp_path: Path, content: object, says: str) -> N
         path.write_bytes(content)
     elif content is not None:
         np.save(path, np.asarray(content))
-    with pytest.raises(EvaluationError, match=says) as caught:
+    with pytest.raises(TruthError, match=says) as caught:
         read_truth(path, VIDEOS)
     assert str(caught.value).startswith(f"--ground-truth {path}: ")
 
@@ -123,7 +122,7 @@ def test_labels_that_do_not_fit(tmp_path: Path, content: object, says: str) -> N
 def test_the_published_intervals(shared_data: Path, file: str, videos: int) -> None:
     path = shared_data / "ground-truth" / file
     counts = {name: entry["frames"] // 16 for name, entry in json.loads(path.read_text()).items()}
-    truth = read_truth(path, [Video(f"{name}_i3d", (), clips) for name, clips in counts.items()])
+    truth = read_truth(path, {f"{name}_i3d": clips for name, clips in counts.items()})
     assert len(truth.labels) == videos
     assert truth.notes() == []
     assert sum(len(label) for label in truth.labels) == 16 * sum(counts.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from mgfn.evaluation.videos import EvaluationError, Video
-
 CLIP_FRAMES: Final = 16
 # Published frame counts differ between feature sets by up to the last clip: whole, partial or left out.
 TOLERANCE_FRAMES: Final = CLIP_FRAMES
 
 BoolArray = NDArray[np.bool_]
 Count = Annotated[int, Field(ge=0)]
+
+
+class TruthError(Exception):
+    """Ground truth that cannot be read or does not fit the features; the message is one line for the user."""
 
 
 class _Timeline(BaseModel):
@@ -46,7 +48,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Truth:
-    """`labels`: bool (frames,) for each video, in their order. `unlisted`: videos of the ground truth without one."""
+    """`labels`: bool (frames,) for each video, in their order. `unlisted`: others that the file holds."""
 
     labels: tuple[BoolArray, ...]
     differences: tuple[Difference, ...]
@@ -66,27 +68,27 @@ class Truth:
         return notes
 
 
-def read_truth(path: Path, videos: Sequence[Video]) -> Truth:
-    """Frame labels of `videos` from interval JSON or from labels concatenated in their order.
+def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
+    """Frame labels from interval JSON, or from labels concatenated in the order of `clips`: clips of each video.
 
     JSON is `{NAME: {"frames": n, "anomalous": [[first, past-last), ...]}}`; a video is found by its name, which may
     go on after an underscore (`Abuse028_x264_i3d`). Its length may differ by `TOLERANCE_FRAMES` from 16 frames a
     clip. A .npy file must have the exact length, since nothing tells where a frame is missing.
-    Raises EvaluationError for a file that is neither, and for lengths that disagree, naming all of both.
+    Raises TruthError for a file that is neither, and for lengths that disagree, naming all of both.
     """
     try:
-        labels, unlisted = (_intervals if path.suffix.lower() == ".json" else _concatenated)(path, videos)
+        labels, unlisted = (_intervals if path.suffix.lower() == ".json" else _concatenated)(path, clips)
     except OSError as error:
-        raise EvaluationError(f"--ground-truth {path}: {error.strerror or 'cut short'}") from None
+        raise TruthError(f"--ground-truth {path}: {error.strerror or 'cut short'}") from None
     differences = tuple(
-        Difference(video.name, CLIP_FRAMES * video.clips, len(label))
-        for video, label in zip(videos, labels, strict=True)
-        if CLIP_FRAMES * video.clips != len(label)
+        Difference(video, CLIP_FRAMES * count, len(label))
+        for (video, count), label in zip(clips.items(), labels, strict=True)
+        if CLIP_FRAMES * count != len(label)
     )
     wrong = [d for d in differences if abs(d.features - d.truth) > TOLERANCE_FRAMES]
     if wrong:
         listed = "; ".join(f"{d.video}: features {d.features} frames, ground truth {d.truth}" for d in wrong)
-        raise EvaluationError(
+        raise TruthError(
             f"--ground-truth {path}: the lengths of {len(wrong)} videos differ by more than {TOLERANCE_FRAMES} frames"
             f" (one clip): {listed}"
         )
@@ -98,27 +100,27 @@ def clip_of_frame(frames: int, clips: int) -> NDArray[np.int64]:
     return np.minimum(np.arange(frames) // CLIP_FRAMES, clips - 1)
 
 
-def _intervals(path: Path, videos: Sequence[Video]) -> tuple[list[BoolArray], tuple[str, ...]]:
+def _intervals(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], tuple[str, ...]]:
     try:
         timelines = TypeAdapter(dict[str, _Timeline]).validate_json(path.read_bytes())
     except ValidationError as error:
         shown = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg']}" for e in error.errors())
-        raise EvaluationError(f"--ground-truth {path}: {shown}") from None
+        raise TruthError(f"--ground-truth {path}: {shown}") from None
     labels, missing, used = [], [], set()
-    for video in videos:
-        name = next((name for name in _prefixes(video.name) if name in timelines), None)
+    for video in clips:
+        name = next((name for name in _prefixes(video) if name in timelines), None)
         if name is None:
-            missing.append(video.name)
+            missing.append(video)
             continue
         if name in used:
-            raise EvaluationError(f"--ground-truth {path}: {name} stands for two listed videos, {video.name} is one")
+            raise TruthError(f"--ground-truth {path}: {name} stands for two listed videos, {video} is one")
         used.add(name)
         label = np.zeros(timelines[name].frames, bool)
         for first, past in timelines[name].anomalous:
             label[first:past] = True
         labels.append(label)
     if missing:
-        raise EvaluationError(f"--ground-truth {path}: lacks {len(missing)} listed videos: {'; '.join(missing)}")
+        raise TruthError(f"--ground-truth {path}: lacks {len(missing)} listed videos: {'; '.join(missing)}")
     return labels, tuple(name for name in timelines if name not in used)
 
 
@@ -127,20 +129,20 @@ def _prefixes(name: str) -> list[str]:
     return ["_".join(words[:count]) for count in range(len(words), 0, -1)]
 
 
-def _concatenated(path: Path, videos: Sequence[Video]) -> tuple[list[BoolArray], tuple[str, ...]]:
+def _concatenated(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], tuple[str, ...]]:
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError):
-        raise EvaluationError(f"--ground-truth {path}: neither .json of intervals nor a whole .npy of labels") from None
+        raise TruthError(f"--ground-truth {path}: neither .json of intervals nor a whole .npy of labels") from None
     if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "biuf":
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise EvaluationError(f"--ground-truth {path}: {found}, expected one label a frame: (frames,)")
+        raise TruthError(f"--ground-truth {path}: {found}, expected one label a frame: (frames,)")
     if not np.isin(array, (0, 1)).all():
-        raise EvaluationError(f"--ground-truth {path}: holds other labels than 0 and 1")
-    ends = np.cumsum([CLIP_FRAMES * video.clips for video in videos])
+        raise TruthError(f"--ground-truth {path}: holds other labels than 0 and 1")
+    ends = CLIP_FRAMES * np.cumsum(list(clips.values()))
     if len(array) != ends[-1]:
-        raise EvaluationError(
-            f"--ground-truth {path}: {len(array)} frames, the features of the {len(videos)} listed videos have "
+        raise TruthError(
+            f"--ground-truth {path}: {len(array)} frames, the features of the {len(clips)} listed videos have "
             f"{ends[-1]} (16 a clip); a concatenated file must have the same (interval JSON may differ by a clip)"
         )
     return np.split(array.astype(bool), ends[:-1]), ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from stream.messages import ClipReady
-from stream.schedule import LONGEST_WAIT, Shedder, next_batch
+from stream.turns import LONGEST_WAIT, Shedder, next_batch
 
 CLIP = 0.64
 

@@ -1,0 +1,72 @@
+"""Takes docs/img/*.png of the page in Chromium, on the demo's footage: python -m benchmarks.screenshots."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from configs.pinned import PinnedFile, cache_folder, fetch
+from stream.demo.__main__ import rtsp_server
+from stream.demo.footage import staged_footage
+
+ADDRESS = "http://127.0.0.1:18098"
+IMAGES = Path(__file__).parents[1] / "docs" / "img"
+
+
+def save(name: str, png: bytes) -> None:
+    """With 128 colours: under 100 KB each."""
+    IMAGES.mkdir(exist_ok=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
+    print(name, (IMAGES / f"{name}.png").stat().st_size)
+
+
+def main() -> None:
+    samples = cache_folder("samples")
+    recording = staged_footage(fetch(PinnedFile.named("samples.json", "bikes"), samples), samples)
+    with tempfile.TemporaryDirectory() as folder, rtsp_server(recording) as url, sync_playwright() as driver:
+        command = [sys.executable, "-m", "stream.cli", "--rtsp", f"street={url}", "--data", folder]
+        command += ["--http", ADDRESS.removeprefix("http://"), "--self-test", "off"]
+        with (Path(folder) / "log").open("wb") as log:
+            service = subprocess.Popen(command, stderr=log)
+        try:
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                try:
+                    if httpx.get(f"{ADDRESS}/readyz").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    time.sleep(0.1)
+            browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1000, "height": 700}, color_scheme="light")
+            page.set_default_timeout(60_000)
+            page.goto(ADDRESS)
+            page.locator("#event-list li[data-id]").first.wait_for()
+            page.wait_for_timeout(1_500)
+            save("page", page.screenshot())
+            page.set_viewport_size({"width": 360, "height": 740})
+            page.emulate_media(color_scheme="dark")
+            page.wait_for_timeout(500)
+            save("phone-dark", page.screenshot())
+            page.set_viewport_size({"width": 1000, "height": 900})
+            page.emulate_media(color_scheme="light")
+            page.wait_for_function("/ s, top score/.test(document.querySelector('#event-list li').textContent)")
+            page.locator("#event-list li button").first.click()
+            page.locator("dialog[open] .strip li").first.wait_for()
+            page.wait_for_timeout(800)
+            save("event", page.screenshot())
+            browser.close()
+        finally:
+            service.terminate()
+            service.wait(10)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Scores of all runs of a table to Markdown: mean and spread over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from mgfn.evaluation.live import LiveFigures, live_figures, poisson_bound
+from mgfn.evaluation.metrics import ScoredVideo
+from mgfn.training.compose import Stream
+from mgfn.training.streaming import CLIP_SECONDS, threshold_for
+from recipes.tables.runs import Scores
+
+Runs = Mapping[tuple[int, int], Scores]  # by (fold, seed)
+FRAMES_PER_SECOND = 16 / CLIP_SECONDS
+FALSE_ALARMS_PER_THREE_MINUTES = 1.0
+
+
+def table(rows: Mapping[str, Runs], held_out: Mapping[int, Sequence[Stream]]) -> list[str]:
+    """A line for each method: AUC and AP of whole streams, AUC as live; a seed's figure is its mean over folds."""
+    lines = [
+        "| | AUC | AP | AUC, live | lowest, highest AUC of a run | runs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for title, runs in rows.items():
+        cells = [by_seed(runs, held_out, measure) for measure in (auc_whole, ap_whole, auc_live)]
+        of_runs = [auc_whole(scores, held_out[fold]) for (fold, _), scores in runs.items()]
+        texts = [f"{np.mean(values):.3f} ± {np.std(values):.3f}" for values in cells]
+        lines.append(f"| {title} | {' | '.join(texts)} | {min(of_runs):.2f}, {max(of_runs):.2f} | {len(of_runs)} |")
+    return lines
+
+
+def by_seed(
+    runs: Runs, held_out: Mapping[int, Sequence[Stream]], measure: Callable[[Scores, Sequence[Stream]], float]
+) -> list[float]:
+    """Each seed's mean over its folds."""
+    seeds = sorted({seed for _, seed in runs})
+    return [float(np.mean([measure(s, held_out[f]) for (f, of), s in runs.items() if of == seed])) for seed in seeds]
+
+
+def auc_whole(scores: Scores, streams: Sequence[Stream]) -> float:
+    return float(roc_auc_score(labels_of(streams), scores.whole.ravel()))
+
+
+def ap_whole(scores: Scores, streams: Sequence[Stream]) -> float:
+    return float(average_precision_score(labels_of(streams), scores.whole.ravel()))
+
+
+def auc_live(scores: Scores, streams: Sequence[Stream]) -> float:
+    return float(roc_auc_score(labels_of(streams), scores.live[0].ravel()))
+
+
+def labels_of(streams: Sequence[Stream]) -> NDArray[np.bool_]:
+    return np.concatenate([stream.labels for stream in streams])
+
+
+def streaming(title: str, runs: Runs, held_out: Mapping[int, Sequence[Stream]]) -> list[str]:
+    """What a live user would get, by look-ahead; counts are sums over folds and seeds.
+
+    The threshold of a fold is the one at which the streams of the *other* folds cross once in three minutes.
+    """
+    lines = [
+        f"**{title}**",
+        "",
+        "| look-ahead, clips | AUC | AP | found | median delay, s | false alarms an hour (95 % bound) | in alarm |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for look_ahead in range(3):
+        figures = [live(runs, held_out, look_ahead, fold, seed) for fold, seed in runs]
+        found, incidents = sum(f.found for f in figures), sum(f.incidents for f in figures)
+        hours, false_alarms = sum(f.ordinary_hours for f in figures), sum(f.false_alarms for f in figures)
+        bound = bound_of_streams(runs, held_out, look_ahead)
+        delays = [delay for f in figures for delay in f.delays]
+        in_alarm = sum(f.time_in_alarm * f.ordinary_hours for f in figures) / hours
+        lines.append(
+            f"| {look_ahead} | {np.mean([f.auc for f in figures]):.3f} | "
+            f"{np.mean([f.average_precision for f in figures]):.3f} | {found / incidents:.2f} | "
+            f"{np.median(delays):.2f} | {false_alarms / hours:.1f} ({bound:.1f}) | {100 * in_alarm:.1f} % |"
+        )
+    return lines
+
+
+def live(runs: Runs, held_out: Mapping[int, Sequence[Stream]], look_ahead: int, fold: int, seed: int) -> LiveFigures:
+    """Figures of one run at the threshold that the other folds of its seed give."""
+    others = [f for f, of in runs if of == seed and f != fold]
+    streams = [stream for f in others for stream in held_out[f]]
+    scores = [row for f in others for row in runs[f, seed].live[look_ahead]]
+    threshold = threshold_for(streams, scores, FALSE_ALARMS_PER_THREE_MINUTES)
+    videos = [
+        ScoredVideo(f"{index}", row, stream.labels.repeat(16))
+        for index, (row, stream) in enumerate(zip(runs[fold, seed].live[look_ahead], held_out[fold], strict=True))
+    ]
+    return live_figures(videos, look_ahead, threshold, FRAMES_PER_SECOND)
+
+
+def bound_of_streams(runs: Runs, held_out: Mapping[int, Sequence[Stream]], look_ahead: int) -> float:
+    """Mean over seeds of the bound on the rate, each from one pass over the held-out streams of all folds."""
+    bounds = []
+    for seed in sorted({seed for _, seed in runs}):
+        figures = [live(runs, held_out, look_ahead, f, of) for f, of in runs if of == seed]
+        bounds.append(poisson_bound(sum(f.false_alarms for f in figures)) / sum(f.ordinary_hours for f in figures))
+    return float(np.mean(bounds))

@@ -1,0 +1,66 @@
+"""Looks every three hours whether each camera's history still fits its threshold, in a process of its own.
+
+Weeks of scores are read for it: neither the scoring loop nor the writer should wait for that.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+from stream.errors import StreamError
+from stream.processes import StartProcess
+
+FIRST_AFTER: Final = 300.0
+EVERY: Final = 3 * 3_600.0
+
+
+def look(folder: Path, cameras: list[str], pipe: Connection) -> None:
+    """Body of the process: sends {camera: why its threshold no longer fits, or ""}."""
+    from stream.history import LOOK_BACK, misfit_of, rule_of
+    from stream.store import Store
+
+    os.nice(10)
+    now = time.time()
+    try:
+        with Store.read_only(folder) as store:
+            found = {
+                name: misfit_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
+                for name in cameras
+            }
+    except (StreamError, ValueError):
+        found = {}
+    pipe.send(found)
+
+
+class FitWatch:
+    """At most one process at a time; `turn` is called by the main loop and never waits."""
+
+    def __init__(self, folder: Path, start_process: StartProcess, now: float) -> None:
+        self._folder = folder
+        self._start_process = start_process
+        self._next = now + FIRST_AFTER
+        self._running: tuple[BaseProcess, Connection] | None = None
+
+    def turn(self, now: float, cameras: list[str]) -> dict[str, str]:
+        """What a look that has just ended found; empty otherwise."""
+        if self._running is None:
+            if now >= self._next:
+                self._next = now + EVERY
+                self._running = self._start_process(look, (self._folder, cameras), "mgfn-fit")
+            return {}
+        process, pipe = self._running
+        try:
+            if not pipe.poll():
+                return {}
+            found: dict[str, str] = pipe.recv()
+        except (EOFError, OSError):
+            found = {}
+        pipe.close()
+        process.join(1)
+        self._running = None
+        return found

@@ -1,0 +1,116 @@
+"""What the data folder answers about the past: what-if, alarm budget, and whether a threshold still fits its scene.
+
+Used by `mgfn-events` and by the web page. Reads the store; nothing here changes a threshold but `apply`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from stream.alarms import AlarmSettings
+from stream.budget import DAY, Proposal, propose, scored_days
+from stream.errors import UsageError
+from stream.fit import misfit
+from stream.scorelog import ScoreColumns
+from stream.store import Store
+from stream.whatif import WouldBe, alarms
+
+LOOK_BACK: Final = 30 * DAY
+_DEFAULT: Final = AlarmSettings(0.5, 0.4)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a camera would have done under `settings` in `days` of scored time."""
+
+    camera: str
+    settings: AlarmSettings
+    days: float
+    alarms: list[WouldBe]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "camera": self.camera,
+            "threshold": self.settings.threshold_on,
+            "min_duration": self.settings.min_duration,
+            "days": round(self.days, 3),
+            "alarms": [asdict(alarm) for alarm in self.alarms],
+        }
+
+
+def rule_of(store: Store, camera: str) -> AlarmSettings:
+    """The alarm settings in force: the service's own, with a threshold that was set since."""
+    kept = store.settings().get(camera, {})
+    rule = AlarmSettings(**json.loads(kept["alarm"])) if "alarm" in kept else _DEFAULT
+    return rule.with_threshold(float(kept["threshold"])) if "threshold" in kept else rule
+
+
+def cameras(store: Store, named: str | None) -> list[str]:
+    """The cameras that a question is about. Raises UsageError for one without scores."""
+    known = store.scored_cameras()
+    if named is not None and named not in known:
+        raise UsageError(f"--camera {named}: no scores of it; there are scores of {', '.join(known) or 'none'}")
+    return known if named is None else [named]
+
+
+def what_if(
+    store: Store, camera: str, scores: ScoreColumns, threshold: float | None, min_duration: float | None
+) -> Answer:
+    """The alarms there would have been in those `scores` of a camera; None leaves a setting as it is."""
+    rule = rule_of(store, camera)
+    if threshold is not None:
+        rule = rule.with_threshold(threshold)
+    if min_duration is not None:
+        rule = replace(rule, min_duration=min_duration)
+    return Answer(camera, rule, scored_days(scores), alarms(scores, rule))
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A camera's proposal (None: too little history), its threshold now, and why that no longer fits ("": it does)."""
+
+    camera: str
+    now: float
+    days: float
+    proposal: Proposal | None
+    misfit: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "camera": self.camera,
+            "threshold_now": self.now,
+            "days": round(self.days, 2),
+            "misfit": self.misfit,
+            "proposal": None if self.proposal is None else asdict(self.proposal),
+        }
+
+
+def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggestion:
+    """The threshold for `per_day` false alarms a day, from the last 30 days and the operator's verdicts."""
+    rule = rule_of(store, camera)
+    scores = store.score_columns(camera, until - LOOK_BACK, until)
+    true = store.verdicts(camera, "true", until - LOOK_BACK)
+    proposal = propose(scores, rule, per_day, true)
+    return Suggestion(
+        camera, rule.threshold_on, scored_days(scores), proposal, misfit_of(store, camera, scores, rule, until)
+    )
+
+
+def misfit_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
+    """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
+    kept = store.settings().get(camera, {}).get("budget")
+    return misfit(scores, rule, until, None if kept is None else float(json.loads(kept)["high"]))
+
+
+def apply(store: Store, suggestion: Suggestion) -> None:
+    """Put a proposal into force, now if mgfn-stream runs, else when it starts; and keep what was promised."""
+    proposal = suggestion.proposal
+    if proposal is None:
+        return
+    promised = {"per_day": proposal.per_day, "low": proposal.low, "high": proposal.high, "at": time.time()}
+    with store.transaction():
+        store.setting(suggestion.camera, "threshold", repr(proposal.threshold))
+        store.setting(suggestion.camera, "budget", json.dumps(promised))

@@ -1,0 +1,329 @@
+import { drawDay, drawScores } from "/page/charts.js";
+
+const $ = id => document.getElementById(id);
+const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000;
+const cameras = new Map();  // name -> {card parts, points, state}
+let listed = [];            // events as shown, newest first
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter(child => child !== null));
+  return element;
+}
+
+const time = epoch => new Date(epoch * 1000).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");
+
+async function ask(url, body) {
+  const options = body === undefined ? {} :
+    { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const answer = await fetch(url, options);
+  if (answer.status === 401) location.reload();
+  const content = await answer.json();
+  if (!answer.ok) throw new Error(typeof content.detail === "string" ? content.detail : `refused (${answer.status})`);
+  return content;
+}
+
+function say(text) {
+  $("alert").textContent = text;
+  $("alert").hidden = !text;
+}
+
+// cameras
+
+function card(name) {
+  const parts = {
+    badge: make("span", { class: "badge" }), score: make("span", { class: "faint" }),
+    image: make("img", { alt: `What the model sees of ${name}`, width: 320, height: 180 }),
+    line: make("canvas", { class: "line", role: "img", "aria-label": `Score of ${name}, last two minutes` }),
+    day: make("canvas", { class: "day", tabindex: 0, role: "img", "aria-label": `Last 24 hours of ${name}` }),
+    problem: make("p", { class: "problem", hidden: true }),
+    enabled: make("button", { type: "button" }),
+  };
+  const test = make("button", { type: "button", onclick: () => act(path("api", "cameras", name, "test"), {}) }, "Test");
+  const root = make("article", { class: "card", "aria-label": name },
+    make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.problem,
+    make("div", {}, make("span", { class: "faint" }, "last two minutes"), parts.score), parts.line,
+    make("span", { class: "faint" }, "last 24 hours; ▼ alarms"), parts.day, make("div", {}, parts.enabled, test));
+  const camera = { ...parts, name, root, points: [], state: {}, peaks: null };
+  parts.enabled.addEventListener("click", () =>
+    act(path("api", "cameras", name, "enabled"), { enabled: camera.state.status === "disabled" }));
+  parts.day.addEventListener("click", () => { $("events-camera").value = name; list(); $("events").scrollIntoView(); });
+  $("cards").append(root);
+  for (const id of ["events-camera", "what-camera", "budget-camera"]) $(id).append(make("option", {}, name));
+  return camera;
+}
+
+async function act(url, body) {
+  try { await ask(url, body); } catch (error) { say(error.message); }
+}
+
+function showState(state) {
+  for (const [name, now] of Object.entries(state.cameras)) {
+    const fresh = !cameras.has(name);
+    if (fresh) cameras.set(name, card(name));
+    const camera = cameras.get(name);
+    camera.state = now;
+    camera.badge.textContent = now.alarm ? "ALARM" : now.status;
+    camera.badge.className = "badge" + (now.alarm || now.status === "offline" ? " bad" : now.status === "online" ? "" : " warn");
+    camera.root.classList.toggle("alarm", now.alarm);
+    camera.problem.textContent = [now.problem, now.misfit && `The threshold no longer fits: ${now.misfit}`].filter(Boolean).join(". ");
+    camera.problem.hidden = !camera.problem.textContent;
+    camera.enabled.textContent = now.status === "disabled" ? "Enable" : "Disable";
+    if (fresh) { refreshPicture(camera); refreshDay(camera); }
+  }
+  if (!$("what-threshold").dataset.touched && cameras.size) followThreshold();
+  showLights(state);
+  showHealth(state);
+}
+
+function showLights(state) {
+  const lights = [["service", state.loop_age < 5 ? "" : "bad"], ["broker", state.broker_connected ? "" : "bad"]];
+  const test = state.self_test;
+  if (test) lights.push([`self-test ${test.said}`, test.passed === null ? "warn" : test.passed ? "" : "bad"]);
+  $("lights").replaceChildren(...lights.map(([text, kind]) => make("li", { class: kind }, text)));
+}
+
+function showHealth(state) {
+  const columns = ["status", "fps", "window", "score", "threshold", "dropped_clips", "corrupt_frames", "reconnects", "stalls_last_hour"];
+  $("health-head").replaceChildren(make("tr", {}, ...["camera", ...columns].map(c => make("th", { scope: "col" }, c.replaceAll("_", " ")))));
+  $("health-rows").replaceChildren(...Object.entries(state.cameras).map(([name, now]) =>
+    make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, String(now[c] ?? ""))))));
+  $("about").textContent = `${state.node}, version ${state.version}, ${state.model.backend} on bundle ${state.model.bundle}, ` +
+    `up ${(state.uptime / 3600).toFixed(1)} h, ${state.outbox} messages wait for the broker, ${state.events_lost} lost`;
+}
+
+function drawLine(camera) {
+  const newest = camera.points.length ? camera.points[camera.points.length - 1][0] : Date.now() / 1000;
+  drawScores(camera.line, camera.points, { from: newest - LINE_SECONDS, to: newest, threshold: camera.state.threshold });
+}
+
+function takeScore(told) {
+  const camera = cameras.get(told.camera);
+  if (!camera) return;
+  camera.points.push([told.time, told.score]);
+  while (camera.points.length && camera.points[0][0] < told.time - LINE_SECONDS) camera.points.shift();
+  camera.state.threshold = told.threshold;
+  camera.score.textContent = `${told.score.toFixed(2)} of ${told.threshold.toFixed(2)}`;
+  if (!document.hidden) requestAnimationFrame(() => drawLine(camera));
+}
+
+function refreshPicture(camera) {
+  if (document.hidden) return;
+  const next = new Image();
+  next.onload = () => { camera.image.src = next.src; };
+  if (camera.state.window) next.src = path("api", "cameras", camera.name, "picture.jpg") + `?${Date.now()}`;
+}
+
+async function refreshDay(camera) {
+  try {
+    camera.peaks = await ask(`/api/scores?bins=288&camera=${encodeURIComponent(camera.name)}`);
+    drawDayOf(camera);
+  } catch { /* asked again in a minute */ }
+}
+
+function drawDayOf(camera) {
+  if (!camera.peaks) return;
+  const alarms = listed.filter(e => e.camera === camera.name && e.label === "anomaly" && !e.test).map(e => e.start_time);
+  drawDay(camera.day, { ...camera.peaks, threshold: camera.state.threshold ?? 1, alarms: alarms.filter(t => t > camera.peaks.since) });
+}
+
+// events
+
+const verdicts = { true: "true alarm", false_alarm: "false alarm" };
+
+function words(event) {
+  const what = event.test ? "test" : event.label === "anomaly" ? "alarm" : "camera lost";
+  const lasted = event.end_time === null ? "still open" : `${(event.end_time - event.start_time).toFixed(1)} s`;
+  const score = event.label === "anomaly" ? `, top score ${event.top_score.toFixed(2)} (threshold ${event.threshold_on.toFixed(2)})` : "";
+  return [`${event.camera}: ${what}`, `${time(event.start_time)}, ${lasted}${score}`, verdicts[event.verdict] || "no verdict"];
+}
+
+function row(event) {
+  const [title, when, verdict] = words(event);
+  const image = event.snapshot ? make("img", { src: path("api", "events", event.id, "thumbnail.jpg"), alt: "", loading: "lazy" }) : make("span", { class: "faint" }, "no picture");
+  return make("li", { "data-id": event.id }, make("button", { class: "event", type: "button", onclick: () => detail(event.id) },
+    image, make("span", { class: "words" }, make("strong", {}, title), make("span", {}, when), make("span", { class: "faint" }, verdict))));
+}
+
+async function list(older = false) {
+  const before = older && listed.length ? `&before=${listed[listed.length - 1].start_time}` : "";
+  const camera = $("events-camera").value;
+  try {
+    const found = await ask(`/api/events?limit=25${before}${camera ? `&camera=${encodeURIComponent(camera)}` : ""}`);
+    listed = older ? listed.concat(found) : found;
+    $("older").hidden = found.length < 25;
+    $("event-list").replaceChildren(...listed.map(row));
+    if (!listed.length) $("event-list").append(make("li", { class: "faint" }, "No events yet."));
+    for (const camera of cameras.values()) drawDayOf(camera);
+  } catch (error) { say(error.message); }
+}
+
+function takeEvent(event) {
+  const at = listed.findIndex(known => known.id === event.id);
+  const camera = $("events-camera").value;
+  if (at < 0 && event.type === "new" && (!camera || camera === event.camera)) {
+    listed.unshift({ ...event, verdict: null });
+    if (listed.length === 1) $("event-list").replaceChildren();
+    $("event-list").prepend(row(listed[0]));
+    say(words(event).slice(0, 2).join(", "));
+    if (cameras.has(event.camera)) drawDayOf(cameras.get(event.camera));
+  } else if (at >= 0) {
+    listed[at] = { ...listed[at], ...event };
+    document.querySelector(`[data-id="${CSS.escape(event.id)}"]`)?.replaceWith(row(listed[at]));
+    if ($("detail").open && $("detail").dataset.id === event.id && event.type !== "update") detail(event.id);
+  }
+}
+
+async function detail(id) {
+  let event;
+  try { event = await ask(path("api", "events", id)); } catch (error) { say(error.message); return; }
+  const dialog = $("detail"), [title, when] = words(event);
+  const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
+  const media = make("div", { class: "media" },
+    event.snapshot ? make("img", { src: event.snapshot, alt: "Picture of the alarm" }) : null,
+    event.clip ? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not there (yet)." : "No clip."));
+  const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
+    "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
+  dialog.replaceChildren(make("h2", { id: "detail-title" }, title), make("p", {}, when), media,
+    event.label === "anomaly" ? make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, ...buttons) : null,
+    make("h3", {}, "Score"), curve, ...film(event),
+    make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`),
+    make("button", { type: "button", onclick: () => dialog.close() }, "Close"));
+  dialog.dataset.id = id;
+  if (!dialog.open) dialog.showModal();
+  const from = event.start_time - 30, to = (event.end_time ?? event.start_time) + 30;
+  drawScores(curve, event.curve, { from, to, threshold: event.threshold_on, marks: [[event.start_time, event.end_time ?? to]] });
+}
+
+function film(event) {
+  if (!event.clips.length) return [make("p", { class: "faint" }, "The clips that drove it are not kept for this event.")];
+  const columns = event.strip_columns, rows = Math.ceil(event.clips.length / columns);
+  const heaviest = Math.max(...event.clips.map(clip => clip.weight), 1e-9);
+  const top = new Set(event.top_clips.map(clip => clip.start.toFixed(2)));
+  const frames = event.clips.map((clip, i) => {
+    const frame = make("div", { class: "frame", role: "img", "aria-label": `${(clip.start - event.start_time).toFixed(1)} s, weight ${clip.weight.toFixed(2)}` });
+    frame.style.backgroundImage = `url("${path("api", "events", event.id, "strip.jpg")}")`;
+    frame.style.backgroundSize = `${columns * 100}% ${rows * 100}%`;
+    frame.style.backgroundPosition = `${columns > 1 ? i % columns / (columns - 1) * 100 : 0}% ${rows > 1 ? Math.floor(i / columns) / (rows - 1) * 100 : 0}%`;
+    const bar = make("i");
+    bar.style.width = `${clip.weight / heaviest * 100}%`;
+    return make("li", { class: top.has(clip.start.toFixed(2)) ? "top" : "" }, frame, make("div", { class: "weight" }, bar),
+      `${(clip.start - event.start_time).toFixed(1)} s · ${(clip.weight * 100).toFixed(0)} %`);
+  });
+  return [make("h3", {}, "What drove it: the clips of the window and their share of the score"), make("ol", { class: "strip" }, ...frames)];
+}
+
+async function judge(id, verdict) {
+  try { await ask(path("api", "events", id, "verdict"), { verdict }); } catch (error) { say(error.message); return; }
+  const known = listed.find(event => event.id === id);
+  if (known) { known.verdict = verdict; document.querySelector(`[data-id="${CSS.escape(id)}"]`)?.replaceWith(row(known)); }
+  for (const button of $("detail").querySelectorAll("[data-verdict]")) {
+    button.classList.toggle("chosen", button.dataset.verdict === verdict);
+    button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
+  }
+}
+
+// tuning
+
+function followThreshold() {
+  const camera = cameras.get($("what-camera").value);
+  if (camera?.state.threshold === undefined) return;
+  $("what-threshold").value = camera.state.threshold;
+  $("what-value").textContent = camera.state.threshold.toFixed(2);
+}
+
+let asking = 0, soon;
+function whatIfSoon() {
+  $("what-threshold").dataset.touched = "yes";
+  $("what-value").textContent = Number($("what-threshold").value).toFixed(2);
+  clearTimeout(soon);
+  soon = setTimeout(whatIf, 200);
+}
+
+async function whatIf() {
+  const mine = ++asking;
+  $("what-answer").textContent = "asking the history ...";
+  try {
+    const parameters = new URLSearchParams({ camera: $("what-camera").value, threshold: $("what-threshold").value,
+      since: $("what-since").value, min_duration: $("what-duration").value || "0" });
+    const answer = await ask(`/api/what-if?${parameters}`);
+    if (mine !== asking) return;
+    const rate = answer.days > 0.5 ? `, ${(answer.alarms.length / answer.days).toFixed(2)} a day` : "";
+    $("what-answer").textContent = `${answer.alarms.length} alarms in ${answer.days.toFixed(2)} scored days${rate}`;
+    $("what-list").replaceChildren(...answer.alarms.slice(-100).reverse().map(a =>
+      make("li", {}, `${time(a.start)}, ${a.end === null ? "open" : (a.end - a.start).toFixed(1) + " s"}, top ${a.top_score.toFixed(2)}`)));
+  } catch (error) { if (mine === asking) $("what-answer").textContent = error.message; }
+}
+
+async function propose(event) {
+  event.preventDefault();
+  const answer = $("budget-answer"), camera = $("budget-camera").value;
+  $("budget-apply").hidden = true;
+  answer.textContent = "asking the history ...";
+  try {
+    const found = await ask(`/api/suggestion?${new URLSearchParams({ camera, per_day: $("budget-per-day").value })}`);
+    const proposal = found.proposal, lines = [];
+    if (found.misfit) lines.push(make("p", { class: "problem" }, `The threshold no longer fits: ${found.misfit}.`));
+    if (!proposal) lines.push(make("p", {}, `No proposal: ${(found.days * 24).toFixed(1)} hours were scored, half a day is needed.`));
+    else {
+      lines.push(make("p", {}, `Threshold ${proposal.threshold} (now ${found.threshold_now.toFixed(3)}): ${proposal.per_day.toFixed(2)} false alarms a day; ` +
+        `95 %: ${proposal.low.toFixed(2)} to ${proposal.high.toFixed(2)}. ${proposal.method} in ${proposal.days.toFixed(1)} scored days.`));
+      if (proposal.found + proposal.missed.length) lines.push(make("p", {}, `Of ${proposal.found + proposal.missed.length} alarms called true it keeps ${proposal.found}` +
+        (proposal.missed.length ? `; missed: ${proposal.missed.map(span => time(span[0])).join(", ")}.` : ".")));
+      $("budget-apply").hidden = false;
+    }
+    answer.replaceChildren(...lines);
+  } catch (error) { answer.textContent = error.message; }
+}
+
+async function applyBudget() {
+  const camera = $("budget-camera").value;
+  try {
+    const done = await ask(path("api", "cameras", camera, "budget"), { per_day: Number($("budget-per-day").value) });
+    $("budget-answer").replaceChildren(make("p", {}, `${done.proposal.threshold} is in force for ${camera}.`));
+    $("budget-apply").hidden = true;
+  } catch (error) { $("budget-answer").textContent = error.message; }
+}
+
+// the stream, and the start
+
+function listen() {
+  const stream = new EventSource("/api/stream");
+  const on = (kind, take) => stream.addEventListener(kind, message => take(JSON.parse(message.data)));
+  let lost = false;
+  on("state", showState);
+  on("score", takeScore);
+  on("event", takeEvent);
+  on("missed", () => list());
+  stream.onopen = () => { if (lost) { lost = false; say(""); list(); } };
+  stream.onerror = () => { lost = true; say("The program does not answer; trying again."); };
+}
+
+$("theme").addEventListener("click", () => {
+  const dark = getComputedStyle(document.documentElement).colorScheme === "dark" ||
+    (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+  document.documentElement.dataset.theme = localStorage.theme = dark ? "light" : "dark";
+  redraw();
+});
+function redraw() { for (const camera of cameras.values()) { drawLine(camera); drawDayOf(camera); } }
+if (localStorage.theme) document.documentElement.dataset.theme = localStorage.theme;
+addEventListener("resize", redraw);
+$("events-camera").addEventListener("change", () => list());
+$("older").addEventListener("click", () => list(true));
+$("what-threshold").addEventListener("input", whatIfSoon);
+for (const id of ["what-since", "what-duration"]) $(id).addEventListener("change", whatIfSoon);
+$("what-camera").addEventListener("change", () => { followThreshold(); whatIfSoon(); });
+$("what-apply").addEventListener("click", () =>
+  act(path("api", "cameras", $("what-camera").value, "threshold"), { threshold: Number($("what-threshold").value) }));
+$("what-if").addEventListener("submit", event => event.preventDefault());
+$("budget").addEventListener("submit", propose);
+$("budget-apply").addEventListener("click", applyBudget);
+setInterval(() => { for (const camera of cameras.values()) refreshPicture(camera); }, PICTURE_EVERY);
+setInterval(() => { for (const camera of cameras.values()) refreshDay(camera); }, DAY_EVERY);
+ask("/api/state").then(state => { showState(state); return list(); }).catch(error => say(error.message)).finally(listen);

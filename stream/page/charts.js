@@ -1,0 +1,67 @@
+// Lines on a canvas, in the page's colours and sharp on any display.
+
+function prepared(canvas) {
+  const ratio = window.devicePixelRatio || 1;
+  const width = canvas.clientWidth, height = canvas.clientHeight;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  const pen = canvas.getContext("2d");
+  pen.scale(ratio, ratio);
+  return { pen, width, height };
+}
+
+// getComputedStyle gives light-dark() unresolved for custom properties: a probe resolves it
+const probe = document.createElement("span");
+probe.hidden = true;
+document.documentElement.append(probe);
+export function colour(name) {
+  probe.style.color = `var(--${name})`;
+  return getComputedStyle(probe).color;
+}
+
+// points: [time, score] in order; a gap of more than `gap` seconds is not bridged
+export function drawScores(canvas, points, { from, to, threshold, marks = [], gap = 5 }) {
+  const { pen, width, height } = prepared(canvas);
+  const x = t => (t - from) / (to - from) * width, y = s => height - 3 - s * (height - 6);
+  pen.fillStyle = colour("bad");
+  pen.globalAlpha = 0.18;
+  for (const [start, end] of marks) pen.fillRect(x(start), 0, Math.max(2, x(end) - x(start)), height);
+  pen.globalAlpha = 1;
+  pen.strokeStyle = colour("line");
+  pen.strokeRect(0.5, 0.5, width - 1, height - 1);
+  if (threshold !== undefined) {
+    pen.strokeStyle = colour("warn");
+    pen.setLineDash([5, 4]);
+    pen.beginPath(); pen.moveTo(0, y(threshold)); pen.lineTo(width, y(threshold)); pen.stroke();
+    pen.setLineDash([]);
+  }
+  pen.strokeStyle = colour("accent");
+  pen.lineWidth = 1.6;
+  pen.beginPath();
+  let last = -Infinity;
+  for (const [t, s] of points) {
+    if (t - last > gap) pen.moveTo(x(t), y(s)); else pen.lineTo(x(t), y(s));
+    last = t;
+  }
+  pen.stroke();
+}
+
+// peaks: highest score of each part of the day, null where nothing was scored
+export function drawDay(canvas, { peaks, threshold, since, until, alarms }) {
+  const { pen, width, height } = prepared(canvas);
+  const step = width / peaks.length;
+  peaks.forEach((peak, i) => {
+    if (peak === null) return;
+    pen.fillStyle = colour(peak >= threshold ? "bad" : "accent");
+    pen.globalAlpha = peak >= threshold ? 1 : 0.55;
+    pen.fillRect(i * step, height - 2 - peak * (height - 4), Math.max(1, step), peak * (height - 4) + 2);
+  });
+  pen.globalAlpha = 1;
+  pen.fillStyle = colour("bad");
+  for (const at of alarms) {
+    const x = (at - since) / (until - since) * width;
+    pen.beginPath(); pen.moveTo(x - 4, 0); pen.lineTo(x + 4, 0); pen.lineTo(x, 7); pen.fill();
+  }
+  pen.strokeStyle = colour("line");
+  pen.strokeRect(0.5, 0.5, width - 1, height - 1);
+}

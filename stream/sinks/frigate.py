@@ -1,0 +1,138 @@
+"""Alarms as events in Frigate, through its HTTP API: created when an alarm begins, ended with it.
+
+Written to Frigate's published API (0.14 and later); it has never met a real Frigate. Frigate takes an event's beginning
+to be the moment when it hears of it, so that one which cannot be told soon is not told at all.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from stream.errors import UsageError
+from stream.events import Payload
+from stream.settings import FrigateSettings
+from stream.sinks.courier import UndeliveredError
+from stream.urls import redact_url
+
+_TIMEOUT: Final = httpx.Timeout(5.0, connect=3.0)
+_NEW_WORTH, _END_WORTH = 60.0, 3600.0
+
+
+class FrigateBridge:
+    """A recipient for the courier. Raises UsageError for an address or a certificate that cannot be used."""
+
+    name = "frigate"
+
+    def __init__(self, settings: FrigateSettings) -> None:
+        self._settings = settings
+        self._open: dict[str, str] = {}  # our events -> Frigate's
+        self._looked: set[str] = set()  # cameras on which nothing of ours is open that we do not know
+        try:
+            address = httpx.URL(settings.url)
+        except httpx.InvalidURL:
+            address = httpx.URL("")
+        if address.scheme not in ("http", "https") or not address.host or address.query:
+            shown = redact_url(settings.url)
+            raise UsageError(f"frigate: url {shown}: allowed is http[s]://[user:password@]host[:port]")
+        self._login = {"user": address.username, "password": address.password} if address.username else None
+        try:
+            trust = ssl.create_default_context(cafile=settings.ca)
+        except (ssl.SSLError, OSError) as error:
+            raise UsageError(f"frigate: ca {settings.ca}: not usable as a certificate: {error}") from None
+        base = address.copy_with(username=None, password=None)
+        # never a proxy of the environment: where it goes is what the user wrote
+        self._client = httpx.Client(base_url=base, verify=trust, timeout=_TIMEOUT, trust_env=False)
+
+    def wants(self, payload: Payload, now: float) -> bool:  # noqa: ARG002 -- the courier's protocol
+        """An alarm's beginning and end, tests included."""
+        return payload["label"] == "anomaly" and payload["type"] in ("new", "end")
+
+    def worth(self, payload: Payload) -> float:
+        return _NEW_WORTH if payload["type"] == "new" else _END_WORTH
+
+    def deliver(self, payload: Payload) -> None:
+        """Create or end its event. Raises UndeliveredError."""
+        camera = self._settings.cameras.get(payload["camera"], payload["camera"])
+        if payload["type"] == "new":
+            self._create(camera, payload)
+            return
+        known = self._open.pop(payload["id"], None)
+        self._looked.discard(camera)  # until it has ended, by this try or another
+        if known is not None:
+            self._end(known, payload["end_time"])
+        else:  # begun before a restart, Frigate's answer was lost, or an earlier try failed
+            self._end_left_over(camera, payload["end_time"])
+        self._looked.add(camera)
+
+    def probe(self) -> str:
+        """Frigate's version. Raises UndeliveredError."""
+        return self._call("GET", "/api/version").text.strip()[:40]
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _create(self, camera: str, payload: Payload) -> None:
+        if camera not in self._looked:
+            self._end_left_over(camera, None)
+        self._looked.discard(camera)  # until the answer is here: without it the event may have been made all the same
+        label, sub_label = self._settings.label, self._settings.sub_label
+        answer = self._call(
+            "POST",
+            f"/api/events/{quote(camera, safe='')}/{quote(label, safe='')}/create",
+            {
+                "sub_label": f"{sub_label} test" if payload["test"] else sub_label,
+                "score": payload["score"],
+                "duration": None,
+                "include_recording": True,
+            },
+        )
+        created = _json(answer)
+        if not isinstance(created, dict) or not isinstance(created.get("event_id"), str):
+            raise UndeliveredError("the answer names no event", lasting=True)
+        self._open[payload["id"]] = created["event_id"]
+        self._looked.add(camera)
+
+    def _end(self, event_id: str, at: float | None) -> None:
+        self._call("PUT", f"/api/events/{quote(event_id, safe='')}/end", {} if at is None else {"end_time": at}, (404,))
+
+    def _end_left_over(self, camera: str, at: float | None) -> None:
+        """End what is open under our label and not known to us."""
+        wanted = {"cameras": camera, "labels": self._settings.label, "in_progress": 1, "limit": 100}
+        found = _json(self._call("GET", "/api/events", query=wanted))
+        known = set(self._open.values())
+        for event in found if isinstance(found, list) else ():
+            ours = event.get("camera") == camera and event.get("label") == self._settings.label
+            if ours and event.get("end_time") is None and event.get("id") not in known:
+                self._end(str(event["id"]), at)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        also_fine: tuple[int, ...] = (),
+        query: dict[str, Any] | None = None,
+    ) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, json=body, params=query)
+            if answer.status_code == httpx.codes.UNAUTHORIZED and self._login is not None:
+                self._client.post("/api/login", json=self._login)  # gives a cookie, which runs out some day
+                answer = self._client.request(method, path, json=body, params=query)
+        except httpx.HTTPError as error:  # its text may hold the address
+            raise UndeliveredError(f"no answer ({type(error).__name__})") from None
+        if answer.is_success or answer.status_code in also_fine:
+            return answer
+        # busy or restarting: may pass; what it refuses, it refuses again
+        lasting = answer.status_code < 500 and answer.status_code not in (401, 403, 408, 429)
+        raise UndeliveredError(f"{method} {path} refused: {answer.status_code} {answer.reason_phrase}", lasting=lasting)
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise UndeliveredError("the answer is no JSON: is this Frigate's address?", lasting=True) from None

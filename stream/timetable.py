@@ -1,0 +1,55 @@
+"""When a camera may alarm: weekly periods in the site's time zone. Pure: the time is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Final
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY: Final = 24 * 60
+_WEEK: Final = 7 * _DAY
+
+
+@dataclass(frozen=True)
+class Period:
+    """A time of the week: `begin` and `end` in minutes from Monday 00:00; an `end` past the week runs into the next."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`periods` on the clock of `zone` (None: the machine's); without periods it is always on.
+
+    The clock on the wall decides, so that on the days when it is changed a period is an hour longer or shorter.
+    """
+
+    periods: tuple[Period, ...] = ()
+    zone: tzinfo | None = None
+
+    def covers(self, epoch: float) -> bool:
+        """Whether alarms may begin at that epoch time (seconds)."""
+        if not self.periods:
+            return True
+        at = datetime.fromtimestamp(epoch, self.zone)
+        minute = at.weekday() * _DAY + at.hour * 60 + at.minute
+        return any(period.begin <= minute + turn < period.end for period in self.periods for turn in (0, _WEEK))
+
+
+def periods_of(days: Sequence[str], begin: int, end: int) -> list[Period]:
+    """A period on each of `days`, in minutes of the day; an `end` that is not after `begin` is the next day's."""
+    lasts = end - begin if end > begin else end + _DAY - begin
+    starts = [DAYS.index(day) * _DAY + begin for day in days]
+    return [Period(start, start + lasts) for start in starts]
+
+
+def overlap(one: Period, other: Period) -> int | None:
+    """The first minute of the week that two periods share, None if there is none."""
+    for turn in (-_WEEK, 0, _WEEK):
+        first = max(one.begin, other.begin + turn)
+        if first < min(one.end, other.end + turn):
+            return first % _WEEK
+    return None

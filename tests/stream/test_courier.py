@@ -1,0 +1,123 @@
+"""The courier: lines that are bounded, tried again, and hold nobody up."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from stream.sinks import courier as module
+from stream.sinks.courier import Courier, UndeliveredError
+from tests.servers.processes import until
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_RETRY", 0.001)
+
+
+class Box:
+    """A recipient that fails on demand."""
+
+    def __init__(self, name: str, failures: int = 0, worth: float = 100.0, *, lasting: bool = False) -> None:
+        self.name = name
+        self.got: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.called = threading.Event()
+        self._failures = failures
+        self._worth = worth
+        self._lasting = lasting
+
+    def wants(self, payload: dict[str, Any], now: float) -> bool:  # noqa: ARG002 -- the protocol
+        return payload["type"] == "new"
+
+    def worth(self, payload: dict[str, Any]) -> float:  # noqa: ARG002 -- the protocol
+        return self._worth
+
+    def deliver(self, payload: dict[str, Any]) -> None:
+        self.called.set()
+        self.open.wait(10)
+        if self._failures:
+            self._failures -= 1
+            raise UndeliveredError("not today", lasting=self._lasting)
+        self.got.append(payload["id"])
+
+
+def message(number: int, kind: str = "new") -> dict[str, Any]:
+    return {"id": number, "type": kind}
+
+
+@contextmanager
+def running(*boxes: Box, **more: Any) -> Iterator[tuple[Courier, Counter[tuple[str, str]]]]:
+    told: Counter[tuple[str, str]] = Counter()
+    courier = Courier(boxes, lambda name, fate: told.update([(name, fate)]), **more)
+    thread = threading.Thread(target=courier.run)
+    thread.start()
+    try:
+        yield courier, told
+    finally:
+        courier.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_in_order_and_only_what_is_wanted() -> None:
+    box = Box("a")
+    with running(box) as (courier, told):
+        for number in range(50):
+            courier.offer(message(number, "new" if number % 2 else "update"))
+        until(lambda: len(box.got) == 25)
+    assert box.got == list(range(1, 50, 2))
+    assert told == {("a", "delivered"): 25}
+
+
+def test_tried_again_in_order_while_others_get_theirs(capsys: pytest.CaptureFixture[str]) -> None:
+    bad, good = Box("bad", failures=5), Box("good")
+    with running(bad, good) as (courier, told):
+        for number in range(3):
+            courier.offer(message(number))
+        until(lambda: len(good.got) == 3)
+        until(lambda: len(bad.got) == 3)
+    assert bad.got == good.got == [0, 1, 2]
+    assert told == {("bad", "delivered"): 3, ("good", "delivered"): 3}
+    said = "".join(capsys.readouterr())
+    assert said.count("not delivered") == 1
+    assert "not today" in said
+    assert said.count("delivered again") == 1
+
+
+def test_given_up_when_too_old_or_refused_for_good() -> None:
+    old, refused = Box("old", failures=1, worth=0.0), Box("refused", failures=1, lasting=True)
+    with running(old, refused) as (courier, told):
+        courier.offer(message(1))
+        courier.offer(message(2))
+        until(lambda: old.got == refused.got == [2])
+    assert told[("old", "failed")] == told[("refused", "failed")] == 1
+
+
+def test_a_full_line_gives_up_its_oldest_and_nobody_waits_for_it() -> None:
+    stuck = Box("stuck")
+    stuck.open.clear()
+    with running(stuck, queue_limit=5) as (courier, told):
+        courier.offer(message(0))
+        assert stuck.called.wait(10)
+        for number in range(1, 100):  # returns at once each time, with nothing delivered
+            courier.offer(message(number))
+        assert told == {("stuck", "dropped"): 95}
+        stuck.open.set()
+        until(lambda: len(stuck.got) == 6)  # the first was under way already
+    assert stuck.got == [0, 95, 96, 97, 98, 99]
+
+
+def test_a_stop_tries_once_more_and_no_further() -> None:
+    dead = Box("dead", failures=1000)
+    with running(dead) as (courier, told):
+        for number in range(3):
+            courier.offer(message(number))
+        assert dead.called.wait(10)
+    assert told == {("dead", "failed"): 3}

@@ -1,0 +1,53 @@
+"""The decoder processes as the service sees them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import pytest
+
+from engine.manifest import Manifest
+from stream.alarms import AlarmSettings
+from stream.decoders import SILENT_AFTER, DecoderHandle
+from stream.events import ModelName
+from stream.messages import Counters
+from stream.settings import CameraConfig
+from stream.track import CameraTrack
+from stream.urls import Source
+from tests.bundles import CHANNELS, TINY
+
+CONFIG = CameraConfig(Source("door", "rtsp://127.0.0.1:9/cam", live=True), AlarmSettings(0.5, 0.4))
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[DecoderHandle, Connection]]:
+    """A handle whose process is never started, and that process's end of the pipe."""
+    ours, theirs = multiprocessing.Pipe()
+
+    def start(target: Callable[..., None], args: Sequence[Any], name: str) -> tuple[SpawnProcess, Connection]:
+        process = multiprocessing.get_context("spawn").Process(target=target, args=(*args, theirs), name=name)
+        return process, ours
+
+    track = CameraTrack(CONFIG, ModelName("tiny", "0" * 64, "openvino"))
+    manifest = Manifest(
+        project_version="0", created="", backbone=TINY, head=None, channels=CHANNELS, crops=1, geometry="squash",
+        thresholds=None, files={},
+    )  # fmt: skip
+    handle = DecoderHandle(CONFIG, track, manifest, False, start)
+    yield handle, theirs
+    ours.close()
+    theirs.close()
+    handle.ring.close()
+
+
+def test_silence_is_what_was_not_said_rather_than_what_was_not_heard(ends: tuple[DecoderHandle, Connection]) -> None:
+    decoder, process = ends
+    assert not decoder.silent(decoder.last_sign + SILENT_AFTER)
+    assert decoder.silent(decoder.last_sign + SILENT_AFTER + 1)
+    # it spoke while the loop was busy with a slow batch
+    process.send(Counters(25.0, 1, 0, 0, 0))
+    assert not decoder.silent(decoder.last_sign + SILENT_AFTER + 1)

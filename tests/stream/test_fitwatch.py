@@ -1,0 +1,40 @@
+"""The look at histories, in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from stream.fitwatch import EVERY, FIRST_AFTER, FitWatch
+from stream.scorelog import LoggedScore, pack
+from stream.service import start_process
+from stream.store import Store
+from tests.servers.processes import until
+
+
+def test_a_changed_scene_is_found_and_an_unchanged_one_is_not(tmp_path: Path) -> None:
+    cameras = ["door", "yard"]
+    rng, now = np.random.default_rng(0), time.time()
+    with Store.open(tmp_path) as store, store.transaction():
+        for camera, lately in zip(cameras, (0.1, 0.4), strict=True):
+            for hour in range(6 * 24):
+                began = now - 6 * 86_400 + hour * 3_600
+                level = lately if hour >= 5 * 24 else 0.1
+                scores = rng.normal(level, 0.02, 360).clip(0, 1).tolist()
+                rows = [LoggedScore(began + 10 * i, began + 10 * i + 10, s, 32) for i, s in enumerate(scores)]
+                store.scored(camera, pack(rows))
+    watch = FitWatch(tmp_path, start_process, 0.0)
+    assert watch.turn(FIRST_AFTER - 1, cameras) == {}
+    found: dict[str, str] = {}
+    until(lambda: found.update(watch.turn(FIRST_AFTER + 1, cameras)) or found, 60, "the look's end")
+    assert found["door"] == ""
+    assert "the scores have changed" in found["yard"]
+    assert watch.turn(FIRST_AFTER + EVERY - 10, cameras) == {}
+
+
+def test_a_folder_that_is_gone_finds_nothing(tmp_path: Path) -> None:
+    watch = FitWatch(tmp_path / "gone", start_process, 0.0)
+    watch.turn(FIRST_AFTER, ["door"])
+    until(lambda: watch.turn(FIRST_AFTER, ["door"]) == {} and watch._running is None, 60, "the look's end")

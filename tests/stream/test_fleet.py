@@ -1,0 +1,49 @@
+"""Cameras come and go: here the fault that a real machine shows only when it is full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from engine.bundle import Bundle
+from stream.alarms import AlarmSettings
+from stream.decoders import DecoderHandle
+from stream.errors import StreamError
+from stream.events import ModelName
+from stream.fleet import Fleet
+from stream.reporter import Reporter
+from stream.service import start_process
+from stream.settings import CameraConfig
+from stream.track import CameraTrack
+from stream.urls import Source
+from tests.servers.processes import free_port
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- the kernel's
+
+
+def camera(name: str) -> CameraConfig:
+    return CameraConfig(Source(name, f"rtsp://127.0.0.1:{free_port()}/cam", live=True), AlarmSettings(0.8, 0.6))
+
+
+def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> None:
+    manifest = Bundle.open(tiny_bundle).manifest
+    begun: list[DecoderHandle] = []
+
+    def begin(config: CameraConfig) -> DecoderHandle:
+        if begun:
+            raise StreamError("shared memory: no room")
+        begun.append(
+            DecoderHandle(config, CameraTrack(config, ModelName("b", "0", "x")), manifest, False, start_process)
+        )
+        return begun[0]
+
+    decoders: list[DecoderHandle] = []
+    fleet = Fleet(decoders, begin, lambda: cast(Reporter, None))  # nothing may be reported
+    with pytest.raises(StreamError, match="no room"):
+        fleet.configure([camera("door"), camera("yard")])
+    assert decoders == []
+    assert fleet.leaving == []
+    assert not begun[0].process.is_alive()
+    assert not (SHARED_MEMORY / begun[0].ring.name.name).exists()

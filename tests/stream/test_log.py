@@ -1,0 +1,39 @@
+"""The log: secrets never pass, and a log that cannot be written stops nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+from stream.log import configure, log
+
+
+class _FullDisk(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_log_on_a_full_disk_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure()
+    monkeypatch.setattr(sys, "stderr", _FullDisk())
+    log.info("one")
+    log.error("two", camera="door")
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    log.warning("three")
+    assert json.loads(said.getvalue())["event"] == "three"
+
+
+def test_a_traceback_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    configure(["hunter2"])
+    try:
+        raise ValueError("cannot open 'rtsp://viewer:hunter2@cam/1'")
+    except ValueError:
+        log.exception("a defect")
+    assert "Traceback" in said.getvalue()
+    assert "hunter2" not in said.getvalue()

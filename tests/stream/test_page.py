@@ -1,0 +1,196 @@
+"""The page in a real Chromium, on a real service that watches a real RTSP camera."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream.scorelog import LoggedScore, pack
+from stream.store import Store
+from tests.servers.processes import free_port, until
+from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.stream.test_service import Running, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 60_000  # ms
+
+
+def holds(page: Page, expression: str, argument: object = None) -> None:
+    """Wait until a JavaScript expression is true; Playwright's own way is `eval`, which the page's policy forbids."""
+    until(lambda: page.evaluate(expression, argument), PATIENCE / 1000, expression)
+
+
+@dataclass
+class Watched:
+    """A service with a page, and its data folder."""
+
+    service: Running
+    address: str
+    data: Path
+    complaints: list[str] = field(default_factory=list)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def open(self, browser: Browser, width: int = 1280, height: int = 900) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.goto(self.address)
+        return page
+
+
+@contextmanager
+def watched(folder: Path, bundle: Path, *arguments: object) -> Iterator[Watched]:
+    camera, port = TestCamera(folder, encode(moving_pictures(120 * 25))), free_port()
+    own = ["--rtsp", f"door={camera.url}", "--bundle", bundle, "--http", f"127.0.0.1:{port}", "--threshold", "1"]
+    with camera.running(), running(folder, *own, *arguments) as service:
+        until(lambda: service.said("web page"), 60, "the page's address")
+        yield Watched(service, f"http://127.0.0.1:{port}/", folder / "data")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("page")
+    began = time.time() - 2 * 86_400
+    with Store.open(folder / "data") as store, store.transaction():  # two days in which nothing but bursts happened
+        for first in range(0, 172_000, 100):
+            rows = [
+                LoggedScore(began + i, began + i + 1, 0.9 if i % 20_000 < 5 else 0.1, 32)
+                for i in range(first, first + 100)
+            ]
+            store.scored("door", pack(rows))
+    with watched(folder, tiny_bundle) as found:
+        yield found
+
+
+def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, browser: Browser) -> None:
+    page = site.open(browser)
+    page.locator(".card").wait_for()
+    holds(page, "document.querySelector('.card img').naturalWidth === 224")
+    line = page.locator("canvas.line")
+    holds(page, "/of 1.00/.test(document.querySelector('.card').textContent)")
+    before = line.evaluate("canvas => canvas.toDataURL()")
+    holds(page, "before => document.querySelector('canvas.line').toDataURL() !== before", before)
+
+    # the operator moves the slider, sees what would have been, and sets the threshold
+    slider = page.locator("#what-threshold")
+    slider.fill("0.7")
+    holds(page, "/^9 alarms in/.test(document.getElementById('what-answer').textContent)")
+    slider.fill("0.95")
+    holds(page, "/^0 alarms in/.test(document.getElementById('what-answer').textContent)")
+    slider.fill("0")
+    page.locator("#what-apply").click()
+
+    entry = page.locator("#event-list li[data-id]").first
+    entry.wait_for()
+    assert page.locator("#alert").is_visible()
+    event_id = entry.get_attribute("data-id")
+    page.locator(".card.alarm").wait_for()
+    page.wait_for_timeout(3_000)  # something for the clip to hold
+    slider.fill("1")
+    page.locator("#what-apply").click()
+    holds(page, "!/still open/.test(document.querySelector('#event-list li').textContent)")
+
+    entry.locator("button").focus()
+    page.keyboard.press("Enter")
+    dialog = page.locator("dialog[open]")
+    video = dialog.locator("video")
+    video.wait_for()
+    holds(page, "document.querySelector('dialog video').readyState >= 2")
+    video.evaluate("video => { video.muted = true; return video.play() }")
+    holds(page, "document.querySelector('dialog video').currentTime > 0.5")
+    assert dialog.locator(".strip li").count() >= 2
+    assert re.search(r"\d+ %", dialog.locator(".strip").inner_text())
+    dialog.locator("[data-verdict=false_alarm]").click()
+    dialog.locator("[data-verdict=false_alarm].chosen").wait_for()
+    with Store.read_only(site.data) as store:
+        until(lambda: [e for e in store.events(0.0) if e["id"] == event_id][0]["verdict"] == "false_alarm")  # noqa: RUF015
+    page.keyboard.press("Escape")
+    holds(page, "!document.querySelector('dialog').open")
+
+    page.locator("#budget-per-day").fill("1")
+    page.locator("#budget button[type=submit], #budget button:not([type])").click()
+    holds(page, "/95 %/.test(document.getElementById('budget-answer').textContent)")
+    page.locator("#budget-apply").click()
+    holds(page, "/is in force/.test(document.getElementById('budget-answer').textContent)")
+    until(lambda: site.service.said("threshold set"), what="the threshold in force")
+    assert site.complaints == []
+    page.close()
+
+
+def test_it_is_small_and_paints_soon(site: Watched, browser: Browser) -> None:
+    page = browser.new_page()
+    received: list[int] = []
+    page.on("response", lambda answer: received.append(int(answer.headers.get("content-length", 0))))
+    page.goto(site.address)
+    page.locator(".card").wait_for()
+    assert sum(received) < 300_000
+    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    print(f"{sum(received)} bytes, first paint after {painted:.0f} ms")
+    page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_runs_over_the_edge_and_all_can_be_reached_by_keyboard(
+    site: Watched, browser: Browser, width: int
+) -> None:
+    page = site.open(browser, width, 740)
+    page.locator(".card").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    assert {"theme", "Test", "events-camera", "what-threshold", "what-apply", "budget-per-day"} <= reached
+    assert site.complaints == []
+    page.close()
+
+
+def test_dark_and_light_differ_and_stay(site: Watched, browser: Browser) -> None:
+    page = site.open(browser)
+    page.locator(".card").wait_for()
+
+    def ground() -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    first = ground()
+    page.locator("#theme").click()
+    assert ground() != first
+    chosen = ground()
+    page.reload()
+    page.locator(".card").wait_for()
+    assert ground() == chosen
+    page.close()
+
+
+def test_a_token_is_asked_for_and_kept(tmp_path: Path, tiny_bundle: Path, browser: Browser) -> None:
+    token = tmp_path / "token"
+    token.write_text("correct-horse-battery")
+    with watched(tmp_path, tiny_bundle, "--http-token-file", token) as site:
+        page = browser.new_context().new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(site.address)
+        page.locator("#token").fill("wrong")
+        page.keyboard.press("Enter")
+        page.get_by_text("This is not the token").wait_for()
+        page.locator("#token").fill("correct-horse-battery")
+        page.keyboard.press("Enter")
+        page.locator(".card").wait_for()
+        page.reload()
+        page.locator(".card").wait_for()
+        page.context.close()
+    assert "correct-horse-battery" not in site.service.log.read_text()
