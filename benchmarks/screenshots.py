@@ -31,7 +31,8 @@ def save(name: str, png: bytes) -> None:
 def main() -> None:
     samples = cache_folder("samples")
     recording = staged_footage(fetch(PinnedFile.named("samples.json", "bikes"), samples), samples)
-    with tempfile.TemporaryDirectory() as folder, rtsp_server(recording) as url, sync_playwright() as driver:
+    with tempfile.TemporaryDirectory() as folder, rtsp_server(recording) as (server, _), sync_playwright() as driver:
+        url = f"{server}{recording.name}?play_count=0"
         command = [sys.executable, "-m", "stream.cli", "--rtsp", f"street={url}", "--data", folder]
         command += ["--http", ADDRESS.removeprefix("http://"), "--self-test", "off"]
         with (Path(folder) / "log").open("wb") as log:
