@@ -14,7 +14,7 @@ import numpy as np
 from engine.arrays import UInt8Array
 from engine.geometry import SIDE
 from stream.capture import Capture
-from stream.clips import CLIP_LENGTH, ClipAssembler, EpochClock, Stride
+from stream.clips import CLIP_LENGTH, TRAINED_RATE, ClipAssembler, EpochClock, Stride
 from stream.errors import CameraError, Reason
 from stream.hwaccel import Hwaccel, accelerator
 from stream.log import configure, log
@@ -42,6 +42,7 @@ class CameraSettings:
     replay: bool = False
     transport: str = "tcp"
     pre_roll: float = 5.0
+    fps: float = TRAINED_RATE
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
     motion_threshold: float = 0.0
@@ -123,7 +124,7 @@ class Decoder:
     def _watch(self) -> None:
         """One connection, from opening to its end or fault."""
         settings = self._settings
-        assembler, clock = ClipAssembler(settings.stride), EpochClock()
+        assembler, clock = ClipAssembler(settings.stride, settings.fps), EpochClock()
         gate = MotionGate(settings.motion_threshold)
         try:
             with self._opened() as capture:

@@ -61,9 +61,9 @@ def watch(
         Path | None, typer.Option(metavar="DIR", help="Events, pictures, clips; default: the user's state folder.")
     ] = None,
     self_test: Annotated[
-        str,
-        typer.Option(metavar="HOURS|off", help="Time between self-tests: a staged incident through the whole path."),
-    ] = "24",
+        str | None,
+        typer.Option(metavar="HOURS|off", help="Time between self-tests (a staged incident, all the way); default 24."),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
 ) -> None:
     """Watch cameras and publish alarms over MQTT.
@@ -81,7 +81,6 @@ def watch(
     from stream.log import configure, log
     from stream.model import cached_bundle
     from stream.options import Flags, options
-    from stream.selftest import self_test_every
     from stream.service import Service
     from stream.settings import CameraConfig, ServiceSettings
     from stream.sinks.client import make_client
@@ -102,7 +101,7 @@ def watch(
     given = options(
         Flags(
             mqtt, mqtt_ca, mqtt_cert, mqtt_key, topic_prefix, bundle, backend, device, scores, http, http_token_file,
-            node, data,
+            node, data, self_test,
         ),
         site,
     )  # fmt: skip
@@ -124,11 +123,10 @@ def watch(
         configure(list(secrets))
         return cameras
 
-    secrets = set() if given.broker is None or not given.broker.password else {given.broker.password}
+    secrets = set(given.secrets)
     cameras_of(site, AlarmSettings(1.0, 1.0))  # wrong ones are told before anything starts
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # certificates, likewise
-    tested = None if replay or check else self_test_every(self_test)
     listener = None
     if given.http != "off" and not (replay or check):
         try:
@@ -150,7 +148,7 @@ def watch(
             alarm = AlarmSettings(thresholds.on, thresholds.off)
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
-                folder, given.retention, self_test=tested,
+                folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,
             )  # fmt: skip
             if check:
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
@@ -164,6 +162,7 @@ def watch(
             service = Service(settings, engine, store, listener, watcher)
             service.obey_signals()
             service.run()
+    service.leave()
 
 
 def _exit_code(error: Exception) -> int | None:

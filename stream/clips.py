@@ -46,32 +46,32 @@ class Placed:
         return 0 if self.position is None else (self.position + 1) % CLIP_LENGTH
 
 
-def thinning(rate: float) -> int:
+def thinning(rate: float, fps: float = TRAINED_RATE) -> int:
     """Every how many pictures of a source of `rate` frames a second one is kept.
 
-    The rate that is left is the nearest by ratio to the 25 that clips were trained at: all are kept up to 35, every
-    second one up to 61 (50, 60), and so on.
+    The rate that is left is the nearest by ratio to `fps`. With the 25 that clips were trained at all are kept up to
+    35, every second one up to 61 (50, 60), and so on.
     """
-    fewer = max(1, int(rate / TRAINED_RATE))
-    return fewer if _off(rate, fewer) <= _off(rate, fewer + 1) else fewer + 1
+    fewer = max(1, int(rate / fps))
+    return fewer if _off(rate, fewer, fps) <= _off(rate, fewer + 1, fps) else fewer + 1
 
 
-def _off(rate: float, step: int) -> float:
-    return abs(log(rate / step / TRAINED_RATE))
+def _off(rate: float, step: int, fps: float) -> float:
+    return abs(log(rate / step / fps))
 
 
 class ClipAssembler:
     """Counts the pictures of one connection into clips, one every `stride` pictures that are kept.
 
-    A picture that is not later than the one before is left out, and with `thin` so are those of a fast source that
-    `thinning` leaves out. After a gap in media time of more than `LONGEST_GAP` seconds, a jump back of as much, or a
-    change of the thinning, the running clip is given up and a new one begins.
+    A picture that is not later than the one before is left out, and so are those that `thinning` to `fps` frames a
+    second leaves out (None: none). After a gap in media time of more than `LONGEST_GAP` seconds, a jump back of as
+    much, or a change of the thinning, the running clip is given up and a new one begins.
     Variable frame rates are fine: a clip is 16 frames, and its times are those of its frames.
     """
 
-    def __init__(self, stride: Stride = CLIP_LENGTH, *, thin: bool = True) -> None:
+    def __init__(self, stride: Stride = CLIP_LENGTH, fps: float | None = TRAINED_RATE) -> None:
         self._stride = stride
-        self._thin = thin
+        self._fps = fps
         self._keep_every = 1
         self._seen = 0  # since the running clip's first picture
         self._times: deque[float] = deque(maxlen=CLIP_LENGTH)
@@ -133,9 +133,11 @@ class ClipAssembler:
         self._rate_frames += 1
 
     def _choose_thinning(self, rate: float) -> None:
-        wanted = thinning(rate) if self._thin else 1
+        if self._fps is None:
+            return
+        wanted, off = thinning(rate, self._fps), _off(rate, self._keep_every, self._fps)
         # a rate between two choices must not go to and fro
-        if wanted != self._keep_every and _off(rate, wanted) < _off(rate, self._keep_every) - _RATE_MARGIN:
+        if wanted != self._keep_every and _off(rate, wanted, self._fps) < off - _RATE_MARGIN:
             self._keep_every = wanted
             self._begin_anew()
 

@@ -47,6 +47,7 @@ class DecoderHandle:
             replay=self._replay,
             transport=config.transport,
             pre_roll=config.clip.pre_roll,
+            fps=config.fps,
             stride=config.stride,
             hwaccel=config.hwaccel,
             motion_threshold=config.motion_threshold,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from stream.errors import UsageError
 from stream.model import check_device
-from stream.settings import Retention
+from stream.selftest import self_test_every
+from stream.settings import FrigateSettings, NotifySettings, Retention
 from stream.sinks.client import TlsFiles
-from stream.site.convert import retention
+from stream.site.convert import frigate, notify, retention
 from stream.site.models import HttpModel, MqttModel, SiteFile
 from stream.site.reading import Site
-from stream.urls import BrokerAddress, broker_at, parse_broker, prefix_problem
+from stream.urls import BrokerAddress, broker_at, parse_broker, prefix_problem, secrets_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Flags:
     http_token_file: Path | None = None
     node: str | None = None
     data: Path | None = None
+    self_test: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,16 @@ class Options:
     node: str
     data: Path | None
     retention: Retention
+    self_test: float | None
+    frigate: FrigateSettings | None
+    notify: NotifySettings | None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not appear in anything shown."""
+        password = () if self.broker is None or not self.broker.password else (self.broker.password,)
+        address = () if self.frigate is None else secrets_of(self.frigate.url)
+        return (*password, *address, *(() if self.notify is None else self.notify.targets))
 
 
 def options(flags: Flags, site: Site | None) -> Options:
@@ -82,7 +94,16 @@ def options(flags: Flags, site: Site | None) -> Options:
         node=flags.node or given.node or socket.gethostname(),
         data=flags.data or _path(given.data),
         retention=retention(given.retention),
+        self_test=_self_test(flags.self_test, given.self_test),
+        frigate=frigate(given.frigate),
+        notify=notify(given.notify),
     )
+
+
+def _self_test(flag: str | None, hours: float | None) -> float | None:
+    if flag is None and hours is not None:
+        return hours * 3_600 or None
+    return self_test_every("24" if flag is None else flag)
 
 
 def _path(text: str | None) -> Path | None:

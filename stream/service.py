@@ -33,16 +33,16 @@ import uvicorn
 from engine.engine import Engine
 from stream.broker import EmbeddedBroker
 from stream.commands import Command, SetThreshold
-from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, hear_out, received
-from stream.errors import Reason, StreamError, UsageError
+from stream.decoders import DecoderHandle, hear_out
+from stream.errors import StreamError
 from stream.events import ModelName
 from stream.fitwatch import FitWatch
 from stream.fleet import CameraChanges, Fleet
 from stream.hidden import HiddenCamera
+from stream.intake import Intake
 from stream.journal import LIMIT, Journal, Task
 from stream.live import Live
 from stream.log import log
-from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
 from stream.metrics import Metrics
 from stream.overview import Overview
 from stream.page.routes import PageSources
@@ -59,10 +59,9 @@ from stream.stopping import StopClock
 from stream.store import Store
 from stream.systemd import Supervisor
 from stream.track import CameraTrack
-from stream.turns import Shedder, next_batch
+from stream.turns import next_batch
 from stream.web import Pages, make_app, make_server
 
-_TURN: Final = 0.2
 _STATS_EVERY: Final = 60.0
 _SCENES_EVERY: Final = 3_600.0
 # The parts of a stop, in seconds: each at most, and together what `stream.stopping` allows.
@@ -99,20 +98,20 @@ class Service:
         self._changes = changes
         self._supervisor = Supervisor()
         self._stopping = False
-        self._shedder = Shedder()
         self._clock = StopClock(self._save)
+        self._model = ModelName(
+            engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
+        )
+        self._metrics = Metrics(self._model)
         self._decoders: list[DecoderHandle] = []
         self._fleet = Fleet(self._decoders, self._begin_camera, lambda: self._report)
+        self._intake = Intake(self._decoders, lambda: self._report, self._metrics, replay=settings.replay)
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
         self._server: uvicorn.Server | None = None
         self._broker: EmbeddedBroker | None = None
         self._threads: dict[str, threading.Thread] = {}
         self._scores = ScoresFile(settings.scores) if settings.scores else None
-        self._model = ModelName(
-            engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
-        )
-        self._metrics = Metrics(self._model)
         self._self_test: SelfTest | None = None
         self._said_result: Result | None = None
         self._hidden: HiddenCamera | None = None
@@ -120,8 +119,7 @@ class Service:
         self._live = Live()
         self._next_stats = time.monotonic()
         self._next_scenes = self._next_stats + _SCENES_EVERY
-        self._fault: StreamError | None = None
-        recipients = [] if settings.replay else recipients_of(settings, store.media)
+        recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, store.media)
         self._courier = Courier(recipients, self._metrics.notified) if recipients else None
         self._journal = Journal(
             store,
@@ -137,6 +135,10 @@ class Service:
         self._clock.hear_signals(self.stop)
         self._start_thread(self._clock.run, "clock")
 
+    def leave(self) -> None:
+        """After a stop by signal, with everything around the service closed, too: end the process at once."""
+        self._clock.leave()
+
     def stop(self) -> None:
         """Ask the main loop to end; safe in a signal handler."""
         self._stopping = True
@@ -150,8 +152,8 @@ class Service:
             self._main_loop()
         finally:
             self._shutdown()
-        if self._fault is not None and not self._stopping:
-            raise self._fault
+        if self._intake.fault is not None and not self._stopping:
+            raise self._intake.fault
 
     def _startup(self) -> None:
         settings = self._settings
@@ -240,9 +242,7 @@ class Service:
 
     def _main_loop(self) -> None:
         while not self._stopping:
-            self._receive()
-            if not self._settings.replay:
-                self._shed_overdue()
+            self._intake.receive(stopping=self._stopping)
             if lines := next_batch(self._decoders, self._engine.backend.batch):
                 batch = [(line, line.pending.popleft()) for line in lines]
                 score(batch, self._engine, self._report, self._metrics)
@@ -254,75 +254,6 @@ class Service:
             self._supervisor.alive()
             if all(d.finished and not d.pending for d in self._decoders if not d.config.hidden):
                 return
-
-    def _receive(self) -> None:
-        """Take every message that is there; wait for one only if no clip is ready."""
-        ready = any(decoder.pending for decoder in self._decoders)
-        running = [decoder for decoder in self._decoders if not decoder.finished]
-        for decoder, message in received(running, 0 if ready else _TURN):
-            if message is not None:
-                self._take(decoder, message)
-            elif not (decoder.finished or self._stopping):
-                self._revive(decoder, "its process ended")
-
-    def _take(self, decoder: DecoderHandle, message: Message) -> None:
-        decoder.last_sign = now = time.monotonic()
-        track = decoder.track
-        if isinstance(message, ClipReady):
-            self._take_clip(decoder, message, now)
-        elif isinstance(message, Counters):
-            self._metrics.counted(track.name, track.counters, message)
-            track.counted(message, now)
-        elif isinstance(message, StateChanged):
-            self._state_changed(decoder, message)
-        else:
-            self._report.file_written(decoder, message)
-        self._report.status(track)
-
-    def _take_clip(self, decoder: DecoderHandle, clip: ClipReady, now: float) -> None:
-        track = decoder.track
-        if not track.enabled:
-            decoder.give_back(clip.slot)
-            return
-        decoder.pending.append(clip)
-        if len(decoder.pending) > PENDING_CLIPS and not self._settings.replay:
-            self._shed(decoder, now)
-
-    def _shed_overdue(self) -> None:
-        """Give up whole clips where the oldest have waited for too long."""
-        now = time.monotonic()
-        for _ in range(self._shedder.overdue(self._decoders, now)):
-            if (decoder := self._shedder.choose(self._decoders)) is not None:
-                self._shed(decoder, now)
-
-    def _shed(self, decoder: DecoderHandle, now: float) -> None:
-        track = decoder.track
-        decoder.give_back(decoder.pending.popleft().slot)
-        if track.status(now) != "degraded":
-            log.warning("scoring does not keep up: clips are dropped", camera=track.name)
-        track.shed(now)
-        self._metrics.shed(track.name)
-
-    def _state_changed(self, decoder: DecoderHandle, message: StateChanged) -> None:
-        track = decoder.track
-        track.changed(message, time.monotonic())
-        if message.state is CameraState.ONLINE:
-            log.info("camera online", camera=track.name, source=message.detail)
-        elif message.state is CameraState.OFFLINE:
-            log.warning("camera offline; trying again", camera=track.name, reason=message.reason, detail=message.detail)
-            self._metrics.disconnected(track.name, message.reason)
-            self._report.event(decoder, track.close_alarm("camera_lost"))
-        elif message.state is CameraState.ENDED:
-            decoder.finished = True
-            decoder.desk.lost()
-            if message.reason is None:
-                log.info("recording ended", camera=track.name)
-            else:
-                log.error("recording not readable", camera=track.name, reason=message.reason)
-                detail = f" ({message.detail})" if message.detail else ""
-                if decoder.config.hidden:
-                    return
-                self._fault = UsageError(f"{track.name}: {message.reason}{detail}")
 
     def _reconfigure(self) -> None:
         """Take other cameras, if there are any, and see those off that go."""
@@ -344,8 +275,7 @@ class Service:
             self._report.obey(self._decoders, command)
         for decoder in self._decoders:
             track = decoder.track
-            if not decoder.finished and decoder.silent(now):
-                self._revive(decoder, f"no sign of life for {SILENT_AFTER:.0f} s")
+            self._intake.replace_silent(decoder, now)
             if decoder.finished and not decoder.pending:
                 decoder.desk.lost()
                 self._report.event(decoder, track.close_alarm("stopped"))
@@ -387,20 +317,6 @@ class Service:
             self._fleet.dismiss(decoder, "stopped")
         if self._self_test is not None and self._self_test.result is not self._said_result:
             self._say_self_test(epoch)
-
-    def _revive(self, decoder: DecoderHandle, why: str) -> None:
-        """Replace a decoder that hangs or died; the other cameras notice nothing."""
-        log.error("decoder replaced", camera=decoder.track.name, reason=why)
-        lost = StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, why)
-        self._state_changed(decoder, lost)
-        if not decoder.config.source.live:
-            decoder.finished = True
-            decoder.desk.lost()
-            if decoder.config.hidden:
-                return
-            self._fault = StreamError(f"{decoder.track.name}: {Reason.DECODER_LOST}: {why}")
-            return
-        decoder.restart()
 
     def _save(self) -> None:
         """What can be saved before an end by force: events that were decided; the rest a next start makes good."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from stream.alarms import AlarmSettings
-from stream.clips import Stride
+from stream.clips import TRAINED_RATE, Stride
 from stream.hwaccel import Hwaccel
 from stream.sinks.client import TlsFiles
 from stream.timetable import Schedule
@@ -31,7 +31,8 @@ class ClipSettings:
 class CameraConfig:
     """One camera: its source, when it alarms, what it keeps, how it is read.
 
-    `lost_after`: seconds offline until `camera_lost`. `stride`: frames from the start of one clip to that of the
+    `lost_after`: seconds offline until `camera_lost`. `fps`: frames a second that are looked at, as near as leaving out
+    whole pictures comes. `stride`: frames from the start of one clip to that of the
     next; under 16 they overlap. `hwaccel`: what decodes; where it does not work here, the CPU does.
     `motion_threshold`: grey levels; a clip in which no part of the picture differs by more from the last clip that
     passed the backbone takes that one's feature. 0: every clip passes the backbone. `enabled` holds until another is
@@ -46,6 +47,7 @@ class CameraConfig:
     clip: ClipSettings = field(default_factory=ClipSettings)
     transport: str = "tcp"
     lost_after: float = 30.0
+    fps: float = TRAINED_RATE
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
     motion_threshold: float = 0.0

@@ -23,6 +23,11 @@ class Backend(Protocol):
         """How many clips of different cameras should go through together, if so many are ready."""
         ...
 
+    @property
+    def precision(self) -> Form:
+        """Arithmetic of the backbone."""
+        ...
+
     def features(self, clips: UInt8Array) -> FloatArray:
         """uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, C). Raises OutOfMemoryError on a GPU that is full."""
         ...

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import FloatArray, UInt8Array
-from engine.backends.base import Backend
+from engine.backends.base import Backend, Form
 from engine.errors import OutOfMemoryError
 
 SIZES: Final = (1, 8, 32)
@@ -58,6 +58,11 @@ class GpuWithFallback:
     @property
     def batch(self) -> int:
         return self._backend.batch
+
+    @property
+    def precision(self) -> Form:
+        """Of the backend that runs now."""
+        return self._backend.precision
 
     def features(self, clips: UInt8Array) -> FloatArray:
         return self._run(lambda backend, part: backend.features(part), clips)

@@ -85,6 +85,7 @@ class OnnxRuntimeBackend:
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         self._cuda = device.startswith("cuda")
         self.batch = max(SIZES) if self._cuda else 1
+        self.precision = form
         self.name = "onnxruntime-cuda" if self._cuda else "onnxruntime-fp16" if form == "fp16" else "onnxruntime"
         providers = [CPU]
         if self._cuda:

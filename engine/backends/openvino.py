@@ -29,6 +29,7 @@ class OpenVinoBackend:
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         del device  # the registry admits only the CPU
+        self.precision = form
         self.name = "openvino-int8" if form == "int8" else "openvino"
         self._core = openvino.Core()
         self._graph = bundle.file(INT8_GRAPH if form == "int8" else "backbone.onnx")

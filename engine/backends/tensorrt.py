@@ -37,6 +37,7 @@ class TensorRtBackend:
 
     name = "tensorrt"
     batch = max(SIZES)
+    precision: Form = "fp16"
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         del form  # half precision wherever the bundle holds it

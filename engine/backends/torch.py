@@ -33,6 +33,7 @@ class TorchBackend:
             raise BackendError(f"device {device}: {str(error).splitlines()[0]}") from None
         self._cuda = self._device.type == "cuda"
         self.batch = max(SIZES) if self._cuda else 1
+        self.precision: Form = "fp16" if self._cuda else "float32"
         self.name = "torch-cuda" if self._cuda else "torch"
         backbone = BACKBONES[bundle.manifest.backbone.name].build()
         backbone.load_state_dict(safetensors.torch.load_file(bundle.file("backbone.safetensors")))

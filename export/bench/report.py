@@ -109,7 +109,7 @@ def _engines(found: dict[str, Any]) -> Table:
 
 
 def _tries(tries: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title="cameras over RTSP, a clip's end to its score at an MQTT subscriber")
+    table = Table(title="cameras over RTSP, a clip's last frame to its score at an MQTT subscriber")
     columns = (
         "cameras", "held", "dropped", "lag p50, ms", "p95, ms", "decoder, % of a core", "all but backbone, %",
         "RTSP servers, %", "decoder, MiB", "service, MiB",
@@ -150,7 +150,7 @@ def _plot(tries: Sequence[dict[str, Any]], target: Path) -> Path:
         if row["dropped_clips"]:
             axes.annotate(f"{row['dropped_clips']} dropped", (row["cameras"], row["lag_ms"]["p95"]), fontsize=8)
     axes.axhline(LAG_LIMIT_MS, color="grey", linestyle=":", label="limit of p95")
-    axes.set(xlabel="cameras", ylabel="ms from a clip's end to its score", ylim=(0, None))
+    axes.set(xlabel="cameras", ylabel="ms from a clip's last frame to its score", ylim=(0, None))
     axes.legend()
     figure.savefig(target, dpi=120)
     return target

@@ -83,6 +83,8 @@ def extract(
         record = Record(
             bundle=engine.bundle.sha256,
             backbone=manifest.backbone.name,
+            engine=engine.backend.name,
+            precision=engine.backend.precision,
             channels=manifest.channels,
             crops=crops_of(geometry),
             geometry=geometry,

@@ -55,7 +55,7 @@ class ClipReader:
         frames = corrupt = 0
         slot: int | None = None
         # labels and published features count every frame
-        assembler = ClipAssembler(thin=False)
+        assembler = ClipAssembler(fps=None)
         try:
             with Capture(Source("video", path, live=False)) as capture:
                 self._pipe.send(Opened(capture.expected_frames))

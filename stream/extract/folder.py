@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.arrays import FloatArray
+from engine.backends.base import Form
 from engine.manifest import Sha256
 from stream.errors import StreamError, UsageError
 
@@ -26,6 +27,8 @@ class Record(BaseModel):
 
     bundle: Sha256
     backbone: str
+    engine: str
+    precision: Form
     channels: int
     crops: int
     geometry: str

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream.settings import ServiceSettings
+from stream.settings import FrigateSettings, NotifySettings
 from stream.sinks.courier import Recipient
 from stream.sinks.frigate import FrigateBridge
 from stream.sinks.notify import notify_targets
 
 
-def recipients_of(settings: ServiceSettings, media: Path) -> list[Recipient]:
+def recipients_of(
+    frigate: FrigateSettings | None, notify: NotifySettings | None, media: Path | None
+) -> list[Recipient]:
     """Recipients for the courier; `media` is the folder of pictures. Raises UsageError for what cannot be used."""
     found: list[Recipient] = []
-    if settings.frigate is not None:
-        found.append(FrigateBridge(settings.frigate))
-    if settings.notify is not None:
-        found += notify_targets(settings.notify, media)
+    if frigate is not None:
+        found.append(FrigateBridge(frigate))
+    if notify is not None:
+        found += notify_targets(notify, media)
     return found

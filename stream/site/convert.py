@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import tzinfo
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
 from stream.alarms import AlarmSettings
-from stream.settings import CameraConfig, ClipSettings, Retention
-from stream.site.models import AlarmModel, CameraDefaults, CameraModel, ClipModel, RetentionModel
+from stream.settings import CameraConfig, ClipSettings, FrigateSettings, NotifySettings, Retention
+from stream.site.models import (
+    AlarmModel,
+    CameraDefaults,
+    CameraModel,
+    ClipModel,
+    FrigateModel,
+    NotifyModel,
+    RetentionModel,
+)
 from stream.timetable import Schedule
 from stream.urls import Source, is_rtsp
 from stream.view import Region, View
 
 _BLOCKS: Final = (AlarmModel, ClipModel)  # a region is one value
+
+_AS_THEY_ARE: Final = ("enabled", "transport", "lost_after", "fps", "hwaccel", "stride", "motion_threshold")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -50,7 +61,7 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         alarm = replace(alarm, **_given(camera.alarm))
     masks = tuple(tuple((x, y) for x, y in mask) for mask in camera.masks or ())
     periods = tuple(period for entry in camera.schedule or () for period in entry.periods)
-    said = {key: value for key in ("enabled", "transport", "lost_after") if (value := getattr(camera, key)) is not None}
+    said = {key: value for key in _AS_THEY_ARE if (value := getattr(camera, key)) is not None}
     return CameraConfig(
         Source(name, camera.url, live=is_rtsp(camera.url)),
         alarm,
@@ -60,6 +71,18 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True),
         **said,
     )
+
+
+def frigate(model: FrigateModel | None) -> FrigateSettings | None:
+    """None where the file names none."""
+    if model is None:
+        return None
+    return FrigateSettings(model.url, ca=None if model.ca is None else Path(model.ca), **_given(model, "url", "ca"))
+
+
+def notify(model: NotifyModel | None) -> NotifySettings | None:
+    """None where the file names none."""
+    return None if model is None else NotifySettings(tuple(model.targets), **_given(model, "targets"))
 
 
 def retention(model: RetentionModel | None) -> Retention:

@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from stream.alarms import AlarmSettings
-from stream.settings import CameraConfig, ClipSettings, Retention
+from stream.clips import TRAINED_RATE, Stride
+from stream.hwaccel import Hwaccel
+from stream.settings import CameraConfig, ClipSettings, FrigateSettings, NotifySettings, Retention
 from stream.site.values import (
     Backend,
     BrokerUrl,
@@ -22,11 +24,13 @@ from stream.site.values import (
     ListenAddress,
     LiveUrl,
     Mask,
+    Secret,
     Share,
     SourceUrl,
     TimeOfDay,
     TimeZone,
     TopicPrefix,
+    WebUrl,
 )
 from stream.timetable import DAYS, Period, overlap, periods_of
 
@@ -153,6 +157,23 @@ class CameraDefaults(SiteModel):
         description="Periods in which alarms are raised; outside of them the camera is scored all the same. An empty "
         "list: always. Default: always.",
     )
+    fps: Annotated[float, Field(ge=2, le=120)] | None = Field(
+        None,
+        description="Frames a second that are looked at, as near as leaving out whole pictures comes; a slower camera "
+        "gives all of its own. Fewer mean less work, on clips that the model was not trained on. "
+        f"Default: {TRAINED_RATE:g}.",
+    )
+    hwaccel: Hwaccel | None = Field(
+        None, description="What decodes; where it does not work, the CPU does. Default: none."
+    )
+    stride: Stride | None = Field(
+        None, description="Frames from one clip's start to the next one's; under 16 clips overlap. Default: 16."
+    )
+    motion_threshold: Annotated[float, Field(ge=0, le=255)] | None = Field(
+        None,
+        description="Grey levels: a clip in which nothing moved by more takes the feature of the last one that did. "
+        f"Default: {CameraConfig.motion_threshold:g}, every clip passes the backbone.",
+    )
     alarm: AlarmModel | None = Field(None, description="When scores become an alarm.")
     clip: ClipModel | None = Field(None, description="What an alarm's clip holds.")
     lost_after: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
@@ -218,6 +239,30 @@ class RetentionModel(SiteModel):
     )
 
 
+class NotifyModel(SiteModel):
+    """People who are told of alarms, through Apprise."""
+
+    targets: Annotated[list[Secret], Field(min_length=1, max_length=50)] = Field(
+        repr=False, description="URLs that Apprise understands, secrets all of them: write `{MGFN_NAME}`."
+    )
+    per_hour: Annotated[int, Field(ge=1, le=3_600)] | None = Field(
+        None, description=f"Messages to each target in an hour, at most. Default: {NotifySettings.per_hour}."
+    )
+    camera_lost: bool | None = Field(None, description="Of cameras that stay away, too. Default: false.")
+
+
+class FrigateModel(SiteModel):
+    """Alarms become events in Frigate."""
+
+    url: WebUrl = Field(repr=False, description="http[s]://[user:password@]host[:port] of Frigate's own web page.")
+    label: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        None, description=f"Of the events. Default: {FrigateSettings.label}."
+    )
+    sub_label: str | None = Field(None, description=f"Of the events. Default: {FrigateSettings.sub_label}.")
+    cameras: dict[str, str] | None = Field(None, description="Frigate's name of a camera by ours, where it is another.")
+    ca: FilePath | None = Field(None, description="The certificate that signed Frigate's own. Default: the system's.")
+
+
 class SiteFile(SiteModel):
     """mgfn-stream: what to watch, and where to publish. Paths are relative to this file; `{MGFN_NAME}` in paths and
     URLs is filled in from the environment or a secret file of that name."""
@@ -244,6 +289,11 @@ class SiteFile(SiteModel):
     mqtt: MqttModel | None = Field(None, description="The broker. Default: an embedded one.")
     http: HttpModel | None = Field(None, description="The HTTP address.")
     retention: RetentionModel | None = Field(None, description="How long things are kept.")
+    self_test: Annotated[float, Field(ge=0, le=10_000)] | None = Field(
+        None, description="Hours between self-tests, 0: none. Default: 24. Flag: --self-test."
+    )
+    notify: NotifyModel | None = Field(None, description="People who are told. Default: none.")
+    frigate: FrigateModel | None = Field(None, description="A Frigate that hears of alarms. Default: none.")
     defaults: CameraDefaults | None = Field(None, description="What every camera inherits.")
     cameras: Annotated[dict[CameraName, CameraModel], Field(min_length=1)] = Field(
         description="The cameras by name: 1 to 64 of a-z A-Z 0-9 _ -, and no word of the MQTT topics."

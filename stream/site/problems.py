@@ -51,7 +51,8 @@ def _described(error: ErrorDetails, document: Document) -> Problem:
     elif kind == "missing":
         text = "is missing"
     else:
-        text = f"{shown(error['input'])}{_allowed(error)}"
+        value = "" if path[:2] == ("notify", "targets") else shown(error["input"])  # secrets, however they look
+        text = f"{value}{_allowed(error)}"
     return Problem(document.line(path), key_of(path), text)
 
 
@@ -83,7 +84,7 @@ def shown(value: Any) -> str:
     if "@" in text and "***@" not in text:  # a mistyped URL has a password all the same
         text = f"***{text[text.rindex('@') :]}"
     text = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
-    return f"{text!r}: " if not text or text != text.strip() or "\n" in text else f"{text}: "
+    return f"{text}: " if text and text == text.strip() and text.isprintable() else f"{text!r}: "
 
 
 def _unknown(key: str, known: list[str]) -> str:

@@ -20,6 +20,8 @@ _BLOCKS: Final = {
     "`mqtt`": "MqttModel",
     "`http`": "HttpModel",
     "`retention`": "RetentionModel",
+    "`notify`": "NotifyModel",
+    "`frigate`": "FrigateModel",
     "Each of `cameras`, and `defaults` (all but `url`)": "CameraModel",
     "`alarm`": "AlarmModel",
     "`clip`": "ClipModel",
@@ -79,7 +81,7 @@ def _allowed(schema: dict[str, Any]) -> str:
     low = kind.get("minimum", kind.get("exclusiveMinimum"))
     if low is not None:
         return f"{'more than ' if 'exclusiveMinimum' in kind else ''}{low:,.10g} to {kind['maximum']:,.10g}"
-    return {"boolean": "`true`, `false`", "array": "a list", "object": "blocks by name", "string": "text"}[kind["type"]]
+    return {"boolean": "`true`, `false`", "array": "a list", "object": "a block", "string": "text"}[kind["type"]]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
@@ -29,18 +30,26 @@ def _folder(info: ValidationInfo) -> Path:
     return Path(info.context[FOLDER]) if info.context else Path()
 
 
-def _path(text: str, info: ValidationInfo) -> str:
-    """Filled in, and relative to the site file's folder."""
+def _text(text: str) -> str:
+    """Filled in."""
     try:
-        return str(_folder(info) / expanded(text))
+        whole = expanded(text)
     except UsageError as error:
         raise ValueError(str(error)) from None
+    if not whole.isprintable():
+        raise ValueError("holds characters that cannot be printed")
+    return whole
+
+
+def _path(text: str, info: ValidationInfo) -> str:
+    """Filled in, and relative to the site file's folder."""
+    return str(_folder(info) / _text(text))
 
 
 def _source(text: str, info: ValidationInfo) -> str:
+    whole = _text(text)
+    path_or_url = whole if is_rtsp(whole) or "://" in whole else str(_folder(info) / whole)
     try:
-        whole = expanded(text)
-        path_or_url = whole if is_rtsp(whole) or "://" in whole else str(_folder(info) / whole)
         is_live(path_or_url)
     except UsageError as error:
         raise ValueError(str(error)) from None
@@ -55,11 +64,23 @@ def _live_source(text: str, info: ValidationInfo) -> str:
 
 
 def _broker(text: str) -> str:
+    whole = _text(text)
     try:
-        whole = expanded(text)
         broker_at(whole)
     except UsageError as error:
         raise ValueError(str(error)) from None
+    return whole
+
+
+def _web_address(text: str) -> str:
+    whole = _text(text)
+    try:
+        parts = urlsplit(whole)
+        fine = parts.scheme in ("http", "https") and parts.hostname and not parts.query and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError("allowed is http[s]://[user:password@]host[:port]")
     return whole
 
 
@@ -112,5 +133,7 @@ TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Backend = Annotated[str, AfterValidator(_backend)]
 Device = Annotated[str, AfterValidator(_device)]
+Secret = Annotated[str, AfterValidator(_text)]
+WebUrl = Annotated[str, AfterValidator(_web_address)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

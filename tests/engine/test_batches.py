@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.arrays import FloatArray, UInt8Array
+from engine.backends.base import Form
 from engine.backends.batches import SIZES, GpuWithFallback, in_batches, split
 from engine.errors import BackendError, OutOfMemoryError
 
@@ -57,6 +58,7 @@ class Adder:
 
     def __init__(self, name: str, room: int) -> None:
         self.name = name
+        self.precision: Form = "float32"
         self.room = room
         self.seen: list[int] = []
         self.closed = False

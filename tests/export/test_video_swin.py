@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,9 +56,6 @@ def test_clips_go_through_together_or_alone(exported: tuple[Sources, Path]) -> N
     assert np.linalg.norm(together[0] - together[1]) > 0.01 * np.linalg.norm(together[0])
 
 
-@pytest.mark.skipif(
-    not os.environ.get("MGFN_SLOWEST"), reason="Swin takes over a second a clip on two cores; set MGFN_SLOWEST=1"
-)
 def test_a_camera_is_scored(exported: tuple[Sources, Path], tmp_path: Path, mosquitto: Mosquitto) -> None:
     subscriber = Subscriber(mosquitto.port)
     camera = TestCamera(tmp_path, encode(moving_pictures(16 * 12)))

@@ -60,7 +60,7 @@ def test_a_gap_or_a_jump_back_gives_up_the_running_clip(jump: float) -> None:
 
 
 def test_above_120_frames_a_second_is_refused_and_120_is_not() -> None:
-    assert len(feed(ClipAssembler(thin=False), [k / 120 for k in range(320)])) == 20
+    assert len(feed(ClipAssembler(fps=None), [k / 120 for k in range(320)])) == 20
     with pytest.raises(CameraError) as refused:
         feed(ClipAssembler(), [k / 240 for k in range(320)])
     assert refused.value.reason is Reason.BAD_RATE
@@ -81,6 +81,16 @@ def test_a_clip_of_a_fast_source_spans_what_it_spans_at_25(rate: int, seconds: f
     for clip, after in itertools.pairwise(clips):
         assert clip.end - clip.start == pytest.approx(seconds, abs=0.001)
         assert after.start == pytest.approx(clip.end)
+
+
+@pytest.mark.parametrize(
+    ("rate", "fps", "every"), [(25, 12.5, 2), (25, 5, 5), (15, 5, 3), (10, 12.5, 1), (30, 50, 1), (120, 60, 2)]
+)
+def test_fewer_frames_a_second_where_asked_for(rate: int, fps: float, every: int) -> None:
+    assert thinning(rate, fps) == every
+    clips = feed(ClipAssembler(fps=fps), [k / rate for k in range(rate * 16)])
+    assert clips[-1].end - clips[-1].start == pytest.approx(16 * every / rate)
+    assert clips[-1].start == pytest.approx(clips[-2].end)
 
 
 def test_of_50_frames_a_second_every_second_one_is_kept_once_the_rate_is_known() -> None:

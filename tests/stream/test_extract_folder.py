@@ -15,7 +15,9 @@ from stream.errors import StreamError, UsageError
 from stream.extract.folder import FeatureFolder, Record
 from stream.extract.videos import find_videos
 
-RECORD = Record(bundle="0" * 64, backbone="i3d", channels=4, crops=2, geometry="ends")
+RECORD = Record(
+    bundle="0" * 64, backbone="i3d", engine="openvino", precision="float32", channels=4, crops=2, geometry="ends"
+)
 
 
 def test_a_file_grows_and_is_there_once_it_is_finished(tmp_path: Path) -> None:
@@ -86,6 +88,10 @@ def test_files_of_another_shape_are_not_done(tmp_path: Path, array: np.ndarray) 
         ({"bundle": "1" * 64}, "made with bundle 0000000000"),
         ({"crops": 10, "geometry": "ten"}, "made with crops 2, these would be with 10"),
         ({"geometry": "squash"}, "made with geometry ends, these would be with squash"),
+        (
+            {"engine": "openvino-int8", "precision": "int8"},
+            "made with engine openvino, these would",
+        ),
     ],
 )
 def test_a_folder_made_with_other_settings_is_refused(tmp_path: Path, changed: dict[str, object], says: str) -> None:

@@ -20,31 +20,15 @@ from tests.servers.rtsp import TestCamera, encode, moving_pictures
 
 pytestmark = pytest.mark.slow
 
-# The service as the site file sets it up: rtsp url, broker, bundle, data folder, Frigate, target.
-SERVICE = """
-import sys
-from pathlib import Path
-from engine.engine import Engine
-from stream.alarms import AlarmSettings
-from stream.log import configure
-from stream.service import Service
-from stream.settings import CameraConfig, FrigateSettings, NotifySettings, ServiceSettings
-from stream.sinks.client import TlsFiles
-from stream.store import Store
-from stream.urls import parse_broker, parse_sources
-
-if __name__ == "__main__":
-    camera, broker, bundle, data, frigate, target = sys.argv[1:]
-    configure()
-    cameras = tuple(CameraConfig(source, AlarmSettings(0.0, 0.0)) for source in parse_sources([camera]))
-    settings = ServiceSettings(
-        cameras, parse_broker(broker), TlsFiles(), "mgfn", "test", replay=False, scores=None, data=Path(data),
-        frigate=FrigateSettings(frigate), notify=NotifySettings((target,)),
-    )
-    with Store.open(Path(data)) as store, Engine.open(Path(bundle)) as engine:
-        service = Service(settings, engine, store, None)
-        service.obey_signals()
-        service.run()
+SITE = """
+mqtt: {{url: {mqtt}}}
+http: {{address: off}}
+bundle: {bundle}
+data: d
+notify: {{targets: ["{{MGFN_PHONE}}"]}}
+frigate: {{url: "{frigate}"}}
+cameras:
+  door: {{url: {camera}, alarm: {{threshold_on: 0}}}}
 """
 
 
@@ -70,18 +54,19 @@ def test_check_tries_frigate_and_understands_targets(
 
 
 def test_frigate_and_a_phone_hear_of_an_alarm_and_hold_nothing_up(
-    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscriber = Subscriber(mosquitto.port)
     camera = TestCamera(tmp_path, encode(moving_pictures(60 * 25)))
     frigate, phone = FrigateServer({"door"}), HttpServer(lambda _asked: (200, {}, {}))
-    script, log = tmp_path / "service.py", tmp_path / "service.log"
-    script.write_text(SERVICE)
-    command = [sys.executable, str(script), f"door={camera.url}", mosquitto.url, str(tiny_bundle), str(tmp_path / "d")]
-    command += [f"http://me:hunter2@127.0.0.1:{frigate.http.port}", f"json://me:hunter3@127.0.0.1:{phone.port}"]
+    site, log = tmp_path / "site.yaml", tmp_path / "service.log"
+    address = f"http://me:hunter2@127.0.0.1:{frigate.http.port}"
+    site.write_text(SITE.format(mqtt=mosquitto.url, bundle=tiny_bundle, frigate=address, camera=camera.url))
+    monkeypatch.setenv("MGFN_PHONE", f"json://me:hunter3@127.0.0.1:{phone.port}")
+    command = [sys.executable, "-m", "stream.cli", "--config", str(site)]
     with camera.running(), frigate.http.running(), phone.running(), log.open("w") as written:
         frigate.answering.clear()  # it takes connections and says nothing
-        with ended(subprocess.Popen(command, stderr=written, text=True, cwd=Path.cwd())) as first:
+        with ended(subprocess.Popen(command, stderr=written, text=True)) as first:
             until(lambda: [e["type"] for e in subscriber.events()][:1] == ["new"], 60, "the alarm over MQTT")
             assert not frigate.events
             scores = sum(topic.endswith("/score") for topic, _, _ in subscriber.messages)
@@ -97,7 +82,7 @@ def test_frigate_and_a_phone_hear_of_an_alarm_and_hold_nothing_up(
             until(lambda: len(frigate.open()) == 1, 60, "the event in Frigate")
             first.kill()  # with it open
             first.wait(10)
-        with ended(subprocess.Popen(command, stderr=written, text=True, cwd=Path.cwd())) as second:
+        with ended(subprocess.Popen(command, stderr=written, text=True)) as second:
             until(lambda: len(frigate.events) == 2, 60, "the next alarm's event")
             assert len(frigate.open()) == 1  # the restart ended the first
             second.terminate()

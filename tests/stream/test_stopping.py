@@ -60,6 +60,26 @@ def test_stuck_in_native_code_it_ends_by_force(signum: int) -> None:
     assert said.endswith("saved\n")
 
 
+SLOW_TO_END = """
+import atexit, os, signal, time
+from stream.stopping import StopClock
+atexit.register(time.sleep, 60)
+clock = StopClock(lambda: None)
+clock.leave()
+clock.hear_signals(clock.start)
+clock.leave()
+print("still here", end="")
+os.kill(os.getpid(), signal.SIGTERM)
+clock.leave()
+print("never said")
+"""
+
+
+def test_once_all_is_closed_it_does_not_wait_for_the_interpreters_end() -> None:
+    done = subprocess.run([sys.executable, "-c", SLOW_TO_END], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "still here")
+
+
 @pytest.mark.slow
 def test_neither_a_decoder_nor_a_broker_that_hangs_holds_the_stop(
     tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import configs
 from stream.alarms import AlarmSettings
-from stream.settings import CameraConfig, ClipSettings, Retention
+from stream.options import Flags, options
+from stream.settings import CameraConfig, ClipSettings, FrigateSettings, NotifySettings, Retention
 from stream.site.convert import retention
 from stream.site.reading import Site, SiteError, checked, data_folder, read_site
 from stream.site.schema import SCHEMA, reference, site_schema
@@ -105,6 +106,42 @@ def test_secrets_are_filled_in_and_nothing_else(monkeypatch: pytest.MonkeyPatch,
     assert "hunter2" not in repr(site(text))
 
 
+def test_decoding_notifications_frigate_and_self_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MGFN_PHONE", "json://token-of-mine/x")
+    path = tmp_path / "site.yaml"
+    path.write_text("""
+self_test: 0
+defaults: {hwaccel: auto, stride: 8}
+notify: {targets: ["{MGFN_PHONE}", "json://there"], camera_lost: true}
+frigate: {url: "http://admin:hunter2@frigate:5000", ca: ca.pem, cameras: {door: Front}}
+cameras:
+  door: {url: rtsp://h/1, motion_threshold: 6, stride: 16, fps: 12.5}
+""")
+    read = read_site(path)
+    (door,) = read.cameras(BUNDLE)
+    assert (door.hwaccel, door.stride, door.motion_threshold, door.fps) == ("auto", 16, 6.0, 12.5)
+    given = options(Flags(), read)
+    assert given.notify == NotifySettings(("json://token-of-mine/x", "json://there"), camera_lost=True)
+    assert given.frigate == FrigateSettings(
+        "http://admin:hunter2@frigate:5000", cameras={"door": "Front"}, ca=tmp_path / "ca.pem"
+    )
+    assert {"hunter2", "json://token-of-mine/x"} <= set(given.secrets)
+    assert given.self_test is None
+    assert options(Flags(self_test="2"), read).self_test == 7200
+    assert options(Flags(), site("cameras: {a: {url: rtsp://h/1}}")).self_test == 24 * 3600
+
+
+def test_targets_are_never_shown() -> None:
+    text = "notify: {targets: [7, '{MGFN_NOWHERE}', json://hunter2], per_hour: 0}\ncameras: {a: {url: rtsp://h/1}}"
+    assert problems(text) == [
+        "site.yaml:1: notify.targets[0]: allowed is text; put it in quotes",
+        "site.yaml:1: notify.targets[1]: {MGFN_NOWHERE} is neither in the environment nor a secret file",
+        "site.yaml:1: notify.per_hour: 0: allowed is at least 1",
+    ]
+    text = "notify: {targets: tgram://hunter2}\ncameras: {a: {url: rtsp://h/1}}"
+    assert problems(text) == ["site.yaml:1: notify.targets: allowed is a list"]
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MGFN_WHERE", "kept")
     (tmp_path / "a.mp4").write_bytes(b"x")
@@ -169,6 +206,9 @@ cameras:
         ("alarm: {threshold_on: true}", "alarm.threshold_on: true: allowed is a number"),
         ("alarm: {threshold_on: 0.5, threshold_off: 0.6}", "0.6: allowed is at most `threshold_on`, 0.5"),
         ("alarm: {hourly_cap: 0}", "hourly_cap: 0: allowed is at least 1"),
+        ("fps: 1", "fps: 1: allowed is at least 2"),
+        ("stride: 5", "stride: 5: allowed is 4, 8 or 16"),
+        ("hwaccel: gpu", "hwaccel: gpu: allowed is 'auto', 'cuda', 'vaapi' or 'none'"),
         ("masks: 5", "masks: 5: allowed is a list"),
         ("masks: [[[0, 0], [1, 1]]]", "masks[0]: 2 given; allowed are at least 3"),
         ("masks: [[[0, 0], [1, 1], [1, -0.1]]]", "masks[0][2][1]: -0.1: allowed is at least 0"),
@@ -242,6 +282,10 @@ def test_wrong_addresses_never_show_a_password(url: str, says: str) -> None:
         ("mqtt: {url: mqtt://h, ca: x}\ncameras: {a: {url: rtsp://h}}", "mqtt.ca: is for an encrypted connection"),
         ("mqtt: {topic_prefix: a/#}\ncameras: {a: {url: rtsp://h}}", "mqtt.topic_prefix: a/#: allowed is a topic"),
         ("http: {address: nonsense}\ncameras: {a: {url: rtsp://h}}", "http.address: nonsense: allowed is HOST:PORT"),
+        ("frigate: {url: ftp://u:hunter2@h}\ncameras: {a: {url: rtsp://h}}", "frigate.url: ftp://***@h: allowed is"),
+        ('data: "a\\0b"\ncameras: {a: {url: rtsp://h}}', "data: 'a\\x00b': holds characters that cannot be printed"),
+        ('cameras: {a: {url: "rtsp://h\\e[2J"}}', "a.url: 'rtsp://h\\x1b[2J': holds characters that cannot be printed"),
+        ("cameras: {a: {url: 'rtsp://[::1'}}", "a.url: rtsp://[::1: is no valid address"),
         ("device: tpu\ncameras: {a: {url: rtsp://h}}", "device: tpu: allowed is auto, cpu or cuda[:N]"),
         ("backend: onyx\ncameras: {a: {url: rtsp://h}}", "backend: onyx: allowed are auto, "),
         ("time_zone: Europe\ncameras: {a: {url: rtsp://h}}", "time_zone: Europe: no time zone"),
