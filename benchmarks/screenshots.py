@@ -31,7 +31,12 @@ def save(name: str, png: bytes) -> None:
 def main() -> None:
     samples = cache_folder("samples")
     recording = staged_footage(fetch(PinnedFile.named("samples.json", "bikes"), samples), samples)
-    with tempfile.TemporaryDirectory() as folder, rtsp_server(recording) as url, sync_playwright() as driver:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        rtsp_server(recording.parent) as (server, _),
+        sync_playwright() as driver,
+    ):
+        url = f"{server}{recording.name}?play_count=0"
         command = [sys.executable, "-m", "stream.cli", "--rtsp", f"street={url}", "--data", folder]
         command += ["--http", ADDRESS.removeprefix("http://"), "--self-test", "off"]
         with (Path(folder) / "log").open("wb") as log:
@@ -49,7 +54,7 @@ def main() -> None:
             page.set_default_timeout(60_000)
             page.goto(ADDRESS)
             page.locator("#event-list li[data-id]").first.wait_for()
-            page.wait_for_timeout(1_500)
+            page.wait_for_timeout(2_500)
             save("page", page.screenshot())
             page.set_viewport_size({"width": 360, "height": 740})
             page.emulate_media(color_scheme="dark")
@@ -57,7 +62,9 @@ def main() -> None:
             save("phone-dark", page.screenshot())
             page.set_viewport_size({"width": 1000, "height": 900})
             page.emulate_media(color_scheme="light")
-            page.wait_for_function("/ s, top score/.test(document.querySelector('#event-list li').textContent)")
+            while not page.evaluate("/ s, top score/.test(document.querySelector('#event-list li').textContent)"):
+                page.wait_for_timeout(200)
+            page.wait_for_timeout(8_000)  # the clip holds five seconds after the alarm
             page.locator("#event-list li button").first.click()
             page.locator("dialog[open] .strip li").first.wait_for()
             page.wait_for_timeout(800)

@@ -2,6 +2,7 @@ import { drawDay, drawScores } from "/page/charts.js";
 
 const $ = id => document.getElementById(id);
 const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000;
+const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 const cameras = new Map();  // name -> {card parts, points, state}
 let listed = [];            // events as shown, newest first
 
@@ -39,7 +40,7 @@ function say(text) {
 function card(name) {
   const parts = {
     badge: make("span", { class: "badge" }), score: make("span", { class: "faint" }),
-    image: make("img", { alt: `What the model sees of ${name}`, width: 320, height: 180 }),
+    image: make("img", { src: NOTHING, alt: `What the model sees of ${name}` }),
     line: make("canvas", { class: "line", role: "img", "aria-label": `Score of ${name}, last two minutes` }),
     day: make("canvas", { class: "day", tabindex: 0, role: "img", "aria-label": `Last 24 hours of ${name}` }),
     problem: make("p", { class: "problem", hidden: true }),
@@ -314,6 +315,7 @@ $("theme").addEventListener("click", () => {
 function redraw() { for (const camera of cameras.values()) { drawLine(camera); drawDayOf(camera); } }
 if (localStorage.theme) document.documentElement.dataset.theme = localStorage.theme;
 addEventListener("resize", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 $("events-camera").addEventListener("change", () => list());
 $("older").addEventListener("click", () => list(true));
 $("what-threshold").addEventListener("input", whatIfSoon);
