@@ -20,8 +20,8 @@ def page(found: dict[str, Any], name: str) -> Iterator[str]:
     gpus = "".join(f", {gpu}" for gpu in about.get("gpus", ()))
     yield (
         f"{about['cpu']}, {about['cores']} cores ({about.get('int8', 'no INT8 instructions')}), "
-        f"{about['memory_gib']} GiB{gpus}; {about['system']}, Python {about['python']}; {packages}. {found['seconds']} s in all. "
-        f"All figures: [{name}.json]({name}.json)."
+        f"{about['memory_gib']} GiB{gpus}; {about['system']}, Python {about['python']}; {packages}. "
+        f"{found['seconds']} s in all. All figures: [{name}.json]({name}.json)."
     )
     if about["load_before"] > 0.5:
         yield (
