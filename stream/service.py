@@ -7,7 +7,7 @@ acts on the scores. It never waits for a camera, a disk or a broker. What bounds
 | queue | bound | when full |
 |---|---|---|
 | finished clips of a camera | PENDING_CLIPS | the oldest is dropped, counted, status `degraded` |
-| finished clips of all | `schedule.LONGEST_WAIT` seconds | the oldest are dropped, in turn, counted, `degraded` |
+| finished clips of all | `turns.LONGEST_WAIT` seconds | the oldest are dropped, in turn, counted, `degraded` |
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the new clip whole, counted |
 | a camera's packets | seconds, 64 MiB | the oldest go |
 | what is to be written | `journal.LIMIT` | scores are left out from half of it on; then events go out from memory |

@@ -15,7 +15,7 @@ from engine.backends import BACKENDS, gpu_present, installed
 from engine.bundle import Bundle
 from export.bench.probe import PEERS
 
-_PROBE_SECONDS: Final = 150.0
+_PROBE_SECONDS, _PEER_SECONDS = 150.0, 75.0
 # its graphs run on a CPU to be verified there, not to be used
 _NOT_ON_CPU: Final = ("onnxruntime-fp16",)
 
@@ -43,8 +43,9 @@ def measure(bundle: Bundle, deadline: float, say: Callable[[str], None]) -> tupl
             notes.append(f"{name} on {device}: left out, no time")
             continue
         say(f"{name} on {device}")
+        limit = min(left, _PEER_SECONDS if name in PEERS else _PROBE_SECONDS)
         try:
-            rows.append({**_probe(bundle.path, name, device, min(left, _PROBE_SECONDS)), "device": device})
+            rows.append({**_probe(bundle.path, name, device, limit), "device": device})
         except (subprocess.SubprocessError, ValueError) as error:
             notes.append(f"{name} on {device}: left out, {_reason(error)}")
     return rows, notes
