@@ -64,7 +64,14 @@ async function act(url, body) {
   try { await ask(url, body); } catch (error) { say(error.message); }
 }
 
+function forget(name) {
+  cameras.get(name).root.remove();
+  cameras.delete(name);
+  for (const option of document.querySelectorAll("select[id$=-camera] option")) if (option.value === name) option.remove();
+}
+
 function showState(state) {
+  for (const name of [...cameras.keys()]) if (!(name in state.cameras)) forget(name);
   for (const [name, now] of Object.entries(state.cameras)) {
     const fresh = !cameras.has(name);
     if (fresh) cameras.set(name, card(name));
