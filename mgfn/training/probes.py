@@ -13,9 +13,7 @@ _SLOPE, _OFFSET = 6.0, -4.0
 
 
 @torch.no_grad()
-def fit_probes(
-    head: Mgfn, composer: Composer, network_share: float, streams: int = 600, length: int = 32, penalty: float = 2.6
-) -> None:
+def fit_probes(head: Mgfn, composer: Composer, network_share: float, streams: int = 600, penalty: float = 2.6) -> None:
     """Give each of the head's probes one kind of incident of the composer; the network's own logits count less.
 
     A network that learnt from few recordings calls some ordinary clip an incident with all its conviction; a heavily
@@ -25,7 +23,9 @@ def fit_probes(
     if len(composer.kinds) != head.config.probes:
         raise ValueError(f"{head.config.probes} probes for {len(composer.kinds)} kinds of incident")
     for index, tampering in enumerate(composer.kinds):
-        found = [composer.stream(length, bool(i % 2), tampering) for i in range(streams)]
+        # every other pair is a window that fills up: there a scene is seen as it is, less the training mean
+        lengths = [32 if i % 4 < 2 else 1 + i % 31 for i in range(streams)]
+        found = [composer.stream(length, bool(i % 2), tampering) for i, length in enumerate(lengths)]
         x = torch.cat([_shown(head, torch.from_numpy(stream.features)) for stream in found])
         y = torch.cat([torch.from_numpy(stream.labels).repeat_interleave(stream.features.shape[1]) for stream in found])
         slopes, intercept = ridge(x, y.double(), penalty)

@@ -42,6 +42,7 @@ CONFIG = dataclasses.replace(
     root=True,
     relative=True,
     dropout=0.5,
+    scene_prior=1.0,
     probes=2,
     smoothing=3,
     members=3,
