@@ -30,11 +30,20 @@ class Take:
 
 @dataclass(frozen=True)
 class Stream:
-    """A composed stream: `features` (T, crops, C), `labels` (T,) bool. `source` is the incident's, or the first's."""
+    """A composed stream: `features` (T, crops, C), `labels` (T,) bool. `source` is the incident's, or the first's.
+
+    `tampering` says of which kind its incident is.
+    """
 
     features: FloatArray
     labels: NDArray[np.bool_]
     source: str
+    tampering: bool = False
+
+    @property
+    def anomalous(self) -> bool:
+        """The video-level label."""
+        return bool(self.labels.any())
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Composer:
         features[place] = self._joined(groups[source], place.stop - place.start, same_kind=tampering)
         labels = np.zeros(length, bool)
         labels[place] = True
-        return Stream(features, labels, source)
+        return Stream(features, labels, source, tampering)
 
     def _place(self, length: int) -> slice:
         """Where an incident stands in a stream: as often as not at its newest edge."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from mgfn import losses
 from mgfn.network import Mgfn, MgfnConfig
 from mgfn.training.compose import Composer, Stream
 from mgfn.training.inputs import settle_inputs
-from mgfn.training.probes import fit_probes
+from mgfn.training.probes import Probe, add_probes, fit_probe, shown
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class MilSettings:
     average_from: float = 0.5  # share of the steps after which weights are averaged
     short_windows: float = 0.25  # share of batches of partly filled windows
     normal_every_clip: float = 0.0  # weight of cross-entropy on every clip of normal videos: all are ordinary
-    clip_labels: bool = False  # the network is told of every clip, not of whole videos (see `clip_loss`)
+    self_labelled: bool = False  # probes pick the incidents' clips, which teach the network (see `picked_loss`)
     network_share: float = 0.5  # of the network's logits where probes stand beside it
 
 
@@ -51,11 +51,14 @@ def train(
     """A trained head in evaluation mode; its weights are the mean over the last part of training."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    # probes are fitted to what the network has become used to, and smoothing would blur the labels of clips
+    # smoothing would blur which clip is which
     head = Mgfn(dataclasses.replace(config, probes=0, smoothing=1)).train()
     if config.standardise:
         ordinary = [composer.stream(32, False).features for _ in range(200)]
         settle_inputs(head, lambda: ordinary)
+    probes = {}
+    if config.probes or settings.self_labelled:
+        probes = {tampering: fit_probe(head, composer, tampering) for tampering in composer.kinds}
     optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps)
     average: Mgfn | None = None
@@ -63,7 +66,10 @@ def train(
     for step in range(settings.steps):
         length = int(rng.integers(2, 32)) if rng.random() < settings.short_windows else 32
         streams = [composer.stream(length, anomalous=i >= settings.videos) for i in range(2 * settings.videos)]
-        loss = (clip_loss if settings.clip_labels else mil_loss)(head, streams, settings)
+        if settings.self_labelled:
+            loss = picked_loss(head, streams, probes, settings)
+        else:
+            loss = mil_loss(head, streams, settings)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -83,29 +89,29 @@ def train(
     trained = Mgfn(config).eval()
     trained.load_state_dict(settled.state_dict(), strict=not config.probes)
     if config.probes:
-        fit_probes(trained, composer, settings.network_share)
+        add_probes(trained, list(probes.values()), settings.network_share)
     return trained
 
 
 @torch.no_grad()
 def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
-    """Stretch and shift the logits: on composed streams their deviation is 2, the median ordinary clip's is -5.5.
+    """Stretch and shift the logits: on composed streams their deviation is 2, the median clip's of normal ones is -5.5.
 
     So ordinary clips score near 0 and an alarm's threshold lies well inside the range.
     Cross-entropy drives scores towards 0 and 1, each seed by another amount; the order of scores does not change.
     """
-    logits, labels = [], []
+    logits, normal = [], []
     for index in range(streams):
-        stream = composer.stream(32, anomalous=bool(index % 2))
+        anomalous = bool(index % 2)
+        stream = composer.stream(32, anomalous)
         last = head(torch.from_numpy(stream.features)[None]).features  # (1, P, T, D)
         if not head.config.normalised_magnitude:
             last = head.to_logits(last)
         logits.append(head.fc(last).mean(dim=1).flatten())
-        labels.append(torch.from_numpy(stream.labels))
-    values, incident = torch.cat(logits), torch.cat(labels)
-    scale = 2.0 / values.std()
+        normal += [] if anomalous else [logits[-1]]
+    scale = 2.0 / torch.cat(logits).std()
     head.fc.weight.mul_(scale)
-    head.fc.bias.copy_((head.fc.bias - values[~incident].median()) * scale - 5.5)
+    head.fc.bias.copy_((head.fc.bias - torch.cat(normal).median()) * scale - 5.5)
 
 
 def mil_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor:
@@ -131,10 +137,18 @@ def mil_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor
     return loss + settings.contrast * contrast
 
 
-def clip_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor:
-    """Cross-entropy of every clip with its own label, clips with and without an incident weighing alike."""
+def picked_loss(head: Mgfn, streams: list[Stream], probes: Mapping[bool, Probe], settings: MilSettings) -> Tensor:
+    """Cross-entropy of every clip, those picked as an incident's and all others weighing alike.
+
+    Of a stream only its video-level label and the kind of its incident are looked at: its kind's probe picks.
+    """
+    normal = np.zeros(len(streams[0].labels), bool)
+    picked = [
+        probes[stream.tampering].picked(shown(head, stream.features)) if stream.anomalous else normal
+        for stream in streams
+    ]
     out = head(torch.from_numpy(np.stack([stream.features for stream in streams])))
-    labels = torch.from_numpy(np.stack([stream.labels for stream in streams])).float()
+    labels = torch.from_numpy(np.stack(picked)).float()
     incident, ordinary = labels.sum(), (1 - labels).sum()
     weights = torch.where(labels > 0, 0.5 / incident.clamp_min(1), 0.5 / ordinary.clamp_min(1))
     scores = out.scores.clamp(1e-6, 1 - 1e-6)

@@ -1,44 +1,100 @@
-"""Linear probes beside a trained network: ridge regression on single clips of composed streams, in closed form."""
+"""Linear probes on single clips, from labels of whole videos alone: they pick an abnormal video's incident clips.
+
+Told of every clip what its video is, a heavily penalised ridge regression learns over many videos what only abnormal
+ones hold. The clips that it picks are what it is told next.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mgfn.network import Mgfn
-from mgfn.training.compose import Composer
+from mgfn.training.compose import Composer, FloatArray
 
 # A probe's value is near 0 for ordinary clips and near 1 for incidents: as logits, -4 and 2.
 _SLOPE, _OFFSET = 6.0, -4.0
+_ROUNDS: Final = 3
+_FEWEST: Final = 3  # clips of an abnormal video that are its incident's: the paper's k
+_ORDINARY_BELOW: Final = 0.95  # share of normal videos' clips
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Ridge regression on what the network is shown of a clip: `slopes` (C,) and `intercept`, float64.
+
+    In an abnormal video clips whose value, the mean over three neighbours, is above `threshold` are the incident's.
+    """
+
+    slopes: Tensor
+    intercept: Tensor
+    threshold: float
+
+    def picked(self, shown: Tensor) -> NDArray[np.bool_]:
+        """(T,): the incident's clips of an abnormal video, of which the network is shown (T, crops, C)."""
+        values = smoothed(shown @ self.slopes.float())
+        found = values > self.threshold
+        found[np.argsort(values)[-_FEWEST:]] = True
+        return found
+
+
+def fit_probe(
+    head: Mgfn, composer: Composer, tampering: bool, streams: int = 600, penalty: float = 2.6, rounds: int = _ROUNDS
+) -> Probe:
+    """A probe for one kind of incident, on the standardised inputs of `head`; `penalty` for each clip.
+
+    Sees of each composed stream its features and whether it holds an incident, nothing else.
+    """
+    # every other pair is a window that fills up: there a scene is seen as it is, less the training mean
+    lengths = [32 if i % 4 < 2 else 1 + i % 31 for i in range(streams)]
+    videos = [shown(head, composer.stream(t, bool(i % 2), tampering).features) for i, t in enumerate(lengths)]
+    labels = [np.full(len(video), bool(i % 2)) for i, video in enumerate(videos)]
+    crops = videos[0].shape[1]
+    x = torch.cat([video.flatten(0, 1) for video in videos])
+    for turn in range(rounds + 1):
+        y = torch.from_numpy(np.concatenate(labels).repeat(crops)).double()
+        slopes, intercept = ridge(x, y, penalty)
+        normal = np.concatenate([smoothed(video @ slopes.float()) for video in videos[::2]])
+        probe = Probe(slopes, intercept, float(np.quantile(normal, _ORDINARY_BELOW)))
+        if turn < rounds:
+            labels = [probe.picked(video) if i % 2 else labels[i] for i, video in enumerate(videos)]
+    return probe
 
 
 @torch.no_grad()
-def fit_probes(head: Mgfn, composer: Composer, network_share: float, streams: int = 600, penalty: float = 2.6) -> None:
-    """Give each of the head's probes one kind of incident of the composer; the network's own logits count less.
+def add_probes(head: Mgfn, probes: Sequence[Probe], network_share: float) -> None:
+    """Put the probes beside the network, whose own logits then count `network_share`.
 
     A network that learnt from few recordings calls some ordinary clip an incident with all its conviction; a heavily
-    penalised ridge regression (`penalty` for each clip) seldom does, and knows nothing of what came before.
-    Raises ValueError if there are other than as many kinds as probes.
+    penalised ridge regression seldom does, and knows nothing of what came before.
+    Raises ValueError if there are other than as many as the head has room for.
     """
-    if len(composer.kinds) != head.config.probes:
-        raise ValueError(f"{head.config.probes} probes for {len(composer.kinds)} kinds of incident")
-    for index, tampering in enumerate(composer.kinds):
-        # every other pair is a window that fills up: there a scene is seen as it is, less the training mean
-        lengths = [32 if i % 4 < 2 else 1 + i % 31 for i in range(streams)]
-        found = [composer.stream(length, bool(i % 2), tampering) for i, length in enumerate(lengths)]
-        x = torch.cat([_shown(head, torch.from_numpy(stream.features)) for stream in found])
-        y = torch.cat([torch.from_numpy(stream.labels).repeat_interleave(stream.features.shape[1]) for stream in found])
-        slopes, intercept = ridge(x, y.double(), penalty)
-        head.get_parameter("probes.weight")[index, :, 0] = _SLOPE * slopes
-        head.get_parameter("probes.bias")[index] = _SLOPE * intercept + _OFFSET
+    if len(probes) != head.config.probes:
+        raise ValueError(f"{head.config.probes} probes for {len(probes)} kinds of incident")
+    for index, probe in enumerate(probes):
+        head.get_parameter("probes.weight")[index, :, 0] = _SLOPE * probe.slopes
+        head.get_parameter("probes.bias")[index] = _SLOPE * probe.intercept + _OFFSET
     head.fc.weight.mul_(network_share)
     head.fc.bias.mul_(network_share)
 
 
-def _shown(head: Mgfn, features: Tensor) -> Tensor:
-    """What the network is shown of a stream (T, crops, C): (T * crops, C)."""
-    x = head.standardised(head.normalised(features.permute(1, 2, 0)))  # (crops, C, T)
-    return x.permute(2, 0, 1).flatten(0, 1)
+@torch.no_grad()
+def shown(head: Mgfn, features: FloatArray) -> Tensor:
+    """What the network is shown of a video (T, crops, C): the same shape, standardised."""
+    x = torch.from_numpy(features).permute(1, 2, 0)
+    return head.standardised(head.normalised(x)).permute(2, 0, 1)
+
+
+def smoothed(values: Tensor) -> FloatArray:
+    """(T, crops) -> (T,): the mean over crops and over each clip and its neighbours; the ends count twice."""
+    of_clips = np.pad(values.mean(dim=1).numpy(), 1, mode="edge")
+    return np.convolve(of_clips, np.full(3, 1 / 3, np.float32), "valid")
 
 
 def ridge(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

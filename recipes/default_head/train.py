@@ -47,7 +47,7 @@ CONFIG = dataclasses.replace(
     smoothing=3,
     members=3,
 )
-SETTINGS = MilSettings(steps=200, videos=8, clip_labels=True)
+SETTINGS = MilSettings(steps=200, videos=8, self_labelled=True)
 MIXTURE = Mixture(tampering=0.4, stretch=0.5)
 # a fixed camera seldom cuts to another scene or freezes; training sees it far more often
 MEASURED = dataclasses.replace(MIXTURE, at_newest_edge=0.0, scene_change=0.03, disturbance=0.02, stretch=0.0)
@@ -57,7 +57,7 @@ INCIDENTS = KINDS[:2]
 PROVENANCE = (
     "trained by mgfn-stream on composed streams of the Surveillance Camera Fight Dataset (Akti et al. 2019, MIT), "
     "Intel IoT DevKit sample videos (CC BY 4.0) and bgslibrary videos (MIT), with rendered camera tampering; "
-    "labels of single clips"
+    "labels of whole videos"
 )
 
 
