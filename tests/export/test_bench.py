@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -58,7 +59,7 @@ def test_the_json_is_the_contracts(tmp_path: Path) -> None:
         "i3d": {"channels": 1024, "gflop": 55.6, "torch_clip_ms": 400.0},
         "videoswin-t": {"channels": 768, "gflop": 87.8, "torch_clip_ms": 920.0},
     }
-    engines = [
+    engines: list[dict[str, Any]] = [
         engine("torch", 400.0),
         engine("openvino-int8", 40.0),
         {"name": "torch-window", "window_step_ms": 9000.0},
