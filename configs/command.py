@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 from typer.main import get_command
 
+_USER_INFO: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
 _INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -57,6 +59,8 @@ def run_command(
             raise
         problems: list[str] = getattr(error, "problems", [])  # of a file: a line for each
         for problem in problems or [str(message() if message else error)]:
-            print(f"{program}: {' '.join(problem.split())}", file=sys.stderr)  # noqa: T201 -- for the user
+            # typer's own lines hold what was given
+            line = _USER_INFO.sub(r"\1***@", " ".join(problem.split()))
+            print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 -- for the user
         code = found
     sys.exit(code or 0)

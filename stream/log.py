@@ -6,12 +6,15 @@ import logging
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 import av.logging
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from stream.urls import redact_text
+
+_SHORTEST: Final = 4
 
 
 class _StandardError:
@@ -28,7 +31,8 @@ def configure(secrets: Sequence[str] = ()) -> None:
     """Set up logging of this process. `secrets` are blotted out of every value, whoever logs it."""
     av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines hold whole URLs; its errors come as exceptions
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
-    secrets = sorted(secrets, key=len, reverse=True)  # one may hold another
+    # one may hold another; a shorter one is part of too many words, and stands in URLs, which are blotted out anyway
+    secrets = sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=len, reverse=True)
 
     def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for key, value in event.items():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from stream.errors import UsageError
 
@@ -19,6 +19,10 @@ RESERVED_NAMES: Final = frozenset(
 )
 _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+# Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
+_USER_INFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^{}/?#])*)@")
+_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SPELLED: Final = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
 _MGFN_NAME: Final = re.compile(r"MGFN_[A-Z0-9_]+")
 _SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|credential", re.IGNORECASE)
 
@@ -45,6 +49,8 @@ class Source:
 def expand(text: str, flag: str) -> str:
     """Replace each `{MGFN_NAME}` from the environment or a secret file of that name; nothing else.
 
+    As user or password of a URL the value may hold any character: those that mean something there are percent-encoded.
+
     Secret files are looked for in `$CREDENTIALS_DIRECTORY` (systemd) and `/run/secrets` (containers).
     Raises UsageError for a name that is nowhere.
     """
@@ -57,18 +63,30 @@ def expand(text: str, flag: str) -> str:
 def expanded(text: str) -> str:
     """As `expand`, for whoever says by himself where the text stood."""
 
+    user_info = _USER_INFO.match(text)
+    begin, end = user_info.span(1) if user_info else (0, 0)
+
     def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if not _MGFN_NAME.fullmatch(name):
+        if not _MGFN_NAME.fullmatch(match[1]):
             return match[0]
-        if name in os.environ:
-            return os.environ[name]
-        for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"):
-            if folder and (path := Path(folder) / name).is_file():
-                return _secret(path)
-        raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
+        found = _value(match[1])
+        return _encoded(found) if begin <= match.start() < end else found
 
     return _PLACEHOLDER.sub(value, text)
+
+
+def _value(name: str) -> str:
+    if name in os.environ:
+        return os.environ[name]
+    for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"):
+        if folder and (path := Path(folder) / name).is_file():
+            return _secret(path)
+    raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
+
+
+def _encoded(value: str) -> str:
+    """Percent-encoded; what is so already stays as it is."""
+    return quote(_PERCENT.sub("%25", value), safe="%!$&'()*+,;=")
 
 
 def _secret(path: Path) -> str:
@@ -155,7 +173,9 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise UsageError("is no valid address") from None
+        raise UsageError(f"is no valid address; {_SPELLED}") from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise UsageError(f"has an @ after the host; {_SPELLED}")
     return parts
 
 
@@ -205,11 +225,10 @@ def secrets_of(url: str) -> tuple[str, ...]:
     _, separator, rest = url.partition("://")
     if not separator:  # the scheme was forgotten; a path is none of this
         rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
-    # up to the last "@" before the path: a password may hold an unescaped "@", ":" or "#"
-    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
+    # up to the last "@": a URL that is refused may hold anything unescaped in its password
+    user_info = rest.rpartition("@")[0]
     found: set[str] = set()
-    if "@" in rest:
-        user_info = authority.rpartition("@")[0] or rest.rpartition("@")[0]
+    if user_info:
         user, _, password = user_info.partition(":")
         found |= {user_info, password, unquote(password)}
         found |= {user, unquote(user)} if not password else set()

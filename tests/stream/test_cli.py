@@ -66,6 +66,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "allowed is HOST:PORT or off"),
         (["--rtsp", "rtsp://u:{MGFN_NOWHERE}@h/1"], "{MGFN_NOWHERE} is neither"),
         (["--no-such-flag"], "--no-such-flag"),
+        (["door=rtsp://u:geheim@h/x"], "(door=rtsp://***@h/x)"),
         (["--rtsp", "rtsp://h/1", "--config", "site.yaml"], "--config, --rtsp: both were given; allowed is one"),
         (["--config", "none.yaml"], "none.yaml: cannot be read: No such file or directory"),
         (["--config", "/"], "/: not a file; allowed is a YAML file"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from hypothesis import given
@@ -80,6 +80,30 @@ def test_expand_takes_the_environment_then_secret_files(monkeypatch: pytest.Monk
     assert expand("rtsp://{MGFN_USER}:{MGFN_PW}@cam/{other}", "--rtsp") == "rtsp://admin:s3cret@cam/{other}"
     with pytest.raises(UsageError, match=r"\{MGFN_NONE\} is neither"):
         expand("{MGFN_NONE}", "--rtsp")
+
+
+@pytest.mark.parametrize("password", ["p@ss/wo#rd:1", "a?b[c]", "50%", "p%40ss", "{x}", "plain"])
+def test_a_password_that_is_filled_in_may_hold_any_character(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    monkeypatch.setenv("MGFN_PW", password)
+    (source,) = parse_sources(["door=rtsp://user:{MGFN_PW}@cam:8554/1"])
+    parts = urlsplit(source.url)
+    assert (parts.hostname, parts.port, parts.path) == ("cam", 8554, "/1")
+    assert unquote(parts.password or "") in (password, unquote(password))
+    assert parse_broker("mqtt://user:{MGFN_PW}@b").password in (password, unquote(password))
+
+
+def test_a_whole_url_that_is_filled_in_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MGFN_URL", "rtsp://u:p%40@cam/1?x=/2")
+    assert expand("{MGFN_URL}", "--rtsp") == "rtsp://u:p%40@cam/1?x=/2"
+    monkeypatch.setenv("MGFN_PATH", "live/1")
+    assert expand("rtsp://u:p@cam/{MGFN_PATH}", "--rtsp") == "rtsp://u:p@cam/live/1"
+
+
+@pytest.mark.parametrize("url", ["rtsp://u:p@ss/wo#rd@cam/1", "rtsp://u:12/3456@cam/1", "rtsp://u:p#word@cam/1"])
+def test_a_password_that_must_be_written_otherwise_is_explained_and_not_shown(url: str) -> None:
+    with pytest.raises(UsageError, match="write @ as %40") as error:
+        parse_sources([f"door={url}"])
+    assert not any(piece in str(error.value) for piece in ("ss/wo", "rd@", "3456", "p#word"))
 
 
 def test_broker_addresses() -> None:
