@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Final, NoReturn
@@ -41,6 +42,9 @@ def run_command(
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
     program = program or Path(sys.argv[0]).name
+    if sys.argv[1:] == ["--version"]:
+        print(f"{program} {metadata.version('mgfn-stream')}")  # noqa: T201 -- the answer
+        sys.exit(0)
     try:
         code = get_command(app).main(prog_name=program, standalone_mode=False)
         if code == _INTERRUPTED and stopping_is_success:  # typer's answer to Ctrl-C

@@ -144,7 +144,7 @@ def _print_answers(answers: list[Answer], since: str) -> None:
             f"threshold {rule.threshold_on:g}, off {rule.threshold_off:.3g}, {rule.min_duration:g} s"
         )
     if not answers:
-        console.print(f"no scores in the last {since}")
+        console.print(f"no scores in the last {since} (they are stored by the minute)")
 
 
 @app.command("suggest-threshold")

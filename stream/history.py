@@ -52,7 +52,10 @@ def cameras(store: Store, named: str | None) -> list[str]:
     """The cameras that a question is about. Raises UsageError for one without scores."""
     known = store.scored_cameras()
     if named is not None and named not in known:
-        raise UsageError(f"--camera {named}: no scores of it; there are scores of {', '.join(known) or 'none'}")
+        there = ", ".join(known) or "none"
+        raise UsageError(
+            f"--camera {named}: no scores of it (they are stored by the minute); there are some of {there}"
+        )
     return known if named is None else [named]
 
 

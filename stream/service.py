@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
+import signal
 import socket
 import threading
 import time
@@ -75,7 +76,12 @@ def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -
     """A process that runs `target(*args, pipe)`, and the other end of its pipe; it ends with this process."""
     ours, theirs = _spawn.Pipe()
     process = _spawn.Process(target=target, args=(*args, theirs), name=name, daemon=True)
-    process.start()
+    # Ctrl-C reaches the whole group, also while the child still imports; the service decides
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     theirs.close()
     return process, ours
 

@@ -73,6 +73,7 @@ class CameraTrack:
         self._last_end = 0.0
         self._said_score, self._said_at = 0.0, 0.0
         self._lost_at: float | None = now  # since then without a picture
+        self._away_for = ""
         self._losses: deque[tuple[float, Reason | None]] = deque(maxlen=1_000)
 
     def begin_connection(self, connection: int) -> None:
@@ -232,6 +233,7 @@ class CameraTrack:
     def changed(self, message: StateChanged, now: float = 0.0) -> None:
         """The decoder reports another state."""
         was, self.state = self.state, message.state
+        self._away_for = message.reason or ""
         if message.state is CameraState.ONLINE:
             self._lost_at = None
             self.begin_connection(message.connection)
@@ -266,7 +268,9 @@ class CameraTrack:
         return "warming" if len(self.window) < WINDOW else "online"
 
     def problem(self, now: float) -> str:
-        """Why it is degraded, "" if it is not."""
+        """Why it is offline or degraded, "" if it is not."""
+        if self.enabled and self.state is CameraState.OFFLINE:
+            return str(self._away_for)
         if self.scene.problem:
             return self.scene.problem
         return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""

@@ -25,7 +25,11 @@ HeadOption = Annotated[
 ListOption = Annotated[Path, typer.Option("--list", metavar="FILE", help="Feature files, one path a line.")]
 TruthOption = Annotated[
     Path,
-    typer.Option(metavar="FILE", help="Labels of all frames in the list's order (.npy) or intervals by video (.json)."),
+    typer.Option(
+        metavar="FILE",
+        help="Labels of all frames in the list's order (.npy), or intervals of frames by video (.json): "
+        '{"NAME": {"frames": N, "anomalous": [[first, end], ...]}}.',
+    ),
 ]
 FeaturesOption = Annotated[
     Path | None,

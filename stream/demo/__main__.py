@@ -62,7 +62,8 @@ def demo(
     alarms = [event for event in events if (event["type"], event["label"], event["test"]) == ("new", "anomaly", False)]
     starts = [event["start_time"] for event in alarms]
     inside, outside = judge(starts, playbacks)
-    say(f"{len(starts)} alarms: {inside} in the staged incident, {outside} outside it")
+    what = "1 alarm" if len(starts) == 1 else f"{len(starts)} alarms"
+    say(f"{what}: {inside} in the staged incident, {outside} outside it")
     raise typer.Exit(0 if alarms else 1)
 
 

@@ -181,8 +181,8 @@ cameras:
         "site.yaml:2: nod: unknown key; did you mean node? allowed: ",
         "site.yaml:4: defaults.alarm.threshold_off: 0.9: allowed is at most `threshold_on` of door, 0.5",
         "site.yaml:4: defaults.alarm.threshold_off: 0.9: needs `threshold_on` beside it",
-        "site.yaml:7: cameras.door.url: rtsp://***@h:99999999/1: is no valid address; in user and password write @ as %40, "
-        ": as %3A, / as %2F, ? as %3F, # as %23",
+        "site.yaml:7: cameras.door.url: rtsp://***@h:99999999/1: is no valid address; in user and password "
+        "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23",
         "site.yaml:8: cameras.door.transport: quic: allowed is 'tcp' or 'udp'",
         "site.yaml:9: cameras.door.lost_afer: unknown key; did you mean lost_after? allowed: ",
         "site.yaml:12: cameras.door.alarm.hourly_cap: 1.5: allowed is a whole number",
