@@ -1,14 +1,16 @@
 """INT8 beside float32 on composed validation streams: what eight bits in the backbone do to the AUC.
 
-Every clip that the default head's recipe takes from ../shared/data passes the default bundle's INT8 backbone too. Each
-fold trains a head as the recipe does, on float32 features of all sources but the held-out ones, and scores the same
-composed streams of the held-out sources twice: with float32 and with INT8 features. Run from the project's root on a
-CPU whose default bundle is INT8: .venv/bin/python -m benchmarks.int8_auc [--folds N] [--variants A,B]
+Every clip that the default head's recipe takes from ../shared/data passes the default bundle's INT8 backbone too. The
+same composed streams are then scored twice, with float32 and with INT8 features: by the head that ships (which learned
+from these sources) and by one network a fold, trained as the recipe does on float32 features of all sources but the
+held-out ones. Networks are kept in the cache. Run from the project's root on a CPU whose default bundle is INT8:
+.venv/bin/python -m benchmarks.int8_auc [--folds N] [--variants A,B]
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,16 @@ import platformdirs
 import torch
 
 from engine.bundle import Bundle
-from engine.default_bundle import default_bundle_path
-from mgfn.training.compose import Take
+from engine.default_bundle import default_bundle_path, default_head
+from mgfn.checkpoint import load_head, save_head
+from mgfn.network import Head
+from mgfn.training.compose import Composer, Take
+from mgfn.training.mil import train
 from recipes.default_head.features import extract
 from recipes.default_head.takes import folds, load_takes
-from recipes.default_head.train import FOLDS, VARIANTS, Measured, train_head
+from recipes.default_head.train import CONFIG, FOLDS, MIXTURE, SETTINGS, VARIANTS, Measured
 
+STREAMS = 8  # of each kind in each fold
 CACHE = Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head"
 
 
@@ -30,10 +36,35 @@ def cosines(one: list[Take], other: list[Take]) -> np.ndarray:
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
+def network(fold: int, takes: list[Take]) -> Head:
+    """One network trained as the recipe does, from the cache if it is there."""
+    file = CACHE / f"int8-auc-fold-{fold}.safetensors"
+    if not file.exists():
+        composer = Composer(takes, MIXTURE, np.random.default_rng(fold))
+        save_head(file, train(dataclasses.replace(CONFIG, members=1), composer, SETTINGS, fold), {})
+    return load_head(file)[0]
+
+
+def show(title: str, exact: Measured, eight: Measured) -> None:
+    for what, kinds in (
+        ("fights", ("fights",)),
+        ("tampering", ("tampering",)),
+        ("all streams", ("fights", "tampering", "ordinary")),
+    ):
+        one, other = exact.auc(*kinds), eight.auc(*kinds)
+        print(f"{title}, clip AUC, {what}: float32 {one:.4f}, INT8 {other:.4f}, difference {other - one:+.4f}")
+    one, other = exact.context_auc(), eight.context_auc()
+    print(f"{title}, clip AUC, after other recordings: float32 {one:.4f}, INT8 {other:.4f}, {other - one:+.4f}")
+    scores = [np.concatenate([s for kind in m.scores.values() for s in kind]) for m in (exact, eight)]
+    change = np.abs(scores[0] - scores[1])
+    print(f"{title}, a score moves by {np.median(change):.4f} at the median, {np.quantile(change, 0.99):.4f} at 99 %, "
+          f"{change.max():.4f} at most, of {len(change)}", flush=True)  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    parser.add_argument("--folds", type=int, default=FOLDS, help="0: the features alone")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="0: the shipped head alone")
     parser.add_argument("--variants", default=",".join(VARIANTS))
     given = parser.parse_args()
     variants = given.variants.split(",")
@@ -42,32 +73,22 @@ def main() -> None:
     cache = CACHE / f"int8-{bundle.manifest.files['backbone-int8.bin'][:12]}"
     extract(given.data, CACHE, variants)
     extract(given.data, cache, variants, bundle.file("backbone-int8.xml"))
-    exact, eight = (load_takes(given.data, where, variants) for where in (CACHE, cache))
-    found = cosines(exact, eight)
+    features = {"float32": load_takes(given.data, CACHE, variants), "INT8": load_takes(given.data, cache, variants)}
+    found = cosines(*features.values())
     print(f"{len(found)} clips; cosine lowest {found.min():.4f}, 1 % {np.quantile(found, 0.01):.4f}, median "
-          f"{np.median(found):.4f}")  # fmt: skip
-    measured = {"float32": Measured(), "INT8": Measured()}
-    for fold, held_out in list(enumerate(folds(exact, FOLDS)))[: given.folds]:
-        head = train_head([take for take in exact if take.source not in held_out], seed=0)
-        for name, takes in (("float32", exact), ("INT8", eight)):
-            measured[name].add(head, [take for take in takes if take.source in held_out], fold, streams=20, length=96)
-        rows = {name: m.auc("fights", "tampering", "ordinary") for name, m in measured.items()}
-        print(f"after fold {fold}: all streams, float32 {rows['float32']:.4f}, INT8 {rows['INT8']:.4f}", flush=True)
-    if not given.folds:
-        return
-    for title, kinds in (
-        ("fights", ("fights",)),
-        ("tampering", ("tampering",)),
-        ("all", ("fights", "tampering", "ordinary")),
-    ):
-        one, other = (m.auc(*kinds) for m in measured.values())
-        print(f"clip AUC, {title}: float32 {one:.4f}, INT8 {other:.4f}, difference {other - one:+.4f}")
-    one, other = (m.context_auc() for m in measured.values())
-    print(f"clip AUC, after other recordings: float32 {one:.4f}, INT8 {other:.4f}, difference {other - one:+.4f}")
-    scores = [np.concatenate([s for kind in m.scores.values() for s in kind]) for m in measured.values()]
-    change = np.abs(scores[0] - scores[1])
-    print(f"change of a score: median {np.median(change):.4f}, 99 % {np.quantile(change, 0.99):.4f}, "
-          f"largest {change.max():.4f} of {len(change)}")  # fmt: skip
+          f"{np.median(found):.4f}", flush=True)  # fmt: skip
+    shipped, apart = ({name: Measured() for name in features} for _ in range(2))
+    parts = folds(features["float32"], FOLDS)
+    for fold, held_out in enumerate(parts):
+        for name, takes in features.items():
+            unseen = [take for take in takes if take.source in held_out]
+            shipped[name].add(load_head(default_head())[0], unseen, fold, streams=STREAMS, length=96)
+    show("shipped head", *shipped.values())
+    for fold, held_out in list(enumerate(parts))[: given.folds]:
+        head = network(fold, [take for take in features["float32"] if take.source not in held_out])
+        for name, takes in features.items():
+            apart[name].add(head, [take for take in takes if take.source in held_out], fold, streams=STREAMS, length=96)
+        show(f"held-out sources, folds 0 to {fold}", *apart.values())
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from stream.metrics import Metrics
 from stream.outbox import Waiting
 from stream.recovery import recover
 from stream.scorelog import LoggedScore, ScoreBook
+from stream.selftest import CAMERA as SELF_TEST
 from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.courier import Courier
 from stream.sinks.homeassistant import discovery, discovery_topic
@@ -294,7 +295,8 @@ class Reporter:
     def committed(self, message: Waiting) -> None:
         """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
         self._live.tell("event", message.payload)
-        if self._courier is not None:
+        self_test = message.payload["test"] and message.payload["camera"] == SELF_TEST
+        if self._courier is not None and not self_test:  # it is nobody's alarm, once a day
             self._courier.offer(message.payload)
         if self._mqtt is not None:
             self._mqtt.event(message)

@@ -320,7 +320,8 @@ class Service:
 
     def _save(self) -> None:
         """What can be saved before an end by force: events that were decided; the rest a next start makes good."""
-        self._journal.written(0.2)
+        if "journal" in self._threads and self._threads["journal"].is_alive():
+            self._journal.written(0.2)
         for decoder in self._decoders:
             decoder.process.kill()
 
@@ -357,7 +358,9 @@ class Service:
         if self._broker is not None:
             self._broker.end(left(_ENDED_WITHIN))
         for decoder in self._decoders:
-            decoder.end(left(_ENDED_WITHIN))
+            decoder.process.kill()  # its files are closed; what is left is the interpreter's own end
+        for decoder in self._decoders:
+            decoder.end()
             decoder.ring.close()
         if self._scores is not None:
             self._scores.close()

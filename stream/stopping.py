@@ -13,8 +13,8 @@ from typing import Final, NoReturn
 from stream.log import log
 
 # The contract allows five seconds from the signal to the exit.
-PARTS_WITHIN: Final = 3.3
-FORCED_AFTER: Final = 4.6
+PARTS_WITHIN: Final = 2.8
+FORCED_AFTER: Final = 3.8
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -101,6 +101,28 @@ def torch_window(bundle: Bundle) -> dict[str, Any]:
     return {"name": "torch-window", "window_step_ms": round(seconds * 1000, 1)}
 
 
+def torch_backbones(_bundle: Bundle) -> dict[str, Any]:
+    """What each backbone of the project costs beside the others, in PyTorch, with random weights."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mgfn.backbones import BACKBONES
+
+    rows = {}
+    clip = torch.from_numpy(clips(1))
+    with torch.inference_mode():
+        for name, backbone in BACKBONES.items():
+            network = backbone.build().eval()
+            with FlopCounterMode(display=False) as counter:
+                network(clip)
+            rows[name] = {
+                "channels": backbone.channels,
+                "gflop": round(counter.get_total_flops() / 1e9, 1),
+                "torch_clip_ms": round(timed(lambda: network(clip), 2.0)[0] * 1000, 1),  # noqa: B023 -- at once
+            }
+    return {"name": "torch-backbones", "backbones": rows}
+
+
 def _network(bundle: Bundle) -> Any:
     import safetensors.torch
 
@@ -147,7 +169,12 @@ def onnxruntime_int8(bundle: Bundle) -> dict[str, Any]:
 
 
 # the one that takes longest comes last: where time is short it is left out
-PEERS: Final = {"onnxruntime-int8": onnxruntime_int8, "torch-window": torch_window, "torch-compile": torch_compile}
+PEERS: Final = {
+    "onnxruntime-int8": onnxruntime_int8,
+    "torch-backbones": torch_backbones,
+    "torch-window": torch_window,
+    "torch-compile": torch_compile,
+}
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ def summary(
         "clips_per_second": _column(engines, "clips_per_second"),
         "head_window_ms": _column(engines, "head_window_ms"),
         "window_step_ms": _column(engines, "window_step_ms"),
+        "backbones": next((engine["backbones"] for engine in engines if "backbones" in engine), {}),
     }
     if decoding:
         out["decode_fps_per_core"] = next(iter(decoding.values()))["fps_per_core"]
@@ -70,6 +71,8 @@ def show(console: Console, found: dict[str, Any]) -> None:
     gpus = f", {', '.join(about['gpus'])}" if "gpus" in about else ""
     console.print(f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB{gpus}", highlight=False)
     console.print(_engines(found))
+    if "backbones" in found:
+        console.print(_backbones(found["backbones"]))
     for size, row in found.get("decode", {}).items():
         console.print(
             f"decoding {size}: {row['fps_per_core']:.0f} frames/s on a core "
@@ -105,6 +108,17 @@ def _engines(found: dict[str, Any]) -> Table:
         )
     for name, step in found.get("window_step_ms", {}).items():
         table.add_row(f"{name}: all 32 clips again for each step", f"{step:.0f}", "", "", "", "")
+    return table
+
+
+def _backbones(rows: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title="backbones beside one another, PyTorch, random weights (docs/design/video-swin.md: when which)")
+    for column in ("backbone", "channels", "GFLOP a clip", "ms", "of i3d"):
+        table.add_column(column, justify="left" if column == "backbone" else "right", no_wrap=column == "backbone")
+    for name, row in rows.items():
+        ratio = row["torch_clip_ms"] / rows["i3d"]["torch_clip_ms"]
+        cells = (str(row["channels"]), f"{row['gflop']:.1f}", f"{row['torch_clip_ms']:.0f}", f"{ratio:.1f} x")
+        table.add_row(name, *cells)
     return table
 
 

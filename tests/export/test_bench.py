@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -53,10 +54,15 @@ def a_try(cameras: int, held: bool) -> Try:
 
 
 def test_the_json_is_the_contracts(tmp_path: Path) -> None:
+    backbones = {
+        "i3d": {"channels": 1024, "gflop": 55.6, "torch_clip_ms": 400.0},
+        "videoswin-t": {"channels": 768, "gflop": 87.8, "torch_clip_ms": 920.0},
+    }
     engines = [
         engine("torch", 400.0),
         engine("openvino-int8", 40.0),
         {"name": "torch-window", "window_step_ms": 9000.0},
+        {"name": "torch-backbones", "backbones": backbones},
     ]
     tries = [a_try(4, True), a_try(8, False), a_try(6, True)]
     decoding = {"640x360": {"fps_per_core": 1500.0, "decode_ms": 0.4, "scale_ms": 0.2}}
@@ -64,6 +70,7 @@ def test_the_json_is_the_contracts(tmp_path: Path) -> None:
     assert found["backbone_clip_ms"] == {"torch": 400.0, "openvino-int8": 40.0}
     assert found["head_window_ms"] == {"torch": 1.5, "openvino-int8": 1.5}
     assert found["decode_fps_per_core"] == 1500.0
+    assert found["backbones"] == backbones
     cameras = found["cameras"]
     assert (cameras["tried"], cameras["held"], cameras["dropped_clips"]) == (8, 6, 0)
     assert cameras["lag_ms"] == {"p50": 240.0, "p95": 360.0}
@@ -77,6 +84,7 @@ def test_the_json_is_the_contracts(tmp_path: Path) -> None:
     text = console.export_text()
     assert "10.0 x" in text
     assert "6 cameras held" in text
+    assert re.search(r"videoswin-t\W+768\W+87\.8\W+920\W+2\.3 x", text)
     assert "tensorrt: left out" in text
 
 

@@ -1,0 +1,54 @@
+"""What leaves the loop, and to whom."""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream.events import ModelName
+from stream.journal import Journal
+from stream.live import Live
+from stream.metrics import Metrics
+from stream.outbox import Waiting
+from stream.reporter import Reporter
+from stream.selftest import CAMERA
+from stream.settings import Retention, ServiceSettings
+from stream.sinks.client import TlsFiles
+from stream.sinks.courier import Courier
+from stream.store import Store
+
+
+class Box:
+    """A recipient that wants everything."""
+
+    name = "box"
+
+    def __init__(self) -> None:
+        self.offered: list[str] = []
+
+    def wants(self, payload: dict[str, Any], now: float) -> bool:  # noqa: ARG002 -- the protocol
+        self.offered.append(payload["camera"])
+        return False
+
+    def worth(self, payload: dict[str, Any]) -> float:  # noqa: ARG002 -- the protocol
+        return 0.0
+
+    def deliver(self, payload: dict[str, Any]) -> None:  # noqa: ARG002 -- the protocol
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("camera", "test", "told"),
+    [("door", False, True), ("door", True, True), (CAMERA, True, False), (CAMERA, False, True)],
+)
+def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: bool, told: bool) -> None:
+    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    box, metrics = Box(), Metrics(ModelName("b", "0" * 64, "openvino"))
+    with Store.in_memory(tmp_path) as store:
+        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        report = Reporter(settings, store, journal, None, None, metrics, Live(), Courier([box], metrics.notified))
+        report.committed(Waiting({"camera": camera, "test": test, "type": "new"}, 1.0))
+    assert box.offered == ([camera] if told else [])
