@@ -1,7 +1,7 @@
 """What open pages cost the scoring loop: python -m benchmarks.pages RECORDING [PAGES]
 
 mgfn-stream watches the recording at its own pace, as two cameras; stage times, and the processor time of its main
-process, without a page and with 20 that read the stream and the pictures, eight seconds each, twice.
+process, without a page and with 20 that read the stream and the pictures, twelve seconds each.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-SECONDS = 8.0
+SECONDS = 12.0
 
 
 def stages(client: httpx.Client) -> dict[str, tuple[float, float]]:
@@ -60,7 +60,7 @@ def main() -> None:
                     pass
                 time.sleep(0.1)
             time.sleep(3)
-            for number in (0, pages, 0, pages):
+            for number in (0, pages):
                 over = threading.Event()
                 threads = [
                     threading.Thread(target=page, args=("http://127.0.0.1:18099", over), daemon=True)

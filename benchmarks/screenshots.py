@@ -22,9 +22,9 @@ IMAGES = Path(__file__).parents[1] / "docs" / "img"
 
 
 def save(name: str, png: bytes) -> None:
-    """With 128 colours: under 100 KB each."""
+    """With 64 colours: under 100 KB each."""
     IMAGES.mkdir(exist_ok=True)
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(64).save(IMAGES / f"{name}.png", optimize=True)
     print(name, (IMAGES / f"{name}.png").stat().st_size)
 
 
@@ -60,7 +60,7 @@ def main() -> None:
             page.emulate_media(color_scheme="dark")
             page.wait_for_timeout(500)
             save("phone-dark", page.screenshot())
-            page.set_viewport_size({"width": 1000, "height": 900})
+            page.set_viewport_size({"width": 800, "height": 900})
             page.emulate_media(color_scheme="light")
             while not page.evaluate("/ s, top score/.test(document.querySelector('#event-list li').textContent)"):
                 page.wait_for_timeout(200)

@@ -206,7 +206,10 @@ async function detail(id) {
   dialog.dataset.id = id;
   if (!dialog.open) dialog.showModal();
   const from = event.start_time - 30, to = (event.end_time ?? event.start_time) + 30;
-  drawScores(curve, event.curve, { from, to, threshold: event.threshold_on, marks: [[event.start_time, event.end_time ?? to]] });
+  // scores reach the database a minute late: the newest are the page's own
+  const stored = event.curve.length ? event.curve[event.curve.length - 1][0] : from;
+  const newest = (cameras.get(event.camera)?.points ?? []).filter(([t]) => t > stored && t <= to);
+  drawScores(curve, event.curve.concat(newest), { from, to, threshold: event.threshold_on, marks: [[event.start_time, event.end_time ?? to]] });
 }
 
 function film(event) {
