@@ -54,7 +54,7 @@ def cameras(store: Store, named: str | None) -> list[str]:
     if named is not None and named not in known:
         there = ", ".join(known) or "none"
         raise UsageError(
-            f"--camera {named}: no scores of it (they are stored by the minute); there are some of {there}"
+            f"--camera {named}: no scores of it (they are stored by the minute); there are of {there}"
         )
     return known if named is None else [named]
 
