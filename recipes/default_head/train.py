@@ -33,7 +33,9 @@ from recipes.default_head.takes import folds, in_other_context, load_takes
 GEOMETRY = "squash"
 VARIANTS = ("squash-plain", "squash-tampered", "squash-harmless")
 FOLDS = 5
-FALSE_ALARMS_PER_THREE_MINUTES = 1.0
+# upward crossings in three minutes: the rate that heads are compared at, one in ten minutes, and one in half an hour
+RATES = (1.0, 0.3, 0.1)
+SHIPPED_RATE = 0.3
 OFF_SHARE = 0.75  # of the alarm-on threshold
 CONFIG = dataclasses.replace(
     MgfnConfig.paper(1024),
@@ -146,32 +148,36 @@ def cross_validate(data: Path, cache: Path) -> list[Measured]:
 
 
 def report(rows: Sequence[Measured]) -> tuple[dict[str, str], list[float]]:
-    """Print one line a measure, mean and spread over seeds; return them as texts, and each seed's threshold."""
-    thresholds = [
-        threshold_for(*m.both("fights", "tampering", "ordinary"), FALSE_ALARMS_PER_THREE_MINUTES) for m in rows
-    ]
+    """Print one line a measure, mean and spread over seeds; return them as texts, and each seed's shipped threshold."""
     table: dict[str, list[float]] = {
         "clip AUC, fights": [m.auc("fights") for m in rows],
         "clip AUC, fights after other recordings of the camera": [m.context_auc() for m in rows],
         "clip AUC, tampering": [m.auc("tampering") for m in rows],
         "clip AUC, all streams": [m.auc("fights", "tampering", "ordinary") for m in rows],
-        f"threshold at {FALSE_ALARMS_PER_THREE_MINUTES} false alarms in 3 min": thresholds,
     }
-    for kind in ("fights", "tampering"):
-        alarms = [m.alarms(t, kind) for m, t in zip(rows, thresholds, strict=True)]
-        table[f"share of {kind} found there"] = [a.found / a.incidents for a in alarms]
-        table[f"ordinary share in alarm, streams with {kind}"] = [
-            a.ordinary_seconds_in_alarm / a.ordinary_seconds for a in alarms
-        ]
-        table[f"median delay, {kind}, s"] = [float(np.median(a.delays)) if a.delays else float("nan") for a in alarms]
-    false = [m.alarms(t, "new").false_per_three_minutes for m, t in zip(rows, thresholds, strict=True)]
-    table["false alarms there in 3 min, ordinary stretches of other recordings"] = false
+    shipped: list[float] = []
+    for rate in RATES:
+        thresholds = [threshold_for(*m.both("fights", "tampering", "ordinary"), rate) for m in rows]
+        shipped = thresholds if rate == SHIPPED_RATE else shipped
+        at = f"at {rate} false alarms in 3 min"
+        table[f"threshold {at}"] = thresholds
+        for kind in INCIDENTS:
+            alarms = [m.alarms(t, kind) for m, t in zip(rows, thresholds, strict=True)]
+            table[f"share of {kind} found {at}"] = [a.found / a.incidents for a in alarms]
+            table[f"ordinary share in alarm, streams with {kind}, {at}"] = [
+                a.ordinary_seconds_in_alarm / a.ordinary_seconds for a in alarms
+            ]
+            table[f"median delay, {kind}, s, {at}"] = [
+                float(np.median(a.delays)) if a.delays else float("nan") for a in alarms
+            ]
+        false = [m.alarms(t, "new").false_per_three_minutes for m, t in zip(rows, thresholds, strict=True)]
+        table[f"false alarms in 3 min, ordinary stretches of other recordings, {at}"] = false
     texts = {name: f"{np.mean(values):.3f} ± {np.std(values):.3f}" for name, values in table.items()}
     shown = Table("measure", f"mean ± spread over {len(rows)} networks")
     for name, text in texts.items():
         shown.add_row(name, text)
     Console().print(shown)
-    return texts, thresholds
+    return texts, shipped
 
 
 def main() -> None:
@@ -193,8 +199,8 @@ def main() -> None:
     metadata = {
         "threshold_on": str(on),
         "threshold_off": str(round(OFF_SHARE * on, 2)),
-        "threshold_choice": f"composed streams of held-out sources cross it {FALSE_ALARMS_PER_THREE_MINUTES:g} time in "
-        f"three minutes; off: {OFF_SHARE:g} of it",
+        "threshold_choice": f"composed streams of held-out sources cross it once in {3 / SHIPPED_RATE:g} minutes; "
+        f"off: {OFF_SHARE:g} of it",
         "geometry": GEOMETRY,
         "crops": "1",
         "provenance": PROVENANCE,
