@@ -7,9 +7,10 @@ the score can be computed again. Pure but for `read`.
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ import numpy as np
 from engine.arrays import FloatArray, UInt8Array
 from stream.errors import StreamError
 from stream.events import TopClip
+from stream.view import Region, View
 
 TOP_CLIPS: Final = 3
 THUMBNAIL: Final = 112
@@ -37,7 +39,7 @@ class Explanation:
     """T clips, oldest first: `times` (T, 2) start and end in epoch seconds, `features` (T, crops, C), `weights` (T,).
 
     `score` is the newest clip's, `bundle` the folder of the model; `thumbnails` (T, 112, 112, 3) RGB show the last
-    picture of each clip as the model saw it.
+    picture of each clip as the model saw it, and `view` is what it sees of the camera's.
     """
 
     times: np.ndarray
@@ -46,6 +48,7 @@ class Explanation:
     score: float
     bundle: str
     thumbnails: UInt8Array
+    view: View = field(default_factory=View)
 
     def top_clips(self) -> tuple[TopClip, ...]:
         """The clips that weigh most, heaviest first."""
@@ -66,6 +69,7 @@ class Explanation:
             weights=self.weights.astype(np.float32),
             score=np.float64(self.score),
             bundle=np.array(self.bundle),
+            view=np.array(json.dumps(asdict(self.view))),
             strip=np.frombuffer(_strip(self.thumbnails), np.uint8),
         )
         return file.getvalue()
@@ -81,6 +85,7 @@ class StoredExplanation:
     score: float
     bundle: str
     strip: bytes
+    view: View
 
 
 def read(path: Path) -> StoredExplanation:
@@ -89,16 +94,22 @@ def read(path: Path) -> StoredExplanation:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             found = StoredExplanation(
                 file["times"], file["features"], file["weights"], float(file["score"]), str(file["bundle"]),
-                file["strip"].tobytes(),
+                file["strip"].tobytes(), _view(str(file["view"])),
             )  # fmt: skip
     except FileNotFoundError:
         raise StreamError(f"{path.name}: the event's window is not there (any more)") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         raise StreamError(f"{path}: not readable as an event's window: {type(error).__name__}") from None
     length = len(found.times)
     if found.features.ndim != 3 or not len(found.features) == len(found.weights) == length or length == 0:
         raise StreamError(f"{path}: not readable as an event's window: arrays of other shapes")
     return found
+
+
+def _view(text: str) -> View:
+    kept = json.loads(text)
+    masks = tuple(tuple((float(x), float(y)) for x, y in mask) for mask in kept["masks"])
+    return View(None if kept["region"] is None else Region(**kept["region"]), masks)
 
 
 def last_picture(crops: UInt8Array) -> UInt8Array:

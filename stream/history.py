@@ -53,9 +53,7 @@ def cameras(store: Store, named: str | None) -> list[str]:
     known = store.scored_cameras()
     if named is not None and named not in known:
         there = ", ".join(known) or "none"
-        raise UsageError(
-            f"--camera {named}: no scores of it (they are stored by the minute); there are of {there}"
-        )
+        raise UsageError(f"--camera {named}: no scores of it (they are stored by the minute); there are of {there}")
     return known if named is None else [named]
 
 

@@ -18,10 +18,11 @@ import numpy as np
 
 from engine.arrays import FloatArray, UInt8Array
 from engine.engine import Engine
-from engine.geometry import SIDE, write_crops
+from engine.geometry import SIDE
 from stream.errors import StreamError
 from stream.explanation import StoredExplanation
 from stream.media import FIRST_PICTURE
+from stream.view import Cropper
 
 SAME_ENGINE: Final = 1e-3
 OTHER_ENGINE: Final = 2e-2
@@ -68,8 +69,9 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
     try:
         if clip is None:
             raise StreamError("the event's clip is not there (any more)")
-        begin, times, pictures = _pictures(clip, manifest.geometry, manifest.crops)
-        found = dict(_matched(window, begin + times, lambda first: _feature(engine, pictures, first), limit))
+        epochs, pictures = _pictures(clip, Cropper(window.view, manifest.geometry), manifest.crops, window.times[-1, 1])
+        step = _step(window, epochs)
+        found = dict(_matched(window, epochs, lambda first: _feature(engine, pictures, first, step), limit))
         reason = "" if found else "no clip of the window lies within the saved clip"
     except StreamError as error:
         reason = str(error)
@@ -85,29 +87,42 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
     )  # fmt: skip
 
 
-def _pictures(clip: Path, geometry: str, crops: int) -> tuple[float, np.ndarray, UInt8Array]:
-    """Epoch time of the first picture, times from it, and all pictures (n, crops, 224, 224, 3)."""
+def _pictures(clip: Path, cropper: Cropper, crops: int, until: float) -> tuple[np.ndarray, UInt8Array]:
+    """Epoch times and crops, (n, crops, 224, 224, 3), of the pictures up to a second after `until`."""
     times: list[float] = []
     pictures: list[UInt8Array] = []
     try:
         with av.open(str(clip)) as container:
             comment = container.metadata.get("comment", "")
+            if not comment.startswith(FIRST_PICTURE):
+                raise StreamError(f"{clip.name}: does not say when it began (an earlier version wrote it)")
+            begin = float(comment.removeprefix(FIRST_PICTURE))
             for frame in container.decode(video=0):
                 out = np.empty((crops, SIDE, SIDE, 3), np.uint8)
-                write_crops(frame, geometry, out)
+                cropper.write(frame, out)
                 pictures.append(out)
                 times.append(float(frame.time or 0.0))
+                if begin + times[-1] - times[0] > until + 1:
+                    break
     except (av.error.FFmpegError, OSError) as error:
         raise StreamError(f"{clip.name}: not readable as video: {getattr(error, 'strerror', error)}") from None
-    if not comment.startswith(FIRST_PICTURE) or not times:
-        raise StreamError(f"{clip.name}: does not say when it began (an earlier version wrote it)")
-    return float(comment.removeprefix(FIRST_PICTURE)), np.array(times) - times[0], np.stack(pictures)
+    if not times:
+        raise StreamError(f"{clip.name}: holds no picture")
+    return begin + np.array(times) - times[0], np.stack(pictures)
 
 
-def _feature(engine: Engine, pictures: UInt8Array, first: int) -> FloatArray | None:
-    if not 0 <= first <= len(pictures) - CLIP_LENGTH:
+def _step(window: StoredExplanation, epochs: np.ndarray) -> int:
+    """Of how many pictures one stands in a clip: of a fast source not all do."""
+    if len(epochs) < 2:
+        return 1
+    in_clips = float(np.median(window.times[:, 1] - window.times[:, 0])) / CLIP_LENGTH
+    return max(1, round(in_clips / float(np.median(np.diff(epochs)))))
+
+
+def _feature(engine: Engine, pictures: UInt8Array, first: int, step: int) -> FloatArray | None:
+    if not 0 <= first <= len(pictures) - CLIP_LENGTH * step:
         return None
-    clip = pictures[first : first + CLIP_LENGTH].swapaxes(0, 1)  # (crops, 16, 224, 224, 3)
+    clip = pictures[first : first + CLIP_LENGTH * step : step].swapaxes(0, 1)  # (crops, 16, 224, 224, 3)
     return np.asarray(engine.features(np.ascontiguousarray(clip)[None])[0], np.float32)
 
 

@@ -152,6 +152,7 @@ class CameraTrack:
             score,
             self.model.folder,
             np.stack([clip[2] for clip in clips]),
+            self._config.view,
         )
 
     def _begin(self, start: float, *, test: bool = False) -> Event:

@@ -29,11 +29,17 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def alarmed(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> tuple[Path, str]:
-    """A data folder and the id of an alarm in it; its threshold was set from outside while the service ran."""
+    """A data folder and the id of an alarm in it, of a camera with a mask and a region.
+
+    Its threshold was set from outside while the service ran.
+    """
     folder = tmp_path_factory.mktemp("alarmed")
     video = write_video(folder / "video.mp4", moving_pictures(22 * 25))
     scores = folder / "s.jsonl"
-    arguments = ["--rtsp", f"door={video}", "--bundle", tiny_bundle, "--scores", scores, "--http", "off"]
+    site = folder / "site.yaml"
+    masked = "masks: [[[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]], region: {x: 0, y: 0, width: 0.9, height: 1}"
+    site.write_text(f"cameras: {{door: {{url: {video}, {masked}}}}}\n")
+    arguments = ["--config", site, "--bundle", tiny_bundle, "--scores", scores, "--http", "off"]
     with running(folder, *arguments, "--threshold", "1") as service:
         until(lambda: len(lines(scores)) >= 14, 60, "nine seconds of the recording")
         with Store.beside(folder / "data") as store:
