@@ -39,7 +39,7 @@ class OpenVinoBackend:
             self._head = self._compiled(bundle.file("head.onnx"), INFERENCE_NUM_THREADS=1).create_infer_request()
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.batch = min(self._cores, _MOST_STREAMS)
-        self._streams: Any = None
+        self._streams: list[Any] = []
 
     def _compiled(self, graph: Path, **more: Any) -> Any:
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"} | _cache() | more
@@ -52,15 +52,23 @@ class OpenVinoBackend:
     def features(self, clips: UInt8Array) -> FloatArray:
         if len(clips) == 1 or self.batch == 1:
             return self._run(self._backbone, clips)
-        if self._streams is None:  # first needed where several cameras are ready at once
+        if not self._streams:  # first needed where several cameras are ready at once
             compiled = self._compiled(self._graph, NUM_STREAMS=self.batch, INFERENCE_NUM_THREADS=self._cores)
-            self._streams = openvino.AsyncInferQueue(compiled, self.batch)
-            self._streams.set_callback(_keep)
-        features: list[FloatArray] = [np.empty(0, np.float32)] * len(clips)
-        for index in range(len(clips)):
-            self._streams.start_async({0: clips[index : index + 1]}, (features, index), share_inputs=True)
-        self._streams.wait_all()
-        return np.stack(features)
+            self._streams = [compiled.create_infer_request() for _ in range(self.batch)]
+        # No AsyncInferQueue: destroyed while one of its threads waits for Python's lock, it hangs.
+        parts = [clips[index : index + 1] for index in range(len(clips))]
+        features: list[FloatArray] = []
+        for index, part in enumerate(parts):
+            if index >= self.batch:
+                features.append(self._finished(index - self.batch))
+            self._streams[index % self.batch].start_async({0: part}, share_inputs=True)
+        features += [self._finished(index) for index in range(len(features), len(parts))]
+        return np.concatenate(features)
+
+    def _finished(self, index: int) -> FloatArray:
+        request = self._streams[index % self.batch]
+        request.wait()
+        return np.array(request.get_output_tensor().data)
 
     def scores(self, windows: FloatArray) -> FloatArray:
         return self._run(self._head, windows)
@@ -80,8 +88,3 @@ def _cache() -> dict[str, str]:
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     return {"CACHE_DIR": str(folder)} if os.access(folder, os.W_OK) else {}
-
-
-def _keep(request: Any, place: tuple[list[FloatArray], int]) -> None:
-    features, index = place
-    features[index] = np.array(request.get_output_tensor().data[0])
