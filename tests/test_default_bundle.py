@@ -40,7 +40,7 @@ def test_the_default_head_is_small_and_says_where_it_comes_from() -> None:
     assert isinstance(head.config, MgfnConfig)
     assert (head.config.stages[0].width, head.config.stages[-1].width) == (1024 // 32, 1024 // 16)
     assert 0 < float(texts["threshold_off"]) < float(texts["threshold_on"]) < 1
-    assert "video-level labels" in texts["provenance"]
+    assert "labels of whole videos" in texts["provenance"]
 
 
 @pytest.mark.timeout(600)
