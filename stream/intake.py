@@ -18,26 +18,36 @@ _TURN: Final = 0.2
 
 
 class Intake:
-    """`decoders` is the service's list, `report` gives its reporter. `fault` is why a recording could not be read."""
+    """`decoders` is the service's list, `report` gives its reporter, `stopping` says whether a stop was asked for.
+
+    `fault` is why a recording could not be read.
+    """
 
     def __init__(
-        self, decoders: Sequence[DecoderHandle], report: Callable[[], Reporter], metrics: Metrics, *, replay: bool
+        self,
+        decoders: Sequence[DecoderHandle],
+        report: Callable[[], Reporter],
+        metrics: Metrics,
+        stopping: Callable[[], bool],
+        *,
+        replay: bool,
     ) -> None:
         self.fault: StreamError | None = None
         self._decoders = decoders
         self._report = report
         self._metrics = metrics
+        self._stopping = stopping
         self._replay = replay
         self._shedder = Shedder()
 
-    def receive(self, *, stopping: bool) -> None:
+    def receive(self) -> None:
         """Take every message that is there, waiting for one only if no clip is ready; shed what is overdue."""
         ready = any(decoder.pending for decoder in self._decoders)
         running = [decoder for decoder in self._decoders if not decoder.finished]
         for decoder, message in received(running, 0 if ready else _TURN):
             if message is not None:
                 self._take(decoder, message)
-            elif not (decoder.finished or stopping):
+            elif not (decoder.finished or self._stopping()):
                 self._replace(decoder, "its process ended")
         if not self._replay:
             self._shed_overdue()

@@ -111,7 +111,9 @@ class Service:
         self._metrics = Metrics(self._model)
         self._decoders: list[DecoderHandle] = []
         self._fleet = Fleet(self._decoders, self._begin_camera, lambda: self._report)
-        self._intake = Intake(self._decoders, lambda: self._report, self._metrics, replay=settings.replay)
+        self._intake = Intake(
+            self._decoders, lambda: self._report, self._metrics, lambda: self._stopping, replay=settings.replay
+        )
         self._mqtt: MqttSink | None = None
         self._commands: CommandListener | None = None
         self._server: uvicorn.Server | None = None
@@ -248,7 +250,7 @@ class Service:
 
     def _main_loop(self) -> None:
         while not self._stopping:
-            self._intake.receive(stopping=self._stopping)
+            self._intake.receive()
             if lines := next_batch(self._decoders, self._engine.backend.batch):
                 batch = [(line, line.pending.popleft()) for line in lines]
                 score(batch, self._engine, self._report, self._metrics)

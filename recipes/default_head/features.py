@@ -127,23 +127,12 @@ class Extractor:
         graph = graph or cache / "i3d.onnx"
         if not graph.exists():
             export_backbone(BACKBONES["i3d"].load(None), graph)
-        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        self._queue = openvino.AsyncInferQueue(openvino.Core().compile_model(graph, "CPU", settings))
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
 
     def __call__(self, clips: Iterable[UInt8Array]) -> list[np.ndarray]:
         """Each uint8 (crops, 16, 224, 224, 3) -> float32 (crops, 1024)."""
-        features: list[np.ndarray] = []
-
-        def keep(request: openvino.InferRequest, place: tuple[int, int]) -> None:
-            features[place[0]][place[1]] = request.get_output_tensor().data[0]
-
-        self._queue.set_callback(keep)
-        for crops in clips:
-            features.append(np.empty((len(crops), CHANNELS), np.float32))
-            for index, crop in enumerate(crops):
-                self._queue.start_async({0: crop[None]}, (len(features) - 1, index))
-        self._queue.wait_all()
-        return features
+        return [np.stack([np.array(self._request.infer({0: crop[None]})[0][0]) for crop in crops]) for crops in clips]
 
 
 def extract(data: Path, cache: Path, variants: list[str], graph: Path | None = None) -> None:
