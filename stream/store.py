@@ -21,7 +21,7 @@ from stream.errors import UsageError
 from stream.events import Payload
 from stream.log import log
 from stream.outbox import Waiting
-from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, LoggedScore, ScoreColumns, chunk_start, columns, pack, unpack
+from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, pack, unpack
 
 VERSION: Final = 1
 DATABASE: Final = "events.db"
@@ -247,17 +247,8 @@ class Store:
         """Keep a chunk of scores."""
         self._database.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?)", (chunk_start(chunk), camera, chunk))
 
-    def scores(self, camera: str, since: float, until: float) -> Iterator[LoggedScore]:
-        """Scores of clips that began in that time (epoch seconds), in order."""
-        rows = self._database.execute(
-            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? AND start < ? ORDER BY start",
-            (camera, since - LONGEST_CHUNK, until),
-        )
-        for (chunk,) in rows:
-            yield from (score for score in unpack(chunk) if since <= score.start < until)
-
     def score_columns(self, camera: str, since: float, until: float) -> ScoreColumns:
-        """The same as arrays: a week of a camera in a tenth of a second."""
+        """Scores of clips that began in that time (epoch seconds): a week of a camera in a tenth of a second."""
         rows = self._database.execute(
             "SELECT chunk FROM scores WHERE camera = ? AND start >= ? AND start < ? ORDER BY start",
             (camera, since - LONGEST_CHUNK, until),

@@ -75,10 +75,10 @@ def test_scores_settings_and_topics(tmp_path: Path) -> None:
         store.scored("door", pack(scores[:30]))
         store.scored("door", pack(scores[30:]))
         store.scored("yard", pack(scores[:1]))
-        found = list(store.scores("door", 1010.0, 1040.0))
-        assert [score.start for score in found] == [1010.0 + i for i in range(30)]
+        found = store.score_columns("door", 1010.0, 1040.0)
+        assert found.starts.tolist() == [1010.0 + i for i in range(30)]
         store.forget(scores_before=1020.0, events_before=0.0)
-        assert len(list(store.scores("door", 0.0, 2000.0))) == 30
+        assert len(store.score_columns("door", 0.0, 2000.0)) == 30
         store.setting("door", "threshold", "0.5")
         store.setting("door", "threshold", "0.7")
         assert store.settings() == {"door": {"threshold": "0.7"}}

@@ -76,7 +76,7 @@ def test_off_schedule_a_camera_is_scored_and_recorded_without_alarms(
     assert [line["clip"] for line in scores_of("on")] == list(range(len(scores_of("on"))))
     with Store.read_only(tmp_path / "data") as store:
         for name in ("on", "off"):
-            assert len(list(store.scores(name, 0.0, 1e12))) == len(scores_of(name))
+            assert len(store.score_columns(name, 0.0, 1e12)) == len(scores_of(name))
     subscriber.close()
 
 
