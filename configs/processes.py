@@ -42,8 +42,10 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], wh
     """Poll until `condition` holds. Raises ChildError if `process` ends before, or after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise ChildError(f"{what} did not start")
+        if (code := process.poll()) is not None:
+            raise ChildError(f"{what} did not start: it ended with exit code {code}")
+        if time.monotonic() > deadline:
+            raise ChildError(f"{what} did not start within {seconds:g} s")
         time.sleep(0.05)
 
 

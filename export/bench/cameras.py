@@ -161,8 +161,12 @@ def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
             service = stack.enter_context(
                 ended(subprocess.Popen(command, stderr=file, text=True, start_new_session=True), _ENDS_WITHIN)  # noqa: S603 -- ours
             )
-        wait_for(lambda: _logged(log, "embedded broker"), service, "mgfn-stream", _STARTS_WITHIN)
-        wait_for(lambda: _logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)
+        try:
+            wait_for(lambda: _logged(log, "embedded broker"), service, "mgfn-stream", _STARTS_WITHIN)
+            wait_for(lambda: _logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)
+        except ChildError as error:
+            said = log.read_text().splitlines() or ["nothing"]
+            raise ChildError(f"{error}; the last it said: {said[-1]}") from None
         broker = _logged(log, "embedded broker")["broker"]
         page = _logged(log, "web page")["address"]
         port = int(broker.rpartition(":")[2])

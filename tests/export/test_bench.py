@@ -16,7 +16,7 @@ from rich.console import Console
 
 from configs.processes import ChildError, ended, wait_for
 from export.bench import report
-from export.bench.cameras import Try, attempt
+from export.bench.cameras import Try, attempt, watching
 from export.bench.machine import describe
 from export.bench.search import next_count
 from tests.bundles import write_tiny_bundle
@@ -98,13 +98,23 @@ def test_none_held_is_said_and_what_is_absent_is_left_out() -> None:
 
 
 def test_a_child_that_ends_too_soon_and_one_that_is_too_slow() -> None:
-    for program, seconds in (("pass", 20.0), ("import time; time.sleep(60)", 0.2)):
+    why = "the child did not start"
+    for program, seconds, says in (
+        ("raise SystemExit(3)", 20.0, f"{why}: it ended with exit code 3"),
+        ("import time; time.sleep(60)", 0.2, f"{why} within 0.2 s"),
+    ):
         with (
-            pytest.raises(ChildError, match="the child did not start"),
+            pytest.raises(ChildError, match=says),
             ended(subprocess.Popen([sys.executable, "-c", program], text=True)) as child,
         ):
             wait_for(lambda: False, child, "the child", seconds)
         assert child.poll() is not None
+
+
+def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
+    says = "exit code 2; the last it said: .*nowhere"
+    with pytest.raises(ChildError, match=says), watching(1, tmp_path / "video.mp4", tmp_path / "nowhere"):
+        pass
 
 
 @pytest.mark.parametrize(
