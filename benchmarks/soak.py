@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from engine.bundle import Bundle
 from engine.default_bundle import default_bundle_path
@@ -33,7 +34,10 @@ def main() -> None:
         settle(watched, given.cameras)
         began = time.monotonic()
         while (now := time.monotonic() - began) < 60 * given.minutes:
-            rows.append({"minute": round(now / 60, 2), **memory_of(watched)})
+            try:
+                rows.append({"minute": round(now / 60, 2), **memory_of(watched)})
+            except psutil.Error as error:  # a decoder was just being replaced
+                print(f"minute {now / 60:.1f} is left out: {error}", flush=True)
             time.sleep(EVERY)
         clips, dropped = sum(watched.scores.seen.values()), watched.dropped_clips()
     later = rows[len(rows) // 2 :]
