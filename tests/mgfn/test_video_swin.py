@@ -306,3 +306,8 @@ def test_cut_and_damaged_files_are_refused_in_one_line(tmp_path: Path, shapes: d
     path.unlink()
     with pytest.raises(WeightsError, match=r"swin\.pth: no such file"):
         load(path)
+
+
+def test_a_file_that_cannot_be_read_says_why() -> None:
+    with pytest.raises(WeightsError, match=r"cannot read /proc/self/mem: .*Input/output error"):
+        load(Path("/proc/self/mem"))
