@@ -1,4 +1,6 @@
-"""What one backbone costs beside another: clips through OpenVINO, one each in turn, so that both meet the same load.
+"""What one backbone costs beside another: clips through OpenVINO, one each in turn, so that all meet the same load.
+
+Every OpenVINO form that a bundle holds takes part; the first one named is what the others are measured by.
 
 Run from the project's root: .venv/bin/python -m benchmarks.backbones BUNDLE BUNDLE [...]
 """
@@ -8,34 +10,40 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 
-from engine.engine import Engine
+from engine.backends import BACKENDS, start_backend
+from engine.bundle import Bundle
 
-ROUNDS = 7
+ROUNDS = 9
 
 
 def main() -> None:
-    clip = np.random.default_rng(0).integers(0, 256, (1, 1, 16, 224, 224, 3), dtype=np.uint8)
+    clip = np.random.default_rng(0).integers(0, 256, (1, 16, 224, 224, 3), dtype=np.uint8)
+    names, backends = [], []
     with ExitStack() as stack:
-        engines = [stack.enter_context(Engine.open(Path(name), "openvino", "cpu")) for name in sys.argv[1:]]
+        for bundle in [Bundle.open(Path(path)) for path in sys.argv[1:]]:
+            for form in ("openvino", "openvino-int8"):
+                if BACKENDS[form].file in bundle.manifest.files:
+                    names.append(f"{bundle.manifest.backbone.name} {BACKENDS[form].form}")
+                    backends.append(stack.enter_context(closing(start_backend(bundle, form, "cpu"))))
         rows = []
         for _ in range(ROUNDS + 1):
             row = []
-            for engine in engines:
+            for backend in backends:
                 start, before = time.perf_counter(), sum(os.times()[:2])
-                engine.features(clip)
+                backend.features(clip)
                 row.append((time.perf_counter() - start, sum(os.times()[:2]) - before))
             rows.append(row)
-        seconds = np.median(rows[1:], axis=0)  # the first clip allocates
-        for engine, (wall, cpu) in zip(engines, seconds, strict=True):
-            print(
-                f"{engine.manifest.backbone.name}: {wall * 1000:.0f} ms a clip, {cpu * 1000:.0f} ms of processor time; "
-                f"{wall / seconds[0][0]:.2f} and {cpu / seconds[0][1]:.2f} times the first"
-            )
+    seconds = np.median(rows[1:], axis=0)  # the first clip allocates
+    for name, (wall, cpu) in zip(names, seconds, strict=True):
+        print(
+            f"{name}: {wall * 1000:.0f} ms a clip, {cpu * 1000:.0f} ms of processor time; "
+            f"{wall / seconds[0][0]:.2f} and {cpu / seconds[0][1]:.2f} times {names[0]}"
+        )
 
 
 if __name__ == "__main__":

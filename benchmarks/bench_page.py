@@ -43,6 +43,8 @@ def page(found: dict[str, Any], name: str) -> Iterator[str]:
     batches = [f"{engine} {', '.join(f'{n}: {r:g}' for n, r in rates.items())}"
                for engine, rates in found["clips_per_second"].items() if len(rates) > 1]  # fmt: skip
     yield f"Clips a second by batch: {'; '.join(batches)}."
+    if "backbones" in found:
+        yield from backbones(found["backbones"])
     yield " ".join(
         f"Decoding {size}: {row['fps_per_core']:.0f} frames/s on a core ({row['decode_ms']:.2f} ms to decode, "
         f"{row['scale_ms']:.2f} ms to scale)."
@@ -57,6 +59,18 @@ def page(found: dict[str, Any], name: str) -> Iterator[str]:
         yield from cameras(found["cameras"], name)
     for note in found.get("notes", ()):
         yield f"- {note}"
+
+
+def backbones(found: dict[str, Any]) -> Iterator[str]:
+    yield (
+        "Backbones beside one another, in PyTorch with random weights (through OpenVINO, and when which is worth it: "
+        "[Video Swin-T](../design/video-swin.md)):"
+    )
+    rows = ["| backbone | channels | GFLOP a clip | ms | of i3d |", "|---|---|---|---|---|"]
+    for name, row in found.items():
+        ratio = row["torch_clip_ms"] / found["i3d"]["torch_clip_ms"]
+        rows.append(f"| {name} | {row['channels']} | {row['gflop']:.1f} | {row['torch_clip_ms']:.0f} | {ratio:.1f} |")
+    yield "\n".join(rows)
 
 
 def cameras(found: dict[str, Any], name: str) -> Iterator[str]:

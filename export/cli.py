@@ -97,12 +97,11 @@ def export(
     if rows:
         console.print(_table(rows))
     for note in notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, soft_wrap=True)
     if sources.head is None:
-        console.print(
-            f"the head does not fit {backbone}'s {sources.channels} channels: the bundle holds the backbone alone"
-        )
-    console.print(f"bundle written to {out}")
+        said = f"the head does not fit {backbone}'s {sources.channels} channels: the bundle holds the backbone alone"
+        console.print(said, highlight=False, soft_wrap=True)
+    console.print(f"bundle written to {out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(rows: list[Comparison]) -> Table:

@@ -109,7 +109,7 @@ def read_dict(path: Path, backbone: str) -> dict[Any, Any]:
     except Exception as error:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
         # PyTorch's own line on unpickling tells the user how to run code from the file
         reason = "damaged, or more than arrays and plain values"
-        if isinstance(error, RuntimeError) and str(error):
+        if isinstance(error, (RuntimeError, OSError)) and str(error):
             reason = str(error).splitlines()[0]
         raise WeightsError(f"weights of {backbone}: cannot read {path}: {reason}") from None
     if not isinstance(content, dict):

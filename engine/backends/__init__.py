@@ -80,7 +80,7 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
         attempts = [(candidate, on) for candidate, on in attempts if BACKENDS[candidate].form == "float32"]
     skipped: list[str] = []
     for candidate, on in attempts:
-        form, why = (candidate, "float32") if float32 else _preferred_form(bundle, candidate, on)
+        form, why = (candidate, BACKENDS[candidate].form) if float32 else _preferred_form(bundle, candidate, on)
         try:
             backend = start_backend(bundle, form, on)
         except BackendError as error:

@@ -26,7 +26,8 @@ PATCH: Final[Triple] = (2, 4, 4)
 MEAN: Final = (123.675, 116.28, 103.53)
 STD: Final = (58.395, 57.12, 57.375)
 
-_FIRST: Final = "patch_embed.proj.weight"  # every Swin has it
+_PATCHES: Final = "patch_embed.proj.weight"
+_TABLE: Final = "layers.0.blocks.0.attn.relative_position_bias_table"  # every Swin has it, no other transformer does
 _SIZES: Final = {(96, 6): "T", (96, 18): "S", (128, 18): "B", (192, 18): "L"}  # by embedding and depth of layer 2
 _APART: Final = -100.0  # added to the logits of tokens that must not see each other, as published
 
@@ -233,15 +234,19 @@ def load(path: Path | None) -> VideoSwin:
     content = read_dict(path, "videoswin-t")
     key = next((key for key in ("state_dict", "model") if isinstance(content.get(key), dict)), None)
     state = {str(name): value for name, value in (content if key is None else content[key]).items()}
-    first = next((name for name in state if name.endswith(_FIRST)), None)
+    first = next((name for name in state if name.endswith(_TABLE)), None)
     if first is None:
-        raise WeightsError(f"weights of videoswin-t: {path} is no Video Swin checkpoint: nothing in it ends {_FIRST}")
-    if found := _relative(state, state[first]):
-        raise WeightsError(f"weights of videoswin-t: {path} holds {found}, expected Video Swin-T")
-    if key != "state_dict" or first != f"backbone.{_FIRST}":
+        raise WeightsError(f"weights of videoswin-t: {path} is no Video Swin checkpoint: nothing in it ends {_TABLE}")
+    prefix = first.removesuffix(_TABLE)
+    if found := _relative(state, prefix):
+        raise WeightsError(
+            f"weights of videoswin-t: {path} holds {found}, expected Video Swin-T with patches of 2 x 4 x 4 and "
+            "windows of 8 x 7 x 7"
+        )
+    if key != "state_dict" or prefix != "backbone.":
         where = f"under {key}" if key else "at the top"
         raise WeightsError(
-            f"weights of videoswin-t: {path} has {first[:80]!r} {where}, expected 'backbone.{_FIRST}' under state_dict"
+            f"weights of videoswin-t: {path} has {first[:80]!r} {where}, expected 'backbone.{_TABLE}' under state_dict"
         )
     aside = [name for name in state if name.startswith("cls_head.") or name.endswith(".relative_position_index")]
     for name in aside:
@@ -249,12 +254,22 @@ def load(path: Path | None) -> VideoSwin:
     return filled(VideoSwin, state, path, "videoswin-t", "backbone.")
 
 
-def _relative(state: Mapping[str, Any], patches: object) -> str | None:
-    """Which other network of the Swin family this is, in words for the user."""
-    if not isinstance(patches, Tensor) or patches.is_nested:
-        return None
-    if patches.ndim == 4:
+def _relative(state: Mapping[str, Any], prefix: str) -> str | None:
+    """Which other network of the Swin family this is, in words for the user; None: this one, or past telling."""
+    patches, table = _shape(state.get(prefix + _PATCHES)), _shape(state[prefix + _TABLE])
+    if len(patches) == 4:
         return "an image Swin Transformer (its patches have no time)"
     depth = len({name.partition("layers.2.blocks.")[2].partition(".")[0] for name in state} - {""})
-    size = _SIZES.get((patches.shape[0], depth)) if patches.ndim == 5 else None
-    return None if size in ("T", None) else f"Video Swin-{size}"
+    size = _SIZES.get((patches[0], depth)) if len(patches) == 5 else None
+    if size != "T":
+        return f"Video Swin-{size}" if size else None
+    if patches[2:] != PATCH:
+        return f"Video Swin-T with patches of {' x '.join(map(str, patches[2:]))}"
+    rows = prod(2 * side - 1 for side in VideoSwinConfig.window)
+    if table and table[0] != rows:
+        return f"Video Swin-T with position tables of {table[0]} rows, which tell of another window"
+    return None
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    return tuple(value.shape) if isinstance(value, Tensor) and not value.is_nested else ()

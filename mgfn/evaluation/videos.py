@@ -100,7 +100,8 @@ def _located(entry: str, beside: Path, folder: Path | None) -> Path:
         places = [Path(relative), beside / relative, beside / name]
     else:
         places = [folder / relative.lstrip("/"), folder / name]
-    return next((place for place in places if place.is_file()), places[-1])
+    own = places[-1].with_name(f"{name.removesuffix('.npy').removesuffix('_i3d')}.npy")  # as mgfn-extract names it
+    return next((place for place in [*places, own] if place.is_file()), places[-1])
 
 
 def _shown(parts: Sequence[int]) -> str:

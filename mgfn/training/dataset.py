@@ -164,7 +164,10 @@ def _name(file: str) -> str:
 
 
 def _located(file: str, folder: Path) -> Path:
-    """Where a listed file is: as given below the folder, else by its bare name there, for lists of other machines."""
+    """Where a listed file is: as given below the folder, else by its bare name there, for lists of other machines.
+
+    `NAME_i3d.npy` of the released lists is `NAME.npy` where the features are one's own.
+    """
     file = file if file.endswith(".npy") else f"{file}.npy"
-    below = folder / file
-    return below if below.is_file() else folder / re.split(r"[/\\]", file)[-1]
+    bare, own = folder / re.split(r"[/\\]", file)[-1], folder / f"{_name(file)}.npy"
+    return next((place for place in (folder / file, bare, own) if place.is_file()), bare)

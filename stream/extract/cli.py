@@ -24,7 +24,8 @@ def extract(
         typer.Option(metavar="1|10", help="1: as the bundle sees it; 10: as published; absent: the bundle's."),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(metavar="NAME", help="i3d or i3d-r50, its bundle built on first use; absent: i3d.")
+        str | None,
+        typer.Option(metavar="NAME", help="i3d, i3d-r50 or videoswin-t, its bundle built on first use; absent: i3d."),
     ] = None,
     backbone_weights: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Weights of that backbone, as mgfn-export takes them.")

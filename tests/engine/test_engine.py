@@ -121,6 +121,7 @@ def test_float32_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tiny_bun
         assert engine.backend.name == "openvino"
         assert engine.reason.endswith("; float32")
     with Engine.open(tiny_bundle, "openvino-int8", "cpu", float32=True) as engine:
+        assert engine.reason == "asked for; int8"
         assert engine.backend.name == "openvino-int8"
 
 

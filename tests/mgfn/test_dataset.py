@@ -83,6 +83,14 @@ def test_the_released_ucf_crime_list(tmp_path: Path) -> None:
     assert [v.abnormal for v in test] == [True, True, False, False]
 
 
+def test_features_of_ones_own_go_with_the_released_list(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    own = tmp_path / "features" / "Abuse000_x264.npy"
+    np.save(own, np.zeros((2, 10, 4), np.float32))
+    videos = read_videos(ucf_list(tmp_path), tmp_path / "features", "ucf-crime")
+    assert videos[0].files == (own,)
+
+
 def test_a_cut_ucf_crime_list_is_not_trusted(tmp_path: Path) -> None:
     found = problems_of(ucf_list(tmp_path, abnormal=808), "ucf-crime")
     assert len(found) == 2

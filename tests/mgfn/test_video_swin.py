@@ -199,12 +199,17 @@ def shapes() -> dict[str, Tensor]:
     return {name: torch.zeros(()).expand(value.shape) for name, value in state.items()}
 
 
-def resized(patches: tuple[int, ...], depth: int) -> Callable[[dict[str, Tensor]], object]:
-    """The checkpoint of a network of another embedding or depth of its layer 2."""
+TABLE = "layers.0.blocks.0.attn.relative_position_bias_table"
+
+
+def resized(patches: tuple[int, ...], depth: int, rows: int = 2535) -> Callable[[dict[str, Tensor]], object]:
+    """The checkpoint of a network of another embedding, depth of its layer 2 or table of positions."""
 
     def change(state: dict[str, Tensor]) -> object:
         more = {f"layers.2.blocks.{i}.norm1.bias": torch.zeros(1) for i in range(depth)}
-        return published({**state, **more, "patch_embed.proj.weight": torch.zeros(patches)})
+        return published(
+            {**state, **more, "patch_embed.proj.weight": torch.zeros(patches), TABLE: torch.zeros(rows, 3)}
+        )
 
     return change
 
@@ -215,18 +220,32 @@ def without(name: str, **more: Any) -> Callable[[dict[str, Tensor]], object]:
 
 BAD = {
     "Swin-B": (resized((128, 3, 2, 4, 4), 18), "holds Video Swin-B, expected Video Swin-T"),
+    "Swin-B of another window": (resized((128, 3, 2, 4, 4), 18, 5239), "holds Video Swin-B, expected Video Swin-T"),
     "Swin-S": (resized((96, 3, 2, 4, 4), 18), "holds Video Swin-S, expected Video Swin-T"),
     "Swin-L": (resized((192, 3, 2, 4, 4), 18), "holds Video Swin-L, expected Video Swin-T"),
-    "image Swin": (lambda _: {"model": {"patch_embed.proj.weight": torch.zeros(96, 3, 4, 4)}}, "holds an image Swin"),
+    "another window": (
+        resized((96, 3, 2, 4, 4), 6, 5239),
+        "holds Video Swin-T with position tables of 5239 rows, which tell of another window, expected Video Swin-T "
+        "with patches of 2 x 4 x 4 and windows of 8 x 7 x 7",
+    ),
+    "another patch": (resized((96, 3, 4, 4, 4), 6), "holds Video Swin-T with patches of 4 x 4 x 4, expected"),
+    "image Swin": (
+        lambda _: {"model": {"patch_embed.proj.weight": torch.zeros(96, 3, 4, 4), TABLE: torch.zeros(169, 3)}},
+        "holds an image Swin Transformer",
+    ),
     "image Swin of a detector": (resized((96, 3, 4, 4), 6), "holds an image Swin Transformer"),
     "other prefix": (
         lambda state: {"state_dict": {f"module.backbone.{name}": value for name, value in state.items()}},
-        "has 'module.backbone.patch_embed.proj.weight' under state_dict, expected 'backbone.patch_embed",
+        f"has 'module.backbone.{TABLE}' under state_dict, expected 'backbone.{TABLE}' under state_dict",
     ),
-    "no prefix": (lambda state: state, "has 'patch_embed.proj.weight' at the top, expected 'backbone.patch_embed"),
+    "no prefix": (lambda state: state, f"has '{TABLE}' at the top, expected 'backbone.{TABLE}' under"),
     "another network": (
         lambda _: {"state_dict": {"conv1.weight": torch.zeros(1)}},
-        "is no Video Swin checkpoint: nothing in it ends patch_embed.proj.weight",
+        f"is no Video Swin checkpoint: nothing in it ends {TABLE}",
+    ),
+    "another transformer": (
+        lambda _: {"model": {"patch_embed.proj.weight": torch.zeros(768, 3, 16, 16)}},
+        "is no Video Swin checkpoint",
     ),
     "a list": (lambda _: [torch.zeros(1)], "holds a list, expected a state dict"),
     "no arrays": (lambda _: {"state_dict": {1: 2}}, "is no Video Swin checkpoint"),
@@ -237,6 +256,7 @@ BAD = {
     "a text": (without("", **{"norm.bias": "no array"}), "backbone.norm.bias is no plain array of numbers"),
     "a sparse array": (without("", **{"norm.bias": torch.zeros(768).to_sparse()}), "is no plain array of numbers"),
     "a number for patches": (without("", **{"patch_embed.proj.weight": 3}), "proj.weight is no plain array"),
+    "a number for positions": (without("", **{TABLE: 3}), "position_bias_table is no plain array"),
     "code": (lambda _: {"state_dict": {"x": np.random.default_rng}}, "damaged, or more than arrays and plain values"),
 }
 
@@ -286,3 +306,8 @@ def test_cut_and_damaged_files_are_refused_in_one_line(tmp_path: Path, shapes: d
     path.unlink()
     with pytest.raises(WeightsError, match=r"swin\.pth: no such file"):
         load(path)
+
+
+def test_a_file_that_cannot_be_read_says_why() -> None:
+    with pytest.raises(WeightsError, match=r"cannot read /proc/self/mem: .*Input/output error"):
+        load(Path("/proc/self/mem"))

@@ -26,6 +26,13 @@ def test_a_list_keeps_its_order(tmp_path: Path) -> None:
     assert videos[0].features().shape == (3, 10, 2)
 
 
+def test_features_of_ones_own_go_with_the_released_list(tmp_path: Path) -> None:
+    save(tmp_path, "a_x264", 3, 10)
+    listed = write(tmp_path, "/home/yu/UCF_Test_ten_crop_i3d/a_x264_i3d.npy")
+    for folder in (tmp_path, None):
+        assert [(video.name, video.clips) for video in read_list(listed, folder, 2)] == [("a_x264", 3)]
+
+
 def test_paths_of_another_machine(tmp_path: Path) -> None:
     save(tmp_path, "a_i3d")
     save(tmp_path, "b_i3d")
