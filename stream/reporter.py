@@ -122,7 +122,7 @@ class Reporter:
         if "enabled" in kept:
             track.set_enabled(kept["enabled"] == "ON", time.monotonic())
         if kept:
-            log.info("set over MQTT earlier, still in force", camera=track.name, **kept)
+            log.info("set over MQTT earlier, still in force; `reset` takes it back", camera=track.name, **kept)
 
     def configure(self, decoder: DecoderHandle, config: CameraConfig) -> None:
         """Other settings of a camera whose process and window stay."""
@@ -251,13 +251,14 @@ class Reporter:
             return
         track = decoder.track
         if isinstance(command, SetEnabled):
-            self._enable(decoder, command.enabled)
-            self._keep(track.name, "enabled", "ON" if command.enabled else "OFF")
+            self._enable(decoder, decoder.config.enabled if command.enabled is None else command.enabled)
+            self._keep(track.name, "enabled", {None: None, True: "ON", False: "OFF"}[command.enabled])
         elif isinstance(command, SetThreshold):
-            if command.threshold != track.rule.settings.threshold_on:
-                track.set_threshold(command.threshold)
-                log.info("threshold set", camera=track.name, threshold=command.threshold)
-            self._keep(track.name, "threshold", repr(command.threshold))
+            before = track.rule.settings.threshold_on
+            track.set_threshold(command.threshold)
+            if (now := track.rule.settings.threshold_on) != before:
+                log.info("threshold set", camera=track.name, threshold=now)
+            self._keep(track.name, "threshold", None if command.threshold is None else repr(command.threshold))
         else:
             self.event(decoder, track.begin_test(time.time()))
         self._say_settings(track)
@@ -273,8 +274,12 @@ class Reporter:
             decoder.shed_pending()
             self.event(decoder, track.close_alarm("disabled"))
 
-    def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str) -> None:
-        self._kept.setdefault(camera, {})[name] = value
+    def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str | None) -> None:
+        kept = self._kept.setdefault(camera, {})
+        if value is None:
+            kept.pop(name, None)
+        else:
+            kept[name] = value
         self._journal.setting(camera, name, value)
 
     def finish(self, decoders: Iterable[DecoderHandle]) -> None:
