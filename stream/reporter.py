@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Literal
@@ -27,7 +27,6 @@ from stream.metrics import Metrics
 from stream.outbox import Waiting
 from stream.recovery import recover
 from stream.scorelog import LoggedScore, ScoreBook
-from stream.selftest import CAMERA as SELF_TEST
 from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.courier import Courier
 from stream.sinks.homeassistant import discovery, discovery_topic
@@ -35,10 +34,11 @@ from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
 from stream.store import Store
 from stream.track import CameraTrack, Scored
+from stream.urls import HIDDEN_CAMERA
 
 
 class Reporter:
-    """Tells `journal`, `mqtt`, `scores`, `courier` (None: not asked for) and pages what happens.
+    """Tells `journal`, `mqtt`, `scores` (None: not asked for), `couriers` and pages what happens.
 
     `keeps` is false in a replay: no pictures, clips or score history.
     """
@@ -52,7 +52,7 @@ class Reporter:
         scores: ScoresFile | None,
         metrics: Metrics,
         live: Live,
-        courier: Courier | None = None,
+        couriers: Sequence[Courier] = (),
     ) -> None:
         self._settings = settings
         self._store = store
@@ -60,7 +60,7 @@ class Reporter:
         self._mqtt = mqtt
         self._scores = scores
         self._metrics = metrics
-        self._courier = courier
+        self._couriers = couriers
         self._live = live
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
@@ -300,9 +300,9 @@ class Reporter:
     def committed(self, message: Waiting) -> None:
         """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
         self._live.tell("event", message.payload)
-        self_test = message.payload["test"] and message.payload["camera"] == SELF_TEST
-        if self._courier is not None and not self_test:  # it is nobody's alarm, once a day
-            self._courier.offer(message.payload)
+        if message.payload["camera"] != HIDDEN_CAMERA:  # it is nobody's alarm, once a day
+            for courier in self._couriers:
+                courier.offer(message.payload)
         if self._mqtt is not None:
             self._mqtt.event(message)
         elif message.key is not None:

@@ -357,7 +357,7 @@ def _opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connecti
     except UsageError as error:
         if shutil.disk_usage(folder).free >= _FULL:
             raise
-        log.error("alarms go out from memory: nothing is kept until room is made and this is restarted", error=str(error))
+        log.error("alarms go out from memory until there is room and this is restarted", error=str(error))
         return _in_memory()
     rows = [(file.event_id, file.kind) for file in gone]
     database.executemany("DELETE FROM files WHERE event = ? AND kind = ?", rows)
