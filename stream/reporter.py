@@ -40,7 +40,7 @@ from stream.urls import HIDDEN_CAMERA
 class Reporter:
     """Tells `journal`, `mqtt`, `scores` (None: not asked for), `couriers` and pages what happens.
 
-    `keeps` is false in a replay: no pictures, clips or score history.
+    `page` is the address of the web page if others reach it.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Reporter:
         metrics: Metrics,
         live: Live,
         couriers: Sequence[Courier] = (),
+        page: str | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -61,6 +62,7 @@ class Reporter:
         self._scores = scores
         self._metrics = metrics
         self._couriers = couriers
+        self._page = page
         self._live = live
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
@@ -99,7 +101,7 @@ class Reporter:
             return
         self._journal.latest_snapshot(track.name, self._show)
         prefix, node = self._settings.topic_prefix, self._settings.node
-        payload = discovery(prefix, node, track.name, project_version(), None)
+        payload = discovery(prefix, node, track.name, project_version(), self._page)
         self._mqtt.announce(discovery_topic(node, track.name), payload)
 
     def remember_scene(self, track: CameraTrack) -> None:

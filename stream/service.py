@@ -61,7 +61,7 @@ from stream.store import Store
 from stream.systemd import Supervisor
 from stream.track import CameraTrack
 from stream.turns import next_batch
-from stream.web import Pages, make_app, make_server
+from stream.web import Pages, make_app, make_server, page_for_others
 
 _STATS_EVERY: Final = 60.0
 _SCENES_EVERY: Final = 3_600.0
@@ -184,8 +184,9 @@ class Service:
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
         self._report = Reporter(
-            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live, self._couriers
-        )
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live, self._couriers,
+            None if self._web is None else page_for_others(self._web[0]),
+        )  # fmt: skip
         if settings.self_test is not None:
             self._self_test = SelfTest(settings.self_test, time.monotonic())
             self._hidden = HiddenCamera(self._self_test, self._engine.manifest, self._model, start_process)

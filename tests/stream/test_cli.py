@@ -69,6 +69,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources are recordings"),
         (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "requires --http-token-file"),
         (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "allowed is HOST:PORT or off"),
+        (["--check", "--rtsp", "rtsp://h/1", "--http", "0.0.0.0:80"], "--http 0.0.0.0:80: any address but loopback"),
+        (["--replay", "--rtsp", __file__, "--http", "nonsense"], "--http nonsense: allowed is HOST:PORT or off"),
         (["--rtsp", "rtsp://u:{MGFN_NOWHERE}@h/1"], "{MGFN_NOWHERE} is neither"),
         (["--no-such-flag"], "--no-such-flag"),
         (["door=rtsp://u:geheim@h/x"], "(door=rtsp://***@h/x)"),
