@@ -83,8 +83,11 @@ def test_the_default_port_moves_on_and_a_named_one_does_not() -> None:
 
 def test_where_a_browser_finds_the_page(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s" * 16)
-    for address, shown, others in (("127.0.0.1:0", r"http://127\.0\.0\.1:\d+/", False), ("[::1]:0", r"http://\[::1\]:\d+/", False),
-                                   ("0.0.0.0:0", r"http://(?!0\.0\.0\.0)[\w.-]+:\d+/", True)):  # fmt: skip
+    for address, shown, others in (
+        ("127.0.0.1:0", r"http://127\.0\.0\.1:\d+/", False),
+        ("[::1]:0", r"http://\[::1\]:\d+/", False),
+        ("0.0.0.0:0", r"http://(?!0\.0\.0\.0)[\w.-]+:\d+/", True),
+    ):
         try:
             listener, _ = bind(address, tmp_path / "token")
         except UsageError:
