@@ -128,15 +128,20 @@ def watch(
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # certificates, likewise
     listener = None
-    if given.http != "off" and not (replay or check):
+    # a replay serves no page and keeps out of the service's way, unless it was told an address itself
+    wanted = given.http if not replay else http or "off"
+    if wanted != "off":
         try:
-            listener = web.bind(given.http, given.http_token_file)
+            if check:  # a service may have the address by right
+                web.check_address(wanted, given.http_token_file)
+            else:
+                listener = web.bind(wanted, given.http_token_file)
         except UsageError as error:
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
     folder = given.data or (state / "check" if check else state)
     # a replay keeps nothing, a check touches nothing
-    store = Store.in_memory(folder) if replay or check else Store.open(folder)
+    store = Store.in_memory(folder) if replay or check else Store.open(folder, given.retention)
 
     with store:
         path = given.bundle if given.bundle is not None else cached_bundle()
@@ -153,8 +158,7 @@ def watch(
             if check:
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
             if listener is not None:
-                host, port = listener[0].getsockname()[:2]
-                log.info("web page", address=f"http://{host}:{port}/")
+                log.info("web page" if not replay else "metrics", address=web.page_address(listener[0]))
             watcher = None
             if site is not None and not replay:
                 watcher = SiteWatcher(site, lambda changed: cameras_of(changed, alarm))

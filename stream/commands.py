@@ -14,20 +14,25 @@ from stream.events import EVENT_ID
 
 Verdict = Literal["true", "false_alarm"]
 WORDS: Final = ("enabled", "threshold", "feedback", "test")
+RESET: Final = "reset"  # instead of a value: back to what flags and site file say
 FEEDBACK_LIMIT: Final = 1_000
 _LONGEST_PAYLOAD: Final = 1_024
 
 
 @dataclass(frozen=True)
 class SetEnabled:
+    """`enabled` None: as configured, again."""
+
     camera: str
-    enabled: bool
+    enabled: bool | None
 
 
 @dataclass(frozen=True)
 class SetThreshold:
+    """`threshold` None: as configured, again."""
+
     camera: str
-    threshold: float
+    threshold: float | None
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,18 @@ def parse_command(camera: str, word: str, payload: bytes) -> Command:
         raise ValueError(f"{len(payload)} bytes; allowed are {_LONGEST_PAYLOAD}")
     text = payload.decode("utf-8", "replace").strip()
     if word == "enabled":
-        if text not in ("ON", "OFF"):
-            raise ValueError(f"{text[:40]!r}; allowed are ON and OFF")
-        return SetEnabled(camera, text == "ON")
+        if text not in ("ON", "OFF", RESET):
+            raise ValueError(f"{text[:40]!r}; allowed are ON, OFF and {RESET}")
+        return SetEnabled(camera, None if text == RESET else text == "ON")
     if word == "threshold":
+        if text == RESET:
+            return SetThreshold(camera, None)
         try:
             number = float(text)
         except ValueError:
             number = float("nan")
         if not 0 <= number <= 1:
-            raise ValueError(f"{text[:40]!r}; allowed is a number from 0 to 1")
+            raise ValueError(f"{text[:40]!r}; allowed is a number from 0 to 1, or {RESET}")
         return SetThreshold(camera, number)
     return _parse_feedback(camera, text)
 

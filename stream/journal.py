@@ -81,12 +81,16 @@ class Journal:
         else:
             self._put(lambda store: store.scored(camera, chunk))
 
-    def setting(self, camera: str, name: Literal["enabled", "threshold", "alarm", "scene"], value: str) -> None:
-        """A setting that survives a restart."""
+    def setting(self, camera: str, name: Literal["enabled", "threshold", "alarm", "scene"], value: str | None) -> None:
+        """A setting that survives a restart; None: no longer."""
 
         def write(store: Store) -> None:
             store.setting(camera, name, value)
-            self._known.setdefault(camera, {})[name] = value
+            known = self._known.setdefault(camera, {})
+            if value is None:
+                known.pop(name, None)
+            else:
+                known[name] = value
 
         self._put(write)
 

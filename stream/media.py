@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from stream.events import EVENT_ID
+from stream.log import log
 from stream.settings import DAY, Retention
 
 Kind = Literal["snapshot", "clip", "window"]
 SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz"}
 PARTIAL: Final = ".part"
 FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment of a clip: what it can be computed again by
-_PARTIAL_IS_DEAD_AFTER: Final = 60.0
+# A slow stream fills the muxer's buffer once in minutes, and no clip takes longer than an hour.
+_PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
 
 
 def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
@@ -68,11 +71,23 @@ def to_evict(files: Iterable[MediaFile], retention: Retention, now: float, free:
 
 
 def evict(folder: Path, retention: Retention, now: float) -> list[MediaFile]:
-    """Delete what must go, and halves of files that nobody finishes any more. Returns what is gone."""
+    """Delete what must go, and halves of files that nobody finishes any more. Returns what is gone.
+
+    Decoders rename their files meanwhile, and users delete them. Raises OSError for a folder that cannot be read.
+    """
     for path in folder.glob(f"*{PARTIAL}.*"):
-        if now - path.stat().st_mtime > _PARTIAL_IS_DEAD_AFTER:
-            path.unlink(missing_ok=True)
-    gone = to_evict(listed(folder), retention, now, shutil.disk_usage(folder).free)
-    for file in gone:
-        media_path(folder, file.event_id, file.kind).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > _PARTIAL_IS_DEAD_AFTER:
+                path.unlink()
+    gone: list[MediaFile] = []
+    refused: list[str] = []
+    for file in to_evict(listed(folder), retention, now, shutil.disk_usage(folder).free):
+        try:
+            media_path(folder, file.event_id, file.kind).unlink(missing_ok=True)
+        except OSError as error:
+            refused.append(f"{file.event_id}: {error.strerror}")
+        else:
+            gone.append(file)
+    if refused:
+        log.error("old media cannot be deleted", files=len(refused), first=refused[0])
     return gone

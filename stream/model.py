@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -17,6 +21,9 @@ from engine.manifest import MANIFEST
 from stream.errors import StreamError, UsageError
 
 _CHILD_ENDS_IN: Final = 4.0
+_DAY: Final = 86_400.0
+_UNUSED_FOR: Final = 60 * _DAY
+_BUILT_WITHIN: Final = _DAY
 
 
 def check_device(device: str) -> None:
@@ -38,6 +45,8 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
     except OSError as error:
         raise UsageError(f"--backbone-weights {weights}: cannot be read: {error.strerror}") from None
     if (path / MANIFEST).is_file():
+        with suppress(OSError):  # a cache that is read-only is nobody's to sweep
+            os.utime(path / MANIFEST)
         return path
     named = "default bundle" if backbone == DEFAULT_BACKBONE else f"bundle of {backbone}"
     if find_spec("torch") is None:
@@ -53,7 +62,31 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
         raise typer.Exit(2)
     if code:
         raise StreamError(f"the {named} could not be built: see above")
+    sweep(path.parent.parent, time.time())
     return path
+
+
+def sweep(cache: Path, now: float) -> list[Path]:
+    """Delete from the cache what nobody has used for two months, by epoch time `now`; returns what is gone.
+
+    Bundles of other versions and heads, what OpenVINO compiled, and scratch folders of builds that were killed.
+    """
+    gone = []
+    for path, used, lasts in _cached(cache):
+        if now - used > lasts:
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                gone.append(path)
+    return gone
+
+
+def _cached(cache: Path) -> Iterator[tuple[Path, float, float]]:
+    """Each thing that may go, when it was used last, and for how long it is kept after that."""
+    for path in [*cache.glob("bundles/*"), *cache.glob("openvino/*.blob")]:
+        with suppress(OSError):
+            scratch = path.name.startswith(".")  # as mgfn-export names them
+            used = path / MANIFEST if path.is_dir() and not scratch else path
+            yield path, used.stat().st_mtime, _BUILT_WITHIN if scratch else _UNUSED_FOR
 
 
 def bundle_of(sha256: str, places: Sequence[Path]) -> Path:

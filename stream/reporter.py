@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Literal
@@ -27,7 +27,6 @@ from stream.metrics import Metrics
 from stream.outbox import Waiting
 from stream.recovery import recover
 from stream.scorelog import LoggedScore, ScoreBook
-from stream.selftest import CAMERA as SELF_TEST
 from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.courier import Courier
 from stream.sinks.homeassistant import discovery, discovery_topic
@@ -35,12 +34,13 @@ from stream.sinks.mqtt import MqttSink
 from stream.sinks.scores import ScoresFile
 from stream.store import Store
 from stream.track import CameraTrack, Scored
+from stream.urls import HIDDEN_CAMERA
 
 
 class Reporter:
-    """Tells `journal`, `mqtt`, `scores`, `courier` (None: not asked for) and pages what happens.
+    """Tells `journal`, `mqtt`, `scores` (None: not asked for), `couriers` and pages what happens.
 
-    `keeps` is false in a replay: no pictures, clips or score history.
+    `page` is the address of the web page if others reach it.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Reporter:
         scores: ScoresFile | None,
         metrics: Metrics,
         live: Live,
-        courier: Courier | None = None,
+        couriers: Sequence[Courier] = (),
+        page: str | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -60,7 +61,8 @@ class Reporter:
         self._mqtt = mqtt
         self._scores = scores
         self._metrics = metrics
-        self._courier = courier
+        self._couriers = couriers
+        self._page = page
         self._live = live
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
@@ -99,7 +101,7 @@ class Reporter:
             return
         self._journal.latest_snapshot(track.name, self._show)
         prefix, node = self._settings.topic_prefix, self._settings.node
-        payload = discovery(prefix, node, track.name, project_version(), None)
+        payload = discovery(prefix, node, track.name, project_version(), self._page)
         self._mqtt.announce(discovery_topic(node, track.name), payload)
 
     def remember_scene(self, track: CameraTrack) -> None:
@@ -122,7 +124,7 @@ class Reporter:
         if "enabled" in kept:
             track.set_enabled(kept["enabled"] == "ON", time.monotonic())
         if kept:
-            log.info("set over MQTT earlier, still in force", camera=track.name, **kept)
+            log.info("set over MQTT earlier, still in force; `reset` takes it back", camera=track.name, **kept)
 
     def configure(self, decoder: DecoderHandle, config: CameraConfig) -> None:
         """Other settings of a camera whose process and window stay."""
@@ -251,13 +253,14 @@ class Reporter:
             return
         track = decoder.track
         if isinstance(command, SetEnabled):
-            self._enable(decoder, command.enabled)
-            self._keep(track.name, "enabled", "ON" if command.enabled else "OFF")
+            self._enable(decoder, decoder.config.enabled if command.enabled is None else command.enabled)
+            self._keep(track.name, "enabled", {None: None, True: "ON", False: "OFF"}[command.enabled])
         elif isinstance(command, SetThreshold):
-            if command.threshold != track.rule.settings.threshold_on:
-                track.set_threshold(command.threshold)
-                log.info("threshold set", camera=track.name, threshold=command.threshold)
-            self._keep(track.name, "threshold", repr(command.threshold))
+            before = track.rule.settings.threshold_on
+            track.set_threshold(command.threshold)
+            if (now := track.rule.settings.threshold_on) != before:
+                log.info("threshold set", camera=track.name, threshold=now)
+            self._keep(track.name, "threshold", None if command.threshold is None else repr(command.threshold))
         else:
             self.event(decoder, track.begin_test(time.time()))
         self._say_settings(track)
@@ -273,8 +276,12 @@ class Reporter:
             decoder.shed_pending()
             self.event(decoder, track.close_alarm("disabled"))
 
-    def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str) -> None:
-        self._kept.setdefault(camera, {})[name] = value
+    def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str | None) -> None:
+        kept = self._kept.setdefault(camera, {})
+        if value is None:
+            kept.pop(name, None)
+        else:
+            kept[name] = value
         self._journal.setting(camera, name, value)
 
     def finish(self, decoders: Iterable[DecoderHandle]) -> None:
@@ -295,9 +302,9 @@ class Reporter:
     def committed(self, message: Waiting) -> None:
         """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
         self._live.tell("event", message.payload)
-        self_test = message.payload["test"] and message.payload["camera"] == SELF_TEST
-        if self._courier is not None and not self_test:  # it is nobody's alarm, once a day
-            self._courier.offer(message.payload)
+        if message.payload["camera"] != HIDDEN_CAMERA:  # it is nobody's alarm, once a day
+            for courier in self._couriers:
+                courier.offer(message.payload)
         if self._mqtt is not None:
             self._mqtt.event(message)
         elif message.key is not None:

@@ -19,9 +19,8 @@ from stream.alarms import AlarmSettings
 from stream.demo.footage import INCIDENT, LENGTH, staged_footage
 from stream.errors import UsageError
 from stream.settings import CameraConfig
-from stream.urls import Source
+from stream.urls import HIDDEN_CAMERA, Source
 
-CAMERA: Final = "self-test"
 FIRST_AFTER: Final = 600.0
 _RENDERED_WITHIN: Final = 300.0
 _HEARD_WITHIN: Final = LENGTH + 30.0
@@ -102,7 +101,7 @@ class SelfTest:
     def camera(self, recording: str, alarm: AlarmSettings, now: float) -> CameraConfig:
         """The hidden camera that plays the recording from now on."""
         self._stage, self._until = Stage.STARTED, now + _HEARD_WITHIN
-        return CameraConfig(Source(CAMERA, recording, live=False), alarm, hidden=True)
+        return CameraConfig(Source(HIDDEN_CAMERA, recording, live=False), alarm, hidden=True)
 
     def scored(self, start: float, clip: int) -> None:
         """A clip of the hidden camera went through the engine."""

@@ -49,7 +49,7 @@ from stream.overview import Overview
 from stream.page.routes import PageSources
 from stream.reporter import Reporter
 from stream.scoring import score
-from stream.selftest import CAMERA, Result, SelfTest
+from stream.selftest import Result, SelfTest
 from stream.settings import CameraConfig, ServiceSettings
 from stream.sinks.commands import CommandListener
 from stream.sinks.courier import Courier
@@ -61,13 +61,13 @@ from stream.store import Store
 from stream.systemd import Supervisor
 from stream.track import CameraTrack
 from stream.turns import next_batch
-from stream.web import Pages, make_app, make_server
+from stream.web import Pages, make_app, make_server, page_for_others
 
 _STATS_EVERY: Final = 60.0
 _SCENES_EVERY: Final = 3_600.0
 # The parts of a stop, in seconds: each at most, and together what `stream.stopping` allows.
 _CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN, _ENDED_WITHIN = 1.2, 0.5, 1.2, 0.5
-_REPLAY_DELIVERED_WITHIN: Final = 60.0
+_REPLAY_WAITS: Final = 15.0  # for the broker to take the next of what it found
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -128,7 +128,7 @@ class Service:
         self._next_stats = time.monotonic()
         self._next_scenes = self._next_stats + _SCENES_EVERY
         recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, store.media)
-        self._courier = Courier(recipients, self._metrics.notified) if recipients else None
+        self._couriers = [Courier(recipient, self._metrics.notified) for recipient in recipients]
         self._journal = Journal(
             store,
             settings.retention,
@@ -160,8 +160,12 @@ class Service:
             self._main_loop()
         finally:
             self._shutdown()
-        if self._intake.fault is not None and not self._stopping:
+        if self._stopping:
+            return
+        if self._intake.fault is not None:
             raise self._intake.fault
+        if self._settings.replay and self._mqtt is not None and (lost := self._mqtt.waiting + self._mqtt.events_lost):
+            raise StreamError(f"--mqtt {self._mqtt.shown}: {lost} messages of events were not delivered")
 
     def _startup(self) -> None:
         settings = self._settings
@@ -180,9 +184,10 @@ class Service:
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
         self._report = Reporter(
-            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live, self._courier
-        )
-        if settings.self_test is not None and not any(camera.name == CAMERA for camera in settings.cameras):
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live, self._couriers,
+            None if self._web is None else page_for_others(self._web[0]),
+        )  # fmt: skip
+        if settings.self_test is not None:
             self._self_test = SelfTest(settings.self_test, time.monotonic())
             self._hidden = HiddenCamera(self._self_test, self._engine.manifest, self._model, start_process)
         self._overview = Overview(
@@ -195,8 +200,8 @@ class Service:
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
-        if self._courier is not None:
-            self._start_thread(self._courier.run, "courier")
+        for courier in self._couriers:
+            self._start_thread(courier.run, courier.name)
         if self._mqtt is not None and broker is not None:
             self._start_thread(self._mqtt.deliver, "mqtt")
             if not settings.replay:
@@ -333,6 +338,14 @@ class Service:
         for decoder in self._decoders:
             decoder.process.kill()
 
+    def _deliver_replay(self, mqtt: MqttSink) -> None:
+        """A replay that came to its end has the time, as long as the broker takes one message after the other."""
+        waiting, until = mqtt.waiting, time.monotonic() + _REPLAY_WAITS
+        while mqtt.waiting and time.monotonic() < until and not self._stopping:
+            self._join_thread("mqtt", 0.2)
+            if mqtt.waiting < waiting:
+                waiting, until = mqtt.waiting, time.monotonic() + _REPLAY_WAITS
+
     def _shutdown(self) -> None:
         left = self._clock.left
         self._supervisor.stopping()
@@ -352,13 +365,16 @@ class Service:
         if self._server is not None:
             self._live.close()
             self._server.should_exit = True
-        if self._courier is not None:
-            self._courier.stop()
+        for courier in self._couriers:
+            courier.stop()
         if self._mqtt is not None:
-            self._mqtt.stop()
-            # a replay that came to its end has the time
-            self._join_thread("mqtt", left(_DELIVERED_WITHIN) if self._stopping else _REPLAY_DELIVERED_WITHIN)
-        self._join_thread("courier", left(_DELIVERED_WITHIN))
+            patient = self._settings.replay and not self._stopping
+            self._mqtt.stop(patient=patient)
+            if patient:
+                self._deliver_replay(self._mqtt)
+            self._join_thread("mqtt", left(_DELIVERED_WITHIN))
+        for courier in self._couriers:
+            self._join_thread(courier.name, left(_DELIVERED_WITHIN))
         if "journal" in self._threads:
             self._journal.stop()
             self._join_thread("journal", left(_WRITTEN_WITHIN))

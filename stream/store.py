@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -20,13 +21,16 @@ from typing import Any, Final, Self
 from stream.errors import UsageError
 from stream.events import Payload
 from stream.log import log
+from stream.media import evict
 from stream.outbox import Waiting
 from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, pack, unpack
+from stream.settings import Retention
 
 VERSION: Final = 1
 DATABASE: Final = "events.db"
 MEDIA: Final = "media"
 _BUSY: Final = 10.0
+_FULL: Final = 2**20  # bytes: with less of the disk free, SQLite cannot even open its log
 
 _SCHEMA: Final = """
 CREATE TABLE events (
@@ -55,19 +59,19 @@ class Store:
         self.media = folder / MEDIA
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open or create. Raises UsageError if another process has it, it is newer, or it cannot be written."""
+    def open(cls, folder: Path, retention: Retention | None = None) -> Self:
+        """Open or create. Raises UsageError if another process has it, it is newer, or it cannot be written.
+
+        On a full disk old media makes room as `retention` says; where there is none, everything stays in memory.
+        """
         try:
             (folder / MEDIA).mkdir(parents=True, exist_ok=True)
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise UsageError(f"--data {folder}: cannot be written: {error.strerror}") from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return cls(_opened(folder / DATABASE), folder, lock)
-        except BlockingIOError:
-            os.close(lock)
-            raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
+            _lock(lock, folder)
+            return cls(_opened_or_made_room(folder, retention or Retention()), folder, lock)
         except BaseException:
             os.close(lock)
             raise
@@ -75,9 +79,7 @@ class Store:
     @classmethod
     def in_memory(cls, folder: Path) -> Self:
         """For a replay, which keeps nothing; `folder` is not touched."""
-        database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        _create(database)
-        return cls(database, folder, None)
+        return cls(_in_memory(), folder, None)
 
     @classmethod
     def read_only(cls, folder: Path) -> Self:
@@ -286,9 +288,12 @@ class Store:
 
     # settings and retained topics
 
-    def setting(self, camera: str, name: str, value: str) -> None:
-        """Keep a setting over restarts."""
-        self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (camera, name, value))
+    def setting(self, camera: str, name: str, value: str | None) -> None:
+        """Keep a setting over restarts; None: no longer."""
+        if value is None:
+            self._database.execute("DELETE FROM settings WHERE camera = ? AND name = ?", (camera, name))
+        else:
+            self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (camera, name, value))
 
     def settings(self) -> dict[str, dict[str, str]]:
         """What was set, by camera."""
@@ -321,19 +326,65 @@ def _check_version(database: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _in_memory() -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _create(database)
+    return database
+
+
+def _lock(lock: int, folder: Path) -> None:
     try:
-        return _try_open(path)
-    except sqlite3.DatabaseError as error:
-        if not path.is_file() or isinstance(error, sqlite3.OperationalError):
-            raise UsageError(f"--data {path.parent}: the database cannot be used: {error}") from None
-        aside = path.with_name(f"{DATABASE}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        log.error("the database is corrupt: set aside, a new one is begun", file=str(aside), error=str(error))
-        return _try_open(path)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
+    except OSError as error:
+        raise UsageError(
+            f"--data {folder}: cannot be locked: {error.strerror}; allowed is a folder on a disk of this machine"
+        ) from None
+
+
+def _opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connection:
+    path = folder / DATABASE
+    try:
+        return _opened(path)
+    except UsageError as error:
+        if shutil.disk_usage(folder).free >= _FULL:
+            raise
+        gone = evict(folder / MEDIA, retention, time.time())
+        log.error("the disk is full: old media makes room", problem=str(error), files=len(gone))
+    try:
+        database = _opened(path)
+    except UsageError as error:
+        if shutil.disk_usage(folder).free >= _FULL:
+            raise
+        log.error("alarms go out from memory until there is room and this is restarted", error=str(error))
+        return _in_memory()
+    rows = [(file.event_id, file.kind) for file in gone]
+    database.executemany("DELETE FROM files WHERE event = ? AND kind = ?", rows)
+    return database
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Raises UsageError for a database that can be neither used nor set aside."""
+    try:
+        try:
+            return _try_open(path)
+        except sqlite3.DatabaseError as error:
+            if not path.is_file() or isinstance(error, sqlite3.OperationalError):
+                raise
+            _set_aside(path, error)
+            return _try_open(path)
+    except (sqlite3.Error, OSError) as error:
+        raise UsageError(f"--data {path.parent}: the database cannot be used: {error}") from None
+
+
+def _set_aside(path: Path, error: sqlite3.Error) -> None:
+    aside = path.with_name(f"{DATABASE}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    log.error("the database is corrupt: set aside, a new one is begun", file=str(aside), error=str(error))
 
 
 def _try_open(path: Path) -> sqlite3.Connection:

@@ -227,9 +227,10 @@ class CameraTrack:
             self._lost_at = None if self.state is CameraState.ONLINE else now
         self.enabled = enabled
 
-    def set_threshold(self, threshold: float) -> None:
-        """Another alarm-on threshold, from the next clip on."""
-        self.rule.settings = self._config.alarm.with_threshold(threshold)
+    def set_threshold(self, threshold: float | None) -> None:
+        """Another alarm-on threshold, from the next clip on; None: the configured one."""
+        alarm = self._config.alarm
+        self.rule.settings = alarm if threshold is None else alarm.with_threshold(threshold)
 
     def changed(self, message: StateChanged, now: float = 0.0) -> None:
         """The decoder reports another state."""

@@ -17,6 +17,7 @@ CAMERA_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 RESERVED_NAMES: Final = frozenset(
     "available status score anomaly snapshot events enabled threshold feedback test stats set state".split()  # noqa: SIM905 -- readable
 )
+HIDDEN_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
 _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
@@ -131,13 +132,17 @@ def name_problem(name: str) -> str:
     """Why a camera may not have this name, "" if it may."""
     if not CAMERA_NAME.fullmatch(name):
         return f"camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -"
+    if name == HIDDEN_CAMERA:
+        return f"camera name {name!r} is the self-test's own; choose another"
     return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
 
 
 def prefix_problem(prefix: str) -> str:
     """Why topics may not begin with this, "" if they may."""
-    wrong = not prefix.isprintable() or not prefix or any(mark in prefix for mark in "+#") or prefix.startswith("$")
-    return "allowed is a topic of printable characters without + # and a leading $" if wrong else ""
+    wrong = not prefix.isprintable() or any(mark in prefix for mark in "+#") or prefix.startswith("$")
+    if wrong or "" in prefix.split("/"):  # an empty level is a slip: everybody would look one level too high
+        return "allowed is a topic of printable characters without + #, a leading $ and empty levels (/ at an end, //)"
+    return ""
 
 
 def is_rtsp(url: str) -> bool:

@@ -40,16 +40,27 @@ class Pages:
     page: PageSources | None = None
 
 
-def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, str | None]:
-    """A listening socket and the token that requests must bring, if any.
+def check_address(address: str | None, token_file: Path | None) -> tuple[str, int, str | None]:
+    """Host, port and the token that requests must bring, if any; nothing is opened.
 
-    `address` is `HOST:PORT`; None takes the default port or the next free one. Raises UsageError for a malformed
-    or taken address, and for one that is not loopback without a token file.
+    `address` is `HOST:PORT`, None: the default. Raises UsageError for a malformed one, and for one that is not
+    loopback without a token file.
     """
     token = _read_token(token_file)
     host, port = (DEFAULT_HOST, DEFAULT_PORT) if address is None else _split(address)
     if not _is_loopback(host) and token is None:
-        raise UsageError(f"--http {host}:{port}: any address but loopback requires --http-token-file")
+        raise UsageError(
+            f"--http {address}: any address but loopback requires --http-token-file (`token_file` in the site file)"
+        )
+    return host, port, token
+
+
+def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, str | None]:
+    """A listening socket and the token, as `check_address`; without an address the default port or the next free one.
+
+    Raises UsageError for an address that is taken, too.
+    """
+    host, port, token = check_address(address, token_file)
     while True:
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,10 +70,33 @@ def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, s
         except OSError as error:
             listener.close()
             if address is not None or port == 65535:
-                raise UsageError(f"--http {host}:{port}: {error.strerror}; name a free port or off") from None
+                raise UsageError(f"--http {address}: {error.strerror}; name a free port or off") from None
             port += 1
         else:
             return listener, token
+
+
+def page_address(listener: socket.socket) -> str:
+    """Where the page is, for a browser on this machine or, if it listens to others, on theirs."""
+    host, port = listener.getsockname()[:2]
+    if ip_address(host).is_unspecified:
+        host = _own_address()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def page_for_others(listener: socket.socket) -> str | None:
+    """Its address as other machines reach it, None if it listens to this one alone."""
+    return None if ip_address(listener.getsockname()[0]).is_loopback else page_address(listener)
+
+
+def _own_address() -> str:
+    """This machine's address towards others: that of its default route. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address that is nobody's (RFC 5737)
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def _split(address: str) -> tuple[str, int]:

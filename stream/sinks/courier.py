@@ -1,8 +1,8 @@
-"""Messages of events to recipients that may be slow or away: Frigate, people. Never MQTT, which has its own sink.
+"""Messages of events to a recipient that may be slow or away: Frigate, people. Never MQTT, which has its own sink.
 
-`offer` notes a message and returns at once; `run`, in a thread that the service makes, delivers. Each recipient has
-a line of its own (LIMIT; a full one gives up its oldest), in order, tried again with growing pauses until the message
-is too old to be of use. One thread for all: a recipient that does not answer holds the others up by its time-out.
+`offer` notes a message and returns at once; `run`, in a thread that the service makes, delivers. One courier for each
+recipient, so that none waits for another's time-out: a bounded line (LIMIT; a full one gives up its oldest), in order,
+tried again with growing pauses until the message is too old to be of use.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from stream.events import Payload
@@ -44,37 +43,33 @@ class Recipient(Protocol):
         """Bring it; may take seconds. Raises UndeliveredError."""
 
 
-@dataclass
-class _Line:
-    recipient: Recipient
-    messages: deque[tuple[Payload, float]] = field(default_factory=deque)  # and when it was said
-    tried: int = 0  # the first one, in vain
-    next_try: float = 0.0
-    failing: bool = False
-
-
 class Courier:
     """`told` hears of each message's fate: recipient's name, and "delivered", "failed" or "dropped"."""
 
-    def __init__(
-        self, recipients: Sequence[Recipient], told: Callable[[str, str], None], *, queue_limit: int = LIMIT
-    ) -> None:
-        self._lines = [_Line(recipient) for recipient in recipients]
+    def __init__(self, recipient: Recipient, told: Callable[[str, str], None], *, queue_limit: int = LIMIT) -> None:
+        self._recipient = recipient
         self._told = told
         self._limit = queue_limit
         self._changed = threading.Condition()
-        self._ending = False
+        self._messages: deque[tuple[Payload, float]] = deque()  # and when it was said
+        self._tried = 0  # the first one, in vain
+        self._next_try = 0.0
+        self._failing = self._ending = False
+
+    @property
+    def name(self) -> str:
+        """The recipient's."""
+        return self._recipient.name
 
     def offer(self, payload: Payload) -> None:
-        """Note a message for whoever wants it."""
+        """Note a message, if the recipient wants it."""
         now = time.monotonic()
         with self._changed:
-            for line in self._lines:
-                if line.recipient.wants(payload, now):
-                    if len(line.messages) >= self._limit:
-                        self._give_up(line, "dropped", "too many wait")
-                    line.messages.append((payload, now))
-            self._changed.notify()
+            if self._recipient.wants(payload, now):
+                if len(self._messages) >= self._limit:
+                    self._give_up("dropped", "too many wait")
+                self._messages.append((payload, now))
+                self._changed.notify()
 
     def stop(self) -> None:
         """What waits is tried once more; `run` returns after that."""
@@ -84,59 +79,57 @@ class Courier:
 
     def run(self) -> None:
         """Deliver until stopped: body of the thread."""
-        while (line := self._next()) is not None:
-            payload, said = line.messages[0]
+        while (message := self._next()) is not None:
+            payload, said = message
             try:
-                line.recipient.deliver(payload)
+                self._recipient.deliver(payload)
             except UndeliveredError as error:
-                self._failed(line, payload, said, error)
+                self._failed(payload, said, error)
             else:
-                self._delivered(line, payload)
+                self._delivered(payload)
 
-    def _next(self) -> _Line | None:
-        """The line whose turn it is, once it is; None when all is done."""
+    def _next(self) -> tuple[Payload, float] | None:
+        """The oldest message, once its time is there; None when all is done."""
         with self._changed:
             while True:
-                waiting = [line for line in self._lines if line.messages]
-                if self._ending:
-                    return waiting[0] if waiting else None
                 now = time.monotonic()
-                line = min(waiting, key=lambda each: each.next_try, default=None)
-                if line is not None and line.next_try <= now:
-                    return line
-                self._changed.wait(None if line is None else line.next_try - now)
+                if self._messages and (self._ending or self._next_try <= now):
+                    return self._messages[0]
+                if self._ending:
+                    return None
+                self._changed.wait(self._next_try - now if self._messages else None)
 
-    def _delivered(self, line: _Line, payload: Payload) -> None:
+    def _delivered(self, payload: Payload) -> None:
         with self._changed:
-            self._remove(line, payload)
-        self._told(line.recipient.name, "delivered")
-        if line.failing:
-            line.failing = False
-            log.info("delivered again", to=line.recipient.name)
+            if self._is_first(payload):
+                self._messages.popleft()
+            self._tried, self._next_try = 0, 0.0
+        self._told(self.name, "delivered")
+        if self._failing:
+            self._failing = False
+            log.info("delivered again", to=self.name)
 
-    def _failed(self, line: _Line, payload: Payload, said: float, error: UndeliveredError) -> None:
-        if not line.failing:
-            line.failing = True
-            log.warning("not delivered", to=line.recipient.name, reason=str(error))
+    def _failed(self, payload: Payload, said: float, error: UndeliveredError) -> None:
+        if not self._failing:
+            self._failing = True
+            log.warning("not delivered", to=self.name, reason=str(error))
         now = time.monotonic()
-        pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0**line.tried)
+        pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0**self._tried)
         with self._changed:
-            too_late = now + pause - said > line.recipient.worth(payload)
+            too_late = now + pause - said > self._recipient.worth(payload)
             if error.lasting or too_late or self._ending:
-                if line.messages and line.messages[0][0] is payload:
-                    self._give_up(line, "failed", str(error))
+                if self._is_first(payload):
+                    self._give_up("failed", str(error))
             else:
-                line.tried += 1
-                line.next_try = now + pause
+                self._tried += 1
+                self._next_try = now + pause
 
-    def _remove(self, line: _Line, payload: Payload) -> None:
-        """Done with it; while it was under way a full line may have given it up. The lock is held."""
-        if line.messages and line.messages[0][0] is payload:
-            line.messages.popleft()
-        line.tried, line.next_try = 0, 0.0
+    def _is_first(self, payload: Payload) -> bool:
+        """Whether it still waits: while it was under way a full line may have given it up. The lock is held."""
+        return bool(self._messages) and self._messages[0][0] is payload
 
-    def _give_up(self, line: _Line, fate: str, reason: str) -> None:
-        payload, _ = line.messages.popleft()
-        line.tried, line.next_try = 0, 0.0
-        self._told(line.recipient.name, fate)
-        log.error("given up", to=line.recipient.name, id=payload["id"], type=payload["type"], reason=reason)
+    def _give_up(self, fate: str, reason: str) -> None:
+        payload, _ = self._messages.popleft()
+        self._tried, self._next_try = 0, 0.0
+        self._told(self.name, fate)
+        log.error("given up", to=self.name, id=payload["id"], type=payload["type"], reason=reason)

@@ -64,7 +64,7 @@ class MqttSink:
         self._gone: set[str] = set()
         self._announce_at = float("inf")
         self._slow_scores: dict[str, float] = {}
-        self._connected = self._ending = False
+        self._connected = self._ending = self._patient = False
         self._complaint = ""
         self.events_lost = 0
         client = make_client(address, tls or TlsFiles(), node)
@@ -158,13 +158,16 @@ class MqttSink:
                 self._lose([given_up])
             self._changed.notify()
 
-    def stop(self) -> None:
-        """Say `offline` everywhere; `deliver` returns once all is acknowledged, or at once without a broker."""
+    def stop(self, *, patient: bool = False) -> None:
+        """Say `offline` everywhere; `deliver` returns once all is acknowledged.
+
+        Without a broker it returns at once; if it is `patient`, not before all is acknowledged even then.
+        """
         for topic in self._states.keys() - self._gone:
             if topic.startswith(f"{self._prefix}/") and topic.endswith(("/available", "/status")):
                 self._state(topic, "offline")
         with self._changed:
-            self._ending = True
+            self._ending, self._patient = True, patient
             self._changed.notify()
 
     def deliver(self) -> None:
@@ -222,7 +225,7 @@ class MqttSink:
     def _over(self) -> bool:
         """Stopped, and nothing left that the broker could still acknowledge. The lock is held."""
         settled = not (len(self._outbox) or self._in_flight or self._unsettled or self._unsaid)
-        return self._ending and (settled or not self._connected)
+        return self._ending and (settled or not (self._connected or self._patient))
 
     def _lose(self, messages: list[Waiting]) -> None:
         for message in messages:

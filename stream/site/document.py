@@ -69,9 +69,11 @@ def parse(text: str) -> Document:
 def _not_yaml(error: MarkedYAMLError) -> Problem:
     # never the error's own text: it shows the line, and a password may stand there
     mark = error.problem_mark or error.context_mark
-    tab = "; indent with spaces" if "\\t" in str(error.problem) else ""
+    hint = "; indent with spaces" if "\\t" in str(error.problem) else ""
+    if "flow" in str(error.context) and "got '{'" in str(error.problem):
+        hint = "; in braces or brackets put a value that holds {MGFN_NAME} in quotes"
     said = ", ".join(str(part) for part in (error.context, error.problem) if part)
-    return Problem(mark.line + 1 if mark else None, "", f"not YAML: {said}{tab}")
+    return Problem(mark.line + 1 if mark else None, "", f"not YAML: {said}{hint}")
 
 
 class _TooLargeError(YAMLError):

@@ -296,5 +296,5 @@ class SiteFile(SiteModel):
     frigate: FrigateModel | None = Field(None, description="A Frigate that hears of alarms. Default: none.")
     defaults: CameraDefaults | None = Field(None, description="What every camera inherits.")
     cameras: Annotated[dict[CameraName, CameraModel], Field(min_length=1)] = Field(
-        description="The cameras by name: 1 to 64 of a-z A-Z 0-9 _ -, and no word of the MQTT topics."
+        description="The cameras by name: 1 to 64 of a-z A-Z 0-9 _ -, no word of the MQTT topics and not self-test."
     )

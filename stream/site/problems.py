@@ -47,7 +47,7 @@ def path_of(error: ErrorDetails) -> Path:
 def _described(error: ErrorDetails, document: Document) -> Problem:
     path, kind = path_of(error), error["type"]
     if kind == "extra_forbidden":
-        text = _unknown(str(path[-1]), _known_keys(SiteFile, path[:-1]))
+        text = unknown(str(path[-1]), _known_keys(SiteFile, path[:-1]))
     elif kind == "missing":
         text = "is missing"
     else:
@@ -87,10 +87,11 @@ def shown(value: Any) -> str:
     return f"{text}: " if text and text == text.strip() and text.isprintable() else f"{text!r}: "
 
 
-def _unknown(key: str, known: list[str]) -> str:
+def unknown(key: str, known: list[str], what: str = "unknown key") -> str:
+    """That `key` is none of the `known`, with the nearest."""
     near = difflib.get_close_matches(key, known, 1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"unknown key; {hint}allowed: {', '.join(known)}"
+    return f"{what}; {hint}allowed: {', '.join(known)}"
 
 
 def _known_keys(model: type[BaseModel], path: Path) -> list[str]:

@@ -19,7 +19,7 @@ from stream.site.convert import camera_config, inherited
 from stream.site.document import Document, Problem, key_of, parse
 from stream.site.document import Path as KeyPath
 from stream.site.models import CameraDefaults, CameraModel, SiteFile
-from stream.site.problems import described, path_of
+from stream.site.problems import described, path_of, unknown
 from stream.site.values import FOLDER
 from stream.urls import expanded
 
@@ -154,6 +154,11 @@ def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
             if getattr(mqtt, key) is not None:
                 text = "is for an encrypted connection; allowed with a `url` that begins with mqtts://"
                 yield Problem(document.line(("mqtt", key)), f"mqtt.{key}", text)
+    for name in () if given.frigate is None else given.frigate.cameras or ():
+        if name not in given.cameras:
+            path = ("frigate", "cameras", name)
+            text = unknown(name, list(given.cameras), "no camera of `cameras`")
+            yield Problem(document.line(path), key_of(path), text)
     for name, own in given.cameras.items():
         yield from _of_camera(name, own, given.defaults, document)
 

@@ -84,6 +84,12 @@ def _web_address(text: str) -> str:
     return whole
 
 
+def _listen_address(address: str) -> str:
+    if address != "off" and int(address.rpartition(":")[2]) > 65_535:
+        raise ValueError(ALLOWED_BY[_ADDRESS])
+    return address
+
+
 def _camera_name(name: str) -> str:
     if problem := name_problem(name):
         raise ValueError(problem)
@@ -135,5 +141,5 @@ Backend = Annotated[str, AfterValidator(_backend)]
 Device = Annotated[str, AfterValidator(_device)]
 Secret = Annotated[str, AfterValidator(_text)]
 WebUrl = Annotated[str, AfterValidator(_web_address)]
-ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS)]
+ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 
 from stream.store import Store
+from tests.servers.disks import fill, small_disk
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
@@ -135,34 +135,24 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
-def fill(folder: Path) -> None:
-    with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
-        while True:
-            filler.write(os.urandom(4096))
+def small(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small") as folder:
+        yield folder
 
 
 def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
-    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes], small_disk: Path
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes], small: Path
 ) -> None:
     subscriber = Subscriber(mosquitto.port)
     camera, scores = TestCamera(tmp_path, units), tmp_path / "s.jsonl"
     arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
-    arguments += ["--rtsp", f"door={camera.url}", "--threshold", "1", "--data", small_disk]
-    old = small_disk / "media" / "1000.00-abcdef.mp4"
+    arguments += ["--rtsp", f"door={camera.url}", "--threshold", "1", "--data", small]
+    old = small / "media" / "1000.00-abcdef.mp4"
     old.parent.mkdir()
     old.write_bytes(os.urandom(100_000))
     with camera.running(), running(tmp_path, *arguments) as service:
         until(lambda: len(lines(scores)) > 2, PATIENCE, "scores")
-        fill(small_disk)
+        fill(small)
         before = len(lines(scores))
         # no assertion that no clip is dropped meanwhile: on two busy cores clips are dropped without any flood;
         # docs/benchmarks/loop-cost.md has what a flood costs where there is room: none was dropped

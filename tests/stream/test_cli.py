@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import pytest
 import torch
 
 from engine.geometry import write_crops
-from stream import cli
+from stream import cli, service
 from tests.bundles import TinyBackbone, tiny_head
+from tests.servers.mosquitto import Mosquitto
+from tests.servers.processes import free_port
 from tests.servers.rtsp import moving_pictures, write_video
 
 
@@ -61,9 +64,13 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--rtsp", "rtsp://h/1", "--device", "tpu"], "--device tpu: allowed is auto, cpu or cuda[:N]"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "a/#"], "--topic-prefix"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "\udcff"], "--topic-prefix"),
+        (["--rtsp", "rtsp://h/1", "--topic-prefix", "mgfn/"], "--topic-prefix 'mgfn/': allowed is a topic"),
+        (["--rtsp", "rtsp://h/1", "--topic-prefix", ""], "--topic-prefix ''"),
         (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources are recordings"),
         (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "requires --http-token-file"),
         (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "allowed is HOST:PORT or off"),
+        (["--check", "--rtsp", "rtsp://h/1", "--http", "0.0.0.0:80"], "--http 0.0.0.0:80: any address but loopback"),
+        (["--replay", "--rtsp", __file__, "--http", "nonsense"], "--http nonsense: allowed is HOST:PORT or off"),
         (["--rtsp", "rtsp://u:{MGFN_NOWHERE}@h/1"], "{MGFN_NOWHERE} is neither"),
         (["--no-such-flag"], "--no-such-flag"),
         (["door=rtsp://u:geheim@h/x"], "(door=rtsp://***@h/x)"),
@@ -199,3 +206,26 @@ def test_a_recording_that_is_no_video_ends_with_2(
     assert "mgfn-stream: bad: not readable as video" in capfd.readouterr().err
     # the other recording was read to its end
     assert [json.loads(line)["clip"] for line in scores.read_text().splitlines()] == [0, 1]
+
+
+@pytest.mark.slow
+def test_a_replay_waits_for_the_broker_and_fails_where_it_stays_away(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tiny_bundle: Path, tmp_path: Path, video: Path
+) -> None:
+    monkeypatch.setattr(service, "_REPLAY_WAITS", 3.0)
+    arguments = ["--replay", "--rtsp", f"old={video}", "--bundle", tiny_bundle, "--threshold", "0"]
+    nobody = f"mqtt://127.0.0.1:{free_port()}"
+    assert run(monkeypatch, *arguments, "--mqtt", nobody) == 1
+    said = capfd.readouterr().err.splitlines()
+    assert said[-1] == f"mgfn-stream: --mqtt {nobody}: 2 messages of events were not delivered"
+    assert run(monkeypatch, *arguments[:-1], "1", "--mqtt", nobody) == 0  # it had nothing to tell
+
+    (tmp_path / "mosquitto").mkdir()
+    broker = Mosquitto(tmp_path / "mosquitto")
+    later = threading.Timer(1.5, broker.start)
+    later.start()
+    try:
+        assert run(monkeypatch, *arguments, "--mqtt", broker.url) == 0
+    finally:
+        later.join()
+        broker.kill()

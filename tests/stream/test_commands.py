@@ -27,6 +27,8 @@ ID = "1795466000.12-a1b2c3"
     [
         ("enabled", b"ON", SetEnabled("door", True)),
         ("enabled", b"OFF\n", SetEnabled("door", False)),
+        ("enabled", b"reset", SetEnabled("door", None)),
+        ("threshold", b" reset\n", SetThreshold("door", None)),
         ("threshold", b"0.73", SetThreshold("door", 0.73)),
         ("threshold", b"1", SetThreshold("door", 1.0)),
         ("feedback", b'{"id":"latest","verdict":"false_alarm"}', GiveVerdict("door", "latest", "false_alarm")),
@@ -42,14 +44,14 @@ def test_understood(word: str, payload: bytes, command: object) -> None:
 @pytest.mark.parametrize(
     ("word", "payload", "says"),
     [
-        ("enabled", b"on", "allowed are ON and OFF"),
-        ("enabled", b"", "allowed are ON and OFF"),
-        ("enabled", b"\xff\xfe", "allowed are ON and OFF"),
+        ("enabled", b"on", "allowed are ON, OFF and reset"),
+        ("enabled", b"", "allowed are ON, OFF and reset"),
+        ("enabled", b"\xff\xfe", "allowed are ON, OFF and reset"),
         ("threshold", b"1.01", "allowed is a number from 0 to 1"),
         ("threshold", b"-0.1", "allowed is a number from 0 to 1"),
         ("threshold", b"nan", "allowed is a number from 0 to 1"),
         ("threshold", b"inf", "allowed is a number from 0 to 1"),
-        ("threshold", b"", "allowed is a number from 0 to 1"),
+        ("threshold", b"", "allowed is a number from 0 to 1, or reset"),
         ("threshold", b"0,5", "allowed is a number from 0 to 1"),
         ("threshold", b"0" * 2000, "2000 bytes; allowed are 1024"),
         ("feedback", b"", "allowed is"),

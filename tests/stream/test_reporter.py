@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import queue
+import threading
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from stream.alarms import AlarmSettings
+from stream.commands import Command, SetEnabled, SetThreshold
+from stream.decoders import DecoderHandle
 from stream.events import ModelName
 from stream.journal import Journal
 from stream.live import Live
 from stream.metrics import Metrics
 from stream.outbox import Waiting
 from stream.reporter import Reporter
-from stream.selftest import CAMERA
-from stream.settings import Retention, ServiceSettings
+from stream.settings import CameraConfig, Retention, ServiceSettings
 from stream.sinks.client import TlsFiles
 from stream.sinks.courier import Courier
 from stream.store import Store
+from stream.track import CameraTrack
+from stream.urls import HIDDEN_CAMERA, Source
 
 
 class Box:
@@ -42,13 +48,46 @@ class Box:
 
 @pytest.mark.parametrize(
     ("camera", "test", "told"),
-    [("door", False, True), ("door", True, True), (CAMERA, True, False), (CAMERA, False, True)],
+    [("door", False, True), ("door", True, True), (HIDDEN_CAMERA, True, False)],
 )
 def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: bool, told: bool) -> None:
     settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
     box, metrics = Box(), Metrics(ModelName("b", "0" * 64, "openvino"))
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        report = Reporter(settings, store, journal, None, None, metrics, Live(), Courier([box], metrics.notified))
+        report = Reporter(settings, store, journal, None, None, metrics, Live(), [Courier(box, metrics.notified)])
         report.committed(Waiting({"camera": camera, "test": test, "type": "new"}, 1.0))
     assert box.offered == ([camera] if told else [])
+
+
+def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) -> None:
+    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    model = ModelName("b", "0" * 64, "openvino")
+    config = CameraConfig(Source("door", "rtsp://h/1", live=True), AlarmSettings(0.8, 0.6), enabled=False)
+
+    def after(*commands: Command) -> tuple[float, bool, dict[str, str]]:
+        """What is in force once a run has obeyed, and what the next one will find."""
+        track = CameraTrack(config, model)
+        decoder = cast(DecoderHandle, SimpleNamespace(track=track, config=config, shed_pending=lambda: None))
+        with Store.open(tmp_path) as store:
+            journal = Journal(store, Retention(), queue.Queue(100), lambda _message: None, lambda *_: None)
+            report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+            report.recover()
+            report.introduce(track)
+            for command in commands:
+                report.obey([decoder], command)
+            writer = threading.Thread(target=journal.run)
+            writer.start()
+            journal.stop()
+            writer.join(10)
+            found = store.settings()["door"]
+        return track.rule.settings.threshold_on, track.enabled, {n: v for n, v in found.items() if n != "alarm"}
+
+    assert after(SetThreshold("door", 0.5), SetEnabled("door", True)) == (
+        0.5,
+        True,
+        {"threshold": "0.5", "enabled": "ON"},
+    )
+    assert after() == (0.5, True, {"threshold": "0.5", "enabled": "ON"})
+    assert after(SetThreshold("door", None), SetEnabled("door", None)) == (0.8, False, {})
+    assert after() == (0.8, False, {})

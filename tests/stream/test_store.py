@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import sqlite3
 from pathlib import Path
 
@@ -11,7 +14,8 @@ import pytest
 from stream.errors import UsageError
 from stream.events import Event, ModelName, Moment
 from stream.scorelog import LoggedScore, pack
-from stream.store import DATABASE, Store
+from stream.store import DATABASE, MEDIA, Store
+from tests.servers.disks import fill, small_disk
 
 MODEL = ModelName("default", "ab" * 32, "openvino")
 MOMENT = Moment(0.9, 0.9, 32, 1001.0)
@@ -168,3 +172,49 @@ def test_all_or_nothing(tmp_path: Path) -> None:
         with pytest.raises(KeyError):
             fail_halfway(store)
         assert store.settings() == {}
+
+
+def test_a_folder_on_a_disk_that_knows_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_file: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with pytest.raises(UsageError, match=r"cannot be locked: No locks available; allowed is a folder on a disk"):
+        Store.open(tmp_path)
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+def test_a_start_on_a_full_disk_makes_room_from_old_media(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], used_before: bool
+) -> None:
+    with small_disk(tmp_path / "small") as folder:
+        old = folder / MEDIA / "1000.00-abcdef.mp4"
+        old.parent.mkdir()
+        old.write_bytes(bytes(200_000))
+        if used_before:
+            with Store.open(folder) as store:
+                store.message(begun().new(MOMENT), 1.0, awaits_files=False)
+                store.file_kept("1000.00-abcdef", "clip", 200_000)
+        fill(folder)
+        with Store.open(folder) as store:
+            assert len(store.events(0.0)) == used_before
+            store.setting("door", "threshold", "0.5")
+            assert store._database.execute("SELECT count(*) FROM files").fetchone() == (0,)
+        assert not old.exists()
+    assert "the disk is full: old media makes room" in "".join(capsys.readouterr())
+
+
+def test_a_start_on_a_disk_full_of_other_things_keeps_alarms_in_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_disk(tmp_path / "small") as folder:
+        Store.open(folder).close()
+        fill(folder)
+        with Store.open(folder) as store:
+            assert store.message(begun().new(MOMENT), 1.0, awaits_files=False) == 1
+            with pytest.raises(UsageError, match="another mgfn-stream uses it"):
+                Store.open(folder)
+        (folder / "filler").unlink()
+        with Store.open(folder) as store:
+            assert store.events(0.0) == []
+    assert "alarms go out from memory" in "".join(capsys.readouterr())

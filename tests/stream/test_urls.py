@@ -63,6 +63,11 @@ def test_names_that_are_topic_words(name: str) -> None:
         parse_sources([f"{name}=rtsp://host/1"])
 
 
+def test_the_name_of_the_self_tests_camera() -> None:
+    with pytest.raises(UsageError, match="camera name 'self-test' is the self-test's own; choose another"):
+        parse_sources(["self-test=rtsp://host/1"])
+
+
 def test_two_cameras_of_one_name() -> None:
     with pytest.raises(UsageError, match="two cameras are named 'door'"):
         parse_sources(["door=rtsp://a/1", "door=rtsp://b/1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ import httpx
 import pytest
 
 from stream.errors import UsageError
-from stream.web import Pages, bind, make_app, make_server
+from stream.web import Pages, bind, check_address, make_app, make_server, page_address, page_for_others
 
 
 @contextmanager
@@ -78,6 +79,31 @@ def test_the_default_port_moves_on_and_a_named_one_does_not() -> None:
         assert second.getsockname()[1] > first.getsockname()[1]
         with pytest.raises(UsageError, match="Address already in use"):
             bind(f"127.0.0.1:{first.getsockname()[1]}", None)
+
+
+def test_where_a_browser_finds_the_page(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s" * 16)
+    for address, shown, others in (
+        ("127.0.0.1:0", r"http://127\.0\.0\.1:\d+/", False),
+        ("[::1]:0", r"http://\[::1\]:\d+/", False),
+        ("0.0.0.0:0", r"http://(?!0\.0\.0\.0)[\w.-]+:\d+/", True),
+    ):
+        try:
+            listener, _ = bind(address, tmp_path / "token")
+        except UsageError:
+            assert "::" in address  # a machine without IPv6
+            continue
+        with listener:
+            assert re.fullmatch(shown, page_address(listener))
+            assert page_for_others(listener) == (page_address(listener) if others else None)
+
+
+def test_an_address_is_checked_without_taking_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert check_address(f"127.0.0.1:{port}", None) == ("127.0.0.1", port, None)
+    with pytest.raises(UsageError, match=r"--http 127\.0\.0\.1:99999: allowed is HOST:PORT or off"):
+        check_address("127.0.0.1:99999", None)
 
 
 def test_a_token_file_that_is_no_text(tmp_path: Path) -> None:
