@@ -108,7 +108,19 @@ class ScoreColumns:
 
     def between(self, since: float, until: float) -> ScoreColumns:
         """The clips that began in that time."""
-        chosen = (self.starts >= since) & (self.starts < until)
+        return self._chosen((self.starts >= since) & (self.starts < until))
+
+    def armed(self, covered: NDArray[np.bool_]) -> ScoreColumns:
+        """The clips that are `covered` by a schedule; after a gap the next one follows nothing, as on a new connection.
+
+        That is what the alarm rule does live: an open alarm ends where the schedule does.
+        """
+        found = self._chosen(covered)
+        if found is not self:
+            found.windows[1:][np.diff(np.flatnonzero(covered)) > 1] = 1
+        return found
+
+    def _chosen(self, chosen: NDArray[np.bool_]) -> ScoreColumns:
         if chosen.all():
             return self
         return ScoreColumns(self.starts[chosen], self.spans[chosen], self.values[chosen], self.windows[chosen])

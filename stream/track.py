@@ -20,6 +20,7 @@ from stream.explanation import Explanation, shares, thumbnail
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.scene import SceneWatch
 from stream.settings import CameraConfig
+from stream.timetable import Schedule
 
 DEGRADED_FOR: Final = 30.0
 UPDATE_EVERY: Final = 2.0
@@ -275,6 +276,10 @@ class CameraTrack:
         if self.scene.problem:
             return self.scene.problem
         return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
+
+    @property
+    def schedule(self) -> Schedule:
+        return self._config.schedule
 
     @property
     def available(self) -> bool:

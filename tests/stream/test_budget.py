@@ -7,7 +7,7 @@ import pytest
 
 from stream.alarms import AlarmSettings
 from stream.budget import DAY, interval, propose
-from stream.fit import misfit
+from stream.fit import changed, over_promise
 from stream.scorelog import ScoreColumns
 from stream.whatif import alarms
 
@@ -73,6 +73,15 @@ def test_too_little_history_gives_no_proposal_and_a_flat_one_the_lowest() -> Non
     assert proposal.high > 1
 
 
+def test_one_alarm_that_never_ends_keeps_no_budget() -> None:
+    even = composed(2, 0)
+    even.values[:] = round(0.3 * 65_535)
+    proposal = propose(even, RULE, 2.0)
+    assert proposal is not None
+    assert proposal.threshold == pytest.approx(0.3, abs=0.002)
+    assert alarms(even, RULE.with_threshold(proposal.threshold)) == []
+
+
 def test_bursts_widen_the_interval() -> None:
     scores = composed(10, 0)
     even = [START + (i + 0.5) * DAY / 2 for i in range(20)]
@@ -83,16 +92,16 @@ def test_bursts_widen_the_interval() -> None:
 def test_a_changed_scene_is_reported_within_a_day_and_an_unchanged_one_is_not() -> None:
     scores = composed(12, 3, busy=0.3)
     ends = [START + (8 + day / 4) * DAY for day in range(13)]
-    assert [misfit(scores, RULE, end) for end in ends] == [""] * len(ends)
+    assert [changed(scores, end) for end in ends] == [""] * len(ends)
     # the tenth day begins with a brighter lamp: ordinary scores rise by half
     later = scores.starts >= START + 10 * DAY
     scores.values[later] = np.minimum(65_535, scores.values[later] * 1.6).astype(np.uint16)
-    assert misfit(scores, RULE, START + 10 * DAY) == ""
-    assert "the scores have changed" in misfit(scores, RULE, START + 11 * DAY)
+    assert changed(scores, START + 10 * DAY) == ""
+    assert "the scores have changed" in changed(scores, START + 11 * DAY)
 
 
 def test_more_alarms_than_promised_are_reported() -> None:
     scores = composed(5, 4)
     end = float(scores.starts[-1]) + 1
-    assert misfit(scores, RULE, end, promised=60.0) == ""
-    assert "alarms in the last day; at most 1.0 a day" in misfit(scores, RULE, end, promised=1.0)
+    assert over_promise(scores, RULE, end, 60.0) == ""
+    assert "alarms in the last day; at most 1.0 a day" in over_promise(scores, RULE, end, 1.0)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from stream import events_cli
+from stream import events_cli, history
 from stream.errors import UsageError
 from stream.events import Event, ModelName, Moment
 from stream.scorelog import LoggedScore, pack
 from stream.store import Store
+from stream.timetable import Period, Schedule
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -87,6 +89,28 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
         kept = store.settings()["door"]
     assert float(kept["threshold"]) == answer["proposal"]["threshold"]
     assert json.loads(kept["budget"])["per_day"] == answer["proposal"]["per_day"]
+    with Store.open(scored) as store:
+        now = time.time()
+        promised = json.loads(kept["budget"]) | {"high": 0.0}
+        store.setting("door", "budget", json.dumps(promised))
+        assert "alarms in the last day; at most 0.0" in history.suggest(store, "door", 4, now).misfit
+        store.setting("door", "threshold", "0.5")  # of another threshold nothing was promised
+        assert history.suggest(store, "door", 4, now).misfit == ""
+
+
+def test_a_schedule_counts_in_every_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: Path
+) -> None:
+    began = datetime.fromtimestamp(time.time() - 2 * 86_400)
+    minute = began.weekday() * 1_440 + began.hour * 60 + began.minute
+    first_day = Schedule((Period(minute % 10_080, minute % 10_080 + 1_430),))
+    with Store.open(scored) as store:
+        store.setting("door", "schedule", first_day.as_text())
+    assert run(monkeypatch, "what-if", "--data", scored, "--threshold", 0.7) == 0
+    assert "door: 4 in 2.00 scored days" in capsys.readouterr().out
+    assert run(monkeypatch, "suggest-threshold", "--per-day", 1.6, "--data", scored, "--json") == 0
+    proposal = json.loads(capsys.readouterr().out)["proposal"]
+    assert proposal["days"] == pytest.approx(2.0, abs=0.01)  # watched, not armed
 
 
 def test_a_table_and_json_lines(

@@ -8,7 +8,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream.alarms import AlarmRule, AlarmSettings, Change, ScoredClip
+from stream.events import ModelName
+from stream.messages import ClipReady
 from stream.scorelog import LoggedScore, ScoreColumns, columns, pack, unpack
+from stream.settings import CameraConfig
+from stream.timetable import Period, Schedule
+from stream.track import CameraTrack
+from stream.urls import Source
 from stream.whatif import WouldBe, alarms
 
 CLIP = 0.64
@@ -50,6 +56,29 @@ def test_the_same_alarms_as_clip_by_clip(
 ) -> None:
     chunk, settings_ = history(scores, connects), AlarmSettings(on, on * 0.75, *rule)
     assert alarms(columns([chunk]), settings_) == clip_by_clip(chunk, AlarmRule(settings_))
+
+
+def test_off_schedule_there_would_have_been_none_as_live() -> None:
+    schedule = Schedule(tuple(Period(minute, minute + 2) for minute in range(0, 7 * 24 * 60, 5)))
+    rule = AlarmSettings(0.8, 0.6, 1.0, 5.0, 2.0)
+    config = CameraConfig(Source("door", "x", live=False), rule, schedule=schedule)
+    track = CameraTrack(config, ModelName("b", "0", "x"))
+    levels = np.random.default_rng(1).choice([0.1, 0.7, 0.9], 400, p=[0.4, 0.2, 0.4])
+    chunk, said = history(np.repeat(levels, 8).tolist()), []
+    for number, row in enumerate(unpack(chunk)):
+        clip = ClipReady(0, number, row.start, row.end, 0.0, 0)
+        track.push(clip, np.zeros((1, 4), np.float32))
+        scores = np.full(len(track.window), row.score)
+        said.append(track.scored(clip, scores, lambda window: np.zeros(len(window), np.float32)).event)
+    said.append(track.close_alarm("stopped"))
+    rang = [(e["start_time"], e["end_time"], e["top_score"]) for e in said if e is not None and e["type"] == "end"]
+    kept = columns([chunk])
+    would = alarms(kept.armed(schedule.covered(kept.starts)), rule)
+    assert len(rang) >= 20
+    assert len(alarms(kept, rule)) > len(rang)
+    for (start, end, top), alarm in zip(rang, would, strict=True):
+        assert (alarm.start, alarm.end or end) == pytest.approx((start, end), abs=1e-3)
+        assert alarm.top_score == pytest.approx(top, abs=1e-3)
 
 
 def test_two_incidents_and_one_that_is_still_open() -> None:
