@@ -213,6 +213,15 @@ class Store:
         )
         return rows.fetchall()
 
+    def alarm_times(self, camera: str, since: float) -> list[float]:
+        """When the alarms of a camera began, oldest first; no tests."""
+        rows = self._database.execute(
+            """SELECT start_time FROM events
+               WHERE camera = ? AND start_time >= ? AND label = 'anomaly' AND NOT test ORDER BY start_time""",
+            (camera, since),
+        )
+        return [start for (start,) in rows]
+
     def verdict(self, camera: str, event_id: str, verdict: str) -> str | None:
         """Keep an operator's verdict; `event_id` "latest" is the camera's last alarm. Returns its id, None: unknown."""
         if event_id == "latest":

@@ -53,11 +53,13 @@ class PageSources:
     """Where the page's answers come from.
 
     `state` gives a JSON object with `cameras` by name; `picture` a camera's newest picture (224, 224, 3) RGB, None
-    while there is none; `post` takes a command for the scoring loop; `folder` is the data folder.
+    while there is none; `line` when its newest clips ended and their scores; `post` takes a command for the scoring
+    loop; `folder` is the data folder.
     """
 
     state: Callable[[], Mapping[str, Any]]
     picture: Callable[[str], UInt8Array | None]
+    line: Callable[[str], list[tuple[float, float]]]
     post: Callable[[Command], None]
     live: Live
     folder: Path
@@ -116,6 +118,7 @@ class _Routes:
         get("/api/state")(lambda: Response(self._state_text(), media_type="application/json"))
         get("/api/stream")(self.stream)
         get("/api/cameras/{camera}/picture.jpg")(self.picture)
+        get("/api/cameras/{camera}/line")(self.line)
         get("/api/scores")(self.scores)
         get("/api/events")(self.events)
         get("/api/events/{event_id}")(self.event)
@@ -171,6 +174,11 @@ class _Routes:
             raise HTTPException(404, "no picture yet")
         return Response(jpeg(picture, _PICTURE_QUALITY), media_type="image/jpeg")
 
+    def line(self, camera: str) -> list[list[float]]:
+        """[end of a clip, its score] of the last two minutes: the database hears of them a minute later."""
+        self._check(camera)
+        return [[round(at, 2), round(score, 4)] for at, score in self._sources.line(camera)]
+
     def _check(self, camera: str) -> None:
         if camera not in self._sources.state()["cameras"]:
             raise HTTPException(404, "no such camera")
@@ -190,16 +198,17 @@ class _Routes:
     def scores(
         self, camera: str, since: Since = DAY, bins: Annotated[int, Query(ge=1, le=2_000)] = 288
     ) -> dict[str, Any]:
-        """The highest score in each of `bins` equal parts of the time; null where nothing was scored."""
+        """The highest score in each of `bins` equal parts of the time, null where nothing was scored; and alarms."""
         self._check(camera)
         now = time.time()
         with self._store() as store:
             columns = store.score_columns(camera, now - since, now)
+            alarms = store.alarm_times(camera, now - since)
         where = np.minimum(((columns.starts - (now - since)) / since * bins).astype(np.intp), bins - 1)
         peaks = np.full(bins, -1.0)
         np.maximum.at(peaks, where, columns.scores)
         shown = [None if peak < 0 else round(peak, 4) for peak in peaks.tolist()]
-        return {"camera": camera, "since": now - since, "until": now, "peaks": shown}
+        return {"camera": camera, "since": now - since, "until": now, "peaks": shown, "alarms": alarms}
 
     def events(
         self,
@@ -220,18 +229,20 @@ class _Routes:
         """An event with the scores around it and every clip of its window; what is gone is empty."""
         with self._store() as store:
             event = self._event(store, event_id)
-            until = (event["end_time"] or event["start_time"]) + _AROUND
+            until = (event["end_time"] or time.time()) + _AROUND
             columns = store.score_columns(event["camera"], event["start_time"] - _AROUND, until)
         window = self._window(event_id)
-        step = max(1, math.ceil(len(columns) / _LONGEST_CURVE))
-        curve = [
-            [round(t, 2), round(s, 4)] for t, s in zip(columns.starts[::step], columns.scores[::step], strict=True)
-        ]
+        curve = list(zip((columns.starts + columns.spans / 1000).tolist(), columns.scores.tolist(), strict=True))
+        stored = curve[-1][0] if curve else event["start_time"] - _AROUND
+        curve += [point for point in self._sources.line(event["camera"]) if stored < point[0] <= until]
+        step = max(1, math.ceil(len(curve) / _LONGEST_CURVE))
+        highest = [max(curve[first : first + step], key=lambda point: point[1]) for first in range(0, len(curve), step)]
         clips = []
         if window is not None:
             rows = zip(window.times.tolist(), window.weights.tolist(), strict=True)
             clips = [{"start": start, "end": end, "weight": round(weight, 4)} for (start, end), weight in rows]
-        return event | {"curve": curve, "clips": clips, "strip_columns": STRIP_COLUMNS}
+        shown = [[round(at, 2), round(score, 4)] for at, score in highest]
+        return event | {"curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS}
 
     def _window(self, event_id: str) -> StoredExplanation | None:
         try:

@@ -36,12 +36,15 @@ class Site:
         self.posted: list[Command] = []
         self.live = Live(kept=64)
         self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
+        self.line: list[tuple[float, float]] = []
         self._folder, self._token = folder, token
 
     @contextmanager
     def serving(self) -> Iterator[httpx.Client]:
         state: Callable[[], dict[str, Any]] = lambda: {"cameras": {"door": {"status": "online"}}}  # noqa: E731
-        page = PageSources(state, lambda _camera: self.picture, self.posted.append, self.live, self._folder)
+        page = PageSources(
+            state, lambda _camera: self.picture, lambda _camera: self.line, self.posted.append, self.live, self._folder
+        )
         pages = Pages(lambda: {"loop_age": 0.0}, lambda: "", lambda: b"", self._folder / "media", page)
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(listener.getsockname()[1])
@@ -113,10 +116,11 @@ def test_what_it_shows(asked: httpx.Client) -> None:
         total += len(found.content)
     assert total < 100_000
     assert asked.get("/api/cameras/door/picture.jpg").content.startswith(b"\xff\xd8")
-    peaks = asked.get("/api/scores", params={"camera": "door", "bins": 24}).json()["peaks"]
-    assert len(peaks) == 24
-    assert sum(peak is not None and peak > 0.8 for peak in peaks) == 2
+    past = asked.get("/api/scores", params={"camera": "door", "bins": 24}).json()
+    assert len(past["peaks"]) == 24
+    assert sum(peak is not None and peak > 0.8 for peak in past["peaks"]) == 2
     (event,) = asked.get("/api/events").json()
+    assert past["alarms"] == [event["start_time"]]
     whole = asked.get(f"/api/events/{event['id']}").json()
     assert len(whole["clips"]) == 32
     assert max(score for _, score in whole["curve"]) == pytest.approx(0.9, abs=1e-3)
@@ -125,6 +129,32 @@ def test_what_it_shows(asked: httpx.Client) -> None:
     assert len(answer["alarms"]) == 2
     proposal = asked.get("/api/suggestion", params={"camera": "door", "per_day": 5}).json()["proposal"]
     assert proposal["high"] > proposal["low"]
+
+
+def test_the_newest_scores_are_there_before_they_are_stored(data: Path) -> None:
+    site, now = Site(data), time.time()
+    with Store.open(data) as store:
+        event = Event.begun("door", now + 20, (0.8, 0.6), MODEL)
+        store.message(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
+        store.message(event.end(None, now + 50, "score"), now, awaits_files=False)
+    site.line = [(now + 25, 0.95), (now + 60, 0.95), (now + 61, 0.5), (now + 100, 0.5)]  # stored is up to now + 40
+    with site.serving() as client:
+        assert client.get("/api/cameras/door/line").json() == [[round(at, 2), score] for at, score in site.line]
+        curve = client.get(f"/api/events/{event.id}").json()["curve"]
+    assert curve[-2:] == [[round(now + 60, 2), 0.95], [round(now + 61, 2), 0.5]]
+    assert curve[0][1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_long_alarm_shows_its_highest_scores(data: Path) -> None:
+    now = time.time()
+    with Store.open(data) as store:
+        event = Event.begun("door", now - 60_000, (0.8, 0.6), MODEL)
+        store.message(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
+        store.message(event.end(None, now - 100, "score"), now, awaits_files=False)
+    with Site(data).serving() as client:
+        curve = client.get(f"/api/events/{event.id}").json()["curve"]
+    assert len(curve) <= 1_000
+    assert sum(score > 0.8 for _, score in curve) == 2
 
 
 def test_what_it_does(data: Path) -> None:
@@ -152,7 +182,7 @@ HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%
 def test_hostile_ids_and_names_are_not_found(asked: httpx.Client, text: str) -> None:
     event, camera = f"/api/events/{text}", f"/api/cameras/{text}"
     pictures = [f"{event}/{name}" for name in ("strip.jpg", "thumbnail.jpg", "snapshot.jpg", "clip.mp4")]
-    for url in (event, *pictures, f"{camera}/picture.jpg", f"/page/{text}", f"/api/scores?camera={text}"):
+    for url in (event, *pictures, f"{camera}/picture.jpg", f"{camera}/line", f"/page/{text}", f"/api/scores?camera={text}"):
         assert asked.get(url).status_code in (404, 422), url
     for url in (f"{event}/verdict", f"{camera}/threshold"):
         assert asked.post(url, json={"verdict": "true"}).status_code in (404, 422), url
