@@ -209,7 +209,9 @@ def reproduce(
     bundle: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The event's bundle, where it lies elsewhere now.")
     ] = None,
-    backend: Annotated[str | None, typer.Option(metavar="NAME", help="Engine; absent: the event's.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Engine as in mgfn-stream --backend; absent: the event's.")
+    ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     data: DataFolder = None,
