@@ -41,7 +41,7 @@ def watch(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto (default, the fastest), openvino, openvino-int8, onnxruntime, onnxruntime-fp16, tensorrt or torch.",
+            help="auto (default, the fastest), openvino[-int8], onnxruntime[-fp16], tensorrt or torch.",
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N]; default: auto.")] = None,

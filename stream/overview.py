@@ -64,7 +64,7 @@ class Overview:
         return next((d.track.picture for d in self._decoders if d.track.name == camera), None)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
-        """When each of a camera's newest clips ended (epoch seconds), and its score: two minutes at least, if so old."""
+        """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
         return next((list(d.track.line) for d in self._decoders if d.track.name == camera), [])
 
     def missing(self) -> str:

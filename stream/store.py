@@ -21,7 +21,7 @@ from stream.errors import UsageError
 from stream.events import Payload
 from stream.log import log
 from stream.outbox import Waiting
-from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, pack, unpack
+from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, legible, pack
 
 VERSION: Final = 1
 DATABASE: Final = "events.db"
@@ -278,7 +278,7 @@ class Store:
             span = (camera, hour * 3600, (hour + 1) * 3600)
             chunks = "FROM scores WHERE camera = ? AND start >= ? AND start < ?"
             rows = self._database.execute(f"SELECT chunk {chunks} ORDER BY start", span).fetchall()
-            whole = [score for (chunk,) in rows for score in unpack(chunk)]
+            whole = [score for (chunk,) in rows for score in legible(chunk)]
             self._database.execute(f"DELETE {chunks}", span)
             for first in range(0, len(whole), MOST_IN_CHUNK):
                 self.scored(camera, pack(whole[first : first + MOST_IN_CHUNK]))

@@ -169,7 +169,8 @@ def test_the_score_line_is_there_at_once(site: Watched, browser: Browser) -> Non
     page.locator(".card").wait_for()
     drawn = """() => { const line = document.querySelector('canvas.line'), data = line.getContext('2d')
         .getImageData(0, 0, line.width, line.height).data; let found = 0;
-        for (let i = 0; i < data.length; i += 4) found += data[i + 3] > 200 && data[i + 2] - data[i] > 60; return found }"""
+        for (let i = 0; i < data.length; i += 4) found += data[i + 3] > 200 && data[i + 2] - data[i] > 60;
+        return found }"""
     until(lambda: page.evaluate(drawn) > 20, 30, "a line of ten scores")
     page.close()
 
