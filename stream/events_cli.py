@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +23,7 @@ from stream.errors import StreamError, UsageError
 if TYPE_CHECKING:
     from stream.history import Answer, Suggestion
     from stream.reproduction import Reproduction
+    from stream.store import Store
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -62,6 +66,21 @@ def folder_of(data: Path | None, config: Path | None) -> Path:
     return data or Path(platformdirs.user_state_dir("mgfn-stream"))
 
 
+@contextmanager
+def looked_at(data: Path | None, config: Path | None, *, writes: bool = False) -> Iterator[Store]:
+    """The data folder's store. Raises UsageError where there is none, StreamError where it cannot be read."""
+    from stream.store import Store
+
+    folder = folder_of(data, config)
+    try:
+        with (Store.beside if writes else Store.read_only)(folder) as store:
+            yield store
+    except sqlite3.Error as error:
+        raise StreamError(
+            f"--data {folder}: the database cannot be {'written' if writes else 'read'}: {error}"
+        ) from None
+
+
 @app.command("list")
 def list_events(
     since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",
@@ -73,10 +92,8 @@ def list_events(
 
     Example: mgfn-events list --since 24h --json
     """
-    from stream.store import Store
-
     began = time.time() - duration(since, "--since")
-    with Store.read_only(folder_of(data, config)) as store:
+    with looked_at(data, config) as store:
         events = store.events(began)
     if as_json:
         for event in events:
@@ -102,7 +119,6 @@ def what_if(
     Example: mgfn-events what-if --since 7d --threshold 0.7 --min-duration 2
     """
     from stream import history
-    from stream.store import Store
 
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
@@ -110,7 +126,7 @@ def what_if(
         raise UsageError(f"--min-duration {min_duration}: allowed is 0 to 3600 seconds")
     now = time.time()
     began = now - duration(since, "--since")
-    with Store.read_only(folder_of(data, config)) as store:
+    with looked_at(data, config) as store:
         names = history.cameras(store, camera)
         answers = (
             history.what_if(store, name, store.score_columns(name, began, now), threshold, min_duration)
@@ -161,12 +177,11 @@ def suggest_threshold(
     Example: mgfn-events suggest-threshold --per-day 2 --camera front_door --apply
     """
     from stream import history
-    from stream.store import Store
 
     if not 0 < per_day <= 1_000:
         raise UsageError(f"--per-day {per_day:g}: allowed is more than 0, up to 1000")
     now = time.time()
-    with (Store.beside if apply else Store.read_only)(folder_of(data, config)) as store:
+    with looked_at(data, config, writes=apply) as store:
         for name in history.cameras(store, camera):
             suggestion = history.suggest(store, name, per_day, now)
             applied = apply and suggestion.proposal is not None
@@ -229,10 +244,9 @@ def reproduce(
     from stream.media import media_path
     from stream.model import bundle_of, check_device
     from stream.reproduction import reproduce as score_again
-    from stream.store import Store
 
     check_device(device)
-    with Store.read_only(folder_of(data, config)) as store:
+    with looked_at(data, config) as store:
         event = store.event(event_id)
         if event is None:
             raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")

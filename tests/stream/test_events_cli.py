@@ -137,6 +137,19 @@ def test_the_site_file_says_where_the_data_is_and_needs_none_of_its_secrets(
     assert f"--data {tmp_path / 'other'}: holds no events.db" in capsys.readouterr().err
 
 
+def test_a_damaged_database_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: Path
+) -> None:
+    database = scored / "events.db"
+    content = bytearray(database.read_bytes())
+    content[4_096:] = b"\x7f" * (len(content) - 4_096)
+    database.write_bytes(content)
+    for arguments in (["list"], ["what-if"], ["suggest-threshold", "--per-day", 2], ["reproduce", "1000.00-abcdef"]):
+        assert run(monkeypatch, *arguments, "--data", scored) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"--data {scored}: the database cannot be read" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
