@@ -99,6 +99,7 @@ function showState(state) {
       told.scheduled === false && "Off schedule: it is scored and does not alarm"].filter(Boolean).join(". ");
     camera.problem.hidden = !camera.problem.textContent;
     camera.enabled.textContent = told.status === "disabled" ? "Enable" : "Disable";
+    if (fresh && told.window) showScore(camera, told);
     if (fresh) { refreshPicture(camera); refreshDay(camera); refreshLine(camera); }
     if (!document.hidden) drawLine(camera);
   }
@@ -145,13 +146,17 @@ async function refreshLine(camera) {
   } catch { /* it fills by itself */ }
 }
 
+function showScore(camera, { score, threshold }) {
+  camera.score.textContent = `score ${score.toFixed(2)}, threshold ${threshold.toFixed(2)}`;
+}
+
 function takeScore(told) {
   const camera = cameras.get(told.camera);
   if (!camera) return;
   camera.points.push([told.time, told.score]);
   while (camera.points.length && camera.points[0][0] < told.time - LINE_SECONDS) camera.points.shift();
   camera.state.threshold = told.threshold;
-  camera.score.textContent = `score ${told.score.toFixed(2)}, threshold ${told.threshold.toFixed(2)}`;
+  showScore(camera, told);
   if (!document.hidden) requestAnimationFrame(() => drawLine(camera));
 }
 
@@ -253,6 +258,8 @@ async function detail(id) {
   dialog.dataset.id = id;
   if (!dialog.open) dialog.showModal();
   if (at) dialog.querySelector(`[data-verdict="${at}"]`)?.focus();
+  const strip = dialog.querySelector(".strip"), heavy = strip?.querySelector(".top");  // on a phone it scrolls
+  if (heavy) strip.scrollLeft = heavy.offsetLeft - strip.clientWidth / 2;
   const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
   drawScores(curve, event.curve, { from, to, threshold: event.threshold_on, gap: Math.max(5, (to - from) / 300),
     marks: [[event.start_time, event.end_time ?? to]] });
@@ -273,7 +280,7 @@ function film(event) {
     return make("li", { class: top.has(clip.start.toFixed(2)) ? "top" : "" }, frame, make("div", { class: "weight" }, bar),
       `${(clip.start - event.start_time).toFixed(1)} s · ${(clip.weight * 100).toFixed(0)} %`);
   });
-  return [make("h3", {}, "What drove it: the clips of the window and their share of the score"), make("ol", { class: "strip" }, ...frames)];
+  return [make("h3", {}, "What drove it: the clips of the window and their share of the score"), make("ol", { class: "strip", tabindex: 0, "aria-label": "Film strip" }, ...frames)];
 }
 
 async function judge(id, verdict) {
@@ -320,6 +327,8 @@ async function whatIf() {
   } catch (error) { if (mine === asking) $("what-answer").textContent = error.message; }
 }
 
+const methods = { counted: "counted in", extrapolated: "extrapolated from the highest episodes of", quiet: "hardly anything happened in" };
+
 async function propose(event) {
   event.preventDefault();
   const answer = $("budget-answer"), camera = $("budget-camera").value;
@@ -332,7 +341,7 @@ async function propose(event) {
     if (!proposal) lines.push(make("p", {}, `No proposal: ${(found.days * 24).toFixed(1)} hours were scored, half a day is needed.`));
     else {
       lines.push(make("p", {}, `Threshold ${proposal.threshold} (now ${found.threshold_now.toFixed(3)}): ${proposal.per_day.toFixed(2)} false alarms a day; ` +
-        `95 %: ${proposal.low.toFixed(2)} to ${proposal.high.toFixed(2)}. ${proposal.method} in ${proposal.days.toFixed(1)} scored days.`));
+        `95 %: ${proposal.low.toFixed(2)} to ${proposal.high.toFixed(2)} (${methods[proposal.method]} ${proposal.days.toFixed(1)} scored days).`));
       if (proposal.found + proposal.missed.length) lines.push(make("p", {}, `Of ${proposal.found + proposal.missed.length} alarms called true it keeps ${proposal.found}` +
         (proposal.missed.length ? `; missed: ${proposal.missed.map(span => time(span[0])).join(", ")}.` : ".")));
       $("budget-apply").hidden = false;

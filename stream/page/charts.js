@@ -34,6 +34,9 @@ export function drawScores(canvas, points, { from, to, threshold, marks = [], ga
     pen.setLineDash([5, 4]);
     pen.beginPath(); pen.moveTo(0, y(threshold)); pen.lineTo(width, y(threshold)); pen.stroke();
     pen.setLineDash([]);
+    pen.fillStyle = colour("faint");
+    pen.font = "10px system-ui, sans-serif";
+    pen.fillText(threshold.toFixed(2), 4, y(threshold) + (y(threshold) > 16 ? -3 : 11));
   }
   pen.strokeStyle = colour("accent");
   pen.lineWidth = 1.6;
