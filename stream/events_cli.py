@@ -234,7 +234,8 @@ def reproduce(
 ) -> None:
     """Score an alarm again from its stored features and its saved clip, and compare.
 
-    Exit code 0: they agree within 0.001 on the same engine, 0.02 on another; 1: they do not.
+    Exit code 0: they agree within 0.001 on the same engine, 0.02 on another; 1: they do not. What was scored in INT8
+    and is scored again in float32, or the other way round, may exceed 0.02 where pictures are compared.
 
     Example: mgfn-events reproduce 1795466000.12-a1b2c3
     """
@@ -280,6 +281,20 @@ def _print_reproduction(found: Reproduction) -> None:
         say(f"       {found.from_pictures:.6f} with {found.compared} features from the saved clip\n")
         say(f"features: relative error {found.error:.2g}, 1 - cosine {found.distance:.2g}\n")
     say("they agree\n" if found.agrees else "THEY DIFFER\n")
+    was, now = (_arithmetic(name) for name in (found.recorded_backend, found.backend))
+    if was != now:
+        say(
+            f"the event was scored in {was}, this engine computes in {now}: that alone moves features by some percent "
+            f"and scores by some hundredths; --backend {found.recorded_backend.removesuffix('-cuda')} compares like "
+            "with like\n"
+        )
+
+
+def _arithmetic(backend: str) -> str:
+    from engine.backends import BACKENDS
+
+    row = BACKENDS.get(backend.removesuffix("-cuda"))
+    return "another arithmetic" if row is None else row.form
 
 
 def _local(epoch: float) -> str:

@@ -13,6 +13,7 @@ import pytest
 from stream import events_cli, history
 from stream.errors import UsageError
 from stream.events import Event, ModelName, Moment
+from stream.reproduction import Reproduction
 from stream.scorelog import LoggedScore, pack
 from stream.store import Store
 from stream.timetable import Period, Schedule
@@ -173,6 +174,18 @@ def test_wrong_use_is_one_line(
     assert run(monkeypatch, *arguments) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert says in line
+
+
+def test_another_arithmetic_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    events_cli._print_reproduction(
+        Reproduction(0.7, 0.7, "onnxruntime", "openvino-int8", 2e-2, 8, 0.07, 0.004, 0.674, "")
+    )
+    said = capsys.readouterr().out
+    assert "THEY DIFFER" in said
+    assert "scored in int8, this engine computes in float32" in said
+    assert "--backend openvino-int8 compares like with like" in said
+    events_cli._print_reproduction(Reproduction(0.7, 0.7, "onnxruntime", "openvino", 2e-2, 8, 1e-5, 0.0, 0.7, ""))
+    assert "like with like" not in capsys.readouterr().out
 
 
 def test_help_shows_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
