@@ -182,7 +182,10 @@ def suggest_threshold(
         raise UsageError(f"--per-day {per_day:g}: allowed is more than 0, up to 1000")
     now = time.time()
     with looked_at(data, config, writes=apply) as store:
-        for name in history.cameras(store, camera):
+        names = history.cameras(store, camera)
+        if not names and not as_json:
+            sys.stdout.write("no scores of any camera yet (they are stored by the minute)\n")
+        for name in names:
             suggestion = history.suggest(store, name, per_day, now)
             applied = apply and suggestion.proposal is not None
             if applied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -97,6 +98,7 @@ def make_app(pages: Pages, token: str | None) -> FastAPI:
     app = FastAPI(title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, token=token)
     app.add_exception_handler(RequestValidationError, _refused)
+    app.add_exception_handler(sqlite3.Error, _no_database)
     if pages.page is not None:
         app.include_router(page_routes(pages.page))
 
@@ -130,6 +132,10 @@ async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for it
     found = (f"{'.'.join(map(str, e['loc'][1:])) or e['loc'][0]}: {e['msg']}" for e in error.errors())
     return JSONResponse({"detail": "; ".join(found).encode("ascii", "backslashreplace").decode()}, 422)
+
+
+async def _no_database(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": f"the database does not answer: {error}"}, 503)
 
 
 def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -192,8 +191,6 @@ class _Routes:
                 yield store
         except StreamError as error:
             raise HTTPException(422 if isinstance(error, UsageError) else 404, str(error)) from None
-        except sqlite3.Error as error:
-            raise HTTPException(503, f"the database cannot be read now: {error}") from None
 
     def scores(
         self, camera: str, since: Since = DAY, bins: Annotated[int, Query(ge=1, le=2_000)] = 288

@@ -99,6 +99,15 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
         assert history.suggest(store, "door", 4, now).misfit == ""
 
 
+def test_without_scores_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    Store.open(tmp_path).close()
+    for arguments in (["what-if"], ["suggest-threshold", "--per-day", 2]):
+        assert run(monkeypatch, *arguments, "--data", tmp_path) == 0
+        assert "no scores" in capsys.readouterr().out
+
+
 def test_a_schedule_counts_in_every_answer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: Path
 ) -> None:

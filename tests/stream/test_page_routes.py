@@ -318,6 +318,16 @@ def test_pictures_in_a_list_are_small(data: Path) -> None:
             assert client.get(url).status_code == 404
 
 
+def test_a_damaged_database_is_said(data: Path) -> None:
+    for part in data.glob("events.db*"):
+        part.write_bytes(part.read_bytes()[:4_096] + b"\x7f" * 200_000)
+    with Site(data).serving() as client:
+        for url in ("/api/events", "/api/scores?camera=door", "/api/what-if?camera=door&threshold=0.5"):
+            answer = client.get(url)
+            assert (answer.status_code, "the database does not answer" in answer.text) == (503, True), url
+        assert client.get("/api/state").status_code == 200
+
+
 def test_no_picture_and_no_window_are_not_found(data: Path) -> None:
     site = Site(data)
     site.picture = None
