@@ -193,7 +193,10 @@ class _Routes:
             raise HTTPException(422 if isinstance(error, UsageError) else 404, str(error)) from None
 
     def scores(
-        self, camera: str, since: Since = DAY, bins: Annotated[int, Query(ge=1, le=2_000)] = 288
+        self,
+        camera: str,
+        since: Annotated[float, Query(gt=0, le=2 * DAY)] = DAY,
+        bins: Annotated[int, Query(ge=1, le=2_000)] = 288,
     ) -> dict[str, Any]:
         """The highest score in each of `bins` equal parts of the time, null where nothing was scored; and alarms."""
         self._check(camera)
@@ -229,16 +232,14 @@ class _Routes:
             until = (event["end_time"] or time.time()) + _AROUND
             columns = store.score_columns(event["camera"], event["start_time"] - _AROUND, until)
         window = self._window(event_id)
-        curve = list(zip((columns.starts + columns.spans / 1000).tolist(), columns.scores.tolist(), strict=True))
+        curve = _curve(columns)
         stored = curve[-1][0] if curve else event["start_time"] - _AROUND
         curve += [point for point in self._sources.line(event["camera"]) if stored < point[0] <= until]
-        step = max(1, math.ceil(len(curve) / _LONGEST_CURVE))
-        highest = [max(curve[first : first + step], key=lambda point: point[1]) for first in range(0, len(curve), step)]
         clips = []
         if window is not None:
             rows = zip(window.times.tolist(), window.weights.tolist(), strict=True)
             clips = [{"start": start, "end": end, "weight": round(weight, 4)} for (start, end), weight in rows]
-        shown = [[round(at, 2), round(score, 4)] for at, score in highest]
+        shown = [[round(at, 2), round(score, 4)] for at, score in curve]
         return event | {"curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS}
 
     def _window(self, event_id: str) -> StoredExplanation | None:
@@ -330,6 +331,15 @@ class _Routes:
         with Store.beside(self._sources.folder) as store:
             history.apply(store, suggestion)
         return {"camera": camera, "proposal": asdict(suggestion.proposal)}
+
+
+def _curve(scores: ScoreColumns) -> list[tuple[float, float]]:
+    """When clips ended, and scores: of long alarms the highest of each few clips."""
+    if not len(scores):
+        return []
+    first = np.arange(0, len(scores), math.ceil(len(scores) / _LONGEST_CURVE))
+    ends, highest = scores.starts + scores.spans / 1000, np.maximum.reduceat(scores.scores, first)
+    return list(zip(np.maximum.reduceat(ends, first).tolist(), highest.tolist(), strict=True))
 
 
 def _file(name: str) -> Response:

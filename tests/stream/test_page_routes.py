@@ -196,7 +196,8 @@ def test_hostile_ids_and_names_are_not_found(asked: httpx.Client, text: str) -> 
         "/api/what-if?camera=door&threshold=0.5&since=1e9", "/api/what-if?camera=door&threshold=0.5&since=-1",
         "/api/what-if?camera=yard&threshold=0.5", "/api/what-if?threshold=0.5",
         "/api/what-if?camera=door&threshold=0.5&min_duration=inf", "/api/suggestion?camera=door&per_day=0",
-        "/api/scores?camera=door&bins=1000000", "/api/scores?camera=door&since=inf", "/api/events?limit=100000",
+        "/api/scores?camera=door&bins=1000000", "/api/scores?camera=door&since=2e6",
+        "/api/scores?camera=door&since=inf", "/api/events?limit=100000",
         "/api/events?before=nan",
     ],
 )  # fmt: skip
