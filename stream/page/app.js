@@ -222,10 +222,10 @@ function takeEvent(event) {
     refreshRow(listed[at]);
     if ($("detail").open && $("detail").dataset.id === event.id && event.type !== "update") detail(event.id);
   }
-  if (event.type !== "new") return;
-  say(words(event).slice(0, 2).join(", "), { event: event.id });
   const rang = cameras.get(event.camera);
-  if (rang?.peaks && event.label === "anomaly" && !event.test) { rang.peaks.alarms.push(event.start_time); drawDayOf(rang); }
+  if (event.type !== "new" || !rang) return;  // the self-test's camera is none of these
+  say(words(event).slice(0, 2).join(", "), { event: event.id });
+  if (rang.peaks && event.label === "anomaly" && !event.test) { rang.peaks.alarms.push(event.start_time); drawDayOf(rang); }
 }
 
 // the row's place in the page and the keyboard's place on it stay
