@@ -73,7 +73,7 @@ class Guard:
         if request.method in _SAFE:
             return None
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
-        foreign = origin is not None and urlsplit(origin).netloc != host
+        foreign = origin is not None and origin.partition("://")[2] != host
         if foreign or site not in ("same-origin", "none"):
             return JSONResponse({"detail": "a page of another site may change nothing here"}, 403)
         return None

@@ -66,6 +66,7 @@ class AlarmRule:
         self._fell_at: float | None = None  # below threshold_off since then: over, unless it comes back in time
         self.quiet_until = float("-inf")  # before that, none begins
         self._starts: deque[float] = deque()
+        self._newest = float("-inf")  # when the newest clip began
 
     @property
     def falling(self) -> bool:
@@ -74,6 +75,9 @@ class AlarmRule:
 
     def advance(self, clip: ScoredClip) -> Change | None:
         """Take the next clip."""
+        if clip.start < self._newest:
+            self._set_back(clip.start)
+        self._newest = clip.start
         if self.active:
             return self._advance_active(clip)
         if clip.score < self.settings.threshold_on or clip.start < self.quiet_until:
@@ -85,6 +89,15 @@ class AlarmRule:
         if clip.end - self.start_time < self.settings.min_duration - 1e-6:
             return None
         return self._start(self.start_time)
+
+    def _set_back(self, now: float) -> None:
+        """The clock was set back: what lies ahead of it is taken to be now, else cool-down would last for hours."""
+        self.quiet_until = min(self.quiet_until, now + self.settings.cool_down)
+        self._starts = deque(min(start, now) for start in self._starts)
+        if self.start_time is not None:
+            self.start_time = min(self.start_time, now)
+        if self._fell_at is not None:
+            self._fell_at = min(self._fell_at, now)
 
     def _start(self, at: float) -> Change:
         while self._starts and self._starts[0] <= at - _HOUR:

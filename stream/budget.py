@@ -31,6 +31,7 @@ _EPISODES: Final = 300  # taken for the fit, if there are as many
 _FEWEST_EPISODES: Final = 20
 _RESAMPLES: Final = 400
 _LOWEST: Final = 0.02
+_RINGING: Final = 0.1  # of the time, at most
 _Z: Final = 1.959964
 _NEAR: Final = 5.0  # seconds by which an alarm of other settings may begin or end beside an event
 
@@ -63,20 +64,24 @@ def scored_days(scores: ScoreColumns) -> float:
     return float(scores.spans.sum(dtype=np.int64)) / 1000 / DAY
 
 
-def propose(scores: ScoreColumns, rule: AlarmSettings, per_day: float, true: Sequence[Span] = ()) -> Proposal | None:
-    """The lowest threshold with at most `per_day` false alarms a day; `true` alarms do not count as false.
+def propose(
+    scores: ScoreColumns, rule: AlarmSettings, per_day: float, true: Sequence[Span] = (), days: float | None = None
+) -> Proposal | None:
+    """The lowest threshold with at most `per_day` false alarms a day that rings a tenth of the time at most; `true`
+    alarms do not count as false.
 
-    None where less than half a day was scored.
+    `days`: of watching, where `scores` are but those of a schedule. None where that is less than half a day, or the
+    schedule left nothing of it.
     """
-    days = scored_days(scores)
-    if days * DAY < SHORTEST:
+    days = scored_days(scores) if days is None else days
+    if days * DAY < SHORTEST or not len(scores):
         return None
     history = _History(scores, rule, true, days)
     threshold, kept = history.lowest(per_day)
     if kept is None:
         return history.proposal(threshold, "quiet")
     if per_day * days < COUNTED:
-        tail = _Tail.fitted(scores, rule, true)
+        tail = _Tail.fitted(scores, rule, true, days)
         if tail is not None:
             return history.extrapolated(tail, per_day)
     return history.proposal(threshold, "counted")
@@ -90,24 +95,33 @@ class _History:
         self._days = days
 
     def false_alarms(self, threshold: float) -> list[WouldBe]:
-        found = alarms(self._scores, self._rule.with_threshold(threshold))
+        return self._false(alarms(self._scores, self._rule.with_threshold(threshold)))
+
+    def _false(self, found: list[WouldBe]) -> list[WouldBe]:
         return [alarm for alarm in found if not any(_touch(alarm, span) for span in self._true)]
+
+    def bearable(self, threshold: float, per_day: float) -> bool:
+        """Whether it keeps the budget. Few alarms that hardly ever end do not: far down all of them are one."""
+        found = alarms(self._scores, self._rule.with_threshold(threshold))
+        last = float(self._scores.starts[-1])
+        ringing = sum((last if alarm.end is None else alarm.end) - alarm.start for alarm in found)
+        return ringing <= _RINGING * self._days * DAY and len(self._false(found)) <= per_day * self._days
 
     def lowest(self, per_day: float) -> tuple[float, float | None]:
         """The lowest threshold, coming from above, that keeps the budget; and the highest that does not (None)."""
         keeps, breaks = 1.0, None
         for step in range(19, -1, -1):
             threshold = max(_LOWEST, step * 0.05)
-            if len(self.false_alarms(threshold)) > per_day * self._days:
+            if not self.bearable(threshold, per_day):
                 breaks = threshold
                 break
             keeps = threshold
         while breaks is not None and keeps - breaks > 0.001:
             middle = (keeps + breaks) / 2
-            if len(self.false_alarms(middle)) > per_day * self._days:
-                breaks = middle
-            else:
+            if self.bearable(middle, per_day):
                 keeps = middle
+            else:
+                breaks = middle
         return round(math.ceil(keeps * 1000 - 1e-9) / 1000, 3), breaks
 
     def proposal(self, threshold: float, method: Literal["counted", "quiet"]) -> Proposal:
@@ -187,7 +201,7 @@ class _Tail:
     count_blocks: int
 
     @classmethod
-    def fitted(cls, scores: ScoreColumns, rule: AlarmSettings, true: Sequence[Span]) -> _Tail | None:
+    def fitted(cls, scores: ScoreColumns, rule: AlarmSettings, true: Sequence[Span], days: float) -> _Tail | None:
         level, starts = levels(scores, rule), scores.starts
         for begin, end in true:
             level[(starts >= begin - _NEAR) & (starts <= end + _NEAR)] = 0
@@ -204,7 +218,7 @@ class _Tail:
         blocks = ((times - starts[0]) // DAY).astype(np.intp)
         count = int((starts[-1] - starts[0]) // DAY) + 1
         shape, scale = _pareto(peaks - base)
-        return cls(base, len(peaks) / scored_days(scores), shape, scale, peaks, blocks, count)
+        return cls(base, len(peaks) / days, shape, scale, peaks, blocks, count)
 
     def rate(self, threshold: float) -> float:
         """Episodes a day at or above it."""

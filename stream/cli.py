@@ -39,7 +39,10 @@ def watch(
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto (default, the fastest), openvino, onnxruntime, tensorrt or torch."),
+        typer.Option(
+            metavar="NAME",
+            help="auto (default, the fastest), openvino[-int8], onnxruntime[-fp16], tensorrt or torch.",
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N]; default: auto.")] = None,
     threshold: Annotated[
@@ -84,6 +87,7 @@ def watch(
     from stream.service import Service
     from stream.settings import CameraConfig, ServiceSettings
     from stream.sinks.client import make_client
+    from stream.sinks.scores import ScoresFile
     from stream.site.reading import Site, read_site
     from stream.site.watching import SiteWatcher
     from stream.store import Store
@@ -144,6 +148,8 @@ def watch(
     store = Store.in_memory(folder) if replay or check else Store.open(folder, given.retention)
 
     with store:
+        if given.scores is not None and not check:
+            ScoresFile(given.scores).close()  # one that cannot be written is told before the engine loads
         path = given.bundle if given.bundle is not None else cached_bundle()
         with Engine.open(path, given.backend, given.device) as engine:
             log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +23,7 @@ from stream.errors import StreamError, UsageError
 if TYPE_CHECKING:
     from stream.history import Answer, Suggestion
     from stream.reproduction import Reproduction
+    from stream.store import Store
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -62,6 +66,21 @@ def folder_of(data: Path | None, config: Path | None) -> Path:
     return data or Path(platformdirs.user_state_dir("mgfn-stream"))
 
 
+@contextmanager
+def looked_at(data: Path | None, config: Path | None, *, writes: bool = False) -> Iterator[Store]:
+    """The data folder's store. Raises UsageError where there is none, StreamError where it cannot be read."""
+    from stream.store import Store
+
+    folder = folder_of(data, config)
+    try:
+        with (Store.beside if writes else Store.read_only)(folder) as store:
+            yield store
+    except sqlite3.Error as error:
+        raise StreamError(
+            f"--data {folder}: the database cannot be {'written' if writes else 'read'}: {error}"
+        ) from None
+
+
 @app.command("list")
 def list_events(
     since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",
@@ -73,10 +92,8 @@ def list_events(
 
     Example: mgfn-events list --since 24h --json
     """
-    from stream.store import Store
-
     began = time.time() - duration(since, "--since")
-    with Store.read_only(folder_of(data, config)) as store:
+    with looked_at(data, config) as store:
         events = store.events(began)
     if as_json:
         for event in events:
@@ -102,7 +119,6 @@ def what_if(
     Example: mgfn-events what-if --since 7d --threshold 0.7 --min-duration 2
     """
     from stream import history
-    from stream.store import Store
 
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
@@ -110,7 +126,7 @@ def what_if(
         raise UsageError(f"--min-duration {min_duration}: allowed is 0 to 3600 seconds")
     now = time.time()
     began = now - duration(since, "--since")
-    with Store.read_only(folder_of(data, config)) as store:
+    with looked_at(data, config) as store:
         names = history.cameras(store, camera)
         answers = (
             history.what_if(store, name, store.score_columns(name, began, now), threshold, min_duration)
@@ -161,13 +177,15 @@ def suggest_threshold(
     Example: mgfn-events suggest-threshold --per-day 2 --camera front_door --apply
     """
     from stream import history
-    from stream.store import Store
 
     if not 0 < per_day <= 1_000:
         raise UsageError(f"--per-day {per_day:g}: allowed is more than 0, up to 1000")
     now = time.time()
-    with (Store.beside if apply else Store.read_only)(folder_of(data, config)) as store:
-        for name in history.cameras(store, camera):
+    with looked_at(data, config, writes=apply) as store:
+        names = history.cameras(store, camera)
+        if not names and not as_json:
+            sys.stdout.write("no scores of any camera yet (they are stored by the minute)\n")
+        for name in names:
             suggestion = history.suggest(store, name, per_day, now)
             applied = apply and suggestion.proposal is not None
             if applied:
@@ -209,7 +227,9 @@ def reproduce(
     bundle: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The event's bundle, where it lies elsewhere now.")
     ] = None,
-    backend: Annotated[str | None, typer.Option(metavar="NAME", help="Engine; absent: the event's.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Engine as in mgfn-stream --backend; absent: the event's.")
+    ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     data: DataFolder = None,
@@ -217,7 +237,8 @@ def reproduce(
 ) -> None:
     """Score an alarm again from its stored features and its saved clip, and compare.
 
-    Exit code 0: they agree within 0.001 on the same engine, 0.02 on another; 1: they do not.
+    Exit code 0: they agree within 0.001 on the same engine, 0.02 on another; 1: they do not. What was scored in INT8
+    and is scored again in float32, or the other way round, may exceed 0.02 where pictures are compared.
 
     Example: mgfn-events reproduce 1795466000.12-a1b2c3
     """
@@ -227,10 +248,9 @@ def reproduce(
     from stream.media import media_path
     from stream.model import bundle_of, check_device
     from stream.reproduction import reproduce as score_again
-    from stream.store import Store
 
     check_device(device)
-    with Store.read_only(folder_of(data, config)) as store:
+    with looked_at(data, config) as store:
         event = store.event(event_id)
         if event is None:
             raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
@@ -264,6 +284,20 @@ def _print_reproduction(found: Reproduction) -> None:
         say(f"       {found.from_pictures:.6f} with {found.compared} features from the saved clip\n")
         say(f"features: relative error {found.error:.2g}, 1 - cosine {found.distance:.2g}\n")
     say("they agree\n" if found.agrees else "THEY DIFFER\n")
+    was, now = (_arithmetic(name) for name in (found.recorded_backend, found.backend))
+    if was != now:
+        say(
+            f"the event was scored in {was}, this engine computes in {now}: that alone moves features by some percent "
+            f"and scores by some hundredths; --backend {found.recorded_backend.removesuffix('-cuda')} compares like "
+            "with like\n"
+        )
+
+
+def _arithmetic(backend: str) -> str:
+    from engine.backends import BACKENDS
+
+    row = BACKENDS.get(backend.removesuffix("-cuda"))
+    return "another arithmetic" if row is None else row.form
 
 
 def _local(epoch: float) -> str:

@@ -24,16 +24,18 @@ _SMALLEST_SPREAD: Final = 0.1  # of log-odds: quieter histories are not taken at
 _FAR: Final = 4.0
 
 
-def misfit(scores: ScoreColumns, rule: AlarmSettings, now: float, promised: float | None = None) -> str:
-    """Why the history no longer fits the threshold in force, "" if it does.
+def over_promise(scores: ScoreColumns, rule: AlarmSettings, now: float, promised: float) -> str:
+    """What is wrong if the last day of `scores`, those at which alarms may ring, held far more alarms than `promised`.
 
     `now` in epoch seconds; `promised` is the upper end of the alarms a day that an applied proposal promised.
     """
-    if promised is not None:
-        last = alarms(scores.between(now - DAY, now), rule)
-        bearable = promised + 3 * math.sqrt(promised) + 1
-        if len(last) > bearable:
-            return f"{len(last)} alarms in the last day; at most {promised:.1f} a day were expected"
+    last = len(alarms(scores.between(now - DAY, now), rule))
+    bearable = promised + 3 * math.sqrt(promised) + 1
+    return f"{last} alarms in the last day; at most {promised:.1f} a day were expected" if last > bearable else ""
+
+
+def changed(scores: ScoreColumns, now: float) -> str:
+    """How the last hours differ from the history, "" if they do not. `now` in epoch seconds."""
     scores = scores.in_order()
     looks = [_look(scores, now - day * DAY) for day in range(1 + _DAYS)]
     today, earlier = looks[0], [look for look in looks[1:] if look is not None]

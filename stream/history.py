@@ -6,16 +6,16 @@ Used by `mgfn-events` and by the web page. Reads the store; nothing here changes
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from stream.alarms import AlarmSettings
 from stream.budget import DAY, Proposal, propose, scored_days
 from stream.errors import UsageError
-from stream.fit import misfit
+from stream.fit import changed, over_promise
 from stream.scorelog import ScoreColumns
 from stream.store import Store
+from stream.timetable import Schedule, kept_schedule
 from stream.whatif import WouldBe, alarms
 
 LOOK_BACK: Final = 30 * DAY
@@ -48,6 +48,13 @@ def rule_of(store: Store, camera: str) -> AlarmSettings:
     return rule.with_threshold(float(kept["threshold"])) if "threshold" in kept else rule
 
 
+def armed(store: Store, camera: str, scores: ScoreColumns) -> ScoreColumns:
+    """Those at which the camera's schedule let it alarm: that in force, as if it always had been."""
+    kept = store.settings().get(camera, {}).get("schedule")
+    schedule = Schedule() if kept is None else kept_schedule(kept)
+    return scores.armed(schedule.covered(scores.starts))
+
+
 def cameras(store: Store, named: str | None) -> list[str]:
     """The cameras that a question is about. Raises UsageError for one without scores."""
     known = store.scored_cameras()
@@ -66,7 +73,7 @@ def what_if(
         rule = rule.with_threshold(threshold)
     if min_duration is not None:
         rule = replace(rule, min_duration=min_duration)
-    return Answer(camera, rule, scored_days(scores), alarms(scores, rule))
+    return Answer(camera, rule, scored_days(scores), alarms(armed(store, camera, scores), rule))
 
 
 @dataclass(frozen=True)
@@ -94,16 +101,18 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
     rule = rule_of(store, camera)
     scores = store.score_columns(camera, until - LOOK_BACK, until)
     true = store.verdicts(camera, "true", until - LOOK_BACK)
-    proposal = propose(scores, rule, per_day, true)
-    return Suggestion(
-        camera, rule.threshold_on, scored_days(scores), proposal, misfit_of(store, camera, scores, rule, until)
-    )
+    days = scored_days(scores)
+    proposal = propose(armed(store, camera, scores), rule, per_day, true, days)
+    return Suggestion(camera, rule.threshold_on, days, proposal, misfit_of(store, camera, scores, rule, until))
 
 
 def misfit_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
     """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
-    kept = store.settings().get(camera, {}).get("budget")
-    return misfit(scores, rule, until, None if kept is None else float(json.loads(kept)["high"]))
+    promised = json.loads(store.settings().get(camera, {}).get("budget", "{}"))
+    broken = ""
+    if promised.get("threshold") == rule.threshold_on:  # another one, set since, was promised nothing
+        broken = over_promise(armed(store, camera, scores), rule, until, promised["high"])
+    return broken or changed(scores, until)
 
 
 def apply(store: Store, suggestion: Suggestion) -> None:
@@ -111,7 +120,7 @@ def apply(store: Store, suggestion: Suggestion) -> None:
     proposal = suggestion.proposal
     if proposal is None:
         return
-    promised = {"per_day": proposal.per_day, "low": proposal.low, "high": proposal.high, "at": time.time()}
+    promised = {name: getattr(proposal, name) for name in ("threshold", "per_day", "low", "high")}
     with store.transaction():
         store.setting(suggestion.camera, "threshold", repr(proposal.threshold))
         store.setting(suggestion.camera, "budget", json.dumps(promised))

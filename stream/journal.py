@@ -30,6 +30,7 @@ _ROOM_EVERY: Final = 2.0
 _MERGED_AFTER: Final = 600.0
 _HOURS_MERGED: Final = 20
 
+Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene"]
 Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to do once it is committed
 
 
@@ -81,7 +82,7 @@ class Journal:
         else:
             self._put(lambda store: store.scored(camera, chunk))
 
-    def setting(self, camera: str, name: Literal["enabled", "threshold", "alarm", "scene"], value: str | None) -> None:
+    def setting(self, camera: str, name: Setting, value: str | None) -> None:
         """A setting that survives a restart; None: no longer."""
 
         def write(store: Store) -> None:

@@ -63,6 +63,10 @@ class Overview:
         """A camera's newest picture, (224, 224, 3) RGB."""
         return next((d.track.picture for d in self._decoders if d.track.name == camera), None)
 
+    def line(self, camera: str) -> list[tuple[float, float]]:
+        """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
+        return next((list(d.track.line) for d in self._decoders if d.track.name == camera), [])
+
     def missing(self) -> str:
         """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
         if self._mqtt is not None and not self._mqtt.connected:

@@ -114,6 +114,7 @@ class Reporter:
         """For what-if, which knows neither flags nor site file nor bundle."""
         if self._keeps:
             self._journal.setting(track.name, "alarm", json.dumps(asdict(track.rule.settings)))
+            self._journal.setting(track.name, "schedule", track.schedule.as_text())
 
     def _apply_kept(self, track: CameraTrack) -> None:
         """What was set over MQTT goes before any other setting."""

@@ -45,6 +45,14 @@ def pack(scores: Sequence[LoggedScore]) -> bytes:
     return _HEADER.pack(len(scores), first) + zlib.compress(columns + windows.tobytes(), 9)
 
 
+def legible(chunk: bytes) -> list[LoggedScore]:
+    """The scores of a chunk; none of a damaged one, which costs its own time and not the history."""
+    try:
+        return unpack(chunk)
+    except ValueError:
+        return []
+
+
 def unpack(chunk: bytes) -> list[LoggedScore]:
     """The scores of a chunk. Raises ValueError for bytes that are none."""
     try:
@@ -108,7 +116,19 @@ class ScoreColumns:
 
     def between(self, since: float, until: float) -> ScoreColumns:
         """The clips that began in that time."""
-        chosen = (self.starts >= since) & (self.starts < until)
+        return self._chosen((self.starts >= since) & (self.starts < until))
+
+    def armed(self, covered: NDArray[np.bool_]) -> ScoreColumns:
+        """The clips that are `covered` by a schedule; after a gap the next one follows nothing, as on a new connection.
+
+        That is what the alarm rule does live: an open alarm ends where the schedule does.
+        """
+        found = self._chosen(covered)
+        if found is not self:
+            found.windows[1:][np.diff(np.flatnonzero(covered)) > 1] = 1
+        return found
+
+    def _chosen(self, chosen: NDArray[np.bool_]) -> ScoreColumns:
         if chosen.all():
             return self
         return ScoreColumns(self.starts[chosen], self.spans[chosen], self.values[chosen], self.windows[chosen])
@@ -117,7 +137,7 @@ class ScoreColumns:
 def columns(chunks: Iterable[bytes]) -> ScoreColumns:
     """The scores of many chunks at once: those of one length are decoded together, far faster than one by one.
 
-    Raises ValueError for bytes that are no chunk.
+    A damaged chunk is left out: it costs its own time and not the history.
     """
     by_length: dict[int, list[tuple[int, float, bytes]]] = {}
     total = 0
@@ -125,10 +145,10 @@ def columns(chunks: Iterable[bytes]) -> ScoreColumns:
         try:
             count, first = _HEADER.unpack_from(chunk)
             raw = zlib.decompress(chunk[_HEADER.size :])
-        except (struct.error, zlib.error) as error:
-            raise ValueError(f"no chunk of scores: {error}") from None
+        except (struct.error, zlib.error):
+            continue
         if len(raw) != 9 * count:
-            raise ValueError("no chunk of scores: cut short")
+            continue
         by_length.setdefault(count, []).append((total, first, raw))
         total += count
     found = ScoreColumns(
@@ -163,9 +183,11 @@ class ScoreBook:
         self._scores: list[LoggedScore] = []
 
     def add(self, score: LoggedScore) -> bytes | None:
-        """Take the next score; returns a chunk when about a minute is together."""
+        """Take the next score; returns a chunk when about a minute is together, or the clock has leapt."""
+        leapt = bool(self._scores) and not 0 <= score.start - self._scores[-1].start <= CHUNK_SPAN
+        chunk = self.flush() if leapt else None
         self._scores.append(score)
-        return self.flush() if score.end - self._scores[0].start >= CHUNK_SPAN else None
+        return self.flush() if chunk is None and score.end - self._scores[0].start >= CHUNK_SPAN else chunk
 
     def flush(self) -> bytes | None:
         """The chunk so far, if it holds anything."""

@@ -222,7 +222,7 @@ class Service:
             view = self._overview
             page = None
             if media is not None:
-                page = PageSources(view.state, view.picture, self._post, self._live, settings.data)
+                page = PageSources(view.state, view.picture, view.line, self._post, self._live, settings.data)
             app = make_app(Pages(view.health, view.missing, view.exposition, media, page), token)
             self._server = make_server(app)
             server = self._server

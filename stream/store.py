@@ -23,7 +23,7 @@ from stream.events import Payload
 from stream.log import log
 from stream.media import evict
 from stream.outbox import Waiting
-from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, pack, unpack
+from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, legible, pack
 from stream.settings import Retention
 
 VERSION: Final = 1
@@ -215,6 +215,15 @@ class Store:
         )
         return rows.fetchall()
 
+    def alarm_times(self, camera: str, since: float) -> list[float]:
+        """When the alarms of a camera began, oldest first; no tests."""
+        rows = self._database.execute(
+            """SELECT start_time FROM events
+               WHERE camera = ? AND start_time >= ? AND label = 'anomaly' AND NOT test ORDER BY start_time""",
+            (camera, since),
+        )
+        return [start for (start,) in rows]
+
     def verdict(self, camera: str, event_id: str, verdict: str) -> str | None:
         """Keep an operator's verdict; `event_id` "latest" is the camera's last alarm. Returns its id, None: unknown."""
         if event_id == "latest":
@@ -271,7 +280,7 @@ class Store:
             span = (camera, hour * 3600, (hour + 1) * 3600)
             chunks = "FROM scores WHERE camera = ? AND start >= ? AND start < ?"
             rows = self._database.execute(f"SELECT chunk {chunks} ORDER BY start", span).fetchall()
-            whole = [score for (chunk,) in rows for score in unpack(chunk)]
+            whole = [score for (chunk,) in rows for score in legible(chunk)]
             self._database.execute(f"DELETE {chunks}", span)
             for first in range(0, len(whole), MOST_IN_CHUNK):
                 self.scored(camera, pack(whole[first : first + MOST_IN_CHUNK]))

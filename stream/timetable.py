@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = 24 * 60
@@ -37,6 +42,27 @@ class Schedule:
         at = datetime.fromtimestamp(epoch, self.zone)
         minute = at.weekday() * _DAY + at.hour * 60 + at.minute
         return any(period.begin <= minute + turn < period.end for period in self.periods for turn in (0, _WEEK))
+
+    def covered(self, epochs: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """`covers` of each, for many epoch times of a month: every minute is looked up once."""
+        if not self.periods or not len(epochs):
+            return np.ones(len(epochs), np.bool_)
+        minutes = (epochs // 60).astype(np.int64)
+        first = int(minutes.min())
+        table = np.array([self.covers(60.0 * minute) for minute in range(first, int(minutes.max()) + 1)])
+        return np.asarray(table[minutes - first])
+
+    def as_text(self) -> str:
+        """To be kept; `kept_schedule` reads it."""
+        periods = [[period.begin, period.end] for period in self.periods]
+        return json.dumps({"periods": periods, "zone": self.zone.key if isinstance(self.zone, ZoneInfo) else None})
+
+
+def kept_schedule(text: str) -> Schedule:
+    """What `as_text` wrote."""
+    kept = json.loads(text)
+    zone = None if kept["zone"] is None else ZoneInfo(kept["zone"])
+    return Schedule(tuple(Period(begin, end) for begin, end in kept["periods"]), zone)
 
 
 def periods_of(days: Sequence[str], begin: int, end: int) -> list[Period]:

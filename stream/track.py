@@ -20,6 +20,7 @@ from stream.explanation import Explanation, shares, thumbnail
 from stream.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.scene import SceneWatch
 from stream.settings import CameraConfig
+from stream.timetable import Schedule
 
 DEGRADED_FOR: Final = 30.0
 UPDATE_EVERY: Final = 2.0
@@ -27,6 +28,7 @@ UPDATE_STEP: Final = 0.01
 TEST_LASTS: Final = 2.0
 _NO_PICTURE: Final = np.zeros((SIDE, SIDE, 3), np.uint8)
 _HOUR: Final = 3600.0
+_LINE: Final = 1_000  # two minutes of clips that overlap by three quarters
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class CameraTrack:
         self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
         self._newest: tuple[int, FloatArray] | None = None
         self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
+        self.line: deque[tuple[float, float]] = deque(maxlen=_LINE)  # end of each of the newest clips, and its score
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
         self._last_end = 0.0
@@ -112,6 +115,7 @@ class CameraTrack:
         `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
         """
         score, window = float(scores[-1]), len(self.window)
+        self.line.append((clip.end, score))
         self.scheduled = self._config.schedule.covers(clip.start)
         if not self.scheduled:
             return Scored(clip, score, window, self._off_schedule(clip, score, window), None)
@@ -276,6 +280,10 @@ class CameraTrack:
         if self.scene.problem:
             return self.scene.problem
         return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
+
+    @property
+    def schedule(self) -> Schedule:
+        return self._config.schedule
 
     @property
     def available(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 
 from stream.access import Guard
@@ -129,6 +131,8 @@ def make_app(pages: Pages, token: str | None) -> FastAPI:
     """The application. With a `token` every request must bring it, or the cookie that it was exchanged for."""
     app = FastAPI(title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, token=token)
+    app.add_exception_handler(RequestValidationError, _refused)
+    app.add_exception_handler(sqlite3.Error, _no_database)
     if pages.page is not None:
         app.include_router(page_routes(pages.page))
 
@@ -155,6 +159,17 @@ def make_app(pages: Pages, token: str | None) -> FastAPI:
         return _file(pages.media, event_id, "clip", "video/mp4")
 
     return app
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    """One line that names each value; what was given is not echoed: a NaN in it is no JSON."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for it
+    found = (f"{'.'.join(map(str, e['loc'][1:])) or e['loc'][0]}: {e['msg']}" for e in error.errors())
+    return JSONResponse({"detail": "; ".join(found).encode("ascii", "backslashreplace").decode()}, 422)
+
+
+async def _no_database(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": f"the database does not answer: {error}"}, 503)
 
 
 def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Response:

@@ -37,8 +37,9 @@ class _Replay:
         self._rule = AlarmRule(settings)
         self._connects = scores.windows == 1
         self._above = scores.at_least(settings.threshold_on)
-        # a clock that was set back: nothing can be skipped
-        self._in_order = len(scores) < 2 or bool((np.diff(scores.starts) >= 0).all())
+        # where the clock was set back the rule has to look; and an open alarm's clips cannot be skipped then
+        self._set_back = np.flatnonzero(np.diff(scores.starts) < 0) + 1
+        self._in_order = not len(self._set_back)
 
     def run(self) -> Iterator[WouldBe]:
         if not len(self._above):
@@ -74,16 +75,18 @@ class _Replay:
         firsts = above[np.concatenate([[True], apart])]
         lasts = above[np.concatenate([apart, [True]])]
         lasting = scores.starts[lasts] + scores.spans[lasts] / 1000 - scores.starts[firsts]
-        long_enough = lasting >= self._rule.settings.min_duration - 1e-3
+        torn = np.searchsorted(self._set_back, firsts, "right") < np.searchsorted(self._set_back, lasts, "right")
+        long_enough = (lasting >= self._rule.settings.min_duration - 1e-3) | torn
         return firsts[long_enough], lasts[long_enough]
 
     def _next_start(self, runs: tuple[NDArray[np.intp], NDArray[np.intp]], index: int) -> int | None:
-        """The next clip at or after `index` with which an alarm may begin."""
+        """The next clip at or after `index` with which an alarm may begin, or that the clock was set back before."""
         if self._in_order:
             index = max(index, int(np.searchsorted(self._scores.starts, self._rule.quiet_until)))
         firsts, lasts = runs
-        run = int(np.searchsorted(lasts, index))
-        return None if run == len(lasts) else max(index, int(firsts[run]))
+        run, back = int(np.searchsorted(lasts, index)), int(np.searchsorted(self._set_back, index))
+        found = [] if run == len(lasts) else [max(index, int(firsts[run]))]
+        return min([*found, *self._set_back[back : back + 1].tolist()], default=None)
 
     def _calm(self) -> NDArray[np.intp]:
         """Clips below alarm-off, and the last clip there is."""

@@ -1,10 +1,13 @@
 import { drawDay, drawScores } from "/page/charts.js";
 
 const $ = id => document.getElementById(id);
-const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000;
+const RETRY_AFTER = 3000, SAID_FOR = 8000, LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000;
 const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 const cameras = new Map();  // name -> {card parts, points, state}
 let listed = [];            // events as shown, newest first
+let latest = null;          // the program's state, as last told
+let ahead = 0;              // seconds by which the program's clock is ahead of the browser's
+const now = () => Date.now() / 1000 + ahead;
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -30,9 +33,15 @@ async function ask(url, body) {
   return content;
 }
 
-function say(text) {
-  $("alert").textContent = text;
+let saying;
+function say(text, { good = false, event = null } = {}) {
+  $("alert-text").textContent = text;
   $("alert").hidden = !text;
+  $("alert").className = good ? "good" : "";
+  $("alert-show").hidden = !event;
+  $("alert-show").onclick = () => detail(event);
+  clearTimeout(saying);
+  if (good) saying = setTimeout(() => say(""), SAID_FOR);
 }
 
 // cameras
@@ -42,26 +51,29 @@ function card(name) {
     badge: make("span", { class: "badge" }), score: make("span", { class: "faint" }),
     image: make("img", { src: NOTHING, alt: `What the model sees of ${name}` }),
     line: make("canvas", { class: "line", role: "img", "aria-label": `Score of ${name}, last two minutes` }),
-    day: make("canvas", { class: "day", tabindex: 0, role: "img", "aria-label": `Last 24 hours of ${name}` }),
+    day: make("canvas", { class: "day" }),
     problem: make("p", { class: "problem", hidden: true }),
     enabled: make("button", { type: "button" }),
   };
-  const test = make("button", { type: "button", onclick: () => act(path("api", "cameras", name, "test"), {}) }, "Test");
+  const test = make("button", { type: "button", title: "Sends a test event all the way",
+    onclick: () => act(path("api", "cameras", name, "test"), {}, `A test event of ${name} is on its way.`) }, "Test");
+  const past = make("button", { type: "button", class: "past", "aria-label": `Last 24 hours of ${name}: show its events`,
+    onclick: () => { $("events-camera").value = name; list(); $("events").scrollIntoView(); $("events").focus({ preventScroll: true }); } }, parts.day);
   const root = make("article", { class: "card", "aria-label": name },
     make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.problem,
     make("div", {}, make("span", { class: "faint" }, "last two minutes"), parts.score), parts.line,
-    make("span", { class: "faint" }, "last 24 hours; ▼ alarms"), parts.day, make("div", {}, parts.enabled, test));
+    make("span", { class: "faint" }, "last 24 hours, highest scores; ▼ alarms"), past, make("div", {}, parts.enabled, test));
   const camera = { ...parts, name, root, points: [], state: {}, peaks: null };
   parts.enabled.addEventListener("click", () =>
-    act(path("api", "cameras", name, "enabled"), { enabled: camera.state.status === "disabled" }));
-  parts.day.addEventListener("click", () => { $("events-camera").value = name; list(); $("events").scrollIntoView(); });
+    act(path("api", "cameras", name, "enabled"), { enabled: camera.state.status === "disabled" },
+      `${name} ${camera.state.status === "disabled" ? "is enabled" : "is disabled: it is not scored"}.`));
   $("cards").append(root);
   for (const id of ["events-camera", "what-camera", "budget-camera"]) $(id).append(make("option", {}, name));
   return camera;
 }
 
-async function act(url, body) {
-  try { await ask(url, body); } catch (error) { say(error.message); }
+async function act(url, body, done) {
+  try { await ask(url, body); say(done, { good: true }); } catch (error) { say(error.message); }
 }
 
 function forget(name) {
@@ -71,29 +83,43 @@ function forget(name) {
 }
 
 function showState(state) {
+  latest = state;
+  ahead = state.time - Date.now() / 1000;
   for (const name of [...cameras.keys()]) if (!(name in state.cameras)) forget(name);
-  for (const [name, now] of Object.entries(state.cameras)) {
+  for (const [name, told] of Object.entries(state.cameras)) {
     const fresh = !cameras.has(name);
     if (fresh) cameras.set(name, card(name));
     const camera = cameras.get(name);
-    camera.state = now;
-    camera.badge.textContent = now.alarm ? "ALARM" : now.status;
-    camera.badge.className = "badge" + (now.alarm || now.status === "offline" ? " bad" : now.status === "online" ? "" : " warn");
-    camera.root.classList.toggle("alarm", now.alarm);
-    camera.problem.textContent = [now.problem, now.misfit && `The threshold no longer fits: ${now.misfit}`].filter(Boolean).join(". ");
+    camera.state = told;
+    camera.badge.textContent = told.alarm ? "ALARM" : told.status;
+    camera.badge.className = "badge" + (told.alarm || told.status === "offline" ? " bad" : told.status === "online" ? "" : " warn");
+    camera.root.classList.toggle("alarm", told.alarm);
+    camera.root.classList.toggle("away", ["offline", "disabled"].includes(told.status));
+    camera.problem.textContent = [told.problem, told.misfit && `The threshold no longer fits: ${told.misfit}`,
+      told.scheduled === false && "Off schedule: it is scored and does not alarm"].filter(Boolean).join(". ");
     camera.problem.hidden = !camera.problem.textContent;
-    camera.enabled.textContent = now.status === "disabled" ? "Enable" : "Disable";
-    if (fresh) { refreshPicture(camera); refreshDay(camera); }
+    camera.enabled.textContent = told.status === "disabled" ? "Enable" : "Disable";
+    if (fresh && told.window) showScore(camera, told);
+    if (fresh) { refreshPicture(camera); refreshDay(camera); refreshLine(camera); }
+    if (!document.hidden) drawLine(camera);
   }
+  const alarms = Object.values(state.cameras).filter(told => told.alarm).length;
+  document.title = alarms ? `(${alarms}) ALARM · mgfn-stream` : "mgfn-stream";
   if (!$("what-threshold").dataset.touched && cameras.size) followThreshold();
   showLights(state);
   showHealth(state);
 }
 
+function ago(seconds) {
+  const [size, unit] = seconds < 5400 ? [60, "min"] : seconds < 172800 ? [3600, "h"] : [86400, "days"];
+  return `${Math.round(seconds / size)} ${unit}`;
+}
+
 function showLights(state) {
   const lights = [["service", state.loop_age < 5 ? "" : "bad"], ["broker", state.broker_connected ? "" : "bad"]];
   const test = state.self_test;
-  if (test) lights.push([`self-test ${test.said}`, test.passed === null ? "warn" : test.passed ? "" : "bad"]);
+  const age = test?.passed && test.age !== null ? ` ${ago(test.age)} ago` : "";
+  if (test) lights.push([`self-test ${test.said}${age}`, test.passed === null ? "warn" : test.passed ? "" : "bad"]);
   $("lights").replaceChildren(...lights.map(([text, kind]) => make("li", { class: kind }, text)));
 }
 
@@ -106,9 +132,22 @@ function showHealth(state) {
     `up ${(state.uptime / 3600).toFixed(1)} h, ${state.outbox} messages wait for the broker, ${state.events_lost} lost`;
 }
 
+// up to now, so that the line of a camera that says nothing walks off
 function drawLine(camera) {
-  const newest = camera.points.length ? camera.points[camera.points.length - 1][0] : Date.now() / 1000;
-  drawScores(camera.line, camera.points, { from: newest - LINE_SECONDS, to: newest, threshold: camera.state.threshold });
+  drawScores(camera.line, camera.points, { from: now() - LINE_SECONDS, to: now(), threshold: camera.state.threshold });
+}
+
+async function refreshLine(camera) {
+  try {
+    const stored = await ask(path("api", "cameras", camera.name, "line"));
+    const last = stored.length ? stored[stored.length - 1][0] : 0;
+    camera.points = stored.filter(([at]) => at > now() - LINE_SECONDS).concat(camera.points.filter(([at]) => at > last));
+    drawLine(camera);
+  } catch { /* it fills by itself */ }
+}
+
+function showScore(camera, { score, threshold }) {
+  camera.score.textContent = `score ${score.toFixed(2)}, threshold ${threshold.toFixed(2)}`;
 }
 
 function takeScore(told) {
@@ -117,14 +156,15 @@ function takeScore(told) {
   camera.points.push([told.time, told.score]);
   while (camera.points.length && camera.points[0][0] < told.time - LINE_SECONDS) camera.points.shift();
   camera.state.threshold = told.threshold;
-  camera.score.textContent = `${told.score.toFixed(2)} of ${told.threshold.toFixed(2)}`;
+  showScore(camera, told);
   if (!document.hidden) requestAnimationFrame(() => drawLine(camera));
 }
 
 function refreshPicture(camera) {
   if (document.hidden) return;
   const next = new Image();
-  next.onload = () => { camera.image.src = next.src; };
+  next.alt = camera.image.alt;
+  next.onload = () => { camera.image.replaceWith(next); camera.image = next; };
   if (camera.state.window) next.src = path("api", "cameras", camera.name, "picture.jpg") + `?${Date.now()}`;
 }
 
@@ -137,8 +177,7 @@ async function refreshDay(camera) {
 
 function drawDayOf(camera) {
   if (!camera.peaks) return;
-  const alarms = listed.filter(e => e.camera === camera.name && e.label === "anomaly" && !e.test).map(e => e.start_time);
-  drawDay(camera.day, { ...camera.peaks, threshold: camera.state.threshold ?? 1, alarms: alarms.filter(t => t > camera.peaks.since) });
+  drawDay(camera.day, { ...camera.peaks, threshold: camera.state.threshold ?? 1 });
 }
 
 // events
@@ -168,7 +207,6 @@ async function list(older = false) {
     $("older").hidden = found.length < 25;
     $("event-list").replaceChildren(...listed.map(row));
     if (!listed.length) $("event-list").append(make("li", { class: "faint" }, "No events yet."));
-    for (const camera of cameras.values()) drawDayOf(camera);
   } catch (error) { say(error.message); }
 }
 
@@ -179,37 +217,52 @@ function takeEvent(event) {
     listed.unshift({ ...event, verdict: null });
     if (listed.length === 1) $("event-list").replaceChildren();
     $("event-list").prepend(row(listed[0]));
-    say(words(event).slice(0, 2).join(", "));
-    if (cameras.has(event.camera)) drawDayOf(cameras.get(event.camera));
   } else if (at >= 0) {
     listed[at] = { ...listed[at], ...event };
-    document.querySelector(`[data-id="${CSS.escape(event.id)}"]`)?.replaceWith(row(listed[at]));
+    refreshRow(listed[at]);
     if ($("detail").open && $("detail").dataset.id === event.id && event.type !== "update") detail(event.id);
   }
+  const rang = cameras.get(event.camera);
+  if (event.type !== "new" || !rang) return;  // the self-test's camera is none of these
+  say(words(event).slice(0, 2).join(", "), { event: event.id });
+  if (rang.peaks && event.label === "anomaly" && !event.test) { rang.peaks.alarms.push(event.start_time); drawDayOf(rang); }
+}
+
+// the row's place in the page and the keyboard's place on it stay
+function refreshRow(event) {
+  const old = document.querySelector(`[data-id="${CSS.escape(event.id)}"]`);
+  if (!old) return;
+  const focused = old.contains(document.activeElement), fresh = row(event);
+  old.replaceWith(fresh);
+  if (focused) fresh.firstElementChild.focus();
 }
 
 async function detail(id) {
   let event;
   try { event = await ask(path("api", "events", id)); } catch (error) { say(error.message); return; }
-  const dialog = $("detail"), [title, when] = words(event);
+  const dialog = $("detail"), [title, when] = words(event), alarm = event.label === "anomaly";
   const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
   const media = make("div", { class: "media" },
     event.snapshot ? make("img", { src: event.snapshot, alt: "Picture of the alarm" }) : null,
     event.clip ? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not there (yet)." : "No clip."));
   const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
     "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
-  dialog.replaceChildren(make("h2", { id: "detail-title" }, title), make("p", {}, when), media,
-    event.label === "anomaly" ? make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, ...buttons) : null,
-    make("h3", {}, "Score"), curve, ...film(event),
-    make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`),
-    make("button", { type: "button", onclick: () => dialog.close() }, "Close"));
+  const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;
+  dialog.replaceChildren(
+    make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
+      make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
+    make("p", {}, when), media, ...(alarm ? [
+      make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was it right?"), ...buttons),
+      make("h3", {}, "Score"), curve, ...(event.test ? [] : film(event))] : []),
+    make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`));
   dialog.dataset.id = id;
   if (!dialog.open) dialog.showModal();
-  const from = event.start_time - 30, to = (event.end_time ?? event.start_time) + 30;
-  // scores reach the database a minute late: the newest are the page's own
-  const stored = event.curve.length ? event.curve[event.curve.length - 1][0] : from;
-  const newest = (cameras.get(event.camera)?.points ?? []).filter(([t]) => t > stored && t <= to);
-  drawScores(curve, event.curve.concat(newest), { from, to, threshold: event.threshold_on, marks: [[event.start_time, event.end_time ?? to]] });
+  if (at) dialog.querySelector(`[data-verdict="${at}"]`)?.focus();
+  const strip = dialog.querySelector(".strip"), heavy = strip?.querySelector(".top");  // on a phone it scrolls
+  if (heavy) strip.scrollLeft = heavy.offsetLeft - strip.clientWidth / 2;
+  const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
+  drawScores(curve, event.curve, { from, to, threshold: event.threshold_on, gap: Math.max(5, (to - from) / 300),
+    marks: [[event.start_time, event.end_time ?? to]] });
 }
 
 function film(event) {
@@ -227,13 +280,13 @@ function film(event) {
     return make("li", { class: top.has(clip.start.toFixed(2)) ? "top" : "" }, frame, make("div", { class: "weight" }, bar),
       `${(clip.start - event.start_time).toFixed(1)} s · ${(clip.weight * 100).toFixed(0)} %`);
   });
-  return [make("h3", {}, "What drove it: the clips of the window and their share of the score"), make("ol", { class: "strip" }, ...frames)];
+  return [make("h3", {}, "What drove it: the clips of the window and their share of the score"), make("ol", { class: "strip", tabindex: 0, "aria-label": "Film strip" }, ...frames)];
 }
 
 async function judge(id, verdict) {
   try { await ask(path("api", "events", id, "verdict"), { verdict }); } catch (error) { say(error.message); return; }
   const known = listed.find(event => event.id === id);
-  if (known) { known.verdict = verdict; document.querySelector(`[data-id="${CSS.escape(id)}"]`)?.replaceWith(row(known)); }
+  if (known) { known.verdict = verdict; refreshRow(known); }
   for (const button of $("detail").querySelectorAll("[data-verdict]")) {
     button.classList.toggle("chosen", button.dataset.verdict === verdict);
     button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
@@ -262,15 +315,19 @@ async function whatIf() {
   $("what-answer").textContent = "asking the history ...";
   try {
     const parameters = new URLSearchParams({ camera: $("what-camera").value, threshold: $("what-threshold").value,
-      since: $("what-since").value, min_duration: $("what-duration").value || "0" });
+      since: $("what-since").value });
+    if ($("what-duration").value) parameters.set("min_duration", $("what-duration").value);
     const answer = await ask(`/api/what-if?${parameters}`);
     if (mine !== asking) return;
     const rate = answer.days > 0.5 ? `, ${(answer.alarms.length / answer.days).toFixed(2)} a day` : "";
-    $("what-answer").textContent = `${answer.alarms.length} alarms in ${answer.days.toFixed(2)} scored days${rate}`;
+    $("what-answer").textContent = `${answer.alarms.length} alarms in ${answer.days.toFixed(2)} scored days${rate} ` +
+      `(at least ${answer.min_duration} s each${answer.alarms.length > 100 ? "; the newest 100:" : ""})`;
     $("what-list").replaceChildren(...answer.alarms.slice(-100).reverse().map(a =>
       make("li", {}, `${time(a.start)}, ${a.end === null ? "open" : (a.end - a.start).toFixed(1) + " s"}, top ${a.top_score.toFixed(2)}`)));
   } catch (error) { if (mine === asking) $("what-answer").textContent = error.message; }
 }
+
+const methods = { counted: "counted in", extrapolated: "extrapolated from the highest episodes of", quiet: "hardly anything happened in" };
 
 async function propose(event) {
   event.preventDefault();
@@ -284,7 +341,7 @@ async function propose(event) {
     if (!proposal) lines.push(make("p", {}, `No proposal: ${(found.days * 24).toFixed(1)} hours were scored, half a day is needed.`));
     else {
       lines.push(make("p", {}, `Threshold ${proposal.threshold} (now ${found.threshold_now.toFixed(3)}): ${proposal.per_day.toFixed(2)} false alarms a day; ` +
-        `95 %: ${proposal.low.toFixed(2)} to ${proposal.high.toFixed(2)}. ${proposal.method} in ${proposal.days.toFixed(1)} scored days.`));
+        `95 %: ${proposal.low.toFixed(2)} to ${proposal.high.toFixed(2)} (${methods[proposal.method]} ${proposal.days.toFixed(1)} scored days).`));
       if (proposal.found + proposal.missed.length) lines.push(make("p", {}, `Of ${proposal.found + proposal.missed.length} alarms called true it keeps ${proposal.found}` +
         (proposal.missed.length ? `; missed: ${proposal.missed.map(span => time(span[0])).join(", ")}.` : ".")));
       $("budget-apply").hidden = false;
@@ -304,16 +361,28 @@ async function applyBudget() {
 
 // the stream, and the start
 
+let lost = false;
 function listen() {
   const stream = new EventSource("/api/stream");
   const on = (kind, take) => stream.addEventListener(kind, message => take(JSON.parse(message.data)));
-  let lost = false;
   on("state", showState);
   on("score", takeScore);
   on("event", takeEvent);
   on("missed", () => list());
-  stream.onopen = () => { if (lost) { lost = false; say(""); list(); } };
-  stream.onerror = () => { lost = true; say("The program does not answer; trying again."); };
+  stream.onopen = () => {
+    if (!lost) return;
+    lost = false;
+    say("");
+    list();
+    for (const camera of cameras.values()) refreshLine(camera);
+  };
+  stream.onerror = () => {
+    lost = true;
+    say("The program does not answer; trying again.");
+    if (latest) showLights({ ...latest, loop_age: Infinity });
+    // after an answer that is no stream (a proxy's, another token's) a browser does not try again by itself
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => ask("/api/state").catch(() => {}).finally(listen), RETRY_AFTER);
+  };
 }
 
 $("theme").addEventListener("click", () => {
@@ -331,11 +400,14 @@ $("older").addEventListener("click", () => list(true));
 $("what-threshold").addEventListener("input", whatIfSoon);
 for (const id of ["what-since", "what-duration"]) $(id).addEventListener("change", whatIfSoon);
 $("what-camera").addEventListener("change", () => { followThreshold(); whatIfSoon(); });
-$("what-apply").addEventListener("click", () =>
-  act(path("api", "cameras", $("what-camera").value, "threshold"), { threshold: Number($("what-threshold").value) }));
+$("what-apply").addEventListener("click", () => act(path("api", "cameras", $("what-camera").value, "threshold"),
+  { threshold: Number($("what-threshold").value) }, `${$("what-camera").value}: threshold ${$("what-value").value} is in force.`));
 $("what-if").addEventListener("submit", event => event.preventDefault());
 $("budget").addEventListener("submit", propose);
 $("budget-apply").addEventListener("click", applyBudget);
+for (const id of ["budget-camera", "budget-per-day"]) $(id).addEventListener("input", () => { $("budget-apply").hidden = true; });
+$("alert-close").addEventListener("click", () => say(""));
+$("detail").addEventListener("close", () => $("detail").replaceChildren());  // a clip that plays ends, too
 setInterval(() => { for (const camera of cameras.values()) refreshPicture(camera); }, PICTURE_EVERY);
 setInterval(() => { for (const camera of cameras.values()) refreshDay(camera); }, DAY_EVERY);
 ask("/api/state").then(state => { showState(state); return list(); }).catch(error => say(error.message)).finally(listen);

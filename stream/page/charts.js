@@ -34,6 +34,9 @@ export function drawScores(canvas, points, { from, to, threshold, marks = [], ga
     pen.setLineDash([5, 4]);
     pen.beginPath(); pen.moveTo(0, y(threshold)); pen.lineTo(width, y(threshold)); pen.stroke();
     pen.setLineDash([]);
+    pen.fillStyle = colour("faint");
+    pen.font = "10px system-ui, sans-serif";
+    pen.fillText(threshold.toFixed(2), 4, y(threshold) + (y(threshold) > 16 ? -3 : 11));
   }
   pen.strokeStyle = colour("accent");
   pen.lineWidth = 1.6;
@@ -46,10 +49,10 @@ export function drawScores(canvas, points, { from, to, threshold, marks = [], ga
   pen.stroke();
 }
 
-// peaks: highest score of each part of the day, null where nothing was scored
+// peaks: highest score of each part of the day, null where nothing was scored; below them the hours of the clock
 export function drawDay(canvas, { peaks, threshold, since, until, alarms }) {
-  const { pen, width, height } = prepared(canvas);
-  const step = width / peaks.length;
+  const { pen, width, height: whole } = prepared(canvas), height = whole - 12;
+  const step = width / peaks.length, x = at => (at - since) / (until - since) * width;
   peaks.forEach((peak, i) => {
     if (peak === null) return;
     pen.fillStyle = colour(peak >= threshold ? "bad" : "accent");
@@ -58,9 +61,18 @@ export function drawDay(canvas, { peaks, threshold, since, until, alarms }) {
   });
   pen.globalAlpha = 1;
   pen.fillStyle = colour("bad");
-  for (const at of alarms) {
-    const x = (at - since) / (until - since) * width;
-    pen.beginPath(); pen.moveTo(x - 4, 0); pen.lineTo(x + 4, 0); pen.lineTo(x, 7); pen.fill();
+  for (const at of alarms.filter(at => at > since)) {
+    pen.beginPath(); pen.moveTo(x(at) - 4, 0); pen.lineTo(x(at) + 4, 0); pen.lineTo(x(at), 7); pen.fill();
+  }
+  pen.fillStyle = colour("faint");
+  pen.font = "10px system-ui, sans-serif";
+  pen.textAlign = "center";
+  const hour = new Date(since * 1000);
+  for (hour.setMinutes(0, 0, 0); hour / 1000 < until; hour.setHours(hour.getHours() + 1)) {
+    const at = x(hour / 1000);
+    if (hour.getHours() % 6 || at < 14 || at > width - 14) continue;
+    pen.fillRect(at, height, 1, 3);
+    pen.fillText(`${String(hour.getHours()).padStart(2, "0")}:00`, at, whole - 1);
   }
   pen.strokeStyle = colour("line");
   pen.strokeRect(0.5, 0.5, width - 1, height - 1);

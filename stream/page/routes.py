@@ -52,11 +52,13 @@ class PageSources:
     """Where the page's answers come from.
 
     `state` gives a JSON object with `cameras` by name; `picture` a camera's newest picture (224, 224, 3) RGB, None
-    while there is none; `post` takes a command for the scoring loop; `folder` is the data folder.
+    while there is none; `line` when its newest clips ended and their scores; `post` takes a command for the scoring
+    loop; `folder` is the data folder.
     """
 
     state: Callable[[], Mapping[str, Any]]
     picture: Callable[[str], UInt8Array | None]
+    line: Callable[[str], list[tuple[float, float]]]
     post: Callable[[Command], None]
     live: Live
     folder: Path
@@ -115,6 +117,7 @@ class _Routes:
         get("/api/state")(lambda: Response(self._state_text(), media_type="application/json"))
         get("/api/stream")(self.stream)
         get("/api/cameras/{camera}/picture.jpg")(self.picture)
+        get("/api/cameras/{camera}/line")(self.line)
         get("/api/scores")(self.scores)
         get("/api/events")(self.events)
         get("/api/events/{event_id}")(self.event)
@@ -170,6 +173,11 @@ class _Routes:
             raise HTTPException(404, "no picture yet")
         return Response(jpeg(picture, _PICTURE_QUALITY), media_type="image/jpeg")
 
+    def line(self, camera: str) -> list[list[float]]:
+        """[end of a clip, its score] of the last two minutes: the database hears of them a minute later."""
+        self._check(camera)
+        return [[round(at, 2), round(score, 4)] for at, score in self._sources.line(camera)]
+
     def _check(self, camera: str) -> None:
         if camera not in self._sources.state()["cameras"]:
             raise HTTPException(404, "no such camera")
@@ -185,18 +193,22 @@ class _Routes:
             raise HTTPException(422 if isinstance(error, UsageError) else 404, str(error)) from None
 
     def scores(
-        self, camera: str, since: Since = DAY, bins: Annotated[int, Query(ge=1, le=2_000)] = 288
+        self,
+        camera: str,
+        since: Annotated[float, Query(gt=0, le=2 * DAY)] = DAY,
+        bins: Annotated[int, Query(ge=1, le=2_000)] = 288,
     ) -> dict[str, Any]:
-        """The highest score in each of `bins` equal parts of the time; null where nothing was scored."""
+        """The highest score in each of `bins` equal parts of the time, null where nothing was scored; and alarms."""
         self._check(camera)
         now = time.time()
         with self._store() as store:
             columns = store.score_columns(camera, now - since, now)
+            alarms = store.alarm_times(camera, now - since)
         where = np.minimum(((columns.starts - (now - since)) / since * bins).astype(np.intp), bins - 1)
         peaks = np.full(bins, -1.0)
         np.maximum.at(peaks, where, columns.scores)
         shown = [None if peak < 0 else round(peak, 4) for peak in peaks.tolist()]
-        return {"camera": camera, "since": now - since, "until": now, "peaks": shown}
+        return {"camera": camera, "since": now - since, "until": now, "peaks": shown, "alarms": alarms}
 
     def events(
         self,
@@ -217,18 +229,18 @@ class _Routes:
         """An event with the scores around it and every clip of its window; what is gone is empty."""
         with self._store() as store:
             event = self._event(store, event_id)
-            until = (event["end_time"] or event["start_time"]) + _AROUND
+            until = (event["end_time"] or time.time()) + _AROUND
             columns = store.score_columns(event["camera"], event["start_time"] - _AROUND, until)
         window = self._window(event_id)
-        step = max(1, math.ceil(len(columns) / _LONGEST_CURVE))
-        curve = [
-            [round(t, 2), round(s, 4)] for t, s in zip(columns.starts[::step], columns.scores[::step], strict=True)
-        ]
+        curve = _curve(columns)
+        stored = curve[-1][0] if curve else event["start_time"] - _AROUND
+        curve += [point for point in self._sources.line(event["camera"]) if stored < point[0] <= until]
         clips = []
         if window is not None:
             rows = zip(window.times.tolist(), window.weights.tolist(), strict=True)
             clips = [{"start": start, "end": end, "weight": round(weight, 4)} for (start, end), weight in rows]
-        return event | {"curve": curve, "clips": clips, "strip_columns": STRIP_COLUMNS}
+        shown = [[round(at, 2), round(score, 4)] for at, score in curve]
+        return event | {"curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS}
 
     def _window(self, event_id: str) -> StoredExplanation | None:
         try:
@@ -319,6 +331,15 @@ class _Routes:
         with Store.beside(self._sources.folder) as store:
             history.apply(store, suggestion)
         return {"camera": camera, "proposal": asdict(suggestion.proposal)}
+
+
+def _curve(scores: ScoreColumns) -> list[tuple[float, float]]:
+    """When clips ended, and scores: of long alarms the highest of each few clips."""
+    if not len(scores):
+        return []
+    first = np.arange(0, len(scores), math.ceil(len(scores) / _LONGEST_CURVE))
+    ends, highest = scores.starts + scores.spans / 1000, np.maximum.reduceat(scores.scores, first)
+    return list(zip(np.maximum.reduceat(ends, first).tolist(), highest.tolist(), strict=True))
 
 
 def _file(name: str) -> Response:

@@ -49,6 +49,19 @@ def test_cool_down_after_the_end() -> None:
     assert play(rule, [0.9, 0.9], start=12.0) == [Change.STARTED, None] or rule.active
 
 
+def test_a_clock_that_is_set_back_keeps_no_alarm_waiting() -> None:
+    hour = 3_600.0
+    rule = AlarmRule(SETTINGS)
+    play(rule, [0.9, 0.9, 0.1], start=hour)  # ends, and the clock is set back by an hour
+    assert play(rule, [0.1] * 16 + [0.9, 0.9], start=0.0)[-1] is Change.STARTED
+    falling = AlarmRule(AlarmSettings(0.8, 0.6, min_duration=1.0, merge_gap=3.0))
+    play(falling, [0.9, 0.9, 0.1], start=hour)
+    assert Change.ENDED in play(falling, [0.1] * 6, start=0.0)
+    beginning = AlarmRule(SETTINGS)
+    play(beginning, [0.9], start=hour)
+    assert Change.STARTED in play(beginning, [0.9] * 3, start=0.0)
+
+
 def test_a_lost_camera_closes_the_alarm_once() -> None:
     rule = AlarmRule(SETTINGS)
     play(rule, [0.9, 0.9])

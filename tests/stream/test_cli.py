@@ -105,9 +105,10 @@ def test_a_damaged_bundle(
 
 
 def test_a_scores_file_that_cannot_be_written(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_bundle: Path, video: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, video: Path
 ) -> None:
-    arguments = ["--replay", "--rtsp", video, "--bundle", tiny_bundle, "--scores", "/nowhere/s.jsonl"]
+    # said before the bundle is looked at
+    arguments = ["--replay", "--rtsp", video, "--bundle", tmp_path / "none", "--scores", "/nowhere/s.jsonl"]
     assert run(monkeypatch, *arguments) == 2
     assert "--scores /nowhere/s.jsonl: cannot be written" in capsys.readouterr().err
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from stream import events_cli
+from stream import events_cli, history
 from stream.errors import UsageError
 from stream.events import Event, ModelName, Moment
+from stream.reproduction import Reproduction
 from stream.scorelog import LoggedScore, pack
 from stream.store import Store
+from stream.timetable import Period, Schedule
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -87,6 +90,37 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
         kept = store.settings()["door"]
     assert float(kept["threshold"]) == answer["proposal"]["threshold"]
     assert json.loads(kept["budget"])["per_day"] == answer["proposal"]["per_day"]
+    with Store.open(scored) as store:
+        now = time.time()
+        promised = json.loads(kept["budget"]) | {"high": 0.0}
+        store.setting("door", "budget", json.dumps(promised))
+        assert "alarms in the last day; at most 0.0" in history.suggest(store, "door", 4, now).misfit
+        store.setting("door", "threshold", "0.5")  # of another threshold nothing was promised
+        assert history.suggest(store, "door", 4, now).misfit == ""
+
+
+def test_without_scores_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    Store.open(tmp_path).close()
+    for arguments in (["what-if"], ["suggest-threshold", "--per-day", 2]):
+        assert run(monkeypatch, *arguments, "--data", tmp_path) == 0
+        assert "no scores" in capsys.readouterr().out
+
+
+def test_a_schedule_counts_in_every_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: Path
+) -> None:
+    began = datetime.fromtimestamp(time.time() - 2 * 86_400)
+    minute = began.weekday() * 1_440 + began.hour * 60 + began.minute
+    first_day = Schedule((Period(minute % 10_080, minute % 10_080 + 1_430),))
+    with Store.open(scored) as store:
+        store.setting("door", "schedule", first_day.as_text())
+    assert run(monkeypatch, "what-if", "--data", scored, "--threshold", 0.7) == 0
+    assert "door: 4 in 2.00 scored days" in capsys.readouterr().out
+    assert run(monkeypatch, "suggest-threshold", "--per-day", 1.6, "--data", scored, "--json") == 0
+    proposal = json.loads(capsys.readouterr().out)["proposal"]
+    assert proposal["days"] == pytest.approx(2.0, abs=0.01)  # watched, not armed
 
 
 def test_a_table_and_json_lines(
@@ -113,6 +147,19 @@ def test_the_site_file_says_where_the_data_is_and_needs_none_of_its_secrets(
     assert f"--data {tmp_path / 'other'}: holds no events.db" in capsys.readouterr().err
 
 
+def test_a_damaged_database_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: Path
+) -> None:
+    database = scored / "events.db"
+    content = bytearray(database.read_bytes())
+    content[4_096:] = b"\x7f" * (len(content) - 4_096)
+    database.write_bytes(content)
+    for arguments in (["list"], ["what-if"], ["suggest-threshold", "--per-day", 2], ["reproduce", "1000.00-abcdef"]):
+        assert run(monkeypatch, *arguments, "--data", scored) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"--data {scored}: the database cannot be read" in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -136,6 +183,18 @@ def test_wrong_use_is_one_line(
     assert run(monkeypatch, *arguments) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert says in line
+
+
+def test_another_arithmetic_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    events_cli._print_reproduction(
+        Reproduction(0.7, 0.7, "onnxruntime", "openvino-int8", 2e-2, 8, 0.07, 0.004, 0.674, "")
+    )
+    said = capsys.readouterr().out
+    assert "THEY DIFFER" in said
+    assert "scored in int8, this engine computes in float32" in said
+    assert "--backend openvino-int8 compares like with like" in said
+    events_cli._print_reproduction(Reproduction(0.7, 0.7, "onnxruntime", "openvino", 2e-2, 8, 1e-5, 0.0, 0.7, ""))
+    assert "like with like" not in capsys.readouterr().out
 
 
 def test_help_shows_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

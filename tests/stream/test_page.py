@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from stream.scorelog import LoggedScore, pack
@@ -82,7 +83,7 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     page.locator(".card").wait_for()
     holds(page, "document.querySelector('.card img').naturalWidth === 224")
     line = page.locator("canvas.line")
-    holds(page, "/of 1.00/.test(document.querySelector('.card').textContent)")
+    holds(page, "/threshold 1.00/.test(document.querySelector('.card').textContent)")
     before = line.evaluate("canvas => canvas.toDataURL()")
     holds(page, "before => document.querySelector('canvas.line').toDataURL() !== before", before)
 
@@ -157,6 +158,43 @@ def test_nothing_runs_over_the_edge_and_all_can_be_reached_by_keyboard(
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
     assert {"theme", "Test", "events-camera", "what-threshold", "what-apply", "budget-per-day"} <= reached
     assert site.complaints == []
+    page.close()
+
+
+def test_the_score_line_is_there_at_once(site: Watched, browser: Browser) -> None:
+    until(lambda: len(httpx.get(f"{site.address}api/cameras/door/line").json()) > 10, 60, "ten scores")
+    page = site.open(browser)
+    page.route("**/api/stream", lambda route: route.abort())  # nothing but what was before
+    page.reload()
+    page.locator(".card").wait_for()
+    drawn = """() => { const line = document.querySelector('canvas.line'), data = line.getContext('2d')
+        .getImageData(0, 0, line.width, line.height).data; let found = 0;
+        for (let i = 0; i < data.length; i += 4) found += data[i + 3] > 200 && data[i + 2] - data[i] > 60;
+        return found }"""
+    until(lambda: page.evaluate(drawn) > 20, 30, "a line of ten scores")
+    page.close()
+
+
+def test_a_stream_that_was_refused_is_asked_for_again(site: Watched, browser: Browser) -> None:
+    page = site.open(browser)
+    page.locator(".card").wait_for()
+    page.route("**/api/stream", lambda route: route.fulfill(status=502, body="bad gateway"))
+    page.reload()
+    page.get_by_text("The program does not answer").wait_for()
+    page.unroute("**/api/stream")
+    holds(page, "/threshold 1.00/.test(document.querySelector('.card').textContent)")
+    assert page.locator("#alert").is_hidden()
+    site.complaints.clear()  # the browser's own, of the 502
+    page.close()
+
+
+def test_the_last_day_is_opened_by_keyboard(site: Watched, browser: Browser) -> None:
+    page = site.open(browser)
+    page.locator(".card").wait_for()
+    page.locator(".past").focus()
+    page.keyboard.press("Enter")
+    holds(page, "document.getElementById('events-camera').value === 'door'")
+    assert page.evaluate("document.activeElement.id") == "events"
     page.close()
 
 

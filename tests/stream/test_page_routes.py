@@ -36,12 +36,15 @@ class Site:
         self.posted: list[Command] = []
         self.live = Live(kept=64)
         self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
+        self.line: list[tuple[float, float]] = []
         self._folder, self._token = folder, token
 
     @contextmanager
     def serving(self) -> Iterator[httpx.Client]:
         state: Callable[[], dict[str, Any]] = lambda: {"cameras": {"door": {"status": "online"}}}  # noqa: E731
-        page = PageSources(state, lambda _camera: self.picture, self.posted.append, self.live, self._folder)
+        page = PageSources(
+            state, lambda _camera: self.picture, lambda _camera: self.line, self.posted.append, self.live, self._folder
+        )
         pages = Pages(lambda: {"loop_age": 0.0}, lambda: "", lambda: b"", self._folder / "media", page)
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(listener.getsockname()[1])
@@ -113,10 +116,11 @@ def test_what_it_shows(asked: httpx.Client) -> None:
         total += len(found.content)
     assert total < 100_000
     assert asked.get("/api/cameras/door/picture.jpg").content.startswith(b"\xff\xd8")
-    peaks = asked.get("/api/scores", params={"camera": "door", "bins": 24}).json()["peaks"]
-    assert len(peaks) == 24
-    assert sum(peak is not None and peak > 0.8 for peak in peaks) == 2
+    past = asked.get("/api/scores", params={"camera": "door", "bins": 24}).json()
+    assert len(past["peaks"]) == 24
+    assert sum(peak is not None and peak > 0.8 for peak in past["peaks"]) == 2
     (event,) = asked.get("/api/events").json()
+    assert past["alarms"] == [event["start_time"]]
     whole = asked.get(f"/api/events/{event['id']}").json()
     assert len(whole["clips"]) == 32
     assert max(score for _, score in whole["curve"]) == pytest.approx(0.9, abs=1e-3)
@@ -125,6 +129,32 @@ def test_what_it_shows(asked: httpx.Client) -> None:
     assert len(answer["alarms"]) == 2
     proposal = asked.get("/api/suggestion", params={"camera": "door", "per_day": 5}).json()["proposal"]
     assert proposal["high"] > proposal["low"]
+
+
+def test_the_newest_scores_are_there_before_they_are_stored(data: Path) -> None:
+    site, now = Site(data), time.time()
+    with Store.open(data) as store:
+        event = Event.begun("door", now + 20, (0.8, 0.6), MODEL)
+        store.message(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
+        store.message(event.end(None, now + 50, "score"), now, awaits_files=False)
+    site.line = [(now + 25, 0.95), (now + 60, 0.95), (now + 61, 0.5), (now + 100, 0.5)]  # stored is up to now + 40
+    with site.serving() as client:
+        assert client.get("/api/cameras/door/line").json() == [[round(at, 2), score] for at, score in site.line]
+        curve = client.get(f"/api/events/{event.id}").json()["curve"]
+    assert curve[-2:] == [[round(now + 60, 2), 0.95], [round(now + 61, 2), 0.5]]
+    assert curve[0][1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_long_alarm_shows_its_highest_scores(data: Path) -> None:
+    now = time.time()
+    with Store.open(data) as store:
+        event = Event.begun("door", now - 60_000, (0.8, 0.6), MODEL)
+        store.message(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
+        store.message(event.end(None, now - 100, "score"), now, awaits_files=False)
+    with Site(data).serving() as client:
+        curve = client.get(f"/api/events/{event.id}").json()["curve"]
+    assert len(curve) <= 1_000
+    assert sum(score > 0.8 for _, score in curve) == 2
 
 
 def test_what_it_does(data: Path) -> None:
@@ -152,7 +182,8 @@ HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%
 def test_hostile_ids_and_names_are_not_found(asked: httpx.Client, text: str) -> None:
     event, camera = f"/api/events/{text}", f"/api/cameras/{text}"
     pictures = [f"{event}/{name}" for name in ("strip.jpg", "thumbnail.jpg", "snapshot.jpg", "clip.mp4")]
-    for url in (event, *pictures, f"{camera}/picture.jpg", f"/page/{text}", f"/api/scores?camera={text}"):
+    pictures += [f"{camera}/picture.jpg", f"{camera}/line"]
+    for url in (event, *pictures, f"/page/{text}", f"/api/scores?camera={text}"):
         assert asked.get(url).status_code in (404, 422), url
     for url in (f"{event}/verdict", f"{camera}/threshold"):
         assert asked.post(url, json={"verdict": "true"}).status_code in (404, 422), url
@@ -165,7 +196,8 @@ def test_hostile_ids_and_names_are_not_found(asked: httpx.Client, text: str) -> 
         "/api/what-if?camera=door&threshold=0.5&since=1e9", "/api/what-if?camera=door&threshold=0.5&since=-1",
         "/api/what-if?camera=yard&threshold=0.5", "/api/what-if?threshold=0.5",
         "/api/what-if?camera=door&threshold=0.5&min_duration=inf", "/api/suggestion?camera=door&per_day=0",
-        "/api/scores?camera=door&bins=1000000", "/api/scores?camera=door&since=inf", "/api/events?limit=100000",
+        "/api/scores?camera=door&bins=1000000", "/api/scores?camera=door&since=2e6",
+        "/api/scores?camera=door&since=inf", "/api/events?limit=100000",
         "/api/events?before=nan",
     ],
 )  # fmt: skip
@@ -178,7 +210,13 @@ def test_hostile_bodies_are_refused(asked: httpx.Client) -> None:
     bodies: list[Any] = [{"threshold": 1.1}, {"threshold": "x"}, {"threshold": 0.5, "more": 1}, [], {}]
     for body in bodies:
         assert asked.post(url, json=body).status_code == 422
-    assert asked.post(url, content='{"threshold": NaN}').status_code == 422
+    as_json = {"Content-Type": "application/json"}
+    texts = ['{"threshold": NaN}', '{"threshold": 1e400}', '{"threshold": 0.5, "\\ud800": 1}', "\xff", "[" * 50_000]
+    for text in texts:
+        answer = asked.post(url, content=text, headers=as_json)
+        assert answer.status_code in (400, 422), text[:40]
+        assert isinstance(answer.json()["detail"], str)
+    assert "threshold: Input should be" in asked.post(url, json={"threshold": 2}).json()["detail"]
     assert asked.post("/api/cameras/door/enabled", json={"enabled": "yes"}).status_code == 422
 
 
@@ -188,7 +226,7 @@ def test_other_sites_change_nothing_and_other_names_see_nothing(data: Path) -> N
     with site.serving() as client:
         for headers in (
             {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
-            {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://127.0.0.1:1"},
+            {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": "http://["},
         ):  # fmt: skip
             assert client.post(url, json={"threshold": 0.1}, headers=headers).status_code == 403
         own = {"Origin": f"http://127.0.0.1:{site.port}", "Sec-Fetch-Site": "same-origin"}
@@ -279,6 +317,16 @@ def test_pictures_in_a_list_are_small(data: Path) -> None:
         for content in (b"", b"not a picture"):
             picture.write_bytes(content)
             assert client.get(url).status_code == 404
+
+
+def test_a_damaged_database_is_said(data: Path) -> None:
+    for part in data.glob("events.db*"):
+        part.write_bytes(part.read_bytes()[:4_096] + b"\x7f" * 200_000)
+    with Site(data).serving() as client:
+        for url in ("/api/events", "/api/scores?camera=door", "/api/what-if?camera=door&threshold=0.5"):
+            answer = client.get(url)
+            assert (answer.status_code, "the database does not answer" in answer.text) == (503, True), url
+        assert client.get("/api/state").status_code == 200
 
 
 def test_no_picture_and_no_window_are_not_found(data: Path) -> None:

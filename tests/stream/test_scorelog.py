@@ -43,6 +43,16 @@ def test_a_minute_of_a_camera_is_under_500_bytes() -> None:
     assert book.flush() is None
 
 
+def test_a_clock_that_leaps_begins_a_chunk() -> None:
+    book, chunks = ScoreBook(), []
+    for start in (1.8e9, 1.8e9 + 1, 1.7e9, 1.7e9 + 1, 1.75e9, 1.75e9 + 60):
+        chunk = book.add(LoggedScore(start, start + 1, 0.5, 32))
+        chunks += [chunk] if chunk is not None else []
+    assert [[score.start for score in unpack(chunk)] for chunk in chunks] == [
+        [1.8e9, 1.8e9 + 1], [1.7e9, 1.7e9 + 1], [1.75e9, 1.75e9 + 60],
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("chunk", [b"", b"\0" * 10, b"\0" * 40, pack([LoggedScore(1, 2, 0.5, 1)])[:-3]])
 def test_damaged_chunks_are_refused(chunk: bytes) -> None:
     with pytest.raises(ValueError, match="no chunk of scores"):

@@ -110,6 +110,19 @@ def test_an_hour_of_scores_becomes_one_chunk_and_stays_the_same(tmp_path: Path) 
         assert len(store.score_columns("door", began + 3_590, began + 3_600)) == 10
 
 
+def test_a_damaged_chunk_costs_its_own_time_and_not_the_writer(tmp_path: Path) -> None:
+    began = 1_795_000_000.0 - 1_795_000_000 % 3600
+    with Store.open(tmp_path) as store:
+        for first in (0, 60, 120):
+            store.scored(
+                "door", pack([LoggedScore(began + first + i, began + first + i + 1, 0.5, 32) for i in range(60)])
+            )
+        store._database.execute("UPDATE scores SET chunk = substr(chunk, 1, 40) WHERE start = ?", (began + 60,))
+        assert len(store.score_columns("door", began, began + 3600)) == 120
+        assert store.merge_scores(began + 2 * 3600, at_most=9) == 1
+        assert len(store.score_columns("door", began, began + 3600)) == 120
+
+
 def test_a_second_process_is_refused_and_a_reader_is_not(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         with pytest.raises(UsageError, match="another mgfn-stream uses it"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
-from stream.timetable import DAYS, Period, Schedule, overlap, periods_of
+from stream.timetable import DAYS, Period, Schedule, kept_schedule, overlap, periods_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTS = Schedule(tuple(periods_of(["fri", "sun"], 22 * 60, 6 * 60)), BERLIN)
@@ -28,6 +29,15 @@ NIGHTS = Schedule(tuple(periods_of(["fri", "sun"], 22 * 60, 6 * 60)), BERLIN)
 )
 def test_a_period_belongs_to_the_day_on_which_it_begins(at: str, covered: bool) -> None:
     assert NIGHTS.covers(datetime.fromisoformat(at).replace(tzinfo=BERLIN).timestamp()) is covered
+
+
+def test_many_times_are_covered_as_one_by_one_and_a_kept_schedule_is_the_same() -> None:
+    monday = datetime(2026, 10, 24, tzinfo=BERLIN).timestamp()  # the clock goes back on the 25th
+    times = monday + np.arange(0.0, 9 * 86_400, 1_799.5)
+    for schedule in (NIGHTS, Schedule(), Schedule(NIGHTS.periods)):
+        assert schedule.covered(times).tolist() == [schedule.covers(at) for at in times.tolist()]
+        assert kept_schedule(schedule.as_text()) == schedule
+    assert NIGHTS.covered(times[:0]).tolist() == []
 
 
 def test_the_clock_is_the_sites() -> None:
