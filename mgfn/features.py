@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,28 @@ def read_features(path: Path, channels: int | None = None) -> FloatArray:
         raise FeatureError(f"features {path}: {array.shape[-1]} channels, expected {channels}")
     shaped = array if array.ndim == 3 else array[:, None]
     return shaped if shaped.dtype == np.float32 else shaped.astype(np.float32)
+
+
+def listed_file(entry: str, folder: Path | None, listing: Path) -> Path:
+    """Where the feature file is that a list names; where none is, the place to name in an error.
+
+    Published lists hold the paths of another machine (of Windows, too): a file is looked for in `folder`, by its listed
+    path and then by its name alone; without `folder` beside the list, below the current folder, at its absolute path.
+    `.npy` may be left out. The names end in `_i3d`, which `mgfn-extract` does not add: a file may be there without.
+    """
+    relative = entry.replace("\\", "/").removesuffix(".npy") + ".npy"
+    name = PurePosixPath(relative).name
+    if folder is None:
+        places = [listing.parent / relative, Path(relative), listing.parent / name]
+    else:
+        places = [folder / relative.lstrip("/"), folder / name]
+    extracted = places[-1].with_name(video_name(name) + ".npy")
+    return next((place for place in (*places, extracted) if place.is_file()), places[-1])
+
+
+def video_name(file: str) -> str:
+    """A video's name: no folder, no `.npy`, and not the `_i3d` that the released UCF-Crime features end in."""
+    return PurePosixPath(file.replace("\\", "/")).name.removesuffix(".npy").removesuffix("_i3d")
 
 
 def check_finite(path: Path, features: FloatArray) -> None:

@@ -305,12 +305,14 @@ class Mgfn(Head):
         """Normalised features in deviations from their mean: (B, C, T) -> (B, C, T)."""
         if not self.config.standardise:
             return x
-        mean = 0.0 if self.config.relative else self.feature_mean[:, None]
-        return (x - mean) / self.feature_deviation[:, None]
+        centred = x if self.config.relative else x - self.feature_mean[:, None]
+        return centred / self.feature_deviation[:, None]
 
-    def amplify(self, x: Tensor) -> Tensor:
-        """Feature amplification (eq. 1, 2) and reduction of normalised features: (B, C, T) -> (B, first width, T)."""
-        shown = self.standardised(x)
+    def amplify(self, x: Tensor, shown: Tensor) -> Tensor:
+        """Feature amplification (eq. 1, 2) and reduction of features, normalised and then standardised.
+
+        Both (B, C, T) -> (B, first width, T); the magnitude is of `x`, what it is added to is `shown`.
+        """
         if not self.config.alpha:
             return self._reduce(shown)
         magnitude = x.square().sum(dim=1, keepdim=True).sqrt()  # (B, 1, T)
@@ -326,8 +328,9 @@ class Mgfn(Head):
     def forward(self, features: Tensor) -> MgfnOutput:
         crops = features.shape[2]
         x = self.normalised(features.permute(0, 2, 3, 1).flatten(0, 1))  # (N * P, C, T)
-        probed = self.probes(self.standardised(x)).logsumexp(dim=1) if self.config.probes else None  # (N * P, T)
-        x = self.amplify(x)  # (N * P, width, T)
+        shown = self.standardised(x)
+        probed = self.probes(shown).logsumexp(dim=1) if self.config.probes else None  # (N * P, T)
+        x = self.amplify(x, shown)  # (N * P, width, T)
         if self.config.fusion:
             x = torch.stack([stage(x) for stage in self.stages]).sum(dim=0)
         else:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from mgfn.features import FeatureError, FloatArray, check_finite, read_features
+from mgfn.features import FeatureError, FloatArray, check_finite, listed_file, read_features
 
 _XD_PARTS: Final = (0, 1, 2, 3, 4)
 _PART = re.compile(r"(.+)__(\d)")
@@ -49,10 +49,10 @@ class Video:
 def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol | None = None) -> list[Video]:
     """The videos of a list file, in its order: one path a line, as the authors' lists have it.
 
-    The published lists hold the paths of another machine (of Windows, too): a file is looked for in `folder`, by its
-    listed path and then by its name alone; without `folder` where the list says, then so beside the list.
-    Names that end in `__0` to `__9` are crops of one video: of XD-Violence `__0` to `__4`, else the same for every
-    video as for the first. Raises EvaluationError that names every entry that does not fit.
+    Files are looked for as `mgfn.features.listed_file` does, in `folder` where it is given. Names that end in `__0` to
+    `__9` are crops of one video: of XD-Violence `__0` to `__4`, else the same for every video as for the first. A name
+    of XD-Violence without a number stands for all five, unless one file holds them.
+    Raises EvaluationError that names every entry that does not fit.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -63,8 +63,7 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
         raise EvaluationError(f"--list {path}: is empty, expected one feature file (.npy) a line")
     problems = []
     grouped: dict[str, dict[int | None, Path]] = {}
-    for entry in entries:
-        found = _located(entry, path.parent, folder)
+    for found in (file for entry in entries for file in _files(entry, folder, path, protocol)):
         stem = found.name.removesuffix(".npy")
         matched = _PART.fullmatch(stem)
         name, part = (matched[1], int(matched[2])) if matched else (stem, None)
@@ -93,15 +92,14 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
     return videos
 
 
-def _located(entry: str, beside: Path, folder: Path | None) -> Path:
-    relative = entry.replace("\\", "/").removesuffix(".npy") + ".npy"
-    name = PurePosixPath(relative).name
-    if folder is None:
-        places = [Path(relative), beside / relative, beside / name]
-    else:
-        places = [folder / relative.lstrip("/"), folder / name]
-    own = places[-1].with_name(f"{name.removesuffix('.npy').removesuffix('_i3d')}.npy")  # as mgfn-extract names it
-    return next((place for place in [*places, own] if place.is_file()), places[-1])
+def _files(entry: str, folder: Path | None, listing: Path, protocol: Protocol | None) -> list[Path]:
+    """The file of an entry, or the five that it stands for."""
+    found = listed_file(entry, folder, listing)
+    if protocol is not Protocol.XD_VIOLENCE or found.is_file() or _PART.fullmatch(found.stem):
+        return [found]
+    bare = entry.removesuffix(".npy")
+    files = [listed_file(f"{bare}__{part}", folder, listing) for part in _XD_PARTS]
+    return files if any(file.is_file() for file in files) else [found]
 
 
 def _shown(parts: Sequence[int]) -> str:

@@ -4,9 +4,9 @@ A CSV has the columns `file,label` and may have `split`, `class`, `frames`: `fil
 `.npy`, in the feature folder; `label` is normal or abnormal (or 0 or 1); `split` is train (where it is absent), val
 or test; `class` is free text; `frames` is the video's length, against which the number of clips is checked.
 
-A list file has one feature file a line and no labels. UCF-Crime: in the training list the first 810 are abnormal, in
-any list names with `Normal` in them are normal, and both must agree. XD-Violence: names that end in `_label_A` are
-normal, and each video has five files of one crop each, `NAME__0.npy` to `NAME__4.npy`.
+A list file has one feature file a line and no labels. UCF-Crime: names with `Normal` in them are normal, and a training
+list has all abnormal videos first, as the released one has its 810: both must agree. XD-Violence: names that end in
+`_label_A` are normal, and each video has five files of one crop each, `NAME__0.npy` to `NAME__4.npy`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from mgfn.features import listed_file, video_name
 from mgfn.training.config import ProblemsError
 
 Split = Literal["train", "val", "test"]
 Layout = Literal["plain", "ucf-crime", "xd-violence"]
-UCF_ABNORMAL_FIRST = 810
 XD_CROPS = 5
 _LABELS = {"normal": False, "0": False, "abnormal": True, "1": True}
 _COLUMNS = ("file", "label", "split", "class", "frames")
@@ -100,8 +100,8 @@ def _csv_rows(path: Path, text: str, features: Path | None, problems: list[str])
             problems.append(f"{path}: {where}: frames {frames!r}; allowed: a whole number from 1")
         elif file and label in _LABELS and split in get_args(Split):
             yield Video(
-                _name(file),
-                (_located(file, features or path.parent),),
+                video_name(file),
+                (listed_file(file, features, path),),
                 _LABELS[label],
                 split,  # type: ignore[arg-type] # checked just now
                 values.get("class", ""),
@@ -114,16 +114,18 @@ def _list_lines(
     path: Path, text: str, features: Path | None, layout: Layout, split: Split, problems: list[str]
 ) -> Iterator[Video]:
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    abnormal_first = sum("Normal" not in video_name(line) for _, line in lines)
     for place, (number, line) in enumerate(lines):
-        name = _name(line)
+        name = video_name(line)
         if layout == "ucf-crime":
             abnormal = "Normal" not in name
             category = (re.match(r"[A-Za-z]+", name) or [""])[0] if abnormal else "Normal"
-            if split == "train" and abnormal != (place < UCF_ABNORMAL_FIRST):
-                said = "an abnormal" if abnormal else "a normal"
+            if split == "train" and abnormal != (place < abnormal_first):
+                said = "an abnormal video by its name, but stands among normal ones"
+                if not abnormal:
+                    said = "a normal video by its name, but stands among abnormal ones"
                 problems.append(
-                    f"{path}: line {number}: {name} is {said} video by its name, but in the released list the first "
-                    f"{UCF_ABNORMAL_FIRST} are abnormal and the others normal"
+                    f"{path}: line {number}: {name} is {said}; a list has all abnormal videos first (a CSV any order)"
                 )
         else:
             code = re.search(r"_label_([A-Z0-9]+(?:-[A-Z0-9]+)*)(?:__\d)?$", name)
@@ -131,7 +133,7 @@ def _list_lines(
                 problems.append(f"{path}: line {number}: {name} has no label: expected ..._label_A or another code")
                 continue
             abnormal, category = code[1] != "A", code[1]
-        yield Video(name, (_located(line, features or path.parent),), abnormal, split, category, None, f"line {number}")
+        yield Video(name, (listed_file(line, features, path),), abnormal, split, category, None, f"line {number}")
 
 
 def _gather_crops(path: Path, videos: Sequence[Video], problems: list[str]) -> list[Video]:
@@ -156,18 +158,3 @@ def _gather_crops(path: Path, videos: Sequence[Video], problems: list[str]) -> l
             problems.append(f"{path}: {name}: its files have different labels or splits")
         found.append(replace(parts[0], name=name, files=files))
     return found
-
-
-def _name(file: str) -> str:
-    """A video's name: no folder, no `.npy`, and not the `_i3d` that the released UCF-Crime features end in."""
-    return re.split(r"[/\\]", file)[-1].removesuffix(".npy").removesuffix("_i3d")
-
-
-def _located(file: str, folder: Path) -> Path:
-    """Where a listed file is: as given below the folder, else by its bare name there, for lists of other machines.
-
-    `NAME_i3d.npy` of the released lists is `NAME.npy` where the features are one's own.
-    """
-    file = file if file.endswith(".npy") else f"{file}.npy"
-    bare, own = folder / re.split(r"[/\\]", file)[-1], folder / f"{_name(file)}.npy"
-    return next((place for place in (folder / file, bare, own) if place.is_file()), bare)

@@ -79,8 +79,10 @@ def test_the_released_ucf_crime_list(tmp_path: Path) -> None:
     assert [sum(v.abnormal for v in videos), len(videos)] == [810, 813]
     assert (videos[0].name, videos[0].category) == ("Abuse000_x264", "Abuse")
     assert videos[0].files == (tmp_path / "features" / "Abuse000_x264_i3d.npy",)  # wherever the authors had them
-    test = read_videos(ucf_list(tmp_path, 2, 2), None, "ucf-crime", "test")  # a test list has no first 810
-    assert [v.abnormal for v in test] == [True, True, False, False]
+    part = read_videos(ucf_list(tmp_path, 2, 2), None, "ucf-crime")  # of whoever has a part of the videos
+    assert [v.abnormal for v in part] == [True, True, False, False]
+    listed = write(tmp_path / "test.list", "Normal_Videos_1\nAbuse1\nNormal_Videos_2\n")
+    assert [v.abnormal for v in read_videos(listed, None, "ucf-crime", "test")] == [False, True, False]
 
 
 def test_features_of_ones_own_go_with_the_released_list(tmp_path: Path) -> None:
@@ -91,10 +93,12 @@ def test_features_of_ones_own_go_with_the_released_list(tmp_path: Path) -> None:
     assert videos[0].files == (own,)
 
 
-def test_a_cut_ucf_crime_list_is_not_trusted(tmp_path: Path) -> None:
-    found = problems_of(ucf_list(tmp_path, abnormal=808), "ucf-crime")
+def test_ucf_crime_names_and_places_that_differ_are_named(tmp_path: Path) -> None:
+    listed = write(tmp_path / "ucf.list", "Abuse1\nNormal_Videos1\nArson1\nNormal_Videos2\n")
+    found = problems_of(listed, "ucf-crime")
     assert len(found) == 2
-    assert "line 809: Normal_Videos000_x264 is a normal video by its name" in found[0]
+    assert "line 2: Normal_Videos1 is a normal video by its name, but stands among abnormal ones" in found[0]
+    assert "line 3: Arson1 is an abnormal video by its name" in found[1]
 
 
 def test_xd_violence_gathers_five_crops(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgfn.features import FeatureError, check_finite, read_features
+from mgfn.features import FeatureError, check_finite, listed_file, read_features
 
 
 def test_files_are_mapped_and_two_axes_are_one_crop(tmp_path: Path) -> None:
@@ -56,3 +56,16 @@ def test_not_a_number_is_named(tmp_path: Path) -> None:
     features[2, 0, 1] = np.nan
     with pytest.raises(FeatureError, match=r"a\.npy: 1 clips hold NaN or infinity, first clip 2"):
         check_finite(tmp_path / "a.npy", features)
+
+
+def test_listed_files_are_found_by_path_by_name_and_as_extracted(tmp_path: Path) -> None:
+    folder, listing = tmp_path / "features", tmp_path / "lists" / "test.list"
+    for path in (folder / "sub" / "a.npy", folder / "a.npy", folder / "b.npy", listing.parent / "c.npy"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert listed_file("sub/a.npy", folder, listing) == folder / "sub" / "a.npy"
+    assert listed_file(r"G:\UCF\a", folder, listing) == folder / "a.npy"
+    assert listed_file("/home/yu/b_i3d.npy", folder, listing) == folder / "b.npy"  # mgfn-extract's own
+    assert listed_file("/home/yu/c_i3d.npy", None, listing) == listing.parent / "c.npy"
+    assert listed_file(str(folder / "a.npy"), None, listing) == folder / "a.npy"
+    assert listed_file("/home/yu/gone_i3d.npy", folder, listing) == folder / "gone_i3d.npy"

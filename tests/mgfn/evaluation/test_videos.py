@@ -64,6 +64,9 @@ def test_five_files_are_one_video_of_five_crops(tmp_path: Path) -> None:
     save(tmp_path, "X.1__#0_1_label_B1-0-0", crops=5)
     (whole,) = read_list(write(tmp_path, "X.1__#0_1_label_B1-0-0.npy"), tmp_path, 2, Protocol.XD_VIOLENCE)
     assert whole.features().shape == (4, 5, 2)
+    # nor do five files, where the list names their video alone
+    (bare,) = read_list(write(tmp_path, "their/X.1__#0_1_label_A"), tmp_path, 2, Protocol.XD_VIOLENCE)
+    assert bare.files == first.files
 
 
 @pytest.mark.parametrize(
