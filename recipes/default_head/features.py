@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,17 +115,15 @@ VARIANTS: dict[str, tuple[str, ClipsOf]] = {
     "squash-plain": ("squash", plain),
     "squash-tampered": ("squash", tampered),
     "squash-harmless": ("squash", harmless),
-    "center-plain": ("center", plain),
-    "ends-plain": ("ends", plain),
 }
 
 
 class Extractor:
     """The backbone on OpenVINO in float32, one clip on each core; `graph` is another form of it."""
 
-    def __init__(self, cache: Path, graph: Path | None = None) -> None:
+    def __init__(self, cache: Path, graph: Path | openvino.Model | None = None) -> None:
         graph = graph or cache / "i3d.onnx"
-        if not graph.exists():
+        if isinstance(graph, Path) and not graph.exists():
             export_backbone(BACKBONES["i3d"].load(None), graph)
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         self._request = openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
@@ -135,7 +133,13 @@ class Extractor:
         return [np.stack([np.array(self._request.infer({0: crop[None]})[0][0]) for crop in crops]) for crops in clips]
 
 
-def extract(data: Path, cache: Path, variants: list[str], graph: Path | None = None) -> None:
+def extract(
+    data: Path,
+    cache: Path,
+    variants: list[str],
+    graph: Path | openvino.Model | None = None,
+    known: Mapping[str, tuple[str, ClipsOf]] = VARIANTS,
+) -> None:
     """Fill the cache; a variant that is there is not made again. `graph` is another form of the backbone."""
     torch.set_num_threads(2)
     cache.mkdir(parents=True, exist_ok=True)
@@ -145,7 +149,7 @@ def extract(data: Path, cache: Path, variants: list[str], graph: Path | None = N
         if target.exists():
             continue
         rows: list[tuple[str, int, str, bool]] = []
-        features = extractor(_pictures(variant, recordings(data), rows))
+        features = extractor(_pictures(variant, known[variant], recordings(data), rows))
         video, start, kind, anomalous = zip(*rows, strict=True)
         partial = target.with_suffix(".part.npz")
         np.savez(
@@ -159,9 +163,11 @@ def extract(data: Path, cache: Path, variants: list[str], graph: Path | None = N
         partial.replace(target)
 
 
-def _pictures(variant: str, of: list[Recording], rows: list[tuple[str, int, str, bool]]) -> Iterator[UInt8Array]:
+def _pictures(
+    variant: str, made: tuple[str, ClipsOf], of: list[Recording], rows: list[tuple[str, int, str, bool]]
+) -> Iterator[UInt8Array]:
     """The clips of a variant; what each one is, is noted in `rows`."""
-    geometry, clips_of = VARIANTS[variant]
+    geometry, clips_of = made
     for recording in track(of, description=variant):
         # seeded by name: a recording's disturbances do not depend on the others
         rng = np.random.default_rng(zlib.crc32(f"{variant}/{recording.name}".encode()))

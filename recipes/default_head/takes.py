@@ -15,8 +15,11 @@ from recipes.default_head.features import CLIP, STRIDE, recordings
 UNKNOWN = "unknown"
 
 
-def load_takes(data: Path, cache: Path, variants: Sequence[str]) -> list[Take]:
-    """Runs of clips that follow one another without overlap; recordings of unknown source share one name."""
+def load_takes(data: Path, cache: Path, variants: Sequence[str], overlap: bool = True) -> list[Take]:
+    """Runs of clips that follow one another without overlap; recordings of unknown source share one name.
+
+    `overlap`: clips between two others make a take of their own.
+    """
     sources = {recording.name: recording.source or UNKNOWN for recording in recordings(data)}
     takes: list[Take] = []
     for variant in variants:
@@ -32,7 +35,7 @@ def load_takes(data: Path, cache: Path, variants: Sequence[str]) -> list[Take]:
                 continue
             # clips were taken every STRIDE frames: every second one follows the last
             step = CLIP // STRIDE if len(run) < 2 or starts[run[1]] - starts[first] == STRIDE else 1
-            for phase in range(min(step, len(run))):
+            for phase in range(min(step, len(run)) if overlap else 1):
                 takes.append(Take(features[run[phase::step]], source, kind, bool(anomalous[first]), str(videos[first])))
     return takes
 

@@ -1,6 +1,6 @@
 """The tables of docs/benchmarks/paper-tables.md: mean and spread over seeds, by source-disjoint folds.
 
-Run from the project's root: python -m recipes.tables methods|large|causes|structure|losses|ceiling|streaming ...
+Run from the project's root: python -m recipes.tables methods|large|causes|structure|losses|ceiling|streaming|limits ...
 Features are extracted once; each finished run is kept, so a table that was stopped goes on.
 """
 
@@ -19,6 +19,7 @@ import torch
 from recipes.default_head.features import extract
 from recipes.tables.ceiling import CEILINGS
 from recipes.tables.data import FOLDS, Fold, fights, make_fold
+from recipes.tables.limits import limits
 from recipes.tables.methods import TABLES, Method
 from recipes.tables.report import Runs, streaming, table
 from recipes.tables.runs import Scores, keep, kept, scored, trained
@@ -50,12 +51,13 @@ def made(name: str, make: Callable[[Fold, int], Scores], folds: list[Fold], fold
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     root = Path(__file__).resolve().parents[2]
-    parser.add_argument("tables", nargs="+", choices=[*TABLES, "ceiling", "streaming"])
+    parser.add_argument("tables", nargs="+", choices=[*TABLES, "ceiling", "streaming", "limits"])
     parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head")
+    parser.add_argument("--graph", type=Path, help="another form of the backbone, with a cache of its own")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    extract(given.data, given.cache, ["squash-plain"])
+    extract(given.data, given.cache, ["squash-plain"], given.graph)
     torch.set_num_threads(given.threads)
     takes = fights(given.data, given.cache)
     cache = given.cache / "tables"
@@ -73,6 +75,8 @@ def main() -> None:
         elif name == "ceiling":
             rows = {title: made(title, make, folds, FOLDS, cache) for title, make in CEILINGS.items()}
             lines = table(rows, held_out)
+        elif name == "limits":
+            lines = limits(given.data, given.cache, given.graph)
         else:
             lines = table({method.title: runs(method) for method in TABLES[name]}, held_out)
         print(f"\n## {name}\n", *lines, sep="\n", flush=True)
