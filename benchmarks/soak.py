@@ -2,6 +2,7 @@
 
 Run from the project's root: .venv/bin/python -m benchmarks.soak [--minutes 30] [--cameras 4] [--json FILE]
 A slope is that of a straight line through the second half; what a process takes in the first minutes is its start.
+Memory is that of each process alone (USS): its share of pages of libraries changes with what else runs on the machine.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main() -> None:
         began = time.monotonic()
         while (now := time.monotonic() - began) < 60 * given.minutes:
             try:
-                rows.append({"minute": round(now / 60, 2), **memory_of(watched)})
+                rows.append({"minute": round(now / 60, 2), **memory_of(watched, "uss")})
             except psutil.Error as error:  # a decoder was just being replaced
                 print(f"minute {now / 60:.1f} is left out: {error}", flush=True)
             time.sleep(EVERY)

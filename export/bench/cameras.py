@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import paho.mqtt.client as mqtt
@@ -203,10 +203,10 @@ def _cpu(watched: Watched) -> dict[str, float]:
     return {role: sum(sum(process.cpu_times()[:2]) for process in found) for role, found in roles.items()}
 
 
-def memory_of(watched: Watched) -> dict[str, float]:
-    """MiB (PSS) of the service, the broker, and one decoder at the mean."""
+def memory_of(watched: Watched, kind: Literal["pss", "uss"] = "pss") -> dict[str, float]:
+    """MiB of the service, the broker, and one decoder at the mean: with its share of common pages, or without (USS)."""
     found = {
-        role: [process.memory_full_info().pss / 2**20 for process in processes]
+        role: [getattr(process.memory_full_info(), kind) / 2**20 for process in processes]
         for role, processes in _roles(watched).items()
     }
     cameras = found["cameras"]
