@@ -20,7 +20,8 @@ from stream.track import CameraTrack
 
 PENDING_CLIPS: Final = 3
 SILENT_AFTER: Final = 20.0
-STARTED_WITHIN: Final = 180.0  # sixteen that load their libraries at once take longer than SILENT_AFTER on two busy cores
+# Sixteen processes that load their libraries at once on two busy cores take longer than SILENT_AFTER.
+STARTED_WITHIN: Final = 180.0
 
 
 class DecoderHandle:
