@@ -17,7 +17,7 @@ from stream.processes import StartProcess
 from stream.urls import BrokerAddress
 
 HOST: Final = "127.0.0.1"
-_STARTED_WITHIN: Final = 20.0
+_STARTED_WITHIN: Final = 60.0
 _STARTED_AGAIN_AFTER: Final = 5.0
 _OUTLIVES_SIGTERM: Final = 5.0
 DEFAULT_PORT: Final = 1883

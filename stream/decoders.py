@@ -20,6 +20,8 @@ from stream.track import CameraTrack
 
 PENDING_CLIPS: Final = 3
 SILENT_AFTER: Final = 20.0
+# Sixteen processes that load their libraries at once on two busy cores take longer than SILENT_AFTER.
+STARTED_WITHIN: Final = 180.0
 
 
 class DecoderHandle:
@@ -61,12 +63,20 @@ class DecoderHandle:
 
     def start(self) -> None:
         self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.track.name}")
-        self.last_sign = time.monotonic()
+        self.last_sign, self._patience = time.monotonic(), STARTED_WITHIN
         self.finished = False
 
-    def silent(self, now: float) -> bool:
-        """Whether it hangs, by monotonic time `now`: what it said while a batch took long still waits in the pipe."""
-        return now - self.last_sign > SILENT_AFTER and not self.pipe.poll()
+    def gave_sign(self, now: float) -> None:
+        """It said something at monotonic time `now`."""
+        self.last_sign, self._patience = now, SILENT_AFTER
+
+    def silent(self, now: float) -> float | None:
+        """For how many seconds it has hung, by monotonic time `now`, None if it does not.
+
+        What it said while a batch took long still waits in the pipe.
+        """
+        silence = now - self.last_sign
+        return silence if silence > self._patience and not self.pipe.poll() else None
 
     def give_back(self, slot: int) -> None:
         self._tell(slot)

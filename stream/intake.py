@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from stream.decoders import PENDING_CLIPS, SILENT_AFTER, DecoderHandle, received
+from stream.decoders import PENDING_CLIPS, DecoderHandle, received
 from stream.errors import Reason, StreamError, UsageError
 from stream.log import log
 from stream.messages import CameraState, ClipReady, Counters, Message, StateChanged
@@ -53,7 +53,7 @@ class Intake:
             self._shed_overdue()
 
     def _take(self, decoder: DecoderHandle, message: Message) -> None:
-        decoder.last_sign = now = time.monotonic()
+        decoder.gave_sign(now := time.monotonic())
         track = decoder.track
         if isinstance(message, ClipReady):
             self._take_clip(decoder, message, now)
@@ -113,8 +113,8 @@ class Intake:
 
     def replace_silent(self, decoder: DecoderHandle, now: float) -> None:
         """Replace it if it hangs."""
-        if not decoder.finished and decoder.silent(now):
-            self._replace(decoder, f"no sign of life for {SILENT_AFTER:.0f} s")
+        if not decoder.finished and (silence := decoder.silent(now)) is not None:
+            self._replace(decoder, f"no sign of life for {silence:.0f} s")
 
     def _replace(self, decoder: DecoderHandle, why: str) -> None:
         """Replace a decoder that hangs or died; the other cameras notice nothing."""

@@ -86,6 +86,8 @@ class Journal:
         """A setting that survives a restart; None: no longer."""
 
         def write(store: Store) -> None:
+            if name == "threshold" and store.settings().get(camera, {}).get(name) != value:
+                store.setting(camera, "budget", None)  # what was promised of another threshold
             store.setting(camera, name, value)
             known = self._known.setdefault(camera, {})
             if value is None:

@@ -24,7 +24,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final
@@ -84,6 +84,13 @@ def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     theirs.close()
     return process, ours
+
+
+def check_threads(threads: Mapping[str, threading.Thread]) -> None:
+    """Raise StreamError if one has died without which no alarm leaves: better started anew than deaf."""
+    for name in ("journal", "mqtt"):
+        if name in threads and not threads[name].is_alive():
+            raise StreamError(f"the thread {name!r} died, see above: no alarm would leave any more")
 
 
 class Service:
@@ -281,6 +288,7 @@ class Service:
 
     def _supervise(self) -> None:
         self._reconfigure()
+        check_threads(self._threads)
         now, epoch = time.monotonic(), time.time()
         if self._broker is not None and not self._stopping:
             self._broker.look_after(now)

@@ -6,48 +6,23 @@ a power cut may take the last moments. A database of a newer version is refused,
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from stream.database import DATABASE, MEDIA, check_version, in_memory, lock_folder, opened_or_made_room
 from stream.errors import UsageError
 from stream.events import Payload
-from stream.log import log
-from stream.media import evict
 from stream.outbox import Waiting
 from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, legible, pack
 from stream.settings import Retention
 
-VERSION: Final = 1
-DATABASE: Final = "events.db"
-MEDIA: Final = "media"
 _BUSY: Final = 10.0
-_FULL: Final = 2**20  # bytes: with less of the disk free, SQLite cannot even open its log
-
-_SCHEMA: Final = """
-CREATE TABLE events (
-    id TEXT PRIMARY KEY, camera TEXT NOT NULL, label TEXT NOT NULL, test INTEGER NOT NULL,
-    start_time REAL NOT NULL, end_time REAL, end_reason TEXT, top_score REAL NOT NULL,
-    verdict TEXT,
-    files TEXT NOT NULL,   -- none, awaited, closed
-    payload TEXT NOT NULL  -- the last message
-) WITHOUT ROWID;
-CREATE INDEX events_by_time ON events (start_time);
-CREATE TABLE files (event TEXT, kind TEXT, bytes INTEGER NOT NULL, PRIMARY KEY (event, kind)) WITHOUT ROWID;
-CREATE TABLE outbox (key INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, payload TEXT NOT NULL);
-CREATE TABLE scores (start REAL, camera TEXT, chunk BLOB NOT NULL, PRIMARY KEY (start, camera)) WITHOUT ROWID;
-CREATE INDEX scores_by_camera ON scores (camera, start);
-CREATE TABLE settings (camera TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (camera, name)) WITHOUT ROWID;
-CREATE TABLE retained (topic TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
 
 
 class Store:
@@ -70,8 +45,8 @@ class Store:
         except OSError as error:
             raise UsageError(f"--data {folder}: cannot be written: {error.strerror}") from None
         try:
-            _lock(lock, folder)
-            return cls(_opened_or_made_room(folder, retention or Retention()), folder, lock)
+            lock_folder(lock, folder)
+            return cls(opened_or_made_room(folder, retention or Retention()), folder, lock)
         except BaseException:
             os.close(lock)
             raise
@@ -79,7 +54,7 @@ class Store:
     @classmethod
     def in_memory(cls, folder: Path) -> Self:
         """For a replay, which keeps nothing; `folder` is not touched."""
-        return cls(_in_memory(), folder, None)
+        return cls(in_memory(), folder, None)
 
     @classmethod
     def read_only(cls, folder: Path) -> Self:
@@ -89,7 +64,7 @@ class Store:
             raise UsageError(f"--data {folder}: holds no {DATABASE}; mgfn-stream makes it")
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
-            _check_version(database, path)
+            check_version(database, path)
         except sqlite3.Error as error:
             database.close()
             raise UsageError(f"{path}: not readable as a database: {error}") from None
@@ -318,98 +293,3 @@ class Store:
 
     def retained_topics(self) -> Sequence[str]:
         return [topic for (topic,) in self._database.execute("SELECT topic FROM retained")]
-
-
-def _create(database: sqlite3.Connection) -> None:
-    database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-
-
-def _check_version(database: sqlite3.Connection, path: Path) -> int:
-    version = int(database.execute("PRAGMA user_version").fetchone()[0])
-    if version > VERSION:
-        database.close()
-        raise UsageError(
-            f"{path}: version {version} is newer than this program's {VERSION}: "
-            "upgrade mgfn-stream or give another --data"
-        )
-    return version
-
-
-def _in_memory() -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    _create(database)
-    return database
-
-
-def _lock(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
-    except OSError as error:
-        raise UsageError(
-            f"--data {folder}: cannot be locked: {error.strerror}; allowed is a folder on a disk of this machine"
-        ) from None
-
-
-def _opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connection:
-    path = folder / DATABASE
-    try:
-        return _opened(path)
-    except UsageError as error:
-        if shutil.disk_usage(folder).free >= _FULL:
-            raise
-        gone = evict(folder / MEDIA, retention, time.time())
-        log.error("the disk is full: old media makes room", problem=str(error), files=len(gone))
-    try:
-        database = _opened(path)
-    except UsageError as error:
-        if shutil.disk_usage(folder).free >= _FULL:
-            raise
-        log.error("alarms go out from memory until there is room and this is restarted", error=str(error))
-        return _in_memory()
-    rows = [(file.event_id, file.kind) for file in gone]
-    database.executemany("DELETE FROM files WHERE event = ? AND kind = ?", rows)
-    return database
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """Raises UsageError for a database that can be neither used nor set aside."""
-    try:
-        try:
-            return _try_open(path)
-        except sqlite3.DatabaseError as error:
-            if not path.is_file() or isinstance(error, sqlite3.OperationalError):
-                raise
-            _set_aside(path, error)
-            return _try_open(path)
-    except (sqlite3.Error, OSError) as error:
-        raise UsageError(f"--data {path.parent}: the database cannot be used: {error}") from None
-
-
-def _set_aside(path: Path, error: sqlite3.Error) -> None:
-    aside = path.with_name(f"{DATABASE}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    log.error("the database is corrupt: set aside, a new one is begun", file=str(aside), error=str(error))
-
-
-def _try_open(path: Path) -> sqlite3.Connection:
-    # opened by the main thread, handed to the writer: never used by two at a time
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        if _check_version(database, path) == 0:
-            database.execute("PRAGMA journal_mode = WAL")
-            _create(database)
-        elif (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(found)
-        else:  # earlier databases have none
-            database.execute("CREATE INDEX IF NOT EXISTS scores_by_camera ON scores (camera, start)")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA journal_size_limit = 8388608")
-    except BaseException:
-        database.close()
-        raise
-    return database

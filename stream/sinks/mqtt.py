@@ -60,7 +60,7 @@ class MqttSink:
         self._in_flight: tuple[mqtt.MQTTMessageInfo, Waiting, Payload] | None = None
         self._states: dict[str, str | bytes] = {f"{prefix}/available": "online"}
         self._unsaid: dict[str, None] = {}  # topics in `_states` that the broker has not heard; in order
-        self._unsettled: list[tuple[mqtt.MQTTMessageInfo, str | None]] = []  # and the topic to forget, if any
+        self._unsettled: dict[str, mqtt.MQTTMessageInfo] = {}  # states that the broker has not acknowledged, by topic
         self._gone: set[str] = set()
         self._announce_at = float("inf")
         self._slow_scores: dict[str, float] = {}
@@ -191,12 +191,14 @@ class MqttSink:
             if self._over() and not self._may_send():
                 return False
             self._lose(self._outbox.expire(time.time()))
-            states = {topic: self._states[topic] for topic in self._unsaid}
-            self._unsaid.clear()
+            # After a lost connection paho sends again what was not acknowledged, and may do so after what is new:
+            # the last word on a topic waits for the one before it.
+            states = {topic: self._states[topic] for topic in self._unsaid if topic not in self._unsettled}
+            for topic in states:
+                del self._unsaid[topic]
             event = self._outbox.take() if len(self._outbox) and self._in_flight is None else None
         for topic, payload in states.items():
-            sent = self._client.publish(topic, payload, qos=1, retain=True)
-            self._unsettled.append((sent, topic if topic in self._gone else None))
+            self._unsettled[topic] = self._client.publish(topic, payload, qos=1, retain=True)
         if event is not None:
             said = stamped(event.payload, event.made, time.time())
             # paho answers "no connection" yet keeps the message and delivers it later: never handed over twice
@@ -209,14 +211,15 @@ class MqttSink:
             _, message, said = self._in_flight
             self._in_flight = None
             self._settled(message, said)
-        for topic in (topic for sent, topic in self._unsettled if topic and _acknowledged(sent)):
-            if topic in self._gone:  # else it has come back meanwhile
+        for topic in [topic for topic, sent in self._unsettled.items() if _acknowledged(sent)]:
+            del self._unsettled[topic]
+            if topic in self._gone and topic not in self._unsaid:  # emptied, and it has not come back
                 self._retained(topic, False)
-        self._unsettled = [(sent, topic) for sent, topic in self._unsettled if not _acknowledged(sent)]
         if time.monotonic() >= self._announce_at:
             self._announce_at = float("inf")
             self._unsaid |= dict.fromkeys(t for t in self._states if not t.startswith(f"{self._prefix}/"))
-        return self._connected and bool(self._unsaid or (len(self._outbox) and self._in_flight is None))
+        states = not self._unsaid.keys() <= self._unsettled.keys()
+        return self._connected and (states or (len(self._outbox) > 0 and self._in_flight is None))
 
     def _until_announcing(self) -> float | None:
         left = self._announce_at - time.monotonic()

@@ -118,6 +118,8 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         assert end["end_reason"] == "restart"
         until(lambda: subscriber.last("mgfn/door/anomaly") == "OFF", PATIENCE)
         assert subscriber.last("mgfn/door/threshold/state") == "0"
+        subscriber.publish("mgfn/door/threshold/set", "reset")
+        until(lambda: float(subscriber.last("mgfn/door/threshold/state") or 0) > 0, PATIENCE, "the bundle's threshold")
         assert service.stop() == 0
     # another camera in its place: what the broker keeps of the first is emptied
     with running(tmp_path, *arguments, "--rtsp", f"yard={camera.url}") as service:

@@ -136,3 +136,16 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
         ended.start()
         ended.join(10)
         assert not ended.is_alive()
+
+
+def test_another_threshold_keeps_no_promise_of_the_last_one(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        store.setting("door", "threshold", "0.7")  # as `suggest-threshold --apply` writes both
+        store.setting("door", "budget", "{}")
+        with Writing(store, Retention()).running() as journal:
+            journal.setting("door", "threshold", "0.7")  # the service takes it over
+            assert journal.written(10)
+            assert store.settings() == {"door": {"threshold": "0.7", "budget": "{}"}}
+            journal.setting("door", "threshold", "0.6")
+            assert journal.written(10)
+            assert store.settings() == {"door": {"threshold": "0.6"}}

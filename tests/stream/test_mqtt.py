@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.errors import UsageError
 from stream.events import Event, ModelName, Moment
@@ -129,6 +132,41 @@ def test_what_is_published_while_the_connection_breaks_is_delivered(mosquitto: M
 
 
 @pytest.mark.slow
+class _Unacknowledging:
+    """A client whose connection breaks before the broker answers; `acknowledge` is the answer to all it was given."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, object]] = []
+        self._infos: list[mqtt.MQTTMessageInfo] = []
+
+    def publish(self, topic: str, payload: object, **_options: Any) -> mqtt.MQTTMessageInfo:
+        self.published.append((topic, payload))
+        self._infos.append(mqtt.MQTTMessageInfo(len(self._infos) + 1))
+        return self._infos[-1]
+
+    def acknowledge(self) -> None:
+        for info in self._infos:
+            info._set_as_published()
+
+
+def test_the_last_word_on_a_topic_waits_for_the_one_before_it() -> None:
+    sink, client = MqttSink(parse_broker("mqtt://127.0.0.1:9"), "mgfn", "test"), _Unacknowledging()
+    sink._client = cast(Any, client)
+    success = ReasonCode(PacketTypes.CONNACK, "Success")
+    sink._on_connect(None, None, None, success, None)
+    sink.camera_anomaly("door", active=True)
+    assert sink._deliver_next()
+    assert client.published == [("mgfn/available", "online"), ("mgfn/door/anomaly", "ON")]
+    # the connection breaks and comes back; paho will send ON again, at any time from now on
+    sink._on_disconnect(None, None, None, success, None)
+    sink.camera_anomaly("door", active=False)
+    sink._on_connect(None, None, None, success, None)
+    assert not sink._may_send()
+    client.acknowledge()
+    assert sink._deliver_next()
+    assert client.published[2:] == [("mgfn/available", "online"), ("mgfn/door/anomaly", "OFF")]
+
+
 def test_a_broker_that_comes_later_and_a_full_queue(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
     with delivering(parse_broker(broker.url), queue_limit=50) as sink:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import psutil
 import pytest
 
 from stream import stopping
+from stream.errors import StreamError
+from stream.service import check_threads
 from stream.stopping import StopClock
 from stream.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
@@ -32,6 +35,21 @@ def test_parts_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.left(0.1) == 0.1
     now += 1.0
     assert clock.left(1.2) == 0.0
+
+
+def test_a_thread_that_alarms_need_is_missed() -> None:
+    over = threading.Event()
+    alive = threading.Thread(target=over.wait)
+    dead = threading.Thread(target=lambda: None)
+    for thread in (alive, dead):
+        thread.start()
+    dead.join(10)
+    check_threads({"journal": alive, "mqtt": alive, "web": dead})
+    check_threads({"journal": alive})
+    with pytest.raises(StreamError, match="the thread 'mqtt' died"):
+        check_threads({"journal": alive, "mqtt": dead})
+    over.set()
+    alive.join(10)
 
 
 # Hashing neither returns to Python's signal handlers nor holds its lock: as a batch of clips does in the engine.

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stream.database import DATABASE, MEDIA
 from stream.errors import UsageError
 from stream.events import Event, ModelName, Moment
 from stream.scorelog import LoggedScore, pack
-from stream.store import DATABASE, MEDIA, Store
+from stream.store import Store
 from tests.servers.disks import fill, small_disk
 
 MODEL = ModelName("default", "ab" * 32, "openvino")

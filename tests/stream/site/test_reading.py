@@ -341,7 +341,7 @@ def test_the_committed_schema_is_made_from_the_models() -> None:
 
 def test_the_example_is_right_and_names_its_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MQTT", "DOOR", "PARK", "HALL"):
-        monkeypatch.setenv(f"MGFN_{name}_PASSWORD", "x")
+        monkeypatch.setenv(f"MGFN_{name}_PW", "x")
     path = ROOT / "configs" / "site.example.yaml"
     found = {camera.name: camera for camera in read_site(path).cameras(BUNDLE)}
     assert list(found) == ["front_door", "car_park", "hall"]
