@@ -407,7 +407,10 @@ $("budget").addEventListener("submit", propose);
 $("budget-apply").addEventListener("click", applyBudget);
 for (const id of ["budget-camera", "budget-per-day"]) $(id).addEventListener("input", () => { $("budget-apply").hidden = true; });
 $("alert-close").addEventListener("click", () => say(""));
-$("detail").addEventListener("close", () => $("detail").replaceChildren());  // a clip that plays ends, too
+$("detail").addEventListener("close", () => {
+  $("detail").replaceChildren();  // a clip that plays ends, too
+  document.querySelector(`[data-id="${CSS.escape($("detail").dataset.id)}"] button`)?.focus({ preventScroll: true });
+});
 setInterval(() => { for (const camera of cameras.values()) refreshPicture(camera); }, PICTURE_EVERY);
 setInterval(() => { for (const camera of cameras.values()) refreshDay(camera); }, DAY_EVERY);
 ask("/api/state").then(state => { showState(state); return list(); }).catch(error => say(error.message)).finally(listen);

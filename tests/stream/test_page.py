@@ -122,6 +122,7 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
         until(lambda: [e for e in store.events(0.0) if e["id"] == event_id][0]["verdict"] == "false_alarm")  # noqa: RUF015
     page.keyboard.press("Escape")
     holds(page, "!document.querySelector('dialog').open")
+    holds(page, "id => document.activeElement.closest('li')?.dataset.id === id", event_id)
 
     page.locator("#budget-per-day").fill("1")
     page.locator("#budget button[type=submit], #budget button:not([type])").click()
