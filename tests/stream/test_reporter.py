@@ -5,20 +5,26 @@ from __future__ import annotations
 import queue
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from stream.alarms import AlarmSettings
 from stream.events import ModelName
+from stream.history import rule_of
 from stream.journal import Journal
 from stream.live import Live
 from stream.metrics import Metrics
 from stream.outbox import Waiting
 from stream.reporter import Reporter
 from stream.selftest import CAMERA
-from stream.settings import Retention, ServiceSettings
+from stream.settings import CameraConfig, Retention, ServiceSettings
 from stream.sinks.client import TlsFiles
 from stream.sinks.courier import Courier
 from stream.store import Store
+from stream.timetable import Period, Schedule, kept_schedule
+from stream.track import CameraTrack
+from stream.urls import Source
 
 
 class Box:
@@ -52,3 +58,19 @@ def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: b
         report = Reporter(settings, store, journal, None, None, metrics, Live(), Courier([box], metrics.notified))
         report.committed(Waiting({"camera": camera, "test": test, "type": "new"}, 1.0))
     assert box.offered == ([camera] if told else [])
+
+
+def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> None:
+    nights = Schedule((Period(0, 360),), ZoneInfo("Europe/Berlin"))
+    rule = AlarmSettings(0.7, 0.5, min_duration=2.0)
+    camera = CameraConfig(Source("door", "rtsp://door/1", live=True), rule, schedule=nights)
+    settings = ServiceSettings((camera,), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    model = ModelName("b", "0" * 64, "openvino")
+    with Store.in_memory(tmp_path) as store:
+        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+        report.introduce(CameraTrack(camera, model))
+        journal.stop()
+        journal.run()
+        assert rule_of(store, "door") == rule
+        assert kept_schedule(store.settings()["door"]["schedule"]) == nights
