@@ -36,7 +36,8 @@ async function ask(url, body) {
 let saying;
 function say(text, { good = false, event = null } = {}) {
   $("alert-text").textContent = text;
-  $("alert").hidden = !text;
+  $("alert").hidePopover();
+  if (text) $("alert").showPopover();  // over a dialog, too
   $("alert").className = good ? "good" : "";
   $("alert-show").hidden = !event;
   $("alert-show").onclick = () => detail(event);
