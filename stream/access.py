@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE: Final = "mgfn"
 _LONGEST_FORM: Final = 4_096
 _COOKIE_LASTS: Final = 90 * 86_400
 _WRONG_TOKEN_RESTS: Final = 0.5
@@ -41,7 +40,9 @@ class Guard:
         self._app = app
         self._token = token
         # what the cookie holds opens the page, and cannot be used as the token
-        self._pass = "" if token is None else hmac.new(token.encode(), b"mgfn page", hashlib.sha256).hexdigest()
+        self._pass = "" if token is None else _derived(token, "mgfn page")
+        # cookies know no ports: another instance on this machine has its own
+        self._cookie = "" if token is None else f"mgfn-{_derived(token, 'mgfn cookie')[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,7 +82,7 @@ class Guard:
     def _known(self, request: Request) -> bool:
         assert self._token is not None  # noqa: S101 -- asked only with one
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        kept = request.cookies.get(COOKIE, "")
+        kept = request.cookies.get(self._cookie, "")
         return any(
             hmac.compare_digest(found.encode(), expected.encode())
             for found, expected in ((given, self._token), (kept, self._pass))
@@ -104,8 +105,12 @@ class Guard:
             await asyncio.sleep(_WRONG_TOKEN_RESTS)
             return self._ask(request, wrong=True)
         answer = RedirectResponse("/", 303)
-        answer.set_cookie(COOKIE, self._pass, max_age=_COOKIE_LASTS, httponly=True, samesite="strict")
+        answer.set_cookie(self._cookie, self._pass, max_age=_COOKIE_LASTS, httponly=True, samesite="strict")
         return answer
+
+
+def _derived(token: str, use: str) -> str:
+    return hmac.new(token.encode(), use.encode(), hashlib.sha256).hexdigest()
 
 
 def _login_page(wrong: bool) -> Response:

@@ -6,6 +6,7 @@ Weeks of scores are read for it: neither the scoring loop nor the writer should 
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -32,7 +33,7 @@ def look(folder: Path, cameras: list[str], pipe: Connection) -> None:
                 name: misfit_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
                 for name in cameras
             }
-    except (StreamError, ValueError):
+    except (StreamError, sqlite3.Error, ValueError):
         found = {}
     pipe.send(found)
 

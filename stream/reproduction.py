@@ -130,6 +130,7 @@ def _matched(
     window: StoredExplanation, epochs: np.ndarray, feature: Callable[[int], FloatArray | None], limit: float
 ) -> Iterator[tuple[int, FloatArray]]:
     """Number of a clip in the window and its feature from the pictures, for each clip that they cover."""
+    good = limit
     shift, margin = 0, _FARTHEST * float(np.median(np.diff(epochs))) if len(epochs) > 1 else 0.0
     for index in range(len(window.times)):
         start, end = window.times[index]
@@ -144,10 +145,12 @@ def _matched(
             error = _error(window.features[index], found)
             if best is None or error < best[0]:
                 best = (error, offset, found)
-            if error <= limit:
+            if error <= good:
                 break
         if best is not None:
+            # another arithmetic never comes within the limit: where the first clip lay, the next ones lie as well
             shift = best[1]
+            good = max(good, 2 * best[0]) if good == limit else good
             yield index, best[2]
 
 

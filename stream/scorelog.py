@@ -20,6 +20,7 @@ LONGEST_CHUNK: Final = 3_600.0 + 2 * CHUNK_SPAN  # seconds, once those of an hou
 MOST_IN_CHUNK: Final = 50_000
 _HEADER: Final = struct.Struct("<Hd")
 _SCALE: Final = 65_535
+_TOGETHER: Final = 60_000  # clips that are decoded at once: what the processor's cache holds
 
 
 @dataclass(frozen=True)
@@ -147,19 +148,26 @@ def columns(chunks: Iterable[bytes]) -> ScoreColumns:
             raw = zlib.decompress(chunk[_HEADER.size :])
         except (struct.error, zlib.error):
             continue
-        if len(raw) != 9 * count:
+        if not count or len(raw) != 9 * count:
             continue
         by_length.setdefault(count, []).append((total, first, raw))
         total += count
     found = ScoreColumns(
         np.empty(total), np.empty(total, np.uint16), np.empty(total, np.uint16), np.empty(total, np.uint8)
     )
-    for count, group in by_length.items():
-        begins, firsts, raws = zip(*group, strict=True)
-        planes = np.frombuffer(b"".join(raws), np.uint8).reshape(len(group), 9, count)
-        # alone, the group lies in order: no scattering
-        where: Any = slice(None) if len(by_length) == 1 else np.array(begins)[:, None] + np.arange(count)
-        shape = (total,) if len(by_length) == 1 else (len(group), count)
+    parts = [
+        (count, group[first : first + each])
+        for count, group in by_length.items()
+        for each in [max(1, _TOGETHER // count)]
+        for first in range(0, len(group), each)
+    ]
+    for count, part in parts:
+        begins, firsts, raws = zip(*part, strict=True)
+        planes = np.frombuffer(b"".join(raws), np.uint8).reshape(len(part), 9, count)
+        # alone, chunks of one length lie in order: no scattering
+        alone = slice(begins[0], begins[0] + len(part) * count)
+        where: Any = alone if len(by_length) == 1 else np.array(begins)[:, None] + np.arange(count)
+        shape = (len(part) * count,) if len(by_length) == 1 else (len(part), count)
         starts = np.cumsum(_joined(planes[:, 0:4], "<i4"), axis=1, dtype=np.int64) / 1000 + np.array(firsts)[:, None]
         found.starts[where] = starts.reshape(shape)
         found.spans[where] = _joined(planes[:, 4:6], "<u2").reshape(shape)

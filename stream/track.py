@@ -144,7 +144,8 @@ class CameraTrack:
         return payload
 
     def _worth_an_update(self, at: float) -> bool:
-        return self.rule.top_score >= self._said_score + UPDATE_STEP and at - self._said_at >= UPDATE_EVERY
+        waited = abs(at - self._said_at)  # the clock may have been set back
+        return self.rule.top_score >= self._said_score + UPDATE_STEP and waited >= UPDATE_EVERY
 
     def _explain(self, score: float, contributions: Callable[[FloatArray], FloatArray]) -> Explanation:
         features = self.window.array()

@@ -36,7 +36,8 @@ async function ask(url, body) {
 let saying;
 function say(text, { good = false, event = null } = {}) {
   $("alert-text").textContent = text;
-  $("alert").hidden = !text;
+  $("alert").hidePopover();
+  if (text) $("alert").showPopover();  // over a dialog, too
   $("alert").className = good ? "good" : "";
   $("alert-show").hidden = !event;
   $("alert-show").onclick = () => detail(event);
@@ -407,7 +408,10 @@ $("budget").addEventListener("submit", propose);
 $("budget-apply").addEventListener("click", applyBudget);
 for (const id of ["budget-camera", "budget-per-day"]) $(id).addEventListener("input", () => { $("budget-apply").hidden = true; });
 $("alert-close").addEventListener("click", () => say(""));
-$("detail").addEventListener("close", () => $("detail").replaceChildren());  // a clip that plays ends, too
+$("detail").addEventListener("close", () => {
+  $("detail").replaceChildren();  // a clip that plays ends, too
+  document.querySelector(`[data-id="${CSS.escape($("detail").dataset.id)}"] button`)?.focus({ preventScroll: true });
+});
 setInterval(() => { for (const camera of cameras.values()) refreshPicture(camera); }, PICTURE_EVERY);
 setInterval(() => { for (const camera of cameras.values()) refreshDay(camera); }, DAY_EVERY);
 ask("/api/state").then(state => { showState(state); return list(); }).catch(error => say(error.message)).finally(listen);

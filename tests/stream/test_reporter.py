@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -14,6 +15,7 @@ from stream.alarms import AlarmSettings
 from stream.commands import Command, SetEnabled, SetThreshold
 from stream.decoders import DecoderHandle
 from stream.events import ModelName
+from stream.history import rule_of
 from stream.journal import Journal
 from stream.live import Live
 from stream.metrics import Metrics
@@ -23,6 +25,7 @@ from stream.settings import CameraConfig, Retention, ServiceSettings
 from stream.sinks.client import TlsFiles
 from stream.sinks.courier import Courier
 from stream.store import Store
+from stream.timetable import Period, Schedule, kept_schedule
 from stream.track import CameraTrack
 from stream.urls import HIDDEN_CAMERA, Source
 
@@ -81,7 +84,7 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
             journal.stop()
             writer.join(10)
             found = store.settings()["door"]
-        return track.rule.settings.threshold_on, track.enabled, {n: v for n, v in found.items() if n != "alarm"}
+        return track.rule.settings.threshold_on, track.enabled, {n: v for n, v in found.items() if n in ("enabled", "threshold")}
 
     assert after(SetThreshold("door", 0.5), SetEnabled("door", True)) == (
         0.5,
@@ -91,3 +94,19 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
     assert after() == (0.5, True, {"threshold": "0.5", "enabled": "ON"})
     assert after(SetThreshold("door", None), SetEnabled("door", None)) == (0.8, False, {})
     assert after() == (0.8, False, {})
+
+
+def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> None:
+    nights = Schedule((Period(0, 360),), ZoneInfo("Europe/Berlin"))
+    rule = AlarmSettings(0.7, 0.5, min_duration=2.0)
+    camera = CameraConfig(Source("door", "rtsp://door/1", live=True), rule, schedule=nights)
+    settings = ServiceSettings((camera,), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    model = ModelName("b", "0" * 64, "openvino")
+    with Store.in_memory(tmp_path) as store:
+        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+        report.introduce(CameraTrack(camera, model))
+        journal.stop()
+        journal.run()
+        assert rule_of(store, "door") == rule
+        assert kept_schedule(store.settings()["door"]["schedule"]) == nights

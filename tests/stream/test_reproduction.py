@@ -14,12 +14,14 @@ import av
 import numpy as np
 import pytest
 
+from engine.arrays import FloatArray
 from engine.engine import Engine
 from stream.errors import StreamError
-from stream.explanation import read
+from stream.explanation import StoredExplanation, read
 from stream.media import FIRST_PICTURE
-from stream.reproduction import reproduce
+from stream.reproduction import OTHER_ENGINE, _error, _matched, reproduce
 from stream.store import Store
+from stream.view import View
 from tests.servers.processes import until
 from tests.servers.rtsp import moving_pictures, write_video
 from tests.stream.test_service import lines, running
@@ -68,6 +70,24 @@ def test_it_agrees_on_the_same_engine_and_across_engines(alarmed: tuple[Path, st
         for score in (found["again"], found["from_pictures"]):
             assert score == pytest.approx(found["recorded"], abs=limit)
     assert "they agree" in again(data, event).stdout
+
+
+def test_another_arithmetic_is_searched_for_once() -> None:
+    rng, asked = np.random.default_rng(0), []
+    features = rng.normal(size=(200, 1, 64)).astype(np.float32)  # by first picture
+    epochs = np.arange(200) / 25
+    firsts = np.arange(20, 148, 16)
+    times = np.stack([epochs[firsts] - 3 / 25, epochs[firsts] + 13 / 25], axis=1)  # the clock was off by three pictures
+    window = StoredExplanation(times, features[firsts], np.zeros(8, np.float32), 0.9, "b", b"", View())
+
+    def feature(first: int) -> FloatArray:
+        asked.append(first)
+        return np.asarray(features[first] * (1 + 0.06 * rng.normal(size=(1, 64))), np.float32)
+
+    found = dict(_matched(window, epochs, feature, OTHER_ENGINE))
+    assert sorted(found) == list(range(8))
+    assert max(_error(features[firsts[i]], found[i]) for i in found) < 0.1
+    assert len(asked) < 17 + 7 * 3
 
 
 def test_what_is_gone_is_said(alarmed: tuple[Path, str], tmp_path: Path, tiny_bundle: Path) -> None:

@@ -87,6 +87,12 @@ def test_an_alarm_is_new_then_rises_then_ends() -> None:
     assert events[2]["end_reason"] == "score"
 
 
+def test_a_clock_that_is_set_back_holds_up_no_update() -> None:
+    track = make()
+    score(track, 5_700, 0.9)
+    assert [event["type"] for number in range(2) if (event := score(track, number, 0.95).event)] == ["update"]
+
+
 def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None:
     track, asked = make(), 0
 
