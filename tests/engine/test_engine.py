@@ -217,7 +217,8 @@ with Engine.open(Path(sys.argv[1]), "onnxruntime", "cpu"):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_openvino_runs_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+def test_openvino_leaves_no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_bundle: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with Engine.open(tiny_bundle, "openvino", "cpu") as engine:
         assert engine.features(np.zeros((1, 1, 16, 224, 224, 3), np.uint8)).shape == (1, 1, CHANNELS)
+    assert list(tmp_path.iterdir()) == []

@@ -54,6 +54,15 @@ def test_a_long_video_is_sampled_over_its_whole_length(monkeypatch: pytest.Monke
     np.testing.assert_allclose(found[:, 1] - found[:, 0], 15, atol=2)
 
 
+def test_of_more_videos_than_clips_some_are_taken_evenly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(calibration, "CALIBRATION_CLIPS", 2)
+    monkeypatch.setattr(calibration, "HELD_OUT_CLIPS", 1)
+    videos = [write_video(tmp_path / f"{k}.mp4", 16) for k in range(2)]
+    unread = tmp_path / "never read.mp4"
+    kept, held_out = read_footage([videos[0], unread, videos[1], unread, videos[0], unread], "squash")
+    assert (len(kept), len(held_out)) == (2, 1)
+
+
 def test_videos_share_the_clips_and_the_geometry_is_the_bundles(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -78,6 +78,8 @@ def test_pooling_pads_at_the_far_end() -> None:
     assert pool(row[None, None, None, None])[0, 0, 0, 0].tolist() == [9.0, 4.0, 8.0]
     row = torch.tensor([1.0, 2.0, 7.0, 0.0])
     assert pool(row[None, None, None, None])[0, 0, 0, 0].tolist() == [7.0, 7.0]
+    pool = MaxPool3dSame((1, 1, 3), (1, 1, 1))
+    assert pool(row[None, None, None, None])[0, 0, 0, 0].tolist() == [2.0, 7.0, 7.0, 7.0]
 
 
 def test_every_array_finds_its_place(arrays: dict[str, FloatArray]) -> None:
