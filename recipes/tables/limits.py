@@ -207,4 +207,10 @@ def compared(data: Path, cache: Path, ideas: Sequence[Idea], learner: Learner) -
     for idea in ideas:
         of_idea = counted(idea)
         lines.append(line(idea.title, idea.cost, of_idea.auc, of_idea.share_found))
-    return lines
+    missed, false = (np.sort(counts)[::-1] for counts in own.by_source())
+    return [
+        *lines,
+        "",
+        f"Of {false.sum():.0f} false crossings {false[:3].sum():.0f} are of three sources, of {missed.sum():.0f} "
+        f"fights missed {missed[:5].sum():.0f} of five, of {sources} sources in all.",
+    ]
