@@ -39,8 +39,16 @@ class Tally:
 
     def share_found(self, weights: FloatArray) -> FloatArray:
         """Of incidents, at the lowest threshold down to which no more than one crossing in three minutes came."""
-        found = _at_rate(weights @ self.found, weights @ self.crossings, weights @ self.seconds)
+        crossings, seconds = weights @ self.crossings, weights @ self.seconds
+        found = _at_rate(weights @ self.found, crossings, seconds)
         return np.asarray(found / (weights @ self.incidents))
+
+    def by_source(self) -> tuple[FloatArray, FloatArray]:
+        """Incidents missed and false crossings by source, (sources,) each, at the one threshold of `share_found`."""
+        crossings, seconds = self.crossings.sum(axis=0), self.seconds.sum()[None]
+        at = [_at_rate(counts[None], crossings[None], seconds)[0] for counts in (*self.found, *self.crossings)]
+        found, false = np.split(np.array(at), 2)
+        return self.incidents - found, false
 
     def share_found_apart(self, weights: FloatArray) -> FloatArray:
         """The same with a threshold for each source, which its own streams cross no oftener."""

@@ -59,7 +59,14 @@ def make_views(data: Path, cache: Path, held_out: list[set[str]], graph: Path) -
 
     def write(path: Path, features: FloatArray) -> None:
         partial = path.with_suffix(".part.npz")
-        np.savez(partial, features=features[:, None], **clips)
+        np.savez(
+            partial,
+            features=features[:, None],
+            video=clips["video"],
+            start=clips["start"],
+            kind=clips["kind"],
+            anomalous=clips["anomalous"],
+        )
         partial.replace(path)
 
     whole, places = _pooled(stage, entering)
@@ -78,7 +85,7 @@ def make_views(data: Path, cache: Path, held_out: list[set[str]], graph: Path) -
 @torch.inference_mode()
 def _pooled(stage: nn.Module, entering: Tensor) -> tuple[FloatArray, FloatArray]:
     """Mean over time and places, and the largest of the places' means over time: (n, 1024) each."""
-    maps = torch.cat([stage(part).mean(dim=2).flatten(2) for part in entering.split(BATCH)])
+    maps = torch.cat([stage(part).mean(dim=2).flatten(2) for part in torch.split(entering, BATCH)])
     return maps.mean(dim=2).numpy(), maps.amax(dim=2).numpy()
 
 

@@ -73,7 +73,8 @@ def _squashed(picture: UInt8Array, side: int) -> UInt8Array:
 
 def _pictures(recording: Recording, change: Callable[[UInt8Array], UInt8Array]) -> UInt8Array:
     with av.open(str(recording.path)) as container:
-        return np.stack([change(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)])
+        pictures = (np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0))
+        return np.stack([change(picture) for picture in pictures])
 
 
 def apart(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:

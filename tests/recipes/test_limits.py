@@ -52,6 +52,8 @@ def test_share_found_stops_where_false_crossings_come_too_often() -> None:
     assert counted.share_found(once)[0] == 0.25
     # of its own threshold a source is free of the other's false crossings
     assert counted.share_found_apart(once)[0] == 0.75
+    missed, false = counted.by_source()
+    assert (missed.tolist(), false.tolist()) == ([0, 1, 1, 1], [0, 0, 0, 0])
 
 
 def test_a_difference_is_paired_by_source() -> None:
@@ -94,7 +96,7 @@ def test_a_slower_view_spans_twice_as_many_frames_within_the_recording() -> None
 def takes(seed: int = 0) -> list[Take]:
     """Six sources in 8 channels; incidents are large in the first."""
     rng = np.random.default_rng(seed)
-    found = []
+    found: list[Take] = []
     for source in range(6):
         for anomalous in (False, False, True):
             features = rng.random((4, 1, 8), np.float32)
@@ -129,8 +131,9 @@ def test_views_of_a_clip_are_its_crops_and_fewer_sources_are_whole_ones() -> Non
 
 def test_tuning_sees_no_label_of_a_held_out_source_and_leaves_the_stage_alone() -> None:
     torch.manual_seed(0)
-    stage = nn.Sequential(nn.Conv3d(3, 5, 1), nn.ReLU())
-    before = stage[0].weight.clone()
+    convolution = nn.Conv3d(3, 5, 1)
+    stage = nn.Sequential(convolution, nn.ReLU())
+    before = convolution.weight.clone()
     entering = torch.rand(40, 3, 2, 2, 2)
     frozen = stage(entering).mean(dim=(2, 3, 4)).detach().numpy()
     sources = np.array([f"s{index // 10}" for index in range(40)])
@@ -138,7 +141,7 @@ def test_tuning_sees_no_label_of_a_held_out_source_and_leaves_the_stage_alone() 
     learnt = sources != "s3"
     one = tuned(stage, entering, frozen, sources, labels, learnt)
     other = tuned(stage, entering, frozen, sources, labels & learnt, learnt)
-    torch.testing.assert_close(stage[0].weight, before)
+    torch.testing.assert_close(convolution.weight, before)
     weights = [next(iter(tuned_stage.parameters())) for tuned_stage in (one, other)]
     torch.testing.assert_close(*weights)
     assert (weights[0] - before).abs().max() > 1e-4
