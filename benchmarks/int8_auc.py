@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,9 @@ def cosines(one: list[Take], other: list[Take]) -> np.ndarray:
 
 
 def network(fold: int, takes: list[Take]) -> Head:
-    """One network trained as the recipe does, from the cache if it is there."""
-    file = CACHE / f"int8-auc-fold-{fold}.safetensors"
+    """One network trained as the recipe does, from the cache if the same recipe put it there."""
+    recipe = hashlib.sha256(repr((CONFIG, SETTINGS, MIXTURE, len(takes))).encode()).hexdigest()[:12]
+    file = CACHE / f"int8-auc-{recipe}-fold-{fold}.safetensors"
     if not file.exists():
         composer = Composer(takes, MIXTURE, np.random.default_rng(fold))
         save_head(file, train(dataclasses.replace(CONFIG, members=1), composer, SETTINGS, fold), {})

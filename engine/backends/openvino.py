@@ -52,8 +52,8 @@ class OpenVinoBackend:
             raise BackendError(f"backend {self.name}: does not take {graph.name}: {reason}") from None
 
     def features(self, clips: UInt8Array) -> FloatArray:
-        # One after the other: a CPU gains nothing from a batch in one graph, and of two streams OpenVINO now and then
-        # builds one wrongly (docs/performance.md).
+        # One after the other: a CPU gains nothing from a batch in one graph, and of two streams one was now and then
+        # wrong (docs/performance.md).
         return np.concatenate([self._run(self._backbone, clips[index : index + 1]) for index in range(len(clips))])
 
     def scores(self, windows: FloatArray) -> FloatArray:
