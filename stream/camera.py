@@ -21,7 +21,7 @@ from stream.log import configure, log
 from stream.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.motion import MotionGate
 from stream.recorder import Recorder
-from stream.slots import ClipRing, RingName
+from stream.slots import ClipRing
 from stream.urls import Source
 from stream.view import Cropper, View
 
@@ -38,7 +38,7 @@ class CameraSettings:
 
     source: Source
     geometry: str
-    ring: RingName
+    ring: ClipRing
     replay: bool = False
     transport: str = "tcp"
     pre_roll: float = 5.0
@@ -73,7 +73,7 @@ class Decoder:
     def __init__(self, settings: CameraSettings, pipe: Connection) -> None:
         self._settings = settings
         self._pipe = pipe
-        self._ring = ClipRing.attach(settings.ring)
+        self._ring = settings.ring
         self._free = list(range(settings.ring.slots))
         # the last 16 pictures, in a circle
         self._pictures: UInt8Array = np.empty((settings.ring.crops, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)

@@ -45,7 +45,7 @@ class DecoderHandle:
         return CameraSettings(
             config.source,
             self._manifest.geometry,
-            self.ring.name,
+            self.ring,
             replay=self._replay,
             transport=config.transport,
             pre_roll=config.clip.pre_roll,

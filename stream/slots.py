@@ -1,17 +1,20 @@
 """Clips handed from a decoder process to the service in shared memory: no frame is copied or pickled.
 
-The service creates a ring and owns it; the decoder attaches. A slot belongs to the decoder while it is free, and to
-the service from `ClipReady` until its number is sent back.
+The service creates a ring; the decoder gets it as an argument of its process. A slot belongs to the decoder while it is
+free, and to the service from `ClipReady` until its number is sent back. The memory has no name: once the last process
+that holds it has ended, however, it is gone.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable
 from math import prod
-from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
-from typing import Final
+from multiprocessing.reduction import DupFd
+from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 
@@ -20,43 +23,32 @@ from engine.geometry import SIDE
 from stream.clips import CLIP_LENGTH
 from stream.errors import StreamError
 
-_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- the kernel's (Linux)
-
-
-@dataclass(frozen=True)
-class RingName:
-    """What a decoder needs to attach to its ring."""
-
-    name: str
-    slots: int
-    crops: int
-
-    @property
-    def shape(self) -> tuple[int, int, int, int, int, int]:
-        return (self.slots, self.crops, CLIP_LENGTH, SIDE, SIDE, 3)
-
 
 class ClipRing:
-    """uint8 (slots, crops, 16, 224, 224, 3) in shared memory."""
+    """uint8 (slots, crops, 16, 224, 224, 3) in shared memory. Pickled for a process that is starting, nowhere else."""
 
-    def __init__(self, memory: SharedMemory, name: RingName, *, owner: bool) -> None:
-        self.name = name
-        self._memory = memory
-        self._owner = owner
-        self.clips: UInt8Array = np.ndarray(name.shape, np.uint8, memory.buf)
+    def __init__(self, file: int, slots: int, crops: int) -> None:
+        self.slots, self.crops = slots, crops
+        self._file = file
+        self._memory = mmap.mmap(file, _size(slots, crops))
+        self.clips: UInt8Array = np.ndarray(_shape(slots, crops), np.uint8, self._memory)
 
     @classmethod
     def create(cls, slots: int, crops: int) -> ClipRing:
-        """A new ring, owned by the caller. Raises StreamError where shared memory has no room for it."""
-        shape = RingName("", slots, crops).shape
-        memory = SharedMemory(create=True, size=prod(shape))
-        _reserve(memory)
-        return cls(memory, RingName(memory.name, slots, crops), owner=True)
+        """A new ring. Raises StreamError where there is no memory for it."""
+        file = _without_a_name()
+        size = _size(slots, crops)
+        try:
+            os.ftruncate(file, size)
+            if sys.platform == "linux":  # taken now: where there is none, whoever wrote there later would be killed
+                os.posix_fallocate(file, 0, size)
+            return cls(file, slots, crops)
+        except OSError as error:
+            os.close(file)
+            raise StreamError(f"shared memory: {size >> 20} MB for clips: {error.strerror}") from None
 
-    @classmethod
-    def attach(cls, name: RingName) -> ClipRing:
-        """The ring that another process created."""
-        return cls(SharedMemory(name.name), name, owner=False)
+    def __reduce__(self) -> tuple[Callable[..., ClipRing], tuple[Any, int, int]]:
+        return _handed_over, (DupFd(self._file), self.slots, self.crops)
 
     def put(self, slot: int, pictures: UInt8Array, oldest: int) -> None:
         """Fill a slot with pictures (crops, 16, 224, 224, 3) that lie in a circle from `oldest` on."""
@@ -65,23 +57,26 @@ class ClipRing:
         self.clips[slot][:, later:] = pictures[:, :oldest]
 
     def close(self) -> None:
-        """Let go of the memory; the owner also frees it."""
+        """Let go of the memory."""
         del self.clips
         self._memory.close()
-        if self._owner:
-            self._memory.unlink()
+        os.close(self._file)
 
 
-def _reserve(memory: SharedMemory) -> None:
-    """Take the pages now: where there are none, whoever wrote there later would be killed (SIGBUS)."""
-    if not (file := _SHARED_MEMORY / memory.name).exists():
-        return
-    try:
-        with file.open("r+b") as handle:
-            os.posix_fallocate(handle.fileno(), 0, memory.size)
-    except OSError as error:
-        memory.close()
-        memory.unlink()
-        raise StreamError(
-            f"shared memory: {memory.size >> 20} MB for clips: {error.strerror} (a container takes --shm-size)"
-        ) from None
+def _shape(slots: int, crops: int) -> tuple[int, int, int, int, int, int]:
+    return (slots, crops, CLIP_LENGTH, SIDE, SIDE, 3)
+
+
+def _size(slots: int, crops: int) -> int:
+    return prod(_shape(slots, crops))
+
+
+def _without_a_name() -> int:
+    if sys.platform == "linux":
+        return os.memfd_create("mgfn-clips")
+    with TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _handed_over(file: Any, slots: int, crops: int) -> ClipRing:
+    return ClipRing(file.detach(), slots, crops)

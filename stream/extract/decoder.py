@@ -11,7 +11,7 @@ from stream.capture import Capture
 from stream.clips import ClipAssembler
 from stream.errors import CameraError
 from stream.log import configure
-from stream.slots import ClipRing, RingName
+from stream.slots import ClipRing
 from stream.urls import Source
 
 
@@ -44,10 +44,10 @@ Message = Opened | Decoded | Ended
 class ClipReader:
     """Reads one video after another. `pipe` carries messages out, and free slots' numbers in."""
 
-    def __init__(self, geometry: str, ring: RingName, pipe: Connection) -> None:
+    def __init__(self, geometry: str, ring: ClipRing, pipe: Connection) -> None:
         self._geometry = geometry
         self._pipe = pipe
-        self._ring = ClipRing.attach(ring)
+        self._ring = ring
         self._free = list(range(ring.slots))
 
     def read(self, path: str) -> Ended:
@@ -96,7 +96,7 @@ class ClipReader:
         self._ring.close()
 
 
-def run_decoder(geometry: str, ring: RingName, pipe: Connection) -> None:
+def run_decoder(geometry: str, ring: ClipRing, pipe: Connection) -> None:
     """Body of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the command decides
     configure()

@@ -59,7 +59,7 @@ class _Decoder:
         self.file: FeatureFile | None = None
         self.pipe, theirs = _spawn.Pipe()
         self.process: SpawnProcess = _spawn.Process(
-            target=run_decoder, args=(self._geometry, self.ring.name, theirs), daemon=True
+            target=run_decoder, args=(self._geometry, self.ring, theirs), daemon=True
         )
         self.process.start()
         theirs.close()

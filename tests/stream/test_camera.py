@@ -35,7 +35,7 @@ def replayed(video: Path, **settings: Any) -> list[tuple[ClipReady, UInt8Array]]
     ring = ClipRing.create(2, 1)
     ours, theirs = multiprocessing.Pipe()
     source = Source("door", str(video), live=False)
-    decoder = Decoder(CameraSettings(source, "squash", ring.name, replay=True, **settings), theirs)
+    decoder = Decoder(CameraSettings(source, "squash", ring, replay=True, **settings), theirs)
     thread = threading.Thread(target=decoder.run)
     thread.start()
     clips = []
@@ -49,7 +49,6 @@ def replayed(video: Path, **settings: Any) -> list[tuple[ClipReady, UInt8Array]]
             break
     thread.join(10)
     decoder.close()
-    ring.close()
     return clips
 
 

@@ -26,12 +26,11 @@ def ends() -> Iterator[tuple[Decoder, Connection]]:
     """A decoder and the service's end of its pipe."""
     ring = ClipRing.create(1, 1)
     ours, theirs = multiprocessing.Pipe()
-    decoder = Decoder(CameraSettings(CAMERA, "squash", ring.name), theirs)
+    decoder = Decoder(CameraSettings(CAMERA, "squash", ring), theirs)
     yield decoder, ours
     decoder.close()
     ours.close()
     theirs.close()
-    ring.close()
 
 
 def test_a_defect_is_tried_again_and_shown_without_the_password(

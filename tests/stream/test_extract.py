@@ -239,15 +239,11 @@ def test_a_signal_leaves_nothing_half_written(
         until((tmp_path / ".long.npy.part").exists, seconds=60, what="the first clip")
         running = psutil.Process(process.pid)
         children = running.children()
-        rings = [Path(m.path) for m in running.memory_maps() if m.path.startswith("/dev/shm/psm")]  # noqa: S108
-        assert all(ring.exists() for ring in rings)
-        assert len(rings) == 1
         process.send_signal(signum)
         assert process.wait(20) == code  # 0.3 s on a machine with a core to spare
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
     assert [path.name for path in tmp_path.iterdir()] == ["extract.json"]
-    assert not rings[0].exists()
     until(lambda: not any(child.is_running() for child in children), what="its processes being gone")
 
 
