@@ -22,8 +22,7 @@ _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
 _USER_INFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^{}/?#])*)@")
-_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_SPELLED: Final = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
+_SPELLED: Final = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25"
 _MGFN_NAME: Final = re.compile(r"MGFN_[A-Z0-9_]+")
 _SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|credential", re.IGNORECASE)
 
@@ -50,7 +49,7 @@ class Source:
 def expand(text: str, flag: str) -> str:
     """Replace each `{MGFN_NAME}` from the environment or a secret file of that name; nothing else.
 
-    As user or password of a URL the value may hold any character: those that mean something there are percent-encoded.
+    As user or password of a URL the value is taken literally: what means something there is percent-encoded.
 
     Secret files are looked for in `$CREDENTIALS_DIRECTORY` (systemd) and `/run/secrets` (containers).
     Raises UsageError for a name that is nowhere.
@@ -86,8 +85,8 @@ def _value(name: str) -> str:
 
 
 def _encoded(value: str) -> str:
-    """Percent-encoded; what is so already stays as it is."""
-    return quote(_PERCENT.sub("%25", value), safe="%!$&'()*+,;=")
+    """Percent-encoded, so that whoever decodes it has what was given."""
+    return quote(value, safe="!$&'()*+,;=")
 
 
 def _secret(path: Path) -> str:

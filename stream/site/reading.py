@@ -137,7 +137,8 @@ def _leave_out(data: dict[str, Any], error: ErrorDetails) -> None:
     """Remove what is wrong, lists as a whole; what lacks something required goes with it, but a camera stays."""
     path = path_of(error)
     if len(path) == 3 and (path[0], path[2]) == ("cameras", "url"):
-        data["cameras"][path[1]]["url"] = _SOME_URL
+        if path[1] in data["cameras"]:  # else it went with its name
+            data["cameras"][path[1]]["url"] = _SOME_URL
         return
     path = tuple(itertools.takewhile(lambda part: not isinstance(part, int), path))
     *parents, last = path[:-1] if error["type"] == "missing" and len(path) > 1 else path

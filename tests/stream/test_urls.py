@@ -87,14 +87,14 @@ def test_expand_takes_the_environment_then_secret_files(monkeypatch: pytest.Monk
         expand("{MGFN_NONE}", "--rtsp")
 
 
-@pytest.mark.parametrize("password", ["p@ss/wo#rd:1", "a?b[c]", "50%", "p%40ss", "{x}", "plain"])
+@pytest.mark.parametrize("password", ["p@ss/wo#rd:1", "a?b[c]", "50%", "p%40ss", "a%41b", "{x}", "plain"])
 def test_a_password_that_is_filled_in_may_hold_any_character(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     monkeypatch.setenv("MGFN_PW", password)
     (source,) = parse_sources(["door=rtsp://user:{MGFN_PW}@cam:8554/1"])
     parts = urlsplit(source.url)
     assert (parts.hostname, parts.port, parts.path) == ("cam", 8554, "/1")
-    assert unquote(parts.password or "") in (password, unquote(password))
-    assert parse_broker("mqtt://user:{MGFN_PW}@b").password in (password, unquote(password))
+    assert unquote(parts.password or "") == password  # FFmpeg decodes it, too
+    assert parse_broker("mqtt://user:{MGFN_PW}@b").password == password
 
 
 def test_a_whole_url_that_is_filled_in_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,15 @@ cameras:
     assert options(Flags(), site("cameras: {a: {url: rtsp://h/1}}")).self_test == 24 * 3600
 
 
+@pytest.mark.parametrize("name", ["Front Door", "events"])
+def test_a_camera_whose_name_and_address_are_wrong(name: str) -> None:
+    said = " ".join(found := problems(f"cameras:\n  {name}: {{url: 'http://u:hunter2@h/x', fps: 1}}\n"))
+    assert len(found) == 3
+    assert f"site.yaml:2: cameras.{name}: {name}: camera" in said.replace("a camera's", "camera")
+    assert "http://***@h/x: this scheme is not allowed" in said
+    assert "hunter2" not in said
+
+
 def test_targets_are_never_shown() -> None:
     text = "notify: {targets: [7, '{MGFN_NOWHERE}', json://hunter2], per_hour: 0}\ncameras: {a: {url: rtsp://h/1}}"
     assert problems(text) == [
@@ -182,7 +191,7 @@ cameras:
         "site.yaml:4: defaults.alarm.threshold_off: 0.9: allowed is at most `threshold_on` of door, 0.5",
         "site.yaml:4: defaults.alarm.threshold_off: 0.9: needs `threshold_on` beside it",
         "site.yaml:7: cameras.door.url: rtsp://***@h:99999999/1: is no valid address; in user and password "
-        "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23",
+        "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25",
         "site.yaml:8: cameras.door.transport: quic: allowed is 'tcp' or 'udp'",
         "site.yaml:9: cameras.door.lost_afer: unknown key; did you mean lost_after? allowed: ",
         "site.yaml:12: cameras.door.alarm.hourly_cap: 1.5: allowed is a whole number",
