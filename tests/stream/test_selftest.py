@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -25,7 +26,10 @@ def begun() -> SelfTest:
     assert not test.due(599.0, 1_599.0)
     assert test.due(601.0, 1_601.0)
     assert not test.due(602.0, 1_602.0)
-    assert test.camera("demo.mp4", ALARM, 605.0).hidden
+    zone = ZoneInfo("Europe/Berlin")
+    camera = test.camera("demo.mp4", ALARM, 605.0, zone)
+    assert camera.hidden
+    assert camera.schedule.zone is zone
     return test
 
 
@@ -43,7 +47,9 @@ def test_it_passes_when_the_alarm_comes_back() -> None:
         assert not test.heard(other, 2_027.0)
     assert test.heard(message("b"), 2_027.0)
     assert not test.running
-    assert test.as_json(2_127.0) == {"passed": True, "said": "passed", "time": 2_027.0, "age": 100}
+    assert test.as_json(2_127.0) == {
+        "passed": True, "said": "passed", "time": 2_027.0, "last_pass": 2_027.0, "age": 100
+    }  # fmt: skip
     assert not test.due(700.0, 2_200.0)
     assert test.due(601.0 + 86_400, 90_000.0)
 
@@ -57,7 +63,9 @@ def test_it_says_how_far_it_came() -> None:
             test.raised("b", 2_026.0)
         assert not test.overdue(679.0, 3_000.0)
         assert test.overdue(681.0, 3_000.0)
-        assert test.as_json(3_000.0) == {"passed": False, "said": said, "time": 3_000.0, "age": None}
+        assert test.as_json(3_000.0) == {
+            "passed": False, "said": said, "time": 3_000.0, "last_pass": None, "age": None
+        }  # fmt: skip
 
 
 def test_a_failure_keeps_the_age_of_the_last_pass() -> None:
@@ -68,6 +76,10 @@ def test_a_failure_keeps_the_age_of_the_last_pass() -> None:
     assert test.due(100_000.0, 100_000.0)
     assert test.overdue(101_000.0, 101_000.0)
     assert test.as_json(102_027.0)["age"] == 100_000
+    later = SelfTest(86_400.0, 0.0, lambda: SAMPLE)  # after a restart
+    later.recall(test.memory())
+    assert later.as_json(102_027.0) == test.as_json(102_027.0)
+    assert later.due(601.0, 102_027.0)
 
 
 def test_without_footage_nothing_is_fetched() -> None:
