@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from stream.errors import UsageError
-from stream.events import Payload
+from stream.events import Payload, as_left
 from stream.log import log
 from stream.media import evict
 from stream.outbox import Waiting
@@ -159,9 +159,15 @@ class Store:
             "INSERT INTO outbox (made, payload) VALUES (?, ?) RETURNING key", (made, text)
         ).fetchone()[0]
 
-    def delivered(self, key: int) -> None:
-        """The broker has it, or it was given up."""
+    def delivered(self, key: int, said: Payload | None = None) -> None:
+        """The broker has it, as it was `said` (None: it was given up)."""
         self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
+        if said is not None:  # times of its leaving alone: what it counts from stays, for the messages to come
+            self._database.execute(
+                """UPDATE events SET payload = json_set(payload, '$.published_time', ?, '$.delayed', json(?))
+                   WHERE id = ? AND json_extract(payload, '$.seq') = ?""",
+                (said["published_time"], json.dumps(said["delayed"]), said["id"], said["seq"]),
+            )
 
     def waiting(self) -> list[Waiting]:
         """The outbox, oldest first."""
@@ -188,7 +194,7 @@ class Store:
             values,
         )
         return [
-            json.loads(payload) | {"verdict": verdict, "snapshot_bytes": snapshot, "clip_bytes": clip}
+            as_left(json.loads(payload)) | {"verdict": verdict, "snapshot_bytes": snapshot, "clip_bytes": clip}
             for payload, verdict, snapshot, clip in rows
         ]
 
@@ -227,7 +233,8 @@ class Store:
     def verdict(self, camera: str, event_id: str, verdict: str) -> str | None:
         """Keep an operator's verdict; `event_id` "latest" is the camera's last alarm. Returns its id, None: unknown."""
         if event_id == "latest":
-            chosen = "(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' ORDER BY start_time DESC LIMIT 1)"
+            chosen = """(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' AND NOT test
+                         ORDER BY start_time DESC LIMIT 1)"""
         else:
             chosen = "?3"
         row = self._database.execute(

@@ -188,7 +188,7 @@ function words(event) {
   const what = event.test ? "test" : event.label === "anomaly" ? "alarm" : "camera lost";
   const lasted = event.end_time === null ? "still open" : `${(event.end_time - event.start_time).toFixed(1)} s`;
   const score = event.label === "anomaly" ? `, top score ${event.top_score.toFixed(2)} (threshold ${event.threshold_on.toFixed(2)})` : "";
-  return [`${event.camera}: ${what}`, `${time(event.start_time)}, ${lasted}${score}`, verdicts[event.verdict] || "no verdict"];
+  return [`${event.camera}: ${what}`, `${time(event.start_time)}, ${lasted}${score}`, verdicts[event.verdict] || (event.test ? "" : "no verdict")];
 }
 
 function row(event) {
@@ -252,8 +252,8 @@ async function detail(id) {
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     make("p", {}, when), media, ...(alarm ? [
-      make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was it right?"), ...buttons),
-      make("h3", {}, "Score"), curve, ...(event.test ? [] : film(event))] : []),
+      event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was it right?"), ...buttons),
+      make("h3", {}, "Score"), curve, ...(event.test ? [] : film(event))] : []).filter(part => part !== null),
     make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`));
   dialog.dataset.id = id;
   if (!dialog.open) dialog.showModal();

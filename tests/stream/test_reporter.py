@@ -81,7 +81,11 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
             journal.stop()
             writer.join(10)
             found = store.settings()["door"]
-        return track.rule.settings.threshold_on, track.enabled, {n: v for n, v in found.items() if n != "alarm"}
+        return (
+            track.rule.settings.threshold_on,
+            track.enabled,
+            {n: v for n, v in found.items() if n not in ("alarm", "schedule")},
+        )
 
     assert after(SetThreshold("door", 0.5), SetEnabled("door", True)) == (
         0.5,
