@@ -208,7 +208,12 @@ cameras:
     [
         ("enabled: on", "site.yaml:4: cameras.door.enabled: on: allowed is true or false"),
         ("enabled: 1", "enabled: 1: allowed is true or false"),
-        ("lost_after: '30'", "lost_after: 30: allowed is a number"),
+        ("lost_after: '30'", "lost_after: 30: allowed is a number, without quotes"),
+        ("enabled: 'true'", "enabled: true: allowed is true or false, without quotes"),
+        ("alarm: {hourly_cap: '5'}", "hourly_cap: 5: allowed is a whole number, without quotes"),
+        ("masks: [[0, 0], [1, 0], [1, 0.3]]", "site.yaml:4: cameras.door.masks: allowed is a list of polygons"),
+        ("min_duration: 3", "min_duration: unknown key; "),
+        ("min_duration: 3", "; it belongs into `alarm`"),
         ("lost_after: .nan", "lost_after: nan: allowed is a number"),
         ("lost_after: 0", "lost_after: 0: allowed is at least 1"),
         ("transport: 5", "transport: 5: allowed is 'tcp' or 'udp'"),
@@ -226,7 +231,7 @@ cameras:
         ("region: {x: 0.5, y: 0, width: 0.6, height: 1}", "region: x + width is 1.1; allowed is at most 1"),
         ("region: {x: 0, y: 0, width: 1, height: 0.01}", "region.height: 0.01: allowed is at least 0.05"),
         ("region: {x: 0, y: 0, width: 1}", "region.height: is missing"),
-        ("schedule: [{from: 7:00, to: '08:00'}]", 'from: 7:00: allowed is "HH:MM" from "00:00" to "24:00"'),
+        ("schedule: [{from: 7:00, to: '08:00'}]", 'from: 7:00: allowed is "HH:MM" with two digits each, such as "08:'),
         ("schedule: [{from: 420, to: '08:00'}]", "from: 420: allowed is text; put it in quotes"),
         ("schedule: [{from: '25:00', to: '08:00'}]", 'from: 25:00: allowed is "HH:MM"'),
         ("schedule: [{from: '08:00', to: '08:00'}]", "from and to are both 08:00"),
@@ -307,13 +312,28 @@ def test_wrong_addresses_never_show_a_password(url: str, says: str) -> None:
         ("time_zone: Europe\ncameras: {a: {url: rtsp://h}}", "time_zone: Europe: no time zone"),
         ("time_zone: ../etc/passwd\ncameras: {a: {url: rtsp://h}}", "time_zone: ../etc/passwd: no time zone"),
         ("node: !secret x\ncameras: {a: {url: rtsp://h}}", "the tag !secret is not allowed; for secrets write {MGFN"),
-        ("<<: {a: 1}\ncameras: {a: {url: rtsp://h}}", "<<: unknown key"),
+        ("<<: {a: 1}\ncameras: {a: {url: rtsp://h}}", "<<: merge keys are not allowed"),
+        ("node: \"x\ncameras: {a: {url: rtsp://h}}\n\n\n", "site.yaml:1: not YAML: while scanning a quoted scalar"),
+        ("mqtt: mqtt://u:hunter2@h\ncameras: {a: {url: rtsp://h}}", "***@h: allowed is a block of keys, {url: ...}"),
+        ("cameras: {a: rtsp://u:hunter2@h}", "cameras.a: rtsp://***@h: allowed is a block of keys, {url: ...}"),
+        ("transport: udp\ncameras: {a: {url: rtsp://h}}", "; it belongs into `defaults` or `cameras`"),
     ],
 )  # fmt: skip
 def test_wrong_files(text: str | bytes, says: str) -> None:
     (problem,) = problems(text)
     assert says in problem
     assert "hunter2" not in problem
+
+
+def test_an_address_that_others_reach_needs_a_token_with_the_other_problems() -> None:
+    text = "nod: x\nhttp:\n  address: 0.0.0.0:8080\ncameras: {a: {url: rtsp://h}}"
+    assert checked(Path("site.yaml"), text[7:].encode()).given.http is not None  # a flag may be there
+    with pytest.raises(SiteError) as caught:
+        checked(Path("site.yaml"), text.encode(), asks_token=True)
+    assert caught.value.problems[1] == (
+        "site.yaml:3: http.address: 0.0.0.0:8080: any address but loopback needs `token_file` beside it"
+    )
+    assert checked(Path("s"), text[7:].replace("0.0.0.0:", "localhost:").encode(), asks_token=True)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
