@@ -224,6 +224,26 @@ def _print_suggestion(suggestion: Suggestion, applied: bool) -> None:
 
 
 @app.command()
+def verdict(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as `list` shows it.")],
+    said: Annotated[str, typer.Argument(metavar="true|false_alarm|none", help="none takes it back.")],
+    data: DataFolder = None,
+    config: SiteFile = None,
+) -> None:
+    """Say whether an alarm was right, or take that back; also while mgfn-stream runs.
+
+    Example: mgfn-events verdict 1795466000.12-a1b2c3 false_alarm
+    """
+    if said not in ("true", "false_alarm", "none"):
+        raise UsageError(f"{said}: allowed is true, false_alarm or none")
+    with looked_at(data, config, writes=True) as store:
+        event = store.event(event_id)
+        if event is None:
+            raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
+        store.verdict(event["camera"], event_id, None if said == "none" else said)
+
+
+@app.command()
 def reproduce(
     event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as `list` shows it.")],
     bundle: Annotated[

@@ -130,6 +130,8 @@ class Service:
         self._next_scenes = self._next_stats + _SCENES_EVERY
         recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, store.media)
         self._couriers = [Courier(recipient, self._metrics.notified) for recipient in recipients]
+        for courier in self._couriers:
+            self._metrics.recipient(courier.name)
         self._journal = Journal(
             store,
             settings.retention,

@@ -230,8 +230,11 @@ class Store:
         )
         return [start for (start,) in rows]
 
-    def verdict(self, camera: str, event_id: str, verdict: str) -> str | None:
-        """Keep an operator's verdict; `event_id` "latest" is the camera's last alarm. Returns its id, None: unknown."""
+    def verdict(self, camera: str, event_id: str, verdict: str | None) -> str | None:
+        """Keep an operator's verdict, None: take it back; `event_id` "latest" is the camera's last alarm.
+
+        Returns the event's id, None: unknown.
+        """
         if event_id == "latest":
             chosen = """(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' AND NOT test
                          ORDER BY start_time DESC LIMIT 1)"""

@@ -137,6 +137,20 @@ def test_a_table_and_json_lines(
     assert (event["camera"], event["type"], event["verdict"], event["clip_bytes"]) == ("door", "end", None, 0)
 
 
+def test_a_verdict_is_given_and_taken_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
+    with Store.open(data) as store:  # as mgfn-stream holds it
+        event_id = store.events(0.0)[1]["id"]
+        for said, kept in (("false_alarm", "false_alarm"), ("none", None)):
+            assert run(monkeypatch, "verdict", event_id, said, "--data", data) == 0
+            assert store.events(0.0)[1]["verdict"] == kept
+    assert run(monkeypatch, "verdict", "1.00-abcdef", "true", "--data", data) == 2
+    assert "1.00-abcdef: no such event" in capsys.readouterr().err
+    assert run(monkeypatch, "verdict", event_id, "wrong", "--data", data) == 2
+    assert "wrong: allowed is true, false_alarm or none" in capsys.readouterr().err
+
+
 def test_times_are_those_of_the_sites_zone_in_order_and_a_cut_alarm_lasted_longer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
