@@ -12,9 +12,10 @@ import pytest
 from stream.alarms import AlarmSettings
 from stream.errors import UsageError
 from stream.selftest import SelfTest, Stage, cached_sample, self_test_every
+from stream.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
 from tests.stream.test_service import lines, running
 
 ALARM = AlarmSettings(0.4, 0.3)
@@ -126,4 +127,22 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
     topics = {topic for topic, _, _ in subscriber.messages}
     assert not any(topic.startswith("mgfn/self-test/") for topic in topics)
     assert {line["camera"] for line in lines(tmp_path / "s.jsonl")} == {"door"}
+    subscriber.close()
+
+
+@pytest.mark.slow
+def test_the_last_one_is_told_after_a_restart(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto) -> None:
+    test = begun()
+    test.scored(2_000.0, 0)
+    test.raised("b", 2_026.0)
+    test.heard(message("b"), 2_027.0)
+    with Store.open(tmp_path / "data") as store:
+        store.setting("self-test", "self_test", test.memory())
+    subscriber = Subscriber(mosquitto.port)
+    video = write_video(tmp_path / "yard.mp4", moving_pictures(500))
+    with running(tmp_path, "--rtsp", f"yard={video}", "--bundle", tiny_bundle, "--mqtt", mosquitto.url) as service:
+        until(lambda: subscriber.last("mgfn/self_test"), 60, "the self-test of the last run")
+        assert service.stop() == 0
+    told = json.loads(subscriber.last("mgfn/self_test") or "{}")
+    assert (told["passed"], told["last_pass"]) == (True, 2_027.0)
     subscriber.close()
