@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 from av import VideoFrame
-from rich.console import Console
 from rich.table import Table
 
 from engine.arrays import UInt8Array
@@ -21,16 +21,19 @@ from stream.sinks.client import probe
 from stream.sinks.courier import UndeliveredError
 from stream.sinks.frigate import FrigateBridge
 from stream.sinks.notify import notify_targets
+from stream.tables import console
 from stream.urls import Source, redact_url
 from stream.view import View, drawn_masks
 
 _FRAMES = 25
+_AT_ONCE = 16
 
 
 def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     """Try the broker and every camera, write a picture of each into `folder`, print a table.
 
-    Returns whether all could be reached. The bundle has been checked by opening it.
+    Returns whether all could be reached; raises UsageError, after the table, for a notification's target that is
+    wrong. The bundle has been checked by opening it.
     """
     table = Table("what", "state", "found")
     bundle = engine.bundle
@@ -50,31 +53,40 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
             fine, state, found = False, "failed", str(error)
         table.add_row("frigate", state, f"{redact_url(settings.frigate.url)} {found}")
         bridge.close()
+    wrong: UsageError | None = None
     if settings.notify is not None:
-        targets = notify_targets(settings.notify, None)
-        table.add_row("notify", "ok", f"targets understood: {len(targets)}; nothing was sent")
+        try:
+            state, found = "ok", f"targets understood: {len(notify_targets(settings.notify, None))}; nothing was sent"
+        except UsageError as error:
+            wrong, state, found = error, "failed", str(error)
+        table.add_row("notify", state, found)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--data {folder}: {error.strerror}") from None
-    for camera in settings.cameras:
-        pictured = False
-        for stream in camera.streams:
+    tries = [(camera, stream) for camera in settings.cameras for stream in camera.streams]
+    pictured: set[str] = set()
+    # all at once: who accepts and never answers takes its time
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = [pool.submit(_tried, stream, camera.transport) for camera, stream in tries]
+        for (camera, stream), answer in zip(tries, answers, strict=True):
             name = camera.name if stream is camera.streams[0] else f"{camera.name} (main stream)"
             try:
-                found, frame = _tried(stream, camera.transport)
+                found, frame = answer.result()
             except CameraError as error:
                 fine = False
                 table.add_row(name, "failed", f"{stream.shown}: {error}")
                 continue
-            if not pictured:
+            if camera.name not in pictured:
                 path = folder / f"{camera.name}.jpg"
                 if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
                     raise UsageError(f"--data {folder}: {path.name} cannot be written there")
-                found, pictured = f"{found}; what the model sees: {path}", True
+                found = f"{found}; what the model sees: {path}"
+                pictured.add(camera.name)
             table.add_row(name, "ok", found)
-    # an address like [fe80::1] is no markup
-    Console(width=None if Console().is_terminal else 160, markup=False).print(table)
+    console(160).print(table)
+    if wrong is not None:
+        raise wrong
     return fine
 
 

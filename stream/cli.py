@@ -92,13 +92,14 @@ def watch(
     from stream.site.watching import SiteWatcher
     from stream.store import Store
     from stream.timetable import Schedule
-    from stream.urls import parse_sources
+    from stream.urls import parse_sources, unfilled
 
     if rtsp and config is not None:
         raise UsageError("--config, --rtsp: both were given; allowed is one: put the camera into the site file")
     if not rtsp and config is None:
         raise UsageError("--rtsp: give at least one camera: --rtsp [NAME=]URL, or a site file: --config FILE")
-    site = None if config is None else read_site(config)
+    asks_token = http is None and http_token_file is None and not replay
+    site = None if config is None else read_site(config, asks_token=asks_token)
     sources = parse_sources(rtsp or ())
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
@@ -125,9 +126,15 @@ def watch(
             raise UsageError(f"--replay: sources are recordings; {live} is a live URL")
         secrets.update(secret for camera in cameras for secret in camera.secrets)
         configure(list(secrets))
+        broker = mqtt or (site.given.mqtt.url if site and site.given.mqtt else None)
+        urls = [(camera.name, stream.url) for camera in cameras for stream in camera.streams]
+        for name, url in [*urls, *([] if broker is None else [("mqtt", broker)])]:
+            if unfilled(url) and name not in complained:
+                complained.add(name)
+                log.warning("a {NAME} in braces is sent as it stands: only {MGFN_NAME} is filled in", of=name)
         return cameras
 
-    secrets = set(given.secrets)
+    secrets, complained = set(given.secrets), set[str]()
     cameras_of(site, AlarmSettings(1.0, 1.0))  # wrong ones are told before anything starts
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # certificates, likewise

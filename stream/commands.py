@@ -83,9 +83,10 @@ def _parse_feedback(camera: str, text: str) -> GiveVerdict:
         event, verdict = given["id"], given["verdict"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError(f"{text[:40]!r}; {allowed}") from None
-    known = isinstance(event, str) and (event == "latest" or EVENT_ID.fullmatch(event))
-    if not known or verdict not in get_args(Verdict):
+    if not isinstance(event, str) or verdict not in get_args(Verdict):
         raise ValueError(f"{text[:80]!r}; {allowed}")
+    if event != "latest" and not EVENT_ID.fullmatch(event):
+        raise ValueError(f"no such event: {event[:40]!r}")
     return GiveVerdict(camera, event, verdict)
 
 

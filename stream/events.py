@@ -66,7 +66,7 @@ class Event:
     """
 
     def __init__(self, last: Payload) -> None:
-        self._last = last
+        self._last = last | {"published_time": None, "delayed": False}  # of a message that has left already
 
     @classmethod
     def begun(
@@ -103,7 +103,7 @@ class Event:
                 "score": 0.0,
                 "top_score": 0.0,
                 "threshold_on": thresholds[0],
-                "threshold_off": thresholds[1],
+                "threshold_off": round(thresholds[1], 4),
                 "top_clips": [],
                 "snapshot": None,
                 "clip": None,
@@ -170,6 +170,12 @@ class Event:
                 ]
         self._last = self._last | known | changes | {"type": kind, "seq": self._last["seq"] + 1}
         return self._last
+
+
+def as_left(kept: Payload) -> Payload:
+    """A message as it is kept, with the `latency_ms` that it left with; None: it has not left."""
+    left = kept["published_time"]
+    return kept | {"latency_ms": None if left is None else round(left * 1000) - kept["latency_ms"]}
 
 
 def stamped(payload: Payload, made: float, now: float) -> Payload:

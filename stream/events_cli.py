@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -140,27 +140,29 @@ def what_if(
 
 
 def _print_answers(answers: list[Answer], since: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if Console().is_terminal else 180)
+    from stream.tables import console
+
+    out = console(180)
     shown = Table("began", "lasted", "camera", "top score")
-    for answer in answers:
-        for alarm in answer.alarms:
-            lasted = "open" if alarm.end is None else f"{alarm.end - alarm.start:.1f} s"
-            shown.add_row(_local(alarm.start), lasted, answer.camera, f"{alarm.top_score:.2f}")
-    console.print(shown)
+    found = [(alarm, answer) for answer in answers for alarm in answer.alarms]
+    for alarm, answer in sorted(found, key=lambda one: one[0].start):
+        lasted = "open" if alarm.end is None else f"{alarm.end - alarm.start:.1f} s"
+        shown.add_row(_local(alarm.start, answer.zone), lasted, answer.camera, f"{alarm.top_score:.2f}")
+    out.print(shown)
     for answer in answers:
         rule = answer.settings
         rate = (
             f"{len(answer.alarms) / answer.days:.2f} a day" if answer.days > 0.5 else "less than half a day was scored"
         )
-        console.print(
-            f"{answer.camera}: {len(answer.alarms)} in {answer.days:.2f} scored days of the last {since} ({rate}) at "
+        scored = f"{answer.days:.2f} scored days" if answer.days > 0.5 else f"{answer.days * 24:.2f} scored hours"
+        out.print(
+            f"{answer.camera}: {len(answer.alarms)} in {scored} of the last {since} ({rate}) at "
             f"threshold {rule.threshold_on:g}, off {rule.threshold_off:.3g}, {rule.min_duration:g} s"
         )
     if not answers:
-        console.print(f"no scores in the last {since} (they are stored by the minute)")
+        out.print(f"no scores in the last {since} (they are stored by the minute)")
 
 
 @app.command("suggest-threshold")
@@ -215,10 +217,30 @@ def _print_suggestion(suggestion: Suggestion, applied: bool) -> None:
     say(f"  expect {proposal.per_day:.2f} false alarms a day; 95 %: {proposal.low:.2f} to {proposal.high:.2f}\n")
     say(f"  of {proposal.found + len(proposal.missed)} alarms called true it keeps {proposal.found}")
     say(
-        f" and would have missed: {', '.join(_local(begin) for begin, _ in proposal.missed)}\n"
+        f" and would have missed: {', '.join(_local(begin, suggestion.zone) for begin, _ in proposal.missed)}\n"
         if proposal.missed
         else "\n"
     )
+
+
+@app.command()
+def verdict(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as `list` shows it.")],
+    said: Annotated[str, typer.Argument(metavar="true|false_alarm|none", help="none takes it back.")],
+    data: DataFolder = None,
+    config: SiteFile = None,
+) -> None:
+    """Say whether an alarm was right, or take that back; also while mgfn-stream runs.
+
+    Example: mgfn-events verdict 1795466000.12-a1b2c3 false_alarm
+    """
+    if said not in ("true", "false_alarm", "none"):
+        raise UsageError(f"{said}: allowed is true, false_alarm or none")
+    with looked_at(data, config, writes=True) as store:
+        event = store.event(event_id)
+        if event is None:
+            raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
+        store.verdict(event["camera"], event_id, None if said == "none" else said)
 
 
 @app.command()
@@ -300,22 +322,24 @@ def _arithmetic(backend: str) -> str:
     return "another arithmetic" if row is None else row.form
 
 
-def _local(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch).astimezone().isoformat(sep=" ", timespec="seconds")
+def _local(epoch: float, zone: tzinfo | None) -> str:
+    return datetime.fromtimestamp(epoch).astimezone(zone).isoformat(sep=" ", timespec="seconds")
 
 
 def _print_table(events: list[dict[str, Any]], since: str) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from stream.tables import console
 
     table = Table("began", "lasted", "camera", "what", "top score", "ended by", "verdict", "files", "id")
     for event in events:
         end = event["end_time"]
         what = "test" if event["test"] else event["label"]
         files = [kind for kind in ("snapshot", "clip") if event[f"{kind}_bytes"]]
+        at_least = "at least " if event["end_reason"] == "restart" else ""  # it ran on until it was cut off
         table.add_row(
-            _local(event["start_time"]),
-            "open" if end is None else f"{end - event['start_time']:.1f} s",
+            datetime.fromisoformat(event["local_time"]).isoformat(sep=" ", timespec="seconds"),
+            "open" if end is None else f"{at_least}{end - event['start_time']:.1f} s",
             event["camera"],
             what,
             f"{event['top_score']:.2f}" if event["label"] == "anomaly" else "",
@@ -324,9 +348,9 @@ def _print_table(events: list[dict[str, Any]], since: str) -> None:
             ", ".join(files),
             event["id"],
         )
-    console = Console(width=None if Console().is_terminal else 180)
-    console.print(table)
-    console.print(f"{len(events)} in the last {since}")
+    out = console(180)
+    out.print(table)
+    out.print(f"{len(events)} in the last {since}")
 
 
 def main() -> NoReturn:

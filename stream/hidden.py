@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import tzinfo
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -21,7 +22,15 @@ from stream.track import CameraTrack
 class HiddenCamera:
     """At most one at a time. The bundle's own thresholds apply: what is tested is the path, not the site's tuning."""
 
-    def __init__(self, test: SelfTest, manifest: Manifest, model: ModelName, start_process: StartProcess) -> None:
+    def __init__(
+        self,
+        test: SelfTest,
+        manifest: Manifest,
+        model: ModelName,
+        start_process: StartProcess,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._zone = zone
         self._test = test
         self._manifest = manifest
         self._model = model
@@ -48,7 +57,7 @@ class HiddenCamera:
         self._rendering = None
         if not recording:
             return None  # overdue says so
-        config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now)
+        config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now, self._zone)
         track = CameraTrack(config, self._model, now)
         self._decoder = DecoderHandle(config, track, self._manifest, False, self._start_process)
         return self._decoder

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
+from datetime import tzinfo
 from typing import Any, Final
 
 from stream.alarms import AlarmSettings
@@ -30,6 +31,7 @@ class Answer:
     settings: AlarmSettings
     days: float
     alarms: list[WouldBe]
+    zone: tzinfo | None = None  # the camera's, None: the machine's
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -50,9 +52,13 @@ def rule_of(store: Store, camera: str) -> AlarmSettings:
 
 def armed(store: Store, camera: str, scores: ScoreColumns) -> ScoreColumns:
     """Those at which the camera's schedule let it alarm: that in force, as if it always had been."""
+    return scores.armed(schedule_of(store, camera).covered(scores.starts))
+
+
+def schedule_of(store: Store, camera: str) -> Schedule:
+    """The camera's schedule in force."""
     kept = store.settings().get(camera, {}).get("schedule")
-    schedule = Schedule() if kept is None else kept_schedule(kept)
-    return scores.armed(schedule.covered(scores.starts))
+    return Schedule() if kept is None else kept_schedule(kept)
 
 
 def cameras(store: Store, named: str | None) -> list[str]:
@@ -73,7 +79,8 @@ def what_if(
         rule = rule.with_threshold(threshold)
     if min_duration is not None:
         rule = replace(rule, min_duration=min_duration)
-    return Answer(camera, rule, scored_days(scores), alarms(armed(store, camera, scores), rule))
+    would_be, zone = alarms(armed(store, camera, scores), rule), schedule_of(store, camera).zone
+    return Answer(camera, rule, scored_days(scores), would_be, zone)
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class Suggestion:
     days: float
     proposal: Proposal | None
     misfit: str
+    zone: tzinfo | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -103,7 +111,8 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
     true = store.verdicts(camera, "true", until - LOOK_BACK)
     days = scored_days(scores)
     proposal = propose(armed(store, camera, scores), rule, per_day, true, days)
-    return Suggestion(camera, rule.threshold_on, days, proposal, misfit_of(store, camera, scores, rule, until))
+    misfit, zone = misfit_of(store, camera, scores, rule, until), schedule_of(store, camera).zone
+    return Suggestion(camera, rule.threshold_on, days, proposal, misfit, zone)
 
 
 def misfit_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:

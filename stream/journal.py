@@ -30,7 +30,7 @@ _ROOM_EVERY: Final = 2.0
 _MERGED_AFTER: Final = 600.0
 _HOURS_MERGED: Final = 20
 
-Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene"]
+Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene", "self_test"]
 Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to do once it is committed
 
 
@@ -71,9 +71,9 @@ class Journal:
 
         self._put(write, lost)
 
-    def delivered(self, key: int) -> None:
-        """The broker has the message, or it was given up."""
-        self._put(lambda store: store.delivered(key))
+    def delivered(self, key: int, said: Payload | None = None) -> None:
+        """The broker has the message as it was `said`, or it was given up (None)."""
+        self._put(lambda store: store.delivered(key, said))
 
     def scores(self, camera: str, chunk: bytes) -> None:
         """A chunk of scores; left out, and counted, if the disk is far behind."""

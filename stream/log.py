@@ -12,9 +12,12 @@ import av.logging
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from stream.errors import Reason
 from stream.urls import redact_text
 
 _SHORTEST: Final = 4
+# Our own words, names and numbers: a password that is a common word or a year must not tear holes into them.
+_OURS: Final = frozenset({"event", "level", "timestamp", "camera", "id"})
 
 
 class _StandardError:
@@ -28,7 +31,7 @@ class _StandardError:
 
 
 def configure(secrets: Sequence[str] = ()) -> None:
-    """Set up logging of this process. `secrets` are blotted out of every value, whoever logs it."""
+    """Set up logging of this process. `secrets` are blotted out of every value that may hold another's text."""
     av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines hold whole URLs; its errors come as exceptions
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     # one may hold another; a shorter one is part of too many words, and stands in URLs, which are blotted out anyway
@@ -37,7 +40,8 @@ def configure(secrets: Sequence[str] = ()) -> None:
     def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for key, value in event.items():
             if isinstance(value, str):
-                event[key] = redact_text(value, secrets)
+                ours = key in _OURS or isinstance(value, Reason)
+                event[key] = redact_text(str(value), () if ours else secrets)
         return event
 
     renderer: Processor = (

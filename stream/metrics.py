@@ -108,6 +108,11 @@ class Metrics:
         """An alarm's `new` was acknowledged."""
         self._alarm_latency.observe(latency_ms / 1000)
 
+    def recipient(self, to: str) -> None:
+        """One of the courier's: its series begin at 0, so that the first message is seen as a rise."""
+        for result in ("delivered", "failed", "dropped"):
+            self._notifications.labels(to, result)
+
     def notified(self, to: str, result: str) -> None:
         """A message to one of the courier's recipients met its fate."""
         self._notifications.labels(to, result).inc()

@@ -314,7 +314,7 @@ class Reporter:
     def settled(self, message: Waiting, said: Payload | None) -> None:
         """The broker has a message as it was `said`, or it was given up."""
         if message.key is not None:
-            self._journal.delivered(message.key)
+            self._journal.delivered(message.key, said)
         if said is not None and said["type"] == "new" and said["label"] == "anomaly" and not said["test"]:
             self._metrics.published(said["latency_ms"])
 

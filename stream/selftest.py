@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from datetime import tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from stream.alarms import AlarmSettings
 from stream.demo.footage import INCIDENT, LENGTH, staged_footage
 from stream.errors import UsageError
 from stream.settings import CameraConfig
+from stream.timetable import Schedule
 from stream.urls import HIDDEN_CAMERA, Source
 
 FIRST_AFTER: Final = 600.0
@@ -98,10 +100,11 @@ class SelfTest:
         self._stage, self._event, self._until = Stage.RENDERING, None, now + _RENDERED_WITHIN
         return True
 
-    def camera(self, recording: str, alarm: AlarmSettings, now: float) -> CameraConfig:
-        """The hidden camera that plays the recording from now on."""
+    def camera(self, recording: str, alarm: AlarmSettings, now: float, zone: tzinfo | None = None) -> CameraConfig:
+        """The hidden camera that plays the recording from now on; `zone` is that of its events' `local_time`."""
         self._stage, self._until = Stage.STARTED, now + _HEARD_WITHIN
-        return CameraConfig(Source(HIDDEN_CAMERA, recording, live=False), alarm, hidden=True)
+        source = Source(HIDDEN_CAMERA, recording, live=False)
+        return CameraConfig(source, alarm, schedule=Schedule(zone=zone), hidden=True)
 
     def scored(self, start: float, clip: int) -> None:
         """A clip of the hidden camera went through the engine."""
@@ -141,11 +144,20 @@ class SelfTest:
 
     def _finish(self, passed: bool, epoch: float, said: str) -> None:
         self._until = self._event = None
-        self.result = Result(passed, epoch, said)
         if passed:
             self.last_pass = epoch
+        self.result = Result(passed, epoch, said)
+
+    def memory(self) -> str:
+        """What came of the last one, to be kept over a restart; `recall` reads it."""
+        return json.dumps({"result": astuple(self.result), "last_pass": self.last_pass})
+
+    def recall(self, memory: str) -> None:
+        kept = json.loads(memory)
+        self.result, self.last_pass = Result(*kept["result"]), kept["last_pass"]
 
     def as_json(self, epoch: float) -> dict[str, Any]:
-        """What the topic and the page show; `age` in seconds since the last pass, None if there was none."""
+        """What the topic and the page show: `last_pass` is an epoch time, `age` the seconds since, None without one."""
         age = None if self.last_pass is None else round(max(0.0, epoch - self.last_pass))
-        return {"passed": self.result.passed, "said": self.result.said, "time": self.result.at, "age": age}
+        told = {"passed": self.result.passed, "said": self.result.said, "time": self.result.at}
+        return told | {"last_pass": self.last_pass, "age": age}

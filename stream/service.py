@@ -61,6 +61,7 @@ from stream.store import Store
 from stream.systemd import Supervisor
 from stream.track import CameraTrack
 from stream.turns import next_batch
+from stream.urls import HIDDEN_CAMERA
 from stream.web import Pages, make_app, make_server, page_for_others
 
 _STATS_EVERY: Final = 60.0
@@ -136,6 +137,8 @@ class Service:
         self._next_scenes = self._next_stats + _SCENES_EVERY
         recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, store.media)
         self._couriers = [Courier(recipient, self._metrics.notified) for recipient in recipients]
+        for courier in self._couriers:
+            self._metrics.recipient(courier.name)
         self._journal = Journal(
             store,
             settings.retention,
@@ -196,7 +199,10 @@ class Service:
         )  # fmt: skip
         if settings.self_test is not None:
             self._self_test = SelfTest(settings.self_test, time.monotonic())
-            self._hidden = HiddenCamera(self._self_test, self._engine.manifest, self._model, start_process)
+            if memory := self._store.settings().get(HIDDEN_CAMERA, {}).get("self_test"):
+                self._self_test.recall(memory)
+            zone = settings.cameras[0].schedule.zone
+            self._hidden = HiddenCamera(self._self_test, self._engine.manifest, self._model, start_process, zone)
         self._overview = Overview(
             settings.node, self._model, self._decoders, self._mqtt, self._metrics, self._self_test
         )
@@ -337,6 +343,7 @@ class Service:
             self._decoders.remove(decoder)
             self._fleet.dismiss(decoder, "stopped")
         if self._self_test is not None and self._self_test.result is not self._said_result:
+            self._journal.setting(HIDDEN_CAMERA, "self_test", self._self_test.memory())
             self._say_self_test(epoch)
 
     def _save(self) -> None:

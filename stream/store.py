@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from stream.database import DATABASE, MEDIA, check_version, in_memory, lock_folder, opened_or_made_room
 from stream.errors import UsageError
-from stream.events import Payload
+from stream.events import Payload, as_left
 from stream.outbox import Waiting
 from stream.scorelog import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, legible, pack
 from stream.settings import Retention
@@ -134,9 +134,15 @@ class Store:
             "INSERT INTO outbox (made, payload) VALUES (?, ?) RETURNING key", (made, text)
         ).fetchone()[0]
 
-    def delivered(self, key: int) -> None:
-        """The broker has it, or it was given up."""
+    def delivered(self, key: int, said: Payload | None = None) -> None:
+        """The broker has it, as it was `said` (None: it was given up)."""
         self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
+        if said is not None:  # times of its leaving alone: what it counts from stays, for the messages to come
+            self._database.execute(
+                """UPDATE events SET payload = json_set(payload, '$.published_time', ?, '$.delayed', json(?))
+                   WHERE id = ? AND json_extract(payload, '$.seq') = ?""",
+                (said["published_time"], json.dumps(said["delayed"]), said["id"], said["seq"]),
+            )
 
     def waiting(self) -> list[Waiting]:
         """The outbox, oldest first."""
@@ -163,7 +169,7 @@ class Store:
             values,
         )
         return [
-            json.loads(payload) | {"verdict": verdict, "snapshot_bytes": snapshot, "clip_bytes": clip}
+            as_left(json.loads(payload)) | {"verdict": verdict, "snapshot_bytes": snapshot, "clip_bytes": clip}
             for payload, verdict, snapshot, clip in rows
         ]
 
@@ -199,10 +205,14 @@ class Store:
         )
         return [start for (start,) in rows]
 
-    def verdict(self, camera: str, event_id: str, verdict: str) -> str | None:
-        """Keep an operator's verdict; `event_id` "latest" is the camera's last alarm. Returns its id, None: unknown."""
+    def verdict(self, camera: str, event_id: str, verdict: str | None) -> str | None:
+        """Keep an operator's verdict, None: take it back; `event_id` "latest" is the camera's last alarm.
+
+        Returns the event's id, None: unknown.
+        """
         if event_id == "latest":
-            chosen = "(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' ORDER BY start_time DESC LIMIT 1)"
+            chosen = """(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' AND NOT test
+                         ORDER BY start_time DESC LIMIT 1)"""
         else:
             chosen = "?3"
         row = self._database.execute(

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
@@ -22,8 +23,8 @@ _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
 _USER_INFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^{}/?#])*)@")
-_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_SPELLED: Final = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
+_OTHER_NAME: Final = re.compile(r"\{(?!MGFN_)[A-Za-z_][A-Za-z0-9_]*\}")
+_SPELLED: Final = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25"
 _MGFN_NAME: Final = re.compile(r"MGFN_[A-Z0-9_]+")
 _SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|credential", re.IGNORECASE)
 
@@ -50,7 +51,7 @@ class Source:
 def expand(text: str, flag: str) -> str:
     """Replace each `{MGFN_NAME}` from the environment or a secret file of that name; nothing else.
 
-    As user or password of a URL the value may hold any character: those that mean something there are percent-encoded.
+    As user or password of a URL the value is taken literally: what means something there is percent-encoded.
 
     Secret files are looked for in `$CREDENTIALS_DIRECTORY` (systemd) and `/run/secrets` (containers).
     Raises UsageError for a name that is nowhere.
@@ -76,18 +77,27 @@ def expanded(text: str) -> str:
     return _PLACEHOLDER.sub(value, text)
 
 
+def unfilled(url: str) -> bool:
+    """Whether user or password hold another name in braces than `{MGFN_NAME}`: a slip, most likely."""
+    user_info = _USER_INFO.match(url)
+    return user_info is not None and _OTHER_NAME.search(user_info[1]) is not None
+
+
 def _value(name: str) -> str:
-    if name in os.environ:
-        return os.environ[name]
+    found = os.environ.get(name)
     for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"):
-        if folder and (path := Path(folder) / name).is_file():
-            return _secret(path)
-    raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
+        if found is None and folder and (path := Path(folder) / name).is_file():
+            found = _secret(path)
+    if found is None:
+        raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
+    if not found:
+        raise UsageError(f"{{{name}}} is empty")
+    return found
 
 
 def _encoded(value: str) -> str:
-    """Percent-encoded; what is so already stays as it is."""
-    return quote(_PERCENT.sub("%25", value), safe="%!$&'()*+,;=")
+    """Percent-encoded, so that whoever decodes it has what was given."""
+    return quote(value, safe="!$&'()*+,;=")
 
 
 def _secret(path: Path) -> str:
@@ -143,6 +153,14 @@ def prefix_problem(prefix: str) -> str:
     if wrong or "" in prefix.split("/"):  # an empty level is a slip: everybody would look one level too high
         return "allowed is a topic of printable characters without + #, a leading $ and empty levels (/ at an end, //)"
     return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def is_rtsp(url: str) -> bool:

@@ -20,6 +20,7 @@ from stream.errors import UsageError
 from stream.media import Kind, media_path
 from stream.metrics import CONTENT_TYPE
 from stream.page.routes import PageSources, page_routes
+from stream.urls import is_loopback
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -50,7 +51,7 @@ def check_address(address: str | None, token_file: Path | None) -> tuple[str, in
     """
     token = _read_token(token_file)
     host, port = (DEFAULT_HOST, DEFAULT_PORT) if address is None else _split(address)
-    if not _is_loopback(host) and token is None:
+    if not is_loopback(host) and token is None:
         raise UsageError(
             f"--http {address}: any address but loopback requires --http-token-file (`token_file` in the site file)"
         )
@@ -106,13 +107,6 @@ def _split(address: str) -> tuple[str, int]:
     if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise UsageError(f"--http {address}: allowed is HOST:PORT or off")
     return host.strip("[]"), int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _read_token(path: Path | None) -> str | None:

@@ -125,10 +125,11 @@ function showLights(state) {
 }
 
 function showHealth(state) {
+  const unknown = (now, column) => ["offline", "disabled"].includes(now.status) && ["window", "score"].includes(column);
   const columns = ["status", "fps", "window", "score", "threshold", "dropped_clips", "corrupt_frames", "reconnects", "stalls_last_hour"];
   $("health-head").replaceChildren(make("tr", {}, ...["camera", ...columns].map(c => make("th", { scope: "col" }, c.replaceAll("_", " ")))));
   $("health-rows").replaceChildren(...Object.entries(state.cameras).map(([name, now]) =>
-    make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, String(now[c] ?? ""))))));
+    make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, String(unknown(now, c) ? "" : now[c] ?? ""))))));
   $("about").textContent = `${state.node}, version ${state.version}, ${state.model.backend} on bundle ${state.model.bundle}, ` +
     `up ${(state.uptime / 3600).toFixed(1)} h, ${state.outbox} messages wait for the broker, ${state.events_lost} lost`;
 }
@@ -187,9 +188,10 @@ const verdicts = { true: "true alarm", false_alarm: "false alarm" };
 
 function words(event) {
   const what = event.test ? "test" : event.label === "anomaly" ? "alarm" : "camera lost";
-  const lasted = event.end_time === null ? "still open" : `${(event.end_time - event.start_time).toFixed(1)} s`;
+  const lasted = event.end_time === null ? "still open" :
+    `${event.end_reason === "restart" ? "at least " : ""}${(event.end_time - event.start_time).toFixed(1)} s`;
   const score = event.label === "anomaly" ? `, top score ${event.top_score.toFixed(2)} (threshold ${event.threshold_on.toFixed(2)})` : "";
-  return [`${event.camera}: ${what}`, `${time(event.start_time)}, ${lasted}${score}`, verdicts[event.verdict] || "no verdict"];
+  return [`${event.camera}: ${what}`, `${time(event.start_time)}, ${lasted}${score}`, verdicts[event.verdict] || (event.test ? "" : "no verdict")];
 }
 
 function row(event) {
@@ -242,6 +244,7 @@ async function detail(id) {
   let event;
   try { event = await ask(path("api", "events", id)); } catch (error) { say(error.message); return; }
   const dialog = $("detail"), [title, when] = words(event), alarm = event.label === "anomaly";
+  const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
   const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
   const media = make("div", { class: "media" },
     event.snapshot ? make("img", { src: event.snapshot, alt: "Picture of the alarm" }) : null,
@@ -253,15 +256,15 @@ async function detail(id) {
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     make("p", {}, when), media, ...(alarm ? [
-      make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was it right?"), ...buttons),
-      make("h3", {}, "Score"), curve, ...(event.test ? [] : film(event))] : []),
+      event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was it right?"), ...buttons),
+      make("h3", {}, "Score"), curve,
+      make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1; dashed: the threshold; shaded: the alarm`), ...(event.test ? [] : film(event))] : []).filter(part => part !== null),
     make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`));
   dialog.dataset.id = id;
   if (!dialog.open) dialog.showModal();
   if (at) dialog.querySelector(`[data-verdict="${at}"]`)?.focus();
   const strip = dialog.querySelector(".strip"), heavy = strip?.querySelector(".top");  // on a phone it scrolls
   if (heavy) strip.scrollLeft = heavy.offsetLeft - strip.clientWidth / 2;
-  const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
   drawScores(curve, event.curve, { from, to, threshold: event.threshold_on, gap: Math.max(5, (to - from) / 300),
     marks: [[event.start_time, event.end_time ?? to]] });
 }

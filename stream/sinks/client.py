@@ -14,7 +14,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.errors import UsageError
+from stream.errors import Reason, UsageError
 from stream.urls import BrokerAddress
 
 KEEPALIVE: Final = 20
@@ -56,7 +56,7 @@ def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client
 
 def refusal(code: ReasonCode) -> str:
     """Why the broker refused us, in plain words."""
-    return "wrong user or password" if str(code) in _REFUSALS else str(code)
+    return Reason.UNAUTHORIZED if str(code) in _REFUSALS else str(code)
 
 
 def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0) -> str:

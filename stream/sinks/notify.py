@@ -35,7 +35,7 @@ def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyT
     for name in ("apprise", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if settings.per_hour < 1:
-        raise UsageError(f"notify: per_hour {settings.per_hour}: allowed is 1 or more")
+        raise UsageError(f"notify.per_hour: {settings.per_hour}: allowed is 1 or more")
     # No pictures from Apprise's own site in messages, no state on disk; without a time limit of its own Apprise stays
     # in our thread, and its plugins give up after seconds by themselves.
     asset = apprise.AppriseAsset(
@@ -46,7 +46,7 @@ def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyT
     for position, url in enumerate(settings.targets, start=1):
         box = apprise.Apprise(asset=asset)
         if "://" not in url or not box.add(url):
-            raise UsageError(f"notify: target {position} of {len(settings.targets)}: no URL that Apprise understands")
+            raise UsageError(f"notify.targets[{position - 1}]: no URL that Apprise understands")
         targets.append(NotifyTarget(f"notify-{position}", box, settings, media))
     return targets
 

@@ -69,6 +69,8 @@ def parse(text: str) -> Document:
 def _not_yaml(error: MarkedYAMLError) -> Problem:
     # never the error's own text: it shows the line, and a password may stand there
     mark = error.problem_mark or error.context_mark
+    if "quoted scalar" in str(error.context):  # never closed: not the file's end is of interest
+        mark = error.context_mark
     hint = "; indent with spaces" if "\\t" in str(error.problem) else ""
     if "flow" in str(error.context) and "got '{'" in str(error.problem):
         hint = "; in braces or brackets put a value that holds {MGFN_NAME} in quotes"
@@ -106,6 +108,11 @@ class _Reader:
                 self._complain(line, path, "a key must be a word")
                 continue
             key = str(key_node.value)
+            if key == "<<":
+                self._complain(
+                    line, (*path, key), "merge keys are not allowed; what cameras share stands in `defaults`"
+                )
+                continue
             if key in found:
                 first = self._document.lines[(*path, key)]
                 self._complain(line, (*path, key), f"given twice, first in line {first}; allowed is once")

@@ -38,7 +38,7 @@ from stream.timetable import DAYS, Period, overlap, periods_of
 class SiteModel(BaseModel):
     """No unknown keys, and no value of another type than its own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def _minutes(text: str) -> int:

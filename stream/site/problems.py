@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, Final, get_args
 
@@ -46,13 +47,17 @@ def path_of(error: ErrorDetails) -> Path:
 
 def _described(error: ErrorDetails, document: Document) -> Problem:
     path, kind = path_of(error), error["type"]
-    if kind == "extra_forbidden":
-        text = unknown(str(path[-1]), _known_keys(SiteFile, path[:-1]))
+    if kind == "list_type" and path[-3:-2] == (
+        "masks",
+    ):  # a number where a point stands: a polygon, not a list of them
+        path, text = path[:-2], "allowed is a list of polygons, [[[x, y], [x, y], [x, y]]]: one bracket more"
+    elif kind == "extra_forbidden":
+        text = unknown(str(path[-1]), _known_keys(SiteFile, path[:-1])) + _elsewhere(path)
     elif kind == "missing":
         text = "is missing"
     else:
         value = "" if path[:2] == ("notify", "targets") else shown(error["input"])  # secrets, however they look
-        text = f"{value}{_allowed(error)}"
+        text = f"{value}{_allowed(error)}{_hint(error, path)}"
     return Problem(document.line(path), key_of(path), text)
 
 
@@ -94,10 +99,37 @@ def unknown(key: str, known: list[str], what: str = "unknown key") -> str:
     return f"{what}; {hint}allowed: {', '.join(known)}"
 
 
+def _hint(error: ErrorDetails, path: Path) -> str:
+    """What is a slip, most likely: quotes around a number, an address where a block is expected."""
+    value = error["input"]
+    if not isinstance(value, str):
+        return ""
+    if error["type"] == "model_type" and "://" in value and "url" in _known_keys(SiteFile, path):
+        return ", {url: ...}"
+    plain = {"bool_type": r"true|false", "int_type": r"-?[0-9]+", "float_type": r"-?[0-9]+(\.[0-9]*)?"}
+    return ", without quotes" if re.fullmatch(plain.get(error["type"], "(?!)"), value) else ""
+
+
+def _elsewhere(path: Path) -> str:
+    """Blocks beside an unknown key that know it."""
+    model = _model_at(SiteFile, path[:-1])
+    inner = ((field.alias or name, _model_in(field.annotation)) for name, field in model.model_fields.items())
+    found = [f"`{name}`" for name, block in inner if block is not None and path[-1] in _keys(block)]
+    return f"; it belongs into {' or '.join(found)}" if found else ""
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 def _known_keys(model: type[BaseModel], path: Path) -> list[str]:
     """Keys of the model that stands at a path below `model`."""
+    return _keys(_model_at(model, path))
+
+
+def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
     if not path:
-        return [field.alias or name for name, field in model.model_fields.items()]
+        return model
     if model is SiteFile and path[0] == "cameras":
         path = path[1:]  # a camera's name is no key
         inner = _model_in(SiteFile.model_fields["cameras"].annotation)
@@ -106,7 +138,7 @@ def _known_keys(model: type[BaseModel], path: Path) -> list[str]:
         inner = _model_in(by_key[str(path[0])].annotation)
     rest = [part for part in path[1:] if not isinstance(part, int)]
     assert inner is not None  # noqa: S101 -- only models have unknown keys
-    return _known_keys(inner, tuple(rest))
+    return _model_at(inner, tuple(rest))
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -21,7 +21,7 @@ from stream.site.document import Path as KeyPath
 from stream.site.models import CameraDefaults, CameraModel, SiteFile
 from stream.site.problems import described, path_of, unknown
 from stream.site.values import FOLDER
-from stream.urls import expanded
+from stream.urls import expanded, is_loopback
 
 _LARGEST: Final = 1 << 20
 _SOME_URL: Final = "rtsp://unknown/"  # for a camera whose own is wrong, so that its other keys can be checked
@@ -50,9 +50,12 @@ class Site:
         return tuple(camera_config(n, inherited(camera, self.given.defaults), zone, bundle) for n, camera in own)
 
 
-def read_site(path: Path) -> Site:
-    """Read and check. Raises SiteError with everything that is wrong with the file."""
-    return checked(path, read_bytes(path))
+def read_site(path: Path, *, asks_token: bool = False) -> Site:
+    """Read and check. Raises SiteError with everything that is wrong with the file.
+
+    `asks_token`: an `http.address` that others reach needs its `token_file`, no flag being there instead of either.
+    """
+    return checked(path, read_bytes(path), asks_token=asks_token)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -69,8 +72,8 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def checked(path: Path, content: bytes) -> Site:
-    """The site that `content`, the file's, describes. Raises SiteError with everything that is wrong with it."""
+def checked(path: Path, content: bytes, *, asks_token: bool = False) -> Site:
+    """The site that `content`, the file's, describes; as `read_site`."""
     document = _document(path, content)
     problems = list(document.problems)
     data = document.data
@@ -88,6 +91,8 @@ def checked(path: Path, content: bytes) -> Site:
                 _leave_out(data, one)
     if given is not None:
         problems += _across(given, document)
+        if asks_token:
+            problems += _open_to_others(given, document)
     if problems:
         raise _refused(path, problems)
     assert given is not None  # noqa: S101 -- else there is a problem
@@ -137,7 +142,8 @@ def _leave_out(data: dict[str, Any], error: ErrorDetails) -> None:
     """Remove what is wrong, lists as a whole; what lacks something required goes with it, but a camera stays."""
     path = path_of(error)
     if len(path) == 3 and (path[0], path[2]) == ("cameras", "url"):
-        data["cameras"][path[1]]["url"] = _SOME_URL
+        if path[1] in data["cameras"]:  # else it went with its name
+            data["cameras"][path[1]]["url"] = _SOME_URL
         return
     path = tuple(itertools.takewhile(lambda part: not isinstance(part, int), path))
     *parents, last = path[:-1] if error["type"] == "missing" and len(path) > 1 else path
@@ -161,6 +167,15 @@ def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
             yield Problem(document.line(path), key_of(path), text)
     for name, own in given.cameras.items():
         yield from _of_camera(name, own, given.defaults, document)
+
+
+def _open_to_others(given: SiteFile, document: Document) -> Iterator[Problem]:
+    http = given.http
+    if http is None or http.address is None or http.address == "off" or http.token_file is not None:
+        return
+    if not is_loopback(http.address.rpartition(":")[0].strip("[]")):
+        text = f"{http.address}: any address but loopback needs `token_file` beside it"
+        yield Problem(document.line(("http", "address")), "http.address", text)
 
 
 def _of_camera(name: str, own: CameraModel, defaults: CameraDefaults | None, document: Document) -> Iterator[Problem]:

@@ -21,7 +21,7 @@ _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
     _NAME: "a camera's name is 1 to 64 of a-z A-Z 0-9 _ -",
-    _TIME: 'allowed is "HH:MM" from "00:00" to "24:00"',
+    _TIME: 'allowed is "HH:MM" with two digits each, such as "08:00"',
     _ADDRESS: "allowed is HOST:PORT or off",
 }
 

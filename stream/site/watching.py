@@ -6,7 +6,9 @@ It runs in a thread of its own: a disk that hangs holds up no clip. A file with 
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from stream.errors import UsageError
@@ -74,6 +76,12 @@ class SiteWatcher:
         except UsageError as error:
             for problem in error.problems if isinstance(error, SiteError) else [str(error)]:
                 log.error("site file not taken: nothing changed", problem=problem)
+            return
+        except Exception as error:  # noqa: BLE001 -- a defect must not end the watching
+            # never its text: secrets of this file may stand there that the log does not know yet
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            problem = f"{self._path}: a defect: {type(error).__name__} in {Path(at.filename).name}:{at.lineno}"
+            log.error("site file not taken: nothing changed", problem=problem)
             return
         self._latest = site
         for key in _changed_keys(self._started, site):

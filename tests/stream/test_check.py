@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import cv2
 import numpy as np
 import pytest
 
+from stream.alarms import AlarmSettings
+from stream.check import check_all
+from stream.errors import CameraError, Reason, UsageError
+from stream.settings import CameraConfig, NotifySettings, ServiceSettings
+from stream.sinks.client import TlsFiles
+from stream.urls import parse_sources
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import free_port
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
 
-pytestmark = pytest.mark.slow
+if TYPE_CHECKING:
+    from engine.engine import Engine
 
 
 def check(folder: Path, bundle: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -34,6 +44,7 @@ def row(table: str, name: str) -> str:
     return text[name]
 
 
+@pytest.mark.slow
 def test_all_that_can_be_reached(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto) -> None:
     video = write_video(tmp_path / "yard.mp4", moving_pictures(40))
     with TestCamera(tmp_path, encode(moving_pictures(100))).running() as camera:
@@ -51,6 +62,7 @@ def test_all_that_can_be_reached(tmp_path: Path, tiny_bundle: Path, mosquitto: M
         assert (abs(picture[0, 2:-2].astype(int) - (0, 220, 255)).max(axis=1) < 60).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_masks_and_regions_of_a_site_file_are_drawn(tmp_path: Path, tiny_bundle: Path) -> None:
     write_video(tmp_path / "yard.mp4", [np.full((240, 320, 3), 200, np.uint8)] * 30)
     (tmp_path / "site.yaml").write_text(f"""
@@ -75,6 +87,7 @@ cameras:
         assert abs(picture[y, x].astype(int) - (0, 220, 255)).max() < 90
 
 
+@pytest.mark.slow
 def test_what_cannot_is_named_without_its_password(tmp_path: Path, tiny_bundle: Path) -> None:
     (tmp_path / "broker").mkdir()
     units = encode(moving_pictures(100))
@@ -95,3 +108,48 @@ def test_what_cannot_is_named_without_its_password(tmp_path: Path, tiny_bundle: 
     assert "rtsp://[fe80::1]:9/cam" in row(done.stdout, "six")
     assert "wr0ng-one" not in done.stdout + done.stderr
     assert not list((tmp_path / "out").glob("*.jpg"))
+
+
+def settings(folder: Path, cameras: tuple[CameraConfig, ...], targets: tuple[str, ...]) -> ServiceSettings:
+    return ServiceSettings(
+        cameras, None, TlsFiles(), "mgfn", "n", replay=False, scores=None, data=folder, notify=NotifySettings(targets)
+    )
+
+
+ENGINE = cast(
+    "Engine",
+    SimpleNamespace(
+        bundle=SimpleNamespace(path="b"), backend=SimpleNamespace(name="openvino"), reason="given",
+        manifest=SimpleNamespace(geometry=""),
+    ),
+)  # fmt: skip
+
+
+def test_a_target_that_is_wrong_has_its_row_and_the_rest_is_tried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match=r"notify\.targets\[1\]: no URL that Apprise understands"):
+        check_all(settings(tmp_path, (), ("json://hunter2@h", "nonsense://hunter2")), ENGINE, tmp_path)
+    said = capsys.readouterr().out
+    assert "failed notify.targets[1]: no URL" in row(said, "notify")
+    assert "ok" in row(said, "broker")
+    assert "hunter2" not in said
+
+
+def test_cameras_are_tried_all_at_once_and_the_table_keeps_to_its_width(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(16, timeout=10)
+
+    def tried(*_: object) -> NoReturn:
+        together.wait()  # broken where one waits for the other
+        raise CameraError(Reason.STALLED, "no answer in time")
+
+    monkeypatch.setattr("stream.check._tried", tried)
+    monkeypatch.setenv("COLUMNS", "90")
+    alarm = AlarmSettings(0.8, 0.6)
+    cameras = tuple(CameraConfig(source, alarm) for source in parse_sources(["rtsp://h/a"] * 16))
+    assert not check_all(settings(tmp_path, cameras, ("json://h",)), ENGINE, tmp_path)
+    said = capsys.readouterr().out
+    assert said.count("no answer in time") == 16
+    assert max(map(len, said.splitlines())) <= 90

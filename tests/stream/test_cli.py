@@ -117,15 +117,26 @@ def test_a_wrong_site_file_gets_a_line_for_each_problem(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "site.yaml"
-    path.write_text("mqt: {}\ncameras:\n  door: {url: 'http://u:hunter2@h'}\n")
+    path.write_text("mqt: {}\nhttp: {address: '192.0.2.1:80'}\ncameras:\n  door: {url: 'http://u:hunter2@h'}\n")
     assert run(monkeypatch, "--config", path, "--data", tmp_path / "data") == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert [line.partition(f"mgfn-stream: {path}:")[2][:24] for line in lines] == [
         "1: mqt: unknown key; did",
-        "3: cameras.door.url: htt",
+        "2: http.address: 192.0.2",
+        "4: cameras.door.url: htt",
     ]
     assert "hunter2" not in "".join(lines)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_name_that_is_not_filled_in_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    urls = ["--rtsp", "door=rtsp://u:{DOOR_PW}@h/1", "--mqtt", "mqtt://u:{MQTT_PW}@h"]
+    assert run(monkeypatch, *urls, "--http", "off", "--data", tmp_path, "--bundle", tmp_path / "none") == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if "only {MGFN_NAME} is filled in" in line]
+    assert [name for line in said for name in ("door", "mqtt") if f'"of": "{name}"' in line] == ["door", "mqtt"]
+    assert "_PW" not in "".join(said)
 
 
 def test_a_live_camera_in_a_replay_is_named(

@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -134,6 +135,49 @@ def test_a_table_and_json_lines(
     (line,) = capsys.readouterr().out.splitlines()
     event = json.loads(line)
     assert (event["camera"], event["type"], event["verdict"], event["clip_bytes"]) == ("door", "end", None, 0)
+
+
+def test_a_verdict_is_given_and_taken_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
+    with Store.open(data) as store:  # as mgfn-stream holds it
+        event_id = store.events(0.0)[1]["id"]
+        for said, kept in (("false_alarm", "false_alarm"), ("none", None)):
+            assert run(monkeypatch, "verdict", event_id, said, "--data", data) == 0
+            assert store.events(0.0)[1]["verdict"] == kept
+    assert run(monkeypatch, "verdict", "1.00-abcdef", "true", "--data", data) == 2
+    assert "1.00-abcdef: no such event" in capsys.readouterr().err
+    assert run(monkeypatch, "verdict", event_id, "wrong", "--data", data) == 2
+    assert "wrong: allowed is true, false_alarm or none" in capsys.readouterr().err
+
+
+def test_times_are_those_of_the_sites_zone_in_order_and_a_cut_alarm_lasted_longer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    zone, began = ZoneInfo("Asia/Kathmandu"), time.time() - 3_600
+    model = ModelName("b", "0" * 64, "openvino")
+    with Store.open(tmp_path) as store:
+        event = Event.begun("door", began, (0.8, 0.373015873), model, zone=zone)
+        store.message(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+        store.message(event.end(None, began, "restart"), 1.0, awaits_files=False)
+        for camera, burst in (("a", 500), ("b", 100)):
+            rows = [
+                LoggedScore(began + i, began + i + 1, 0.9 if burst <= i < burst + 5 else 0.1, 32) for i in range(600)
+            ]
+            store.scored(camera, pack(rows))
+            store.setting(camera, "schedule", Schedule((), zone).as_text())
+    assert run(monkeypatch, "list", "--data", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "+05:45" in said
+    assert "at least 0.0 s" in said
+    assert run(monkeypatch, "list", "--data", tmp_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["threshold_off"] == 0.373
+    assert run(monkeypatch, "what-if", "--data", tmp_path, "--threshold", 0.7) == 0
+    said = capsys.readouterr().out
+    assert said.count("+05:45") == 2
+    assert said.index("b  ") < said.index("a  ")
+    assert "a: 1 in 0.17 scored hours" in said
 
 
 def test_the_site_file_says_where_the_data_is_and_needs_none_of_its_secrets(

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from stream.errors import Reason
 from stream.log import configure, log
 
 
@@ -37,3 +38,14 @@ def test_a_traceback_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
         log.exception("a defect")
     assert "Traceback" in said.getvalue()
     assert "hunter2" not in said.getvalue()
+
+
+def test_a_password_that_is_a_common_word_tears_no_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    configure([*map(str, range(2020, 2100)), "camera", "wrong", "door"])
+    log.warning("camera offline", camera="door", reason=Reason.UNAUTHORIZED, detail="wrong: camera at rtsp://u:x@h")
+    told = json.loads(said.getvalue())
+    assert told["timestamp"].startswith("20")
+    assert (told["event"], told["camera"], told["reason"]) == ("camera offline", "door", "wrong user or password")
+    assert told["detail"] == "***: *** at rtsp://***@h"

@@ -34,6 +34,7 @@ def told() -> dict[str, dict[tuple[str, ...], float]]:
     metrics.alarm("door")
     metrics.stage("backbone", 0.03)
     metrics.published(640)
+    metrics.recipient("frigate")
     metrics.notified("frigate", "failed")
     families = text_string_to_metric_families(metrics.exposition(outbox=3).decode())
     found: dict[str, dict[tuple[str, ...], float]] = {}
@@ -57,7 +58,9 @@ def test_names_labels_and_values() -> None:
     assert found["mgfn_mqtt_outbox_messages"] == {(): 3.0}
     assert found["mgfn_model_info"] == {("openvino", "default", "ab" * 32): 1.0}
     assert found["mgfn_camera_fps"] == {("door",): 0.0}
-    assert found["mgfn_notifications_total"] == {("failed", "frigate"): 1.0}
+    assert found["mgfn_notifications_total"] == {
+        ("delivered", "frigate"): 0.0, ("failed", "frigate"): 1.0, ("dropped", "frigate"): 0.0
+    }  # fmt: skip
 
 
 def test_the_dashboard_asks_for_what_there_is() -> None:

@@ -113,13 +113,13 @@ def test_a_refusal_and_a_dead_target_are_said_without_the_url(phone: Phone, capf
 
 @pytest.mark.parametrize("url", ["", "hunter2", "nonsense://hunter2", "json://", "tgram://hunter2"])
 def test_targets_that_are_none_are_named_by_position(url: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match="notify: target 2 of 2: no URL that Apprise understands") as refused:
+    with pytest.raises(UsageError, match=r"notify\.targets\[1\]: no URL that Apprise understands") as refused:
         notify_targets(NotifySettings(("json://localhost", url)), None)
     assert "hunter2" not in f"{refused.value}{capfd.readouterr()}"
 
 
 def test_a_bound_that_is_none() -> None:
-    with pytest.raises(UsageError, match="notify: per_hour 0: allowed is 1 or more"):
+    with pytest.raises(UsageError, match=r"notify\.per_hour: 0: allowed is 1 or more"):
         notify_targets(NotifySettings(("json://localhost",), per_hour=0), None)
 
 

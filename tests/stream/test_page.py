@@ -199,6 +199,24 @@ def test_the_last_day_is_opened_by_keyboard(site: Watched, browser: Browser) -> 
     page.close()
 
 
+def test_a_test_asks_for_no_verdict_and_a_disabled_camera_shows_no_old_score(site: Watched, browser: Browser) -> None:
+    page = site.open(browser)
+    page.get_by_role("button", name="Test", exact=True).click()
+    entry = page.locator("#event-list li[data-id]", has_text="door: test").first
+    entry.locator("button").click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_text("score 0 to 1; dashed: the threshold").wait_for()
+    assert dialog.locator("[data-verdict]").count() == 0
+    assert "null" not in dialog.inner_text()
+    page.keyboard.press("Escape")
+    cells = "[...document.querySelectorAll('#health-rows td')].map(cell => cell.textContent)"
+    for button, status, known in (("Disable", "disabled", False), ("Enable", "(online|warming)", True)):
+        page.get_by_role("button", name=button, exact=True).click()
+        holds(page, f"(cells => /^{status}$/.test(cells[0]) && (cells[2] !== '') === {str(known).lower()})({cells})")
+    assert site.complaints == []
+    page.close()
+
+
 def test_dark_and_light_differ_and_stay(site: Watched, browser: Browser) -> None:
     page = site.open(browser)
     page.locator(".card").wait_for()

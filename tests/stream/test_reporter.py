@@ -14,7 +14,7 @@ import pytest
 from stream.alarms import AlarmSettings
 from stream.commands import Command, SetEnabled, SetThreshold
 from stream.decoders import DecoderHandle
-from stream.events import ModelName
+from stream.events import Event, ModelName, Moment, stamped
 from stream.history import rule_of
 from stream.journal import Journal
 from stream.live import Live
@@ -61,6 +61,22 @@ def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: b
         report = Reporter(settings, store, journal, None, None, metrics, Live(), [Courier(box, metrics.notified)])
         report.committed(Waiting({"camera": camera, "test": test, "type": "new"}, 1.0))
     assert box.offered == ([camera] if told else [])
+
+
+def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
+    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    model = ModelName("b", "0" * 64, "openvino")
+    payload = Event.begun("door", 1_000.0, (0.8, 0.6), model).new(Moment(0.9, 0.9, 32, 1_000.0))
+    with Store.open(tmp_path) as store:
+        key = store.message(payload, 1_000.5, awaits_files=False)
+        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+        report.settled(Waiting(payload, 1_000.5, key), stamped(payload, 1_000.5, 1_000.75))
+        journal.stop()
+        journal.run()
+        (listed,) = store.events(0.0)
+        assert (listed["published_time"], listed["latency_ms"]) == (1_000.75, 750)
+        assert store.waiting() == []
 
 
 def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) -> None:

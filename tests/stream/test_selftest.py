@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from stream.alarms import AlarmSettings
 from stream.errors import UsageError
 from stream.selftest import SelfTest, Stage, cached_sample, self_test_every
+from stream.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
 from tests.stream.test_service import lines, running
 
 ALARM = AlarmSettings(0.4, 0.3)
@@ -25,7 +27,10 @@ def begun() -> SelfTest:
     assert not test.due(599.0, 1_599.0)
     assert test.due(601.0, 1_601.0)
     assert not test.due(602.0, 1_602.0)
-    assert test.camera("demo.mp4", ALARM, 605.0).hidden
+    zone = ZoneInfo("Europe/Berlin")
+    camera = test.camera("demo.mp4", ALARM, 605.0, zone)
+    assert camera.hidden
+    assert camera.schedule.zone is zone
     return test
 
 
@@ -43,7 +48,9 @@ def test_it_passes_when_the_alarm_comes_back() -> None:
         assert not test.heard(other, 2_027.0)
     assert test.heard(message("b"), 2_027.0)
     assert not test.running
-    assert test.as_json(2_127.0) == {"passed": True, "said": "passed", "time": 2_027.0, "age": 100}
+    assert test.as_json(2_127.0) == {
+        "passed": True, "said": "passed", "time": 2_027.0, "last_pass": 2_027.0, "age": 100
+    }  # fmt: skip
     assert not test.due(700.0, 2_200.0)
     assert test.due(601.0 + 86_400, 90_000.0)
 
@@ -57,7 +64,9 @@ def test_it_says_how_far_it_came() -> None:
             test.raised("b", 2_026.0)
         assert not test.overdue(679.0, 3_000.0)
         assert test.overdue(681.0, 3_000.0)
-        assert test.as_json(3_000.0) == {"passed": False, "said": said, "time": 3_000.0, "age": None}
+        assert test.as_json(3_000.0) == {
+            "passed": False, "said": said, "time": 3_000.0, "last_pass": None, "age": None
+        }  # fmt: skip
 
 
 def test_a_failure_keeps_the_age_of_the_last_pass() -> None:
@@ -68,6 +77,10 @@ def test_a_failure_keeps_the_age_of_the_last_pass() -> None:
     assert test.due(100_000.0, 100_000.0)
     assert test.overdue(101_000.0, 101_000.0)
     assert test.as_json(102_027.0)["age"] == 100_000
+    later = SelfTest(86_400.0, 0.0, lambda: SAMPLE)  # after a restart
+    later.recall(test.memory())
+    assert later.as_json(102_027.0) == test.as_json(102_027.0)
+    assert later.due(601.0, 102_027.0)
 
 
 def test_without_footage_nothing_is_fetched() -> None:
@@ -114,4 +127,22 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
     topics = {topic for topic, _, _ in subscriber.messages}
     assert not any(topic.startswith("mgfn/self-test/") for topic in topics)
     assert {line["camera"] for line in lines(tmp_path / "s.jsonl")} == {"door"}
+    subscriber.close()
+
+
+@pytest.mark.slow
+def test_the_last_one_is_told_after_a_restart(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto) -> None:
+    test = begun()
+    test.scored(2_000.0, 0)
+    test.raised("b", 2_026.0)
+    test.heard(message("b"), 2_027.0)
+    with Store.open(tmp_path / "data") as store:
+        store.setting("self-test", "self_test", test.memory())
+    subscriber = Subscriber(mosquitto.port)
+    video = write_video(tmp_path / "yard.mp4", moving_pictures(500))
+    with running(tmp_path, "--rtsp", f"yard={video}", "--bundle", tiny_bundle, "--mqtt", mosquitto.url) as service:
+        until(lambda: subscriber.last("mgfn/self_test"), 60, "the self-test of the last run")
+        assert service.stop() == 0
+    told = json.loads(subscriber.last("mgfn/self_test") or "{}")
+    assert (told["passed"], told["last_pass"]) == (True, 2_027.0)
     subscriber.close()

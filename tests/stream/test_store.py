@@ -13,7 +13,7 @@ import pytest
 
 from stream.database import DATABASE, MEDIA
 from stream.errors import UsageError
-from stream.events import Event, ModelName, Moment
+from stream.events import Event, ModelName, Moment, stamped
 from stream.scorelog import LoggedScore, pack
 from stream.store import Store
 from tests.servers.disks import fill, small_disk
@@ -72,6 +72,36 @@ def test_verdicts_find_the_event_of_their_camera(tmp_path: Path) -> None:
         store.file_kept(first.id, "snapshot", 0)
         assert store.latest_snapshot("door") is None
         assert [row["id"] for row in store.events(since=2500.0)] == [elsewhere.id]
+
+
+def test_the_last_verdict_is_on_an_alarm_and_not_on_a_test(tmp_path: Path) -> None:
+    alarm = begun()
+    test = Event.begun("door", 2000.0, (0.8, 0.6), MODEL, test=True)
+    with Store.open(tmp_path) as store:
+        for event in (alarm, test):
+            store.message(event.new(MOMENT), 1.0, awaits_files=False)
+        assert store.verdict("door", "latest", "false_alarm") == alarm.id
+        assert store.verdict("door", test.id, "true") == test.id
+
+
+def test_the_last_message_is_shown_as_it_left(tmp_path: Path) -> None:
+    event = begun()
+    with Store.open(tmp_path) as store:
+        new, update = event.new(MOMENT), event.update(MOMENT)
+        keys = [store.message(payload, 1001.0, awaits_files=False) for payload in (new, update)]
+        store.delivered(keys[0], stamped(new, 1001.0, 1001.5))  # no longer the last
+        (shown,) = store.events(0.0)
+        assert (shown["published_time"], shown["latency_ms"], shown["delayed"]) == (None, None, False)
+        said = stamped(update, 1001.0, 1020.5)
+        store.delivered(keys[1], said)
+        (shown,) = store.events(0.0)
+        assert {name: shown[name] for name in said} == said
+        assert (shown["latency_ms"], shown["delayed"]) == (19_500, True)
+        # an earlier run's event goes on from what its messages count from
+        ((kept, _),) = store.unfinished()
+        end = Event(kept).end(None, 1002.0, "restart")
+        assert (Event(kept).last_time, end["published_time"], end["delayed"]) == (1001.0, None, False)
+        assert stamped(end, 1030.0, 1030.0)["latency_ms"] == 29_000
 
 
 def test_scores_settings_and_topics(tmp_path: Path) -> None:

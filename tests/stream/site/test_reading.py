@@ -131,6 +131,15 @@ cameras:
     assert options(Flags(), site("cameras: {a: {url: rtsp://h/1}}")).self_test == 24 * 3600
 
 
+@pytest.mark.parametrize("name", ["Front Door", "events"])
+def test_a_camera_whose_name_and_address_are_wrong(name: str) -> None:
+    said = " ".join(found := problems(f"cameras:\n  {name}: {{url: 'http://u:hunter2@h/x', fps: 1}}\n"))
+    assert len(found) == 3
+    assert f"site.yaml:2: cameras.{name}: {name}: camera" in said.replace("a camera's", "camera")
+    assert "http://***@h/x: this scheme is not allowed" in said
+    assert "hunter2" not in said
+
+
 def test_targets_are_never_shown() -> None:
     text = "notify: {targets: [7, '{MGFN_NOWHERE}', json://hunter2], per_hour: 0}\ncameras: {a: {url: rtsp://h/1}}"
     assert problems(text) == [
@@ -182,7 +191,7 @@ cameras:
         "site.yaml:4: defaults.alarm.threshold_off: 0.9: allowed is at most `threshold_on` of door, 0.5",
         "site.yaml:4: defaults.alarm.threshold_off: 0.9: needs `threshold_on` beside it",
         "site.yaml:7: cameras.door.url: rtsp://***@h:99999999/1: is no valid address; in user and password "
-        "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23",
+        "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25",
         "site.yaml:8: cameras.door.transport: quic: allowed is 'tcp' or 'udp'",
         "site.yaml:9: cameras.door.lost_afer: unknown key; did you mean lost_after? allowed: ",
         "site.yaml:12: cameras.door.alarm.hourly_cap: 1.5: allowed is a whole number",
@@ -199,7 +208,12 @@ cameras:
     [
         ("enabled: on", "site.yaml:4: cameras.door.enabled: on: allowed is true or false"),
         ("enabled: 1", "enabled: 1: allowed is true or false"),
-        ("lost_after: '30'", "lost_after: 30: allowed is a number"),
+        ("lost_after: '30'", "lost_after: 30: allowed is a number, without quotes"),
+        ("enabled: 'true'", "enabled: true: allowed is true or false, without quotes"),
+        ("alarm: {hourly_cap: '5'}", "hourly_cap: 5: allowed is a whole number, without quotes"),
+        ("masks: [[0, 0], [1, 0], [1, 0.3]]", "site.yaml:4: cameras.door.masks: allowed is a list of polygons"),
+        ("min_duration: 3", "min_duration: unknown key; "),
+        ("min_duration: 3", "; it belongs into `alarm`"),
         ("lost_after: .nan", "lost_after: nan: allowed is a number"),
         ("lost_after: 0", "lost_after: 0: allowed is at least 1"),
         ("transport: 5", "transport: 5: allowed is 'tcp' or 'udp'"),
@@ -217,7 +231,7 @@ cameras:
         ("region: {x: 0.5, y: 0, width: 0.6, height: 1}", "region: x + width is 1.1; allowed is at most 1"),
         ("region: {x: 0, y: 0, width: 1, height: 0.01}", "region.height: 0.01: allowed is at least 0.05"),
         ("region: {x: 0, y: 0, width: 1}", "region.height: is missing"),
-        ("schedule: [{from: 7:00, to: '08:00'}]", 'from: 7:00: allowed is "HH:MM" from "00:00" to "24:00"'),
+        ("schedule: [{from: 7:00, to: '08:00'}]", 'from: 7:00: allowed is "HH:MM" with two digits each, such as "08:'),
         ("schedule: [{from: 420, to: '08:00'}]", "from: 420: allowed is text; put it in quotes"),
         ("schedule: [{from: '25:00', to: '08:00'}]", 'from: 25:00: allowed is "HH:MM"'),
         ("schedule: [{from: '08:00', to: '08:00'}]", "from and to are both 08:00"),
@@ -298,13 +312,28 @@ def test_wrong_addresses_never_show_a_password(url: str, says: str) -> None:
         ("time_zone: Europe\ncameras: {a: {url: rtsp://h}}", "time_zone: Europe: no time zone"),
         ("time_zone: ../etc/passwd\ncameras: {a: {url: rtsp://h}}", "time_zone: ../etc/passwd: no time zone"),
         ("node: !secret x\ncameras: {a: {url: rtsp://h}}", "the tag !secret is not allowed; for secrets write {MGFN"),
-        ("<<: {a: 1}\ncameras: {a: {url: rtsp://h}}", "<<: unknown key"),
+        ("<<: {a: 1}\ncameras: {a: {url: rtsp://h}}", "<<: merge keys are not allowed"),
+        ("node: \"x\ncameras: {a: {url: rtsp://h}}\n\n\n", "site.yaml:1: not YAML: while scanning a quoted scalar"),
+        ("mqtt: mqtt://u:hunter2@h\ncameras: {a: {url: rtsp://h}}", "***@h: allowed is a block of keys, {url: ...}"),
+        ("cameras: {a: rtsp://u:hunter2@h}", "cameras.a: rtsp://***@h: allowed is a block of keys, {url: ...}"),
+        ("transport: udp\ncameras: {a: {url: rtsp://h}}", "; it belongs into `defaults` or `cameras`"),
     ],
 )  # fmt: skip
 def test_wrong_files(text: str | bytes, says: str) -> None:
     (problem,) = problems(text)
     assert says in problem
     assert "hunter2" not in problem
+
+
+def test_an_address_that_others_reach_needs_a_token_with_the_other_problems() -> None:
+    text = "nod: x\nhttp:\n  address: 0.0.0.0:8080\ncameras: {a: {url: rtsp://h}}"
+    assert checked(Path("site.yaml"), text[7:].encode()).given.http is not None  # a flag may be there
+    with pytest.raises(SiteError) as caught:
+        checked(Path("site.yaml"), text.encode(), asks_token=True)
+    assert caught.value.problems[1] == (
+        "site.yaml:3: http.address: 0.0.0.0:8080: any address but loopback needs `token_file` beside it"
+    )
+    assert checked(Path("s"), text[7:].replace("0.0.0.0:", "localhost:").encode(), asks_token=True)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -72,6 +72,24 @@ def test_a_bad_file_changes_nothing_and_every_problem_has_a_line(
     assert "hunter2" not in said
 
 
+def test_a_defect_ends_no_watching_and_shows_no_password(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("http://u:hunter2@h")
+
+    watcher = watching(path)
+    path.write_text(TWO)
+    with monkeypatch.context() as patch:
+        patch.setattr("stream.site.watching.checked", broken)
+        watcher.look(asked=True)
+    said = capsys.readouterr().err
+    assert f"{path}: a defect: KeyError in test_watching.py:" in said
+    assert "hunter2" not in said
+    watcher.look(asked=False)
+    assert names(watcher.take()) == ["door", "yard"]
+
+
 def test_what_waits_for_a_restart_is_named_and_the_cameras_are_taken(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
