@@ -171,7 +171,7 @@ def stream(
     if out is not None:
         check_out(out)
     network, texts = load_head(head)
-    chosen, origin = _threshold(threshold, texts)
+    chosen, origin = _threshold(threshold, head, texts)
     videos = read_list(listed, features, network.config.channels)
     truth = read_truth(ground_truth, {video.name: video.clips for video in videos})
     scores = []
@@ -197,12 +197,15 @@ def stream(
         _say(f"figures written to {out}")
 
 
-def _threshold(given: float | None, texts: dict[str, str]) -> tuple[float, str]:
+def _threshold(given: float | None, head: Path, texts: dict[str, str]) -> tuple[float, str]:
     if given is not None:
         return given, "--threshold"
-    if "threshold_on" in texts:
-        return float(texts["threshold_on"]), "the checkpoint's"
-    return 0.5, "the checkpoint names none"
+    if (text := texts.get("threshold_on")) is None:
+        return 0.5, "the checkpoint names none"
+    try:
+        return float(text), "the checkpoint's"
+    except ValueError:
+        raise EvaluationError(f"--head {head}: threshold_on {text!r}, expected a number; give --threshold") from None
 
 
 def _settings(head: Path, listed: Path, ground_truth: Path) -> dict[str, str | int]:

@@ -155,15 +155,30 @@ def _restored(
         return 0, []  # stopped before its first validation
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        differing = [key for key, value in identity.items() if state["identity"][key] != value]
+        differing = _differing(state["identity"], identity)
     except Exception as error:  # noqa: BLE001 -- a damaged file makes PyTorch's reader raise almost anything
         raise ProblemsError([f"--resume: {path} cannot be read ({' '.join(str(error).split())[:120]})"]) from None
     if differing:
-        raise ProblemsError([f"--resume: {path} is of a run with other {', '.join(differing)}"])
+        raise ProblemsError([f"--resume: {path} is of another run: {'; '.join(differing)}"])
     head.load_state_dict(state["head"])
     optimizer.load_state_dict(state["optimizer"])
     history: list[dict[str, Any]] = json.loads(state["history"])
     return history[-1]["step"], history
+
+
+def _differing(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
+    """What another run was told otherwise: keys of the configuration with both values, or what else differs."""
+    before, now = _flat(json.loads(theirs["configuration"])), _flat(json.loads(ours["configuration"]))
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    found = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in keys]
+    return found + [f"other {key}" for key in ("videos", "precision") if theirs[key] != ours[key]]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _chosen(config: TrainConfig, history: Sequence[dict[str, Any]]) -> int:

@@ -1,9 +1,12 @@
-"""Multiple-instance training of MGFN on streams with video-level labels: one visible loop."""
+"""Multiple-instance training of MGFN on streams with video-level labels: one visible loop.
+
+Probes pick the incidents' clips (`mgfn.training.probes`), which teach the network.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -21,33 +24,19 @@ from mgfn.training.probes import Probe, add_probes, fit_probe, shown
 
 @dataclass(frozen=True)
 class MilSettings:
-    """Training settings. Loss weights as in the paper: lambda_1 smoothness, lambda_2 sparsity, lambda_3 contrast."""
+    """Training settings; `smoothness` weighs the paper's loss of that name."""
 
     steps: int = 300
     videos: int = 16  # of each class in a batch
-    top_k: int = 3
     learning_rate: float = 1e-3
     weight_decay: float = 5e-4
     smoothness: float = 8e-4
-    sparsity: float = 8e-3
-    contrast: float = 1e-3
-    margin: float = 1.0
-    selection_dropout: float = 0.0
-    feature_noise: float = 0.0
     average_from: float = 0.5  # share of the steps after which weights are averaged
     short_windows: float = 0.25  # share of batches of partly filled windows
-    normal_every_clip: float = 0.0  # weight of cross-entropy on every clip of normal videos: all are ordinary
-    self_labelled: bool = False  # probes pick the incidents' clips, which teach the network (see `picked_loss`)
     network_share: float = 0.5  # of the network's logits where probes stand beside it
 
 
-def train(
-    config: MgfnConfig,
-    composer: Composer,
-    settings: MilSettings,
-    seed: int,
-    report: Callable[[int, float], None] | None = None,
-) -> Mgfn:
+def train(config: MgfnConfig, composer: Composer, settings: MilSettings, seed: int) -> Mgfn:
     """A trained head in evaluation mode; its weights are the mean over the last part of training."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -56,9 +45,7 @@ def train(
     if config.standardise:
         ordinary = [composer.stream(32, False).features for _ in range(200)]
         settle_inputs(head, lambda: ordinary)
-    probes = {}
-    if config.probes or settings.self_labelled:
-        probes = {tampering: fit_probe(head, composer, tampering) for tampering in composer.kinds}
+    probes = {tampering: fit_probe(head, composer, tampering) for tampering in composer.kinds}
     optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps)
     average: Mgfn | None = None
@@ -66,10 +53,7 @@ def train(
     for step in range(settings.steps):
         length = int(rng.integers(2, 32)) if rng.random() < settings.short_windows else 32
         streams = [composer.stream(length, anomalous=i >= settings.videos) for i in range(2 * settings.videos)]
-        if settings.self_labelled:
-            loss = picked_loss(head, streams, probes, settings)
-        else:
-            loss = mil_loss(head, streams, settings)
+        loss = picked_loss(head, streams, probes, settings)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -82,8 +66,6 @@ def train(
             with torch.no_grad():
                 for mean, new in zip(average.parameters(), head.parameters(), strict=True):
                     mean.lerp_(new, 1 / averaged)
-        if report is not None:
-            report(step, float(loss.detach()))
     settled = (average or head).eval()
     settle_logits(settled, composer)
     trained = Mgfn(config).eval()
@@ -112,29 +94,6 @@ def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
     scale = 2.0 / torch.cat(logits).std()
     head.fc.weight.mul_(scale)
     head.fc.bias.copy_((head.fc.bias - torch.cat(normal).median()) * scale - 5.5)
-
-
-def mil_loss(head: Mgfn, streams: list[Stream], settings: MilSettings) -> Tensor:
-    """The whole loss of a batch; its first half is ordinary streams, its second half holds an incident each."""
-    videos = len(streams) // 2
-    x = torch.from_numpy(np.stack([stream.features for stream in streams]))
-    if settings.feature_noise:
-        x = x * (1 + settings.feature_noise * torch.randn_like(x))
-    out = head(x)
-    selected = losses.top_k(out.magnitudes, settings.top_k, settings.selection_dropout)
-    labels = torch.arange(len(streams)) >= videos
-    # scores, not magnitudes, choose the clips of the cross-entropy: with few videos this is the steadier teacher
-    hardest = losses.top_k(out.scores, settings.top_k)
-    loss = losses.sigmoid_cross_entropy(losses.selected_score(out.scores, hardest), labels.float())
-    if settings.normal_every_clip:
-        normal = out.scores[:videos]
-        every = losses.sigmoid_cross_entropy(normal.flatten(), torch.zeros(normal.numel()))
-        loss = loss + settings.normal_every_clip * every
-    loss = loss + settings.smoothness * losses.smoothness(out.scores)
-    loss = loss + settings.sparsity * losses.sparsity(out.scores[:videos])
-    magnitudes = out.magnitudes.gather(1, selected)
-    contrast = losses.magnitude_contrastive(magnitudes[:videos], magnitudes[videos:], settings.margin)
-    return loss + settings.contrast * contrast
 
 
 def picked_loss(head: Mgfn, streams: list[Stream], probes: Mapping[bool, Probe], settings: MilSettings) -> Tensor:

@@ -49,7 +49,7 @@ CONFIG = dataclasses.replace(
     smoothing=3,
     members=3,
 )
-SETTINGS = MilSettings(steps=200, videos=8, self_labelled=True)
+SETTINGS = MilSettings(steps=200, videos=8)
 MIXTURE = Mixture(tampering=0.4, stretch=0.5)
 # a fixed camera seldom cuts to another scene or freezes; training sees it far more often
 MEASURED = dataclasses.replace(MIXTURE, at_newest_edge=0.0, scene_change=0.03, disturbance=0.02, stretch=0.0)

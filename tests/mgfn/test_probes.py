@@ -101,7 +101,7 @@ def test_the_truth_of_clips_is_not_looked_at() -> None:
 
 @pytest.mark.slow
 def test_training_by_picked_clips_and_probes() -> None:
-    settings = MilSettings(steps=60, videos=8, learning_rate=3e-3, self_labelled=True)
+    settings = MilSettings(steps=60, videos=8, learning_rate=3e-3)
     head = train(dataclasses.replace(PROBED, smoothing=2), composer(0), settings, seed=0)
     assert (head.config.probes, head.config.smoothing) == (1, 2)
     streams = [composer(1).stream(40, bool(i % 2)) for i in range(6)]

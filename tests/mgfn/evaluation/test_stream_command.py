@@ -43,3 +43,6 @@ def test_the_threshold_of_the_checkpoint(
     ucf[1] = known_head(tmp_path / "with.safetensors", {"threshold_on": "0.62"})
     assert run("stream", *ucf) == 0
     assert "threshold 0.62 (the checkpoint's)" in capsys.readouterr().out
+    ucf[1] = known_head(tmp_path / "odd.safetensors", {"threshold_on": "high"})
+    assert run("stream", *ucf) == 2
+    assert "odd.safetensors: threshold_on 'high', expected a number" in capsys.readouterr().err
