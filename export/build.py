@@ -58,7 +58,7 @@ def build(
         rows: list[Comparison] = []
         if wanted.verified:
             say("verifying beside PyTorch")
-            rows = verify(sources, folder)
+            rows = verify(sources, folder, say=lambda name: say(f"verifying {name} beside PyTorch"))
             if not all(row.passed for row in rows):
                 raise VerificationError(rows)
         if wanted.footage is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Final
@@ -10,8 +11,12 @@ from typing import Final
 import av
 import av.error
 import numpy as np
+from av import VideoFrame
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from configs.pinned import PinnedFile, cache_folder, fetch
+from configs.videos import SUFFIXES
 from engine.arrays import UInt8Array
 from engine.geometry import SIDE, crops_of, write_crops
 from export.bundle import ExportError
@@ -20,9 +25,6 @@ CALIBRATION_CLIPS: Final = 40
 HELD_OUT_CLIPS: Final = 8
 _CLIP_LENGTH: Final = 16
 _SEEK_SECONDS: Final = 10.0
-_SUFFIXES: Final = frozenset(
-    [".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ts", ".webm", ".wmv"]
-)
 
 
 def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UInt8Array]:
@@ -57,9 +59,9 @@ def find_videos(given: Sequence[Path]) -> list[Path]:
     videos: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not inside:
-                raise ExportError(f"--calibration {path}: holds no video; looked for *{', *'.join(sorted(_SUFFIXES))}")
+                raise ExportError(f"--calibration {path}: holds no video; looked for *{', *'.join(sorted(SUFFIXES))}")
             videos += inside
         elif path.is_file():
             videos.append(path)
@@ -81,18 +83,20 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
             first = (stream.start_time or 0) * tick
             step = (stream.duration or 0) * tick / wanted
             at = first
-            frames = container.decode(stream)
+            frames = _frames(container, stream)
             for index in range(wanted):
                 start = first + index * step
                 if start > at + _SEEK_SECONDS:
                     container.seek(round(start / tick), stream=stream)
-                    frames = container.decode(stream)
+                    frames = _frames(container, stream)
                 late = dropwhile(lambda f: f.time is not None and f.time < start, frames)  # noqa: B023 -- used up here
                 clip = np.empty((crops_of(geometry), _CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
                 count = 0
                 for count, frame in enumerate(islice(late, _CLIP_LENGTH), 1):
                     write_crops(frame, geometry, clip[:, count - 1])
                     at = frame.time if frame.time is not None else at
+                if not index and not count:
+                    raise ExportError(f"--calibration {video}: gave no picture")
                 if count < _CLIP_LENGTH:
                     break
                 clips.append(clip)
@@ -100,3 +104,10 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ExportError(f"--calibration {video}: cannot be read as a video: {reason}") from None
     return clips
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Frames from where the container stands; damaged packets are left out, as `mgfn-extract` leaves them out."""
+    for packet in container.demux(stream):
+        with suppress(av.error.InvalidDataError):
+            yield from packet.decode()

@@ -81,16 +81,25 @@ def export(
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         step = progress.add_task(f"loading {backbone}")
+
+        def say(text: str) -> None:
+            progress.update(step, description=text)
+            if not console.is_terminal:
+                console.print(text, highlight=False, markup=False, soft_wrap=True)
+
         sources = load_sources(backbone, backbone_weights, head or default_head())
+        if sources.head is None:
+            given = "the default head" if head is None else f"--head {head}"
+            said = f"{given} does not fit {backbone}'s {sources.channels} channels"
+            said += ": the bundle will hold the backbone alone"
+            console.print(said, highlight=False, markup=False, soft_wrap=True)
         footage = None
         if int8:
-            progress.update(step, description="reading footage to calibrate on")
+            say("reading footage to calibrate on")
             footage = read_footage(videos, sources.geometry)
         wanted = Wanted(footage, fp16, trt, verify)
         try:
-            rows, notes = build(
-                sources, head or default_head(), wanted, out, lambda text: progress.update(step, description=text)
-            )
+            rows, notes = build(sources, head or default_head(), wanted, out, say)
         except VerificationError as error:
             console.print(_table(error.rows))
             raise
@@ -98,14 +107,13 @@ def export(
         console.print(_table(rows))
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True)
-    if sources.head is None:
-        said = f"the head does not fit {backbone}'s {sources.channels} channels: the bundle holds the backbone alone"
-        console.print(said, highlight=False, soft_wrap=True)
-    console.print(f"bundle written to {out}", highlight=False, markup=False, soft_wrap=True)
+    holds = "" if sources.head is not None else ": the backbone alone, without a head"
+    console.print(f"bundle written to {out}{holds}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(rows: list[Comparison]) -> Table:
-    table = Table(title="beside PyTorch, on seeded moving patterns (INT8: on held-out footage)")
+    int8 = " (INT8: on held-out footage)" if any(row.form == "int8" for row in rows) else ""
+    table = Table(title=f"beside PyTorch, on seeded moving patterns{int8}")
     for column in ("backend", "cosine (lowest)", "relative error", "score change", "alarms flipped"):
         table.add_column(column, justify="left" if column == "backend" else "right", no_wrap=column == "backend")
     for row in rows:
@@ -131,10 +139,10 @@ def _exit_code(error: Exception) -> int | None:
     return 1 if isinstance(error, (EngineError, FetchError, OSError)) else None
 
 
-def main() -> NoReturn:
-    """Entry point."""
+def main(program: str = "mgfn-export") -> NoReturn:
+    """Entry point; `program` is the command whose child this is."""
     warnings.filterwarnings("ignore")
-    run_command(app, _exit_code, program="mgfn-export")  # also as the child of another command
+    run_command(app, _exit_code, program=program)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -111,9 +112,12 @@ def reference(sources: Sources, clips: UInt8Array) -> Reference:
     return Reference(clips, features, scores)
 
 
-def verify(sources: Sources, folder: Path, clips: int = 6) -> list[Comparison]:
+def verify(
+    sources: Sources, folder: Path, clips: int = 6, say: Callable[[str], None] = lambda _name: None
+) -> list[Comparison]:
     """Compare the bundle in `folder`, on every installed backend that it has artefacts for, with its networks.
 
+    `say` is told each backend's name before it runs.
     INT8 is left out: it is judged on footage, see `export.int8`. TensorRT runs if the bundle holds its plans.
     """
     expected = reference(sources, verification_clips(clips, sources.crops))
@@ -123,6 +127,7 @@ def verify(sources: Sources, folder: Path, clips: int = 6) -> list[Comparison]:
     for name in BACKENDS:
         row = BACKENDS[name]
         if installed(name) and row.file in files and row.form != "int8" and ("cpu" in row.kinds or plans):
+            say(name)
             rows.append(compare(name, folder, expected))
     return rows
 

@@ -54,8 +54,9 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
     flags, why = default_export(backbone)
     if weights is not None or backbone == DEFAULT_BACKBONE:  # for others mgfn-export says at once what it lacks
         print(f"building the {named} (once): {why}", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
-    # -P: a folder named "export" where the user stands is not ours
-    command = [sys.executable, "-P", "-m", "export.cli", "--out", str(path), "--backbone", backbone, *flags]
+    # its errors are this command's; -P: a folder named "export" where the user stands is not ours
+    run = f"from export.cli import main; main({Path(sys.argv[0]).name!r})"
+    command = [sys.executable, "-P", "-c", run, "--out", str(path), "--backbone", backbone, *flags]
     command += [] if weights is None else ["--backbone-weights", str(weights)]
     code = _run(command)
     if code == 2:

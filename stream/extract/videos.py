@@ -6,15 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
+from configs.videos import SUFFIXES
 from stream.errors import UsageError
 from stream.urls import redact_url
-
-# What counts as a video in a folder; a file that is named itself may be called anything.
-SUFFIXES: Final = frozenset(
-    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()  # noqa: SIM905 -- readable
-)
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,10 @@ def test_videos_share_the_clips_and_the_geometry_is_the_bundles(
 
 def test_a_folder_is_searched_by_name(tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
-    for name in ("in/b.MP4", "in/deep/a.mkv", "in/notes.txt", "single.bin"):
+    for name in ("in/b.MP4", "in/deep/a.mkv", "in/deep/c.3gp", "in/notes.txt", "single.bin"):
         (tmp_path / name).write_bytes(b"")
     found = find_videos([tmp_path / "in", tmp_path / "single.bin"])
-    assert [path.name for path in found] == ["b.MP4", "a.mkv", "single.bin"]
+    assert [path.name for path in found] == ["b.MP4", "a.mkv", "c.3gp", "single.bin"]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,7 @@ def test_a_folder_is_searched_by_name(tmp_path: Path) -> None:
         (["--int8", "--calibration", "{folder}/none"], "--calibration {folder}/none: no such file or folder"),
         (["--int8", "--calibration", "{folder}/empty"], "--calibration {folder}/empty: holds no video; looked for *"),
         (["--int8", "--calibration", "{folder}/text.mp4"], "text.mp4: cannot be read as a video: "),
+        (["--int8", "--calibration", "{folder}/broken.mp4"], "broken.mp4: gave no picture"),
         (["--int8", "--calibration", "{folder}/sound.mp4"], "sound.mp4: holds no video stream"),
         (["--int8", "--calibration", "{folder}/short.mp4"], "2 clips of 16 frames in 1 video(s); from 3 allowed"),
         (["--calibration", "{folder}/short.mp4"], "--calibration: is for --int8, which was not given"),
@@ -101,6 +102,10 @@ def test_wrong_footage(
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("no video")
     write_video(tmp_path / "short.mp4", 40)
+    content = write_video(tmp_path / "broken.mp4", 40).read_bytes()
+    begin = content.index(b"mdat") + 4
+    length = int.from_bytes(content[begin - 8 : begin - 4], "big") - 8
+    (tmp_path / "broken.mp4").write_bytes(content[:begin] + bytes([0x55]) * length + content[begin + length :])
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         sound = container.add_stream("aac", rate=48000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")

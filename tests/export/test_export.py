@@ -25,7 +25,7 @@ from export.build import Wanted, build
 from export.bundle import ExportError, check_target, staged, write_artefacts, write_manifest
 from export.calibration import find_videos, read_footage
 from export.onnx import export_backbone
-from export.verify import FEATURE_LIMIT, SCORE_LIMIT, verification_clips, verify
+from export.verify import FEATURE_LIMIT, SCORE_LIMIT, Comparison, verification_clips, verify
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import save_head
 from mgfn.network import Mgfn, MgfnConfig
@@ -259,8 +259,39 @@ def test_lines_are_not_broken_where_a_terminal_would_end(
     target = tmp_path / ("b" * 100)
     assert run(monkeypatch, "--out", target) == 0
     said = capsys.readouterr().err.splitlines()
-    alone = f"the head does not fit i3d's {CHANNELS} channels: the bundle holds the backbone alone"
-    assert said == [note, alone, f"bundle written to {target}"]
+    alone = f"the default head does not fit i3d's {CHANNELS} channels: the bundle will hold the backbone alone"
+    assert said == [alone, note, f"bundle written to {target}: the backbone alone, without a head"]
+
+
+def test_a_named_head_that_does_not_fit_is_told_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(export_bundle, "load_sources", lambda *_: dataclasses.replace(tiny_sources(), head=None))
+
+    def stop(*_: object) -> None:
+        raise ExportError("far enough")
+
+    monkeypatch.setattr("export.build.build", stop)
+    assert run(monkeypatch, "--out", tmp_path / "b", "--head", "mine.safetensors") == 2
+    says = f"--head mine.safetensors does not fit i3d's {CHANNELS} channels: the bundle will hold the backbone alone"
+    assert capsys.readouterr().err.splitlines() == [says, "mgfn-export: far enough"]
+
+
+def test_steps_are_lines_where_nobody_sees_a_bar_and_int8_is_named_where_it_ran(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    row = Comparison("openvino", "float32", 1.0, 0.0, 0.0, 0, 0)
+
+    def built(*arguments: object) -> object:
+        arguments[-1]("verifying openvino beside PyTorch")  # type: ignore[operator]
+        return [row], []
+
+    monkeypatch.setattr(export_bundle, "load_sources", lambda *_: tiny_sources())
+    monkeypatch.setattr("export.build.build", built)
+    assert run(monkeypatch, "--out", tmp_path / "b") == 0
+    said = capsys.readouterr().err
+    assert said.startswith("verifying openvino beside PyTorch\n")
+    assert "INT8" not in said
 
 
 @pytest.mark.slow
@@ -270,7 +301,7 @@ def test_a_head_of_other_channels_leaves_the_backbone_alone(
     checkpoint = tmp_path / "head.safetensors"
     save_head(checkpoint, tiny_head(), {})
     assert run(monkeypatch, "--out", tmp_path / "b", "--head", checkpoint, "--no-verify") == 0
-    assert "holds the backbone alone" in capsys.readouterr().err
+    assert "the backbone alone, without a head" in capsys.readouterr().err
     assert Bundle.open(tmp_path / "b").manifest.head is None
     with Engine.open(tmp_path / "b", "onnxruntime", "cpu") as engine:
         assert engine.features(verification_clips(1, 1)).shape == (1, 1, 1024)

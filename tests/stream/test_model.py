@@ -21,10 +21,11 @@ def test_a_folder_named_export_where_the_user_stands_is_not_run(
     (tmp_path / "export" / "__init__.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("sys.argv", ["/somewhere/mgfn-extract"])
     with pytest.raises(typer.Exit) as stop:
         model.cached_bundle("videoswin-t")
     assert stop.value.exit_code == 2
-    assert "mgfn-export: backbone videoswin-t has no weights" in capfd.readouterr().err
+    assert "mgfn-extract: backbone videoswin-t has no weights" in capfd.readouterr().err
 
 
 def test_what_nobody_uses_any_more_goes_from_the_cache(tmp_path: Path) -> None:
