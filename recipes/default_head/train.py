@@ -33,6 +33,7 @@ from recipes.default_head.takes import folds, in_other_context, load_takes
 GEOMETRY = "squash"
 VARIANTS = ("squash-plain", "squash-tampered", "squash-harmless")
 FOLDS = 5
+HELD_OUT_STREAMS, HELD_OUT_CLIPS = 20, 96  # of each kind and fold
 # upward crossings in three minutes: the rate that heads are compared at, one in ten minutes, and one in half an hour
 RATES = (1.0, 0.3, 0.1)
 SHIPPED_RATE = 0.3
@@ -76,12 +77,10 @@ class Measured:
 
     def add(self, head: Head, takes: Sequence[Take], seed: int, streams: int, length: int) -> None:
         """Compose streams of held-out takes and score them as live: the newest clip."""
-        for index, kind in enumerate(KINDS):
-            mixture = dataclasses.replace(MEASURED, tampering=float(kind == "tampering"), stretch=float(kind == "new"))
-            composer = Composer(takes, mixture, np.random.default_rng([seed, index]))
-            composed = [composer.stream(length, kind in INCIDENTS) for _ in range(streams)]
-            getattr(self, kind).extend(composed)
-            self.scores[kind] += [newest_scores(head, stream.features) for stream in composed]
+        for kind in KINDS:
+            found = composed(takes, kind, seed, streams, length)
+            getattr(self, kind).extend(found)
+            self.scores[kind] += [newest_scores(head, stream.features) for stream in found]
         windows, labels = in_other_context(takes, np.random.default_rng(seed))
         with torch.inference_mode():
             self.context.append((head(torch.from_numpy(windows)).scores[:, -1].numpy(), labels))
@@ -109,6 +108,13 @@ class Measured:
         return count_alarms(*self.both(*kinds), threshold)
 
 
+def composed(takes: Sequence[Take], kind: str, seed: int, streams: int, length: int) -> list[Stream]:
+    """Streams of a kind to measure on; the same at every call."""
+    mixture = dataclasses.replace(MEASURED, tampering=float(kind == "tampering"), stretch=float(kind == "new"))
+    composer = Composer(takes, mixture, np.random.default_rng([seed, KINDS.index(kind)]))
+    return [composer.stream(length, kind in INCIDENTS) for _ in range(streams)]
+
+
 def train_head(takes: Sequence[Take], seed: int) -> MgfnEnsemble:
     """The recipe: members trained from different seeds on their own streams."""
     head = make_head(CONFIG)
@@ -131,7 +137,7 @@ def run_fold(data: Path, cache: Path, fold: int) -> list[Measured]:
     for network in (*head.members, head):
         measured = Measured()
         # the same held-out streams for every network
-        measured.add(network, unseen, fold, streams=20, length=96)
+        measured.add(network, unseen, fold, HELD_OUT_STREAMS, HELD_OUT_CLIPS)
         rows.append(measured)
     return rows
 

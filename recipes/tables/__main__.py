@@ -1,6 +1,6 @@
 """The tables of docs/benchmarks/paper-tables.md: mean and spread over seeds, by source-disjoint folds.
 
-Run from the project's root: python -m recipes.tables methods|large|causes|structure|losses|ceiling|streaming|limits ...
+Run from the project's root: python -m recipes.tables methods|large|causes|structure|losses|ceiling|streaming|limits ... (--help)
 Features are extracted once; each finished run is kept, so a table that was stopped goes on.
 """
 
@@ -19,6 +19,7 @@ import torch
 from recipes.default_head.features import extract
 from recipes.tables.ceiling import CEILINGS
 from recipes.tables.data import FOLDS, Fold, fights, make_fold
+from recipes.tables.default_head import default_head
 from recipes.tables.limits import limits
 from recipes.tables.methods import TABLES, Method
 from recipes.tables.report import Runs, streaming, table
@@ -51,7 +52,7 @@ def made(name: str, make: Callable[[Fold, int], Scores], folds: list[Fold], fold
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     root = Path(__file__).resolve().parents[2]
-    parser.add_argument("tables", nargs="+", choices=[*TABLES, "ceiling", "streaming", "limits"])
+    parser.add_argument("tables", nargs="+", choices=[*TABLES, "ceiling", "streaming", "default-head", "limits"])
     parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head")
     parser.add_argument("--graph", type=Path, help="another form of the backbone, with a cache of its own")
@@ -72,6 +73,8 @@ def main() -> None:
         if name == "streaming":
             method = next(m for m in TABLES["methods"] if m.title == STREAMING)
             lines = streaming(method.title, runs(method), held_out)
+        elif name == "default-head":
+            lines = default_head(given.data, given.cache)
         elif name == "ceiling":
             rows = {title: made(title, make, folds, FOLDS, cache) for title, make in CEILINGS.items()}
             lines = table(rows, held_out)

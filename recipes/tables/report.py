@@ -57,10 +57,12 @@ def labels_of(streams: Sequence[Stream]) -> NDArray[np.bool_]:
     return np.concatenate([stream.labels for stream in streams])
 
 
-def streaming(title: str, runs: Runs, held_out: Mapping[int, Sequence[Stream]]) -> list[str]:
+def streaming(
+    title: str, runs: Runs, held_out: Mapping[int, Sequence[Stream]], rate: float = FALSE_ALARMS_PER_THREE_MINUTES
+) -> list[str]:
     """What a live user would get, by look-ahead; counts are sums over folds and seeds.
 
-    The threshold of a fold is the one at which the streams of the *other* folds cross once in three minutes.
+    The threshold of a fold is the one at which the streams of the *other* folds cross `rate` times in three minutes.
     """
     lines = [
         f"**{title}**",
@@ -69,7 +71,7 @@ def streaming(title: str, runs: Runs, held_out: Mapping[int, Sequence[Stream]]) 
         "|---|---|---|---|---|---|---|",
     ]
     for look_ahead in range(3):
-        figures = [live(runs, held_out, look_ahead, fold, seed) for fold, seed in runs]
+        figures = [live(runs, held_out, look_ahead, fold, seed, rate) for fold, seed in runs]
         found, incidents = sum(f.found for f in figures), sum(f.incidents for f in figures)
         hours, false_alarms = sum(f.ordinary_hours for f in figures), sum(f.false_alarms for f in figures)
         passes = len(runs) / len({fold for fold, _ in runs})  # the bound is that of every stream seen once
@@ -84,12 +86,14 @@ def streaming(title: str, runs: Runs, held_out: Mapping[int, Sequence[Stream]]) 
     return lines
 
 
-def live(runs: Runs, held_out: Mapping[int, Sequence[Stream]], look_ahead: int, fold: int, seed: int) -> LiveFigures:
+def live(
+    runs: Runs, held_out: Mapping[int, Sequence[Stream]], look_ahead: int, fold: int, seed: int, rate: float
+) -> LiveFigures:
     """Figures of one run at the threshold that the runs on other folds give."""
     others = [(f, of) for f, of in runs if f != fold]
     streams = [stream for f, _ in others for stream in held_out[f]]
     scores = [row for other in others for row in runs[other].live[look_ahead]]
-    threshold = threshold_for(streams, scores, FALSE_ALARMS_PER_THREE_MINUTES)
+    threshold = threshold_for(streams, scores, rate)
     videos = [
         ScoredVideo(f"{index}", row, stream.labels.repeat(16))
         for index, (row, stream) in enumerate(zip(runs[fold, seed].live[look_ahead], held_out[fold], strict=True))
