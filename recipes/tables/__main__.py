@@ -1,6 +1,6 @@
 """The tables of docs/benchmarks/paper-tables.md: mean and spread over seeds, by source-disjoint folds.
 
-Run from the project's root: python -m recipes.tables methods|large|causes|structure|losses|ceiling|streaming|limits ... (--help)
+Run from the project's root: python -m recipes.tables methods causes ... (--help names them all)
 Features are extracted once; each finished run is kept, so a table that was stopped goes on.
 """
 
