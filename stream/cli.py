@@ -126,16 +126,18 @@ def watch(
             raise UsageError(f"--replay: sources are recordings; {live} is a live URL")
         secrets.update(secret for camera in cameras for secret in camera.secrets)
         configure(list(secrets))
-        broker = mqtt or (site.given.mqtt.url if site and site.given.mqtt else None)
-        urls = [(camera.name, stream.url) for camera in cameras for stream in camera.streams]
-        for name, url in [*urls, *([] if broker is None else [("mqtt", broker)])]:
-            if unfilled(url) and name not in complained:
-                complained.add(name)
-                log.warning("a {NAME} in braces is sent as it stands: only {MGFN_NAME} is filled in", of=name)
         return cameras
 
-    secrets, complained = set(given.secrets), set[str]()
-    cameras_of(site, AlarmSettings(1.0, 1.0))  # wrong ones are told before anything starts
+    def told_of_braces(cameras: tuple[CameraConfig, ...]) -> tuple[CameraConfig, ...]:
+        for name in [camera.name for camera in cameras if any(unfilled(stream.url) for stream in camera.streams)]:
+            log.warning(braces, camera=name)
+        return cameras
+
+    braces = "a {NAME} in braces is sent as it stands: only {MGFN_NAME} is filled in"
+    secrets = set(given.secrets)
+    told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))  # wrong ones are told before anything starts
+    if unfilled(mqtt or (site.given.mqtt.url if site and site.given.mqtt else None) or ""):
+        log.warning(braces, key="mqtt")
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # certificates, likewise
     listener = None
@@ -174,7 +176,7 @@ def watch(
                 log.info("web page" if not replay else "metrics", address=web.page_address(listener[0]))
             watcher = None
             if site is not None and not replay:
-                watcher = SiteWatcher(site, lambda changed: cameras_of(changed, alarm))
+                watcher = SiteWatcher(site, lambda changed: told_of_braces(cameras_of(changed, alarm)))
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
             service = Service(settings, engine, store, listener, watcher)
             service.obey_signals()

@@ -6,13 +6,13 @@ import logging
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from enum import StrEnum
 from typing import Final
 
 import av.logging
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from stream.errors import Reason
 from stream.urls import redact_text
 
 _SHORTEST: Final = 4
@@ -40,7 +40,7 @@ def configure(secrets: Sequence[str] = ()) -> None:
     def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for key, value in event.items():
             if isinstance(value, str):
-                ours = key in _OURS or isinstance(value, Reason)
+                ours = key in _OURS or isinstance(value, StrEnum)
                 event[key] = redact_text(str(value), () if ours else secrets)
         return event
 

@@ -52,7 +52,7 @@ def _described(error: ErrorDetails, document: Document) -> Problem:
     ):  # a number where a point stands: a polygon, not a list of them
         path, text = path[:-2], "allowed is a list of polygons, [[[x, y], [x, y], [x, y]]]: one bracket more"
     elif kind == "extra_forbidden":
-        text = unknown(str(path[-1]), _known_keys(SiteFile, path[:-1])) + _elsewhere(path)
+        text = _elsewhere(path) or unknown(str(path[-1]), _known_keys(SiteFile, path[:-1]))
     elif kind == "missing":
         text = "is missing"
     else:
@@ -111,11 +111,11 @@ def _hint(error: ErrorDetails, path: Path) -> str:
 
 
 def _elsewhere(path: Path) -> str:
-    """Blocks beside an unknown key that know it."""
+    """That blocks beside an unknown key know it; "" if there are none."""
     model = _model_at(SiteFile, path[:-1])
     inner = ((field.alias or name, _model_in(field.annotation)) for name, field in model.model_fields.items())
     found = [f"`{name}`" for name, block in inner if block is not None and path[-1] in _keys(block)]
-    return f"; it belongs into {' or '.join(found)}" if found else ""
+    return f"unknown key here; it belongs into {' or '.join(found)}" if found else ""
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

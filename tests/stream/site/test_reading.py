@@ -212,8 +212,7 @@ cameras:
         ("enabled: 'true'", "enabled: true: allowed is true or false, without quotes"),
         ("alarm: {hourly_cap: '5'}", "hourly_cap: 5: allowed is a whole number, without quotes"),
         ("masks: [[0, 0], [1, 0], [1, 0.3]]", "site.yaml:4: cameras.door.masks: allowed is a list of polygons"),
-        ("min_duration: 3", "min_duration: unknown key; "),
-        ("min_duration: 3", "; it belongs into `alarm`"),
+        ("min_duration: 3", "cameras.door.min_duration: unknown key here; it belongs into `alarm`"),
         ("lost_after: .nan", "lost_after: nan: allowed is a number"),
         ("lost_after: 0", "lost_after: 0: allowed is at least 1"),
         ("transport: 5", "transport: 5: allowed is 'tcp' or 'udp'"),
@@ -316,7 +315,7 @@ def test_wrong_addresses_never_show_a_password(url: str, says: str) -> None:
         ("node: \"x\ncameras: {a: {url: rtsp://h}}\n\n\n", "site.yaml:1: not YAML: while scanning a quoted scalar"),
         ("mqtt: mqtt://u:hunter2@h\ncameras: {a: {url: rtsp://h}}", "***@h: allowed is a block of keys, {url: ...}"),
         ("cameras: {a: rtsp://u:hunter2@h}", "cameras.a: rtsp://***@h: allowed is a block of keys, {url: ...}"),
-        ("transport: udp\ncameras: {a: {url: rtsp://h}}", "; it belongs into `defaults` or `cameras`"),
+        ("transport: udp\ncameras: {a: {url: rtsp://h}}", "transport: unknown key here; it belongs into `defaults` or"),
     ],
 )  # fmt: skip
 def test_wrong_files(text: str | bytes, says: str) -> None:
