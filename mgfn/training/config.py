@@ -194,7 +194,7 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
     except ValidationError as error:
         problems = [_line(found, path, changes or {}) for found in error.errors()]
         network = values.get("network")
-        if isinstance(network, dict) and network.get("kind") not in _NETWORKS:
+        if isinstance(network, dict) and str(network.get("kind")) not in _NETWORKS:
             # of an unknown kind pydantic looks at nothing else
             known = {name for model in _NETWORKS.values() for name in model.model_fields}
             unknown = [key for key in network if key not in known]
