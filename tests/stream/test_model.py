@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from engine.default_bundle import default_bundle_path
 from engine.manifest import MANIFEST
 from stream import model
 
@@ -49,7 +50,7 @@ def test_what_nobody_uses_any_more_goes_from_the_cache(tmp_path: Path) -> None:
 
 def test_a_bundle_that_is_used_is_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    manifest = model.default_bundle_path() / MANIFEST
+    manifest = default_bundle_path() / MANIFEST
     manifest.parent.mkdir(parents=True)
     manifest.touch()
     os.utime(manifest, (0, 0))
