@@ -85,7 +85,9 @@ def _config(path: Path, kind: type[HeadConfig], text: str) -> HeadConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(f"head {path}: configuration {where or 'as a whole'}: {first['msg']}") from None
+        raise CheckpointError(
+            f"head {path}: configuration {where or 'as a whole'}: {first['msg'].replace('Input should be', 'expected')}"
+        ) from None
     return config
 
 
