@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,9 @@ from typer.main import get_command
 
 _USER_INFO: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
 _INTERRUPTED = 128 + signal.SIGINT
+_SHOWN_ALIKE: Final = 3
+# words that tell one problem of a kind from another: paths, numbers, names of files and videos, values
+_PARTICULAR: Final = re.compile(r"\S*[\d/_'.]\S*")
 
 
 class Terminated(BaseException):
@@ -24,6 +27,19 @@ class Terminated(BaseException):
 
 def _raise_terminated(_signum: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def gathered(problems: Sequence[str]) -> list[str]:
+    """Problems in their order; of many that differ in names, places and values alone the first few, and a count."""
+    alike: dict[str, list[str]] = {}
+    for problem in problems:
+        alike.setdefault(_PARTICULAR.sub("#", problem), []).append(problem)
+    found = []
+    for kind in alike.values():
+        found += kind[:_SHOWN_ALIKE]
+        if (more := len(kind) - _SHOWN_ALIKE) > 0:
+            found[-1] += f" (and {more:,} more like it)"
+    return found
 
 
 def run_command(

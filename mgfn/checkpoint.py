@@ -85,7 +85,9 @@ def _config(path: Path, kind: type[HeadConfig], text: str) -> HeadConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise CheckpointError(f"head {path}: configuration {where or 'as a whole'}: {first['msg']}") from None
+        raise CheckpointError(
+            f"head {path}: configuration {where or 'as a whole'}: {first['msg'].replace('Input should be', 'expected')}"
+        ) from None
     return config
 
 
@@ -102,10 +104,9 @@ def _check_size(path: Path, config: MgfnConfig) -> None:
 def _load_released(path: Path) -> Head:
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
+    except Exception:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
         # not PyTorch's own words: they advise to read the file unsafely
-        kind = type(error).__name__
-        raise CheckpointError(f"head {path}: neither safetensors nor a state dict of plain arrays ({kind})") from None
+        raise CheckpointError(f"head {path}: neither whole safetensors nor a state dict of plain arrays") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"head {path}: holds a {type(state).__name__}, expected a state dict of arrays")
     tokens = state.get("to_tokens.weight")

@@ -24,8 +24,8 @@ def read_features(path: Path, channels: int | None = None) -> FloatArray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise FeatureError(f"features {path}: {error.strerror or 'cut short'}") from None
-    except (ValueError, EOFError) as error:
-        raise FeatureError(f"features {path}: not a whole .npy file of numbers ({error})") from None
+    except (ValueError, EOFError):  # NumPy's own words speak of its internals, and how to read a pickle unsafely
+        raise FeatureError(f"features {path}: not a whole .npy file of numbers") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim not in (2, 3) or 0 in array.shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise FeatureError(f"features {path}: {found}, expected float (clips, crops, C) or (clips, C)")

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from configs.command import gathered
+
 CLIP_FRAMES: Final = 16
 # Published frame counts differ between feature sets by up to the last clip: whole, partial or left out.
 TOLERANCE_FRAMES: Final = CLIP_FRAMES
@@ -74,7 +76,7 @@ def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
     JSON is `{NAME: {"frames": n, "anomalous": [[first, past-last), ...]}}`; a video is found by its name, which may
     go on after an underscore (`Abuse028_x264_i3d`). Its length may differ by `TOLERANCE_FRAMES` from 16 frames a
     clip. A .npy file must have the exact length, since nothing tells where a frame is missing.
-    Raises TruthError for a file that is neither, and for lengths that disagree, naming all of both.
+    Raises TruthError for a file that is neither, and for lengths that disagree.
     """
     try:
         labels, unlisted = (_intervals if path.suffix.lower() == ".json" else _concatenated)(path, clips)
@@ -87,7 +89,8 @@ def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
     )
     wrong = [d for d in differences if abs(d.features - d.truth) > TOLERANCE_FRAMES]
     if wrong:
-        listed = "; ".join(f"{d.video}: features {d.features} frames, ground truth {d.truth}" for d in wrong)
+        each = [f"{d.video}: features {d.features} frames, ground truth {d.truth}" for d in wrong]
+        listed = "; ".join(gathered(each))
         raise TruthError(
             f"--ground-truth {path}: the lengths of {len(wrong)} videos differ by more than {TOLERANCE_FRAMES} frames"
             f" (one clip): {listed}"
@@ -104,8 +107,11 @@ def _intervals(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], t
     try:
         timelines = TypeAdapter(dict[str, _Timeline]).validate_json(path.read_bytes())
     except ValidationError as error:
-        shown = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg']}" for e in error.errors())
-        raise TruthError(f"--ground-truth {path}: {shown}") from None
+        problems = [
+            f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg'].replace('Input should be', 'expected')}"
+            for e in error.errors()
+        ]
+        raise TruthError(f"--ground-truth {path}: {'; '.join(gathered(problems))}") from None
     labels, missing, used = [], [], set()
     for video in clips:
         name = next((name for name in _prefixes(video) if name in timelines), None)
@@ -120,7 +126,7 @@ def _intervals(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], t
             label[first:past] = True
         labels.append(label)
     if missing:
-        raise TruthError(f"--ground-truth {path}: lacks {len(missing)} listed videos: {'; '.join(missing)}")
+        raise TruthError(f"--ground-truth {path}: lacks {len(missing)} listed videos: {'; '.join(gathered(missing))}")
     return labels, tuple(name for name in timelines if name not in used)
 
 

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from configs.command import run_command
+from configs.command import Terminated, run_command
 
 if TYPE_CHECKING:
     from export.bench.cameras import Try
@@ -70,40 +70,55 @@ def bench(
     began = time.monotonic()
     console, out = Console(stderr=True), Console(width=None if Console().is_terminal else 160)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("looking at the machine")
+    about: dict[str, Any] = {}
+    decoding: dict[str, dict[str, Any]] = {}
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    alone: Try | None = None
+    tries: list[Try] = []
 
-        def say(text: str) -> None:
-            progress.update(task, description=text)
-            if not console.is_terminal:
-                console.print(f"{time.monotonic() - began:5.0f} s  {text}", highlight=False, markup=False)
+    def tell(plotted: bool) -> None:
+        found = report.summary(about, rows, decoding, alone, tries, notes)
+        found["seconds"] = round(time.monotonic() - began)
+        report.show(out, found)
+        if json is not None:
+            for path in report.write(found, json, plotted):
+                console.print(f"written: {path}", highlight=False)
 
-        about = machine.describe()
-        say("the default bundle")
-        bundle = Bundle.open(_default_bundle())
-        say("footage")
-        videos = {f"{w}x{h}": footage.as_a_camera((w, h)) for w, h in (footage.SUBSTREAM, footage.MAINSTREAM)}
-        say("decoding")
-        decoding = {size: decode.measure(video, bundle.manifest.geometry) for size, video in videos.items()}
-        rows, notes = engines.measure(bundle, began + _ENGINES_UNTIL, lambda name: say(f"engine: {name}"))
-        measured = [row for row in rows if "backbone_clip_ms" in row]
-        if not measured:
-            raise ChildError(f"no engine could be measured: {'; '.join(notes)}")
-        fastest = min(measured, key=lambda row: row["backbone_clip_ms"])
-        small, large = videos.values()
-        guess = _guess(fastest, decoding, machine.cores())
-        say("one camera of 1280x720")
-        alone = attempt(1, large, bundle.path, _ALONE, fastest["backbone_clip_cpu_ms"])
-        tries = []
-        for one, note in _tries(small, bundle.path, fastest, guess, cameras, seconds, began + _CAMERAS_UNTIL, say):
-            tries += [] if one is None else [one]
-            notes += [note] if note else []
-    found = report.summary(about, rows, decoding, alone, tries, notes)
-    found["seconds"] = round(time.monotonic() - began)
-    report.show(out, found)
-    if json is not None:
-        for path in report.write(found, json):
-            console.print(f"written: {path}", highlight=False)
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("looking at the machine")
+
+            def say(text: str) -> None:
+                progress.update(task, description=text)
+                if not console.is_terminal:
+                    console.print(f"{time.monotonic() - began:5.0f} s  {text}", highlight=False, markup=False)
+
+            about |= machine.describe()
+            say("the default bundle")
+            bundle = Bundle.open(_default_bundle())
+            say("footage")
+            videos = {f"{w}x{h}": footage.as_a_camera((w, h)) for w, h in (footage.SUBSTREAM, footage.MAINSTREAM)}
+            say("decoding")
+            decoding |= {size: decode.measure(video, bundle.manifest.geometry) for size, video in videos.items()}
+            engines.measure(bundle, began + _ENGINES_UNTIL, lambda name: say(f"engine: {name}"), rows, notes)
+            measured = [row for row in rows if "backbone_clip_ms" in row]
+            if not measured:
+                raise ChildError(f"no engine could be measured: {'; '.join(notes)}")
+            fastest = min(measured, key=lambda row: row["backbone_clip_ms"])
+            small, large = videos.values()
+            guess = _guess(fastest, decoding, machine.cores())
+            say("one camera of 1280x720")
+            alone = attempt(1, large, bundle.path, _ALONE, fastest["backbone_clip_cpu_ms"])
+            for one, note in _tries(small, bundle.path, fastest, guess, cameras, seconds, began + _CAMERAS_UNTIL, say):
+                tries += [] if one is None else [one]
+                notes += [note] if note else []
+    except (KeyboardInterrupt, Terminated):
+        if decoding:
+            notes.append("stopped by the user: what would have come next is missing")
+            tell(plotted=False)  # matplotlib takes longer to load than a stop may take
+        raise
+    tell(plotted=True)
 
 
 def _default_bundle() -> Path:

@@ -33,10 +33,13 @@ def wanted(bundle: Bundle) -> Iterator[tuple[str, str]]:
             yield peer, "cpu"
 
 
-def measure(bundle: Bundle, deadline: float, say: Callable[[str], None]) -> tuple[list[dict[str, Any]], list[str]]:
-    """What each engine took, and what could not be measured and why. What `deadline` (monotonic) leaves no time for
-    is left out, and that is said."""
-    rows, notes = [], []
+def measure(
+    bundle: Bundle, deadline: float, say: Callable[[str], None], rows: list[dict[str, Any]], notes: list[str]
+) -> None:
+    """Add to `rows` what each engine took, and to `notes` what could not be measured and why.
+
+    What `deadline` (monotonic) leaves no time for is left out, and that is said.
+    """
     for name, device in wanted(bundle):
         left = deadline - time.monotonic()
         if left < 1:
@@ -48,7 +51,6 @@ def measure(bundle: Bundle, deadline: float, say: Callable[[str], None]) -> tupl
             rows.append({**_probe(bundle.path, name, device, limit), "device": device})
         except (subprocess.SubprocessError, ValueError) as error:
             notes.append(f"{name} on {device}: left out, {_reason(error)}")
-    return rows, notes
 
 
 def _probe(bundle: Path, name: str, device: str, seconds: float) -> dict[str, Any]:

@@ -18,13 +18,14 @@ def summary(
     machine: dict[str, Any],
     engines: Sequence[dict[str, Any]],
     decoding: dict[str, dict[str, Any]],
-    alone: Try,
+    alone: Try | None,
     tries: Sequence[Try],
     notes: Sequence[str],
 ) -> dict[str, Any]:
     """One JSON object; what was not measured is not in it.
 
-    `decoding` is keyed by picture size, the substream first; `alone` is one camera of 1280x720.
+    `decoding` is keyed by picture size, the substream first; `alone` is one camera of 1280x720,
+    None where it was not tried.
     """
     out: dict[str, Any] = {
         "machine": machine,
@@ -38,7 +39,7 @@ def summary(
     if decoding:
         out["decode_fps_per_core"] = next(iter(decoding.values()))["fps_per_core"]
         out["decode"] = decoding
-    if alone.clips:
+    if alone is not None and alone.clips:
         out["one_camera_1280x720"] = alone.plain()
     if tries:
         out["cameras"] = _cameras(tries)
@@ -140,14 +141,14 @@ def _tries(tries: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def write(found: dict[str, Any], target: Path) -> list[Path]:
-    """Write the JSON, and beside it the plot where matplotlib is installed and there is something to plot."""
+def write(found: dict[str, Any], target: Path, plotted: bool = True) -> list[Path]:
+    """Write the JSON, and if `plotted` its plot beside it, where matplotlib is installed and something was tried."""
     partial = target.with_name(f"{target.name}.part")
     partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     partial.replace(target)
     written = [target]
     tries = [row for row in found.get("cameras", {}).get("tries", ()) if "lag_ms" in row]
-    if tries and find_spec("matplotlib"):
+    if plotted and tries and find_spec("matplotlib"):
         written.append(_plot(tries, target.with_suffix(".png")))
     return written
 

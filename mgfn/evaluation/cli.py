@@ -152,6 +152,8 @@ def stream(
 ) -> None:
     """What a live user gets: the newest clip's score in a filling window of 32, with look-ahead of 0, 1, 2 clips.
 
+    With --out: figures.json.
+
     Example: mgfn-eval stream --head configs/heads/default.safetensors --list test.list --ground-truth test.json
     """
     from dataclasses import asdict

@@ -18,8 +18,9 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-from mgfn.evaluation.metrics import ClassAuc, Frames, Interval, Measures, ScoredVideo, classes_of
+from mgfn.evaluation.metrics import FALSE_ALARM_THRESHOLD, ClassAuc, Frames, Interval, Measures, ScoredVideo, classes_of
 from mgfn.evaluation.videos import EvaluationError, Protocol
 from mgfn.truth import CLIP_FRAMES, Truth
 
@@ -34,7 +35,8 @@ NAMES: Final = {
     "false_alarm_rate": "false-alarm rate at 0.5, frames of normal videos",
 }
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:left}
+h1,p,td{overflow-wrap:anywhere}table{border-collapse:collapse;margin:1em 0}
+td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:left}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%;display:block}
 figure{margin:1em 0}figcaption{color:#555}"""
 
@@ -129,20 +131,42 @@ def as_json(benchmark: Benchmark) -> dict[str, Any]:
 
 
 def plot(video: ScoredVideo) -> bytes:
-    """A PNG: score over frames, anomalous frames shaded."""
-    figure = Figure(figsize=(7, 1.8), dpi=80, layout="constrained")
-    FigureCanvasAgg(figure)
+    """A PNG: score over frames, anomalous frames shaded, the threshold of the false-alarm rate dotted."""
+    figure = Figure(figsize=(11, 1.8), dpi=80, layout="constrained")
     axes = figure.add_subplot()
     frames = len(video.labels)
     edges = np.flatnonzero(np.diff(np.r_[False, video.labels, False].astype(int)))
     for first, past in zip(edges[::2], edges[1::2], strict=True):
         axes.axvspan(first, past, color="#e06666", alpha=0.4, linewidth=0)
+    axes.axhline(FALSE_ALARM_THRESHOLD, color="#888888", linestyle=":", linewidth=1)
     starts = CLIP_FRAMES * np.arange(len(video.scores) + 1)
     axes.step(starts, np.r_[video.scores, video.scores[-1]], where="post", color="#1f4e8c", linewidth=1)
     axes.set(xlim=(0, frames), ylim=(-0.02, 1.02), xlabel="frame", ylabel="score")
+    return _png(figure)
+
+
+def curves(frames: Frames) -> bytes:
+    """A PNG: the ROC curve and precision over recall, over all frames."""
+    figure = Figure(figsize=(11, 4.2), dpi=80, layout="constrained")
+    roc, pr = figure.subplots(1, 2)
+    false_rate, true_rate, _ = roc_curve(frames.labels, frames.scores, sample_weight=frames.counts)
+    precision, recall, _ = precision_recall_curve(frames.labels, frames.scores, sample_weight=frames.counts)
+    roc.plot(false_rate, true_rate, color="#1f4e8c")
+    roc.set(xlabel="false-positive rate", ylabel="true-positive rate", xlim=(0, 1), ylim=(0, 1.02), title="ROC")
+    pr.plot(recall, precision, color="#1f4e8c", drawstyle="steps-post")
+    pr.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title="precision and recall")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
     content = io.BytesIO()
     figure.savefig(content, format="png")
     return content.getvalue()
+
+
+def _picture(png: bytes, what: str) -> str:
+    return f'<img alt="{what}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def shown(value: float, digits: int = 4) -> str:
@@ -153,7 +177,7 @@ def shown(value: float, digits: int = 4) -> str:
 def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
     """The HTML report, pictures inside."""
     measures, content = asdict(benchmark.measures), as_json(benchmark)
-    title = f"MGFN on {benchmark.protocol.value}"
+    title = f"{'/'.join(Path(str(benchmark.settings['head'])).parts[-2:])} on {benchmark.protocol.value}"
     figures = [
         (
             NAMES[name],
@@ -164,7 +188,7 @@ def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
         for name in benchmark.headline()
     ]
     classes = [(c.name, str(c.videos), shown(c.alone), shown(c.with_normal)) for c in benchmark.classes]
-    settings = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in benchmark.settings.items())
+    settings = [(name.replace("_", " "), str(value)) for name, value in benchmark.settings.items()]
     pictures = []
     for entry, png in zip(content["videos"], plots, strict=True):
         name = escape(entry["name"])
@@ -173,23 +197,23 @@ def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
             f"{entry['anomalous_frames']} anomalous · AUC {shown(entry['auc'])} · "
             f"highest score {entry['top_score']:.3f}"
         )
-        source = base64.b64encode(png).decode()
-        pictures.append(
-            f'<figure><figcaption>{caption}</figcaption><img alt="{name}: score over frames" '
-            f'src="data:image/png;base64,{source}"></figure>'
-        )
+        picture = _picture(png, f"{name}: score over frames")
+        pictures.append(f"<figure><figcaption>{caption}</figcaption>{picture}</figure>")
     return "\n".join(
         [
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
-            f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1><p>{escape(settings)}</p>",
+            f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>",
             f"<p>{len(benchmark.videos)} videos, {content['frames']} frames.",
             "Low and high: 95 %, bootstrap over videos.</p>",
             _table(("figure", "value", "low", "high"), figures),
             *(f"<p>{escape(note)}</p>" for note in benchmark.truth.notes()),
+            f"<figure>{_picture(curves(Frames(benchmark.videos)), 'ROC curve, precision over recall')}</figure>",
             "<h2>By class</h2>",
             _table(("class", "videos", "AUC alone", "AUC with all normal videos"), classes),
-            "<h2>Videos</h2><p>Blue: score. Red: anomalous frames.</p>",
+            "<h2>Videos</h2><p>Blue: score. Red: anomalous frames. Dotted: the threshold of the false-alarm rate.</p>",
             *pictures,
+            "<h2>Made from</h2>",
+            _table(("", ""), settings),
             "</body></html>",
         ]
     )

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from configs.command import gathered
 from mgfn.features import FeatureError, FloatArray, check_finite, listed_file, read_features
 
 _XD_PARTS: Final = (0, 1, 2, 3, 4)
@@ -52,7 +53,7 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
     Files are looked for as `mgfn.features.listed_file` does, in `folder` where it is given. Names that end in `__0` to
     `__9` are crops of one video: of XD-Violence `__0` to `__4`, else the same for every video as for the first. A name
     of XD-Violence without a number stands for all five, unless one file holds them.
-    Raises EvaluationError that names every entry that does not fit.
+    Raises EvaluationError with all that does not fit.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -88,7 +89,8 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
         videos.append(Video(name, paths, counts[0]))
     if problems:
         hint = "" if folder is not None else " (for a list of another machine's paths give --features DIR)"
-        raise EvaluationError(f"--list {path}: {len(problems)} entries do not fit{hint}: " + "; ".join(problems))
+        shown = "; ".join(gathered(problems))
+        raise EvaluationError(f"--list {path}: {len(problems)} entries do not fit{hint}: {shown}")
     return videos
 
 

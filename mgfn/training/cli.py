@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -18,6 +19,9 @@ if TYPE_CHECKING:  # torch takes seconds to import: --help and a wrong flag do n
 
     from mgfn.training.config import TrainConfig
     from mgfn.training.loop import Data, Precision, Reached
+
+_FEW = 10  # videos
+_SAID_EVERY = 30.0  # seconds, where no bar is seen
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console(stderr=True, highlight=False)
@@ -116,7 +120,8 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
     from mgfn.training.splits import listed_videos, split_videos
     from mgfn.training.validation import read_frames
 
-    train, held_out = split_videos(settings, listed_videos(settings.data))
+    videos = listed_videos(settings.data)
+    train, held_out = split_videos(settings, videos)
     truth_file = settings.data.ground_truth
     if truth_file is not None and not any(video.split == "test" for video in held_out):
         raise ProblemsError([f"--ground-truth {truth_file}: is for test videos, and none are measured on"])
@@ -129,12 +134,18 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
             settings.data.crops,
             lambda done, files: bar.update(task, completed=done, total=files),
         )
-    abnormal = sum(video.abnormal for video in train)
+    abnormal, files = sum(video.abnormal for video in train), sum(len(video.files) for video in train)
+    items = "" if files == len(train) else f", each file an item: {files}"
     console.print(
-        f"{len(train)} videos to learn from ({abnormal} abnormal), {len(held_out)} to measure on; "
+        f"{len(train)} videos to learn from ({abnormal} abnormal{items}), {len(held_out)} to measure on; "
         f"{crops} crops of {channels} channels",
         soft_wrap=True,
     )
+    if settings.select == "val" and any(video.split == "test" for video in videos):
+        tests = sum(video.split == "test" for video in videos)
+        console.print(f"--select val: {tests} videos of the split test are not looked at", soft_wrap=True)
+    if 0 < len(held_out) < _FEW:
+        console.print(f"{len(held_out)} videos to measure on are few: the figures say little", soft_wrap=True)
     return Data(train, held_out, None if truth_file is None else read_frames(truth_file, held_out), segments, channels)
 
 
@@ -148,23 +159,33 @@ def _fit(
         f"training {settings.network.kind} on {device} in {precision}; best.safetensors: {rule}", soft_wrap=True
     )
     out.mkdir(parents=True, exist_ok=True)
+    kept, said = 0, time.monotonic()
     try:
         with _bar() as bar:
             task = bar.add_task("training", total=settings.steps, text="")
 
             def report(reached: Reached) -> None:
+                nonlocal kept, said
+                if not reached.losses:
+                    kept = reached.step
+                    where = f"goes on after step {kept}" if kept else f"nothing was kept in {out}: begins with step 1"
+                    console.print(f"--resume: {where}", soft_wrap=True)
+                    return
+                if reached.step % settings.validate_every == 0:
+                    kept = reached.step
                 text = " ".join(f"{name} {value:.3g}" for name, value in reached.losses.items())
                 if reached.metrics is not None:
                     text += f" | AUC {reached.metrics.auc:.4f} AP {reached.metrics.ap:.4f}"
                 bar.update(task, completed=reached.step, text=text)
-                if reached.step % settings.validate_every == 0 and not console.is_terminal:
+                due = kept == reached.step or time.monotonic() - said > _SAID_EVERY
+                if due and not console.is_terminal:
+                    said = time.monotonic()
                     console.print(f"step {reached.step} of {settings.steps}: {text}", soft_wrap=True)
 
             metrics = fit(settings, data, out, device, precision, resume, report)
     except (KeyboardInterrupt, Terminated):
-        console.print(
-            f"stopped; the same command with --resume goes on from the last validation in {out}", soft_wrap=True
-        )
+        begin = f"goes on after step {kept}" if kept else "begins anew: the first validation was not reached"
+        console.print(f"stopped; the same command with --resume {begin}", soft_wrap=True)
         raise
     measured = "" if metrics is None else f": {metrics.by}-level AUC {metrics.auc:.4f}, AP {metrics.ap:.4f}"
     console.print(f"{out / 'best.safetensors'} ({rule}){measured}", soft_wrap=True)

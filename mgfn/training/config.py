@@ -152,6 +152,14 @@ class TrainConfig(_Model):
     seed: int = Field(0, ge=0, lt=2**31)
 
 
+_NETWORKS: dict[str, type[BaseModel]] = {
+    "mgfn": MgfnSettings,
+    "mgfn-released": ReleasedSettings,
+    "sultani": SultaniSettings,
+    "rtfm": RtfmSettings,
+}
+
+
 def preset_names() -> list[str]:
     """The presets that come with the package."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
@@ -184,7 +192,14 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        raise ProblemsError([_line(found, path, changes or {}) for found in error.errors()]) from None
+        problems = [_line(found, path, changes or {}) for found in error.errors()]
+        network = values.get("network")
+        if isinstance(network, dict) and str(network.get("kind")) not in _NETWORKS:
+            # of an unknown kind pydantic looks at nothing else
+            known = {name for model in _NETWORKS.values() for name in model.model_fields}
+            unknown = [key for key in network if key not in known]
+            problems += [f"--config {path}: network.{key}: unknown key of any kind" for key in unknown]
+        raise ProblemsError(problems) from None
 
 
 def _line(found: Any, path: Path, changes: Mapping[str, Any]) -> str:
@@ -195,14 +210,14 @@ def _line(found: Any, path: Path, changes: Mapping[str, Any]) -> str:
 
 
 def _said(found: Any) -> str:
-    return f"{found['input']!r}; {found['msg'][0].lower()}{found['msg'][1:]}"
+    said = found["msg"].removeprefix("Input should be ").replace("greater than or equal to", "from")
+    return f"{found['input']!r}; " + (f"allowed: {said}" if said != found["msg"] else said[0].lower() + said[1:])
 
 
 def _key_line(found: Any) -> str:
-    kinds = {"mgfn", "mgfn-released", "sultani", "rtfm"}
     parts = [str(part) for part in found["loc"]]
     kind = ""
-    if parts[:1] == ["network"] and len(parts) > 1 and parts[1] in kinds:
+    if parts[:1] == ["network"] and len(parts) > 1 and parts[1] in _NETWORKS:
         kind = parts.pop(1)  # which member of the union was tried is no key of the file
     key = ".".join(parts)
     if found["type"] == "extra_forbidden":
@@ -213,7 +228,7 @@ def _key_line(found: Any) -> str:
     if found["type"] == "missing":
         return f"{key}: is missing"
     if found["type"].startswith("union_tag"):
-        return f"{key}.kind: {_value(found['input'], 'kind')}; allowed: {', '.join(sorted(kinds))}"
+        return f"{key}.kind: {_value(found['input'], 'kind')}; allowed: {', '.join(sorted(_NETWORKS))}"
     return f"{key}: {_said(found)}"
 
 
@@ -224,10 +239,7 @@ def _value(given: object, key: str) -> str:
 def _allowed(parents: list[str], kind: str) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "": TrainConfig,
-        "network.mgfn": MgfnSettings,
-        "network.mgfn-released": ReleasedSettings,
-        "network.sultani": SultaniSettings,
-        "network.rtfm": RtfmSettings,
+        **{f"network.{name}": model for name, model in _NETWORKS.items()},
         "loss": LossSettings,
         "loss.smoothness": ScoreTerm,
         "loss.sparsity": ScoreTerm,

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from configs.command import gathered
 from mgfn.features import listed_file, video_name
 from mgfn.training.config import ProblemsError
 
@@ -45,8 +46,8 @@ class Video:
 def read_videos(labels: Path, features: Path | None, layout: Layout, split: Split = "train") -> list[Video]:
     """The videos of a CSV (by its ending) or of a list file, in its order; `split` is that of a list file.
 
-    `features` is the folder of the feature files; without it they are looked for beside the list. Whether they are
-    there is not looked at. Raises ProblemsError with all that is wrong with the list.
+    `features` is the folder of the feature files; without it they are looked for beside the list. Raises ProblemsError
+    with all that is wrong with the list, and then also names the files that are not there, which is else not looked at.
     """
     try:
         text = labels.read_text(encoding="utf-8-sig")
@@ -69,7 +70,9 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
     if not videos and not problems:
         problems.append(f"{labels}: lists no videos")
     if problems:
-        raise ProblemsError(problems)
+        missing = dict.fromkeys(file for video in videos for file in video.files if not file.exists())
+        problems += [f"features {file}: No such file or directory" for file in missing]
+        raise ProblemsError(gathered(problems))
     return videos
 
 
@@ -78,7 +81,11 @@ def _csv_rows(path: Path, text: str, features: Path | None, problems: list[str])
     header = [name.strip() for name in rows.fieldnames or []]
     rows.fieldnames = header
     if missing := [name for name in _COLUMNS[:2] if name not in header]:
-        problems.append(f"{path}: column {', '.join(missing)} is missing; columns: file,label[,split][,class][,frames]")
+        first = ",".join(header)[:80]
+        problems.append(
+            f"{path}: column {', '.join(missing)} is missing; columns: file,label[,split][,class][,frames], "
+            f"separated by commas; the first line is {first!r}"
+        )
         return
     if unknown := [name for name in header if name not in _COLUMNS]:
         problems.append(f"{path}: unknown column {', '.join(unknown)}; allowed: {', '.join(_COLUMNS)}")
@@ -114,6 +121,14 @@ def _list_lines(
     path: Path, text: str, features: Path | None, layout: Layout, split: Split, problems: list[str]
 ) -> Iterator[Video]:
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    coded = sum("_label_" in line for _, line in lines)
+    if looks := _other_layout(layout, coded, len(lines)):
+        named = coded if looks == "xd-violence" else len(lines) - coded
+        problems.append(
+            f"{path}: {named} of {len(lines)} lines are no names of {layout}; this looks like {looks}: "
+            f"take a preset of it, or data: {{layout: {looks}}} in a configuration"
+        )
+        return
     abnormal_first = sum("Normal" not in video_name(line) for _, line in lines)
     for place, (number, line) in enumerate(lines):
         name = video_name(line)
@@ -134,6 +149,13 @@ def _list_lines(
                 continue
             abnormal, category = code[1] != "A", code[1]
         yield Video(name, (listed_file(line, features, path),), abnormal, split, category, None, f"line {number}")
+
+
+def _other_layout(layout: Layout, coded: int, lines: int) -> Layout | None:
+    """The layout that a list seems to be of instead, by how many of its lines hold a label's code."""
+    if layout == "xd-violence" and lines and not coded:
+        return "ucf-crime"
+    return "xd-violence" if layout == "ucf-crime" and coded > lines / 2 else None
 
 
 def _gather_crops(path: Path, videos: Sequence[Video], problems: list[str]) -> list[Video]:

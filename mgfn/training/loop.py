@@ -82,8 +82,8 @@ def fit(
     """Train; leaves `last.safetensors`, `best.safetensors`, `metrics.json` and a TensorBoard log in `out`.
 
     Returns the metrics of the chosen head, if any were measured. Every `validate_every` steps the state is kept, and
-    `resume` goes on from there with the result of an uninterrupted run. Raises ProblemsError if that
-    state is of another run.
+    `resume` goes on from there with the result of an uninterrupted run; `report` is told where, with no losses, before
+    the first step. Raises ProblemsError if that state is of another run.
     """
     torch.manual_seed(config.seed)
     try:
@@ -100,6 +100,8 @@ def fit(
     if first == 0 and isinstance(head, Mgfn) and head.config.standardise:
         settle_inputs(head, lambda: map(data.segments.load, groups[0]))
     metrics = _metrics(history[-1]) if history else None
+    if resume:
+        report(Reached(first, {}, metrics))
     with SummaryWriter(str(out / "tensorboard"), purge_step=first) as log:
         for step in range(first, config.steps):
             torch.manual_seed((config.seed << 32) + step)

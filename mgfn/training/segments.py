@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.command import gathered
 from mgfn.features import FeatureError, FloatArray, check_finite, read_features
 from mgfn.training.config import ProblemsError
 from mgfn.training.dataset import Video
@@ -122,5 +123,5 @@ def prepare(
                 f"features {file}: {shape[1]} crops of {shape[2]} channels, expected {wanted[0]} of {wanted[1]}"
             )
     if problems:
-        raise ProblemsError(problems)
+        raise ProblemsError(gathered(problems))
     return wanted

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from configs.command import gathered
 from mgfn.training.config import DataSettings, ProblemsError, TrainConfig
 from mgfn.training.dataset import Video, read_videos
 
@@ -57,7 +58,7 @@ def split_videos(config: TrainConfig, videos: Sequence[Video]) -> tuple[list[Vid
     on_both = {v.name for v in train} & {v.name for v in held_out}
     problems += [f"{name} is listed to learn from and to measure on" for name in sorted(on_both)]
     if problems:
-        raise ProblemsError(problems)
+        raise ProblemsError(gathered(problems))
     return train, held_out
 
 

@@ -64,7 +64,9 @@ def validate(
             scores.append(np.sort(found)[-top_k:].mean(keepdims=True))
             labels.append(np.array([video.abnormal]))
         else:
-            found = np.mean([_scores(head, read_features(file), device) for file in video.files], axis=0)
+            # all crops at once, as mgfn-eval does: rounded otherwise, equal scores would stand in another order
+            whole = np.concatenate([read_features(file) for file in video.files], axis=1)
+            found = _scores(head, whole, device)
             labels.append(truth[video.name])
             scores.append(found[clip_of_frame(len(labels[-1]), len(found))])
     head.train(training)

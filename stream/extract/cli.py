@@ -101,8 +101,13 @@ def extract(
                 say(f"{video.name}.npy is not whole or of another shape: it is written anew")
         settings = ExtractionSettings(geometry, workers or _default_workers(), batch)
         progress = stack.enter_context(ExtractionProgress(len(missing), sum(video.bytes for video in missing), console))
-        failed = Extraction(engine, settings, folder, progress).run(missing)
+        extraction = Extraction(engine, settings, folder, progress)
+        failed = extraction.run(missing)
     say(f"{progress.clips} clips of {len(missing) - len(failed)} videos written to {out}")
+    if extraction.damaged:
+        say(f"{len(extraction.damaged)} of them are damaged or cut short, their features hold what could be read:")
+        for video, why in extraction.damaged:
+            say(f"  {video.path}: {why}")
     if failed:
         say(f"{len(failed)} of {len(videos)} videos failed:")
         for video, problem in failed:

@@ -29,6 +29,7 @@ from stream.extract.videos import Video
 from stream.slots import ClipRing
 
 _TURN: Final = 0.2
+_WHOLE: Final = 0.9  # headers count roughly
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -93,6 +94,7 @@ class Extraction:
         self._clips_a_turn = max(1, settings.batch // crops_of(settings.geometry))
         self._decoders: list[_Decoder] = []
         self._problems: list[tuple[Video, str]] = []
+        self.damaged: list[tuple[Video, str]] = []  # extracted, though not all of it could be read
 
     def run(self, videos: Sequence[Video]) -> list[tuple[Video, str]]:
         """Extract every video; returns those that could not be, each with the reason.
@@ -175,7 +177,7 @@ class Extraction:
         assert video is not None  # noqa: S101 -- what ended was being read
         problem = ended.problem
         if problem is None and file is None:
-            problem = f"{ended.frames} frames, at least {CLIP_LENGTH} make a clip"
+            problem = _too_few(ended)
         if problem is not None:
             self._problems.append((video, problem))
             if file is not None:
@@ -183,11 +185,29 @@ class Extraction:
             self._progress.video(video, f"{video.name}: failed: {problem}")
         elif file is not None:
             file.finish()
+            if why := _damage(ended, decoder.expected):
+                self.damaged.append((video, why))
             self._progress.video(video, f"{video.name}: {_summary(file.clips, ended)}")
         decoder.video = decoder.ended = decoder.file = None
         if decoder.lost:
             decoder.end()
             decoder.start()
+
+
+def _too_few(ended: Ended) -> str:
+    """Why a video that was read to its end gave no clip."""
+    said = f"{ended.frames} frames, at least {CLIP_LENGTH} make a clip"
+    if ended.frames >= CLIP_LENGTH:
+        said = f"{ended.frames} frames, but never {CLIP_LENGTH} without a gap"
+    return f"damaged: {said}; {ended.corrupt} corrupt ones left out" if ended.corrupt else said
+
+
+def _damage(ended: Ended, expected: float | None) -> str:
+    """What is missing of a video that was extracted; nothing where its headers are but a little wrong."""
+    found = [f"{ended.corrupt} corrupt frames left out"] if ended.corrupt else []
+    if expected is not None and ended.frames + ended.corrupt < _WHOLE * expected:
+        found.append(f"{ended.frames} frames of the {expected:.0f} that it promises")
+    return ", ".join(found)
 
 
 def _summary(clips: int, ended: Ended) -> str:

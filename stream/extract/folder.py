@@ -44,7 +44,7 @@ class FeatureFolder:
         """Create the folder, or continue in it.
 
         Raises UsageError where it cannot be written, where its files were made with anything else and while
-        another process writes there.
+        another process writes there. A record without features binds nobody.
         """
         self.path = path
         self._record = record
@@ -60,9 +60,11 @@ class FeatureFolder:
                 file = stack.enter_context((path / RECORD).open("a+b"))
                 self._lock(file)
                 file.seek(0)
-                if before := file.read():
-                    self._check(before)
-                else:
+                before = file.read()
+                if before and not self._is_ours(before):
+                    file.truncate(0)
+                    before = b""
+                if not before:
                     file.write(record.model_dump_json(indent=2).encode() + b"\n")
                     file.flush()
             except OSError as error:
@@ -87,8 +89,8 @@ class FeatureFolder:
         except OSError:
             pass  # a file system that knows no locks
 
-    def _check(self, before: bytes) -> None:
-        """Raise UsageError unless the record that lies there is this run's."""
+    def _is_ours(self, before: bytes) -> bool:
+        """Whether the record that lies there is this run's. Raises UsageError where features were made with another."""
         where = f"--out {self.path}"
         try:
             theirs = Record.model_validate_json(before)
@@ -96,12 +98,15 @@ class FeatureFolder:
             first = error.errors()[0]
             at = ".".join(str(part) for part in first["loc"]) or "as a whole"
             raise UsageError(f"{where}: {RECORD}: {at}: {first['msg']}; choose another folder") from None
+        if not any(self.path.glob("*.npy")):
+            return theirs == self._record
         for key, ours in self._record:
             if (other := getattr(theirs, key)) != ours:
                 raise UsageError(
                     f"{where}: its features were made with {key} {other}, these would be with {ours}; "
                     "choose another folder"
                 )
+        return True
 
     def file(self, name: str) -> Path:
         """Where the features of the video `name` go."""

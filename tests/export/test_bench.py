@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from configs.processes import ChildError, ended, wait_for
-from export.bench import report
+from export.bench import cli, report
 from export.bench.cameras import Try, attempt, watching
 from export.bench.machine import describe
 from export.bench.search import next_count
@@ -131,6 +131,30 @@ def test_wrong_use_is_one_line_and_exit_code_2(flags: list[str], says: str) -> N
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert says in line
+
+
+def test_what_was_measured_before_a_stop_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path
+) -> None:
+    def measure(_bundle: object, _until: float, _say: object, rows: list[object], _notes: object) -> None:
+        rows.append(engine("torch", 400.0))
+        raise KeyboardInterrupt
+
+    rate = {"fps_per_core": 1500.0, "decode_ms": 0.4, "scale_ms": 0.2}
+    monkeypatch.setattr(cli, "_default_bundle", lambda: tiny_bundle)
+    monkeypatch.setattr("export.bench.footage.as_a_camera", lambda _size: tmp_path)
+    monkeypatch.setattr("export.bench.decode.measure", lambda *_: rate)
+    monkeypatch.setattr("export.bench.engines.measure", measure)
+    monkeypatch.setattr(sys, "argv", ["mgfn-bench", "--json", str(tmp_path / "bench.json")])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == 130
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert (found["backbone_clip_ms"], found["decode_fps_per_core"]) == ({"torch": 400.0}, 1500.0)
+    assert found["notes"] == ["stopped by the user: what would have come next is missing"]
+    assert "stopped by the user" in capsys.readouterr().out
 
 
 @pytest.mark.slow

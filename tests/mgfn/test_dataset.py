@@ -23,7 +23,7 @@ def write(path: Path, text: str) -> Path:
 def problems_of(labels: Path, layout: Layout = "plain", features: Path | None = None) -> list[str]:
     with pytest.raises(ProblemsError) as caught:
         read_videos(labels, features, layout)
-    return caught.value.problems
+    return [line for line in caught.value.problems if not line.startswith("features ")]
 
 
 def test_a_csv(tmp_path: Path) -> None:
@@ -51,6 +51,7 @@ def test_a_csv(tmp_path: Path) -> None:
         ("file,label,color\na,normal,red\n", ["unknown column color; allowed: file, label, split, class, frames"]),
         ("file,label\n", ["lists no videos"]),
         ("", ["column file, label is missing"]),
+        ("file;label\na;normal\n", ["separated by commas; the first line is 'file;label'"]),
     ],
 )
 def test_what_is_wrong_with_a_csv(tmp_path: Path, text: str, says: list[str]) -> None:
@@ -59,6 +60,22 @@ def test_what_is_wrong_with_a_csv(tmp_path: Path, text: str, says: list[str]) ->
     for line, part in zip(found, says, strict=True):
         assert part in line
         assert "l.csv" in line
+
+
+def test_a_list_of_another_layout_is_one_line_and_many_alike_are_counted(tmp_path: Path) -> None:
+    (line,) = problems_of(ucf_list(tmp_path), "xd-violence")
+    assert "813 of 813 lines are no names of xd-violence; this looks like ucf-crime" in line
+    xd = "".join(f"Film.{i}__#0_label_A__{crop}.npy\n" for i in range(4) for crop in range(5))
+    (line,) = problems_of(write(tmp_path / "xd.list", xd), "ucf-crime")
+    assert "20 of 20 lines are no names of ucf-crime; this looks like xd-violence" in line
+    rows = "".join(f"video{i},odd\n" for i in range(1610)) + "x,normal\ny,normal,3\n"
+    with pytest.raises(ProblemsError) as caught:
+        read_videos(write(tmp_path / "l.csv", "file,label\n" + rows), None, "plain")
+    odd, _, last, more, gone = caught.value.problems
+    assert "line 2: label 'odd'" in odd
+    assert last.endswith("(and 1,607 more like it)")
+    assert "more fields than" in more
+    assert gone == f"features {tmp_path / 'x.npy'}: No such file or directory"  # in the same round
 
 
 def test_missing_lists_and_lists_without_a_layout(tmp_path: Path) -> None:

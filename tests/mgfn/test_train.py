@@ -17,10 +17,15 @@ import torch
 from typer.testing import CliRunner, Result
 
 from mgfn.checkpoint import load_head
+from mgfn.evaluation.metrics import Frames, ScoredVideo
+from mgfn.evaluation.scoring import video_scores
+from mgfn.network import Mgfn, MgfnConfig
 from mgfn.training.cli import app
 from mgfn.training.compose import Composer, Mixture
+from mgfn.training.dataset import Video
 from mgfn.training.loop import batch_of
-from mgfn.training.segments import segment
+from mgfn.training.segments import Segments, segment
+from mgfn.training.validation import validate
 from tests.mgfn.test_training import CHANNELS, takes
 
 CONFIG = """
@@ -107,11 +112,18 @@ def test_going_on_gives_the_result_of_an_uninterrupted_run(
     common = ("--config", config, "--labels", labels, "--select", "test-best")
     assert run(*common, "--out", tmp_path / "whole").exit_code == 0
     monkeypatch.setattr("mgfn.training.loop.loss_terms", interrupted_after(3))
-    assert run(*common, "--out", tmp_path / "cut").exit_code != 0
+    stopped = run(*common, "--out", tmp_path / "cut")
+    assert (stopped.exit_code != 0, "with --resume goes on after step 2" in stopped.output) == (True, True)
+    monkeypatch.setattr("mgfn.training.loop.loss_terms", interrupted_after(1))
+    stopped = run(*common, "--out", tmp_path / "early")
+    assert "with --resume begins anew: the first validation was not reached" in stopped.output
     monkeypatch.undo()
+    early = run(*common, "--out", tmp_path / "early", "--resume", "--steps", 1)
+    assert "early: begins with step 1" in " ".join(early.output.split())
     assert json.loads((tmp_path / "cut" / "metrics.json").read_text())[-1]["step"] == 2
     resumed = run(*common, "--out", tmp_path / "cut", "--resume")
     assert resumed.exit_code == 0, resumed.output
+    assert "--resume: goes on after step 2\n" in resumed.output
     for name in ("last.safetensors", "best.safetensors"):
         whole, cut = state(tmp_path / "whole" / name), state(tmp_path / "cut" / name)
         assert all(torch.equal(whole[key], cut[key]) for key in whole)
@@ -167,6 +179,33 @@ def test_xd_violence_files_are_items_and_scores_their_mean(tmp_path: Path, confi
     (tmp_path / "train.list").write_text("\n".join(names))
     result = run("--config", config, "--labels", tmp_path / "train.list", "--out", tmp_path / "run", "--steps", 2)
     assert result.exit_code == 0, result.output
+    assert "4 videos to learn from (2 abnormal, each file an item: 20)" in result.output
+
+
+def test_validation_finds_what_the_benchmark_finds_also_where_scores_are_nearly_equal(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    head, rng = Mgfn(MgfnConfig.paper(64)).eval(), np.random.default_rng(0)
+    videos, scored = [], []
+    for index in range(8):
+        clips = int(rng.integers(20, 60))
+        whole = rng.random((clips, 5, 64), dtype=np.float32)
+        files = tuple(tmp_path / f"v{index}__{crop}.npy" for crop in range(5))
+        for crop, file in enumerate(files):
+            np.save(file, whole[:, crop])
+        videos.append(Video(f"v{index}", files, bool(index % 2), "test"))
+        labels = (np.arange(16 * clips) < 160) & bool(index % 2)
+        scored.append(ScoredVideo(f"v{index}", video_scores(head, whole), labels))
+    truth = {video.name: video.labels for video in scored}
+    found = validate(head, videos, truth, Segments(tmp_path / "kept", 32), torch.device("cpu"), 3)
+    wanted = Frames(scored).measure()
+    assert (found.auc, found.ap) == pytest.approx((wanted.auc, wanted.average_precision), abs=1e-12)
+
+
+def test_what_is_not_looked_at_and_what_says_little_is_said(tmp_path: Path, labels: Path, config: Path) -> None:
+    result = run("--config", config, "--labels", labels, "--out", tmp_path / "run", "--select", "val", "--steps", 1)
+    assert result.exit_code == 0, result.output
+    assert "--select val: 6 videos of the split test are not looked at" in result.output
+    assert "2 videos to measure on are few: the figures say little" in result.output
 
 
 @pytest.mark.parametrize(
@@ -175,8 +214,8 @@ def test_xd_violence_files_are_items_and_scores_their_mean(tmp_path: Path, confi
         (["--config", "nothing"], "--config nothing: no such file or preset"),
         (["--device", "tpu"], "--device tpu; allowed: cpu, cuda"),
         (["--precision", "int8"], "--precision int8; allowed: float32, bf16"),
-        (["--select", "best"], "select: 'best'; input should be 'last', 'val' or 'test-best'"),
-        (["--steps", "0"], "steps: 0; input should be greater than or equal to 1"),
+        (["--select", "best"], "select: 'best'; allowed: 'last', 'val' or 'test-best'"),
+        (["--steps", "0"], "steps: 0; allowed: from 1"),
         (["--features", "/nowhere"], "--features /nowhere: no such folder"),
         (["--labels", "/nowhere.csv"], "/nowhere.csv: No such file"),
         (["--resume"], "is no folder of a run"),

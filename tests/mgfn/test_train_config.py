@@ -112,14 +112,18 @@ GOOD = "network: {kind: mgfn}\nloss: {}\noptimizer: {}\nvideos: 8\nsteps: 10\n"
         (
             "network: {kind: mgfn, structure: GG}\nloss: {topk: 3}\noptimizer: {learning_rate: -1}\nvideos: 0\n",
             [
-                "network.structure: 'GG'; input should be 'GF', 'FG', 'FF' or 'GF-fusion'",
+                "network.structure: 'GG'; allowed: 'GF', 'FG', 'FF' or 'GF-fusion'",
                 "loss.topk: unknown key, did you mean top_k? Allowed: score, top_k,",
-                "optimizer.learning_rate: -1; input should be greater than 0",
-                "videos: 0; input should be greater than or equal to 1",
+                "optimizer.learning_rate: -1; allowed: greater than 0",
+                "videos: 0; allowed: from 1",
                 "steps: is missing",
             ],
         ),
         (GOOD.replace("kind: mgfn", "kind: lstm"), ["network.kind: 'lstm'; allowed: mgfn, mgfn-released, rtfm"]),
+        (
+            GOOD.replace("kind: mgfn", "kind: lstm, alpha: 1, lenght: 3"),
+            ["network.kind: 'lstm'; allowed", "network.lenght: unknown key of any kind"],
+        ),
         (GOOD.replace("kind: mgfn", "alpha: 1"), ["network.kind: None; allowed"]),
         (GOOD.replace("kind: mgfn", "kind: sultani, alpha: 1"), ["network.alpha: unknown key"]),
         (
@@ -127,7 +131,7 @@ GOOD = "network: {kind: mgfn}\nloss: {}\noptimizer: {}\nvideos: 8\nsteps: 10\n"
             ["loss.sparsity.weight: is missing", "wait: unknown"],
         ),
         (GOOD.replace("steps: 10", "steps: .inf"), ["steps: inf; "]),
-        (GOOD.replace("loss: {}", "loss: 3"), ["loss: 3; input should be"]),
+        (GOOD.replace("loss: {}", "loss: 3"), ["loss: 3; allowed: a valid dictionary"]),
         ("- 1\n", ["holds a list, expected keys and values"]),
         ("a: [", ["not a YAML file"]),
         ("!!python/object/apply:os.getcwd []", ["not a YAML file"]),

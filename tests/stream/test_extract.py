@@ -20,7 +20,8 @@ from engine.arrays import FloatArray
 from engine.engine import Engine
 from engine.geometry import crops_of, write_crops
 from stream import cli as stream_cli
-from stream.extract import cli
+from stream.extract import cli, extraction
+from stream.extract.decoder import Ended
 from tests.bundles import CHANNELS, TinyBackbone, write_tiny_bundle
 from tests.servers.processes import until
 from tests.servers.rtsp import moving_pictures, write_video
@@ -128,6 +129,36 @@ def test_videos_that_cannot_be_read_are_listed_and_the_others_done(
     ]
     assert "not readable as video" in listed[0]
     assert listed[3].endswith("15 frames, at least 16 make a clip")
+
+
+def cut_avi(path: Path, frames: int) -> Path:
+    """A video whose file ends half-way."""
+    write_video(path, moving_pictures(frames))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def test_a_video_that_is_cut_short_is_named_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path, videos: Path
+) -> None:
+    cut = cut_avi(tmp_path / "cut.avi", 80)
+    arguments = [cut, videos / "a.mp4", "--out", tmp_path / "out", "--bundle", tiny_bundle, "--backend", "onnxruntime"]
+    assert run(monkeypatch, *arguments) == 0
+    said = capsys.readouterr().err.partition("1 of them are damaged or cut short")[2].splitlines()[1:]
+    assert len(said) == 1
+    assert said[0].startswith(f"  {cut}: ")
+    assert "of the 80 that it promises" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("frames", "corrupt", "says"),
+    [
+        (15, 0, "15 frames, at least 16 make a clip"),
+        (25, 9, "damaged: 25 frames, but never 16 without a gap; 9 corrupt ones left out"),
+    ],
+)
+def test_why_a_video_gave_no_clip(frames: int, corrupt: int, says: str) -> None:
+    assert extraction._too_few(Ended(frames, corrupt)) == says
 
 
 @pytest.mark.parametrize(

@@ -96,13 +96,21 @@ def test_files_of_another_shape_are_not_done(tmp_path: Path, array: np.ndarray) 
 )
 def test_a_folder_made_with_other_settings_is_refused(tmp_path: Path, changed: dict[str, object], says: str) -> None:
     with FeatureFolder(tmp_path, RECORD):
-        pass
+        np.save(tmp_path / "a.npy", np.zeros((3, 2, 4), np.float32))
     before = (tmp_path / "extract.json").read_bytes()
     with pytest.raises(UsageError, match=says):
         FeatureFolder(tmp_path, RECORD.model_copy(update=changed))
     assert (tmp_path / "extract.json").read_bytes() == before
     with FeatureFolder(tmp_path, RECORD):
         pass
+
+
+def test_a_run_that_extracted_nothing_binds_nobody(tmp_path: Path) -> None:
+    with FeatureFolder(tmp_path, RECORD):
+        pass
+    other = RECORD.model_copy(update={"engine": "onnxruntime"})
+    with FeatureFolder(tmp_path, other):
+        assert Record.model_validate_json((tmp_path / "extract.json").read_bytes()) == other
 
 
 @pytest.mark.parametrize("content", ["[]", "not JSON", json.dumps({"bundle": "0" * 64}), '{"bundle": "../etc"}'])

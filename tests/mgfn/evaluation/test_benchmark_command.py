@@ -61,14 +61,15 @@ def test_a_benchmark_of_known_figures(
     for name in UCF:
         picture = cv2.imread(str(out / "plots" / f"{name}.png"))
         assert picture is not None
-        assert picture.shape == (144, 560, 3)
+        assert picture.shape == (144, 880, 3)
         blue, red = picture[..., 0].astype(int), picture[..., 2].astype(int)
         assert (blue - red > 80).any()  # the score's line
         assert (red - blue > 40).any() == ("Normal" not in name)  # anomalous frames are shaded
     text = (out / "report.html").read_text()
     page = Page(text)
     assert page.open == []
-    assert len(page.sources) == 3
+    assert len(page.sources) == 4  # the curves, and a plot for each video
+    assert "/head.safetensors on ucf-crime</h1>" in text
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     assert "0.9524" in text
     assert {path.name for path in out.iterdir()} == {"figures.json", "report.html", "plots"}
