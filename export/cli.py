@@ -95,7 +95,7 @@ def export(
             console.print(said, highlight=False, markup=False, soft_wrap=True)
         footage = None
         if int8:
-            say("reading footage to calibrate on")
+            progress.update(step, description="reading footage to calibrate on")  # wrong footage is one line alone
             footage = read_footage(videos, sources.geometry)
         wanted = Wanted(footage, fp16, trt, verify)
         try:

@@ -105,7 +105,8 @@ def extract(
         failed = extraction.run(missing)
     say(f"{progress.clips} clips of {len(missing) - len(failed)} videos written to {out}")
     if extraction.damaged:
-        say(f"{len(extraction.damaged)} of them are damaged or cut short, their features hold what could be read:")
+        shown = f"{len(extraction.damaged)} of {len(videos)} videos damaged or cut short"
+        say(f"{shown}; their features hold what could be read:")
         for video, why in extraction.damaged:
             say(f"  {video.path}: {why}")
     if failed:

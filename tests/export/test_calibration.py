@@ -118,7 +118,8 @@ def test_wrong_footage(
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 2
-    assert says.format(folder=tmp_path) in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says.format(folder=tmp_path) in line
     assert not (tmp_path / "b").exists()
 
 

@@ -68,7 +68,7 @@ def test_concatenated_labels_are_split_in_the_order_of_the_list(tmp_path: Path) 
         ("{}", "lacks 2 listed videos: Abuse028_x264_i3d; Normal_Videos_003_x264_i3d"),
         ('{"Abuse028_x264": {"frames": 80, "anomalous": [[5, 81]]}}', r"Abuse028_x264: .*\[5, 81\) of 80 frames"),
         ('{"Abuse028_x264": {"frames": 80, "anomalous": [[5, 5]]}}', "first < past <= frames"),
-        ('{"Abuse028_x264": {"frames": 80, "anomalous": [[-1, 5]]}}', r"Abuse028_x264\.0\.0: expected greater"),
+        ('{"Abuse028_x264": {"frames": 80, "anomalous": [[-1, 5]]}}', r"\.anomalous\.0\.0: expected greater"),
         ('{"Abuse028_x264": {"frames": 0, "anomalous": []}}', r"Abuse028_x264\.frames"),
         ('{"Abuse028_x264": {"anomalous": []}}', r"Abuse028_x264\.frames: Field required"),
         ('{"Abuse028_x264": [[5, 81]]}', "Abuse028_x264: "),

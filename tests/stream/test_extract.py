@@ -144,7 +144,7 @@ def test_a_video_that_is_cut_short_is_named_at_the_end(
     cut = cut_avi(tmp_path / "cut.avi", 80)
     arguments = [cut, videos / "a.mp4", "--out", tmp_path / "out", "--bundle", tiny_bundle, "--backend", "onnxruntime"]
     assert run(monkeypatch, *arguments) == 0
-    said = capsys.readouterr().err.partition("1 of them are damaged or cut short")[2].splitlines()[1:]
+    said = capsys.readouterr().err.partition("1 of 2 videos damaged or cut short")[2].splitlines()[1:]
     assert len(said) == 1
     assert said[0].startswith(f"  {cut}: ")
     assert "of the 80 that it promises" in said[0]
