@@ -111,6 +111,7 @@ def test_a_child_that_ends_too_soon_and_one_that_is_too_slow() -> None:
         assert child.poll() is not None
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     says = "exit code 2; the last it said: .*nowhere"
     with pytest.raises(ChildError, match=says), watching(1, tmp_path / "video.mp4", tmp_path / "nowhere"):

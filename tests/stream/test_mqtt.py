@@ -167,6 +167,7 @@ def test_the_last_word_on_a_topic_waits_for_the_one_before_it() -> None:
     assert client.published[2:] == [("mgfn/available", "online"), ("mgfn/door/anomaly", "OFF")]
 
 
+@pytest.mark.slow
 def test_a_broker_that_comes_later_and_a_full_queue(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
     with delivering(parse_broker(broker.url), queue_limit=50) as sink:
