@@ -15,7 +15,7 @@ from engine.arrays import UInt8Array
 from engine.engine import Engine
 from engine.geometry import seen
 from stream.capture import Capture
-from stream.errors import CameraError, UsageError
+from stream.errors import CameraError, Reason, UsageError
 from stream.settings import ServiceSettings
 from stream.sinks.client import probe
 from stream.sinks.courier import UndeliveredError
@@ -67,7 +67,8 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     tries = [(camera, stream) for camera in settings.cameras for stream in camera.streams]
     pictured: set[str] = set()
     # all at once: who accepts and never answers takes its time
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
         answers = [pool.submit(_tried, stream, camera.transport) for camera, stream in tries]
         for (camera, stream), answer in zip(tries, answers, strict=True):
             name = camera.name if stream is camera.streams[0] else f"{camera.name} (main stream)"
@@ -84,6 +85,8 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
                 found = f"{found}; what the model sees: {path}"
                 pictured.add(camera.name)
             table.add_row(name, "ok", found)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C those that have not begun are left
     console(160).print(table)
     if wrong is not None:
         raise wrong
@@ -94,6 +97,8 @@ def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
     """Size and rate in words, and a picture. Raises CameraError."""
     with Capture(stream, transport) as capture:
         pictures = list(itertools.islice(capture.pictures(), _FRAMES))
+    if not pictures:
+        raise CameraError(Reason.NOT_READABLE, f"{stream.shown}: every frame is corrupt")
     span = pictures[-1].media_time - pictures[0].media_time
     rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
     frame = pictures[-1].frame

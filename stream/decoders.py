@@ -12,6 +12,7 @@ from typing import Any, Final
 from engine.manifest import Manifest
 from stream.camera import STOP, CameraSettings, run_camera
 from stream.desk import EventDesk
+from stream.errors import StreamError
 from stream.messages import ClipClosed, ClipReady, Message, Order, SnapshotTaken
 from stream.processes import StartProcess
 from stream.settings import CameraConfig
@@ -25,7 +26,10 @@ STARTED_WITHIN: Final = 180.0
 
 
 class DecoderHandle:
-    """A camera's decoder process, its ring, the clips that it finished and nobody has scored, and its camera."""
+    """A camera's decoder process, its ring, the clips that it finished and nobody has scored, and its camera.
+
+    Raises StreamError where there is no room for one more.
+    """
 
     def __init__(
         self, config: CameraConfig, track: CameraTrack, manifest: Manifest, replay: bool, start_process: StartProcess
@@ -39,7 +43,11 @@ class DecoderHandle:
         self._replay = replay
         self._settings = self._settings_for(config)
         self._start_process = start_process
-        self.start()
+        try:
+            self.start()
+        except OSError as error:
+            self.ring.close()
+            raise StreamError(f"no process for {config.name}: {error.strerror}") from None
 
     def _settings_for(self, config: CameraConfig) -> CameraSettings:
         return CameraSettings(

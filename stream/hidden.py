@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from engine.manifest import Manifest
 from stream.alarms import AlarmSettings
 from stream.decoders import DecoderHandle
+from stream.errors import StreamError
 from stream.events import ModelName
 from stream.log import log
 from stream.messages import ClipReady
@@ -59,7 +60,10 @@ class HiddenCamera:
             return None  # overdue says so
         config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now, self._zone)
         track = CameraTrack(config, self._model, now)
-        self._decoder = DecoderHandle(config, track, self._manifest, False, self._start_process)
+        try:
+            self._decoder = DecoderHandle(config, track, self._manifest, False, self._start_process)
+        except StreamError as error:  # no room: the cameras go on; overdue says that it failed
+            log.error("the self-test cannot begin", reason=str(error))
         return self._decoder
 
     def seen(self, batch: Iterable[tuple[DecoderHandle, ClipReady]]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 KEPT: Final = 2_048
-Kind = Literal["score", "event", "setting"]
+Kind = Literal["score", "event"]
 
 
 class Live:

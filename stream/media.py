@@ -76,7 +76,7 @@ def evict(folder: Path, retention: Retention, now: float) -> list[MediaFile]:
     Decoders rename their files meanwhile, and users delete them. Raises OSError for a folder that cannot be read.
     """
     for path in folder.glob(f"*{PARTIAL}.*"):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # one that cannot be deleted must not keep the rest
             if now - path.stat().st_mtime > _PARTIAL_IS_DEAD_AFTER:
                 path.unlink()
     gone: list[MediaFile] = []

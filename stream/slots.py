@@ -36,15 +36,17 @@ class ClipRing:
     @classmethod
     def create(cls, slots: int, crops: int) -> ClipRing:
         """A new ring. Raises StreamError where there is no memory for it."""
-        file = _without_a_name()
         size = _size(slots, crops)
+        file = -1
         try:
+            file = _without_a_name()
             os.ftruncate(file, size)
             if sys.platform == "linux":  # taken now: where there is none, whoever wrote there later would be killed
                 os.posix_fallocate(file, 0, size)
             return cls(file, slots, crops)
         except OSError as error:
-            os.close(file)
+            if file >= 0:
+                os.close(file)
             raise StreamError(f"shared memory: {size >> 20} MB for clips: {error.strerror}") from None
 
     def __reduce__(self) -> tuple[Callable[..., ClipRing], tuple[Any, int, int]]:

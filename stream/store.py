@@ -108,11 +108,11 @@ class Store:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._database.execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:  # a full disk has already rolled back
                 self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
 
     # events and outbox
 

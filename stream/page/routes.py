@@ -141,7 +141,7 @@ class _Routes:
         return self._state[1]
 
     async def stream(self) -> Response:
-        """Server-sent events: `score`, `event`, `setting` as they happen, `state` every two seconds."""
+        """Server-sent events: `score` and `event` as they happen, `state` every two seconds."""
         if self._streams >= STREAMS:
             return JSONResponse({"detail": f"{STREAMS} pages are open"}, 503)
         return EventStream(self._told(), media_type="text/event-stream")

@@ -85,6 +85,8 @@ class Courier:
                 self._recipient.deliver(payload)
             except UndeliveredError as error:
                 self._failed(payload, said, error)
+            except Exception as error:  # noqa: BLE001 -- a defect costs one message, not all to come; its text may hold the address
+                self._failed(payload, said, UndeliveredError(f"a defect: {type(error).__name__}", lasting=True))
             else:
                 self._delivered(payload)
 

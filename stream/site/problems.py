@@ -56,7 +56,9 @@ def _described(error: ErrorDetails, document: Document) -> Problem:
     elif kind == "missing":
         text = "is missing"
     else:
-        value = "" if path[:2] == ("notify", "targets") else shown(error["input"])  # secrets, however they look
+        # targets are secrets, however they look, also where the block that holds them was left out
+        secret = path == ("notify",) or path[:2] == ("notify", "targets")
+        value = "" if secret else shown(error["input"])
         text = f"{value}{_allowed(error)}{_hint(error, path)}"
     return Problem(document.line(path), key_of(path), text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import resource
 import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -12,7 +13,7 @@ import pytest
 
 from stream import camera
 from stream.camera import CameraSettings, Decoder
-from stream.errors import Reason
+from stream.errors import Reason, StreamError
 from stream.log import configure
 from stream.messages import CameraState, StateChanged
 from stream.slots import ClipRing
@@ -31,6 +32,16 @@ def ends() -> Iterator[tuple[Decoder, Connection]]:
     decoder.close()
     ours.close()
     theirs.close()
+
+
+def test_no_file_left_for_a_ring_is_an_error_of_ours() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(StreamError, match="shared memory: 11 MB for clips: Too many open files"):
+            ClipRing.create(5, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_defect_is_tried_again_and_shown_without_the_password(

@@ -153,3 +153,20 @@ def test_cameras_are_tried_all_at_once_and_the_table_keeps_to_its_width(
     said = capsys.readouterr().out
     assert said.count("no answer in time") == 16
     assert max(map(len, said.splitlines())) <= 90
+
+
+def test_ctrl_c_leaves_the_cameras_that_have_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+
+    def interrupted(*camera: object) -> NoReturn:
+        tried.append(camera)
+        threading.Event().wait(0.02)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stream.check._AT_ONCE", 1)
+    monkeypatch.setattr("stream.check._tried", interrupted)
+    alarm = AlarmSettings(0.8, 0.6)
+    cameras = tuple(CameraConfig(source, alarm) for source in parse_sources(["rtsp://h/a"] * 20))
+    with pytest.raises(KeyboardInterrupt):
+        check_all(settings(tmp_path, cameras, ("json://h",)), ENGINE, tmp_path)
+    assert len(tried) < 20

@@ -76,6 +76,26 @@ def test_in_order_and_only_what_is_wanted() -> None:
     assert told == {("a", "delivered"): 25}
 
 
+def test_a_defect_costs_one_message_and_shows_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    box = Box("a")
+    fine = box.deliver
+
+    def deliver(payload: dict[str, Any]) -> None:
+        if payload["id"] == 1:
+            raise AttributeError("json://hunter2")
+        fine(payload)
+
+    box.deliver = deliver  # type: ignore[method-assign]
+    with running(box) as (courier, told):
+        courier.offer(message(1))
+        courier.offer(message(2))
+        until(lambda: box.got == [2])
+    assert told == {("a", "failed"): 1, ("a", "delivered"): 1}
+    said = "".join(capsys.readouterr())
+    assert "a defect: AttributeError" in said
+    assert "hunter2" not in said
+
+
 def test_tried_again_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     bad = Box("bad", failures=5)
     with running(bad) as (courier, told):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -13,6 +15,7 @@ import pytest
 from engine.manifest import Manifest
 from stream.alarms import AlarmSettings
 from stream.decoders import SILENT_AFTER, STARTED_WITHIN, DecoderHandle
+from stream.errors import StreamError
 from stream.events import ModelName
 from stream.messages import Counters
 from stream.settings import CameraConfig
@@ -55,3 +58,16 @@ def test_silence_is_what_was_not_said_rather_than_what_was_not_heard(ends: tuple
     # it spoke while the loop was busy with a slow batch
     process.send(Counters(25.0, 1, 0, 0, 0))
     assert not decoder.silent(decoder.last_sign + SILENT_AFTER + 1)
+
+
+def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[DecoderHandle, Connection]) -> None:
+    rings: list[Any] = []
+
+    def refused(_target: Callable[..., None], args: Sequence[Any], _name: str) -> tuple[SpawnProcess, Connection]:
+        rings.append(args[0].ring)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    decoder, _ = ends
+    with pytest.raises(StreamError, match="no process for door: Too many open files"):
+        DecoderHandle(CONFIG, decoder.track, decoder._manifest, False, refused)
+    assert not hasattr(rings[0], "clips")  # closed

@@ -88,3 +88,14 @@ def test_the_half_of_a_slow_clip_stays(tmp_path: Path) -> None:
     evict(tmp_path, Retention(free_bytes=0), DAY)
     assert half.exists()
     assert not dead.exists()
+
+
+def test_a_half_that_cannot_be_deleted_does_not_keep_the_rest(tmp_path: Path) -> None:
+    half = partial_path(media_path(tmp_path, "1000.00-aaaaaa", "clip"))
+    half.mkdir()
+    old = media_path(tmp_path, "2000.00-bbbbbb", "clip")
+    old.write_bytes(b"x")
+    for path in (half, old):
+        os.utime(path, (1_000, 1_000))
+    assert [file.event_id for file in evict(tmp_path, Retention(), 1_000 + 400 * DAY)] == ["2000.00-bbbbbb"]
+    assert not old.exists()

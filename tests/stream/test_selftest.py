@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 
+from engine.manifest import Manifest
+from stream import hidden
 from stream.alarms import AlarmSettings
-from stream.errors import UsageError
-from stream.selftest import SelfTest, Stage, cached_sample, self_test_every
+from stream.errors import StreamError, UsageError
+from stream.events import ModelName
+from stream.hidden import HiddenCamera
+from stream.selftest import Result, SelfTest, Stage, cached_sample, self_test_every
 from stream.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
@@ -87,6 +95,24 @@ def test_without_footage_nothing_is_fetched() -> None:
     test = SelfTest(100.0, 0.0, lambda: None)
     assert not test.due(101.0, 5.0)
     assert (test.result.passed, test.result.said) == (None, Stage.NO_FOOTAGE)
+
+
+def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    theirs.send("demo.mp4")
+
+    def no_room(*_: object) -> None:
+        raise StreamError("shared memory: 12 MB for clips: No space left on device")
+
+    monkeypatch.setattr(hidden, "DecoderHandle", no_room)
+    test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)
+    manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6)))
+    rendering = cast(SpawnProcess, SimpleNamespace(join=lambda _: None))
+    camera = HiddenCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours))
+    assert camera.arrives(601.0, 1_601.0) is None
+    assert camera.leaves(700.0, 1_700.0) is None
+    assert test.result == Result(False, 1_700.0, Stage.STARTED)
+    theirs.close()
 
 
 def test_the_time_between() -> None:

@@ -218,6 +218,19 @@ def test_all_or_nothing(tmp_path: Path) -> None:
         assert store.settings() == {}
 
 
+def test_an_end_that_fails_leaves_room_for_the_next_transaction(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        store._database.executescript(
+            "PRAGMA foreign_keys = ON; CREATE TABLE parent (a PRIMARY KEY);"
+            "CREATE TABLE child (a REFERENCES parent (a) DEFERRABLE INITIALLY DEFERRED)"
+        )
+        with pytest.raises(sqlite3.IntegrityError), store.transaction():  # it is the COMMIT that fails
+            store._database.execute("INSERT INTO child VALUES (1)")
+        with store.transaction():
+            store.setting("door", "threshold", "0.5")
+        assert store.settings() == {"door": {"threshold": "0.5"}}
+
+
 def test_a_folder_on_a_disk_that_knows_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(_file: int, _how: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

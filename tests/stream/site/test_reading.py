@@ -149,6 +149,8 @@ def test_targets_are_never_shown() -> None:
     ]
     text = "notify: {targets: tgram://hunter2}\ncameras: {a: {url: rtsp://h/1}}"
     assert problems(text) == ["site.yaml:1: notify.targets: allowed is a list"]
+    text = "notify: tgram://hunter2\ncameras: {a: {url: rtsp://h/1}}"
+    assert problems(text) == ["site.yaml:1: notify: allowed is a block of keys"]
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
