@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from configs.command import gathered
-from mgfn.features import listed_file, video_name
+from mgfn.features import is_there, listed_file, video_name
 from mgfn.training.config import ProblemsError
 
 Split = Literal["train", "val", "test"]
@@ -70,7 +70,7 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
     if not videos and not problems:
         problems.append(f"{labels}: lists no videos")
     if problems:
-        missing = dict.fromkeys(file for video in videos for file in video.files if not file.exists())
+        missing = dict.fromkeys(file for video in videos for file in video.files if not is_there(file))
         problems += [f"features {file}: No such file or directory" for file in missing]
         raise ProblemsError(gathered(problems))
     return videos
