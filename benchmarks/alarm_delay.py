@@ -17,9 +17,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from configs.pinned import PinnedFile, cache_folder, fetch
 from engine.bundle import Bundle
-from engine.default_bundle import default_bundle_path
 from export.bench.cameras import settle, watching
 from stream.demo.footage import INCIDENT, LENGTH, staged_footage
+from stream.model import cached_bundle
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
                 start = payload["time"] - payload["window"] * 0.64
                 began[camera] = min(start, began.get(camera, start))
 
-    bundle = Bundle.open(default_bundle_path())
+    bundle = Bundle.open(cached_bundle())
     with watching(given.cameras, video, bundle.path) as watched:
         client = mqtt.Client(CallbackAPIVersion.VERSION2)
         client.on_connect = lambda c, *_: c.subscribe([("mgfn/events", 1), ("mgfn/+/score", 0)])

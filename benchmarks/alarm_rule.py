@@ -20,7 +20,6 @@ import platformdirs
 import torch
 
 from configs.pinned import PinnedFile, cache_folder, fetch
-from engine.default_bundle import default_bundle_path
 from engine.engine import Engine
 from mgfn.network import Head
 from mgfn.training.compose import Composer, Stream, Take
@@ -31,6 +30,7 @@ from recipes.default_head.takes import folds, load_takes
 from recipes.default_head.train import CONFIG, FOLDS, MIXTURE, OFF_SHARE, SETTINGS, VARIANTS, Measured
 from stream.alarms import AlarmRule, AlarmSettings, Change, ScoredClip
 from stream.demo.footage import FPS, INCIDENT, staged_footage
+from stream.model import cached_bundle
 
 DURATIONS = (0.6, 1.0, 1.9)  # of one clip, of two, of three
 RATES = (6.0, 3.0, 1.5)  # false alarms an hour
@@ -132,7 +132,7 @@ def main() -> None:
     torch.set_num_threads(2)
     if given.folds:
         held_out(given.data, given.folds, given.streams)
-    staged(given.bundle or default_bundle_path())
+    staged(given.bundle or cached_bundle())
 
 
 if __name__ == "__main__":

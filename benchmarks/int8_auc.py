@@ -19,7 +19,7 @@ import platformdirs
 import torch
 
 from engine.bundle import Bundle
-from engine.default_bundle import default_bundle_path, default_head
+from engine.default_bundle import default_head
 from mgfn.checkpoint import load_head, save_head
 from mgfn.network import Head
 from mgfn.training.compose import Composer, Take
@@ -27,6 +27,7 @@ from mgfn.training.mil import train
 from recipes.default_head.features import extract
 from recipes.default_head.takes import folds, load_takes
 from recipes.default_head.train import CONFIG, FOLDS, MIXTURE, SETTINGS, VARIANTS, Measured
+from stream.model import cached_bundle
 
 STREAMS = 8  # of each kind in each fold
 CACHE = Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head"
@@ -71,7 +72,7 @@ def main() -> None:
     given = parser.parse_args()
     variants = given.variants.split(",")
     torch.set_num_threads(2)
-    bundle = Bundle.open(default_bundle_path())
+    bundle = Bundle.open(cached_bundle())
     cache = CACHE / f"int8-{bundle.manifest.files['backbone-int8.bin'][:12]}"
     extract(given.data, CACHE, variants)
     extract(given.data, cache, variants, bundle.file("backbone-int8.xml"))

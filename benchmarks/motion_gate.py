@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.default_bundle import default_bundle_path
 from engine.engine import Engine
 from engine.window import FeatureWindow
 from recipes.default_head.features import CLIP, read_crops, recordings
+from stream.model import cached_bundle
 from stream.motion import MotionGate
 
 THRESHOLDS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
@@ -43,7 +43,7 @@ def scores_of(engine: Engine, features: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     found = recordings(DATA)
-    with Engine.open(default_bundle_path(), "auto", "cpu") as engine:
+    with Engine.open(cached_bundle(), "auto", "cpu") as engine:
         ordinary = {r.name: clips_of(r.path) for r in found if r.path.parent.name == "cctv-normal"}
         features = {name: np.concatenate([engine.features(c[None]) for c in clips]) for name, clips in ordinary.items()}
         exact = {name: scores_of(engine, rows) for name, rows in features.items()}

@@ -16,9 +16,9 @@ import numpy as np
 import psutil
 
 from engine.bundle import Bundle
-from engine.default_bundle import default_bundle_path
 from export.bench.cameras import memory_of, settle, watching
 from export.bench.footage import SUBSTREAM, as_a_camera
+from stream.model import cached_bundle
 
 EVERY = 10.0
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=4)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    bundle = Bundle.open(default_bundle_path())
+    bundle = Bundle.open(cached_bundle())
     rows: list[dict[str, float]] = []
     with watching(given.cameras, as_a_camera(SUBSTREAM), bundle.path) as watched:
         settle(watched, given.cameras)

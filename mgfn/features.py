@@ -49,7 +49,15 @@ def listed_file(entry: str, folder: Path | None, listing: Path) -> Path:
     else:
         places = [folder / relative.lstrip("/"), folder / name]
     extracted = places[-1].with_name(video_name(name) + ".npy")
-    return next((place for place in (*places, extracted) if place.is_file()), places[-1])
+    return next((place for place in (*places, extracted) if is_there(place)), places[-1])
+
+
+def is_there(file: Path) -> bool:
+    """Whether the file is there; one whose name no file can have is not."""
+    try:
+        return file.is_file()
+    except OSError:  # a line of another kind of file may be longer than any name
+        return False
 
 
 def video_name(file: str) -> str:

@@ -70,23 +70,23 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
 def sweep(cache: Path, now: float) -> list[Path]:
     """Delete from the cache what nobody has used for two months, by epoch time `now`; returns what is gone.
 
-    Bundles of other versions and heads, what OpenVINO compiled, and scratch folders of builds that were killed.
+    Bundles of other versions and heads, and scratch folders of builds that were killed.
     """
     gone = []
     for path, used, lasts in _cached(cache):
         if now - used > lasts:
             with suppress(OSError):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                shutil.rmtree(path)
                 gone.append(path)
     return gone
 
 
 def _cached(cache: Path) -> Iterator[tuple[Path, float, float]]:
-    """Each thing that may go, when it was used last, and for how long it is kept after that."""
-    for path in [*cache.glob("bundles/*"), *cache.glob("openvino/*.blob")]:
+    """Each folder that may go, when it was used last, and for how long it is kept after that."""
+    for path in cache.glob("bundles/*"):
         with suppress(OSError):
             scratch = path.name.startswith(".")  # as mgfn-export names them
-            used = path / MANIFEST if path.is_dir() and not scratch else path
+            used = path if scratch else path / MANIFEST
             yield path, used.stat().st_mtime, _BUILT_WITHIN if scratch else _UNUSED_FOR
 
 

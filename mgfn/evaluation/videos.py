@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from configs.command import gathered
-from mgfn.features import FeatureError, FloatArray, check_finite, listed_file, read_features
+from mgfn.features import FeatureError, FloatArray, check_finite, is_there, listed_file, read_features
 
 _XD_PARTS: Final = (0, 1, 2, 3, 4)
 _PART = re.compile(r"(.+)__(\d)")
@@ -97,11 +97,11 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
 def _files(entry: str, folder: Path | None, listing: Path, protocol: Protocol | None) -> list[Path]:
     """The file of an entry, or the five that it stands for."""
     found = listed_file(entry, folder, listing)
-    if protocol is not Protocol.XD_VIOLENCE or found.is_file() or _PART.fullmatch(found.stem):
+    if protocol is not Protocol.XD_VIOLENCE or is_there(found) or _PART.fullmatch(found.stem):
         return [found]
     bare = entry.removesuffix(".npy")
     files = [listed_file(f"{bare}__{part}", folder, listing) for part in _XD_PARTS]
-    return files if any(file.is_file() for file in files) else [found]
+    return files if any(is_there(file) for file in files) else [found]
 
 
 def _shown(parts: Sequence[int]) -> str:

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from configs.command import gathered
-from mgfn.features import listed_file, video_name
+from mgfn.features import is_there, listed_file, video_name
 from mgfn.training.config import ProblemsError
 
 Split = Literal["train", "val", "test"]
 Layout = Literal["plain", "ucf-crime", "xd-violence"]
 XD_CROPS = 5
+_CROP = re.compile(rf"__[0-{XD_CROPS - 1}]$")
 _LABELS = {"normal": False, "0": False, "abnormal": True, "1": True}
 _COLUMNS = ("file", "label", "split", "class", "frames")
 
@@ -56,7 +57,7 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
         raise ProblemsError([f"{labels}: {reason}; expected a CSV of labels or a list file"]) from None
     problems: list[str] = []
     if labels.suffix.lower() == ".csv":
-        videos = list(_csv_rows(labels, text, features, problems))
+        videos = list(_csv_rows(labels, text, features, layout, problems))
     else:
         if layout == "plain":
             raise ProblemsError([f"{labels}: a list file holds no labels; give a .csv, or set data.layout"])
@@ -70,13 +71,13 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
     if not videos and not problems:
         problems.append(f"{labels}: lists no videos")
     if problems:
-        missing = dict.fromkeys(file for video in videos for file in video.files if not file.exists())
+        missing = dict.fromkeys(file for video in videos for file in video.files if not is_there(file))
         problems += [f"features {file}: No such file or directory" for file in missing]
         raise ProblemsError(gathered(problems))
     return videos
 
 
-def _csv_rows(path: Path, text: str, features: Path | None, problems: list[str]) -> Iterator[Video]:
+def _csv_rows(path: Path, text: str, features: Path | None, layout: Layout, problems: list[str]) -> Iterator[Video]:
     rows = csv.DictReader(text.splitlines(), restkey="", skipinitialspace=True)
     header = [name.strip() for name in rows.fieldnames or []]
     rows.fieldnames = header
@@ -108,7 +109,7 @@ def _csv_rows(path: Path, text: str, features: Path | None, problems: list[str])
         elif file and label in _LABELS and split in get_args(Split):
             yield Video(
                 video_name(file),
-                (listed_file(file, features, path),),
+                _files(file, features, path, layout),
                 _LABELS[label],
                 split,  # type: ignore[arg-type] # checked just now
                 values.get("class", ""),
@@ -148,7 +149,15 @@ def _list_lines(
                 problems.append(f"{path}: line {number}: {name} has no label: expected ..._label_A or another code")
                 continue
             abnormal, category = code[1] != "A", code[1]
-        yield Video(name, (listed_file(line, features, path),), abnormal, split, category, None, f"line {number}")
+        yield Video(name, _files(line, features, path, layout), abnormal, split, category, None, f"line {number}")
+
+
+def _files(entry: str, features: Path | None, path: Path, layout: Layout) -> tuple[Path, ...]:
+    """The file of an entry; of an XD-Violence video without a crop's number the five that it stands for."""
+    if layout != "xd-violence" or _CROP.search(video_name(entry)):
+        return (listed_file(entry, features, path),)
+    bare = entry.removesuffix(".npy")
+    return tuple(listed_file(f"{bare}__{crop}", features, path) for crop in range(XD_CROPS))
 
 
 def _other_layout(layout: Layout, coded: int, lines: int) -> Layout | None:
@@ -162,12 +171,11 @@ def _gather_crops(path: Path, videos: Sequence[Video], problems: list[str]) -> l
     """One video of five files; a name without a crop's number stands for all five."""
     gathered: dict[str, list[Video]] = {}
     for video in videos:
-        gathered.setdefault(re.sub(rf"__[0-{XD_CROPS - 1}]$", "", video.name), []).append(video)
+        gathered.setdefault(_CROP.sub("", video.name), []).append(video)
     found = []
     for name, parts in gathered.items():
         if [part.name for part in parts] == [name]:
-            folder = parts[0].files[0].parent
-            files = tuple(folder / f"{name}__{crop}.npy" for crop in range(XD_CROPS))
+            files = parts[0].files
         else:
             parts = sorted(parts, key=lambda part: part.name)
             files = tuple(part.files[0] for part in parts)

@@ -15,7 +15,6 @@ from pathlib import Path
 import av
 import numpy as np
 import openvino
-import torch
 from rich.progress import track
 
 from engine.geometry import crops_of, write_crops
@@ -119,7 +118,7 @@ VARIANTS: dict[str, tuple[str, ClipsOf]] = {
 
 
 class Extractor:
-    """The backbone on OpenVINO in float32, one clip on each core; `graph` is another form of it."""
+    """The backbone on OpenVINO in float32, a clip on all cores; `graph` is another form of it."""
 
     def __init__(self, cache: Path, graph: Path | openvino.Model | None = None) -> None:
         graph = graph or cache / "i3d.onnx"
@@ -141,7 +140,6 @@ def extract(
     known: Mapping[str, tuple[str, ClipsOf]] = VARIANTS,
 ) -> None:
     """Fill the cache; a variant that is there is not made again. `graph` is another form of the backbone."""
-    torch.set_num_threads(2)
     cache.mkdir(parents=True, exist_ok=True)
     extractor = Extractor(cache, graph)
     for variant in variants:

@@ -54,10 +54,13 @@ def main() -> None:
     root = Path(__file__).resolve().parents[2]
     parser.add_argument("tables", nargs="+", choices=[*TABLES, "ceiling", "streaming", "default-head", "limits"])
     parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
-    parser.add_argument("--cache", type=Path, default=Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head")
-    parser.add_argument("--graph", type=Path, help="another form of the backbone, with a cache of its own")
+    cached = Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head"
+    parser.add_argument("--cache", type=Path, default=cached)
+    parser.add_argument("--graph", type=Path, help="another form of the backbone, with a --cache of its own")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
+    if given.graph and given.cache == cached:
+        parser.error(f"--graph {given.graph}: {cached} holds features of the backbone itself; give --cache DIR, too")
     extract(given.data, given.cache, ["squash-plain"], given.graph)
     torch.set_num_threads(given.threads)
     takes = fights(given.data, given.cache)
@@ -74,7 +77,7 @@ def main() -> None:
             method = next(m for m in TABLES["methods"] if m.title == STREAMING)
             lines = streaming(method.title, runs(method), held_out)
         elif name == "default-head":
-            lines = default_head(given.data, given.cache)
+            lines = default_head(given.data, given.cache, given.graph)
         elif name == "ceiling":
             rows = {title: made(title, make, folds, FOLDS, cache) for title, make in CEILINGS.items()}
             lines = table(rows, held_out)

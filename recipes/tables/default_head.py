@@ -28,9 +28,12 @@ from recipes.tables.runs import Scores, keep, kept
 MEASURED_ON = ("fights", "tampering", "ordinary")
 
 
-def default_head(data: Path, cache: Path) -> list[str]:
-    """The streaming table at each of the recipe's rates of false alarms; a fold that was run is kept."""
-    extract(data, cache, list(VARIANTS))
+def default_head(data: Path, cache: Path, graph: Path | None = None) -> list[str]:
+    """The streaming table at each of the recipe's rates of false alarms; a fold that was run is kept.
+
+    `graph` is another form of the backbone.
+    """
+    extract(data, cache, list(VARIANTS), graph)
     takes = load_takes(data, cache, VARIANTS)
     settings = zlib.crc32(repr((CONFIG, SETTINGS, MIXTURE)).encode())
     runs: dict[tuple[int, int], Scores] = {}

@@ -1,8 +1,8 @@
 """I3D's last stage tuned on each fold's sources, told of every clip: a ceiling for the backbone, nothing that ships.
 
 What enters Mixed_5c is kept once for each clip (without overlap); the frozen stage and the tuned ones see that alone.
-Views made here: `frozen`, as it is; `places`, the largest value over the 7 x 7 places instead of their mean;
-`tuned-N`, tuned on all sources but fold N's.
+Views made here: `places`, the largest value over the 7 x 7 places instead of their mean; `tuned-N`, tuned on all
+sources but fold N's.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _up_to_stage(graph: Path) -> openvino.Model:
 
 def make_views(data: Path, cache: Path, held_out: list[set[str]], graph: Path) -> None:
     """Write the views; those that are there are not made again."""
-    names = ["frozen", "places", *(f"tuned-{fold}" for fold in range(len(held_out)))]
+    names = ["places", *(f"tuned-{fold}" for fold in range(len(held_out)))]
     wanted = [cache / f"{name}-plain.npz" for name in names]
     if all(path.exists() for path in wanted):
         return
@@ -70,12 +70,11 @@ def make_views(data: Path, cache: Path, held_out: list[set[str]], graph: Path) -
         partial.replace(path)
 
     whole, places = _pooled(stage, entering)
-    write(wanted[0], whole)
-    write(wanted[1], places)
+    write(wanted[0], places)
     of = {recording.name: recording.source for recording in recordings(data)}
     sources = np.array([of[str(video)] for video in clips["video"]])
     labels = np.asarray(clips["anomalous"], bool)
-    for path, sources_out in zip(wanted[2:], held_out, strict=True):
+    for path, sources_out in zip(wanted[1:], held_out, strict=True):
         if not path.exists():
             learnt = ~np.isin(sources, sorted(sources_out))
             write(path, _pooled(tuned(stage, entering, whole, sources, labels, learnt), entering)[0])

@@ -124,8 +124,17 @@ def test_xd_violence_gathers_five_crops(tmp_path: Path) -> None:
     videos = read_videos(write(tmp_path / "xd.list", "\n".join(lines)), tmp_path, "xd-violence")
     assert [(v.name, v.abnormal, v.category) for v in videos] == [(names[0], False, "A"), (names[1], True, "B2-G-0")]
     assert videos[1].files == tuple(tmp_path / f"{names[1]}__{crop}.npy" for crop in range(5))
-    bare = read_videos(write(tmp_path / "xd.list", names[0]), tmp_path, "xd-violence")
-    assert [len(v.files) for v in bare] == [5]
+    (bare,) = read_videos(write(tmp_path / "xd.list", names[0]), tmp_path, "xd-violence")
+    assert bare.files == tuple(tmp_path / f"{names[0]}__{crop}.npy" for crop in range(5))
+    (tmp_path / "train").mkdir()
+    below = tuple(tmp_path / "train" / f"{names[0]}__{crop}.npy" for crop in range(5))
+    for file in below:
+        file.touch()
+    for listing in (
+        write(tmp_path / "xd.list", f"train/{names[0]}"),
+        write(tmp_path / "xd.csv", f"file,label\ntrain/{names[0]},0\n"),
+    ):
+        assert [v.files for v in read_videos(listing, tmp_path, "xd-violence")] == [below]
 
 
 def test_what_is_wrong_with_an_xd_violence_list(tmp_path: Path) -> None:

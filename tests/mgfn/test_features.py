@@ -69,3 +69,10 @@ def test_listed_files_are_found_by_path_by_name_and_as_extracted(tmp_path: Path)
     assert listed_file("/home/yu/c_i3d.npy", None, listing) == listing.parent / "c.npy"
     assert listed_file(str(folder / "a.npy"), None, listing) == folder / "a.npy"
     assert listed_file("/home/yu/gone_i3d.npy", folder, listing) == folder / "gone_i3d.npy"
+
+
+def test_a_line_that_no_file_could_be_called_is_a_file_that_is_not_there(tmp_path: Path) -> None:
+    line = '{"v": [1, 2]}, ' * 30  # JSON given for a list
+    found = listed_file(line, None, tmp_path / "test.list")
+    with pytest.raises(FeatureError, match="File name too long"):
+        read_features(found)

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mgfn.training.compose import Stream
+from recipes.default_head.features import extract
+from recipes.tables import __main__ as tables
+from recipes.tables.default_head import default_head
 from recipes.tables.methods import STEPS, TABLES, Method
 from recipes.tables.report import streaming, table
 from recipes.tables.runs import Scores, keep, kept
@@ -68,3 +72,39 @@ def test_scores_are_kept(tmp_path: Path) -> None:
     found = kept(tmp_path / "a" / "0-0.npz")
     assert found is not None
     np.testing.assert_array_equal(found.live, scores(True).live)
+
+
+def test_another_backbone_needs_a_cache_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    graph = tmp_path / "backbone-int8.xml"
+    given: list[Path] = []
+
+    class StoppedError(Exception):
+        """Before anything is extracted."""
+
+    def extracted(_data: Path, _cache: Path, _variants: list[str], form: Path) -> None:
+        given.append(form)
+        raise StoppedError
+
+    monkeypatch.setattr(tables, "extract", extracted)
+    monkeypatch.setattr("recipes.tables.default_head.extract", extracted)
+    monkeypatch.setattr("sys.argv", ["tables", "default-head", "--graph", str(graph)])
+    with pytest.raises(SystemExit) as stop:
+        tables.main()
+    assert stop.value.code == 2
+    assert f"--graph {graph}: " in capsys.readouterr().err
+    with pytest.raises(StoppedError):
+        default_head(tmp_path, tmp_path, graph)
+    assert given == [graph]
+
+
+def test_extracting_leaves_the_threads_that_were_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("recipes.default_head.features.Extractor", lambda *_: None)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        extract(tmp_path, tmp_path, [])
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
