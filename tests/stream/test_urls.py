@@ -85,6 +85,9 @@ def test_expand_takes_the_environment_then_secret_files(monkeypatch: pytest.Monk
     assert expand("rtsp://{MGFN_USER}:{MGFN_PW}@cam/{other}", "--rtsp") == "rtsp://admin:s3cret@cam/{other}"
     with pytest.raises(UsageError, match=r"\{MGFN_NONE\} is neither"):
         expand("{MGFN_NONE}", "--rtsp")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / ("x" * 300)))
+    with pytest.raises(UsageError, match=r"--rtsp: the secret file .* cannot be read: File name too long"):
+        expand("{MGFN_NONE}", "--rtsp")
 
 
 @pytest.mark.parametrize("password", ["p@ss/wo#rd:1", "a?b[c]", "50%", "p%40ss", "a%41b", "{x}", "plain"])
