@@ -133,6 +133,8 @@ def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
 def _split_name(value: str) -> tuple[str | None, str]:
     """What stands before the first "=" is a name, unless it is part of a URL or of a path."""
     name, equals, rest = value.partition("=")
+    if ":" in name and "@" in rest and "://" not in rest:  # the scheme was forgotten, and a password holds the "="
+        return None, value
     if equals and "://" not in name and ("://" in rest or "/" not in name):
         return name, rest
     return None, value

@@ -30,9 +30,10 @@ def test_other_schemes_are_refused_and_named(value: str) -> None:
         parse_sources([value])
 
 
-def test_a_forgotten_scheme_shows_no_password() -> None:
+@pytest.mark.parametrize("url", ["my_user:hunter2@cam/1", "my_user:hunter2=3@cam/1"])
+def test_a_forgotten_scheme_shows_no_password(url: str) -> None:
     with pytest.raises(UsageError, match=r"cam/1: no such file") as caught:
-        parse_sources(["my_user:hunter2@cam/1"])
+        parse_sources([url])
     assert "hunter2" not in str(caught.value)
 
 
