@@ -95,8 +95,9 @@ def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
     cached = default_bundle_path().parent
     for folder in [*places, *(cached.iterdir() if cached.is_dir() else ())]:
         manifest = folder / MANIFEST
-        if manifest.is_file() and hashlib.sha256(manifest.read_bytes()).hexdigest() == sha256:
-            return folder
+        with suppress(OSError):  # where the event's bundle lay may be another user's
+            if manifest.is_file() and hashlib.sha256(manifest.read_bytes()).hexdigest() == sha256:
+                return folder
     looked = ", ".join(str(place) for place in places)
     raise UsageError(f"--bundle: the event's bundle (SHA-256 {sha256[:12]}...) is neither {looked} nor in {cached}")
 

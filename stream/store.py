@@ -60,7 +60,11 @@ class Store:
     def read_only(cls, folder: Path) -> Self:
         """For looking back, also while mgfn-stream runs. Raises UsageError if there is nothing or it is newer."""
         path = folder / DATABASE
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:  # another user's, most likely
+            raise UsageError(f"--data {folder}: cannot be read: {error.strerror}") from None
+        if not there:
             raise UsageError(f"--data {folder}: holds no {DATABASE}; mgfn-stream makes it")
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:

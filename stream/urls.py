@@ -86,8 +86,8 @@ def unfilled(url: str) -> bool:
 def _value(name: str) -> str:
     found = os.environ.get(name)
     for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"):
-        if found is None and folder and (path := Path(folder) / name).is_file():
-            found = _secret(path)
+        if found is None and folder:
+            found = _secret(Path(folder) / name)
     if found is None:
         raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
     if not found:
@@ -100,9 +100,9 @@ def _encoded(value: str) -> str:
     return quote(value, safe="!$&'()*+,;=")
 
 
-def _secret(path: Path) -> str:
+def _secret(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8").rstrip("\r\n") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no UTF-8 text"
         raise UsageError(f"the secret file {path} cannot be read: {reason}") from None
@@ -133,6 +133,8 @@ def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
 def _split_name(value: str) -> tuple[str | None, str]:
     """What stands before the first "=" is a name, unless it is part of a URL or of a path."""
     name, equals, rest = value.partition("=")
+    if ":" in name and "@" in rest and "://" not in rest:  # the scheme was forgotten, and a password holds the "="
+        return None, value
     if equals and "://" not in name and ("://" in rest or "/" not in name):
         return name, rest
     return None, value

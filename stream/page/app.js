@@ -223,7 +223,7 @@ function takeEvent(event) {
   } else if (at >= 0) {
     listed[at] = { ...listed[at], ...event };
     refreshRow(listed[at]);
-    if ($("detail").open && $("detail").dataset.id === event.id && event.type !== "update") detail(event.id);
+    if ($("detail").open && $("detail").dataset.id === event.id && event.type !== "update") detail(event.id, true);
   }
   const rang = cameras.get(event.camera);
   if (event.type !== "new" || !rang) return;  // the self-test's camera is none of these
@@ -240,9 +240,10 @@ function refreshRow(event) {
   if (focused) fresh.firstElementChild.focus();
 }
 
-async function detail(id) {
+async function detail(id, again = false) {
   let event;
   try { event = await ask(path("api", "events", id)); } catch (error) { say(error.message); return; }
+  if (again && !($("detail").open && $("detail").dataset.id === id)) return;  // closed meanwhile, or another's
   const dialog = $("detail"), [title, when] = words(event), alarm = event.label === "anomaly";
   const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
   const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });

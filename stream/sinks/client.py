@@ -40,10 +40,10 @@ def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client
     if given and not address.tls:
         raise UsageError(f"--mqtt-ca, --mqtt-cert, --mqtt-key: {address.shown} is not encrypted; use mqtts://")
     if address.tls:
-        for path in given:
-            if not path.is_file():
-                raise UsageError(f"{path}: no such certificate file")
         try:
+            for path in given:
+                if not path.is_file():
+                    raise UsageError(f"{path}: no such certificate file")
             context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
             if tls.cert:
                 context.load_cert_chain(tls.cert, tls.key)

@@ -11,6 +11,7 @@ import typer
 from engine.default_bundle import default_bundle_path
 from engine.manifest import MANIFEST
 from stream import model
+from stream.errors import UsageError
 
 
 @pytest.mark.slow
@@ -42,6 +43,11 @@ def test_what_nobody_uses_any_more_goes_from_the_cache(tmp_path: Path) -> None:
     gone = {str(path.relative_to(tmp_path)) for path in model.sweep(tmp_path, now)}
     assert gone == {"bundles/old", "bundles/.old.x1"}
     assert not any((tmp_path / name).exists() for name in gone)
+
+
+def test_a_bundle_in_a_folder_that_cannot_be_read_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--bundle: the event's bundle"):
+        model.bundle_of("0" * 64, [tmp_path / ("x" * 300)])
 
 
 def test_a_bundle_that_is_used_is_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

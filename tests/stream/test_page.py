@@ -20,7 +20,7 @@ from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.stream.test_service import Running, running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 pytestmark = pytest.mark.slow
 
@@ -196,6 +196,24 @@ def test_the_last_day_is_opened_by_keyboard(site: Watched, browser: Browser) -> 
     page.keyboard.press("Enter")
     holds(page, "document.getElementById('events-camera').value === 'door'")
     assert page.evaluate("document.activeElement.id") == "events"
+    page.close()
+
+
+def test_news_of_an_event_do_not_open_it_again(site: Watched, browser: Browser) -> None:
+    page = site.open(browser)
+    page.get_by_role("button", name="Test", exact=True).click()
+    page.locator("#event-list li[data-id]", has_text="door: test").first.locator("button").click()
+    page.locator("dialog[open]").wait_for()
+    held: list[Route] = []
+    page.route("**/api/events/*", lambda route: held.append(route))
+    with page.expect_request("**/api/events/*"):  # its end, two seconds after its beginning
+        pass
+    page.keyboard.press("Escape")
+    with page.expect_response("**/api/events/*"):
+        held[0].continue_()
+    page.evaluate("new Promise(done => setTimeout(done, 100))")
+    assert page.locator("dialog[open]").count() == 0
+    page.unroute_all(behavior="ignoreErrors")
     page.close()
 
 

@@ -30,9 +30,10 @@ def test_other_schemes_are_refused_and_named(value: str) -> None:
         parse_sources([value])
 
 
-def test_a_forgotten_scheme_shows_no_password() -> None:
+@pytest.mark.parametrize("url", ["my_user:hunter2@cam/1", "my_user:hunter2=3@cam/1"])
+def test_a_forgotten_scheme_shows_no_password(url: str) -> None:
     with pytest.raises(UsageError, match=r"cam/1: no such file") as caught:
-        parse_sources(["my_user:hunter2@cam/1"])
+        parse_sources([url])
     assert "hunter2" not in str(caught.value)
 
 
@@ -84,6 +85,9 @@ def test_expand_takes_the_environment_then_secret_files(monkeypatch: pytest.Monk
     (tmp_path / "MGFN_USER").write_text("admin\n")
     assert expand("rtsp://{MGFN_USER}:{MGFN_PW}@cam/{other}", "--rtsp") == "rtsp://admin:s3cret@cam/{other}"
     with pytest.raises(UsageError, match=r"\{MGFN_NONE\} is neither"):
+        expand("{MGFN_NONE}", "--rtsp")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / ("x" * 300)))
+    with pytest.raises(UsageError, match=r"--rtsp: the secret file .* cannot be read: File name too long"):
         expand("{MGFN_NONE}", "--rtsp")
 
 
