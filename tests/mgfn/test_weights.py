@@ -164,6 +164,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
     )
 
 
+@pytest.mark.slow
 def test_pip_brings_the_file_and_a_damaged_one_is_fetched_again(
     tmp_path: Path, package: PinnedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

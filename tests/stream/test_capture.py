@@ -152,6 +152,7 @@ def answering(response: bytes | None) -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_a_camera_that_never_answers() -> None:
     with answering(None) as port:
         began = time.monotonic()

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from stream.fitwatch import EVERY, FIRST_AFTER, FitWatch
 from stream.scorelog import LoggedScore, pack
@@ -14,6 +15,7 @@ from stream.store import Store
 from tests.servers.processes import until
 
 
+@pytest.mark.slow
 def test_a_changed_scene_is_found_and_an_unchanged_one_is_not(tmp_path: Path) -> None:
     cameras = ["door", "yard"]
     rng, now = np.random.default_rng(0), time.time()
@@ -34,6 +36,7 @@ def test_a_changed_scene_is_found_and_an_unchanged_one_is_not(tmp_path: Path) ->
     assert watch.turn(FIRST_AFTER + EVERY - 10, cameras) == {}
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_gone_finds_nothing(tmp_path: Path) -> None:
     watch = FitWatch(tmp_path / "gone", start_process, 0.0)
     watch.turn(FIRST_AFTER, ["door"])

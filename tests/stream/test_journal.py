@@ -147,6 +147,7 @@ def test_a_disk_that_fails_for_one_task_fails_for_no_other(tmp_path: Path) -> No
         assert store.settings() == {"door": {"threshold": "0.5"}}
 
 
+@pytest.mark.slow
 def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         writing = Writing(store, Retention())

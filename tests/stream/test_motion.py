@@ -37,6 +37,7 @@ def test_a_small_thing_in_one_frame_is(frame: int) -> None:
     assert gate.representative(3, scene(3)) == 2  # a sixteenth of it is in that clip's mean
 
 
+@pytest.mark.slow
 def test_what_grows_slowly_adds_up() -> None:
     gate = MotionGate(3.0)
     known = [gate.representative(n, scene(n, light=0.5 * n)) for n in range(16)]

@@ -237,6 +237,7 @@ def test_other_sites_change_nothing_and_other_names_see_nothing(data: Path) -> N
     assert len(site.posted) == 1
 
 
+@pytest.mark.slow
 def test_a_token_opens_the_page_by_a_cookie_that_is_not_the_token(data: Path) -> None:
     token = "correct-horse-battery"
     with Site(data, token).serving() as client:

@@ -57,6 +57,7 @@ def test_a_frozen_picture_is_said_after_half_a_minute() -> None:
     assert camera.run(1) == ""
 
 
+@pytest.mark.slow
 def test_a_moved_camera_is_said_after_a_minute_and_accepted_in_the_end() -> None:
     camera = Camera()
     assert camera.run(900) == ""

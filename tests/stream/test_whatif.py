@@ -69,6 +69,7 @@ def test_the_same_alarms_as_clip_by_clip(
     assert alarms(columns([chunk]), settings_) == clip_by_clip(chunk, AlarmRule(settings_))
 
 
+@pytest.mark.slow
 def test_off_schedule_there_would_have_been_none_as_live() -> None:
     schedule = Schedule(tuple(Period(minute, minute + 2) for minute in range(0, 7 * 24 * 60, 5)))
     rule = AlarmSettings(0.8, 0.6, 1.0, 5.0, 2.0)

@@ -102,6 +102,7 @@ def test_what_waits_for_a_restart_is_named_and_the_cameras_are_taken(
     assert "hunter2" not in said
 
 
+@pytest.mark.slow
 def test_its_thread_notices_by_itself_and_when_asked(path: Path) -> None:
     watcher = watching(path)
     thread = threading.Thread(target=watcher.run)
