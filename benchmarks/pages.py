@@ -1,28 +1,32 @@
-"""What open pages cost the scoring loop: python -m benchmarks.pages RECORDING [PAGES]
+"""What open pages cost the scoring loop: .venv/bin/python -m benchmarks.pages [--pages 20] [--seconds 20]
 
-mgfn-stream watches the recording at its own pace, as two cameras; stage times, and the processor time of its main
-process, without a page and with 20 that read the stream and the pictures, twelve seconds each.
+Two cameras over RTSP; stage times, and the processor time of the main process, without a page and with pages that read
+the stream and, every two seconds, both cameras' pictures, in turns.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
+import argparse
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import psutil
 
-SECONDS = 12.0
+from export.bench.cameras import Watched, settle, watching
+from export.bench.footage import SUBSTREAM, as_a_camera
+from stream.model import cached_bundle
+
+CAMERAS = 2
+ROUNDS = 3
+PICTURES_EVERY = 2.0
+STAGES = ("wait", "backbone", "head")
 
 
-def stages(client: httpx.Client) -> dict[str, tuple[float, float]]:
-    """Sum of seconds and count of each stage so far."""
+def stages(address: str) -> dict[str, tuple[float, float]]:
+    """Seconds and clips of each stage since the start."""
     found: dict[str, dict[str, float]] = {}
-    for line in client.get("/metrics").text.splitlines():
+    for line in httpx.get(f"{address}metrics", timeout=30).text.splitlines():
         for kind in ("sum", "count"):
             if line.startswith(f"mgfn_stage_seconds_{kind}"):
                 found.setdefault(line.split('"')[1], {})[kind] = float(line.split()[-1])
@@ -30,59 +34,55 @@ def stages(client: httpx.Client) -> dict[str, tuple[float, float]]:
 
 
 def page(address: str, over: threading.Event) -> None:
-    with httpx.Client(base_url=address, timeout=30) as client, client.stream("GET", "/api/stream") as stream:
-        reader = iter(stream.iter_bytes())
-        next_picture = 0.0
-        with httpx.Client(base_url=address, timeout=30) as other:
-            while not over.is_set():
-                next(reader, b"")
-                if time.monotonic() > next_picture:
-                    next_picture = time.monotonic() + 2
-                    other.get("/api/cameras/one/picture.jpg")
-                    other.get("/api/cameras/two/picture.jpg")
+    """What a browser asks for, until it is over."""
+    with (
+        httpx.Client(base_url=address, timeout=30) as client,
+        httpx.Client(base_url=address, timeout=30) as pictures,
+        client.stream("GET", "/api/stream") as stream,
+    ):
+        reader, next_pictures = stream.iter_bytes(), 0.0
+        while not over.is_set():
+            next(reader, b"")
+            if time.monotonic() > next_pictures:
+                next_pictures = time.monotonic() + PICTURES_EVERY
+                for number in range(CAMERAS):
+                    pictures.get(f"/api/cameras/camera{number + 1}/picture.jpg")
+
+
+def measure(watched: Watched, pages: int, seconds: float) -> None:
+    """Print the stages' means and the main process's share of a core with so many pages open."""
+    over = threading.Event()
+    threads = [threading.Thread(target=page, args=(watched.page, over)) for _ in range(pages)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    process = psutil.Process(watched.service.pid)
+    before, used = stages(watched.page), process.cpu_times()
+    time.sleep(seconds)
+    after, now_used = stages(watched.page), process.cpu_times()
+    over.set()
+    for thread in threads:
+        thread.join()
+    told = []
+    for stage in STAGES:
+        spent, count = (now - then for now, then in zip(after[stage], before[stage], strict=True))
+        told.append(f"{stage} {1000 * spent / max(1, count):.1f} ms")
+    clips = after["wait"][1] - before["wait"][1]
+    cores = (sum(now_used[:2]) - sum(used[:2])) / seconds
+    print(f"{pages} pages: {', '.join(told)}; {clips:.0f} clips in {seconds:g} s, {cores:.2f} cores used", flush=True)
 
 
 def main() -> None:
-    recording, pages = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "stream.cli", "--rtsp", f"one={recording}", "--rtsp", f"two={recording}"]
-        command += ["--data", folder, "--http", "127.0.0.1:18099", "--self-test", "off"]
-        log = (Path(folder) / "log").open("wb")
-        service = subprocess.Popen(command, stderr=log)
-        try:
-            client = httpx.Client(base_url="http://127.0.0.1:18099", timeout=30)
-            until = time.monotonic() + 120
-            while time.monotonic() < until:
-                try:
-                    if client.get("/readyz").status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                time.sleep(0.1)
-            time.sleep(3)
-            for number in (0, pages):
-                over = threading.Event()
-                threads = [
-                    threading.Thread(target=page, args=("http://127.0.0.1:18099", over), daemon=True)
-                    for _ in range(number)
-                ]
-                for thread in threads:
-                    thread.start()
-                time.sleep(1)
-                before, used = stages(client), psutil.Process(service.pid).cpu_times()
-                time.sleep(SECONDS)
-                after, now_used = stages(client), psutil.Process(service.pid).cpu_times()
-                over.set()
-                told = []
-                for stage in ("wait", "backbone", "head"):
-                    seconds, count = (now - then for now, then in zip(after[stage], before[stage], strict=True))
-                    told.append(f"{stage} {1000 * seconds / max(1, count):.1f} ms")
-                clips = after["wait"][1] - before["wait"][1]
-                load = (now_used.user + now_used.system - used.user - used.system) / SECONDS
-                print(f"{number} pages: {', '.join(told)}; {clips:.0f} clips in {SECONDS:.0f} s, {load:.2f} cores used")
-        finally:
-            service.terminate()
-            service.wait(10)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pages", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    given = parser.parse_args()
+    with watching(CAMERAS, as_a_camera(SUBSTREAM), cached_bundle()) as watched:
+        settle(watched, CAMERAS)
+        for _ in range(ROUNDS):
+            for pages in (0, given.pages):
+                measure(watched, pages, given.seconds)
+        print(f"{watched.dropped_clips()} clips dropped in all")
 
 
 if __name__ == "__main__":
