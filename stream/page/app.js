@@ -45,6 +45,13 @@ function say(text, { good = false, event = null } = {}) {
   if (good) saying = setTimeout(() => say(""), SAID_FOR);
 }
 
+// What stands outside an open dialog cannot be clicked.
+function placeAlert() {
+  const alert = $("alert"), shown = alert.matches(":popover-open");
+  ($("detail").open ? $("detail") : document.querySelector("main")).prepend(alert);
+  if (shown) alert.showPopover();
+}
+
 // cameras
 
 function card(name) {
@@ -253,7 +260,7 @@ async function detail(id, again = false) {
   const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
     "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
   const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;
-  dialog.replaceChildren(
+  $("detail-body").replaceChildren(
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     make("p", {}, when), media, ...(alarm ? [
@@ -262,7 +269,7 @@ async function detail(id, again = false) {
       make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1; dashed: the threshold; shaded: the alarm`), ...(event.test ? [] : film(event))] : []).filter(part => part !== null),
     make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`));
   dialog.dataset.id = id;
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) { dialog.showModal(); placeAlert(); }
   if (at) dialog.querySelector(`[data-verdict="${at}"]`)?.focus();
   const strip = dialog.querySelector(".strip"), heavy = strip?.querySelector(".top");  // on a phone it scrolls
   if (heavy) strip.scrollLeft = heavy.offsetLeft - strip.clientWidth / 2;
@@ -413,7 +420,8 @@ $("budget-apply").addEventListener("click", applyBudget);
 for (const id of ["budget-camera", "budget-per-day"]) $(id).addEventListener("input", () => { $("budget-apply").hidden = true; });
 $("alert-close").addEventListener("click", () => say(""));
 $("detail").addEventListener("close", () => {
-  $("detail").replaceChildren();  // a clip that plays ends, too
+  $("detail-body").replaceChildren();  // a clip that plays ends, too
+  placeAlert();
   document.querySelector(`[data-id="${CSS.escape($("detail").dataset.id)}"] button`)?.focus({ preventScroll: true });
 });
 setInterval(() => { for (const camera of cameras.values()) refreshPicture(camera); }, PICTURE_EVERY);

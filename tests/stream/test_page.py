@@ -217,6 +217,23 @@ def test_news_of_an_event_do_not_open_it_again(site: Watched, browser: Browser) 
     page.close()
 
 
+def test_an_alarm_that_comes_while_another_is_looked_at_can_be_shown(site: Watched, browser: Browser) -> None:
+    page, other = site.open(browser), site.open(browser)
+    page.get_by_role("button", name="Test", exact=True).click()
+    page.locator("#event-list li[data-id]", has_text="door: test").first.locator("button").click()
+    page.locator("dialog[open] h2").wait_for()
+    first = page.locator("dialog").get_attribute("data-id")
+    page.locator("#alert-close").click()
+    other.get_by_role("button", name="Test", exact=True).click()
+    page.locator("#alert-show").click()
+    holds(page, f"document.getElementById('detail').dataset.id !== '{first}'")
+    page.keyboard.press("Escape")
+    page.locator("#alert-close").click()
+    assert site.complaints == []
+    page.close()
+    other.close()
+
+
 def test_a_test_asks_for_no_verdict_and_a_disabled_camera_shows_no_old_score(site: Watched, browser: Browser) -> None:
     page = site.open(browser)
     page.get_by_role("button", name="Test", exact=True).click()
