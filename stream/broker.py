@@ -60,8 +60,13 @@ class EmbeddedBroker:
             return
         self._next_start = now + _STARTED_AGAIN_AFTER
         log.error("the embedded broker died: it is started again", broker=self.address.shown)
+        try:
+            process, pipe = self._start_process(run_broker, (self.address.port,), "mgfn-broker")
+        except OSError as error:
+            log.error("the embedded broker cannot be started", reason=error.strerror)
+            return
         self._pipe.close()
-        self._process, self._pipe = self._start_process(run_broker, (self.address.port,), "mgfn-broker")
+        self._process, self._pipe = process, pipe
 
     def end(self, within: float) -> None:
         """Let it end by itself within so many seconds, else by force."""

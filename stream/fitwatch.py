@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from stream.errors import StreamError
+from stream.log import log
 from stream.processes import StartProcess
 
 FIRST_AFTER: Final = 300.0
@@ -52,7 +53,10 @@ class FitWatch:
         if self._running is None:
             if now >= self._next:
                 self._next = now + EVERY
-                self._running = self._start_process(look, (self._folder, cameras), "mgfn-fit")
+                try:
+                    self._running = self._start_process(look, (self._folder, cameras), "mgfn-fit")
+                except OSError as error:  # the cameras go on; the next look is due
+                    log.error("no look at the histories this time", reason=error.strerror)
             return {}
         process, pipe = self._running
         try:

@@ -43,7 +43,10 @@ class HiddenCamera:
         """The decoder of a test that begins now."""
         thresholds = self._manifest.thresholds
         if self._decoder is None and self._rendering is None and self._test.due(now, epoch):
-            self._rendering = self._start_process(render, (), "mgfn-self-test")
+            try:
+                self._rendering = self._start_process(render, (), "mgfn-self-test")
+            except OSError as error:  # the cameras go on; overdue says that it failed
+                log.error("the self-test cannot begin", reason=error.strerror)
         if self._rendering is None or thresholds is None:
             return None
         process, pipe = self._rendering

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import paho.mqtt.publish
 import pytest
@@ -67,14 +69,21 @@ def test_mosquitto_sub_can_listen() -> None:
 
 
 @pytest.mark.slow
-def test_a_broker_that_dies_is_started_again() -> None:
+def test_a_broker_that_dies_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     embedded = EmbeddedBroker(start_process)
     try:
         embedded.look_after(0.0)  # all is well
         died = embedded._process
         died.kill()
         until(lambda: not embedded._process.is_alive())
+
+        def no_room(*_: object) -> Any:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(embedded, "_start_process", no_room)
         embedded.look_after(1.0)
+        monkeypatch.undo()
+        embedded.look_after(10.0)
         until(lambda: listening(embedded.address.port), what="the broker listening again")
         assert embedded._process.pid != died.pid
     finally:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,3 +43,16 @@ def test_a_folder_that_is_gone_finds_nothing(tmp_path: Path) -> None:
     watch = FitWatch(tmp_path / "gone", start_process, 0.0)
     watch.turn(FIRST_AFTER, ["door"])
     until(lambda: watch.turn(FIRST_AFTER, ["door"]) == {} and watch._running is None, 60, "the look's end")
+
+
+def test_a_look_that_cannot_begin_waits_for_the_next(tmp_path: Path) -> None:
+    tried: list[str] = []
+
+    def no_room(_target: object, _args: object, name: str) -> Any:
+        tried.append(name)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    watch = FitWatch(tmp_path, no_room, 0.0)
+    for now in (FIRST_AFTER, FIRST_AFTER + 1, FIRST_AFTER + EVERY):
+        assert watch.turn(now, ["door"]) == {}
+    assert tried == ["mgfn-fit"] * 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -113,6 +114,18 @@ def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.Monkey
     assert camera.leaves(700.0, 1_700.0) is None
     assert test.result == Result(False, 1_700.0, Stage.STARTED)
     theirs.close()
+
+
+def test_without_room_for_its_process_the_cameras_go_on() -> None:
+    def no_room(*_: object) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)
+    manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6)))
+    camera = HiddenCamera(test, manifest, ModelName("b", "0", "x"), no_room)
+    assert camera.arrives(601.0, 1_601.0) is None
+    assert camera.leaves(10_000.0, 11_000.0) is None
+    assert test.result == Result(False, 11_000.0, Stage.RENDERING)
 
 
 def test_the_time_between() -> None:
