@@ -127,7 +127,8 @@ def run(service: subprocess.Popen[str], scores: Path, duration: float | None) ->
             pass
         else:
             raise StreamError("mgfn-stream ended by itself: see above")
-    lines = [json.loads(line) for line in scores.read_text().splitlines()]
+    whole = scores.read_text().rpartition("\n")[0]  # the last line may just be being written
+    lines = [json.loads(line) for line in whole.splitlines()]
     return [Playback(line["start"], LENGTH, INCIDENT) for line in lines if line["clip"] == 0]
 
 
