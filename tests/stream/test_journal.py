@@ -13,15 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from stream.events import Event, ModelName, Moment, stamped
+from stream.events import Event, ModelName, Moment
 from stream.journal import LIMIT, Journal
-from stream.live import Live
-from stream.metrics import Metrics
 from stream.outbox import Waiting
-from stream.reporter import Reporter
 from stream.scorelog import LoggedScore, pack
-from stream.settings import Retention, ServiceSettings
-from stream.sinks.client import TlsFiles
+from stream.settings import Retention
 from stream.store import Store
 
 MOMENT = Moment(0.9, 0.9, 32, 1001.0)
@@ -49,22 +45,6 @@ class Writing:
             self.journal.stop()
             thread.join(10)
             assert not thread.is_alive()
-
-
-def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
-    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
-    model = ModelName("b", "0" * 64, "openvino")
-    payload = Event.begun("door", 1_000.0, (0.8, 0.6), model).new(Moment(0.9, 0.9, 32, 1_000.0))
-    with Store.open(tmp_path) as store:
-        key = store.message(payload, 1_000.5, awaits_files=False)
-        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
-        report.settled(Waiting(payload, 1_000.5, key), stamped(payload, 1_000.5, 1_000.75))
-        journal.stop()
-        journal.run()
-        (listed,) = store.events(0.0)
-        assert (listed["published_time"], listed["latency_ms"]) == (1_000.75, 750)
-        assert store.waiting() == []
 
 
 def test_messages_are_kept_before_they_are_said(tmp_path: Path) -> None:
