@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 # One thread of its pool reads for each client, and a small pool is all that it has on a machine with two cores.
 CLIENTS_OF_A_SERVER: Final = 5
@@ -73,3 +74,11 @@ def rtsp_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 def _listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def logged(log: Path, event: str) -> dict[str, Any]:
+    """The first log line of that event; empty while there is none."""
+    for line in log.read_text().splitlines():
+        if line.startswith("{") and line.endswith("}") and (said := json.loads(line))["event"] == event:
+            return dict(said)
+    return {}

@@ -21,7 +21,7 @@ import paho.mqtt.client as mqtt
 import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 
-from configs.processes import CLIENTS_OF_A_SERVER, ChildError, ended, rtsp_server, wait_for
+from configs.processes import CLIENTS_OF_A_SERVER, ChildError, ended, logged, rtsp_server, wait_for
 from export.bench.footage import FPS
 
 LAG_LIMIT_MS: Final = 500.0
@@ -162,25 +162,17 @@ def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
                 ended(subprocess.Popen(command, stderr=file, text=True, start_new_session=True), _ENDS_WITHIN)  # noqa: S603 -- ours
             )
         try:
-            wait_for(lambda: _logged(log, "embedded broker"), service, "mgfn-stream", _STARTS_WITHIN)
-            wait_for(lambda: _logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)
+            wait_for(lambda: logged(log, "embedded broker"), service, "mgfn-stream", _STARTS_WITHIN)
+            wait_for(lambda: logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)
         except ChildError as error:
             said = log.read_text().splitlines() or ["nothing"]
             raise ChildError(f"{error}; the last it said: {said[-1]}") from None
-        broker = _logged(log, "embedded broker")["broker"]
-        page = _logged(log, "web page")["address"]
+        broker = logged(log, "embedded broker")["broker"]
+        page = logged(log, "web page")["address"]
         port = int(broker.rpartition(":")[2])
         scores = Scores(port)
         stack.callback(scores.close)
         yield Watched(service, servers, scores, page, port)
-
-
-def _logged(log: Path, event: str) -> dict[str, Any]:
-    """The first log line of that event; empty while there is none."""
-    for line in log.read_text().splitlines():
-        if line.startswith("{") and line.endswith("}") and (said := json.loads(line))["event"] == event:
-            return dict(said)
-    return {}
 
 
 def settle(watched: Watched, cameras: int) -> None:

@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from configs.command import run_command
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
-from configs.processes import ChildError, ended, rtsp_server, wait_for
+from configs.processes import ChildError, ended, logged, rtsp_server, wait_for
 from engine.default_bundle import default_bundle_path
 from stream.demo.footage import INCIDENT, LENGTH, staged_footage
 from stream.demo.incidents import Playback, judge
@@ -80,22 +80,14 @@ def watching(url: str, scores: Path, log: Path) -> Iterator[tuple[subprocess.Pop
         )
     with ended(process):
         try:
-            wait_for(lambda: _logged(log, "embedded broker"), process, "mgfn-stream", seconds=600)
+            wait_for(lambda: logged(log, "embedded broker"), process, "mgfn-stream", seconds=600)
         except ChildError:
             say(log.read_text())
             raise
-        say(f"engine: {_logged(log, 'engine')['backend']}; page: {_logged(log, 'web page')['address']}")
-        broker = _logged(log, "embedded broker")["broker"]
+        say(f"engine: {logged(log, 'engine')['backend']}; page: {logged(log, 'web page')['address']}")
+        broker = logged(log, "embedded broker")["broker"]
         say(f"broker: {broker}, events as a subscriber of mgfn/events receives them:")
         yield process, int(broker.rpartition(":")[2])
-
-
-def _logged(log: Path, event: str) -> dict[str, Any]:
-    """The first log line of that event; empty while there is none."""
-    for line in log.read_text().splitlines():
-        if line.startswith("{") and line.endswith("}") and (said := json.loads(line))["event"] == event:
-            return dict(said)
-    return {}
 
 
 def subscribe(port: int, events: list[dict[str, Any]]) -> mqtt.Client:
