@@ -5,6 +5,7 @@ const RETRY_AFTER = 3000, SAID_FOR = 8000, LINE_SECONDS = 120, PICTURE_EVERY = 2
 const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 const cameras = new Map();  // name -> {card parts, points, state}
 let listed = [];            // events as shown, newest first
+let heard = null;           // what was told of events while the list is asked for
 let latest = null;          // the program's state, as last told
 let ahead = 0;              // seconds by which the program's clock is ahead of the browser's
 const now = () => Date.now() / 1000 + ahead;
@@ -209,27 +210,41 @@ function row(event) {
 }
 
 async function list(older = false) {
+  if (older && heard) return;
+  const told = heard = [];
   const before = older && listed.length ? `&before=${listed[listed.length - 1].start_time}` : "";
   const camera = $("events-camera").value;
   try {
     const found = await ask(`/api/events?limit=25${before}${camera ? `&camera=${encodeURIComponent(camera)}` : ""}`);
+    if (told !== heard) return;  // asked again meanwhile
     listed = older ? listed.concat(found) : found;
+    told.forEach(enter);  // the answer may be older than they are
     $("older").hidden = found.length < 25;
     $("event-list").replaceChildren(...listed.map(row));
     if (!listed.length) $("event-list").append(make("li", { class: "faint" }, "No events yet."));
-  } catch (error) { say(error.message); }
+  } catch (error) { say(error.message); } finally { if (told === heard) heard = null; }
+}
+
+// Into the list, where it belongs there: "fresh", "known" or not at all.
+function enter(event) {
+  const at = listed.findIndex(known => known.id === event.id), camera = $("events-camera").value;
+  if (at >= 0) {
+    listed[at] = { ...listed[at], ...event };
+    return "known";
+  }
+  if (event.type !== "new" || (camera && camera !== event.camera)) return null;
+  listed.unshift({ ...event, verdict: null });
+  return "fresh";
 }
 
 function takeEvent(event) {
-  const at = listed.findIndex(known => known.id === event.id);
-  const camera = $("events-camera").value;
-  if (at < 0 && event.type === "new" && (!camera || camera === event.camera)) {
-    listed.unshift({ ...event, verdict: null });
+  heard?.push(event);
+  const entered = enter(event);
+  if (entered === "fresh") {
     if (listed.length === 1) $("event-list").replaceChildren();
     $("event-list").prepend(row(listed[0]));
-  } else if (at >= 0) {
-    listed[at] = { ...listed[at], ...event };
-    refreshRow(listed[at]);
+  } else if (entered === "known") {
+    refreshRow(listed.find(known => known.id === event.id));
     if ($("detail").open && $("detail").dataset.id === event.id && event.type !== "update") detail(event.id, true);
   }
   const rang = cameras.get(event.camera);
@@ -382,10 +397,10 @@ function listen() {
   on("event", takeEvent);
   on("missed", () => list());
   stream.onopen = () => {
+    list();  // what happened before is there, what happens from now on is told
     if (!lost) return;
     lost = false;
     say("");
-    list();
     for (const camera of cameras.values()) refreshLine(camera);
   };
   stream.onerror = () => {
@@ -426,4 +441,5 @@ $("detail").addEventListener("close", () => {
 });
 setInterval(() => { for (const camera of cameras.values()) refreshPicture(camera); }, PICTURE_EVERY);
 setInterval(() => { for (const camera of cameras.values()) refreshDay(camera); }, DAY_EVERY);
-ask("/api/state").then(state => { showState(state); return list(); }).catch(error => say(error.message)).finally(listen);
+list();
+ask("/api/state").then(showState).catch(error => say(error.message)).finally(listen);

@@ -144,13 +144,13 @@ class _Routes:
         """Server-sent events: `score` and `event` as they happen, `state` every two seconds."""
         if self._streams >= STREAMS:
             return JSONResponse({"detail": f"{STREAMS} pages are open"}, 503)
-        return EventStream(self._told(), media_type="text/event-stream")
+        return EventStream(self._told(self._sources.live.newest), media_type="text/event-stream")
 
-    async def _told(self) -> AsyncIterator[str]:
+    async def _told(self, number: int) -> AsyncIterator[str]:
         live = self._sources.live
         self._streams += 1
         try:
-            number, state_at = live.newest, 0.0
+            state_at = 0.0
             yield "retry: 2000\n\n"
             while not live.closed:
                 messages, number, lost = live.since(number)

@@ -20,7 +20,7 @@ from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.stream.test_service import Running, running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Route
+    from playwright.sync_api import APIResponse, Browser, ConsoleMessage, Locator, Page, Route
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +52,21 @@ class Watched:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.goto(self.address)
         return page
+
+
+    def send_test(self, page: Page) -> Locator:
+        """Ask for a test event on the page, once none is open; its row in the list."""
+
+        def tests(where: str) -> set[str]:
+            events = httpx.get(f"{self.address}api/events").json()
+            return {event["id"] for event in events if event["test"] and (where != "open" or event["end_time"] is None)}
+
+        until(lambda: not tests("open"), what="the end of the last test event")
+        before = tests("all")
+        page.get_by_role("button", name="Test", exact=True).click()
+        until(lambda: tests("all") - before, what="a test event")
+        (fresh,) = tests("all") - before
+        return page.locator(f"#event-list li[data-id='{fresh}']")
 
 
 @contextmanager
@@ -201,8 +216,7 @@ def test_the_last_day_is_opened_by_keyboard(site: Watched, browser: Browser) -> 
 
 def test_news_of_an_event_do_not_open_it_again(site: Watched, browser: Browser) -> None:
     page = site.open(browser)
-    page.get_by_role("button", name="Test", exact=True).click()
-    page.locator("#event-list li[data-id]", has_text="door: test").first.locator("button").click()
+    site.send_test(page).locator("button").click()
     page.locator("dialog[open]").wait_for()
     held: list[Route] = []
     page.route("**/api/events/*", lambda route: held.append(route))
@@ -217,16 +231,34 @@ def test_news_of_an_event_do_not_open_it_again(site: Watched, browser: Browser) 
     page.close()
 
 
+def test_an_event_that_begins_while_the_list_is_on_its_way_is_shown(site: Watched, browser: Browser) -> None:
+    page, other = site.open(browser), site.open(browser)
+    earlier = site.send_test(page)
+    earlier.filter(has_not_text="still open").wait_for()  # no news will draw its row again
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/api/events?*", lambda route: held.append((route, route.fetch())))
+    page.locator("#events-camera").select_option("door")
+    until(lambda: page.evaluate("true") and held, what="the list on its way")
+    fresh = page.locator(f"#event-list li[data-id='{site.send_test(other).get_attribute('data-id')}']")
+    fresh.wait_for()
+    earlier.evaluate("row => row.dataset.before = 'yes'")
+    for route, answer in held:
+        route.fulfill(response=answer)
+    holds(page, "id => !document.querySelector(`[data-id='${id}']`).dataset.before", earlier.get_attribute("data-id"))
+    assert fresh.count() == 1
+    page.unroute_all(behavior="ignoreErrors")
+    page.close()
+    other.close()
+
+
 def test_an_alarm_that_comes_while_another_is_looked_at_can_be_shown(site: Watched, browser: Browser) -> None:
     page, other = site.open(browser), site.open(browser)
-    page.get_by_role("button", name="Test", exact=True).click()
-    page.locator("#event-list li[data-id]", has_text="door: test").first.locator("button").click()
+    site.send_test(page).locator("button").click()
     page.locator("dialog[open] h2").wait_for()
-    first = page.locator("dialog").get_attribute("data-id")
     page.locator("#alert-close").click()
-    other.get_by_role("button", name="Test", exact=True).click()
+    second = site.send_test(other).get_attribute("data-id")
     page.locator("#alert-show").click()
-    holds(page, f"document.getElementById('detail').dataset.id !== '{first}'")
+    holds(page, f"document.getElementById('detail').dataset.id === '{second}'")
     page.keyboard.press("Escape")
     page.locator("#alert-close").click()
     assert site.complaints == []
@@ -236,9 +268,7 @@ def test_an_alarm_that_comes_while_another_is_looked_at_can_be_shown(site: Watch
 
 def test_a_test_asks_for_no_verdict_and_a_disabled_camera_shows_no_old_score(site: Watched, browser: Browser) -> None:
     page = site.open(browser)
-    page.get_by_role("button", name="Test", exact=True).click()
-    entry = page.locator("#event-list li[data-id]", has_text="door: test").first
-    entry.locator("button").click()
+    site.send_test(page).locator("button").click()
     dialog = page.locator("dialog[open]")
     dialog.get_by_text("score 0 to 1; dashed: the threshold").wait_for()
     assert dialog.locator("[data-verdict]").count() == 0
