@@ -24,6 +24,8 @@ import platformdirs
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from configs.processes import child
+
 
 class FetchError(Exception):
     """A file that cannot be had or trusted; the message is one line for the user."""
@@ -111,15 +113,10 @@ def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with said.open("w") as sink, bar as progress:
         task = progress.add_task(f"fetching {pin.requirement}", total=pin.bytes)
-        with subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
-            command, stdout=sink, stderr=subprocess.STDOUT, env=os.environ | {"TMPDIR": str(scratch)}
-        ) as pip:
-            try:
-                while not _ended(pip):
-                    progress.update(task, completed=_largest(scratch))
-            except BaseException:
-                pip.kill()  # else it is waited for
-                raise
+        environment = os.environ | {"TMPDIR": str(scratch)}
+        with child(command, stdout=sink, stderr=subprocess.STDOUT, env=environment) as pip:
+            while not _ended(pip):
+                progress.update(task, completed=_largest(scratch))
     archives = [*scratch.glob("*.tar.gz"), *scratch.glob("*.whl")]
     if pip.returncode or not archives:
         raise FetchError(
@@ -129,7 +126,7 @@ def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
     return archives[0]
 
 
-def _ended(pip: subprocess.Popen[bytes]) -> bool:
+def _ended(pip: subprocess.Popen[str]) -> bool:
     try:
         pip.wait(0.2)
     except subprocess.TimeoutExpired:

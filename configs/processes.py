@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,17 +28,45 @@ class ChildError(Exception):
 
 
 @contextmanager
-def ended(process: subprocess.Popen[str], seconds: float = 5.0) -> Iterator[subprocess.Popen[str]]:
-    """The process, asked to end when the block does, and killed if it takes longer than `seconds`."""
-    try:
+def child(command: Sequence[str], seconds: float = 5.0, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A child process, asked to end when the block does, and killed if it takes longer than `seconds`.
+
+    A SIGINT or SIGTERM that arrives while it is being started is answered once it can be ended: else nobody would.
+    `options` are those of subprocess.Popen. Raises OSError if it cannot be started.
+    """
+    with ExitStack() as stack:
+        with _signals_wait():
+            process: subprocess.Popen[str] = subprocess.Popen(command, text=True, **options)  # noqa: S603 -- our own
+            stack.callback(_end, process, seconds)
         yield process
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """SIGINT and SIGTERM are answered after the block; but in the main thread Python answers none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            signal.signal(number, lambda signum, _frame: came.append(signum))
+        yield
     finally:
-        process.terminate()
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)
+
+
+def _end(process: subprocess.Popen[str], seconds: float) -> None:
+    process.terminate()  # nothing where it has ended
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], what: str, seconds: float = 20.0) -> None:
@@ -59,14 +89,9 @@ def rtsp_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
-        [sys.executable, "-c", _SERVE, str(folder), "127.0.0.1", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    with ended(process):
+    command = [sys.executable, "-c", _SERVE, str(folder), "127.0.0.1", str(port)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with child(command, **quiet, start_new_session=True) as process:
         wait_for(lambda: _listening(port), process, "the RTSP server")
         yield f"rtsp://127.0.0.1:{port}/", process
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Final
 
 import typer
 
+from configs.processes import child
 from engine.default_bundle import DEFAULT_BACKBONE, default_bundle_path, default_export
 from engine.manifest import MANIFEST
 from stream.errors import StreamError, UsageError
@@ -104,14 +104,5 @@ def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
 
 def _run(command: list[str]) -> int:
     """The exit code of a child; it is asked to end, and so cleans up, where this process must."""
-    child = subprocess.Popen(command)  # noqa: S603 -- our own
-    try:
-        return child.wait()
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(_CHILD_ENDS_IN)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+    with child(command, _CHILD_ENDS_IN) as process:
+        return process.wait()

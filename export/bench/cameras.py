@@ -21,7 +21,7 @@ import paho.mqtt.client as mqtt
 import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 
-from configs.processes import CLIENTS_OF_A_SERVER, ChildError, ended, logged, rtsp_server, wait_for
+from configs.processes import CLIENTS_OF_A_SERVER, ChildError, child, logged, rtsp_server, wait_for
 from export.bench.footage import FPS
 
 LAG_LIMIT_MS: Final = 500.0
@@ -158,9 +158,7 @@ def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
                 command += ["--rtsp", f"camera{number + 1}={address}{video.name}?play_count=0"]
         log = scratch / "log.jsonl"
         with log.open("w") as file:
-            service = stack.enter_context(
-                ended(subprocess.Popen(command, stderr=file, text=True, start_new_session=True), _ENDS_WITHIN)  # noqa: S603 -- ours
-            )
+            service = stack.enter_context(child(command, _ENDS_WITHIN, stderr=file, start_new_session=True))
         try:
             wait_for(lambda: logged(log, "embedded broker"), service, "mgfn-stream", _STARTS_WITHIN)
             wait_for(lambda: logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)

@@ -123,7 +123,7 @@ def bench(
 
 def _default_bundle() -> Path:
     """The default bundle, built where it is not there yet."""
-    from configs.processes import ended
+    from configs.processes import child
     from engine.default_bundle import default_bundle_path, default_export
     from engine.manifest import MANIFEST
 
@@ -132,8 +132,7 @@ def _default_bundle() -> Path:
         if find_spec("torch") is None:
             raise BenchError("the default bundle has to be built: pip install 'mgfn-stream[export]'")
         command = [sys.executable, "-m", "export.cli", "--out", str(path), *default_export()[0]]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True, start_new_session=True)  # noqa: S603
-        with ended(process):
+        with child(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
             if process.wait():
                 raise BenchError("the default bundle could not be built: see above")
     return path

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from configs.processes import ended
+from configs.processes import child
 from engine.backends import BACKENDS, gpu_present, installed
 from engine.bundle import Bundle
 from export.bench.probe import PEERS
@@ -55,10 +55,8 @@ def measure(
 
 def _probe(bundle: Path, name: str, device: str, seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-W", "ignore", "-m", "export.bench.probe", str(bundle), name, device]
-    process = subprocess.Popen(  # noqa: S603 -- our own interpreter
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    with ended(process):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with child(command, **pipes, start_new_session=True) as process:
         out, said = process.communicate(timeout=seconds)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, name, stderr=said)

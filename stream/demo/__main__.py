@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from configs.command import run_command
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
-from configs.processes import ChildError, ended, logged, rtsp_server, wait_for
+from configs.processes import ChildError, child, logged, rtsp_server, wait_for
 from engine.default_bundle import default_bundle_path
 from stream.demo.footage import INCIDENT, LENGTH, staged_footage
 from stream.demo.incidents import Playback, judge
@@ -74,11 +74,7 @@ def watching(url: str, scores: Path, log: Path) -> Iterator[tuple[subprocess.Pop
     command += ["--data", str(scores.parent / "data")]
     if not default_bundle_path().exists():
         say("the model bundle is built first, once: a minute or two")
-    with log.open("w") as file:
-        process = subprocess.Popen(  # noqa: S603 -- our own interpreter, fixed arguments
-            command, stderr=file, text=True, start_new_session=True
-        )
-    with ended(process):
+    with log.open("w") as file, child(command, stderr=file, start_new_session=True) as process:
         try:
             wait_for(lambda: logged(log, "embedded broker"), process, "mgfn-stream", seconds=600)
         except ChildError:

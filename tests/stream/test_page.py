@@ -53,7 +53,6 @@ class Watched:
         page.goto(self.address)
         return page
 
-
     def send_test(self, page: Page) -> Locator:
         """Ask for a test event on the page, once none is open; its row in the list."""
 

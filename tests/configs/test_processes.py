@@ -1,0 +1,68 @@
+"""Child processes of commands."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import psutil
+import pytest
+
+from configs.command import Terminated
+from configs.processes import ChildError, child, wait_for
+
+FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def test_a_child_that_ends_too_soon_and_one_that_is_too_slow() -> None:
+    why = "the child did not start"
+    for command, seconds, says in (
+        ([sys.executable, "-c", "raise SystemExit(3)"], 20.0, f"{why}: it ended with exit code 3"),
+        (FOREVER, 0.2, f"{why} within 0.2 s"),
+    ):
+        with pytest.raises(ChildError, match=says), child(command) as process:
+            wait_for(lambda: False, process, "the child", seconds)
+        assert process.poll() is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_child_is_being_started_ends_it_too(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+    start = subprocess.Popen.__init__
+
+    def interrupted(self: subprocess.Popen[str], *given: Any, **named: Any) -> None:
+        start(self, *given, **named)
+        pids.append(self.pid)
+        signal.raise_signal(number)
+
+    def raise_terminated(_number: int, _frame: Any) -> None:
+        raise Terminated
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
+    before = signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        with pytest.raises((KeyboardInterrupt, Terminated)), child(FOREVER):
+            pytest.fail("the block was reached")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(pids) == 1
+    assert not psutil.pid_exists(pids[0])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_one_that_does_not_listen_is_killed() -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+    with child([sys.executable, "-c", deaf], 0.1, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+    process.stdout.close()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_what_cannot_be_started_raises() -> None:
+    with pytest.raises(FileNotFoundError), child(["/no/such/program"]):
+        pass
