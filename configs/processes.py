@@ -56,8 +56,8 @@ def _signals_wait() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in came:
-        signal.raise_signal(number)
+    for signum in came:
+        signal.raise_signal(signum)
 
 
 def _end(process: subprocess.Popen[str], seconds: float) -> None:
