@@ -8,17 +8,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import openvino
+import openvino.opset13 as opset
 import pytest
 import torch
 from torch import Tensor, nn
 
 from engine.arrays import UInt8Array
+from engine.backends.openvino import INT8_GRAPH
 from export import int8
 from export.bundle import ExportError
-from export.int8 import cosine, quantise_until_it_holds, quantised, quantised_sparingly
+from export.int8 import cosine, prefer_kernels, quantise_until_it_holds, quantised, quantised_sparingly
 from export.onnx import export_backbone
 from export.verify import INT8_COSINE, Comparison
 
@@ -65,6 +68,26 @@ def test_once_more_with_layers_in_float_then_float32(
     assert made == rows
     assert seen == pytest.approx(drops)
     assert sorted(p.name for p in tmp_path.iterdir()) == (["backbone-int8.bin", "backbone-int8.xml"] if kept else [])
+
+
+def test_kernels_are_named_for_large_pictures_alone(tmp_path: Path) -> None:
+    graph = tmp_path / INT8_GRAPH
+    picture = opset.parameter([-1, 3, 16, 112, 112], np.float32, name="picture")
+    x: Any = picture
+    rng = np.random.default_rng(0)
+    for name, channels, kernel, stride in (("large", 3, 3, 2), ("by points", 4, 1, 1), ("small", 4, 3, 2)):
+        weights = opset.constant(rng.standard_normal((4, channels, kernel, kernel, kernel)).astype(np.float32))
+        pads = [kernel // 2] * 3
+        x = opset.convolution(x, weights, [stride] * 3, pads, pads, [1, 1, 1], name=name)
+    openvino.save_model(openvino.Model([x], [picture]), graph)
+    given = rng.standard_normal((1, 3, 16, 112, 112)).astype(np.float32)
+    before = openvino.compile_model(openvino.Core().read_model(graph), "CPU")(given)[0].copy()
+    prefer_kernels(graph)
+    noted = ".//attribute[@name='primitives_priority']"
+    layers = ElementTree.parse(graph).iterfind("layers/layer")  # noqa: S314 -- our own
+    assert [layer.get("name") for layer in layers if layer.find(noted) is not None] == ["large"]
+    after = openvino.compile_model(openvino.Core().read_model(graph), "CPU")(given)[0]
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
 
 
 def test_without_nncf(monkeypatch: pytest.MonkeyPatch) -> None:
