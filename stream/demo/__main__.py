@@ -25,7 +25,8 @@ from configs.command import run_command
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
 from configs.processes import ChildError, child, logged, rtsp_server, wait_for
 from engine.default_bundle import default_bundle_path
-from stream.demo.footage import INCIDENT, LENGTH, staged_footage
+from stream.clips import CLIP_LENGTH
+from stream.demo.footage import FPS, INCIDENT, LENGTH, staged_footage
 from stream.demo.incidents import Playback, judge
 from stream.errors import StreamError
 
@@ -117,7 +118,8 @@ def run(service: subprocess.Popen[str], scores: Path, duration: float | None) ->
             raise StreamError("mgfn-stream ended by itself: see above")
     whole = scores.read_text().rpartition("\n")[0]  # the last line may just be being written
     lines = [json.loads(line) for line in whole.splitlines()]
-    return [Playback(line["start"], LENGTH, INCIDENT) for line in lines if line["clip"] == 0]
+    begun = [line for line in lines if line["window"] == 1]  # overload may have given up clips before it
+    return [Playback(line["start"] - line["clip"] * CLIP_LENGTH / FPS, LENGTH, INCIDENT) for line in begun]
 
 
 def main() -> NoReturn:

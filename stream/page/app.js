@@ -269,9 +269,10 @@ async function detail(id, again = false) {
   const dialog = $("detail"), [title, when] = words(event), alarm = event.label === "anomaly";
   const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
   const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
+  const playing = dialog.open && dialog.dataset.id === id && event.clip && dialog.querySelector("video");  // it plays on
   const media = make("div", { class: "media" },
     event.snapshot ? make("img", { src: event.snapshot, alt: "Picture of the alarm" }) : null,
-    event.clip ? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not there (yet)." : "No clip."));
+    event.clip ? playing || make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not there (yet)." : "No clip."));
   const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
     "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
   const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;

@@ -20,6 +20,7 @@ from export.bench.cameras import Try, attempt, watching
 from export.bench.machine import describe
 from export.bench.search import next_count
 from tests.bundles import write_tiny_bundle
+from tests.servers.processes import ended
 from tests.servers.rtsp import moving_pictures, write_video
 
 
@@ -147,28 +148,28 @@ def test_what_was_measured_before_a_stop_is_told(
 @pytest.mark.slow
 def test_one_real_camera(tmp_path: Path) -> None:
     bundle = write_tiny_bundle(tmp_path / "tiny")
-    video = write_video(tmp_path / "video.mp4", moving_pictures(16 * 20))
+    video = write_video(tmp_path / "video.mp4", moving_pictures(16 * 60))
     one = attempt(1, video, bundle, 5.0, 1.0)
     assert not one.note
-    assert one.dropped_clips == 0
-    assert one.clips >= 6
+    assert one.clips + one.dropped_clips >= 6
+    assert one.clips >= 4  # in five seconds there are seven or eight
     assert 0 < one.lag_ms["p50"] <= one.lag_ms["p95"] <= one.lag_ms["max"]
     assert one.cpu_percent["camera"] > 0
     assert one.memory_mib["camera"] > 10
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)  # it may have to build the default bundle first
 def test_ctrl_c_leaves_no_process_behind() -> None:
     command = [sys.executable, "-m", "export.bench.cli"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "engine: " in line:  # a child is measuring
-            break
-    wait_for(lambda: psutil.Process(process.pid).children(), process, "the child")
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 130
-    process.stderr.close()
-    _, alive = psutil.wait_procs(children, timeout=5)
-    assert not alive
+    with ended(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "engine: " in line:  # a child is measuring
+                break
+        wait_for(lambda: psutil.Process(process.pid).children(), process, "the child")
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive

@@ -49,6 +49,7 @@ def test_a_camera_is_scored(exported: tuple[Sources, Path], tmp_path: Path, mosq
     camera = TestCamera(tmp_path, encode(moving_pictures(16 * 12)))
     command = [sys.executable, "-m", "stream.cli", "--rtsp", f"door={camera.url}", "--mqtt", mosquitto.url]
     command += ["--bundle", str(exported[1]), "--http", "off", "--scores", str(tmp_path / "scores.jsonl")]
+    command += ["--data", str(tmp_path / "data")]
 
     def scores() -> list[str]:
         return [payload for topic, payload, _ in subscriber.messages if topic == "mgfn/door/score"]

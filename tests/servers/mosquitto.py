@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 import threading
@@ -73,13 +74,15 @@ class Mosquitto:
 
 
 class Subscriber:
-    """An ordinary subscriber with a persistent session; keeps every message in order."""
+    """An ordinary subscriber with a persistent session of its own; keeps every message in order."""
 
     def __init__(self, port: int, topics: str = "mgfn/#", password: str | None = None) -> None:
         self.messages: list[tuple[str, str, bool]] = []
         self.latest: dict[str, bytes] = {}
         self._subscribed = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="test-subscriber", clean_session=False)
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=f"test-{secrets.token_hex(4)}", clean_session=False
+        )
         if password is not None:
             self._client.username_pw_set("mgfn", password)
         self._client.on_connect = lambda client, *_: client.subscribe(topics, qos=1)
@@ -88,7 +91,7 @@ class Subscriber:
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(60)
 
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         self.latest[message.topic] = bytes(message.payload)

@@ -8,14 +8,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on; never the same twice, as its user may bind it much later."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
-def until(condition: Callable[[], object], seconds: float = 20.0, what: str = "the condition") -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0, what: str = "the condition") -> None:
     """Poll until `condition` holds; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

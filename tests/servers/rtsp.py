@@ -103,7 +103,7 @@ class TestCamera:
         with ended(self.process):
             reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
             reader.start()
-            until(self._ready.is_set, what="the RTSP server being ready")
+            until(self._ready.is_set, 120, "the RTSP server being ready")  # it may look through its plug-ins first
             try:
                 yield self
             finally:

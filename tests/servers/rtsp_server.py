@@ -48,6 +48,7 @@ def feed(source, units, fps):
 def main():
     units, port, fps = read_units(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     Gst.init(None)
+    Gst.parse_launch(PIPELINE)  # loads the plug-ins: the first client does not wait for them
     server = GstRtspServer.RTSPServer(service=port, address="127.0.0.1")
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(PIPELINE)

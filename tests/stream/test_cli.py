@@ -31,6 +31,7 @@ def keep_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+    signal.set_wakeup_fd(-1)
 
 
 @pytest.fixture(autouse=True)
@@ -232,6 +233,7 @@ def test_a_replay_waits_for_the_broker_and_fails_where_it_stays_away(
     assert said[-1] == f"mgfn-stream: --mqtt {nobody}: 2 messages of events were not delivered"
     assert run(monkeypatch, *arguments[:-1], "1", "--mqtt", nobody) == 0  # it had nothing to tell
 
+    monkeypatch.setattr(service, "_REPLAY_WAITS", 60.0)
     (tmp_path / "mosquitto").mkdir()
     broker = Mosquitto(tmp_path / "mosquitto")
     later = threading.Timer(1.5, broker.start)

@@ -33,6 +33,7 @@ def keep_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+    signal.set_wakeup_fd(-1)
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +249,7 @@ def test_features_give_the_scores_of_a_replay(
 @contextmanager
 def extracting(videos: Path, out: Path, bundle: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "stream.extract.cli", videos, "--out", out, "--bundle", bundle]
-    command += ["--backend", "onnxruntime", "--workers", "1"]
+    command += ["--backend", "onnxruntime", "--workers", "1", "--crops", "10"]  # ten times the work
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,8 +71,8 @@ def test_states_scores_and_events_reach_a_subscriber(mosquitto: Mosquitto) -> No
         assert subscriber.last("mgfn/door/score") == '{"score": 0.5, "threshold": 0.8, "time": 1000.0, "window": 7}'
         assert subscriber.last("mgfn/available") == "online"
         assert subscriber.last("mgfn/door/available") == "online"
-    until(lambda: subscriber.last("mgfn/available") == "offline")
-    assert subscriber.last("mgfn/door/status") == "offline"
+    for topic in ("mgfn/available", "mgfn/door/status"):  # in any order
+        until(partial(lambda topic: subscriber.last(topic) == "offline", topic))
     subscriber.close()
     late = Subscriber(mosquitto.port, "mgfn/door/#")
     until(lambda: late.last("mgfn/door/anomaly") is not None)
@@ -95,12 +96,12 @@ def test_nothing_is_lost_or_reordered_over_a_broker_restart(mosquitto: Mosquitto
         mosquitto.start()
         for payload in payloads[140:]:
             sink.event(Waiting(payload, time.time()))
-        until(lambda: len({e["seq"] for e in subscriber.events()}) == 200, 40)
+        until(lambda: len({e["seq"] for e in subscriber.events()}) == 200)
         until(lambda: subscriber.last("mgfn/available") == "online")
     received = [e["seq"] for e in subscriber.events()]
     once = list(dict.fromkeys(received))
     assert once == list(range(200))
-    assert len(received) <= 202
+    assert len(received) <= 221  # our one under way, and the twenty that Mosquitto has under way to a subscriber
     subscriber.close()
 
 
@@ -125,13 +126,13 @@ def test_what_is_published_while_the_connection_breaks_is_delivered(mosquitto: M
         sink.camera_anomaly("door", active=True)
         until(lambda: sink.waiting == 3 and sink._in_flight is not None, what="one of them being handed to paho")
         mosquitto.start()
-        until(lambda: [e["seq"] for e in subscriber.events()] == [0, 1, 2, 3], what="the other messages")
+        # the first may come twice: its receipt may not have reached the broker
+        until(lambda: list(dict.fromkeys(e["seq"] for e in subscriber.events())) == [0, 1, 2, 3], what="the others")
         until(lambda: not sink.waiting, what="their acknowledgements")
         until(lambda: subscriber.last("mgfn/door/anomaly") == "ON")
     subscriber.close()
 
 
-@pytest.mark.slow
 class _Unacknowledging:
     """A client whose connection breaks before the broker answers; `acknowledge` is the answer to all it was given."""
 
@@ -170,14 +171,16 @@ def test_the_last_word_on_a_topic_waits_for_the_one_before_it() -> None:
 @pytest.mark.slow
 def test_a_broker_that_comes_later_and_a_full_queue(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path)
+    with broker.running():
+        subscriber = Subscriber(broker.port)  # from now on the broker keeps for it what it misses
+        broker.stop()
     with delivering(parse_broker(broker.url), queue_limit=50) as sink:
         for payload in events(60):
             sink.event(Waiting(payload, time.time()))
         assert sink.waiting == 50
         assert sink.events_lost == 10
         with broker.running():
-            subscriber = Subscriber(broker.port)
-            until(lambda: sink.waiting == 0, 40)
+            until(lambda: sink.waiting == 0)
             # `new` and `end` are kept, the oldest updates went
             until(lambda: len(subscriber.events()) == 50)
             assert [e["seq"] for e in subscriber.events()] == [0, *range(11, 60)]

@@ -86,8 +86,9 @@ def test_frigate_and_a_phone_hear_of_an_alarm_and_hold_nothing_up(
         with ended(subprocess.Popen(command, stderr=written, text=True)) as second:
             until(lambda: len(frigate.events) == 2, 60, "the next alarm's event")
             assert len(frigate.open()) == 1  # the restart ended the first
+            until(lambda: len(phone.asked) == 2, 60, "the second notification")
             second.terminate()
-            assert second.wait(5) == 0
+            assert second.wait(30) == 0
             assert frigate.open() == []
     subscriber.close()
     assert [asked.path for asked in frigate.http.asked if asked.method == "POST"] == [

@@ -142,7 +142,8 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
     if cached_sample() is None:
         pytest.skip("needs the sample footage in the cache: make demo fetches it")
     subscriber, port = Subscriber(mosquitto.port), free_port()
-    camera = TestCamera(tmp_path, encode(moving_pictures(200 * 25)))
+    # five frames a second: the real backbone is there for the self-test
+    camera = TestCamera(tmp_path, encode(moving_pictures(400 * 5), 5), fps=5)
     arguments = ["--rtsp", f"door={camera.url}", "--mqtt", mosquitto.url, "--http", f"127.0.0.1:{port}"]
     arguments += ["--self-test", "0.005", "--threshold", "1", "--scores", str(tmp_path / "s.jsonl")]
     with camera.running(), running(tmp_path, *arguments) as service:

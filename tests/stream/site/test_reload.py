@@ -21,6 +21,7 @@ from tests.stream.test_service import lines, running
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60.0
+WATCHED = ("warming", "degraded", "online")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_off_schedule_a_camera_is_scored_and_recorded_without_alarms(
     with running(tmp_path, "--config", site.path) as service:
         until(lambda: alarms("new"), PATIENCE, "the alarm of the camera that is on")
         until(lambda: len(scores_of("off")) > 8, PATIENCE, "scores of the camera that is off")
-        assert subscriber.last("mgfn/off/status") == "warming"
+        assert subscriber.last("mgfn/off/status") in ("warming", "degraded")
         assert subscriber.last("mgfn/off/anomaly") == "OFF"
         count = len(scores_of("on"))
         # the other way round: an alarm that is open ends, the other camera's begins; nobody connects anew
@@ -73,7 +74,8 @@ def test_off_schedule_a_camera_is_scored_and_recorded_without_alarms(
         until(lambda: len(scores_of("on")) > count + 2, PATIENCE, "scores all the same")
         assert service.stop() == 0
     assert alarms("new") == [("on", None), ("off", None)]
-    assert [line["clip"] for line in scores_of("on")] == list(range(len(scores_of("on"))))
+    windows = [line["window"] for line in scores_of("on")]
+    assert windows == [min(32, n + 1) for n in range(len(windows))]  # one connection
     with Store.read_only(tmp_path / "data") as store:
         for name in ("on", "off"):
             assert len(store.score_columns(name, 0.0, 1e12)) == len(scores_of(name))
@@ -114,6 +116,9 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
     def scores_of(name: str) -> list[dict[str, Any]]:
         return [line for line in lines(tmp_path / "s.jsonl") if line["camera"] == name]
 
+    def windows(name: str) -> list[int]:
+        return [line["window"] for line in scores_of(name)]
+
     def emptied(topic: str) -> bool:
         return subscriber.last(topic) == ""
 
@@ -130,8 +135,8 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
         site.write(one("door") + one("yard", masked) + one("hall"))
         until(lambda: service.said("cameras reconfigured"), PATIENCE, "the changed file being noticed")
         until(lambda: len(scores_of("hall")) > 2, PATIENCE, "scores of the camera that came")
-        until(lambda: len([x for x in scores_of("yard") if x["clip"] == 2]) == 2, PATIENCE, "scores after the mask")
-        until(lambda: subscriber.last("mgfn/hall/status") == "warming", PATIENCE)
+        until(lambda: windows("yard").count(1) == 2 and windows("yard")[-1] > 2, PATIENCE, "scores after the mask")
+        until(lambda: subscriber.last("mgfn/hall/status") in WATCHED, PATIENCE)
         for topic in ("status", "available", "anomaly", "enabled/state", "threshold/state"):
             until(partial(emptied, f"mgfn/gate/{topic}"), PATIENCE, f"emptied {topic}")
         until(lambda: subscriber.last("homeassistant/device/nvr_gate/config") == "", PATIENCE, "its discovery emptied")
@@ -158,24 +163,23 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
         # a bad file changes nothing, and says so with a line for each problem; nor does one that needs a restart
         count = len(scores_of("yard"))
         site.write("  door: {url: http://there, masks: [[[0, 2], [0, 0], [1, 1]]]}\n")
-        until(lambda: service.said("site.yaml:7: cameras.door.masks[0][0][1]: 2: allowed is at most 1"), PATIENCE)
-        assert service.said("site.yaml:7: cameras.door.url: http://there: this scheme is not allowed")
+        for problem in ("masks[0][0][1]: 2: allowed is at most 1", "url: http://there: this scheme is not allowed"):
+            until(partial(service.said, f"site.yaml:7: cameras.door.{problem}"), PATIENCE)
         site.write(one("yard", masked) + one("gate"), top="retention: {media_days: 3}\n")
         until(lambda: service.said("this key needs a restart"), PATIENCE, "the key named")
         until(lambda: subscriber.last("mgfn/door/status") == "", PATIENCE, "the camera gone")
         until(lambda: len(scores_of("yard")) > count, PATIENCE, "scores all the same")
-        until(lambda: subscriber.last("mgfn/gate/status") == "warming", PATIENCE, "the camera that came back")
+        until(lambda: subscriber.last("mgfn/gate/status") in WATCHED, PATIENCE, "the camera that came back")
         assert service.stop() == 0
 
-    door = scores_of("door")
-    assert [line["clip"] for line in door] == list(range(len(door)))  # one connection
-    assert [line["window"] for line in door] == [min(32, n + 1) for n in range(len(door))]
-    yard = [line["window"] for line in scores_of("yard")]
+    assert windows("door") == [min(32, n + 1) for n in range(len(windows("door")))]  # one connection
+    yard = windows("yard")
     assert [n for n, window in enumerate(yard) if window == 1][1:] == [yard.index(1, 1)]  # masked once, then kept
     subscriber.close()
     late = Subscriber(mosquitto.port, "#")
     until(lambda: late.last("mgfn/yard/available"))
     until(lambda: late.last("mgfn/gate/status") == "offline")
+    until(lambda: late.last("homeassistant/device/nvr_gate/config"))
     assert json.loads(late.last("homeassistant/device/nvr_gate/config") or "")["components"]
     assert not [topic for topic, _, _ in late.messages if "door" in topic]
     late.close()
