@@ -28,10 +28,10 @@ class ChildError(Exception):
 
 
 @contextmanager
-def child(command: Sequence[str], seconds: float = 5.0, **options: Any) -> Iterator[subprocess.Popen[str]]:
+def child(command: Sequence[str], seconds: float = 4.0, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A child process, asked to end when the block does, and killed if it takes longer than `seconds`.
 
-    A SIGINT or SIGTERM that arrives while it is being started is answered once it can be ended: else nobody would.
+    A SIGINT or SIGTERM that arrives while it is being started is answered once it can be ended: before, nobody would.
     `options` are those of subprocess.Popen. Raises OSError if it cannot be started.
     """
     with ExitStack() as stack:
@@ -43,19 +43,20 @@ def child(command: Sequence[str], seconds: float = 5.0, **options: Any) -> Itera
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """SIGINT and SIGTERM are answered after the block; but in the main thread Python answers none."""
+    """SIGINT and SIGTERM are answered after the block. In another thread nothing is done: Python answers none there."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for number in before:
+    # one that is ignored stays so: a child inherits that
+    heard = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    with ExitStack() as stack:
+        for number, handler in heard.items():  # each is put back, also where the other's comes meanwhile
+            stack.callback(signal.signal, number, handler)
+        for number in heard:
             signal.signal(number, lambda signum, _frame: came.append(signum))
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     for signum in came:
         signal.raise_signal(signum)
 

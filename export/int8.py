@@ -154,4 +154,4 @@ def prefer_kernels(graph: Path) -> None:
 
 def _dimensions(layer: ElementTree.Element, ports: str) -> list[int]:
     """Of each port of a layer, the product of its last three dimensions: time, height, width."""
-    return [math.prod(int(str(size.text)) for size in list(port)[-3:]) for port in layer.iterfind(ports)]
+    return [math.prod(int(str(size.text)) for size in port.findall("dim")[-3:]) for port in layer.iterfind(ports)]

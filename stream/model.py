@@ -20,7 +20,6 @@ from engine.default_bundle import DEFAULT_BACKBONE, default_bundle_path, default
 from engine.manifest import MANIFEST
 from stream.errors import StreamError, UsageError
 
-_CHILD_ENDS_IN: Final = 4.0
 _DAY: Final = 86_400.0
 _UNUSED_FOR: Final = 60 * _DAY
 _BUILT_WITHIN: Final = _DAY
@@ -104,5 +103,5 @@ def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
 
 def _run(command: list[str]) -> int:
     """The exit code of a child; it is asked to end, and so cleans up, where this process must."""
-    with child(command, _CHILD_ENDS_IN) as process:
+    with child(command) as process:
         return process.wait()

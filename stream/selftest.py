@@ -109,7 +109,7 @@ class SelfTest:
 
     def scored(self, start: float, clip: int) -> None:
         """A clip of the hidden camera went through the engine."""
-        if self._stage is Stage.STARTED:  # the first, where overload gave up none before it
+        if self._stage is Stage.STARTED:  # overload may have given up some before it
             self._began, self._stage = start - clip * CLIP_LENGTH / FPS, Stage.SCORED
 
     def raised(self, event_id: str, start: float) -> None:

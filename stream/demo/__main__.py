@@ -25,9 +25,8 @@ from configs.command import run_command
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
 from configs.processes import ChildError, child, logged, rtsp_server, wait_for
 from engine.default_bundle import default_bundle_path
-from stream.clips import CLIP_LENGTH
-from stream.demo.footage import FPS, INCIDENT, LENGTH, staged_footage
-from stream.demo.incidents import Playback, judge
+from stream.demo.footage import INCIDENT, staged_footage
+from stream.demo.incidents import Playback, judge, playbacks
 from stream.errors import StreamError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -57,12 +56,12 @@ def demo(
         scores = Path(scratch) / "scores.jsonl"
         with watching(url, scores, Path(scratch) / "log.jsonl") as (service, broker_port):
             subscriber = subscribe(broker_port, events)
-            playbacks = run(service, scores, duration)
+            seen = run(service, scores, duration)
             subscriber.loop_stop()
     # one alarm each, by its first message
     alarms = [event for event in events if (event["type"], event["label"], event["test"]) == ("new", "anomaly", False)]
     starts = [event["start_time"] for event in alarms]
-    inside, outside = judge(starts, playbacks)
+    inside, outside = judge(starts, seen)
     what = "1 alarm" if len(starts) == 1 else f"{len(starts)} alarms"
     say(f"{what}: {inside} in the staged incident, {outside} outside it")
     raise typer.Exit(0 if alarms else 1)
@@ -103,7 +102,7 @@ def subscribe(port: int, events: list[dict[str, Any]]) -> mqtt.Client:
 
 
 def run(service: subprocess.Popen[str], scores: Path, duration: float | None) -> list[Playback]:
-    """Wait for the end; returns when each connection began, from its first score line."""
+    """Wait for the end; returns the playback of each connection."""
     began = time.monotonic()
     wait_for(lambda: scores.exists() and scores.read_text().strip(), service, "mgfn-stream", seconds=120)
     say(f"first score after {time.monotonic() - began:.1f} s")
@@ -117,9 +116,7 @@ def run(service: subprocess.Popen[str], scores: Path, duration: float | None) ->
         else:
             raise StreamError("mgfn-stream ended by itself: see above")
     whole = scores.read_text().rpartition("\n")[0]  # the last line may just be being written
-    lines = [json.loads(line) for line in whole.splitlines()]
-    begun = [line for line in lines if line["window"] == 1]  # overload may have given up clips before it
-    return [Playback(line["start"] - line["clip"] * CLIP_LENGTH / FPS, LENGTH, INCIDENT) for line in begun]
+    return playbacks([json.loads(line) for line in whole.splitlines()])
 
 
 def main() -> NoReturn:

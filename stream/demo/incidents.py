@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from stream.clips import CLIP_LENGTH
+from stream.demo.footage import FPS, INCIDENT, LENGTH
 
 TOLERANCE = 3.0
 
@@ -21,6 +25,12 @@ class Playback:
             return False
         seconds = (start - self.began) % self.length
         return self.incident[0] - TOLERANCE <= seconds <= self.incident[1] + TOLERANCE
+
+
+def playbacks(scores: list[dict[str, Any]]) -> list[Playback]:
+    """One for each connection, from the score lines of the demo's camera in their order."""
+    firsts = [line for line in scores if line["window"] == 1]  # overload may have given up clips before
+    return [Playback(line["start"] - line["clip"] * CLIP_LENGTH / FPS, LENGTH, INCIDENT) for line in firsts]
 
 
 def judge(starts: list[float], playbacks: list[Playback]) -> tuple[int, int]:

@@ -222,10 +222,10 @@ async function list(older = false) {
     $("older").hidden = found.length < 25;
     $("event-list").replaceChildren(...listed.map(row));
     if (!listed.length) $("event-list").append(make("li", { class: "faint" }, "No events yet."));
-  } catch (error) { say(error.message); } finally { if (told === heard) heard = null; }
+  } catch (error) { if (told === heard) say(error.message); } finally { if (told === heard) heard = null; }
 }
 
-// Into the list, where it belongs there: "fresh", "known" or not at all.
+// Into the list: a "known" one is brought up to date, a "fresh" one comes first, and some are none of it.
 function enter(event) {
   const at = listed.findIndex(known => known.id === event.id), camera = $("events-camera").value;
   if (at >= 0) {
@@ -269,10 +269,11 @@ async function detail(id, again = false) {
   const dialog = $("detail"), [title, when] = words(event), alarm = event.label === "anomaly";
   const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
   const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
-  const playing = dialog.open && dialog.dataset.id === id && event.clip && dialog.querySelector("video");  // it plays on
+  const shown = dialog.open && dialog.dataset.id === id && event.clip ? dialog.querySelector("video") : null;
+  const video = shown?.error ? null : shown, watched = video !== null && video === document.activeElement;  // it may play
   const media = make("div", { class: "media" },
     event.snapshot ? make("img", { src: event.snapshot, alt: "Picture of the alarm" }) : null,
-    event.clip ? playing || make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not there (yet)." : "No clip."));
+    event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not there (yet)." : "No clip."));
   const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
     "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
   const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;
@@ -286,6 +287,7 @@ async function detail(id, again = false) {
     make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`));
   dialog.dataset.id = id;
   if (!dialog.open) { dialog.showModal(); placeAlert(); }
+  if (watched) video.focus();
   if (at) dialog.querySelector(`[data-verdict="${at}"]`)?.focus();
   const strip = dialog.querySelector(".strip"), heavy = strip?.querySelector(".top");  // on a phone it scrolls
   if (heavy) strip.scrollLeft = heavy.offsetLeft - strip.clientWidth / 2;
@@ -442,5 +444,5 @@ $("detail").addEventListener("close", () => {
 });
 setInterval(() => { for (const camera of cameras.values()) refreshPicture(camera); }, PICTURE_EVERY);
 setInterval(() => { for (const camera of cameras.values()) refreshDay(camera); }, DAY_EVERY);
-list();
+list();  // the stream may not open; once it does, the list is asked for again
 ask("/api/state").then(showState).catch(error => say(error.message)).finally(listen);

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -27,9 +29,9 @@ def test_a_child_that_ends_too_soon_and_one_that_is_too_slow() -> None:
         assert process.poll() is not None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
 def test_a_signal_while_a_child_is_being_started_ends_it_too(
-    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids: list[int] = []
     start = subprocess.Popen.__init__
@@ -45,13 +47,29 @@ def test_a_signal_while_a_child_is_being_started_ends_it_too(
     monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
     before = signal.signal(signal.SIGTERM, raise_terminated)
     try:
-        with pytest.raises((KeyboardInterrupt, Terminated)), child(FOREVER):
+        with pytest.raises(raised), child(FOREVER):
             pytest.fail("the block was reached")
+        assert len(pids) == 1
+        assert not psutil.pid_exists(pids[0])
+        assert signal.getsignal(signal.SIGTERM) is raise_terminated
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert len(pids) == 1
-    assert not psutil.pid_exists(pids[0])
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_a_signal_that_is_ignored_stays_so_in_the_child() -> None:
+    asks = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with child([sys.executable, "-c", asks], stdout=subprocess.PIPE) as process:
+            said, _ = process.communicate(timeout=60)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert said == "True\n"
 
 
 def test_one_that_does_not_listen_is_killed() -> None:

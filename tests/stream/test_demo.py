@@ -8,16 +8,22 @@ import av
 import pytest
 
 from stream.demo.footage import FPS, INCIDENT, LENGTH, staged_footage
-from stream.demo.incidents import Playback, judge
+from stream.demo.incidents import Playback, judge, playbacks
 from tests.servers.rtsp import moving_pictures, write_video
 
 
 def test_alarms_are_judged_by_the_playback_they_belong_to() -> None:
     # connected at 1000; the recording loops every 45 s; connected again at 1100
-    playbacks = [Playback(1000.0, 45.0, (25.0, 31.0)), Playback(1100.0, 45.0, (25.0, 31.0))]
-    assert judge([1025.0, 1022.1, 1033.9, 1071.0, 1126.0], playbacks) == (5, 0)
-    assert judge([1010.0, 1021.9, 1034.1, 1101.0], playbacks) == (0, 4)
-    assert judge([], playbacks) == (0, 0)
+    seen = [Playback(1000.0, 45.0, (25.0, 31.0)), Playback(1100.0, 45.0, (25.0, 31.0))]
+    assert judge([1025.0, 1022.1, 1033.9, 1071.0, 1126.0], seen) == (5, 0)
+    assert judge([1010.0, 1021.9, 1034.1, 1101.0], seen) == (0, 4)
+    assert judge([], seen) == (0, 0)
+
+
+def test_playbacks_are_those_of_its_connections() -> None:
+    scores = [(1003.2, 5, 1), (1003.84, 6, 2), (1100.0, 0, 1), (1100.64, 1, 2)]  # the first five were given up
+    found = playbacks([{"start": start, "clip": clip, "window": window} for start, clip, window in scores])
+    assert [playback.began for playback in found] == pytest.approx([1000.0, 1100.0])
 
 
 @pytest.mark.slow

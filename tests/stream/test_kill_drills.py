@@ -130,5 +130,7 @@ def test_two_hundred_events_over_kills_of_the_program_and_of_the_broker(
             assert len(seqs) == kept[event_id]["seq"] + 1
     reasons = {e["end_reason"] for e in events if e["type"] == "end" and e["test"]}
     assert "restart" in reasons
-    # a kill may come between a message's delivery and the note of it: once more for each kill and start at most
-    assert max(Counter((e["id"], e["seq"]) for e in events).values()) <= 5
+    times = Counter((e["id"], e["seq"]) for e in events)
+    assert max(times.values()) <= 5
+    # again comes what was under way at a kill or a start: one of ours, twenty of Mosquitto's to its subscriber
+    assert len(events) - len(times) <= 5 * 21

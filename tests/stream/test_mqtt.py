@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,8 +70,7 @@ def test_states_scores_and_events_reach_a_subscriber(mosquitto: Mosquitto) -> No
         assert subscriber.last("mgfn/door/score") == '{"score": 0.5, "threshold": 0.8, "time": 1000.0, "window": 7}'
         assert subscriber.last("mgfn/available") == "online"
         assert subscriber.last("mgfn/door/available") == "online"
-    for topic in ("mgfn/available", "mgfn/door/status"):  # in any order
-        until(partial(lambda topic: subscriber.last(topic) == "offline", topic))
+    until(lambda: {subscriber.last(topic) for topic in ("mgfn/available", "mgfn/door/status")} == {"offline"})
     subscriber.close()
     late = Subscriber(mosquitto.port, "mgfn/door/#")
     until(lambda: late.last("mgfn/door/anomaly") is not None)

@@ -59,15 +59,14 @@ class Watched:
     def send_test(self, page: Page) -> Locator:
         """Ask for a test event on the page, once none is open; its row in the list."""
 
-        def tests(where: str) -> set[str]:
-            events = self.asked("events")
-            return {event["id"] for event in events if event["test"] and (where != "open" or event["end_time"] is None)}
+        def tests() -> dict[str, float | None]:
+            return {event["id"]: event["end_time"] for event in self.asked("events") if event["test"]}
 
-        until(lambda: not tests("open"), what="the end of the last test event")
-        before = tests("all")
+        until(lambda: None not in tests().values(), what="the end of the last test event")
+        before = tests().keys()
         page.get_by_role("button", name="Test", exact=True).click()
-        until(lambda: tests("all") - before, what="a test event")
-        (fresh,) = tests("all") - before
+        until(lambda: tests().keys() - before, what="a test event")
+        (fresh,) = tests().keys() - before
         return page.locator(f"#event-list li[data-id='{fresh}']")
 
 
@@ -131,6 +130,11 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     holds(page, "document.querySelector('dialog video').readyState >= 2")
     video.evaluate("video => { video.muted = true; return video.play() }")
     holds(page, "document.querySelector('dialog video').currentTime > 0.5")
+    video.evaluate("video => { video.dataset.before = 'yes'; video.focus() }")
+    dialog.locator("h2").evaluate("title => { title.dataset.before = 'yes' }")
+    page.evaluate("id => document.querySelector(`#event-list [data-id='${id}'] button`).click()", event_id)
+    holds(page, "!document.querySelector('dialog h2').dataset.before")  # drawn again, and the clip plays on
+    assert video.evaluate("video => video.dataset.before && !video.paused && video === document.activeElement")
     assert dialog.locator(".strip li").count() >= 2
     assert re.search(r"\d+ %", dialog.locator(".strip").inner_text())
     dialog.locator("[data-verdict=false_alarm]").click()

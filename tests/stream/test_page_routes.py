@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import socket
@@ -21,7 +22,7 @@ from stream.events import Event, ModelName, Moment
 from stream.explanation import Explanation, jpeg
 from stream.live import Live
 from stream.media import media_path
-from stream.page.routes import PageSources
+from stream.page.routes import EventStream, PageSources, _Routes
 from stream.scorelog import LoggedScore, pack
 from stream.store import Store
 from stream.web import Pages, make_app, make_server
@@ -39,13 +40,15 @@ class Site:
         self.line: list[tuple[float, float]] = []
         self._folder, self._token = folder, token
 
-    @contextmanager
-    def serving(self) -> Iterator[httpx.Client]:
+    def sources(self) -> PageSources:
         state: Callable[[], dict[str, Any]] = lambda: {"cameras": {"door": {"status": "online"}}}  # noqa: E731
-        page = PageSources(
+        return PageSources(
             state, lambda _camera: self.picture, lambda _camera: self.line, self.posted.append, self.live, self._folder
         )
-        pages = Pages(lambda: {"loop_age": 0.0}, lambda: "", lambda: b"", self._folder / "media", page)
+
+    @contextmanager
+    def serving(self) -> Iterator[httpx.Client]:
+        pages = Pages(lambda: {"loop_age": 0.0}, lambda: "", lambda: b"", self._folder / "media", self.sources())
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(listener.getsockname()[1])
         server = make_server(make_app(pages, self._token))
@@ -279,6 +282,22 @@ def test_the_stream_tells_what_happens(data: Path) -> None:
         site.live.tell("score", {"camera": "door", "score": 0.25})
         told = next(line for line in lines if line.startswith("data:") and "score" in line)
         assert json.loads(told.removeprefix("data: ")) == {"camera": "door", "score": 0.25}
+
+
+def test_the_stream_counts_from_when_it_was_asked_for(data: Path) -> None:
+    site = Site(data)
+
+    async def first() -> str:
+        answer = await routes.stream()
+        assert isinstance(answer, EventStream)
+        site.live.tell("event", {"id": "a"})  # before its first read
+        async for told in answer.body_iterator:
+            if "event: event" in str(told):
+                return str(told)
+        raise AssertionError("the stream ended")
+
+    routes = _Routes(site.sources())
+    assert '"id": "a"' in asyncio.run(asyncio.wait_for(first(), 30))
 
 
 def test_readers_that_never_read_hold_up_nobody(data: Path) -> None:

@@ -64,6 +64,15 @@ def test_it_passes_when_the_alarm_comes_back() -> None:
     assert test.due(601.0 + 86_400, 90_000.0)
 
 
+def test_it_knows_its_beginning_where_the_first_clips_were_given_up() -> None:
+    test = begun()
+    test.scored(2_003.2, 5)
+    test.scored(2_003.84, 6)
+    test.raised("a", 2_010.0)  # not the incident
+    test.raised("b", 2_026.0)
+    assert test.heard(message("b"), 2_027.0)
+
+
 def test_it_says_how_far_it_came() -> None:
     for reach, said in ((0, Stage.STARTED), (1, Stage.SCORED), (2, Stage.RAISED)):
         test = begun()
@@ -137,7 +146,6 @@ def test_the_time_between() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto: Mosquitto) -> None:
     if cached_sample() is None:
         pytest.skip("needs the sample footage in the cache: make demo fetches it")

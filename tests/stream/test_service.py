@@ -81,7 +81,7 @@ def test_a_camera_becomes_an_alarm(tmp_path: Path, tiny_bundle: Path, mosquitto:
         until(lambda: [e["type"] for e in subscriber.events()][:1] == ["new"], what="the alarm")
         event = subscriber.events()[0]
         assert (event["camera"], event["seq"], event["test"], event["label"]) == ("door", 0, False, "anomaly")
-        assert 0 < event["latency_ms"] < 15_000
+        assert 0 < event["latency_ms"] < 15_000  # a machine that pauses; benchmarks/ hold what it is
         assert event["model"]["bundle"] == "tiny"
         until(lambda: subscriber.last("mgfn/door/anomaly") == "ON")
         assert subscriber.last("mgfn/door/status") in ("warming", "degraded")
@@ -90,6 +90,7 @@ def test_a_camera_becomes_an_alarm(tmp_path: Path, tiny_bundle: Path, mosquitto:
         assert health.json()["cameras"]["door"]["alarm"] is True
         until(lambda: subscriber.last("mgfn/door/status") == "online", 90, "the window being full")
         assert service.stop() == 0
+    assert not service.said("ended by force")
     until(lambda: subscriber.last("mgfn/available") == "offline")
     until(lambda: subscriber.events()[-1]["type"] == "media", what="the last message")
     *_, last, media = subscriber.events()
