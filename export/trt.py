@@ -16,10 +16,10 @@ def check_possible() -> None:
     missing = [
         name for name, package in (("tensorrt", "tensorrt"), ("cuda-bindings", "cuda")) if not find_spec(package)
     ]
-    if missing:
-        raise ExportError(f"--trt: needs {' and '.join(missing)}; run: pip install 'mgfn-stream[trt]'")
     if not gpu_present():
         raise ExportError("--trt: this machine shows no NVIDIA GPU, and a plan is built on the GPU that it is for")
+    if missing:
+        raise ExportError(f"--trt: needs {' and '.join(missing)}; run: pip install 'mgfn-stream[trt]'")
 
 
 def write_plans(folder: Path, manifest: Manifest) -> None:

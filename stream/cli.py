@@ -158,7 +158,10 @@ def watch(
 
     with store:
         if given.scores is not None and not check:
+            fresh = not given.scores.exists()
             ScoresFile(given.scores).close()  # one that cannot be written is told before the engine loads
+            if fresh:  # and one that nothing was written into is not left
+                given.scores.unlink()
         path = given.bundle if given.bundle is not None else cached_bundle()
         with Engine.open(path, given.backend, given.device) as engine:
             log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))

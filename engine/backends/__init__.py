@@ -91,19 +91,20 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
         if on.startswith("cuda"):
             backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu", float32=float32)[0])
         return backend, f"{reason}; {why}" if why else reason
-    if len(skipped) == 1:
-        raise BackendError(skipped[0])
-    raise BackendError("no engine works here: " + "; ".join(skipped))
+    problem = skipped[0] if len(skipped) == 1 else "no engine works here: " + "; ".join(skipped)
+    if all(on.startswith("cuda") for _, on in attempts) and not gpu_present():
+        problem += "; this machine shows no NVIDIA GPU"
+    raise BackendError(problem)
 
 
 def start_backend(bundle: Bundle, name: str, device: str) -> Backend:
     """The backend called `name`, exactly, on `device` ("cpu" or "cuda[:N]"). Raises BackendError."""
     row = BACKENDS[name]
-    if not installed(name):
-        raise BackendError(f"backend {name}: not installed; run: pip install 'mgfn-stream[{row.extra}]'")
     if device.partition(":")[0] not in row.kinds:
         runs_on = "the CPU" if row.kinds == ("cpu",) else "a GPU"
         raise BackendError(f"backend {name}: runs on {runs_on} only, not on {device}")
+    if not installed(name):
+        raise BackendError(f"backend {name}: not installed; run: pip install 'mgfn-stream[{row.extra}]'")
     if row.file not in bundle.manifest.files:
         raise BackendError(
             f"backend {name}: bundle {bundle.path} holds no {row.file}; export it: mgfn-export --{row.form}"

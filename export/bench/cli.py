@@ -59,8 +59,9 @@ def bench(
     for package, extra in _EXTRAS.items():
         if find_spec(package) is None:
             raise BenchError(f"needs {package}, which is not installed; run: pip install 'mgfn-stream[{extra}]'")
-    if json is not None and not (json.parent.is_dir() and not json.is_dir()):
-        raise BenchError(f"--json {json}: cannot be written: {json.parent} is no folder, or this is one")
+    if json is not None and (json.is_dir() or not json.parent.is_dir()):
+        why = "it is a folder" if json.is_dir() else f"there is no folder {json.parent}"
+        raise BenchError(f"--json {json}: cannot be written: {why}")
 
     from configs.processes import ChildError
     from engine.bundle import Bundle

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -179,6 +180,7 @@ PEERS: Final = {
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a folder of its own goes with it
     path, name, device = sys.argv[1:]
     bundle = Bundle.open(Path(path))
     found = PEERS[name](bundle) if name in PEERS else backend(bundle, name, device)

@@ -282,8 +282,8 @@ class SiteFile(SiteModel):
     )
     backend: Backend | None = Field(
         None,
-        description="What runs it: auto, openvino, onnxruntime, tensorrt or torch. Default: auto, the fastest that "
-        "works here. Flag: --backend.",
+        description="What runs it: auto, openvino (INT8 where that pays), openvino-int8, onnxruntime, "
+        "onnxruntime-fp16, tensorrt or torch. Default: auto, the fastest that works here. Flag: --backend.",
     )
     device: Device | None = Field(None, description="auto, cpu or cuda[:N]. Default: auto. Flag: --device.")
     mqtt: MqttModel | None = Field(None, description="The broker. Default: an embedded one.")

@@ -162,6 +162,16 @@ def test_what_cannot_run_says_so(tiny_bundle: Path, backend: str, device: str, s
         Engine.open(tiny_bundle, backend, device)
 
 
+@pytest.mark.parametrize(("present", "ending"), [(True, ""), (False, "; this machine shows no NVIDIA GPU")])
+def test_that_there_is_no_gpu_is_said(
+    monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, present: bool, ending: str
+) -> None:
+    monkeypatch.setattr(backends, "installed", lambda _: False)
+    monkeypatch.setattr(backends, "gpu_present", lambda: present)
+    with pytest.raises(BackendError, match=rf"run: pip install 'mgfn-stream\[trt\]'{ending}$"):
+        Engine.open(tiny_bundle, "tensorrt", "cuda")
+
+
 @pytest.mark.skipif(installed("tensorrt"), reason="TensorRT or its plug-in is installed")
 @pytest.mark.parametrize("device", ["auto", "cuda"])
 def test_tensorrt_is_missing(tiny_bundle: Path, device: str) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from configs.pinned import FetchError
 from engine.arrays import UInt8Array
-from engine.backends import BACKENDS, installed
+from engine.backends import BACKENDS, gpu_present, installed
 from engine.bundle import Bundle
 from engine.engine import Engine
 from export import bundle as export_bundle
@@ -25,6 +25,7 @@ from export.build import Wanted, build
 from export.bundle import ExportError, check_target, staged, write_artefacts, write_manifest
 from export.calibration import find_videos, read_footage
 from export.onnx import export_backbone
+from export.trt import check_possible
 from export.verify import FEATURE_LIMIT, SCORE_LIMIT, Comparison, verification_clips, verify
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import save_head
@@ -154,8 +155,8 @@ def test_verification_clips_are_seeded_and_move() -> None:
         (["--backbone-weights", "none.ckpt"], "none.ckpt: no such file"),
         pytest.param(
             ["--trt"],
-            "--trt: needs tensorrt and cuda-bindings; run: pip install 'mgfn-stream[trt]'",
-            marks=pytest.mark.skipif(installed("tensorrt"), reason="TensorRT is installed"),
+            "--trt: this machine shows no NVIDIA GPU",
+            marks=pytest.mark.skipif(gpu_present(), reason="a GPU is here"),
         ),
     ],
 )
@@ -166,6 +167,14 @@ def test_wrong_use(
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(installed("tensorrt"), reason="TensorRT is installed")
+def test_a_gpu_without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.trt.gpu_present", lambda: True)
+    says = r"--trt: needs tensorrt and cuda-bindings; run: pip install 'mgfn-stream\[trt\]'"
+    with pytest.raises(ExportError, match=says):
+        check_possible()
 
 
 @pytest.mark.slow

@@ -105,13 +105,19 @@ def test_a_damaged_bundle(
     assert "schema version 9 is newer" in capsys.readouterr().err
 
 
-def test_a_scores_file_that_cannot_be_written(
+def test_a_scores_file_that_cannot_be_written_or_is_not_needed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, video: Path
 ) -> None:
     # said before the bundle is looked at
     arguments = ["--replay", "--rtsp", video, "--bundle", tmp_path / "none", "--scores", "/nowhere/s.jsonl"]
     assert run(monkeypatch, *arguments) == 2
     assert "--scores /nowhere/s.jsonl: cannot be written" in capsys.readouterr().err
+    scores = tmp_path / "s.jsonl"
+    assert run(monkeypatch, *arguments[:-1], scores) == 2
+    assert not scores.exists()
+    scores.write_text("an earlier line\n")
+    assert run(monkeypatch, *arguments[:-1], scores) == 2
+    assert scores.read_text() == "an earlier line\n"
 
 
 def test_a_wrong_site_file_gets_a_line_for_each_problem(
