@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from configs.pinned import PinnedFile, cache_folder
 from stream.alarms import AlarmSettings
-from stream.clips import CLIP_LENGTH
-from stream.demo.footage import FPS, INCIDENT, LENGTH, staged_footage
+from stream.demo.footage import INCIDENT, LENGTH, recording_began, staged_footage
 from stream.errors import UsageError
 from stream.settings import CameraConfig
 from stream.timetable import Schedule
@@ -109,8 +108,9 @@ class SelfTest:
 
     def scored(self, start: float, clip: int) -> None:
         """A clip of the hidden camera went through the engine."""
-        if self._stage is Stage.STARTED:  # overload may have given up some before it
-            self._began, self._stage = start - clip * CLIP_LENGTH / FPS, Stage.SCORED
+        self._began = recording_began(start, clip)
+        if self._stage is Stage.STARTED:
+            self._stage = Stage.SCORED
 
     def raised(self, event_id: str, start: float) -> None:
         """An alarm began; it counts if it lies at the incident."""

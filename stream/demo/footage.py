@@ -12,11 +12,20 @@ import cv2
 import numpy as np
 
 from engine.arrays import UInt8Array
+from stream.clips import CLIP_LENGTH
 
 FPS: Final = 25
 LENGTH: Final = 45.0
 INCIDENT: Final = (25.0, 31.0)
 _RECIPE: Final = "1"  # counts changes of what is rendered
+
+
+def recording_began(start: float, clip: int) -> float:
+    """When the recording began, in epoch seconds, of which clip number `clip` began at `start`.
+
+    From any clip: overload may have given up the first ones.
+    """
+    return start - clip * CLIP_LENGTH / FPS
 
 
 def staged_footage(sample: Path, folder: Path) -> Path:

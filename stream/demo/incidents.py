@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from stream.clips import CLIP_LENGTH
-from stream.demo.footage import FPS, INCIDENT, LENGTH
+from stream.demo.footage import INCIDENT, LENGTH, recording_began
 
 TOLERANCE = 3.0
 
@@ -29,8 +28,8 @@ class Playback:
 
 def playbacks(scores: list[dict[str, Any]]) -> list[Playback]:
     """One for each connection, from the score lines of the demo's camera in their order."""
-    firsts = [line for line in scores if line["window"] == 1]  # overload may have given up clips before
-    return [Playback(line["start"] - line["clip"] * CLIP_LENGTH / FPS, LENGTH, INCIDENT) for line in firsts]
+    firsts = [line for line in scores if line["window"] == 1]
+    return [Playback(recording_began(line["start"], line["clip"]), LENGTH, INCIDENT) for line in firsts]
 
 
 def judge(starts: list[float], playbacks: list[Playback]) -> tuple[int, int]:

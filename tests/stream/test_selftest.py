@@ -73,6 +73,15 @@ def test_it_knows_its_beginning_where_the_first_clips_were_given_up() -> None:
     assert test.heard(message("b"), 2_027.0)
 
 
+def test_it_knows_its_beginning_where_its_decoder_was_replaced() -> None:
+    test = begun()
+    test.scored(2_000.0, 0)
+    test.scored(2_010.0, 0)
+    test.raised("a", 2_026.0)  # sixteen seconds into the second
+    test.raised("b", 2_036.0)
+    assert test.heard(message("b"), 2_037.0)
+
+
 def test_it_says_how_far_it_came() -> None:
     for reach, said in ((0, Stage.STARTED), (1, Stage.SCORED), (2, Stage.RAISED)):
         test = begun()
