@@ -29,7 +29,7 @@ help: ## list the targets
 install: .venv/.runtime ## make .venv with everything that the commands need here
 
 demo: install ## a staged incident over RTSP, its alarms over MQTT (DURATION=60 ends by itself)
-	@$(BIN)/python -m stream.demo $(if $(DURATION),--duration $(DURATION))
+	@$(BIN)/python -m stream.cli.demo $(if $(DURATION),--duration $(DURATION))
 
 .venv/.servers:
 	@bash tests/servers/install.sh

@@ -18,8 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from configs.pinned import PinnedFile, cache_folder, fetch
 from engine.bundle import Bundle
 from export.bench.cameras import settle, watching
-from stream.demo.footage import INCIDENT, LENGTH, staged_footage
-from stream.model import cached_bundle
+from stream.service.staged_footage import INCIDENT, LENGTH, staged_footage
+from stream.settings.bundle import cached_bundle
 
 
 def main() -> None:

@@ -28,9 +28,9 @@ from mgfn.training.streaming import CLIP_SECONDS, TOLERANCE_SECONDS
 from recipes.default_head.features import CLIP, extract, read_crops
 from recipes.default_head.takes import folds, load_takes
 from recipes.default_head.train import CONFIG, FOLDS, MIXTURE, OFF_SHARE, SETTINGS, VARIANTS, Measured
-from stream.alarms import AlarmRule, AlarmSettings, Change, ScoredClip
-from stream.demo.footage import FPS, INCIDENT, staged_footage
-from stream.model import cached_bundle
+from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
+from stream.service.staged_footage import FPS, INCIDENT, staged_footage
+from stream.settings.bundle import cached_bundle
 
 DURATIONS = (0.6, 1.0, 1.9)  # of one clip, of two, of three
 RATES = (6.0, 3.0, 1.5)  # false alarms an hour

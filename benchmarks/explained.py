@@ -33,7 +33,7 @@ from recipes.default_head.train import (
     VARIANTS,
     composed,
 )
-from stream.explanation import shares
+from stream.archive.explanation import shares
 
 WINDOW = 32
 

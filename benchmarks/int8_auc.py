@@ -27,7 +27,7 @@ from mgfn.training.mil import train
 from recipes.default_head.features import extract
 from recipes.default_head.takes import folds, load_takes
 from recipes.default_head.train import CONFIG, FOLDS, MIXTURE, SETTINGS, VARIANTS, Measured
-from stream.model import cached_bundle
+from stream.settings.bundle import cached_bundle
 
 STREAMS = 8  # of each kind in each fold
 CACHE = Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head"

@@ -27,8 +27,8 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.latency import FPS, street
-from stream import cli
-from stream.reporter import Reporter
+from stream.cli import mgfn_stream as cli
+from stream.watch.reporter import Reporter
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
 from tests.servers.rtsp import write_video

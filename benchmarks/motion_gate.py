@@ -14,8 +14,8 @@ import numpy as np
 from engine.engine import Engine
 from engine.window import FeatureWindow
 from recipes.default_head.features import CLIP, read_crops, recordings
-from stream.model import cached_bundle
-from stream.motion import MotionGate
+from stream.camera.motion_gate import MotionGate
+from stream.settings.bundle import cached_bundle
 
 THRESHOLDS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -15,7 +15,7 @@ import psutil
 
 from export.bench.cameras import Watched, settle, watching
 from export.bench.footage import SUBSTREAM, as_a_camera
-from stream.model import cached_bundle
+from stream.settings.bundle import cached_bundle
 
 CAMERAS = 2
 ROUNDS = 3

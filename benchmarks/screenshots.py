@@ -14,8 +14,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from configs.pinned import PinnedFile, cache_folder, fetch
-from stream.demo.__main__ import rtsp_server
-from stream.demo.footage import staged_footage
+from stream.cli.demo.__main__ import rtsp_server
+from stream.service.staged_footage import staged_footage
 
 ADDRESS = "http://127.0.0.1:18098"
 IMAGES = Path(__file__).parents[1] / "docs" / "img"

@@ -18,7 +18,7 @@ import psutil
 from engine.bundle import Bundle
 from export.bench.cameras import memory_of, settle, watching
 from export.bench.footage import SUBSTREAM, as_a_camera
-from stream.model import cached_bundle
+from stream.settings.bundle import cached_bundle
 
 EVERY = 10.0
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stream.scorelog import LoggedScore, pack
-from stream.store import Store
+from stream.archive.score_log import LoggedScore, pack
+from stream.archive.store import Store
 
 CLIP, CAMERAS, DAYS = 0.64, 16, 7
 HEADER = struct.Struct("<Hd")  # of a chunk: its length and when it begins
@@ -50,7 +50,7 @@ def main() -> None:
             command = [
                 sys.executable,
                 "-m",
-                "stream.events_cli",
+                "stream.cli.mgfn_events",
                 "what-if",
                 "--since",
                 "7d",

@@ -71,7 +71,7 @@ def test_a_replay_equals_pytorch_window_by_window(tmp_path: Path, sample: Path, 
 @pytest.mark.timeout(300)
 def test_the_demo_finds_its_staged_incident_and_nothing_else(sample: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", "stream.demo", "--duration", "50"],
+        [sys.executable, "-m", "stream.cli.demo", "--duration", "50"],
         capture_output=True, text=True, check=False, env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

@@ -53,8 +53,9 @@ class NoTorch:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoTorch())
 import pathlib, numpy
-import stream.cli, stream.service, stream.check, stream.camera, stream.demo.__main__
-import stream.extract.cli, stream.extract.extraction, stream.options, stream.site.watching, stream.site.schema
+import stream.cli.mgfn_stream, stream.service.service, stream.cli.check, stream.camera.decoder, stream.cli.demo.__main__
+import stream.extract.cli, stream.extract.extraction
+import stream.settings.flags, stream.settings.site.watching, stream.settings.site.schema
 from engine.engine import Engine
 for name in ("openvino", "onnxruntime"):
     with Engine.open(pathlib.Path(sys.argv[1]), name, "cpu") as engine:

@@ -54,12 +54,12 @@ def extract(
     from engine.default_bundle import DEFAULT_BACKBONE
     from engine.engine import Engine
     from engine.geometry import crops_of
-    from stream.errors import UsageError
+    from stream.base.errors import UsageError
     from stream.extract.extraction import Extraction, ExtractionSettings
     from stream.extract.folder import FeatureFolder, Record
     from stream.extract.progress import ExtractionProgress
     from stream.extract.videos import find_videos
-    from stream.model import cached_bundle, check_device
+    from stream.settings.bundle import cached_bundle, check_device
 
     if crops not in (None, 1, 10):
         raise UsageError(f"--crops {crops}: allowed is 1 or 10")
@@ -123,7 +123,7 @@ def _default_workers() -> int:
 
 def _exit_code(error: Exception) -> int | None:
     from engine.errors import EngineError
-    from stream.errors import StreamError, UsageError
+    from stream.base.errors import StreamError, UsageError
 
     if isinstance(error, (UsageError, EngineError)):
         return 2

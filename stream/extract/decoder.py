@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from engine.geometry import write_crops
-from stream.capture import Capture
-from stream.clips import ClipAssembler
-from stream.errors import CameraError
-from stream.log import configure
-from stream.slots import ClipRing
-from stream.urls import Source
+from stream.base.addresses import Source
+from stream.base.errors import CameraError
+from stream.base.log import configure
+from stream.camera.capture import Capture
+from stream.camera.clip_ring import ClipRing
+from stream.camera.clips import ClipAssembler
 
 
 @dataclass(frozen=True)

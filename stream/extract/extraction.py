@@ -21,12 +21,12 @@ import numpy as np
 
 from engine.engine import Engine
 from engine.geometry import crops_of
-from stream.clips import CLIP_LENGTH
+from stream.camera.clip_ring import ClipRing
+from stream.camera.clips import CLIP_LENGTH
 from stream.extract.decoder import Decoded, Ended, Message, Opened, run_decoder
 from stream.extract.folder import FeatureFile, FeatureFolder
 from stream.extract.progress import ExtractionProgress
 from stream.extract.videos import Video
-from stream.slots import ClipRing
 
 _TURN: Final = 0.2
 _WHOLE: Final = 0.9  # headers count roughly

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from engine.arrays import FloatArray
 from engine.backends.base import Form
 from engine.manifest import Sha256
-from stream.errors import StreamError, UsageError
+from stream.base.errors import StreamError, UsageError
 
 RECORD: Final = "extract.json"
 

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream.clips import CLIP_LENGTH
+from stream.camera.clips import CLIP_LENGTH
 from stream.extract.videos import Video
 
 

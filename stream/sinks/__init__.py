@@ -1,1 +1,1 @@
-"""Sinks: where scores and events leave the service."""
+"""Who is told: MQTT, Home Assistant, Frigate, notifications, the score file, the embedded broker."""

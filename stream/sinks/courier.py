@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from stream.events import Payload
-from stream.log import log
+from stream.alarm.event import Payload
+from stream.base.log import log
 
 LIMIT: Final = 100
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import httpx
 
-from stream.errors import UsageError
-from stream.events import Payload
-from stream.settings import FrigateSettings
+from stream.alarm.event import Payload
+from stream.base.addresses import redact_url
+from stream.base.errors import UsageError
+from stream.settings.settings import FrigateSettings
 from stream.sinks.courier import UndeliveredError
-from stream.urls import redact_url
 
 _TIMEOUT: Final = httpx.Timeout(5.0, connect=3.0)
 _NEW_WORTH, _END_WORTH = 60.0, 3600.0

@@ -20,11 +20,11 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.events import Payload, stamped
-from stream.log import log
-from stream.outbox import LIMIT, Outbox, Waiting
-from stream.sinks.client import KEEPALIVE, TlsFiles, make_client, refusal
-from stream.urls import BrokerAddress
+from stream.alarm.event import Payload, stamped
+from stream.alarm.outbox import LIMIT, Outbox, Waiting
+from stream.base.addresses import BrokerAddress
+from stream.base.log import log
+from stream.sinks.mqtt_client import KEEPALIVE, TlsFiles, make_client, refusal
 
 _ACKNOWLEDGED_WITHIN: Final = 0.01
 _SLOW_SCORE_EVERY: Final = 10.0

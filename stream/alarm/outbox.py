@@ -1,0 +1,57 @@
+"""Messages that the broker has not acknowledged, oldest first. Pure: time is passed in.
+
+Bounded: what is older than `longest_wait` is given up, and a full box gives up its oldest `update`, else its oldest
+message: an alarm's beginning and end outlive its details.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from stream.alarm.event import Payload
+
+LIMIT: Final = 10_000
+LONGEST_WAIT: Final = 7 * 86_400.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A message; `made` in epoch seconds; `key` is its row in the database, None if it could not be written."""
+
+    payload: Payload
+    made: float
+    key: int | None = None
+
+
+class Outbox:
+    """A bounded line of messages."""
+
+    def __init__(self, limit: int = LIMIT, longest_wait: float = LONGEST_WAIT) -> None:
+        self._limit = limit
+        self._longest_wait = longest_wait
+        self._line: deque[Waiting] = deque()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def put(self, message: Waiting) -> Waiting | None:
+        """Add the newest; returns the one that was given up for it, if any."""
+        given_up = None
+        if len(self._line) >= self._limit:
+            given_up = next((w for w in self._line if w.payload["type"] == "update"), self._line[0])
+            self._line.remove(given_up)
+        self._line.append(message)
+        return given_up
+
+    def expire(self, now: float) -> list[Waiting]:
+        """Give up what has waited too long by epoch time `now`."""
+        gone = []
+        while self._line and now - self._line[0].made > self._longest_wait:
+            gone.append(self._line.popleft())
+        return gone
+
+    def take(self) -> Waiting:
+        """The oldest. Raises IndexError if there is none."""
+        return self._line.popleft()

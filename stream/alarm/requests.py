@@ -1,0 +1,116 @@
+"""Commands that arrive over MQTT: parsed, coalesced, bounded. Pure.
+
+The last word counts: of many `enabled` or `threshold` commands for a camera only the newest is kept until the
+scoring loop takes them, so that a flood costs it nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from stream.alarm.event import EVENT_ID
+
+Verdict = Literal["true", "false_alarm"]
+WORDS: Final = ("enabled", "threshold", "feedback", "test")
+RESET: Final = "reset"  # instead of a value: back to what flags and site file say
+FEEDBACK_LIMIT: Final = 1_000
+_LONGEST_PAYLOAD: Final = 1_024
+
+
+@dataclass(frozen=True)
+class SetEnabled:
+    """`enabled` None: as configured, again."""
+
+    camera: str
+    enabled: bool | None
+
+
+@dataclass(frozen=True)
+class SetThreshold:
+    """`threshold` None: as configured, again."""
+
+    camera: str
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class GiveVerdict:
+    """`event` is an id, or "latest" for the camera's last alarm."""
+
+    camera: str
+    event: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class RunTest:
+    camera: str
+
+
+Command = SetEnabled | SetThreshold | GiveVerdict | RunTest
+
+
+def parse_command(camera: str, word: str, payload: bytes) -> Command:
+    """The payload of `<camera>/<word>/set`. Raises ValueError that says what was given and what is allowed."""
+    if word == "test":
+        return RunTest(camera)
+    if len(payload) > _LONGEST_PAYLOAD:
+        raise ValueError(f"{len(payload)} bytes; allowed are {_LONGEST_PAYLOAD}")
+    text = payload.decode("utf-8", "replace").strip()
+    if word == "enabled":
+        if text not in ("ON", "OFF", RESET):
+            raise ValueError(f"{text[:40]!r}; allowed are ON, OFF and {RESET}")
+        return SetEnabled(camera, None if text == RESET else text == "ON")
+    if word == "threshold":
+        if text == RESET:
+            return SetThreshold(camera, None)
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not 0 <= number <= 1:
+            raise ValueError(f"{text[:40]!r}; allowed is a number from 0 to 1, or {RESET}")
+        return SetThreshold(camera, number)
+    return _parse_feedback(camera, text)
+
+
+def _parse_feedback(camera: str, text: str) -> GiveVerdict:
+    allowed = 'allowed is {"id": ID or "latest", "verdict": "true" or "false_alarm"}'
+    try:
+        given = json.loads(text)
+        event, verdict = given["id"], given["verdict"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise ValueError(f"{text[:40]!r}; {allowed}") from None
+    if not isinstance(event, str) or verdict not in get_args(Verdict):
+        raise ValueError(f"{text[:80]!r}; {allowed}")
+    if event != "latest" and not EVENT_ID.fullmatch(event):
+        raise ValueError(f"no such event: {event[:40]!r}")
+    return GiveVerdict(camera, event, verdict)
+
+
+class Inbox:
+    """Commands that the scoring loop has not taken yet."""
+
+    def __init__(self) -> None:
+        self._commands: dict[tuple[str, ...], Command] = {}
+        self._verdicts = 0
+        self.dropped = 0
+
+    def put(self, command: Command) -> None:
+        """Add a command; it replaces an older one of its kind for its camera (for a verdict: and its event)."""
+        key: tuple[str, ...] = (type(command).__name__, command.camera)
+        if isinstance(command, GiveVerdict):
+            key += (command.event,)
+            if key not in self._commands and self._verdicts >= FEEDBACK_LIMIT:
+                self.dropped += 1
+                return
+            self._verdicts += key not in self._commands
+        self._commands.pop(key, None)  # the newest goes to the end
+        self._commands[key] = command
+
+    def take(self) -> list[Command]:
+        """All of them, in the order of their arrival; the box is empty afterwards."""
+        commands, self._commands, self._verdicts = self._commands, {}, 0
+        return list(commands.values())

@@ -1,0 +1,1 @@
+"""The data folder: database, journal, media files, score log."""

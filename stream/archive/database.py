@@ -1,0 +1,138 @@
+"""The database file of the data folder: made, opened, refused, set aside. What stands in it is the store's."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+from typing import Final
+
+from stream.archive.media import evict
+from stream.base.errors import UsageError
+from stream.base.log import log
+from stream.settings.settings import Retention
+
+VERSION: Final = 1
+DATABASE: Final = "events.db"
+MEDIA: Final = "media"
+_FULL: Final = 2**20  # bytes: with less of the disk free, SQLite cannot even open its log
+
+_SCHEMA: Final = """
+CREATE TABLE events (
+    id TEXT PRIMARY KEY, camera TEXT NOT NULL, label TEXT NOT NULL, test INTEGER NOT NULL,
+    start_time REAL NOT NULL, end_time REAL, end_reason TEXT, top_score REAL NOT NULL,
+    verdict TEXT,
+    files TEXT NOT NULL,   -- none, awaited, closed
+    payload TEXT NOT NULL  -- the last message
+) WITHOUT ROWID;
+CREATE INDEX events_by_time ON events (start_time);
+CREATE TABLE files (event TEXT, kind TEXT, bytes INTEGER NOT NULL, PRIMARY KEY (event, kind)) WITHOUT ROWID;
+CREATE TABLE outbox (key INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, payload TEXT NOT NULL);
+CREATE TABLE scores (start REAL, camera TEXT, chunk BLOB NOT NULL, PRIMARY KEY (start, camera)) WITHOUT ROWID;
+CREATE INDEX scores_by_camera ON scores (camera, start);
+CREATE TABLE settings (camera TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (camera, name)) WITHOUT ROWID;
+CREATE TABLE retained (topic TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+def _create(database: sqlite3.Connection) -> None:
+    database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def check_version(database: sqlite3.Connection, path: Path) -> int:
+    """The database's version, 0: empty. Raises UsageError for one that is newer than this program."""
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    if version > VERSION:
+        database.close()
+        raise UsageError(
+            f"{path}: version {version} is newer than this program's {VERSION}: "
+            "upgrade mgfn-stream or give another --data"
+        )
+    return version
+
+
+def in_memory() -> sqlite3.Connection:
+    """An empty database that nobody keeps."""
+    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _create(database)
+    return database
+
+
+def lock_folder(lock: int, folder: Path) -> None:
+    """Take the open lock file of a folder. Raises UsageError if another process has it or the disk knows no locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
+    except OSError as error:
+        raise UsageError(
+            f"--data {folder}: cannot be locked: {error.strerror}; allowed is a folder on a disk of this machine"
+        ) from None
+
+
+def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connection:
+    """The folder's database; on a full disk old media makes room as `retention` says, and else it is one in memory.
+
+    Raises UsageError for one that can be neither used nor set aside.
+    """
+    path = folder / DATABASE
+    try:
+        return _opened(path)
+    except UsageError as error:
+        if shutil.disk_usage(folder).free >= _FULL:
+            raise
+        gone = evict(folder / MEDIA, retention, time.time())
+        log.error("the disk is full: old media makes room", problem=str(error), files=len(gone))
+    try:
+        database = _opened(path)
+    except UsageError as error:
+        if shutil.disk_usage(folder).free >= _FULL:
+            raise
+        log.error("alarms go out from memory until there is room and this is restarted", error=str(error))
+        return in_memory()
+    rows = [(file.event_id, file.kind) for file in gone]
+    database.executemany("DELETE FROM files WHERE event = ? AND kind = ?", rows)
+    return database
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        try:
+            return _try_open(path)
+        except sqlite3.DatabaseError as error:
+            if not path.is_file() or isinstance(error, sqlite3.OperationalError):
+                raise
+            _set_aside(path, error)
+            return _try_open(path)
+    except (sqlite3.Error, OSError) as error:
+        raise UsageError(f"--data {path.parent}: the database cannot be used: {error}") from None
+
+
+def _set_aside(path: Path, error: sqlite3.Error) -> None:
+    aside = path.with_name(f"{DATABASE}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    log.error("the database is corrupt: set aside, a new one is begun", file=str(aside), error=str(error))
+
+
+def _try_open(path: Path) -> sqlite3.Connection:
+    # opened by the main thread, handed to the writer: never used by two at a time
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        if check_version(database, path) == 0:
+            database.execute("PRAGMA journal_mode = WAL")
+            _create(database)
+        elif (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+        else:  # earlier databases have none
+            database.execute("CREATE INDEX IF NOT EXISTS scores_by_camera ON scores (camera, start)")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA journal_size_limit = 8388608")
+    except BaseException:
+        database.close()
+        raise
+    return database

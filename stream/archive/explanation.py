@@ -1,0 +1,154 @@
+"""Why an alarm fired: the window of features at that moment, what each clip added, and how it looked.
+
+Kept in one file beside the event's picture and clip (`ID.npz`, 130 KiB of features and a strip of pictures), so that
+the score can be computed again. Pure but for `read`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from engine.arrays import FloatArray, UInt8Array
+from stream.alarm.event import TopClip
+from stream.base.errors import StreamError
+from stream.camera.view import Region, View
+
+TOP_CLIPS: Final = 3
+THUMBNAIL: Final = 112
+STRIP_COLUMNS: Final = 8
+_JPEG_QUALITY: Final = 70
+
+
+def shares(contributions: FloatArray) -> FloatArray:
+    """Contributions (T,) as shares of what raised the score; clips that held it down have none. All 0 if all do."""
+    raised = np.maximum(contributions, 0)
+    total = float(raised.sum())
+    return np.asarray(raised / total if total > 0 else raised, np.float32)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """T clips, oldest first: `times` (T, 2) start and end in epoch seconds, `features` (T, crops, C), `weights` (T,).
+
+    `score` is the newest clip's, `bundle` the folder of the model; `thumbnails` (T, 112, 112, 3) RGB show the last
+    picture of each clip as the model saw it, and `view` is what it sees of the camera's.
+    """
+
+    times: np.ndarray
+    features: FloatArray
+    weights: FloatArray
+    score: float
+    bundle: str
+    thumbnails: UInt8Array
+    view: View = field(default_factory=View)
+
+    def top_clips(self) -> tuple[TopClip, ...]:
+        """The clips that weigh most, heaviest first."""
+        best = np.argsort(self.weights, kind="stable")[::-1][:TOP_CLIPS]
+        return tuple(
+            TopClip(float(self.times[i, 0]), float(self.times[i, 1]), float(self.weights[i]))
+            for i in best.tolist()
+            if self.weights[i] > 0
+        )
+
+    def packed(self) -> bytes:
+        """The file's bytes."""
+        file = io.BytesIO()
+        np.savez(
+            file,
+            times=np.asarray(self.times, np.float64),
+            features=self.features,
+            weights=self.weights.astype(np.float32),
+            score=np.float64(self.score),
+            bundle=np.array(self.bundle),
+            view=np.array(json.dumps(asdict(self.view))),
+            strip=np.frombuffer(_strip(self.thumbnails), np.uint8),
+        )
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
+class StoredExplanation:
+    """What `read` finds; `strip` is a JPEG of the clips' pictures, `STRIP_COLUMNS` in a row."""
+
+    times: np.ndarray
+    features: FloatArray
+    weights: FloatArray
+    score: float
+    bundle: str
+    strip: bytes
+    view: View
+
+
+def read(path: Path) -> StoredExplanation:
+    """Read the file back. Raises StreamError if it is not there or is none."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            found = StoredExplanation(
+                file["times"], file["features"], file["weights"], float(file["score"]), str(file["bundle"]),
+                file["strip"].tobytes(), _view(str(file["view"])),
+            )  # fmt: skip
+    except FileNotFoundError:
+        raise StreamError(f"{path.name}: the event's window is not there (any more)") from None
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise StreamError(f"{path}: not readable as an event's window: {type(error).__name__}") from None
+    length = len(found.times)
+    if found.features.ndim != 3 or not len(found.features) == len(found.weights) == length or length == 0:
+        raise StreamError(f"{path}: not readable as an event's window: arrays of other shapes")
+    return found
+
+
+def _view(text: str) -> View:
+    kept = json.loads(text)
+    masks = tuple(tuple((float(x), float(y)) for x, y in mask) for mask in kept["masks"])
+    return View(None if kept["region"] is None else Region(**kept["region"]), masks)
+
+
+def last_picture(crops: UInt8Array) -> UInt8Array:
+    """The last picture of a clip's first crop, (crops, 16, 224, 224, 3) -> (224, 224, 3); it outlives the clip."""
+    return crops[0, -1].copy()
+
+
+def thumbnail(picture: UInt8Array) -> UInt8Array:
+    """(224, 224, 3) -> (112, 112, 3): every second pixel."""
+    return picture[::2, ::2].copy()
+
+
+def jpeg(picture: UInt8Array, quality: int = _JPEG_QUALITY) -> bytes:
+    """RGB (height, width, 3) as a JPEG."""
+    import cv2  # takes a tenth of a second and 16 MB: only once something is to be shown
+
+    done, encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise OSError("the picture cannot be encoded")
+    return encoded.tobytes()
+
+
+def reduced(picture: bytes, width: int = 160) -> bytes:
+    """A JPEG of at most that width. Raises ValueError for bytes that are none."""
+    import cv2
+
+    found = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+    if found is None:
+        raise ValueError("not a picture")
+    scale = min(1.0, width / found.shape[1])
+    size = (max(1, round(found.shape[1] * scale)), max(1, round(found.shape[0] * scale)))
+    small = np.asarray(cv2.resize(found, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return jpeg(small[..., ::-1])
+
+
+def _strip(thumbnails: Sequence[UInt8Array] | UInt8Array) -> bytes:
+    rows = -(-len(thumbnails) // STRIP_COLUMNS)
+    sheet = np.zeros((rows * THUMBNAIL, STRIP_COLUMNS * THUMBNAIL, 3), np.uint8)
+    for index, picture in enumerate(thumbnails):
+        top, left = (index // STRIP_COLUMNS) * THUMBNAIL, (index % STRIP_COLUMNS) * THUMBNAIL
+        sheet[top : top + THUMBNAIL, left : left + THUMBNAIL] = picture
+    return jpeg(sheet)

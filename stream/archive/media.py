@@ -1,0 +1,93 @@
+"""The folder of pictures, clips and windows: where an event's files lie, and which of them must go."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from stream.alarm.event import EVENT_ID
+from stream.base.log import log
+from stream.settings.settings import DAY, Retention
+
+Kind = Literal["snapshot", "clip", "window"]
+SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz"}
+PARTIAL: Final = ".part"
+FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment of a clip: what it can be computed again by
+# A slow stream fills the muxer's buffer once in minutes, and no clip takes longer than an hour.
+_PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
+
+
+def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
+    """Where a file of an event lies. Raises ValueError for an id that is not one of ours."""
+    if not EVENT_ID.fullmatch(event_id):
+        raise ValueError(f"{event_id!r} is no event id")
+    return folder / (event_id + SUFFIX[kind])
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file is written before it is renamed into place."""
+    return path.with_name(path.stem + PARTIAL + path.suffix)
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """A picture, clip or window on disk; `written` in epoch seconds."""
+
+    event_id: str
+    kind: Kind
+    bytes: int
+    written: float
+
+
+def listed(folder: Path) -> Iterator[MediaFile]:
+    """The finished files of a folder; what is not ours is left alone."""
+    kinds = {suffix: kind for kind, suffix in SUFFIX.items()}
+    for path in folder.iterdir():
+        if path.suffix in kinds and EVENT_ID.fullmatch(path.stem):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                continue
+            yield MediaFile(path.stem, kinds[path.suffix], found.st_size, found.st_mtime)
+
+
+def to_evict(files: Iterable[MediaFile], retention: Retention, now: float, free: int) -> list[MediaFile]:
+    """The files that must go by epoch time `now` with `free` bytes of the disk left, oldest first. Pure."""
+    kept = sorted(files, key=lambda file: file.written)
+    total = sum(file.bytes for file in kept)
+    evicted: list[MediaFile] = []
+    for file in kept:
+        expired = now - file.written > retention.media_days * DAY
+        if not expired and total <= retention.media_bytes and free >= retention.free_bytes:
+            break
+        evicted.append(file)
+        total -= file.bytes
+        free += file.bytes
+    return evicted
+
+
+def evict(folder: Path, retention: Retention, now: float) -> list[MediaFile]:
+    """Delete what must go, and halves of files that nobody finishes any more. Returns what is gone.
+
+    Decoders rename their files meanwhile, and users delete them. Raises OSError for a folder that cannot be read.
+    """
+    for path in folder.glob(f"*{PARTIAL}.*"):
+        with suppress(OSError):  # one that cannot be deleted must not keep the rest
+            if now - path.stat().st_mtime > _PARTIAL_IS_DEAD_AFTER:
+                path.unlink()
+    gone: list[MediaFile] = []
+    refused: list[str] = []
+    for file in to_evict(listed(folder), retention, now, shutil.disk_usage(folder).free):
+        try:
+            media_path(folder, file.event_id, file.kind).unlink(missing_ok=True)
+        except OSError as error:
+            refused.append(f"{file.event_id}: {error.strerror}")
+        else:
+            gone.append(file)
+    if refused:
+        log.error("old media cannot be deleted", files=len(refused), first=refused[0])
+    return gone

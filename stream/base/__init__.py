@@ -1,0 +1,1 @@
+"""What every room stands on: errors, logging with redaction, addresses, atomic files, child processes."""

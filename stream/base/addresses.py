@@ -1,0 +1,276 @@
+"""Sources and broker addresses: parsing, `{MGFN_NAME}` and redaction. What is not allowed is refused unopened."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from stream.base.errors import UsageError
+
+CAMERA_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+# Words that stand beside or below a camera's name in topics (contract, section 4).
+RESERVED_NAMES: Final = frozenset(
+    "available status score anomaly snapshot events enabled threshold feedback test stats set state".split()  # noqa: SIM905 -- readable
+)
+HIDDEN_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
+_RTSP: Final = ("rtsp", "rtsps")
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+# Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
+_USER_INFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^{}/?#])*)@")
+_OTHER_NAME: Final = re.compile(r"\{(?!MGFN_)[A-Za-z_][A-Za-z0-9_]*\}")
+_SPELLED: Final = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25"
+_MGFN_NAME: Final = re.compile(r"MGFN_[A-Z0-9_]+")
+_SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|credential", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file."""
+
+    name: str
+    url: str = field(repr=False)
+    live: bool
+
+    @property
+    def shown(self) -> str:
+        """The URL as it may be shown."""
+        return redact_url(self.url) if self.live else self.url
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not appear in anything shown (a library's messages hold the URL)."""
+        return secrets_of(self.url) if self.live else ()
+
+
+def expand(text: str, flag: str) -> str:
+    """Replace each `{MGFN_NAME}` from the environment or a secret file of that name; nothing else.
+
+    As user or password of a URL the value is taken literally: what means something there is percent-encoded.
+
+    Secret files are looked for in `$CREDENTIALS_DIRECTORY` (systemd) and `/run/secrets` (containers).
+    Raises UsageError for a name that is nowhere.
+    """
+    try:
+        return expanded(text)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {error}") from None
+
+
+def expanded(text: str) -> str:
+    """As `expand`, for whoever says by himself where the text stood."""
+
+    user_info = _USER_INFO.match(text)
+    begin, end = user_info.span(1) if user_info else (0, 0)
+
+    def value(match: re.Match[str]) -> str:
+        if not _MGFN_NAME.fullmatch(match[1]):
+            return match[0]
+        found = _value(match[1])
+        return _encoded(found) if begin <= match.start() < end else found
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def unfilled(url: str) -> bool:
+    """Whether user or password hold another name in braces than `{MGFN_NAME}`: a slip, most likely."""
+    user_info = _USER_INFO.match(url)
+    return user_info is not None and _OTHER_NAME.search(user_info[1]) is not None
+
+
+def _value(name: str) -> str:
+    found = os.environ.get(name)
+    for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"):
+        if found is None and folder:
+            found = _secret(Path(folder) / name)
+    if found is None:
+        raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
+    if not found:
+        raise UsageError(f"{{{name}}} is empty")
+    return found
+
+
+def _encoded(value: str) -> str:
+    """Percent-encoded, so that whoever decodes it has what was given."""
+    return quote(value, safe="!$&'()*+,;=")
+
+
+def _secret(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n") if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no UTF-8 text"
+        raise UsageError(f"the secret file {path} cannot be read: {reason}") from None
+
+
+def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
+    """`[NAME=]URL` each -> sources with unique names; without names camera1, camera2, ... by position.
+
+    Raises UsageError for a scheme, name or file that is not allowed, before anything is opened.
+    """
+    sources: list[Source] = []
+    for position, value in enumerate(values, start=1):
+        given_name, url = _split_name(value)
+        name = f"camera{position}" if given_name is None else given_name
+        if problem := name_problem(name):
+            raise UsageError(f"{flag}: {problem}")
+        if name in {source.name for source in sources}:
+            raise UsageError(f"{flag}: two cameras are named {name!r}; each name is allowed once")
+        where = f"{flag} {name}"
+        whole = expand(url, where)
+        try:
+            sources.append(Source(name, whole, live=is_live(whole)))
+        except UsageError as error:
+            raise UsageError(f"{where}: {redact_url(url)}: {error}") from None
+    return sources
+
+
+def _split_name(value: str) -> tuple[str | None, str]:
+    """What stands before the first "=" is a name, unless it is part of a URL or of a path."""
+    name, equals, rest = value.partition("=")
+    if ":" in name and "@" in rest and "://" not in rest:  # the scheme was forgotten, and a password holds the "="
+        return None, value
+    if equals and "://" not in name and ("://" in rest or "/" not in name):
+        return name, rest
+    return None, value
+
+
+def name_problem(name: str) -> str:
+    """Why a camera may not have this name, "" if it may."""
+    if not CAMERA_NAME.fullmatch(name):
+        return f"camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -"
+    if name == HIDDEN_CAMERA:
+        return f"camera name {name!r} is the self-test's own; choose another"
+    return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
+
+
+def prefix_problem(prefix: str) -> str:
+    """Why topics may not begin with this, "" if they may."""
+    wrong = not prefix.isprintable() or any(mark in prefix for mark in "+#") or prefix.startswith("$")
+    if wrong or "" in prefix.split("/"):  # an empty level is a slip: everybody would look one level too high
+        return "allowed is a topic of printable characters without + #, a leading $ and empty levels (/ at an end, //)"
+    return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_rtsp(url: str) -> bool:
+    """Whether it is an RTSP URL, be it a right one or not."""
+    return url.lower().startswith(tuple(f"{scheme}://" for scheme in _RTSP))
+
+
+def is_live(url: str) -> bool:
+    """Whether it is a camera rather than a recording, `{MGFN_NAME}` being filled in.
+
+    Raises UsageError, without the URL in it, if it is neither; nothing is opened.
+    """
+    if is_rtsp(url):
+        if not _split(url).hostname:
+            raise UsageError("names no host")
+        return True
+    scheme, colon, _ = url.partition(":")
+    try:
+        found = Path(url).stat() if Path(url).is_file() else None
+    except OSError:  # a name that no file can have
+        found = None
+    if found is None:
+        named = colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.,-]*", scheme)
+        what = "this scheme is not allowed" if named else "no such file"
+        raise UsageError(f"{what}; allowed are rtsp://, rtsps:// and paths of video files")
+    if found.st_size == 0:
+        raise UsageError("the file is empty")
+    return False
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise UsageError(f"is no valid address; {_SPELLED}") from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise UsageError(f"has an @ after the host; {_SPELLED}")
+    return parts
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """An MQTT broker."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """`mqtt[s]://host:port`, without credentials."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mqtt{'s' if self.tls else ''}://{host}:{self.port}"
+
+
+def parse_broker(value: str, flag: str = "--mqtt") -> BrokerAddress:
+    """`mqtt://[user:pw@]host[:port]` or `mqtts://...`. Raises UsageError for anything else."""
+    url = expand(value, flag)
+    try:
+        return broker_at(url)
+    except UsageError as error:
+        raise UsageError(f"{flag}: {redact_url(value)}: {error}") from None
+
+
+def broker_at(url: str) -> BrokerAddress:
+    """The same, `{MGFN_NAME}` being filled in; the UsageError does not hold the URL."""
+    parts = _split(url)
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise UsageError("allowed is mqtt[s]://[user:password@]host[:port]")
+    tls = parts.scheme == "mqtts"
+    return BrokerAddress(
+        parts.hostname,
+        parts.port or (8883 if tls else 1883),
+        tls,
+        None if parts.username is None else unquote(parts.username),
+        None if parts.password is None else unquote(parts.password),
+    )
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """The secret parts of a URL, as written and decoded, longest first: user info and telling query values."""
+    _, separator, rest = url.partition("://")
+    if not separator:  # the scheme was forgotten; a path is none of this
+        rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
+    # up to the last "@": a URL that is refused may hold anything unescaped in its password
+    user_info = rest.rpartition("@")[0]
+    found: set[str] = set()
+    if user_info:
+        user, _, password = user_info.partition(":")
+        found |= {user_info, password, unquote(password)}
+        found |= {user, unquote(user)} if not password else set()
+    for key, value in parse_qsl(url.partition("?")[2], keep_blank_values=False):
+        if _SECRET_KEYS.search(key):
+            found.add(value)
+            found |= {piece for piece in re.findall(r"=([^&#]*)", url) if unquote(piece) == value}
+    return tuple(sorted((text for text in found if text), key=len, reverse=True))
+
+
+def redact_url(url: str) -> str:
+    """The URL with every secret part as `***`."""
+    return redact_text(url, secrets_of(url))
+
+
+def redact_text(text: str, secrets: Sequence[str]) -> str:
+    """`text` with each of `secrets` (longest first) and the user info of any URL in it as `***`."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return re.sub(r"([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", r"\1***@", text, flags=re.IGNORECASE)

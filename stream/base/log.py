@@ -1,0 +1,62 @@
+"""Structured logs on standard error: for people on a terminal, JSON lines otherwise; secrets never pass."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import StrEnum
+from typing import Final
+
+import av.logging
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from stream.base.addresses import redact_text
+
+_SHORTEST: Final = 4
+# Our own words, names and numbers: a password that is a common word or a year must not tear holes into them.
+_OURS: Final = frozenset({"event", "level", "timestamp", "camera", "id"})
+
+
+class _StandardError:
+    """Lines to standard error; one that cannot be written, on a full disk or into a pipe nobody reads, is lost."""
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 -- this is the log
+
+    log = debug = info = warning = error = critical = exception = msg
+
+
+def configure(secrets: Sequence[str] = ()) -> None:
+    """Set up logging of this process. `secrets` are blotted out of every value that may hold another's text."""
+    av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines hold whole URLs; its errors come as exceptions
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    # one may hold another; a shorter one is part of too many words, and stands in URLs, which are blotted out anyway
+    secrets = sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=len, reverse=True)
+
+    def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        for key, value in event.items():
+            if isinstance(value, str):
+                ours = key in _OURS or isinstance(value, StrEnum)
+                event[key] = redact_text(str(value), () if ours else secrets)
+        return event
+
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=not sys.stderr.isatty()),
+            structlog.processors.format_exc_info,
+            blot,
+            renderer,
+        ],
+        logger_factory=lambda *_: _StandardError(),
+    )
+
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()

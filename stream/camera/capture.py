@@ -1,0 +1,200 @@
+"""One connection to a camera, or one recording: opens, reads, closes; returns or raises, never tries again."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Final, Self
+
+import av
+import av.error
+from av import Packet, VideoFrame
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from stream.base.addresses import Source, redact_text
+from stream.base.errors import CameraError, Reason
+from stream.camera.clips import FASTEST_RATE
+
+LARGEST_SIDE: Final = 16384
+# Packets in a row that make no sense: ten seconds of 25 fps, the longest wait for a keyframe that is usual.
+MOST_DAMAGED: Final = 250
+_LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded frame; `media_time` in seconds from the connection's first frame."""
+
+    frame: VideoFrame
+    media_time: float
+
+
+class Capture:
+    """A context manager around one opened source.
+
+    Live sources: RTSP over `transport` ("tcp" or "udp"), a small probe, time-outs on opening and reading; nothing
+    but RTSP's own protocols is followed. Recordings: local files only. One decoder thread, so that no frame waits.
+    `hwaccel` decodes what it can.
+    `origin` is what the first frame's media time 0 is on the stream's own clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        transport: str = "tcp",
+        open_timeout: float = 5.0,
+        read_timeout: float = 5.0,
+        hwaccel: HWAccel | None = None,
+    ) -> None:
+        self._source = source
+        if source.live:
+            options = {
+                "rtsp_transport": transport,
+                "protocol_whitelist": _LIVE_PROTOCOLS,
+                "analyzeduration": "500000",
+                "probesize": "200000",
+            }
+            timeout: tuple[float, float] | None = (open_timeout, read_timeout)
+        else:
+            options, timeout = {"protocol_whitelist": "file"}, None
+        self.corrupt_frames = 0
+        self.size: tuple[int, int] | None = None
+        self._damaged_in_a_row = 0
+        self.origin: float | None = None
+        self._last = 0.0
+        began = time.monotonic()
+        try:
+            url = source.url if source.live else f"file:{source.url}"
+            self._container: InputContainer = av.open(url, options=options, timeout=timeout, hwaccel=hwaccel)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            if source.live and time.monotonic() - began >= open_timeout:
+                # FFmpeg calls a camera that never answers by several names
+                raise CameraError(Reason.STALLED, "no answer in time") from None
+            raise self._translated(error) from None
+        try:
+            self.stream = self._video_stream()
+        except CameraError:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    def _video_stream(self) -> VideoStream:
+        if not self._container.streams.video:
+            kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
+            raise CameraError(Reason.NO_VIDEO, f"{self._source.shown} holds {kinds}")
+        stream = self._container.streams.video[0]
+        if stream.codec_context is None:
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: its codec is not known here")
+        stream.thread_count = 1
+        stream.codec_context.thread_count = 1
+        if stream.width or stream.height:
+            self._check_size(stream.width, stream.height)
+        rate = stream.average_rate
+        # A live stream's nominal rate is a guess from its headers; there the media times decide.
+        if not self._source.live and rate is not None and rate > FASTEST_RATE:
+            raise CameraError(Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
+        return stream
+
+    @property
+    def shown(self) -> str:
+        """What was opened, as it may be shown."""
+        return self._source.shown
+
+    @property
+    def expected_frames(self) -> float | None:
+        """How many frames a recording's headers promise, roughly; None where they say nothing. Never rely on it."""
+        stream, rate = self.stream, self.stream.average_rate
+        if stream.frames:
+            return float(stream.frames)
+        if rate is None:
+            return None
+        if stream.duration is not None and stream.time_base is not None:
+            return float(stream.duration * stream.time_base * rate)
+        return None if self._container.duration is None else self._container.duration / av.time_base * float(rate)
+
+    def pictures(self, on_packet: Callable[[Packet[VideoStream]], None] = lambda _packet: None) -> Iterator[Picture]:
+        """Frames in order, until the end of a recording.
+
+        Frames flagged corrupt and packets that cannot be decoded are counted and left out.
+
+        `on_packet` sees each packet before it is decoded. Raises CameraError on any fault; the end of a live stream
+        is one.
+        """
+        try:
+            for packet in self._container.demux(self.stream):
+                on_packet(packet)
+                for frame in self._decoded(packet):
+                    yield from self._picture(frame)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise self._translated(error) from None
+        if self._source.live:
+            raise CameraError(Reason.ENDED, "the camera closed the stream")
+        if self.origin is None:
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no picture")
+
+    def _decoded(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            # a damaged packet, one without a picture, or one before the first keyframe: the next ones may be fine
+            self.corrupt_frames += 1
+            self._damaged_in_a_row += 1
+            if self._damaged_in_a_row >= MOST_DAMAGED:
+                raise
+            return []
+        self._damaged_in_a_row = 0
+        return frames
+
+    def _picture(self, frame: VideoFrame) -> Iterator[Picture]:
+        if frame.time is not None:
+            self._last = frame.time
+        elif self.origin is not None:
+            rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+            self._last += float(1 / rate)
+        if self.origin is None:
+            self.origin = self._last
+        if frame.is_corrupt:
+            self.corrupt_frames += 1
+            return
+        self._check_size(frame.width, frame.height)
+        yield Picture(frame, self._last - self.origin)
+
+    def _check_size(self, width: int, height: int) -> None:
+        if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; allowed are 1 to {LARGEST_SIDE} each way")
+        self.size = (width, height)
+
+    def _translated(self, error: Exception) -> CameraError:
+        """A library's error as ours. Its text holds the whole URL, password included: only its reason is kept."""
+        text = getattr(error, "strerror", None) or type(error).__name__
+        text = redact_text(text, self._source.secrets)
+        if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+            code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
+            return CameraError(Reason.UNAUTHORIZED, f"{code} from the camera")
+        if isinstance(error, av.error.HTTPNotFoundError):
+            return CameraError(Reason.NOT_FOUND, "404 from the camera")
+        if not self._source.live:
+            return CameraError(Reason.NOT_READABLE, f"{self._source.shown}: {text}")
+        if isinstance(error, av.error.ExitError | TimeoutError):
+            return CameraError(Reason.STALLED, "no answer in time")
+        if isinstance(error, av.error.InvalidDataError):
+            return CameraError(Reason.NOT_READABLE, text)
+        if isinstance(error, av.error.EOFError) or getattr(error, "errno", None) in (
+            errno.EPIPE,
+            errno.ECONNRESET,
+        ):
+            return CameraError(Reason.ENDED, text)
+        return CameraError(Reason.UNREACHABLE, text)

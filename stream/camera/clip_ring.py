@@ -1,0 +1,84 @@
+"""Clips handed from a decoder process to the service in shared memory: no frame is copied or pickled.
+
+The service creates a ring; the decoder gets it as an argument of its process. A slot belongs to the decoder while it is
+free, and to the service from `ClipReady` until its number is sent back. The memory has no name: once the last process
+that holds it has ended, however, it is gone.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from collections.abc import Callable
+from math import prod
+from multiprocessing.reduction import DupFd
+from tempfile import TemporaryFile
+from typing import Any
+
+import numpy as np
+
+from engine.arrays import UInt8Array
+from engine.geometry import SIDE
+from stream.base.errors import StreamError
+from stream.camera.clips import CLIP_LENGTH
+
+
+class ClipRing:
+    """uint8 (slots, crops, 16, 224, 224, 3) in shared memory. Pickled for a process that is starting, nowhere else."""
+
+    def __init__(self, file: int, slots: int, crops: int) -> None:
+        self.slots, self.crops = slots, crops
+        self._file = file
+        self._memory = mmap.mmap(file, _size(slots, crops))
+        self.clips: UInt8Array = np.ndarray(_shape(slots, crops), np.uint8, self._memory)
+
+    @classmethod
+    def create(cls, slots: int, crops: int) -> ClipRing:
+        """A new ring. Raises StreamError where there is no memory for it."""
+        size = _size(slots, crops)
+        file = -1
+        try:
+            file = _without_a_name()
+            os.ftruncate(file, size)
+            if sys.platform == "linux":  # taken now: where there is none, whoever wrote there later would be killed
+                os.posix_fallocate(file, 0, size)
+            return cls(file, slots, crops)
+        except OSError as error:
+            if file >= 0:
+                os.close(file)
+            raise StreamError(f"shared memory: {size >> 20} MB for clips: {error.strerror}") from None
+
+    def __reduce__(self) -> tuple[Callable[..., ClipRing], tuple[Any, int, int]]:
+        return _handed_over, (DupFd(self._file), self.slots, self.crops)
+
+    def put(self, slot: int, pictures: UInt8Array, oldest: int) -> None:
+        """Fill a slot with pictures (crops, 16, 224, 224, 3) that lie in a circle from `oldest` on."""
+        later = CLIP_LENGTH - oldest
+        self.clips[slot][:, :later] = pictures[:, oldest:]
+        self.clips[slot][:, later:] = pictures[:, :oldest]
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        del self.clips
+        self._memory.close()
+        os.close(self._file)
+
+
+def _shape(slots: int, crops: int) -> tuple[int, int, int, int, int, int]:
+    return (slots, crops, CLIP_LENGTH, SIDE, SIDE, 3)
+
+
+def _size(slots: int, crops: int) -> int:
+    return prod(_shape(slots, crops))
+
+
+def _without_a_name() -> int:
+    if sys.platform == "linux":
+        return os.memfd_create("mgfn-clips")
+    with TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _handed_over(file: Any, slots: int, crops: int) -> ClipRing:
+    return ClipRing(file.detach(), slots, crops)

@@ -1,0 +1,250 @@
+"""The decoder process of one camera: connects, cuts clips into shared memory, tries again for ever."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Final
+
+import numpy as np
+
+from engine.arrays import UInt8Array
+from engine.geometry import SIDE
+from stream.base.addresses import Source
+from stream.base.errors import CameraError, Reason
+from stream.base.log import configure, log
+from stream.camera.capture import Capture
+from stream.camera.clip_ring import ClipRing
+from stream.camera.clips import CLIP_LENGTH, TRAINED_RATE, ClipAssembler, EpochClock, Stride
+from stream.camera.hwaccel import Hwaccel, accelerator
+from stream.camera.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
+from stream.camera.motion_gate import MotionGate
+from stream.camera.recorder import Recorder
+from stream.camera.view import Cropper, View
+
+STOP: Final = -1  # sent instead of a free slot's number
+_HEARTBEAT: Final = 1.0
+_FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+# A wrong password does not become right: many cameras lock an account after a few tries.
+_FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED = 30.0, 300.0
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """What a decoder process works on. In a `replay` no clip is ever dropped and times are media times."""
+
+    source: Source
+    geometry: str
+    ring: ClipRing
+    replay: bool = False
+    transport: str = "tcp"
+    pre_roll: float = 5.0
+    fps: float = TRAINED_RATE
+    stride: Stride = 16
+    hwaccel: Hwaccel = "none"
+    motion_threshold: float = 0.0
+    view: View = field(default_factory=View)
+    sub_stream: Source | None = None
+
+
+class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
+    """The service wants this process to end."""
+
+
+_ENDINGS: Final = (_Stopped, EOFError, BrokenPipeError, ConnectionResetError)  # told to stop, or the service is gone
+
+
+def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
+    """Seconds before attempt number `attempt` (from 1): doubling, bounded, spread by `jitter` in [0, 1]."""
+    first, last = (
+        (_FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED)
+        if reason is Reason.UNAUTHORIZED
+        else (_FIRST_RETRY, _LAST_RETRY)
+    )
+    return min(last, first * 2.0 ** min(attempt - 1, 10)) * (0.75 + 0.5 * jitter)
+
+
+class Decoder:
+    """One camera's decoder: `pipe` carries messages out; free slots' numbers (or STOP) and orders come in."""
+
+    def __init__(self, settings: CameraSettings, pipe: Connection) -> None:
+        self._settings = settings
+        self._pipe = pipe
+        self._ring = settings.ring
+        self._free = list(range(settings.ring.slots))
+        # the last 16 pictures, in a circle
+        self._pictures: UInt8Array = np.empty((settings.ring.crops, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
+        self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
+        self._recorder = Recorder(settings.pre_roll, self._send)
+        self._cropper = Cropper(settings.view, settings.geometry)
+        self._shift: float | None = None  # epoch time less packet time
+        self._connection = -1
+        self._frames = self._corrupt = self._dropped = 0
+        self._fps = 0.0
+        self._next_beat = 0.0
+        self._beat_frames = 0
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End at the next frame or beat; safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Watch until told to stop or, for a recording, until its end."""
+        live = self._settings.source.live
+        attempt = 0
+        while True:
+            self._connection += 1
+            self._state(CameraState.CONNECTING)
+            try:
+                before = self._frames
+                self._watch()
+                self._beat(now=True)
+                return self._state(CameraState.ENDED)
+            except CameraError as error:
+                fault = error
+            except _ENDINGS:
+                raise
+            except Exception as error:  # noqa: BLE001 -- shown in full, and tried again like any other fault
+                # a defect: its traceback may hold the URL, and only the log blots that out
+                log.exception("decoder failed", camera=self._settings.source.name)
+                fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
+            if not live:
+                return self._state(CameraState.ENDED, fault)
+            attempt = 1 if self._frames > before else attempt + 1
+            self._state(CameraState.OFFLINE, fault)
+            self._rest(retry_delay(attempt, fault.reason, random.random()))  # noqa: S311 -- jitter
+
+    def close(self) -> None:
+        self._ring.close()
+
+    def _watch(self) -> None:
+        """One connection, from opening to its end or fault."""
+        settings = self._settings
+        assembler, clock = ClipAssembler(settings.stride, settings.fps), EpochClock()
+        gate = MotionGate(settings.motion_threshold)
+        try:
+            with self._opened() as capture:
+                size, corrupt = None, 0
+                began = time.monotonic()
+                if not settings.replay:
+                    self._recorder.connected(capture.stream)
+                for picture in capture.pictures(self._recorder.packet):
+                    if not settings.source.live and not settings.replay:
+                        self._rest(began + picture.media_time - time.monotonic())
+                    arrival = time.monotonic()
+                    if capture.size != size:
+                        if size is None:
+                            self._send(StateChanged(CameraState.ONLINE, self._connection, detail=capture.shown))
+                        else:
+                            log.warning("picture size changed", camera=settings.source.name, size=capture.size)
+                        size = capture.size
+                    self._frames += 1
+                    self._corrupt += capture.corrupt_frames - corrupt
+                    corrupt = capture.corrupt_frames
+                    clock.observe(picture.media_time, time.time())
+                    self._shift = clock.epoch(-(capture.origin or 0.0))
+                    self._receive(0.0)
+                    placed = assembler.place(picture.media_time)
+                    self._beat()
+                    if placed.position is None:
+                        continue
+                    self._cropper.write(picture.frame, self._pictures[:, placed.position])
+                    if placed.finished is None:
+                        continue
+                    slot = self._take_slot()
+                    if slot is None:
+                        self._dropped += 1
+                        continue
+                    clip, shift = placed.finished, 0.0
+                    self._ring.put(slot, self._pictures, placed.oldest)
+                    known = gate.representative(clip.clip, self._ring.clips[slot])
+                    if not settings.replay:
+                        shift = clock.epoch(clip.end) - clip.end
+                        self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
+                    start, end = clip.start + shift, clip.end + shift
+                    like = None if known == clip.clip else known
+                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like))
+        finally:
+            self._shift = None
+            self._recorder.disconnected()
+
+    def _opened(self) -> Capture:
+        """The sub-stream if there is one and it can be opened, else the stream itself."""
+        settings = self._settings
+        if settings.sub_stream is not None:
+            try:
+                return Capture(settings.sub_stream, settings.transport, hwaccel=self._hwaccel)
+            except CameraError as error:
+                if error.reason is Reason.UNAUTHORIZED:  # one wrong password at a time
+                    raise
+                what = "the sub-stream cannot be opened: trying the main stream"
+                log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
+                self._beat()
+        return Capture(settings.source, settings.transport, hwaccel=self._hwaccel)
+
+    def _take_slot(self) -> int | None:
+        """A free slot; in a replay waits for one, live gives None: that clip is dropped whole."""
+        self._receive(0.0)
+        while not self._free and self._settings.replay:
+            self._receive(_HEARTBEAT)
+            self._beat()
+        return self._free.pop(0) if self._free else None
+
+    def _receive(self, timeout: float) -> None:
+        if self._stopping:
+            raise _Stopped
+        while self._pipe.poll(timeout):
+            told: int | Order = self._pipe.recv()
+            if not isinstance(told, int):
+                self._recorder.obey(told, self._shift)
+            elif told == STOP:
+                raise _Stopped
+            else:
+                self._free.append(told)
+            timeout = 0.0
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._receive(min(left, _HEARTBEAT))
+            self._beat()
+
+    def _beat(self, *, now: bool = False) -> None:
+        clock = time.monotonic()
+        if clock < self._next_beat and not now:
+            return
+        if self._next_beat:
+            self._fps = (self._frames - self._beat_frames) / (clock - self._next_beat + _HEARTBEAT)
+        self._beat_frames = self._frames
+        self._next_beat = clock + _HEARTBEAT
+        self._receive(0.0)
+        self._send(Counters(self._fps, self._frames, self._corrupt, self._dropped, max(0, self._connection)))
+
+    def _state(self, state: CameraState, error: CameraError | None = None) -> None:
+        reason, detail = (error.reason, error.detail) if error else (None, "")
+        self._send(StateChanged(state, self._connection, reason, detail))
+
+    def _send(self, message: Message) -> None:
+        self._pipe.send(message)
+
+
+def run_camera(settings: CameraSettings, pipe: Connection) -> None:
+    """Body of the decoder process. Ends when told to, when the service is gone, or at a recording's end."""
+    for signum in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the service decides
+        signal.signal(signum, signal.SIG_IGN)
+    sub_stream = settings.sub_stream
+    configure([*settings.source.secrets, *(sub_stream.secrets if sub_stream is not None else ())])
+    decoder = Decoder(settings, pipe)
+    # systemd ends every process of a service at once: open clips are closed all the same
+    signal.signal(signal.SIGTERM, lambda *_: decoder.stop())
+    try:
+        decoder.run()
+    except _ENDINGS:
+        pass
+    finally:
+        decoder.close()
+        pipe.close()

@@ -1,0 +1,263 @@
+"""Pictures and clips of alarms, in the decoder's process: what was seen a moment ago, and packets kept compressed.
+
+Clips are remuxed to MP4, never re-encoded; times are media seconds of the connection as its packets carry them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+import av
+import av.error
+import numpy as np
+from av import Packet, VideoFrame
+from av.video.stream import VideoStream
+
+from stream.archive.media import FIRST_PICTURE, partial_path
+from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
+
+RING_BYTES: Final = 64 * 2**20
+# An alarm is known later than it begins: its minimum duration, the clip's own length, waiting for the engine.
+RING_SLACK: Final = 10.0
+_LONGEST_JUMP: Final = 10.0
+_FRAMES_KEPT: Final = 4
+_JPEG_QUALITY: Final = 85
+
+
+@dataclass(frozen=True)
+class StoredPacket:
+    """A compressed picture; `pts`, `dts` in the stream's time base, `time` in seconds."""
+
+    data: bytes
+    pts: int
+    dts: int
+    keyframe: bool
+    time: float
+
+
+class PacketRing:
+    """The newest packets: at least `span` seconds of them, from a keyframe on, unless they exceed `largest` bytes."""
+
+    def __init__(self, span: float, largest: int = RING_BYTES) -> None:
+        self._span = span
+        self._largest = largest
+        self._packets: deque[StoredPacket] = deque()
+        self._keyframes: deque[float] = deque()
+        self._bytes = 0
+
+    def add(self, packet: StoredPacket) -> None:
+        """Take the next packet; before the first keyframe they are useless and left out."""
+        if packet.keyframe:
+            self._keyframes.append(packet.time)
+        elif not self._keyframes:
+            return
+        self._packets.append(packet)
+        self._bytes += len(packet.data)
+        while len(self._keyframes) > 1 and (
+            self._keyframes[1] <= packet.time - self._span or self._bytes > self._largest
+        ):
+            self._drop_group()
+        if self._bytes > self._largest:  # one group larger than the ring: wait for the next keyframe
+            self._packets.clear()
+            self._keyframes.clear()
+            self._bytes = 0
+
+    def _drop_group(self) -> None:
+        self._keyframes.popleft()
+        self._bytes -= len(self._packets.popleft().data)
+        while not self._packets[0].keyframe:
+            self._bytes -= len(self._packets.popleft().data)
+
+    def since(self, begin: float) -> list[StoredPacket]:
+        """From the last keyframe at or before `begin`, else from the first one."""
+        start = max((at for at in self._keyframes if at <= begin), default=None)
+        if start is None:
+            return list(self._packets)
+        packets = list(self._packets)
+        first = next(i for i, packet in enumerate(packets) if packet.keyframe and packet.time >= start)
+        return packets[first:]
+
+
+class _ClipFile:
+    """One MP4 being written."""
+
+    def __init__(self, order: StartClip, stream: VideoStream, shift: float) -> None:
+        self.order = order
+        self.until = float("inf")
+        self._partial = partial_path(order.path)
+        self._time_base = Fraction(stream.time_base or Fraction(1, 90_000))
+        self._shift = shift
+        self._first: StoredPacket | None = None
+        self._last: StoredPacket | None = None
+        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        try:
+            self._stream = self._container.add_stream_from_template(stream)
+            if stream.codec_context.name == "hevc":
+                self._stream.codec_tag = "hvc1"  # the name browsers and Apple's players look for
+        except BaseException:
+            self.give_up()
+            raise
+
+    def write(self, packet: StoredPacket) -> bool:
+        """Add a packet; returns whether the clip is complete."""
+        if self._first is None:
+            self._first = packet
+            self._container.metadata["comment"] = f"{FIRST_PICTURE}{packet.time + self._shift:.6f}"
+        out = Packet(packet.data)
+        out.pts, out.dts = packet.pts - self._first.dts, packet.dts - self._first.dts
+        # of the last picture it is all that says how long it stands; without it players leave an MJPEG's out
+        out.duration = packet.dts - self._last.dts if self._last is not None else 0
+        out.time_base, out.is_keyframe, out.stream = self._time_base, packet.keyframe, self._stream
+        self._container.mux(out)
+        self._last = packet
+        return packet.time >= self.until or packet.time - self._first.time >= self.order.longest
+
+    def finish(self) -> ClipClosed:
+        """Close the file and name it."""
+        if self._first is None or self._last is None:
+            self.give_up()
+            return ClipClosed(self.order.event, 0, 0.0, "no picture")
+        self._container.close()
+        self._partial.rename(self.order.path)
+        return ClipClosed(self.order.event, self.order.path.stat().st_size, self._last.time - self._first.time)
+
+    def give_up(self) -> None:
+        try:
+            self._container.close()
+        except (av.error.FFmpegError, OSError, ValueError):
+            pass  # a full disk: the half is deleted next
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+
+class Recorder:
+    """Pictures and clips of one camera. `send` takes what the service is to hear."""
+
+    def __init__(self, pre_roll: float, send: Callable[[Message], None]) -> None:
+        self._span = pre_roll + RING_SLACK
+        self._send = send
+        self._frames: deque[tuple[int, int, VideoFrame]] = deque(maxlen=_FRAMES_KEPT)
+        self._clips: dict[str, _ClipFile] = {}
+        self._stream: VideoStream | None = None
+
+    def connected(self, stream: VideoStream) -> None:
+        """A new connection: its packets do not follow the old ones."""
+        self._stream = stream
+        self._ring = PacketRing(self._span)
+        self._last_pts = self._last_dts = -1
+
+    def disconnected(self) -> None:
+        """Close what is open: what is there is kept."""
+        self._stream = None
+        # all files first: the service may be gone and hear nothing
+        for closed in [self._finish(event) for event in list(self._clips)]:
+            self._send(closed)
+
+    def packet(self, packet: Packet[VideoStream]) -> None:
+        """The next packet as it came from the camera, before it is decoded."""
+        if self._stream is None or not packet.size:
+            return
+        time_base = self._stream.time_base or Fraction(1, 90_000)
+        # a live stream's first packets may carry no time
+        pts = packet.pts if packet.pts is not None else self._last_pts + 1
+        if self._last_pts >= 0 and abs(pts - self._last_pts) * time_base > _LONGEST_JUMP:
+            stream = self._stream
+            self.disconnected()
+            self.connected(stream)
+        dts = max(packet.dts if packet.dts is not None else min(pts, self._last_dts + 1), self._last_dts + 1)
+        self._last_pts, self._last_dts = pts, dts
+        stored = StoredPacket(bytes(packet), max(pts, dts), dts, packet.is_keyframe, float(pts * time_base))
+        self._ring.add(stored)
+        for event, clip in list(self._clips.items()):
+            self._write(event, clip, stored)
+
+    def finished_clip(self, connection: int, clip: int, frame: VideoFrame) -> None:
+        """A picture of a clip that the service is about to score."""
+        self._frames.append((connection, clip, frame))
+
+    def obey(self, order: StartClip | EndClip | TakeSnapshot, shift: float | None) -> None:
+        """Do what the service asks for; `shift` is epoch time less packet time, None while not connected."""
+        if isinstance(order, TakeSnapshot):
+            self._take(order)
+        elif isinstance(order, EndClip):
+            if order.event in self._clips and shift is not None:
+                self._clips[order.event].until = order.until - shift
+        elif self._stream is None or shift is None:
+            self._send(ClipClosed(order.event, 0, 0.0, "the camera is not connected"))
+        else:
+            self._start(order, shift, self._stream)
+
+    def _start(self, order: StartClip, shift: float, stream: VideoStream) -> None:
+        try:
+            clip = _ClipFile(order, stream, shift)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            self._send(ClipClosed(order.event, 0, 0.0, _reason(error)))
+            return
+        self._clips[order.event] = clip
+        for stored in self._ring.since(order.begin - shift):
+            if order.event not in self._clips:
+                return
+            self._write(order.event, clip, stored)
+
+    def _write(self, event: str, clip: _ClipFile, stored: StoredPacket) -> None:
+        try:
+            complete = clip.write(stored)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            self._clips.pop(event).give_up()
+            self._send(ClipClosed(event, 0, 0.0, _reason(error)))
+            return
+        if complete:
+            self._send(self._finish(event))
+
+    def _finish(self, event: str) -> ClipClosed:
+        clip = self._clips.pop(event)
+        try:
+            return clip.finish()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            clip.give_up()
+            return ClipClosed(event, 0, 0.0, _reason(error))
+
+    def _take(self, order: TakeSnapshot) -> None:
+        frame = next((f for connection, clip, f in self._frames if (connection, clip) == order.clip), None)
+        if frame is None and self._frames and (order.clip is not None or self._stream is not None):
+            frame = self._frames[-1][2]
+        if frame is None:
+            self._send(SnapshotTaken(order.event, 0, "no picture yet"))
+            return
+        partial = partial_path(order.path)
+        try:
+            partial.write_bytes(jpeg(frame, order.text))
+            partial.rename(order.path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            self._send(SnapshotTaken(order.event, 0, _reason(error)))
+            return
+        self._send(SnapshotTaken(order.event, order.path.stat().st_size))
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def jpeg(frame: VideoFrame, text: str) -> bytes:
+    """The frame as a JPEG with `text` in a dark band along its lower edge."""
+    import cv2  # takes a tenth of a second and 16 MB: only in decoders whose camera alarms
+
+    picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+    height, width = picture.shape[:2]
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, height / 900)
+    (text_width, text_height), base = cv2.getTextSize(text, font, scale, 1)
+    if text_width > width - 8:
+        scale *= (width - 8) / text_width
+        (text_width, text_height), base = cv2.getTextSize(text, font, scale, 1)
+    top = max(0, height - text_height - base - 8)
+    picture[top:] = picture[top:] // 3
+    cv2.putText(picture, text, (4, height - base - 3), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise OSError("the picture cannot be encoded")
+    return encoded.tobytes()

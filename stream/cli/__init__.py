@@ -1,0 +1,1 @@
+"""Entry points: `mgfn-stream`, `mgfn-events`, `--check`, the demo."""

@@ -1,0 +1,116 @@
+"""`--check`: is everything reachable, and what does the model see of each camera?"""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from av import VideoFrame
+from rich.table import Table
+
+from engine.arrays import UInt8Array
+from engine.engine import Engine
+from engine.geometry import seen
+from stream.base.addresses import Source, redact_url
+from stream.base.errors import CameraError, Reason, UsageError
+from stream.camera.capture import Capture
+from stream.camera.view import View, drawn_masks
+from stream.cli.tables import console
+from stream.settings.settings import ServiceSettings
+from stream.sinks.courier import UndeliveredError
+from stream.sinks.frigate import FrigateBridge
+from stream.sinks.mqtt_client import probe
+from stream.sinks.notifications import notify_targets
+
+_FRAMES = 25
+_AT_ONCE = 16
+
+
+def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
+    """Try the broker and every camera, write a picture of each into `folder`, print a table.
+
+    Returns whether all could be reached; raises UsageError, after the table, for a notification's target that is
+    wrong. The bundle has been checked by opening it.
+    """
+    table = Table("what", "state", "found")
+    bundle = engine.bundle
+    table.add_row("bundle", "ok", f"{bundle.path} on {engine.backend.name} ({engine.reason})")
+    fine = True
+    if settings.broker is None:
+        table.add_row("broker", "ok", "none given: the embedded one will start")
+    else:
+        problem = probe(settings.broker, settings.tls, settings.node)
+        fine = not problem
+        table.add_row("broker", "failed" if problem else "ok", f"{settings.broker.shown} {problem}".strip())
+    if settings.frigate is not None:
+        bridge = FrigateBridge(settings.frigate)
+        try:
+            state, found = "ok", f"version {bridge.probe()}"
+        except UndeliveredError as error:
+            fine, state, found = False, "failed", str(error)
+        table.add_row("frigate", state, f"{redact_url(settings.frigate.url)} {found}")
+        bridge.close()
+    wrong: UsageError | None = None
+    if settings.notify is not None:
+        try:
+            state, found = "ok", f"targets understood: {len(notify_targets(settings.notify, None))}; nothing was sent"
+        except UsageError as error:
+            wrong, state, found = error, "failed", str(error)
+        table.add_row("notify", state, found)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--data {folder}: {error.strerror}") from None
+    tries = [(camera, stream) for camera in settings.cameras for stream in camera.streams]
+    pictured: set[str] = set()
+    # all at once: who accepts and never answers takes its time
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        answers = [pool.submit(_tried, stream, camera.transport) for camera, stream in tries]
+        for (camera, stream), answer in zip(tries, answers, strict=True):
+            name = camera.name if stream is camera.streams[0] else f"{camera.name} (main stream)"
+            try:
+                found, frame = answer.result()
+            except CameraError as error:
+                fine = False
+                table.add_row(name, "failed", f"{stream.shown}: {error}")
+                continue
+            if camera.name not in pictured:
+                path = folder / f"{camera.name}.jpg"
+                if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
+                    raise UsageError(f"--data {folder}: {path.name} cannot be written there")
+                found = f"{found}; what the model sees: {path}"
+                pictured.add(camera.name)
+            table.add_row(name, "ok", found)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C those that have not begun are left
+    console(160).print(table)
+    if wrong is not None:
+        raise wrong
+    return fine
+
+
+def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
+    """Size and rate in words, and a picture. Raises CameraError."""
+    with Capture(stream, transport) as capture:
+        pictures = list(itertools.islice(capture.pictures(), _FRAMES))
+    if not pictures:
+        raise CameraError(Reason.NOT_READABLE, f"{stream.shown}: every frame is corrupt")
+    span = pictures[-1].media_time - pictures[0].media_time
+    rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
+    frame = pictures[-1].frame
+    return f"{frame.width}x{frame.height}, {rate}", frame
+
+
+def _with_view(frame: VideoFrame, view: View, geometry: str) -> UInt8Array:
+    """The frame, BGR, with a line around each region that becomes a crop, masks dark."""
+    picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+    masked = drawn_masks(view.masks, frame.width, frame.height) > 0
+    picture[masked] //= 4
+    left, top, right, bottom = view.box(frame.width, frame.height)
+    for x0, y0, x1, y1 in seen(geometry, right - left, bottom - top):
+        cv2.rectangle(picture, (left + x0, top + y0), (left + x1 - 1, top + y1 - 1), (0, 220, 255), 2)
+    return picture

@@ -1,0 +1,1 @@
+"""Questions to the archive: what-if, alarm budget, drift, explanation, reproduction."""

@@ -1,0 +1,65 @@
+"""Whether a camera's latest scores still look like its history: a scene that has changed asks for another threshold.
+
+Pure. The last twelve hours are compared with the same hours of earlier days, so that night is compared with night.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from stream.alarm.rule import AlarmSettings
+from stream.archive.score_log import ScoreColumns
+from stream.lookback.budget import DAY
+from stream.lookback.what_if import alarms
+
+SPAN: Final = DAY / 2
+_DAYS: Final = 30
+_FEWEST_DAYS: Final = 3
+_SCORED: Final = 0.25  # of the span, else it says nothing
+_QUANTILES: Final = (0.5, 0.9, 0.99)
+_SMALLEST_SPREAD: Final = 0.1  # of log-odds: quieter histories are not taken at their word
+_FAR: Final = 4.0
+
+
+def over_promise(scores: ScoreColumns, rule: AlarmSettings, now: float, promised: float) -> str:
+    """What is wrong if the last day of `scores`, those at which alarms may ring, held far more alarms than `promised`.
+
+    `now` in epoch seconds; `promised` is the upper end of the alarms a day that an applied proposal promised.
+    """
+    last = len(alarms(scores.between(now - DAY, now), rule))
+    bearable = promised + 3 * math.sqrt(promised) + 1
+    return f"{last} alarms in the last day; at most {promised:.1f} a day were expected" if last > bearable else ""
+
+
+def changed(scores: ScoreColumns, now: float) -> str:
+    """How the last hours differ from the history, "" if they do not. `now` in epoch seconds."""
+    scores = scores.in_order()
+    looks = [_look(scores, now - day * DAY) for day in range(1 + _DAYS)]
+    today, earlier = looks[0], [look for look in looks[1:] if look is not None]
+    if today is None or len(earlier) < _FEWEST_DAYS:
+        return ""
+    history = np.stack(earlier)
+    usual = np.median(history, axis=0)
+    spread = np.maximum(1.4826 * np.median(np.abs(history - usual), axis=0), _SMALLEST_SPREAD)
+    far = np.abs(today - usual) / spread
+    worst = int(np.argmax(far))
+    if far[worst] < _FAR:
+        return ""
+    then, found = (1 / (1 + math.exp(-float(odds[worst]))) for odds in (usual, today))
+    which = ("half", "nine in ten", "99 in 100")[worst]
+    return (
+        f"the scores have changed: {which} of the last twelve hours' lie below {found:.3f}, "
+        f"in the same hours of {len(earlier)} earlier days below {then:.3f}"
+    )
+
+
+def _look(scores: ScoreColumns, until: float) -> np.ndarray | None:
+    """Quantiles of the twelve hours before `until`, as log-odds; None where too little was scored."""
+    first, last = np.searchsorted(scores.starts, [until - SPAN, until])
+    if scores.spans[first:last].sum(dtype=np.int64) / 1000 < _SCORED * SPAN:
+        return None
+    found = np.quantile(scores.values[first:last] / 65_535, _QUANTILES).clip(1e-3, 1 - 1e-3)
+    return np.asarray(np.log(found / (1 - found)))

@@ -1,0 +1,135 @@
+"""What the data folder answers about the past: what-if, alarm budget, and whether a threshold still fits its scene.
+
+Used by `mgfn-events` and by the web page. Reads the store; nothing here changes a threshold but `apply`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import tzinfo
+from typing import Any, Final
+
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.schedule import Schedule, kept_schedule
+from stream.archive.score_log import ScoreColumns
+from stream.archive.store import Store
+from stream.base.errors import UsageError
+from stream.lookback.budget import DAY, Proposal, propose, scored_days
+from stream.lookback.drift import changed, over_promise
+from stream.lookback.what_if import WouldBe, alarms
+
+LOOK_BACK: Final = 30 * DAY
+_DEFAULT: Final = AlarmSettings(0.5, 0.4)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a camera would have done under `settings` in `days` of scored time."""
+
+    camera: str
+    settings: AlarmSettings
+    days: float
+    alarms: list[WouldBe]
+    zone: tzinfo | None = None  # the camera's, None: the machine's
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "camera": self.camera,
+            "threshold": self.settings.threshold_on,
+            "min_duration": self.settings.min_duration,
+            "days": round(self.days, 3),
+            "alarms": [asdict(alarm) for alarm in self.alarms],
+        }
+
+
+def rule_of(store: Store, camera: str) -> AlarmSettings:
+    """The alarm settings in force: the service's own, with a threshold that was set since."""
+    kept = store.settings().get(camera, {})
+    rule = AlarmSettings(**json.loads(kept["alarm"])) if "alarm" in kept else _DEFAULT
+    return rule.with_threshold(float(kept["threshold"])) if "threshold" in kept else rule
+
+
+def armed(store: Store, camera: str, scores: ScoreColumns) -> ScoreColumns:
+    """Those at which the camera's schedule let it alarm: that in force, as if it always had been."""
+    return scores.armed(schedule_of(store, camera).covered(scores.starts))
+
+
+def schedule_of(store: Store, camera: str) -> Schedule:
+    """The camera's schedule in force."""
+    kept = store.settings().get(camera, {}).get("schedule")
+    return Schedule() if kept is None else kept_schedule(kept)
+
+
+def cameras(store: Store, named: str | None) -> list[str]:
+    """The cameras that a question is about. Raises UsageError for one without scores."""
+    known = store.scored_cameras()
+    if named is not None and named not in known:
+        there = ", ".join(known) or "none"
+        raise UsageError(f"--camera {named}: no scores of it (they are stored by the minute); there are of {there}")
+    return known if named is None else [named]
+
+
+def what_if(
+    store: Store, camera: str, scores: ScoreColumns, threshold: float | None, min_duration: float | None
+) -> Answer:
+    """The alarms there would have been in those `scores` of a camera; None leaves a setting as it is."""
+    rule = rule_of(store, camera)
+    if threshold is not None:
+        rule = rule.with_threshold(threshold)
+    if min_duration is not None:
+        rule = replace(rule, min_duration=min_duration)
+    would_be, zone = alarms(armed(store, camera, scores), rule), schedule_of(store, camera).zone
+    return Answer(camera, rule, scored_days(scores), would_be, zone)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A camera's proposal (None: too little history), its threshold now, and why that no longer fits ("": it does)."""
+
+    camera: str
+    now: float
+    days: float
+    proposal: Proposal | None
+    misfit: str
+    zone: tzinfo | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "camera": self.camera,
+            "threshold_now": self.now,
+            "days": round(self.days, 2),
+            "misfit": self.misfit,
+            "proposal": None if self.proposal is None else asdict(self.proposal),
+        }
+
+
+def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggestion:
+    """The threshold for `per_day` false alarms a day, from the last 30 days and the operator's verdicts."""
+    rule = rule_of(store, camera)
+    scores = store.score_columns(camera, until - LOOK_BACK, until)
+    true = store.verdicts(camera, "true", until - LOOK_BACK)
+    days = scored_days(scores)
+    proposal = propose(armed(store, camera, scores), rule, per_day, true, days)
+    misfit, zone = misfit_of(store, camera, scores, rule, until), schedule_of(store, camera).zone
+    return Suggestion(camera, rule.threshold_on, days, proposal, misfit, zone)
+
+
+def misfit_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
+    """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
+    promised = json.loads(store.settings().get(camera, {}).get("budget", "{}"))
+    broken = ""
+    if promised.get("threshold") == rule.threshold_on:  # another one, set since, was promised nothing
+        broken = over_promise(armed(store, camera, scores), rule, until, promised["high"])
+    return broken or changed(scores, until)
+
+
+def apply(store: Store, suggestion: Suggestion) -> None:
+    """Put a proposal into force, now if mgfn-stream runs, else when it starts; and keep what was promised."""
+    proposal = suggestion.proposal
+    if proposal is None:
+        return
+    promised = {name: getattr(proposal, name) for name in ("threshold", "per_day", "low", "high")}
+    with store.transaction():
+        store.setting(suggestion.camera, "threshold", repr(proposal.threshold))
+        store.setting(suggestion.camera, "budget", json.dumps(promised))

@@ -1,0 +1,163 @@
+"""An alarm computed again: from the features that were kept with it, and from the pictures of its saved clip.
+
+The clip says in its metadata when its first picture was taken; the window says when each of its clips began. Which
+picture that is may be off by a few (a live camera's clock is estimated), so the neighbours are tried as well: the right
+one is the one whose feature agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import av
+import av.error
+import numpy as np
+
+from engine.arrays import FloatArray, UInt8Array
+from engine.engine import Engine
+from engine.geometry import SIDE
+from stream.archive.explanation import StoredExplanation
+from stream.archive.media import FIRST_PICTURE
+from stream.base.errors import StreamError
+from stream.camera.view import Cropper
+
+SAME_ENGINE: Final = 1e-3
+OTHER_ENGINE: Final = 2e-2
+CLIP_LENGTH: Final = 16
+_FARTHEST: Final = 8  # pictures by which the estimate may be off
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Scores in [0, 1]; `error` is the largest |a - b| / |a| of the `compared` features, `distance` 1 - cosine.
+
+    `again` is the score of the stored features, `from_pictures` that with the features of the saved clip put in their
+    place (None: `no_pictures` says why not).
+    """
+
+    recorded: float
+    again: float
+    backend: str
+    recorded_backend: str
+    limit: float
+    compared: int
+    error: float
+    distance: float
+    from_pictures: float | None
+    no_pictures: str
+
+    @property
+    def agrees(self) -> bool:
+        scores = [self.again] + ([] if self.from_pictures is None else [self.from_pictures])
+        return all(abs(score - self.recorded) <= self.limit for score in scores) and self.distance <= self.limit
+
+
+def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, clip: Path | None) -> Reproduction:
+    """Score the window again with the engine. Raises StreamError where it does not fit the bundle."""
+    manifest = engine.manifest
+    if window.features.shape[1:] != (manifest.crops, manifest.channels):
+        raise StreamError(
+            f"the event's features are {window.features.shape}, the bundle takes "
+            f"(T, {manifest.crops}, {manifest.channels}): it is another one"
+        )
+    again = float(engine.scores([window.features])[0][-1])
+    limit = SAME_ENGINE if engine.backend.name == recorded_backend else OTHER_ENGINE
+    found: dict[int, FloatArray] = {}
+    try:
+        if clip is None:
+            raise StreamError("the event's clip is not there (any more)")
+        epochs, pictures = _pictures(clip, Cropper(window.view, manifest.geometry), manifest.crops, window.times[-1, 1])
+        step = _step(window, epochs)
+        found = dict(_matched(window, epochs, lambda first: _feature(engine, pictures, first, step), limit))
+        reason = "" if found else "no clip of the window lies within the saved clip"
+    except StreamError as error:
+        reason = str(error)
+    features = window.features.copy()
+    for index, feature in found.items():
+        features[index] = feature
+    errors = [_error(window.features[i], feature) for i, feature in found.items()]
+    distances = [_distance(window.features[i], feature) for i, feature in found.items()]
+    return Reproduction(
+        window.score, again, engine.backend.name, recorded_backend, limit, len(found),
+        max(errors, default=0.0), max(distances, default=0.0),
+        float(engine.scores([features])[0][-1]) if found else None, reason,
+    )  # fmt: skip
+
+
+def _pictures(clip: Path, cropper: Cropper, crops: int, until: float) -> tuple[np.ndarray, UInt8Array]:
+    """Epoch times and crops, (n, crops, 224, 224, 3), of the pictures up to a second after `until`."""
+    times: list[float] = []
+    pictures: list[UInt8Array] = []
+    try:
+        with av.open(str(clip)) as container:
+            comment = container.metadata.get("comment", "")
+            if not comment.startswith(FIRST_PICTURE):
+                raise StreamError(f"{clip.name}: does not say when it began (an earlier version wrote it)")
+            begin = float(comment.removeprefix(FIRST_PICTURE))
+            for frame in container.decode(video=0):
+                out = np.empty((crops, SIDE, SIDE, 3), np.uint8)
+                cropper.write(frame, out)
+                pictures.append(out)
+                times.append(float(frame.time or 0.0))
+                if begin + times[-1] - times[0] > until + 1:
+                    break
+    except (av.error.FFmpegError, OSError) as error:
+        raise StreamError(f"{clip.name}: not readable as video: {getattr(error, 'strerror', error)}") from None
+    if not times:
+        raise StreamError(f"{clip.name}: holds no picture")
+    return begin + np.array(times) - times[0], np.stack(pictures)
+
+
+def _step(window: StoredExplanation, epochs: np.ndarray) -> int:
+    """Of how many pictures one stands in a clip: of a fast source not all do."""
+    if len(epochs) < 2:
+        return 1
+    in_clips = float(np.median(window.times[:, 1] - window.times[:, 0])) / CLIP_LENGTH
+    return max(1, round(in_clips / float(np.median(np.diff(epochs)))))
+
+
+def _feature(engine: Engine, pictures: UInt8Array, first: int, step: int) -> FloatArray | None:
+    if not 0 <= first <= len(pictures) - CLIP_LENGTH * step:
+        return None
+    clip = pictures[first : first + CLIP_LENGTH * step : step].swapaxes(0, 1)  # (crops, 16, 224, 224, 3)
+    return np.asarray(engine.features(np.ascontiguousarray(clip)[None])[0], np.float32)
+
+
+def _matched(
+    window: StoredExplanation, epochs: np.ndarray, feature: Callable[[int], FloatArray | None], limit: float
+) -> Iterator[tuple[int, FloatArray]]:
+    """Number of a clip in the window and its feature from the pictures, for each clip that they cover."""
+    good = limit
+    shift, margin = 0, _FARTHEST * float(np.median(np.diff(epochs))) if len(epochs) > 1 else 0.0
+    for index in range(len(window.times)):
+        start, end = window.times[index]
+        if start < epochs[0] + margin or end > epochs[-1] - margin:
+            continue  # cut by the clip's beginning or end, perhaps
+        guess = int(np.argmin(np.abs(epochs - start)))
+        best: tuple[float, int, FloatArray] | None = None
+        for offset in sorted(range(-_FARTHEST, _FARTHEST + 1), key=lambda o: abs(o - shift)):
+            found = feature(guess + offset)
+            if found is None:
+                continue
+            error = _error(window.features[index], found)
+            if best is None or error < best[0]:
+                best = (error, offset, found)
+            if error <= good:
+                break
+        if best is not None:
+            # another arithmetic never comes within the limit: where the first clip lay, the next ones lie as well
+            shift = best[1]
+            good = max(good, 2 * best[0]) if good == limit else good
+            yield index, best[2]
+
+
+def _error(expected: FloatArray, found: FloatArray) -> float:
+    return float(np.linalg.norm(expected - found) / max(1e-12, float(np.linalg.norm(expected))))
+
+
+def _distance(expected: FloatArray, found: FloatArray) -> float:
+    norms = float(np.linalg.norm(expected) * np.linalg.norm(found))
+    return max(0.0, 1 - float((expected * found).sum()) / max(1e-12, norms))

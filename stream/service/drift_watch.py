@@ -1,0 +1,71 @@
+"""Looks every three hours whether each camera's history still fits its threshold, in a process of its own.
+
+Weeks of scores are read for it: neither the scoring loop nor the writer should wait for that.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+from stream.base.errors import StreamError
+from stream.base.log import log
+from stream.base.processes import StartProcess
+
+FIRST_AFTER: Final = 300.0
+EVERY: Final = 3 * 3_600.0
+
+
+def look(folder: Path, cameras: list[str], pipe: Connection) -> None:
+    """Body of the process: sends {camera: why its threshold no longer fits, or ""}."""
+    from stream.archive.store import Store
+    from stream.lookback.history import LOOK_BACK, misfit_of, rule_of
+
+    os.nice(10)
+    now = time.time()
+    try:
+        with Store.read_only(folder) as store:
+            found = {
+                name: misfit_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
+                for name in cameras
+            }
+    except (StreamError, sqlite3.Error, ValueError):
+        found = {}
+    pipe.send(found)
+
+
+class FitWatch:
+    """At most one process at a time; `turn` is called by the main loop and never waits."""
+
+    def __init__(self, folder: Path, start_process: StartProcess, now: float) -> None:
+        self._folder = folder
+        self._start_process = start_process
+        self._next = now + FIRST_AFTER
+        self._running: tuple[BaseProcess, Connection] | None = None
+
+    def turn(self, now: float, cameras: list[str]) -> dict[str, str]:
+        """What a look that has just ended found; empty otherwise."""
+        if self._running is None:
+            if now >= self._next:
+                self._next = now + EVERY
+                try:
+                    self._running = self._start_process(look, (self._folder, cameras), "mgfn-fit")
+                except OSError as error:  # the cameras go on; the next look is due
+                    log.error("no look at the histories this time", reason=error.strerror)
+            return {}
+        process, pipe = self._running
+        try:
+            if not pipe.poll():
+                return {}
+            found: dict[str, str] = pipe.recv()
+        except (EOFError, OSError):
+            found = {}
+        pipe.close()
+        process.join(1)
+        self._running = None
+        return found

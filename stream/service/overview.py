@@ -1,0 +1,101 @@
+"""How the service is, for whoever asks: `/healthz`, `/readyz`, `/metrics`, `stats`. Read from other threads."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.arrays import UInt8Array
+from engine.default_bundle import project_version
+from stream.alarm.event import ModelName
+from stream.service.self_test import SelfTest
+from stream.sinks.mqtt import MqttSink
+from stream.watch.decoder_process import DecoderHandle
+from stream.watch.metrics import Metrics
+
+
+class Overview:
+    """`turned` and `scored` are told by the main loop; `mqtt` is None where nothing is published."""
+
+    def __init__(
+        self,
+        node: str,
+        model: ModelName,
+        decoders: Sequence[DecoderHandle],
+        mqtt: MqttSink | None,
+        metrics: Metrics,
+        self_test: SelfTest | None,
+    ) -> None:
+        self._node = node
+        self._model = model
+        self._decoders = decoders
+        self._mqtt = mqtt
+        self._metrics = metrics
+        self._self_test = self_test
+        self._began = self._last_turn = time.monotonic()
+        self._scored = False
+
+    def turned(self) -> None:
+        """The main loop has gone round."""
+        self._last_turn = time.monotonic()
+
+    def scored(self) -> None:
+        """Clips have been scored."""
+        self._scored = True
+
+    def health(self) -> dict[str, Any]:
+        """Whether the loop turns, and each camera's state."""
+        return {
+            "loop_age": round(time.monotonic() - self._last_turn, 3),
+            "pid": os.getpid(),
+            "broker_connected": self._mqtt is not None and self._mqtt.connected,
+            "cameras": self._cameras(),
+        }
+
+    def state(self) -> Mapping[str, Any]:
+        """What the web page shows beside scores and events."""
+        tested = None if self._self_test is None else self._self_test.as_json(time.time())
+        return self.stats() | self.health() | {"self_test": tested}
+
+    def picture(self, camera: str) -> UInt8Array | None:
+        """A camera's newest picture, (224, 224, 3) RGB."""
+        return next((d.track.picture for d in self._decoders if d.track.name == camera), None)
+
+    def line(self, camera: str) -> list[tuple[float, float]]:
+        """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
+        return next((list(d.track.line) for d in self._decoders if d.track.name == camera), [])
+
+    def missing(self) -> str:
+        """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
+        if self._mqtt is not None and not self._mqtt.connected:
+            return "the broker is not connected"
+        return "" if self._scored else "no camera has been scored yet"
+
+    def exposition(self) -> bytes:
+        """Prometheus' text."""
+        if self._self_test is not None:
+            self._metrics.self_tested(self._self_test.as_json(time.time())["age"])
+        return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting)
+
+    def stats(self) -> dict[str, Any]:
+        """The payload of the `stats` topic."""
+        return {
+            "time": round(time.time(), 3),
+            "uptime": round(time.monotonic() - self._began, 1),
+            "node": self._node,
+            "version": project_version(),
+            "model": {"bundle": self._model.bundle, "sha256": self._model.sha256, "backend": self._model.backend},
+            "outbox": 0 if self._mqtt is None else self._mqtt.waiting,
+            "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
+            "cameras": self._cameras(),
+        }
+
+    def _cameras(self) -> dict[str, Any]:
+        now = time.monotonic()
+        return {
+            decoder.track.name: dict(decoder.track.health(now))
+            for decoder in self._decoders
+            if not decoder.config.hidden
+        }

@@ -1,0 +1,162 @@
+"""The self-test: a known incident through the whole path of a hidden camera, to the broker and back.
+
+On its schedule a recording in which somebody covers the camera is played to a decoder of its own, scored by the same
+engine beside the cameras, and has to become an alarm that comes back from the broker. Its messages are marked as
+tests; nothing else of the hidden camera is published or kept. Pure but for the recording's cache: time comes in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from datetime import tzinfo
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from configs.pinned import PinnedFile, cache_folder
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.schedule import Schedule
+from stream.base.addresses import HIDDEN_CAMERA, Source
+from stream.base.errors import UsageError
+from stream.service.staged_footage import INCIDENT, LENGTH, recording_began, staged_footage
+from stream.settings.settings import CameraConfig
+
+FIRST_AFTER: Final = 600.0
+_RENDERED_WITHIN: Final = 300.0
+_HEARD_WITHIN: Final = LENGTH + 30.0
+_NEAR: Final = 3.0
+
+
+class Stage(StrEnum):
+    """How far the path was seen to work; each is the reason if nothing follows."""
+
+    NO_FOOTAGE = "the sample footage is not in the cache: make demo fetches it"
+    RENDERING = "the recording could not be made"
+    STARTED = "no clip was scored"
+    SCORED = "the incident raised no alarm"
+    RAISED = "the alarm did not come back from the broker"
+    PASSED = "passed"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The last run: whether it passed (None: none yet), when that became known (epoch seconds), and how far it came."""
+
+    passed: bool | None
+    at: float | None
+    said: str
+
+
+def cached_sample() -> Path | None:
+    """The footage, if it has been fetched before: a self-test fetches nothing."""
+    path = cache_folder("samples") / Path(PinnedFile.named("samples.json", "bikes").member).name
+    return path if path.is_file() else None
+
+
+def render(pipe: Any) -> None:
+    """Body of the process that makes the recording, once."""
+    sample = cached_sample()
+    if sample is not None:
+        pipe.send(str(staged_footage(sample, cache_folder("samples"))))
+
+
+def self_test_every(text: str) -> float | None:
+    """Seconds between self-tests of `--self-test HOURS|off`. Raises UsageError for anything else."""
+    if text == "off":
+        return None
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = float("nan")
+    if not 0.005 <= hours <= 10_000:
+        raise UsageError(f"--self-test {text}: allowed is off or a number of hours, 0.005 to 10000")
+    return hours * 3_600
+
+
+class SelfTest:
+    """When to run and what came of it. `every` in seconds; `now` is a monotonic clock's, `epoch` wall time."""
+
+    def __init__(self, every: float, now: float, sample: Callable[[], Path | None] = cached_sample) -> None:
+        self._every = every
+        self._sample = sample
+        self._due = now + min(every, FIRST_AFTER)
+        self._until: float | None = None  # a run goes on until then at the latest
+        self._began = 0.0
+        self._stage = Stage.NO_FOOTAGE
+        self._event: str | None = None
+        self.result = Result(None, None, "not run yet")
+        self.last_pass: float | None = None  # epoch seconds
+
+    def due(self, now: float, epoch: float) -> bool:
+        """Whether to begin; the recording has to be rendered next."""
+        if self._until is not None or now < self._due:
+            return False
+        self._due = now + self._every
+        if self._sample() is None:
+            self.result = Result(None, epoch, Stage.NO_FOOTAGE)
+            return False
+        self._stage, self._event, self._until = Stage.RENDERING, None, now + _RENDERED_WITHIN
+        return True
+
+    def camera(self, recording: str, alarm: AlarmSettings, now: float, zone: tzinfo | None = None) -> CameraConfig:
+        """The hidden camera that plays the recording from now on; `zone` is that of its events' `local_time`."""
+        self._stage, self._until = Stage.STARTED, now + _HEARD_WITHIN
+        source = Source(HIDDEN_CAMERA, recording, live=False)
+        return CameraConfig(source, alarm, schedule=Schedule(zone=zone), hidden=True)
+
+    def scored(self, start: float, clip: int) -> None:
+        """A clip of the hidden camera went through the engine."""
+        self._began = recording_began(start, clip)
+        if self._stage is Stage.STARTED:
+            self._stage = Stage.SCORED
+
+    def raised(self, event_id: str, start: float) -> None:
+        """An alarm began; it counts if it lies at the incident."""
+        if INCIDENT[0] - _NEAR <= start - self._began <= INCIDENT[1] + _NEAR and self._stage is Stage.SCORED:
+            self._stage, self._event = Stage.RAISED, event_id
+
+    def heard(self, payload: bytes, epoch: float) -> bool:
+        """A message of an event as the broker gave it back; whether it is the one that was awaited."""
+        if self._event is None or self._event.encode() not in payload:
+            return False
+        try:
+            told = json.loads(payload)
+        except ValueError:
+            return False
+        if not isinstance(told, dict) or told.get("id") != self._event or told.get("test") is not True:
+            return False
+        self._finish(True, epoch, Stage.PASSED)
+        return True
+
+    def overdue(self, now: float, epoch: float) -> bool:
+        """Whether a run has just failed for lack of time."""
+        if self._until is None or now < self._until:
+            return False
+        self._finish(False, epoch, self._stage)
+        return True
+
+    @property
+    def running(self) -> bool:
+        return self._until is not None
+
+    def _finish(self, passed: bool, epoch: float, said: str) -> None:
+        self._until = self._event = None
+        if passed:
+            self.last_pass = epoch
+        self.result = Result(passed, epoch, said)
+
+    def memory(self) -> str:
+        """What came of the last one, to be kept over a restart; `recall` reads it."""
+        return json.dumps({"result": astuple(self.result), "last_pass": self.last_pass})
+
+    def recall(self, memory: str) -> None:
+        kept = json.loads(memory)
+        self.result, self.last_pass = Result(*kept["result"]), kept["last_pass"]
+
+    def as_json(self, epoch: float) -> dict[str, Any]:
+        """What the topic and the page show: `last_pass` is an epoch time, `age` the seconds since, None without one."""
+        age = None if self.last_pass is None else round(max(0.0, epoch - self.last_pass))
+        told = {"passed": self.result.passed, "said": self.result.said, "time": self.result.at}
+        return told | {"last_pass": self.last_pass, "age": age}

@@ -1,0 +1,99 @@
+"""The self-test's hidden camera as the main loop sees it: it comes, is scored beside the others, and goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import tzinfo
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from engine.manifest import Manifest
+from stream.alarm.event import ModelName
+from stream.alarm.rule import AlarmSettings
+from stream.base.errors import StreamError
+from stream.base.log import log
+from stream.base.processes import StartProcess
+from stream.camera.messages import ClipReady
+from stream.service.self_test import SelfTest, render
+from stream.watch.decoder_process import DecoderHandle
+from stream.watch.watched_camera import CameraTrack
+
+
+class HiddenCamera:
+    """At most one at a time. The bundle's own thresholds apply: what is tested is the path, not the site's tuning."""
+
+    def __init__(
+        self,
+        test: SelfTest,
+        manifest: Manifest,
+        model: ModelName,
+        start_process: StartProcess,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._zone = zone
+        self._test = test
+        self._manifest = manifest
+        self._model = model
+        self._start_process = start_process
+        self._rendering: tuple[BaseProcess, Connection] | None = None
+        self._decoder: DecoderHandle | None = None
+
+    def arrives(self, now: float, epoch: float) -> DecoderHandle | None:
+        """The decoder of a test that begins now."""
+        thresholds = self._manifest.thresholds
+        if self._decoder is None and self._rendering is None and self._test.due(now, epoch):
+            try:
+                self._rendering = self._start_process(render, (), "mgfn-self-test")
+            except OSError as error:  # the cameras go on; overdue says that it failed
+                log.error("the self-test cannot begin", reason=error.strerror)
+        if self._rendering is None or thresholds is None:
+            return None
+        process, pipe = self._rendering
+        try:
+            if not pipe.poll():
+                return None
+            recording = str(pipe.recv())
+        except (EOFError, OSError):
+            recording = ""
+        process.join(1)
+        pipe.close()
+        self._rendering = None
+        if not recording:
+            return None  # overdue says so
+        config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now, self._zone)
+        track = CameraTrack(config, self._model, now)
+        try:
+            self._decoder = DecoderHandle(config, track, self._manifest, False, self._start_process)
+        except StreamError as error:  # no room: the cameras go on; overdue says that it failed
+            log.error("the self-test cannot begin", reason=str(error))
+        return self._decoder
+
+    def seen(self, batch: Iterable[tuple[DecoderHandle, ClipReady]]) -> None:
+        """These clips were scored."""
+        for decoder, clip in batch:
+            if decoder is self._decoder:
+                self._test.scored(clip.start, clip.clip)
+                if decoder.track.event is not None:
+                    self._test.raised(decoder.track.event.id, decoder.track.event.start_time)
+
+    def leaves(self, now: float, epoch: float) -> DecoderHandle | None:
+        """The decoder that is to be ended: the recording is over, or the time is."""
+        if self._test.overdue(now, epoch):
+            log.error("the self-test failed", reason=self._test.result.said)
+            if self._rendering is not None:
+                self._rendering[0].kill()
+                self._rendering[1].close()
+                self._rendering = None
+            return self._gone()
+        over = self._decoder is not None and self._decoder.finished and not self._decoder.pending
+        return self._gone() if over else None
+
+    def _gone(self) -> DecoderHandle | None:
+        decoder, self._decoder = self._decoder, None
+        return decoder
+
+    def heard(self, payload: bytes) -> None:
+        """An event as the broker gave it back; from the network's thread."""
+        if self._test.heard(payload, time.time()):
+            log.info("the self-test passed")

@@ -1,0 +1,110 @@
+"""What `mgfn-stream` runs with: a flag goes before the site file, and the site file before the default."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream.base.addresses import BrokerAddress, broker_at, parse_broker, prefix_problem, secrets_of
+from stream.base.errors import UsageError
+from stream.service.self_test import self_test_every
+from stream.settings.bundle import check_device
+from stream.settings.settings import FrigateSettings, NotifySettings, Retention
+from stream.settings.site.convert import frigate, notify, retention
+from stream.settings.site.models import HttpModel, MqttModel, SiteFile
+from stream.settings.site.reading import Site
+from stream.sinks.mqtt_client import TlsFiles
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags that the site file knows, too; None where one was not given."""
+
+    mqtt: str | None = None
+    mqtt_ca: Path | None = None
+    mqtt_cert: Path | None = None
+    mqtt_key: Path | None = None
+    topic_prefix: str | None = None
+    bundle: Path | None = None
+    backend: str | None = None
+    device: str | None = None
+    scores: Path | None = None
+    http: str | None = None
+    http_token_file: Path | None = None
+    node: str | None = None
+    data: Path | None = None
+    self_test: str | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything but the cameras. `broker` None: an embedded one; `bundle` and `data` None: the default one."""
+
+    broker: BrokerAddress | None
+    tls: TlsFiles
+    topic_prefix: str
+    bundle: Path | None
+    backend: str
+    device: str
+    scores: Path | None
+    http: str | None
+    http_token_file: Path | None
+    node: str
+    data: Path | None
+    retention: Retention
+    self_test: float | None
+    frigate: FrigateSettings | None
+    notify: NotifySettings | None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not appear in anything shown."""
+        password = () if self.broker is None or not self.broker.password else (self.broker.password,)
+        address = () if self.frigate is None else secrets_of(self.frigate.url)
+        return (*password, *address, *(() if self.notify is None else self.notify.targets))
+
+
+def options(flags: Flags, site: Site | None) -> Options:
+    """Flags before `site`, if there is one. Raises UsageError for a flag's value that is not allowed."""
+    if flags.topic_prefix is not None and (problem := prefix_problem(flags.topic_prefix)):
+        raise UsageError(f"--topic-prefix {flags.topic_prefix!r}: {problem}")
+    if flags.device is not None:
+        check_device(flags.device)
+    given = SiteFile.model_construct() if site is None else site.given
+    mqtt = given.mqtt or MqttModel.model_construct()
+    http = given.http or HttpModel.model_construct()
+    broker = None
+    if flags.mqtt is not None:
+        broker = parse_broker(flags.mqtt)
+    elif mqtt.url is not None:
+        broker = broker_at(mqtt.url)
+    return Options(
+        broker,
+        TlsFiles(
+            flags.mqtt_ca or _path(mqtt.ca), flags.mqtt_cert or _path(mqtt.cert), flags.mqtt_key or _path(mqtt.key)
+        ),
+        topic_prefix=flags.topic_prefix or mqtt.topic_prefix or "mgfn",
+        bundle=flags.bundle or _path(given.bundle),
+        backend=flags.backend or given.backend or "auto",
+        device=flags.device or given.device or "auto",
+        scores=flags.scores or _path(given.scores),
+        http=flags.http or http.address,
+        http_token_file=flags.http_token_file or _path(http.token_file),
+        node=flags.node or given.node or socket.gethostname(),
+        data=flags.data or _path(given.data),
+        retention=retention(given.retention),
+        self_test=_self_test(flags.self_test, given.self_test),
+        frigate=frigate(given.frigate),
+        notify=notify(given.notify),
+    )
+
+
+def _self_test(flag: str | None, hours: float | None) -> float | None:
+    if flag is None and hours is not None:
+        return hours * 3_600 or None
+    return self_test_every("24" if flag is None else flag)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

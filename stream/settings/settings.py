@@ -1,0 +1,138 @@
+"""What the service is told: one frozen object for each camera, one for the whole. A site file can fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.schedule import Schedule
+from stream.base.addresses import BrokerAddress, Source
+from stream.camera.clips import TRAINED_RATE, Stride
+from stream.camera.hwaccel import Hwaccel
+from stream.camera.view import View
+from stream.sinks.mqtt_client import TlsFiles
+
+DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """Of an alarm's clip, in seconds: what it holds before and after the alarm, and where it is cut at the latest."""
+
+    pre_roll: float = 5.0
+    post_roll: float = 5.0
+    longest: float = 300.0
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """One camera: its source, when it alarms, what it keeps, how it is read.
+
+    `lost_after`: seconds offline until `camera_lost`. `fps`: frames a second that are looked at, as near as leaving out
+    whole pictures comes. `stride`: frames from the start of one clip to that of the
+    next; under 16 they overlap. `hwaccel`: what decodes; where it does not work here, the CPU does.
+    `motion_threshold`: grey levels; a clip in which no part of the picture differs by more from the last clip that
+    passed the backbone takes that one's feature. 0: every clip passes the backbone. `enabled` holds until another is
+    set over MQTT. Outside of `schedule` it is scored and does not alarm; its clock is that of `local_time`, too.
+    `view`: what of the picture the model sees. `sub_stream`: the same picture in a smaller size; where it can be
+    opened, it is watched instead of `source`. A `hidden` one is the self-test's: its alarms are tests, and nothing
+    else of it is published or kept.
+    """
+
+    source: Source
+    alarm: AlarmSettings
+    clip: ClipSettings = field(default_factory=ClipSettings)
+    transport: str = "tcp"
+    lost_after: float = 30.0
+    fps: float = TRAINED_RATE
+    stride: Stride = 16
+    hwaccel: Hwaccel = "none"
+    motion_threshold: float = 0.0
+    enabled: bool = True
+    schedule: Schedule = field(default_factory=Schedule)
+    view: View = field(default_factory=View)
+    hidden: bool = False
+    sub_stream: Source | None = None
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def streams(self) -> tuple[Source, ...]:
+        """What may be watched, in the order in which it is tried."""
+        return (self.source,) if self.sub_stream is None else (self.sub_stream, self.source)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not appear in anything shown."""
+        return tuple(secret for stream in self.streams for secret in stream.secrets)
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long things are kept, in days, and how much room they may take, in bytes.
+
+    Pictures and clips go, oldest first, when they are older than `media_days`, take more than `media_bytes`, or
+    leave less than `free_bytes` of the disk free.
+    """
+
+    media_days: float = 30.0
+    media_bytes: int = 10 * 2**30
+    free_bytes: int = 256 * 2**20
+    score_days: float = 30.0
+    event_days: float = 365.0
+
+
+@dataclass(frozen=True)
+class FrigateSettings:
+    """Alarms become events in Frigate, too.
+
+    `url` is http[s]://[user:password@]host[:port], where Frigate's own web page is; `ca` the certificate that signed
+    its own, if not one of the system's. `cameras` gives Frigate's name of a camera where it is not ours.
+    """
+
+    url: str = field(repr=False)
+    label: str = "anomaly"
+    sub_label: str = "mgfn"
+    cameras: Mapping[str, str] = field(default_factory=dict)
+    ca: Path | None = None
+
+
+@dataclass(frozen=True)
+class NotifySettings:
+    """Alarms are told to people through Apprise.
+
+    `targets` are Apprise's URLs, secrets all of them; each gets `per_hour` notifications in an hour at most.
+    `camera_lost`: of cameras that stay away, too.
+    """
+
+    targets: tuple[str, ...] = field(repr=False)
+    per_hour: int = 20
+    camera_lost: bool = False
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """What to watch and where to publish.
+
+    `self_test` is the time between self-tests in seconds, None without them. `broker` None starts the embedded one
+    (not in a replay). `data` is the folder of events, pictures and clips. `frigate` and `notify` are None where nobody
+    asked for them; a replay leaves them alone.
+    """
+
+    cameras: tuple[CameraConfig, ...]
+    broker: BrokerAddress | None
+    tls: TlsFiles
+    topic_prefix: str
+    node: str
+    replay: bool
+    scores: Path | None
+    data: Path
+    retention: Retention = field(default_factory=Retention)
+    frigate: FrigateSettings | None = None
+    notify: NotifySettings | None = None
+    self_test: float | None = None

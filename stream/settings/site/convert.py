@@ -1,0 +1,95 @@
+"""From the site file's models to what the service is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.schedule import Schedule
+from stream.base.addresses import Source, is_rtsp
+from stream.camera.view import Region, View
+from stream.settings.settings import CameraConfig, ClipSettings, FrigateSettings, NotifySettings, Retention
+from stream.settings.site.models import (
+    AlarmModel,
+    CameraDefaults,
+    CameraModel,
+    ClipModel,
+    FrigateModel,
+    NotifyModel,
+    RetentionModel,
+)
+
+_BLOCKS: Final = (AlarmModel, ClipModel)  # a region is one value
+
+_AS_THEY_ARE: Final = ("enabled", "transport", "lost_after", "fps", "hwaccel", "stride", "motion_threshold")
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def inherited(own: CameraModel, defaults: CameraDefaults | None) -> CameraModel:
+    """The camera with what it does not say itself taken from `defaults`; blocks key by key, lists as a whole."""
+    return own if defaults is None else _merged(own, defaults)
+
+
+def _merged(own: _Model, other: BaseModel) -> _Model:
+    changes: dict[str, Any] = {}
+    for name in type(other).model_fields:
+        mine, theirs = getattr(own, name), getattr(other, name)
+        if mine is None:
+            changes[name] = theirs
+        elif isinstance(mine, _BLOCKS) and theirs is not None:
+            changes[name] = _merged(mine, theirs)
+    return own.model_copy(update=changes)
+
+
+def _given(model: BaseModel | None, *left_out: str) -> dict[str, Any]:
+    """What is said, by name."""
+    return {} if model is None else model.model_dump(exclude_none=True, exclude=set(left_out))
+
+
+def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: AlarmSettings) -> CameraConfig:
+    """A camera that has inherited; `bundle` is what holds where the file says nothing of alarms."""
+    alarm = bundle
+    if camera.alarm is not None:
+        if camera.alarm.threshold_on is not None:
+            alarm = alarm.with_threshold(camera.alarm.threshold_on)
+        alarm = replace(alarm, **_given(camera.alarm))
+    masks = tuple(tuple((x, y) for x, y in mask) for mask in camera.masks or ())
+    periods = tuple(period for entry in camera.schedule or () for period in entry.periods)
+    said = {key: value for key in _AS_THEY_ARE if (value := getattr(camera, key)) is not None}
+    return CameraConfig(
+        Source(name, camera.url, live=is_rtsp(camera.url)),
+        alarm,
+        clip=ClipSettings(**_given(camera.clip)),
+        schedule=Schedule(periods, zone),
+        view=View(None if camera.region is None else Region(**_given(camera.region)), masks),
+        sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True),
+        **said,
+    )
+
+
+def frigate(model: FrigateModel | None) -> FrigateSettings | None:
+    """None where the file names none."""
+    if model is None:
+        return None
+    return FrigateSettings(model.url, ca=None if model.ca is None else Path(model.ca), **_given(model, "url", "ca"))
+
+
+def notify(model: NotifyModel | None) -> NotifySettings | None:
+    """None where the file names none."""
+    return None if model is None else NotifySettings(tuple(model.targets), **_given(model, "targets"))
+
+
+def retention(model: RetentionModel | None) -> Retention:
+    """How long things are kept; what is not said, by default."""
+    given = _given(model)
+    sizes = {"media_bytes": ("media_gb", 2**30), "free_bytes": ("free_mb", 2**20)}
+    for name, (key, unit) in sizes.items():
+        if key in given:
+            given[name] = round(given.pop(key) * unit)
+    return Retention(**given)

@@ -1,0 +1,149 @@
+"""What pydantic found, as lines for the user: key, value, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from stream.base.addresses import redact_url
+from stream.settings.site.document import Document, Path, Problem, key_of
+from stream.settings.site.models import SiteFile
+from stream.settings.site.values import ALLOWED_BY
+
+_KEY: Final = "[key]"  # pydantic's mark for a dictionary's key
+_LONGEST_VALUE: Final = 80
+_TYPES: Final = {
+    "float_type": "allowed is a number",
+    "int_type": "allowed is a whole number",
+    "bool_type": "allowed is true or false",
+    "string_type": "allowed is text; put it in quotes",
+    "list_type": "allowed is a list",
+    "model_type": "allowed is a block of keys",
+    "dict_type": "allowed is a block of keys",
+    "finite_number": "allowed is a number",
+}
+_BOUNDS: Final = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+
+
+def described(errors: Iterable[ErrorDetails], document: Document) -> list[Problem]:
+    """Each error with its line."""
+    return [_described(error, document) for error in errors]
+
+
+def path_of(error: ErrorDetails) -> Path:
+    """Where it is in the document."""
+    return tuple(part for part in error["loc"] if part != _KEY)
+
+
+def _described(error: ErrorDetails, document: Document) -> Problem:
+    path, kind = path_of(error), error["type"]
+    if kind == "list_type" and path[-3:-2] == (
+        "masks",
+    ):  # a number where a point stands: a polygon, not a list of them
+        path, text = path[:-2], "allowed is a list of polygons, [[[x, y], [x, y], [x, y]]]: one bracket more"
+    elif kind == "extra_forbidden":
+        text = _elsewhere(path) or unknown(str(path[-1]), _known_keys(SiteFile, path[:-1]))
+    elif kind == "missing":
+        text = "is missing"
+    else:
+        # targets are secrets, however they look, also where the block that holds them was left out
+        secret = path == ("notify",) or path[:2] == ("notify", "targets")
+        value = "" if secret else shown(error["input"])
+        text = f"{value}{_allowed(error)}{_hint(error, path)}"
+    return Problem(document.line(path), key_of(path), text)
+
+
+def _allowed(error: ErrorDetails) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind in _TYPES:
+        return _TYPES[kind]
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"allowed is {words} {context[bound]:g}"
+    if kind == "literal_error":
+        return f"allowed is {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return ALLOWED_BY[context["pattern"]]
+    if kind in ("too_short", "too_long"):
+        words = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        return f"{context['actual_length']} given; allowed are {words}"
+    if kind == "value_error":
+        return str(context["error"])
+    return error["msg"][0].lower() + error["msg"][1:]
+
+
+def shown(value: Any) -> str:
+    """The value as it may be shown, with a colon; "" for what has no short form."""
+    if isinstance(value, dict | list):
+        return ""
+    text = value if isinstance(value, str) else "null" if value is None else repr(value).lower()
+    text = redact_url(text)
+    if "@" in text and "***@" not in text:  # a mistyped URL has a password all the same
+        text = f"***{text[text.rindex('@') :]}"
+    text = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+    return f"{text}: " if text and text == text.strip() and text.isprintable() else f"{text!r}: "
+
+
+def unknown(key: str, known: list[str], what: str = "unknown key") -> str:
+    """That `key` is none of the `known`, with the nearest."""
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{what}; {hint}allowed: {', '.join(known)}"
+
+
+def _hint(error: ErrorDetails, path: Path) -> str:
+    """What is a slip, most likely: quotes around a number, an address where a block is expected."""
+    value = error["input"]
+    if not isinstance(value, str):
+        return ""
+    if error["type"] == "model_type" and "://" in value and "url" in _known_keys(SiteFile, path):
+        return ", {url: ...}"
+    plain = {"bool_type": r"true|false", "int_type": r"-?[0-9]+", "float_type": r"-?[0-9]+(\.[0-9]*)?"}
+    return ", without quotes" if re.fullmatch(plain.get(error["type"], "(?!)"), value) else ""
+
+
+def _elsewhere(path: Path) -> str:
+    """That blocks beside an unknown key know it; "" if there are none."""
+    model = _model_at(SiteFile, path[:-1])
+    inner = ((field.alias or name, _model_in(field.annotation)) for name, field in model.model_fields.items())
+    found = [f"`{name}`" for name, block in inner if block is not None and path[-1] in _keys(block)]
+    return f"unknown key here; it belongs into {' or '.join(found)}" if found else ""
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _known_keys(model: type[BaseModel], path: Path) -> list[str]:
+    """Keys of the model that stands at a path below `model`."""
+    return _keys(_model_at(model, path))
+
+
+def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
+    if not path:
+        return model
+    if model is SiteFile and path[0] == "cameras":
+        path = path[1:]  # a camera's name is no key
+        inner = _model_in(SiteFile.model_fields["cameras"].annotation)
+    else:
+        by_key = {field.alias or name: field for name, field in model.model_fields.items()}
+        inner = _model_in(by_key[str(path[0])].annotation)
+    rest = [part for part in path[1:] if not isinstance(part, int)]
+    assert inner is not None  # noqa: S101 -- only models have unknown keys
+    return _model_at(inner, tuple(rest))
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)

@@ -1,0 +1,192 @@
+"""The site file: read, checked as a whole, converted. A file with any problem is refused with all of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from stream.alarm.rule import AlarmSettings
+from stream.base.addresses import expanded, is_loopback
+from stream.base.errors import UsageError
+from stream.settings.settings import CameraConfig
+from stream.settings.site.convert import camera_config, inherited
+from stream.settings.site.document import Document, Problem, key_of, parse
+from stream.settings.site.document import Path as KeyPath
+from stream.settings.site.models import CameraDefaults, CameraModel, SiteFile
+from stream.settings.site.problems import described, path_of, unknown
+from stream.settings.site.values import FOLDER
+
+_LARGEST: Final = 1 << 20
+_SOME_URL: Final = "rtsp://unknown/"  # for a camera whose own is wrong, so that its other keys can be checked
+
+
+class SiteError(UsageError):
+    """A site file that cannot be used; `problems` has a line for each thing that is wrong, none with a password."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site file without problems; every key is there to be looked at in `given`."""
+
+    path: Path
+    given: SiteFile
+    content: bytes = field(repr=False)
+
+    def cameras(self, bundle: AlarmSettings) -> tuple[CameraConfig, ...]:
+        """The cameras; `bundle` is how alarms are made where the file says nothing."""
+        zone = None if self.given.time_zone is None else ZoneInfo(self.given.time_zone)
+        own = self.given.cameras.items()
+        return tuple(camera_config(n, inherited(camera, self.given.defaults), zone, bundle) for n, camera in own)
+
+
+def read_site(path: Path, *, asks_token: bool = False) -> Site:
+    """Read and check. Raises SiteError with everything that is wrong with the file.
+
+    `asks_token`: an `http.address` that others reach needs its `token_file`, no flag being there instead of either.
+    """
+    return checked(path, read_bytes(path), asks_token=asks_token)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's content. Raises SiteError if it cannot be read or is too large."""
+    try:
+        if path.exists() and not path.is_file():
+            raise SiteError([f"{path}: not a file; allowed is a YAML file"])
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise SiteError([f"{path}: cannot be read: {error.strerror}"]) from None
+    if len(content) > _LARGEST:
+        raise SiteError([f"{path}: is larger than {_LARGEST >> 20} MiB"])
+    return content
+
+
+def checked(path: Path, content: bytes, *, asks_token: bool = False) -> Site:
+    """The site that `content`, the file's, describes; as `read_site`."""
+    document = _document(path, content)
+    problems = list(document.problems)
+    data = document.data
+    given: SiteFile | None = None
+    left_out: list[KeyPath] = []
+    for _ in range(3):  # what is wrong is left out, so that the rest can be checked, too
+        try:
+            given = SiteFile.model_validate(data, context={FOLDER: path.absolute().parent})
+            break
+        except ValidationError as error:
+            found = [e for e in error.errors() if not any(out[: len(at := path_of(e))] == at for out in left_out)]
+            problems += described(found, document)
+            for one in error.errors():
+                left_out.append(path_of(one))
+                _leave_out(data, one)
+    if given is not None:
+        problems += _across(given, document)
+        if asks_token:
+            problems += _open_to_others(given, document)
+    if problems:
+        raise _refused(path, problems)
+    assert given is not None  # noqa: S101 -- else there is a problem
+    return Site(path, given, content)
+
+
+def data_folder(path: Path) -> Path | None:
+    """The `data` key alone, for who has no use for the rest and may lack its secrets. Raises SiteError."""
+    data = _document(path, read_bytes(path)).data
+    folder = data.get("data")
+    if folder is None:
+        return None
+    if not isinstance(folder, str):
+        raise SiteError([f"{path}: data: allowed is a path"])
+    try:
+        return path.absolute().parent / expanded(folder)
+    except UsageError as error:
+        raise SiteError([f"{path}: data: {error}"]) from None
+
+
+def _document(path: Path, content: bytes) -> Document:
+    try:
+        document = parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise _refused(path, [Problem(line, "", "not UTF-8 text")]) from None
+    if document.data is None and not document.problems:
+        document.problems.append(Problem(None, "", "is empty; required are `cameras` with at least one camera"))
+    elif document.data is not None and not isinstance(document.data, dict):
+        document.problems.append(Problem(1, "", "holds no keys; required are `cameras` with at least one camera"))
+    if not isinstance(document.data, dict):
+        raise _refused(path, document.problems)
+    return document
+
+
+def _refused(path: Path, problems: list[Problem]) -> SiteError:
+    """One line for each problem, in the order of the file."""
+    ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
+    return SiteError([": ".join(part for part in (_place(path, p.line), p.key, p.text) if part) for p in ordered])
+
+
+def _place(path: Path, line: int | None) -> str:
+    return str(path) if line is None else f"{path}:{line}"
+
+
+def _leave_out(data: dict[str, Any], error: ErrorDetails) -> None:
+    """Remove what is wrong, lists as a whole; what lacks something required goes with it, but a camera stays."""
+    path = path_of(error)
+    if len(path) == 3 and (path[0], path[2]) == ("cameras", "url"):
+        if path[1] in data["cameras"]:  # else it went with its name
+            data["cameras"][path[1]]["url"] = _SOME_URL
+        return
+    path = tuple(itertools.takewhile(lambda part: not isinstance(part, int), path))
+    *parents, last = path[:-1] if error["type"] == "missing" and len(path) > 1 else path
+    for part in parents:
+        data = data.get(str(part), {})
+    data.pop(str(last), None)
+
+
+def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
+    """What is wrong only in sight of what a camera inherits."""
+    mqtt = given.mqtt
+    if mqtt is not None and mqtt.url is not None and not mqtt.url.startswith("mqtts://"):
+        for key in ("ca", "cert", "key"):
+            if getattr(mqtt, key) is not None:
+                text = "is for an encrypted connection; allowed with a `url` that begins with mqtts://"
+                yield Problem(document.line(("mqtt", key)), f"mqtt.{key}", text)
+    for name in () if given.frigate is None else given.frigate.cameras or ():
+        if name not in given.cameras:
+            path = ("frigate", "cameras", name)
+            text = unknown(name, list(given.cameras), "no camera of `cameras`")
+            yield Problem(document.line(path), key_of(path), text)
+    for name, own in given.cameras.items():
+        yield from _of_camera(name, own, given.defaults, document)
+
+
+def _open_to_others(given: SiteFile, document: Document) -> Iterator[Problem]:
+    http = given.http
+    if http is None or http.address is None or http.address == "off" or http.token_file is not None:
+        return
+    if not is_loopback(http.address.rpartition(":")[0].strip("[]")):
+        text = f"{http.address}: any address but loopback needs `token_file` beside it"
+        yield Problem(document.line(("http", "address")), "http.address", text)
+
+
+def _of_camera(name: str, own: CameraModel, defaults: CameraDefaults | None, document: Document) -> Iterator[Problem]:
+    alarm = inherited(own, defaults).alarm
+    if alarm is None or alarm.threshold_off is None:
+        return
+    in_camera = own.alarm is not None and own.alarm.threshold_off is not None
+    path: KeyPath = ("cameras", name, "alarm", "threshold_off") if in_camera else ("defaults", "alarm", "threshold_off")
+    if alarm.threshold_on is None:
+        yield Problem(document.line(path), key_of(path), f"{alarm.threshold_off:g}: needs `threshold_on` beside it")
+    elif alarm.threshold_off > alarm.threshold_on:
+        whose = "" if in_camera else f" of {name}"
+        text = f"{alarm.threshold_off:g}: allowed is at most `threshold_on`{whose}, {alarm.threshold_on:g}"
+        yield Problem(document.line(path), key_of(path), text)

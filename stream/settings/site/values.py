@@ -1,0 +1,145 @@
+"""Kinds of values in the site file: each is checked, and what is to be filled in is filled in."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
+
+from engine.backends import BACKENDS
+from stream.base.addresses import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
+from stream.base.errors import UsageError
+from stream.settings.bundle import check_device
+
+FOLDER: Final = "folder"  # in the validation's context: where relative paths begin
+_NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
+_TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+_ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
+ALLOWED_BY: Final = {  # what the patterns mean
+    _NAME: "a camera's name is 1 to 64 of a-z A-Z 0-9 _ -",
+    _TIME: 'allowed is "HH:MM" with two digits each, such as "08:00"',
+    _ADDRESS: "allowed is HOST:PORT or off",
+}
+
+
+def _folder(info: ValidationInfo) -> Path:
+    return Path(info.context[FOLDER]) if info.context else Path()
+
+
+def _text(text: str) -> str:
+    """Filled in."""
+    try:
+        whole = expanded(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    if not whole.isprintable():
+        raise ValueError("holds characters that cannot be printed")
+    return whole
+
+
+def _path(text: str, info: ValidationInfo) -> str:
+    """Filled in, and relative to the site file's folder."""
+    return str(_folder(info) / _text(text))
+
+
+def _source(text: str, info: ValidationInfo) -> str:
+    whole = _text(text)
+    path_or_url = whole if is_rtsp(whole) or "://" in whole else str(_folder(info) / whole)
+    try:
+        is_live(path_or_url)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return path_or_url
+
+
+def _live_source(text: str, info: ValidationInfo) -> str:
+    url = _source(text, info)
+    if not is_rtsp(url):
+        raise ValueError("allowed are rtsp:// and rtsps://")
+    return url
+
+
+def _broker(text: str) -> str:
+    whole = _text(text)
+    try:
+        broker_at(whole)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return whole
+
+
+def _web_address(text: str) -> str:
+    whole = _text(text)
+    try:
+        parts = urlsplit(whole)
+        fine = parts.scheme in ("http", "https") and parts.hostname and not parts.query and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError("allowed is http[s]://[user:password@]host[:port]")
+    return whole
+
+
+def _listen_address(address: str) -> str:
+    if address != "off" and int(address.rpartition(":")[2]) > 65_535:
+        raise ValueError(ALLOWED_BY[_ADDRESS])
+    return address
+
+
+def _camera_name(name: str) -> str:
+    if problem := name_problem(name):
+        raise ValueError(problem)
+    return name
+
+
+def _topic_prefix(prefix: str) -> str:
+    if problem := prefix_problem(prefix):
+        raise ValueError(problem)
+    return prefix
+
+
+def _device(device: str) -> str:
+    try:
+        check_device(device)
+    except UsageError as error:
+        raise ValueError(str(error).partition(": ")[2]) from None
+    return device
+
+
+def _backend(name: str) -> str:
+    if name != "auto" and name not in BACKENDS:
+        raise ValueError(f"allowed are auto, {', '.join(BACKENDS)}")
+    return name
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        near = difflib.get_close_matches(name, available_timezones(), 1)
+        hint = f"; did you mean {near[0]}?" if near else ", such as Europe/Berlin or UTC"
+        raise ValueError(f"no time zone; allowed is a name of the IANA database{hint}") from None
+    return name
+
+
+FilePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Point = Annotated[list[Share], Field(min_length=2, max_length=2)]
+Mask = Annotated[list[Point], Field(min_length=3, max_length=100)]
+TimeOfDay = Annotated[str, StringConstraints(pattern=_TIME)]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+SourceUrl = Annotated[str, StringConstraints(min_length=1), AfterValidator(_source)]
+LiveUrl = Annotated[str, StringConstraints(min_length=1), AfterValidator(_live_source)]
+BrokerUrl = Annotated[str, AfterValidator(_broker)]
+TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Backend = Annotated[str, AfterValidator(_backend)]
+Device = Annotated[str, AfterValidator(_device)]
+Secret = Annotated[str, AfterValidator(_text)]
+WebUrl = Annotated[str, AfterValidator(_web_address)]
+ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]
+CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

@@ -1,0 +1,87 @@
+"""An MQTT client for a broker's address: certificates, login, and what its refusals mean."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
+
+from stream.base.addresses import BrokerAddress
+from stream.base.errors import Reason, UsageError
+
+KEEPALIVE: Final = 20
+_REFUSALS: Final = ("Not authorized", "Bad user name or password")
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """Certificates for `mqtts://`; None takes the system's."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client:
+    """A client for `address`, not yet connected. Raises UsageError for certificates that cannot be used."""
+    client_id = f"mgfn-{node[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
+    if address.user is not None:
+        client.username_pw_set(address.user, address.password)
+    given = [path for path in (tls.ca, tls.cert, tls.key) if path is not None]
+    if given and not address.tls:
+        raise UsageError(f"--mqtt-ca, --mqtt-cert, --mqtt-key: {address.shown} is not encrypted; use mqtts://")
+    if address.tls:
+        try:
+            for path in given:
+                if not path.is_file():
+                    raise UsageError(f"{path}: no such certificate file")
+            context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+            if tls.cert:
+                context.load_cert_chain(tls.cert, tls.key)
+        except (ssl.SSLError, OSError) as error:
+            shown = ", ".join(str(path) for path in given)
+            raise UsageError(f"{shown}: not usable as certificates: {error}") from None
+        client.tls_set_context(context)
+    return client
+
+
+def refusal(code: ReasonCode) -> str:
+    """Why the broker refused us, in plain words."""
+    return Reason.UNAUTHORIZED if str(code) in _REFUSALS else str(code)
+
+
+def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0) -> str:
+    """Connect once and leave: "" if the broker took us, else one line that says why not."""
+    client = make_client(address, tls, node)
+    answered = threading.Event()
+    answer: list[ReasonCode] = []
+
+    def on_connect(_c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
+        answer.append(code)
+        answered.set()
+
+    client.on_connect = on_connect
+    try:
+        if client.connect(address.host, address.port, KEEPALIVE) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return "cannot be reached"
+    except (OSError, ValueError) as error:
+        return f"cannot be reached ({getattr(error, 'strerror', None) or type(error).__name__})"
+    client.loop_start()
+    try:
+        if not answered.wait(timeout):
+            return "no answer in time"
+        if answer[0].is_failure:
+            return refusal(answer[0])
+        return ""
+    finally:
+        client.disconnect()
+        client.loop_stop()

@@ -1,0 +1,113 @@
+"""Alarms to people, through Apprise: phones, chats, mail. A target's URL is a secret as a whole and is never shown."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from stream.alarm.event import Payload
+from stream.archive.media import media_path
+from stream.base.errors import UsageError
+from stream.base.log import log
+from stream.settings.settings import NotifySettings
+from stream.sinks.courier import UndeliveredError
+
+if TYPE_CHECKING:
+    import apprise
+
+_WORTH: Final = 600.0
+_HOUR: Final = 3600.0
+
+
+def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyTarget]:
+    """A recipient for each target; `media` is the folder of pictures, None where none are kept.
+
+    Raises UsageError if Apprise is not installed or does not know a target.
+    """
+    try:
+        import apprise
+    except ImportError:
+        raise UsageError("notify: needs the package apprise: pip install 'mgfn-stream[notify]'") from None
+    # their lines may hold a target's URL
+    for name in ("apprise", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    if settings.per_hour < 1:
+        raise UsageError(f"notify.per_hour: {settings.per_hour}: allowed is 1 or more")
+    # No pictures from Apprise's own site in messages, no state on disk; without a time limit of its own Apprise stays
+    # in our thread, and its plugins give up after seconds by themselves.
+    asset = apprise.AppriseAsset(
+        app_id="mgfn-stream", app_desc="mgfn-stream", app_url="", image_url_mask="", image_url_logo="",
+        storage_mode="memory", async_mode=False, service_timeout=0,
+    )  # fmt: skip
+    targets = []
+    for position, url in enumerate(settings.targets, start=1):
+        box = apprise.Apprise(asset=asset)
+        if "://" not in url or not box.add(url):
+            raise UsageError(f"notify.targets[{position - 1}]: no URL that Apprise understands")
+        targets.append(NotifyTarget(f"notify-{position}", box, settings, media))
+    return targets
+
+
+class NotifyTarget:
+    """A recipient for the courier: one target."""
+
+    def __init__(self, name: str, box: apprise.Apprise, settings: NotifySettings, media: Path | None) -> None:
+        self.name = name
+        self._box = box
+        self._settings = settings
+        self._media = media
+        self._lately: deque[float] = deque()
+        self._left_out = 0
+
+    def wants(self, payload: Payload, now: float) -> bool:
+        """What begins, as long as the hour's bound is not reached."""
+        lost = payload["label"] == "camera_lost"
+        if payload["type"] != "new" or (lost and not self._settings.camera_lost):
+            return False
+        while self._lately and now - self._lately[0] >= _HOUR:
+            self._lately.popleft()
+        if len(self._lately) >= self._settings.per_hour:
+            if not self._left_out:
+                log.warning("notifications left out: the hour's bound is reached", to=self.name)
+            self._left_out += 1
+            return False
+        self._lately.append(now)
+        return True
+
+    def worth(self, payload: Payload) -> float:  # noqa: ARG002 -- the courier's protocol
+        return _WORTH
+
+    def deliver(self, payload: Payload) -> None:
+        """Send it, with its picture where there is one. Raises UndeliveredError."""
+        left_out, self._left_out = self._left_out, 0
+        title, body = wording(payload, left_out)
+        try:
+            done = self._box.notify(title=title, body=body, body_format="text", attach=self._picture(payload))
+        except Exception as error:  # noqa: BLE001 -- a hundred plugins of others; their text may hold the URL
+            self._left_out += left_out
+            raise UndeliveredError(type(error).__name__) from None
+        if not done:
+            self._left_out += left_out
+            raise UndeliveredError("Apprise could not deliver")
+
+    def _picture(self, payload: Payload) -> str | None:
+        if self._media is None or payload["snapshot"] is None:
+            return None
+        path = media_path(self._media, payload["id"], "snapshot")
+        return str(path) if path.is_file() else None
+
+
+def wording(payload: Payload, left_out: int) -> tuple[str, str]:
+    """Title and text: camera, score, time."""
+    what = "camera lost" if payload["label"] == "camera_lost" else f"anomaly, score {payload['score']:.2f}"
+    title = f"{'TEST: ' if payload['test'] else ''}{payload['camera']}: {what}"
+    when = payload["local_time"].replace("T", " ")
+    lines: Sequence[str] = [f"{payload['camera']} at {when}"]
+    if payload["label"] == "anomaly":
+        lines = [*lines, f"score {payload['score']:.2f}, alarm from {payload['threshold_on']:.2f} on"]
+    if left_out:
+        lines = [*lines, f"{left_out} more before this one were not told: the hour's bound"]
+    return title, "\n".join(lines)

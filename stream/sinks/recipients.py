@@ -1,0 +1,22 @@
+"""Who gets events beside MQTT: only whom the user named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream.settings.settings import FrigateSettings, NotifySettings
+from stream.sinks.courier import Recipient
+from stream.sinks.frigate import FrigateBridge
+from stream.sinks.notifications import notify_targets
+
+
+def recipients_of(
+    frigate: FrigateSettings | None, notify: NotifySettings | None, media: Path | None
+) -> list[Recipient]:
+    """Recipients for the courier; `media` is the folder of pictures. Raises UsageError for what cannot be used."""
+    found: list[Recipient] = []
+    if frigate is not None:
+        found.append(FrigateBridge(frigate))
+    if notify is not None:
+        found += notify_targets(notify, media)
+    return found

@@ -1,0 +1,129 @@
+"""Which cameras are watched: they come, change and go while the others run on with their windows.
+
+Used by the scoring loop alone; nothing here waits for a process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from stream.base.errors import StreamError
+from stream.base.log import log
+from stream.camera.messages import ClipClosed, SnapshotTaken
+from stream.settings.settings import CameraConfig
+from stream.watch.decoder_process import DecoderHandle, received
+from stream.watch.reporter import Reporter
+
+# A decoder that goes closes its clips; afterwards it is ended by force.
+_GONE_WITHIN: Final = 3.0
+
+
+class CameraChanges(Protocol):
+    """Where other cameras come from while the service runs."""
+
+    def run(self) -> None:
+        """Look for them until stopped: body of a thread."""
+
+    def stop(self) -> None: ...
+
+    def take(self) -> Sequence[CameraConfig] | None:
+        """The cameras from now on, None if they are still the same; returns at once."""
+
+
+class Fleet:
+    """`decoders`, the service's list, holds those in use in the order of the configuration; `begin` starts one.
+
+    `report` gives the service's reporter.
+    """
+
+    def __init__(
+        self,
+        decoders: list[DecoderHandle],
+        begin: Callable[[CameraConfig], DecoderHandle],
+        report: Callable[[], Reporter],
+    ) -> None:
+        self._decoders = decoders
+        self._begin = begin
+        self._report = report
+        self._leaving: dict[DecoderHandle, float] = {}  # until when they have time
+
+    @property
+    def names(self) -> list[str]:
+        """The cameras, without the self-test's."""
+        return [decoder.track.name for decoder in self._decoders if not decoder.config.hidden]
+
+    @property
+    def leaving(self) -> list[DecoderHandle]:
+        """Those that are on their way out."""
+        return list(self._leaving)
+
+    def configure(self, cameras: Sequence[CameraConfig]) -> None:
+        """From now on these are the cameras; those that are as they were notice nothing.
+
+        Raises StreamError, with nothing changed, if there is no room for a new one.
+        """
+        hidden = [decoder for decoder in self._decoders if decoder.config.hidden]
+        before = {decoder.config.name: decoder for decoder in self._decoders if decoder not in hidden}
+        staying = {c.name: before[c.name] for c in cameras if c.name in before and before[c.name].serves(c)}
+        begun = self._begun([camera for camera in cameras if camera.name not in staying])
+        removed = [name for name in before if name not in {camera.name for camera in cameras}]
+        for name, decoder in before.items():
+            if name not in staying:
+                self.dismiss(decoder, "removed" if name in removed else "reconfigured")
+        changed = [c for c in cameras if c.name in staying and staying[c.name].config != c]
+        for camera in changed:
+            self._report().configure(staying[camera.name], camera)
+        self._decoders[:] = [*(staying.get(camera.name) or begun[camera.name] for camera in cameras), *hidden]
+        for name in removed:
+            self._report().forget(name)
+        for decoder in begun.values():
+            self._report().introduce(decoder.track)
+        if before:
+            log.info(
+                "cameras reconfigured",
+                added=[name for name in begun if name not in before],
+                removed=removed,
+                restarted=[name for name in begun if name in before],
+                changed=[camera.name for camera in changed],
+                unchanged=len(staying) - len(changed),
+            )
+
+    def _begun(self, cameras: Sequence[CameraConfig]) -> dict[str, DecoderHandle]:
+        begun: dict[str, DecoderHandle] = {}
+        try:
+            for camera in cameras:
+                begun[camera.name] = self._begin(camera)
+        except StreamError:
+            for decoder in begun.values():
+                decoder.process.kill()
+                decoder.end(0.0)
+                decoder.ring.close()
+            raise
+        return begun
+
+    def dismiss(self, decoder: DecoderHandle, reason: str) -> None:
+        """End what is open of a decoder that is in use no longer, and let it close its files."""
+        self._report().close_events(decoder, reason)
+        decoder.pending.clear()
+        decoder.stop()
+        self._leaving[decoder] = time.monotonic() + _GONE_WITHIN
+
+    def see_off(self) -> None:
+        """Hear what the leaving still write, and let go of those that are done or take too long."""
+        done = {decoder for decoder, until in self._leaving.items() if time.monotonic() > until}
+        for decoder, message in received(self.leaving, 0):
+            if isinstance(message, SnapshotTaken | ClipClosed):
+                self._report().file_written(decoder, message)
+            elif message is None:
+                done.add(decoder)
+        for decoder in done:
+            decoder.process.kill()
+            decoder.end(0.0)
+            decoder.desk.lost()
+            decoder.ring.close()
+        for decoder in self.leaving:
+            self._report().release(decoder)
+            if decoder in done:
+                del self._leaving[decoder]

@@ -1,0 +1,127 @@
+"""Prometheus metrics of the service. The loop and the sinks' threads tell, the web server's thread reads."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+from engine.window import WINDOW
+from stream.alarm.event import ModelName
+from stream.base.errors import Reason
+from stream.camera.messages import Counters
+from stream.watch.watched_camera import CameraTrack
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_STAGE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_ALARM_SECONDS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0)
+
+
+class Metrics:
+    """All metrics in a registry of their own."""
+
+    def __init__(self, model: ModelName) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._up = Gauge("mgfn_camera_up", "1 while the camera delivers", ["camera"], registry=registry)
+        self._fps = Gauge("mgfn_camera_fps", "Frames a second, over the last second", ["camera"], registry=registry)
+        self._score = Gauge("mgfn_score", "Score of the newest clip, 0 to 1", ["camera"], registry=registry)
+        self._threshold = Gauge("mgfn_threshold", "Alarm-on threshold in force", ["camera"], registry=registry)
+        self._fill = Gauge(
+            "mgfn_window_fill_ratio", "Clips in the window as a share of 32", ["camera"], registry=registry
+        )
+        self._frames = Counter(
+            "mgfn_frames", "Frames by result: decoded, corrupt", ["camera", "result"], registry=registry
+        )
+        self._dropped = Counter("mgfn_clips_dropped", "Clips given up unscored", ["camera"], registry=registry)
+        self._reconnects = Counter(
+            "mgfn_reconnects", "Connections lost or refused, by reason", ["camera", "reason"], registry=registry
+        )
+        self._alarms = Counter("mgfn_alarms", "Alarms begun, tests left out", ["camera"], registry=registry)
+        self._stage = Histogram(
+            "mgfn_stage_seconds",
+            "Time by stage: wait (a finished clip for the engine), backbone and head (a batch each)",
+            ["stage"],
+            registry=registry,
+            buckets=_STAGE_SECONDS,
+        )
+        self._alarm_latency = Histogram(
+            "mgfn_alarm_latency_seconds",
+            "From an alarm's start to its publication (latency_ms of `new`)",
+            registry=registry,
+            buckets=_ALARM_SECONDS,
+        )
+        self._notifications = Counter(
+            "mgfn_notifications",
+            "Messages to Frigate and to people: delivered, failed (given up), dropped (too many waited)",
+            ["to", "result"],
+            registry=registry,
+        )
+        self._outbox = Gauge(
+            "mgfn_mqtt_outbox_messages", "Event messages that the broker has not acknowledged", registry=registry
+        )
+        self._self_test = Gauge(
+            "mgfn_self_test_age_seconds",
+            "Since the last self-test that passed; +Inf before the first",
+            registry=registry,
+        )
+        self._self_test.set(float("inf"))
+        info = Info("mgfn_model", "The bundle that scores, and on what", registry=registry)
+        info.info({"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend})
+
+    def camera(self, track: CameraTrack) -> None:
+        """State of a camera, as often as it says something."""
+        self._up.labels(track.name).set(track.available)
+        self._fps.labels(track.name).set(track.counters.fps if track.available else 0.0)
+        self._threshold.labels(track.name).set(track.rule.settings.threshold_on)
+        self._fill.labels(track.name).set(len(track.window) / WINDOW)
+
+    def forget(self, camera: str) -> None:
+        """The camera is gone: its state is shown no longer, its totals stay."""
+        for gauge in (self._up, self._fps, self._score, self._threshold, self._fill):
+            with suppress(KeyError):  # it may not have been told of
+                gauge.remove(camera)
+
+    def counted(self, camera: str, before: Counters, after: Counters) -> None:
+        """A decoder's totals went from `before` to `after`; a replaced decoder's begin at 0 again."""
+        corrupt = max(0, after.corrupt_frames - before.corrupt_frames)
+        self._frames.labels(camera, "decoded").inc(max(0, after.frames - before.frames))
+        self._frames.labels(camera, "corrupt").inc(corrupt)
+        self._dropped.labels(camera).inc(max(0, after.dropped_clips - before.dropped_clips))
+
+    def shed(self, camera: str) -> None:
+        self._dropped.labels(camera).inc()
+
+    def disconnected(self, camera: str, reason: Reason | None) -> None:
+        self._reconnects.labels(camera, "unknown" if reason is None else reason.name.lower()).inc()
+
+    def scored(self, camera: str, score: float) -> None:
+        self._score.labels(camera).set(score)
+
+    def alarm(self, camera: str) -> None:
+        self._alarms.labels(camera).inc()
+
+    def stage(self, stage: str, seconds: float) -> None:
+        self._stage.labels(stage).observe(seconds)
+
+    def published(self, latency_ms: int) -> None:
+        """An alarm's `new` was acknowledged."""
+        self._alarm_latency.observe(latency_ms / 1000)
+
+    def recipient(self, to: str) -> None:
+        """One of the courier's: its series begin at 0, so that the first message is seen as a rise."""
+        for result in ("delivered", "failed", "dropped"):
+            self._notifications.labels(to, result)
+
+    def notified(self, to: str, result: str) -> None:
+        """A message to one of the courier's recipients met its fate."""
+        self._notifications.labels(to, result).inc()
+
+    def self_tested(self, age: float | None) -> None:
+        """Seconds since the last self-test that passed."""
+        self._self_test.set(float("inf") if age is None else age)
+
+    def exposition(self, outbox: int) -> bytes:
+        """The text that Prometheus reads."""
+        self._outbox.set(outbox)
+        return generate_latest(self.registry)

@@ -1,0 +1,81 @@
+"""Where the messages of one camera's events wait for their files. Pure: time is passed in.
+
+`new` waits for its picture, a moment at most, and whatever follows waits behind it; `media` waits for the files to
+be closed and for `end`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from stream.alarm.event import Event, Payload, snapshot_url
+
+PICTURE_WITHIN: Final = 1.0
+
+
+@dataclass
+class _Files:
+    picture_until: float
+    snapshot: bool | None = None
+    clip: bool | None = None
+    ended: Event | None = None
+
+
+class EventDesk:
+    """Messages go in as they are made and come out, in order, when they may leave."""
+
+    def __init__(self) -> None:
+        self._line: deque[Payload] = deque()
+        self._files: dict[str, _Files] = {}
+
+    def expect_files(self, event_id: str, now: float) -> None:
+        """A picture and a clip were asked for; `now` in seconds of a monotonic clock."""
+        self._files[event_id] = _Files(now + PICTURE_WITHIN)
+
+    def say(self, payload: Payload) -> None:
+        """The next message of an event."""
+        self._line.append(payload)
+
+    def pictured(self, event_id: str, *, taken: bool) -> None:
+        """The picture is written, or cannot be."""
+        if event_id in self._files:
+            self._files[event_id].snapshot = taken
+
+    def closed(self, event_id: str, *, kept: bool) -> None:
+        """The clip is closed, or cannot be made."""
+        if event_id in self._files:
+            self._files[event_id].clip = kept
+
+    def lost(self) -> None:
+        """Nobody will write what is still expected."""
+        for files in self._files.values():
+            files.snapshot = bool(files.snapshot)
+            files.clip = bool(files.clip)
+
+    @property
+    def expecting(self) -> bool:
+        """Whether a file is still to come."""
+        return any(f.snapshot is None or f.clip is None for f in self._files.values())
+
+    def due(self, now: float) -> list[Payload]:
+        """What may leave at monotonic time `now`."""
+        leaving: list[Payload] = []
+        while self._line:
+            payload = self._line[0]
+            files = self._files.get(payload["id"])
+            if files is not None:
+                if files.snapshot is None and now < files.picture_until:
+                    break
+                if payload["type"] == "end":
+                    files.ended = Event(payload)
+                if files.snapshot:
+                    payload = payload | {"snapshot": snapshot_url(payload["id"])}
+            self._line.popleft()
+            leaving.append(payload)
+        for event_id, files in list(self._files.items()):
+            if files.ended is not None and files.snapshot is not None and files.clip is not None:
+                del self._files[event_id]
+                leaving.append(files.ended.media(snapshot=files.snapshot, clip=files.clip))
+        return leaving

@@ -1,0 +1,38 @@
+"""What an earlier run left in the data folder: messages that wait, events that were open, files that were awaited."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from stream.alarm.event import Event
+from stream.archive.journal import Journal
+from stream.archive.media import Kind, media_path
+from stream.archive.store import Store
+from stream.base.log import log
+from stream.sinks.mqtt import MqttSink
+
+_KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
+
+
+def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
+    """Its outbox first, then the ends of what it left open, and their files. Nothing else uses the store yet."""
+    for message in store.waiting():
+        if mqtt is None:
+            journal.delivered(message.key or 0)
+        else:
+            mqtt.event(message)
+    now = time.time()
+    for payload, awaits_files in store.unfinished():
+        event = Event(payload)
+        if payload["end_time"] is None:
+            at = event.last_time if payload["label"] == "anomaly" else now
+            log.warning("event left open by an earlier run ended", camera=event.camera, id=event.id)
+            journal.message(event.end(None, at, "restart"), now, awaits_files=False)
+        if awaits_files:
+            there = {kind: media_path(store.media, event.id, kind) for kind in _KINDS}
+            sizes = {kind: path.stat().st_size if path.exists() else 0 for kind, path in there.items()}
+            for kind in _KINDS:
+                journal.file_kept(event.id, kind, sizes[kind])
+            media = event.media(snapshot=sizes["snapshot"] > 0, clip=sizes["clip"] > 0)
+            journal.message(media, now, awaits_files=False)

@@ -1,0 +1,1 @@
+"""HTTP: access control, the web page, metrics, health."""

@@ -1,0 +1,130 @@
+"""Who may ask the HTTP address what: the token, its cookie, and requests that other sites make a browser send.
+
+Without a token (loopback only) a request must name this machine: a page elsewhere whose name was pointed here is
+refused. Whatever changes something must come from our own page or from no page at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from importlib import resources
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LONGEST_FORM: Final = 4_096
+_COOKIE_LASTS: Final = 90 * 86_400
+_WRONG_TOKEN_RESTS: Final = 0.5
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_LOGIN_STYLE: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+
+
+class Guard:
+    """Stands before the application: nothing behind it is asked without leave."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._token = token
+        # what the cookie holds opens the page, and cannot be used as the token
+        self._pass = "" if token is None else _derived(token, "mgfn page")
+        # cookies know no ports: another instance on this machine has its own
+        self._cookie = "" if token is None else f"mgfn-{_derived(token, 'mgfn cookie')[:8]}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        refusal = self._refusal(request)
+        if refusal is None and self._token is not None and (request.method, request.url.path) == ("POST", "/login"):
+            refusal = await self._login(request)
+        elif refusal is None and self._token is not None and not self._known(request):
+            refusal = self._ask(request)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message["headers"]}
+                extra = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+                message["headers"] = [*message["headers"], *(pair for pair in extra if pair[0] not in present)]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+    def _refusal(self, request: Request) -> Response | None:
+        host = request.headers.get("host", "")
+        if self._token is None and not _is_this_machine(host):
+            return JSONResponse({"detail": f"host {host[:80]!r}: allowed is an address or localhost"}, 403)
+        if request.method in _SAFE:
+            return None
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
+        foreign = origin is not None and origin.partition("://")[2] != host
+        if foreign or site not in ("same-origin", "none"):
+            return JSONResponse({"detail": "a page of another site may change nothing here"}, 403)
+        return None
+
+    def _known(self, request: Request) -> bool:
+        assert self._token is not None  # noqa: S101 -- asked only with one
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        kept = request.cookies.get(self._cookie, "")
+        return any(
+            hmac.compare_digest(found.encode(), expected.encode())
+            for found, expected in ((given, self._token), (kept, self._pass))
+        )
+
+    def _ask(self, request: Request, wrong: bool = False) -> Response:
+        if wrong or (request.method == "GET" and request.url.path == "/"):
+            return _login_page(wrong)
+        return JSONResponse({"detail": "token required"}, 401, {"WWW-Authenticate": "Bearer"})
+
+    async def _login(self, request: Request) -> Response:
+        assert self._token is not None  # noqa: S101 -- asked only with one
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _LONGEST_FORM:
+                return JSONResponse({"detail": f"a form of more than {_LONGEST_FORM} bytes"}, 413)
+        given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            await asyncio.sleep(_WRONG_TOKEN_RESTS)
+            return self._ask(request, wrong=True)
+        answer = RedirectResponse("/", 303)
+        answer.set_cookie(self._cookie, self._pass, max_age=_COOKIE_LASTS, httponly=True, samesite="strict")
+        return answer
+
+
+def _derived(token: str, use: str) -> str:
+    return hmac.new(token.encode(), use.encode(), hashlib.sha256).hexdigest()
+
+
+def _login_page(wrong: bool) -> Response:
+    text = resources.files("stream.web").joinpath("page", "login.html").read_text(encoding="utf-8")
+    text = text.replace("{{said}}", "This is not the token." if wrong else "")
+    headers = {"WWW-Authenticate": "Bearer", "Content-Security-Policy": _LOGIN_STYLE, "Cache-Control": "no-store"}
+    return HTMLResponse(text, 401, headers)
+
+
+def _is_this_machine(host: str) -> bool:
+    name = ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return True

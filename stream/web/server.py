@@ -1,0 +1,183 @@
+"""The service's HTTP address: health, readiness, metrics, pictures and clips of events, and the web page."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+
+from stream.archive.media import Kind, media_path
+from stream.base.addresses import is_loopback
+from stream.base.errors import UsageError
+from stream.watch.metrics import CONTENT_TYPE
+from stream.web.access import Guard
+from stream.web.page.routes import PageSources, page_routes
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8080
+LOOP_STUCK_AFTER: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What is shown. Called from the web server's threads.
+
+    `health` gives a JSON object with `loop_age` in seconds and `cameras`; `ready` what is still missing, "" if
+    nothing is; `metrics` Prometheus' text; `media` is the folder of pictures and clips, None where none are kept;
+    `page` what the web page shows, None where there is none.
+    """
+
+    health: Callable[[], Mapping[str, Any]]
+    ready: Callable[[], str]
+    metrics: Callable[[], bytes]
+    media: Path | None
+    page: PageSources | None = None
+
+
+def check_address(address: str | None, token_file: Path | None) -> tuple[str, int, str | None]:
+    """Host, port and the token that requests must bring, if any; nothing is opened.
+
+    `address` is `HOST:PORT`, None: the default. Raises UsageError for a malformed one, and for one that is not
+    loopback without a token file.
+    """
+    token = _read_token(token_file)
+    host, port = (DEFAULT_HOST, DEFAULT_PORT) if address is None else _split(address)
+    if not is_loopback(host) and token is None:
+        raise UsageError(
+            f"--http {address}: any address but loopback requires --http-token-file (`token_file` in the site file)"
+        )
+    return host, port, token
+
+
+def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, str | None]:
+    """A listening socket and the token, as `check_address`; without an address the default port or the next free one.
+
+    Raises UsageError for an address that is taken, too.
+    """
+    host, port, token = check_address(address, token_file)
+    while True:
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(128)
+        except OSError as error:
+            listener.close()
+            if address is not None or port == 65535:
+                raise UsageError(f"--http {address}: {error.strerror}; name a free port or off") from None
+            port += 1
+        else:
+            return listener, token
+
+
+def page_address(listener: socket.socket) -> str:
+    """Where the page is, for a browser on this machine or, if it listens to others, on theirs."""
+    host, port = listener.getsockname()[:2]
+    if ip_address(host).is_unspecified:
+        host = _own_address()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def page_for_others(listener: socket.socket) -> str | None:
+    """Its address as other machines reach it, None if it listens to this one alone."""
+    return None if ip_address(listener.getsockname()[0]).is_loopback else page_address(listener)
+
+
+def _own_address() -> str:
+    """This machine's address towards others: that of its default route. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address that is nobody's (RFC 5737)
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise UsageError(f"--http {address}: allowed is HOST:PORT or off")
+    return host.strip("[]"), int(port)
+
+
+def _read_token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'no UTF-8 text')}") from None
+    if len(token) < 16:
+        raise UsageError(f"--http-token-file {path}: holds {len(token)} characters, at least 16 are required")
+    return token
+
+
+def make_app(pages: Pages, token: str | None) -> FastAPI:
+    """The application. With a `token` every request must bring it, or the cookie that it was exchanged for."""
+    app = FastAPI(title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, token=token)
+    app.add_exception_handler(RequestValidationError, _refused)
+    app.add_exception_handler(sqlite3.Error, _no_database)
+    if pages.page is not None:
+        app.include_router(page_routes(pages.page))
+
+    @app.get("/healthz")
+    def healthz() -> JSONResponse:
+        state = pages.health()
+        return JSONResponse(dict(state), 200 if state["loop_age"] < LOOP_STUCK_AFTER else 503)
+
+    @app.get("/readyz")
+    def readyz() -> JSONResponse:
+        missing = pages.ready()
+        return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(pages.metrics(), media_type=CONTENT_TYPE)
+
+    @app.get("/api/events/{event_id}/snapshot.jpg")
+    def snapshot(event_id: str) -> Response:
+        return _file(pages.media, event_id, "snapshot", "image/jpeg")
+
+    @app.get("/api/events/{event_id}/clip.mp4")
+    def clip(event_id: str) -> Response:
+        return _file(pages.media, event_id, "clip", "video/mp4")
+
+    return app
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    """One line that names each value; what was given is not echoed: a NaN in it is no JSON."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for it
+    found = (f"{'.'.join(map(str, e['loc'][1:])) or e['loc'][0]}: {e['msg']}" for e in error.errors())
+    return JSONResponse({"detail": "; ".join(found).encode("ascii", "backslashreplace").decode()}, 422)
+
+
+async def _no_database(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": f"the database does not answer: {error}"}, 503)
+
+
+def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Response:
+    """A file of an event; ranges of it where asked for, as players do."""
+    try:
+        path = None if folder is None else media_path(folder, event_id, kind)
+    except ValueError:
+        path = None
+    if path is None or not path.is_file():
+        return JSONResponse({"detail": f"no {kind} of this event"}, 404)
+    return FileResponse(path, media_type=media_type)
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """A server to be `run(sockets=[...])` in a thread; ends when its `should_exit` is set."""
+    config = uvicorn.Config(app, http="h11", ws="none", log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    return uvicorn.Server(config)

@@ -1,0 +1,34 @@
+"""What is given up when a broker stays away."""
+
+from __future__ import annotations
+
+import pytest
+
+from stream.alarm.outbox import Outbox, Waiting
+
+
+def message(kind: str, seq: int, made: float = 0.0) -> Waiting:
+    return Waiting({"type": kind, "seq": seq}, made, seq)
+
+
+def drained(box: Outbox) -> list[int]:
+    return [box.take().payload["seq"] for _ in range(len(box))]
+
+
+def test_a_full_box_gives_up_its_oldest_update_first() -> None:
+    box = Outbox(limit=4)
+    for number, kind in enumerate(["new", "update", "update", "end"]):
+        assert box.put(message(kind, number)) is None
+    gone = [box.put(message("new", number)) for number in (4, 5, 6)]
+    assert [w.payload["seq"] for w in gone if w] == [1, 2, 0]
+    assert drained(box) == [3, 4, 5, 6]
+
+
+def test_what_waited_too_long_goes() -> None:
+    box = Outbox(longest_wait=100.0)
+    for number in range(3):
+        box.put(message("new", number, made=float(number)))
+    assert [w.key for w in box.expire(101.5)] == [0, 1]
+    assert drained(box) == [2]
+    with pytest.raises(IndexError):
+        box.take()

@@ -1,0 +1,96 @@
+"""Commands over MQTT: what is understood, what is not, and what a flood leaves."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.alarm.requests import (
+    FEEDBACK_LIMIT,
+    WORDS,
+    GiveVerdict,
+    Inbox,
+    RunTest,
+    SetEnabled,
+    SetThreshold,
+    parse_command,
+)
+
+ID = "1795466000.12-a1b2c3"
+
+
+@pytest.mark.parametrize(
+    ("word", "payload", "command"),
+    [
+        ("enabled", b"ON", SetEnabled("door", True)),
+        ("enabled", b"OFF\n", SetEnabled("door", False)),
+        ("enabled", b"reset", SetEnabled("door", None)),
+        ("threshold", b" reset\n", SetThreshold("door", None)),
+        ("threshold", b"0.73", SetThreshold("door", 0.73)),
+        ("threshold", b"1", SetThreshold("door", 1.0)),
+        ("feedback", b'{"id":"latest","verdict":"false_alarm"}', GiveVerdict("door", "latest", "false_alarm")),
+        ("feedback", f'{{"id":"{ID}","verdict":"true"}}'.encode(), GiveVerdict("door", ID, "true")),
+        ("test", b"", RunTest("door")),
+        ("test", b"\xff" * 5000, RunTest("door")),
+    ],
+)
+def test_understood(word: str, payload: bytes, command: object) -> None:
+    assert parse_command("door", word, payload) == command
+
+
+@pytest.mark.parametrize(
+    ("word", "payload", "says"),
+    [
+        ("enabled", b"on", "allowed are ON, OFF and reset"),
+        ("enabled", b"", "allowed are ON, OFF and reset"),
+        ("enabled", b"\xff\xfe", "allowed are ON, OFF and reset"),
+        ("threshold", b"1.01", "allowed is a number from 0 to 1"),
+        ("threshold", b"-0.1", "allowed is a number from 0 to 1"),
+        ("threshold", b"nan", "allowed is a number from 0 to 1"),
+        ("threshold", b"inf", "allowed is a number from 0 to 1"),
+        ("threshold", b"", "allowed is a number from 0 to 1, or reset"),
+        ("threshold", b"0,5", "allowed is a number from 0 to 1"),
+        ("threshold", b"0" * 2000, "2000 bytes; allowed are 1024"),
+        ("feedback", b"", "allowed is"),
+        ("feedback", b"[]", "allowed is"),
+        ("feedback", b'{"id":"latest"}', "allowed is"),
+        ("feedback", b'{"id":"latest","verdict":"maybe"}', "allowed is"),
+        ("feedback", b'{"id":"latest","verdict":["true"]}', "allowed is"),
+        ("feedback", b'{"id":"../../etc","verdict":"true"}', r"no such event: '\.\./"),
+        ("feedback", b'{"id":7,"verdict":"true"}', "allowed is"),
+        ("feedback", b"[" * 1000, "allowed is"),
+    ],
+)
+def test_refused_with_what_is_allowed(word: str, payload: bytes, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_command("door", word, payload)
+
+
+@given(st.sampled_from(WORDS), st.binary(max_size=100))
+def test_nothing_else_ever_happens(word: str, payload: bytes) -> None:
+    with suppress(ValueError):
+        assert parse_command("door", word, payload).camera == "door"
+
+
+def test_a_flood_leaves_the_last_word_of_each_kind() -> None:
+    inbox = Inbox()
+    for number in range(10_000):
+        inbox.put(SetThreshold("door", number / 10_000))
+        inbox.put(SetEnabled("door", number % 2 == 0))
+        inbox.put(SetThreshold("yard", 0.5))
+    assert inbox.take() == [SetThreshold("door", 0.9999), SetEnabled("door", False), SetThreshold("yard", 0.5)]
+    assert inbox.take() == []
+
+
+def test_verdicts_are_bounded() -> None:
+    inbox = Inbox()
+    for number in range(FEEDBACK_LIMIT + 5):
+        inbox.put(GiveVerdict("door", f"{number}.00-abcdef", "true"))
+    inbox.put(GiveVerdict("door", "0.00-abcdef", "false_alarm"))
+    assert inbox.dropped == 5
+    taken = inbox.take()
+    assert len(taken) == FEEDBACK_LIMIT
+    assert taken[-1] == GiveVerdict("door", "0.00-abcdef", "false_alarm")

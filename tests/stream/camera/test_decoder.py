@@ -1,0 +1,80 @@
+"""The decoder process's work on real recordings: which clips come out, and what lies in their slots."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from engine.arrays import UInt8Array
+from engine.geometry import write_crops
+from stream.base.addresses import Source
+from stream.camera.clip_ring import ClipRing
+from stream.camera.decoder import CameraSettings, Decoder
+from stream.camera.messages import CameraState, ClipReady, StateChanged
+from tests.servers.rtsp import moving_pictures, write_video
+
+
+def frames_of(video: Path) -> UInt8Array:
+    """uint8 (frames, 224, 224, 3) as the model sees them."""
+    out = []
+    with av.open(str(video)) as container:
+        for frame in container.decode(video=0):
+            out.append(np.empty((1, 224, 224, 3), np.uint8))
+            write_crops(frame, "squash", out[-1])
+    return np.concatenate(out)
+
+
+def replayed(video: Path, **settings: Any) -> list[tuple[ClipReady, UInt8Array]]:
+    """What a decoder makes of a recording, with the pictures of each clip."""
+    ring = ClipRing.create(2, 1)
+    ours, theirs = multiprocessing.Pipe()
+    source = Source("door", str(video), live=False)
+    decoder = Decoder(CameraSettings(source, "squash", ring, replay=True, **settings), theirs)
+    thread = threading.Thread(target=decoder.run)
+    thread.start()
+    clips = []
+    while True:
+        message = ours.recv()
+        if isinstance(message, ClipReady):
+            clips.append((message, ring.clips[message.slot][0].copy()))
+            ours.send(message.slot)
+        elif isinstance(message, StateChanged) and message.state is CameraState.ENDED:
+            assert message.reason is None
+            break
+    thread.join(10)
+    decoder.close()
+    return clips
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("camera") / "video.mp4", moving_pictures(70))
+
+
+@pytest.mark.parametrize("stride", [16, 8, 4])
+def test_clips_of_every_stride_hold_their_frames_in_order(video: Path, stride: int) -> None:
+    frames = frames_of(video)
+    clips = replayed(video, stride=stride)
+    assert len(clips) == (70 - 16) // stride + 1
+    for number, (ready, pictures) in enumerate(clips):
+        first = number * stride
+        assert (ready.clip, ready.like) == (number, None)
+        assert ready.start == pytest.approx(first / 25, abs=1e-3)
+        assert ready.end == pytest.approx((first + 16) / 25, abs=1e-3)
+        np.testing.assert_array_equal(pictures, frames[first : first + 16])
+
+
+def test_a_still_camera_names_the_clip_that_stands_for_it(tmp_path: Path) -> None:
+    still, moving = moving_pictures(1) * 48, moving_pictures(16)
+    clips = replayed(write_video(tmp_path / "video.mp4", [*still, *moving]), motion_threshold=6.0)
+    assert [ready.like for ready, _ in clips] == [None, 0, 0, None]
+
+
+def test_without_hardware_the_cpu_decodes(video: Path) -> None:
+    assert len(replayed(video, hwaccel="vaapi")) == 4

@@ -1,0 +1,172 @@
+"""Pictures and clips from real packets, without a camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
+from stream.camera.recorder import PacketRing, Recorder, StoredPacket
+from tests.servers.rtsp import moving_pictures, write_video
+
+
+def packet(number: int, size: int = 100) -> StoredPacket:
+    """25 a second, a keyframe every second."""
+    return StoredPacket(b"x" * size, number, number, number % 25 == 0, number / 25)
+
+
+def test_the_ring_begins_with_a_keyframe_and_keeps_its_span() -> None:
+    ring = PacketRing(span=2.0)
+    for number in range(7, 250):  # joined in the middle of a group
+        ring.add(packet(number))
+    assert ring.since(0.0)[0] == packet(175)  # 7.0 s: the last keyframe at least two seconds old at 9.96 s
+    assert ring.since(8.7)[0] == packet(200)
+    assert len(ring.since(8.7)) == 50
+
+
+def test_the_ring_is_bounded_by_bytes() -> None:
+    ring = PacketRing(span=60.0, largest=10_000)
+    for number in range(250):
+        ring.add(packet(number))
+    assert ring.since(0.0)[0] == packet(150)  # 100 packets are 10,000 bytes
+    for number in range(250, 275):
+        ring.add(packet(number, size=1_000))
+    assert ring.since(0.0) == []  # one group alone is larger: it waits for the next
+    ring.add(packet(275))
+    assert ring.since(0.0) == [packet(275)]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "video.mp4", moving_pictures(200))
+
+
+def play(recorder: Recorder, video: Path, orders: dict[int, StartClip | EndClip | TakeSnapshot], until: int) -> None:
+    """Frames as the decoder's process takes them; epoch time is packet time + 1000."""
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        recorder.connected(stream)
+        number = 0
+        for each in container.demux(stream):
+            recorder.packet(each)
+            for frame in each.decode():
+                if number % 16 == 15:
+                    recorder.finished_clip(0, number // 16, frame)
+                if number in orders:
+                    recorder.obey(orders[number], 1000.0)
+                number += 1
+                if number == until:
+                    return
+
+
+def test_a_clip_holds_what_was_before_and_after(tmp_path: Path, video: Path) -> None:
+    sent: list[Message] = []
+    path = tmp_path / "1000.00-abcdef.mp4"
+    start = StartClip("1000.00-abcdef", path, begin=1002.5, longest=60.0)
+    play(Recorder(5.0, sent.append), video, {100: start, 125: EndClip("1000.00-abcdef", until=1006.0)}, 200)
+    (closed,) = sent
+    assert isinstance(closed, ClipClosed)
+    assert closed.bytes == path.stat().st_size
+    assert list(tmp_path.iterdir()) == [path]
+    # its index comes first, so that a browser can begin at once
+    content = path.read_bytes()
+    assert 0 < content.find(b"moov") < content.find(b"mdat")
+    with av.open(str(path)) as clip, av.open(str(video)) as original:
+        found = [f.to_ndarray(format="gray") for f in clip.decode(video=0)]
+        wanted = [f.to_ndarray(format="gray") for f in original.decode(video=0)]
+        assert clip.streams.video[0].codec_context.name == "h264"
+    # from the keyframe at 2.0 s to 6.0 s, picture by picture what the camera sent
+    assert len(found) == 101
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted[50:151], strict=True))
+
+
+def write_as(path: Path, codec: str, pix_fmt: str) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, pix_fmt
+        stream.options = {"x265-params": "log-level=none:keyint=25:bframes=0"} if codec == "libx265" else {}
+        for picture in moving_pictures(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+# What Debian's Chromium 156 made of each: it plays the first alone. Safari and browsers with a decoder in hardware play
+# H.265 under this name; VLC and FFmpeg play all of them.
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "kept_as", "tag"),
+    [
+        ("libx264", "yuv420p", "h264", "avc1"),
+        ("libx265", "yuv420p", "hevc", "hvc1"),
+        ("mjpeg", "yuvj420p", "mjpeg", "mp4v"),
+    ],
+)
+def test_whatever_the_camera_sends_is_kept_as_it_is(
+    tmp_path: Path, codec: str, pix_fmt: str, kept_as: str, tag: str
+) -> None:
+    source = write_as(tmp_path / "source.mkv", codec, pix_fmt)
+    sent: list[Message] = []
+    recorder, path = Recorder(5.0, sent.append), tmp_path / "1.00-aaaaaa.mp4"
+    play(recorder, source, {40: StartClip("1.00-aaaaaa", path, begin=1001.0, longest=60.0)}, 60)
+    recorder.disconnected()
+    with av.open(str(path)) as clip, av.open(str(source)) as original:
+        stream = clip.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_tag) == (kept_as, tag)
+        found = [bytes(packet) for packet in clip.demux(video=0) if packet.size]
+        wanted = [bytes(packet) for packet in original.demux(video=0) if packet.size]
+    assert len(found) >= 30
+    assert found == wanted[-len(found) :]
+
+
+def test_a_long_clip_is_cut_and_a_lost_camera_closes_it(tmp_path: Path, video: Path) -> None:
+    sent: list[Message] = []
+    recorder = Recorder(1.0, sent.append)
+    cut = StartClip("1.00-aaaaaa", tmp_path / "cut.mp4", begin=1000.0, longest=2.0)
+    lost = StartClip("2.00-bbbbbb", tmp_path / "lost.mp4", begin=1003.0, longest=60.0)
+    play(recorder, video, {10: cut, 100: lost}, 150)
+    assert [(m.event, m.seconds) for m in sent if isinstance(m, ClipClosed)] == [("1.00-aaaaaa", 2.0)]
+    recorder.disconnected()
+    assert isinstance(sent[-1], ClipClosed)
+    assert sent[-1].event == "2.00-bbbbbb"
+    assert sent[-1].seconds == pytest.approx(149 / 25 - 3.0)
+    recorder.obey(StartClip("3.00-cccccc", tmp_path / "x.mp4", 1.0, 1.0), None)
+    assert sent[-1] == ClipClosed("3.00-cccccc", 0, 0.0, "the camera is not connected")
+
+
+def test_a_clip_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path, video: Path) -> None:
+    sent: list[Message] = []
+    start = StartClip("1.00-aaaaaa", tmp_path / "no" / "clip.mp4", begin=1000.0, longest=9.0)
+    shot = TakeSnapshot("1.00-aaaaaa", tmp_path / "no" / "clip.jpg", "text", None)
+    play(Recorder(1.0, sent.append), video, {20: start, 21: shot}, 30)
+    assert sent == [
+        ClipClosed("1.00-aaaaaa", 0, 0.0, "No such file or directory"),
+        SnapshotTaken("1.00-aaaaaa", 0, "No such file or directory"),
+    ]
+
+
+def test_the_picture_is_of_the_clip_that_was_scored_with_text_below(tmp_path: Path, video: Path) -> None:
+    import cv2
+
+    sent: list[Message] = []
+    path = tmp_path / "shot.jpg"
+    play(Recorder(1.0, sent.append), video, {70: TakeSnapshot("1.00-aaaaaa", path, "door  0.91", (0, 2))}, 90)
+    assert sent == [SnapshotTaken("1.00-aaaaaa", path.stat().st_size)]
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    with av.open(str(video)) as container:
+        frames = [f.to_ndarray(format="bgr24") for f in container.decode(video=0)]
+    upper = slice(0, 200)
+    errors = [float(np.abs(picture[upper].astype(int) - frames[n][upper]).mean()) for n in (31, 47, 63)]
+    assert errors[1] == min(errors)
+    assert errors[1] < 5
+    assert picture[215:].max() > 200  # white letters in the dark band
+
+
+def test_no_picture_before_the_first_clip(tmp_path: Path) -> None:
+    sent: list[Message] = []
+    Recorder(1.0, sent.append).obey(TakeSnapshot("1.00-aaaaaa", tmp_path / "x.jpg", "", None), None)
+    assert sent == [SnapshotTaken("1.00-aaaaaa", 0, "no picture yet")]

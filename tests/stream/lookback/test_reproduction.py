@@ -1,0 +1,132 @@
+"""An alarm of a running service, computed again from what was kept of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from engine.arrays import FloatArray
+from engine.engine import Engine
+from stream.archive.explanation import StoredExplanation, read
+from stream.archive.media import FIRST_PICTURE
+from stream.archive.store import Store
+from stream.base.errors import StreamError
+from stream.camera.view import View
+from stream.lookback.reproduction import OTHER_ENGINE, _error, _matched, reproduce
+from tests.servers.processes import until
+from tests.servers.rtsp import moving_pictures, write_video
+from tests.stream.service.test_service import lines, running
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def alarmed(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> tuple[Path, str]:
+    """A data folder and the id of an alarm in it, of a camera with a mask and a region.
+
+    Its threshold was set from outside while the service ran.
+    """
+    folder = tmp_path_factory.mktemp("alarmed")
+    video = write_video(folder / "video.mp4", moving_pictures(22 * 25))
+    scores = folder / "s.jsonl"
+    site = folder / "site.yaml"
+    masked = "masks: [[[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]], region: {x: 0, y: 0, width: 0.9, height: 1}"
+    site.write_text(f"cameras: {{door: {{url: {video}, {masked}}}}}\n")
+    arguments = ["--config", site, "--bundle", tiny_bundle, "--scores", scores, "--http", "off"]
+    with running(folder, *arguments, "--threshold", "1") as service:
+        until(lambda: len(lines(scores)) >= 14, 60, "nine seconds of the recording")
+        with Store.beside(folder / "data") as store:
+            store.setting("door", "threshold", "0")
+        until(lambda: service.process.poll() is not None, 60, "the recording's end")
+    with Store.read_only(folder / "data") as store:
+        (event,) = store.events(0.0)
+    return folder / "data", event["id"]
+
+
+def again(data: Path, event: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stream.cli.mgfn_events", "reproduce", event, "--data", str(data)]
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_it_agrees_on_the_same_engine_and_across_engines(alarmed: tuple[Path, str]) -> None:
+    data, event = alarmed
+    for backend, limit in ((None, 1e-3), ("onnxruntime", 2e-2)):
+        done = again(data, event, "--json", *(("--backend", backend) if backend else ()))
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert found["agrees"] is True
+        assert found["limit"] == limit
+        assert found["compared"] >= 6  # the clip holds five seconds before the alarm
+        assert found["error"] < limit
+        for score in (found["again"], found["from_pictures"]):
+            assert score == pytest.approx(found["recorded"], abs=limit)
+    assert "they agree" in again(data, event).stdout
+
+
+def test_another_arithmetic_is_searched_for_once() -> None:
+    rng, asked = np.random.default_rng(0), []
+    features = rng.normal(size=(200, 1, 64)).astype(np.float32)  # by first picture
+    epochs = np.arange(200) / 25
+    firsts = np.arange(20, 148, 16)
+    times = np.stack([epochs[firsts] - 3 / 25, epochs[firsts] + 13 / 25], axis=1)  # the clock was off by three pictures
+    window = StoredExplanation(times, features[firsts], np.zeros(8, np.float32), 0.9, "b", b"", View())
+
+    def feature(first: int) -> FloatArray:
+        asked.append(first)
+        return np.asarray(features[first] * (1 + 0.06 * rng.normal(size=(1, 64))), np.float32)
+
+    found = dict(_matched(window, epochs, feature, OTHER_ENGINE))
+    assert sorted(found) == list(range(8))
+    assert max(_error(features[firsts[i]], found[i]) for i in found) < 0.1
+    assert len(asked) < 17 + 7 * 3
+
+
+def test_what_is_gone_is_said(alarmed: tuple[Path, str], tmp_path: Path, tiny_bundle: Path) -> None:
+    kept, event = alarmed
+    data = shutil.copytree(kept, tmp_path / "data")
+    (data / "media" / f"{event}.mp4").unlink()
+    done = again(data, event)
+    assert done.returncode == 0
+    assert "pictures not compared: the event's clip is not there" in done.stdout
+    done = again(data, event, "--bundle", tmp_path)
+    assert done.returncode == 2
+    assert "the event's bundle (SHA-256" in done.stderr
+    (data / "media" / f"{event}.npz").unlink()
+    done = again(data, event)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "the event's window is not there" in done.stderr
+    for wrong in ("1000.00-abcdef", "../../etc/passwd", "", "' OR 1=1 --"):
+        done = again(data, wrong)
+        assert done.returncode == 2
+        assert "no such event" in done.stderr
+
+
+def test_pictures_of_another_scene_differ(alarmed: tuple[Path, str], tmp_path: Path, tiny_bundle: Path) -> None:
+    data, event = alarmed
+    window = read(data / "media" / f"{event}.npz")
+    black = [np.zeros((240, 320, 3), np.uint8)] * 300
+    write_video(tmp_path / "silent.mp4", black)
+    with av.open(str(tmp_path / "silent.mp4")) as source, av.open(str(tmp_path / "black.mp4"), "w") as target:
+        target.metadata["comment"] = f"{FIRST_PICTURE}{window.times[-1, 1] - 10}"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    with Engine.open(tiny_bundle, "openvino", "cpu") as engine:
+        found = reproduce(engine, window, engine.backend.name, tmp_path / "black.mp4")
+        assert found.compared > 3
+        assert not found.agrees
+        unmarked = reproduce(engine, window, engine.backend.name, tmp_path / "silent.mp4")
+        assert "does not say when it began" in unmarked.no_pictures
+        with pytest.raises(StreamError, match="it is another one"):
+            reproduce(engine, dataclasses.replace(window, features=window.features[..., :8]), "x", None)

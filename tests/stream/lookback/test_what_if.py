@@ -1,0 +1,127 @@
+"""A replay of stored scores decides as the live rule does, clip by clip."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stream.alarm.event import ModelName
+from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
+from stream.alarm.schedule import Period, Schedule
+from stream.archive.score_log import LoggedScore, ScoreColumns, columns, pack, unpack
+from stream.base.addresses import Source
+from stream.camera.messages import ClipReady
+from stream.lookback.what_if import WouldBe, alarms
+from stream.settings.settings import CameraConfig
+from stream.watch.watched_camera import CameraTrack
+
+CLIP = 0.64
+
+
+def history(
+    scores: list[float],
+    connects: frozenset[int] = frozenset(),
+    start: float = 1_795_000_000.0,
+    set_back: frozenset[int] = frozenset(),
+) -> bytes:
+    rows, window = [], 0
+    for index, score in enumerate(scores):
+        window = 1 if index in connects else min(32, window + 1)
+        at = start + index * CLIP - 20.0 * sum(before <= index for before in set_back)
+        rows.append(LoggedScore(at, at + CLIP, score, window))
+    return pack(rows)
+
+
+def clip_by_clip(chunk: bytes, rule: AlarmRule) -> list[WouldBe]:
+    found, last_end = [], 0.0
+    for index, row in enumerate(unpack(chunk)):
+        start, top = rule.start_time or 0.0, rule.top_score
+        if row.window == 1 and index and rule.end(last_end):
+            found.append(WouldBe(start, rule.end_time, top))
+        last_end = row.end
+        if rule.advance(ScoredClip(row.start, row.end, row.score)) is Change.ENDED:
+            found.append(WouldBe(start, rule.end_time, top))
+    if rule.active and rule.start_time is not None:
+        found.append(WouldBe(rule.start_time, None, rule.top_score))
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    scores=st.lists(st.sampled_from([0.1, 0.5, 0.65, 0.85, 0.95]), min_size=1, max_size=150),
+    connects=st.frozensets(st.integers(1, 149), max_size=3),
+    set_back=st.frozensets(st.integers(1, 149), max_size=2),
+    on=st.sampled_from([0.0, 0.6, 0.8, 0.95, 1.0]),
+    rule=st.tuples(st.sampled_from([0.0, 1.0, 2.5]), st.sampled_from([0.0, 2.0, 10.0]),
+                   st.sampled_from([0.0, 1.28, 3.0]), st.integers(1, 60)),
+)  # fmt: skip
+@example([0.1, 0.65, 0.1, 0.65, 0.1, 0.1], frozenset([3]), frozenset(), 0.6, (0.0, 0.0, 3.0, 1))  # fell, then connects
+def test_the_same_alarms_as_clip_by_clip(
+    scores: list[float],
+    connects: frozenset[int],
+    set_back: frozenset[int],
+    on: float,
+    rule: tuple[float, float, float, int],
+) -> None:
+    chunk, settings_ = history(scores, connects, set_back=set_back), AlarmSettings(on, on * 0.75, *rule)
+    assert alarms(columns([chunk]), settings_) == clip_by_clip(chunk, AlarmRule(settings_))
+
+
+@pytest.mark.slow
+def test_off_schedule_there_would_have_been_none_as_live() -> None:
+    schedule = Schedule(tuple(Period(minute, minute + 2) for minute in range(0, 7 * 24 * 60, 5)))
+    rule = AlarmSettings(0.8, 0.6, 1.0, 5.0, 2.0)
+    config = CameraConfig(Source("door", "x", live=False), rule, schedule=schedule)
+    track = CameraTrack(config, ModelName("b", "0", "x"))
+    levels = np.random.default_rng(1).choice([0.1, 0.7, 0.9], 400, p=[0.4, 0.2, 0.4])
+    chunk, said = history(np.repeat(levels, 8).tolist()), []
+    for number, row in enumerate(unpack(chunk)):
+        clip = ClipReady(0, number, row.start, row.end, 0.0, 0)
+        track.push(clip, np.zeros((1, 4), np.float32))
+        scores = np.full(len(track.window), row.score)
+        said.append(track.scored(clip, scores, lambda window: np.zeros(len(window), np.float32)).event)
+    said.append(track.close_alarm("stopped"))
+    rang = [(e["start_time"], e["end_time"], e["top_score"]) for e in said if e is not None and e["type"] == "end"]
+    kept = columns([chunk])
+    would = alarms(kept.armed(schedule.covered(kept.starts)), rule)
+    assert len(rang) >= 20
+    assert len(alarms(kept, rule)) > len(rang)
+    for (start, end, top), alarm in zip(rang, would, strict=True):
+        assert (alarm.start, alarm.end or end) == pytest.approx((start, end), abs=1e-3)
+        assert alarm.top_score == pytest.approx(top, abs=1e-3)
+
+
+def test_two_incidents_and_one_that_is_still_open() -> None:
+    scores = [0.1] * 50 + [0.9] * 3 + [0.1] * 60 + [0.85, 0.97, 0.9] + [0.1] * 60 + [0.9] * 4
+    first, second, third = alarms(columns([history(scores)]), AlarmSettings(0.8, 0.6))
+    assert first.start == pytest.approx(1_795_000_000 + 50 * CLIP, abs=1e-3)
+    assert first.end == pytest.approx(1_795_000_000 + 53 * CLIP, abs=1e-3)
+    assert second.top_score == pytest.approx(0.97, abs=1e-4)
+    assert third.end is None
+
+
+def test_a_clock_that_was_set_back_changes_nothing_but_time() -> None:
+    now, earlier = history([0.9] * 4 + [0.1] * 20), history([0.1] * 5 + [0.9] * 5, start=1_794_990_000.0)
+    both = columns([now, earlier])
+    rows = [*unpack(now), *unpack(earlier)]
+    expected = clip_by_clip(pack(rows), AlarmRule(AlarmSettings(0.8, 0.6)))
+    assert alarms(both, AlarmSettings(0.8, 0.6)) == expected
+
+
+def test_nothing_above_and_nothing_at_all() -> None:
+    assert alarms(columns([]), AlarmSettings(0.8, 0.6)) == []
+    assert alarms(columns([history([0.1, 0.2])]), AlarmSettings(0.8, 0.6)) == []
+
+
+def test_columns_are_what_single_chunks_hold() -> None:
+    rng = np.random.default_rng(0)
+    chunks = [history(list(rng.random(n)), start=1_795_000_000.0 + 100 * i) for i, n in enumerate((94, 93, 94, 1))]
+    found = columns(chunks)
+    assert [found.row(i) for i in range(len(found))] == [row for chunk in chunks for row in unpack(chunk)]
+    inside = found.between(1_795_000_100.0, 1_795_000_200.0)
+    assert len(inside) == 93
+    assert isinstance(inside, ScoreColumns)
+    for damaged in (b"", chunks[0][:20], chunks[0][:10] + chunks[1][10:]):
+        assert columns([chunks[1], damaged]).starts.tolist() == columns([chunks[1]]).starts.tolist()

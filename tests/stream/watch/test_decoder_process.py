@@ -1,0 +1,73 @@
+"""The decoder processes as the service sees them."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import pytest
+
+from engine.manifest import Manifest
+from stream.alarm.event import ModelName
+from stream.alarm.rule import AlarmSettings
+from stream.base.addresses import Source
+from stream.base.errors import StreamError
+from stream.camera.messages import Counters
+from stream.settings.settings import CameraConfig
+from stream.watch.decoder_process import SILENT_AFTER, STARTED_WITHIN, DecoderHandle
+from stream.watch.watched_camera import CameraTrack
+from tests.bundles import CHANNELS, TINY
+
+CONFIG = CameraConfig(Source("door", "rtsp://127.0.0.1:9/cam", live=True), AlarmSettings(0.5, 0.4))
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[DecoderHandle, Connection]]:
+    """A handle whose process is never started, and that process's end of the pipe."""
+    ours, theirs = multiprocessing.Pipe()
+
+    def start(target: Callable[..., None], args: Sequence[Any], name: str) -> tuple[SpawnProcess, Connection]:
+        process = multiprocessing.get_context("spawn").Process(target=target, args=(*args, theirs), name=name)
+        return process, ours
+
+    track = CameraTrack(CONFIG, ModelName("tiny", "0" * 64, "openvino"))
+    manifest = Manifest(
+        project_version="0", created="", backbone=TINY, head=None, channels=CHANNELS, crops=1, geometry="squash",
+        thresholds=None, files={},
+    )  # fmt: skip
+    handle = DecoderHandle(CONFIG, track, manifest, False, start)
+    yield handle, theirs
+    ours.close()
+    theirs.close()
+    handle.ring.close()
+
+
+def test_silence_is_what_was_not_said_rather_than_what_was_not_heard(ends: tuple[DecoderHandle, Connection]) -> None:
+    decoder, process = ends
+    # many processes that start at once on a slow machine are not replaced, which would only start more of them
+    assert not decoder.silent(decoder.last_sign + STARTED_WITHIN)
+    assert decoder.silent(decoder.last_sign + STARTED_WITHIN + 1)
+    decoder.gave_sign(decoder.last_sign + 40)
+    assert not decoder.silent(decoder.last_sign + SILENT_AFTER)
+    assert decoder.silent(decoder.last_sign + SILENT_AFTER + 1)
+    # it spoke while the loop was busy with a slow batch
+    process.send(Counters(25.0, 1, 0, 0, 0))
+    assert not decoder.silent(decoder.last_sign + SILENT_AFTER + 1)
+
+
+def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[DecoderHandle, Connection]) -> None:
+    rings: list[Any] = []
+
+    def refused(_target: Callable[..., None], args: Sequence[Any], _name: str) -> tuple[SpawnProcess, Connection]:
+        rings.append(args[0].ring)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    decoder, _ = ends
+    with pytest.raises(StreamError, match="no process for door: Too many open files"):
+        DecoderHandle(CONFIG, decoder.track, decoder._manifest, False, refused)
+    assert not hasattr(rings[0], "clips")  # closed

@@ -1,0 +1,47 @@
+"""Cameras come and go: here the fault that a real machine shows only when it is full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from engine.bundle import Bundle
+from stream.alarm.event import ModelName
+from stream.alarm.rule import AlarmSettings
+from stream.base.addresses import Source
+from stream.base.errors import StreamError
+from stream.service.service import start_process
+from stream.settings.settings import CameraConfig
+from stream.watch.decoder_process import DecoderHandle
+from stream.watch.fleet import Fleet
+from stream.watch.reporter import Reporter
+from stream.watch.watched_camera import CameraTrack
+from tests.servers.processes import free_port
+
+
+def camera(name: str) -> CameraConfig:
+    return CameraConfig(Source(name, f"rtsp://127.0.0.1:{free_port()}/cam", live=True), AlarmSettings(0.8, 0.6))
+
+
+def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> None:
+    manifest = Bundle.open(tiny_bundle).manifest
+    begun: list[DecoderHandle] = []
+
+    def begin(config: CameraConfig) -> DecoderHandle:
+        if begun:
+            raise StreamError("shared memory: no room")
+        begun.append(
+            DecoderHandle(config, CameraTrack(config, ModelName("b", "0", "x")), manifest, False, start_process)
+        )
+        return begun[0]
+
+    decoders: list[DecoderHandle] = []
+    fleet = Fleet(decoders, begin, lambda: cast(Reporter, None))  # nothing may be reported
+    with pytest.raises(StreamError, match="no room"):
+        fleet.configure([camera("door"), camera("yard")])
+    assert decoders == []
+    assert fleet.leaving == []
+    assert not begun[0].process.is_alive()
+    assert not hasattr(begun[0].ring, "clips")  # closed

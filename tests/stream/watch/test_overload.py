@@ -1,0 +1,82 @@
+"""An engine that is too slow for a while: whole clips are given up, by all cameras alike, and then it is over."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.arrays import UInt8Array
+from engine.engine import Engine
+from stream.alarm.rule import AlarmSettings
+from stream.archive.store import Store
+from stream.base.addresses import Source
+from stream.service.service import Service
+from stream.settings.settings import CameraConfig, ServiceSettings
+from stream.sinks.mqtt_client import TlsFiles
+from tests.servers.processes import until
+from tests.servers.rtsp import moving_pictures, write_video
+
+pytestmark = pytest.mark.slow
+
+CAMERAS = ("a", "b", "c")
+
+
+@pytest.fixture
+def slow_engine(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A real engine whose backbone takes half a second for a clip until `cost` is set to 0."""
+    with Engine.open(tiny_bundle, "openvino", "cpu") as engine:
+        exact, state = engine.features, {"cost": 0.5}
+
+        def features(clips: UInt8Array) -> Any:
+            time.sleep(state["cost"] * len(clips))
+            return exact(clips)
+
+        monkeypatch.setattr(engine, "features", features)
+        yield engine, state
+
+
+def test_overload_is_shared_said_and_over(tmp_path: Path, slow_engine: Any) -> None:
+    engine, state = slow_engine
+    video = write_video(tmp_path / "video.mp4", moving_pictures(25 * 30))
+    cameras = tuple(
+        CameraConfig(Source(name, str(video), live=False), AlarmSettings(1.0, 1.0, hourly_cap=0)) for name in CAMERAS
+    )
+    scores = tmp_path / "scores.jsonl"
+    settings = ServiceSettings(cameras, None, TlsFiles(), "mgfn", "node", False, scores, tmp_path)
+    with Store.in_memory(tmp_path) as store:
+        service = Service(settings, engine, store, None)
+        thread = threading.Thread(target=service.run)
+        thread.start()
+        try:
+            until(lambda: len(service._decoders) == len(CAMERAS), what="the cameras")
+            tracks = [decoder.track for decoder in service._decoders]
+            until(lambda: all(track.shed_clips for track in tracks), what="overload of all three")
+            assert {track.status(time.monotonic()) for track in tracks} == {"degraded"}
+            before = [track.shed_clips for track in tracks]
+            until(lambda: sum(track.shed_clips for track in tracks) >= sum(before) + 9, what="more of it")
+            gave = [track.shed_clips - earlier for track, earlier in zip(tracks, before, strict=True)]
+            assert max(gave) - min(gave) <= 2
+            state["cost"] = 0.0
+            until(lambda: not any(decoder.pending for decoder in service._decoders), what="what waited being scored")
+            gave = [track.shed_clips for track in tracks]
+            thread.join(60)  # the recordings' end
+            assert sum(track.shed_clips for track in tracks) <= sum(gave) + 3  # a pause of the machine sheds, too
+            assert all(track.status(time.monotonic() + 40) != "degraded" for track in tracks)
+        finally:
+            service.stop()
+            thread.join(10)
+    lines = [json.loads(line) for line in scores.read_text().splitlines()]
+    scored = Counter(line["camera"] for line in lines)
+    assert max(scored.values()) - min(scored.values()) <= 5
+    for name in CAMERAS:
+        clips = [line["clip"] for line in lines if line["camera"] == name]
+        assert clips == sorted(clips)
+        assert np.sum(np.diff(clips)[-10:] == 1) >= 8  # hardly any is missing any more

@@ -1,0 +1,132 @@
+"""What leaves the loop, and to whom."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from stream.alarm.event import Event, ModelName, Moment, stamped
+from stream.alarm.outbox import Waiting
+from stream.alarm.requests import Command, SetEnabled, SetThreshold
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.schedule import Period, Schedule, kept_schedule
+from stream.archive.journal import Journal
+from stream.archive.store import Store
+from stream.base.addresses import HIDDEN_CAMERA, Source
+from stream.lookback.history import rule_of
+from stream.settings.settings import CameraConfig, Retention, ServiceSettings
+from stream.sinks.courier import Courier
+from stream.sinks.mqtt_client import TlsFiles
+from stream.watch.decoder_process import DecoderHandle
+from stream.watch.metrics import Metrics
+from stream.watch.reporter import Reporter
+from stream.watch.watched_camera import CameraTrack
+from stream.web.page_stream import Live
+
+
+class Box:
+    """A recipient that wants everything."""
+
+    name = "box"
+
+    def __init__(self) -> None:
+        self.offered: list[str] = []
+
+    def wants(self, payload: dict[str, Any], now: float) -> bool:  # noqa: ARG002 -- the protocol
+        self.offered.append(payload["camera"])
+        return False
+
+    def worth(self, payload: dict[str, Any]) -> float:  # noqa: ARG002 -- the protocol
+        return 0.0
+
+    def deliver(self, payload: dict[str, Any]) -> None:  # noqa: ARG002 -- the protocol
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("camera", "test", "told"),
+    [("door", False, True), ("door", True, True), (HIDDEN_CAMERA, True, False)],
+)
+def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: bool, told: bool) -> None:
+    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    box, metrics = Box(), Metrics(ModelName("b", "0" * 64, "openvino"))
+    with Store.in_memory(tmp_path) as store:
+        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        report = Reporter(settings, store, journal, None, None, metrics, Live(), [Courier(box, metrics.notified)])
+        report.committed(Waiting({"camera": camera, "test": test, "type": "new"}, 1.0))
+    assert box.offered == ([camera] if told else [])
+
+
+def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
+    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    model = ModelName("b", "0" * 64, "openvino")
+    payload = Event.begun("door", 1_000.0, (0.8, 0.6), model).new(Moment(0.9, 0.9, 32, 1_000.0))
+    with Store.open(tmp_path) as store:
+        key = store.message(payload, 1_000.5, awaits_files=False)
+        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+        report.settled(Waiting(payload, 1_000.5, key), stamped(payload, 1_000.5, 1_000.75))
+        journal.stop()
+        journal.run()
+        (listed,) = store.events(0.0)
+        assert (listed["published_time"], listed["latency_ms"]) == (1_000.75, 750)
+        assert store.waiting() == []
+
+
+def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) -> None:
+    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    model = ModelName("b", "0" * 64, "openvino")
+    config = CameraConfig(Source("door", "rtsp://h/1", live=True), AlarmSettings(0.8, 0.6), enabled=False)
+
+    def after(*commands: Command) -> tuple[float, bool, dict[str, str]]:
+        """What is in force once a run has obeyed, and what the next one will find."""
+        track = CameraTrack(config, model)
+        decoder = cast(DecoderHandle, SimpleNamespace(track=track, config=config, shed_pending=lambda: None))
+        with Store.open(tmp_path) as store:
+            journal = Journal(store, Retention(), queue.Queue(100), lambda _message: None, lambda *_: None)
+            report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+            report.recover()
+            report.introduce(track)
+            for command in commands:
+                report.obey([decoder], command)
+            writer = threading.Thread(target=journal.run)
+            writer.start()
+            journal.stop()
+            writer.join(10)
+            found = store.settings()["door"]
+        return (
+            track.rule.settings.threshold_on,
+            track.enabled,
+            {n: v for n, v in found.items() if n in ("enabled", "threshold")},
+        )
+
+    assert after(SetThreshold("door", 0.5), SetEnabled("door", True)) == (
+        0.5,
+        True,
+        {"threshold": "0.5", "enabled": "ON"},
+    )
+    assert after() == (0.5, True, {"threshold": "0.5", "enabled": "ON"})
+    assert after(SetThreshold("door", None), SetEnabled("door", None)) == (0.8, False, {})
+    assert after() == (0.8, False, {})
+
+
+def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> None:
+    nights = Schedule((Period(0, 360),), ZoneInfo("Europe/Berlin"))
+    rule = AlarmSettings(0.7, 0.5, min_duration=2.0)
+    camera = CameraConfig(Source("door", "rtsp://door/1", live=True), rule, schedule=nights)
+    settings = ServiceSettings((camera,), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
+    model = ModelName("b", "0" * 64, "openvino")
+    with Store.in_memory(tmp_path) as store:
+        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+        report.introduce(CameraTrack(camera, model))
+        journal.stop()
+        journal.run()
+        assert rule_of(store, "door") == rule
+        assert kept_schedule(store.settings()["door"]["schedule"]) == nights
