@@ -42,10 +42,11 @@ test: .venv/.dev .venv/.servers lint ## the whole suite: quick tier first, then 
 quick: .venv/.dev ## the quick tier alone
 	$(BIN)/python -m pytest -q -m 'not slow'
 
-lint: .venv/.dev ## ruff and mypy (strict)
+lint: .venv/.dev ## ruff, mypy (strict), import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 train-default-head: .venv/.runtime ## make configs/heads/default.safetensors again from ../shared/data
 	$(BIN)/python -m recipes.default_head.train

@@ -1,48 +1,58 @@
-"""The import rules of the house (docs/design/path.md), read from the source."""
+"""The import tables of the house (pyproject.toml, checked by import-linter), and running without PyTorch."""
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
 from pathlib import Path
 
 import pytest
+from grimp import ImportGraph
+
+from tests.import_table import ImportTable
 
 ROOT = Path(__file__).parents[1]
-HOUSE = {"mgfn", "export", "engine", "stream"}
-MAY_IMPORT: dict[str, set[str]] = {
-    "mgfn": set(),
-    "export": {"mgfn", "engine"},
-    "engine": set(),
-    "stream": {"engine"},
-}
-TORCH = {"torch", "safetensors", "onnxscript"}
-# The reference backend is the one door from the engine to PyTorch.
-DOOR = Path("engine/backends/torch.py")
 
 
-def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
+def rooms() -> list[str]:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    table: list[str] = next(contract["table"] for contract in contracts if contract["name"] == "rooms of stream/")
+    return table
 
 
-def files() -> list[Path]:
-    return [p.relative_to(ROOT) for name in sorted(HOUSE) for p in sorted((ROOT / name).rglob("*.py"))]
+def graph(*imports: tuple[str, str]) -> ImportGraph:
+    found = ImportGraph()
+    for line in rooms():
+        found.add_module(line.partition(":")[0])
+    found.add_module("stream")
+    for importer, imported in imports:
+        for module in (importer, imported):
+            found.add_module(module)
+        found.add_import(importer=importer, imported=imported)
+    return found
 
 
-@pytest.mark.parametrize("path", files(), ids=str)
-def test_a_room_imports_only_what_it_may(path: Path) -> None:
-    room = path.parts[0]
-    allowed = MAY_IMPORT[room] | {room} | ({"mgfn"} if path == DOOR else set())
-    names = set(imported(ROOT / path))
-    assert not (names & HOUSE) - allowed
-    if room in ("engine", "stream") and path != DOOR:
-        assert not names & TORCH
+def broken(table: list[str], checked: ImportGraph) -> list[str]:
+    contract = ImportTable("rooms", {}, {"table": table})
+    lines: list[str] = contract.check(checked, verbose=False).metadata["broken"]
+    return lines
+
+
+def test_what_the_table_allows_is_kept() -> None:
+    assert not broken(rooms(), graph(("stream.camera.capture", "stream.base.errors")))
+
+
+def test_an_import_that_the_table_does_not_name_is_broken() -> None:
+    (line,) = broken(rooms(), graph(("stream.camera.capture", "stream.archive.store")))
+    assert line.startswith("stream.camera.capture imports stream.archive.store")
+
+
+@pytest.mark.parametrize("line", rooms())
+def test_a_room_without_a_line_is_broken(line: str) -> None:
+    rest = [other for other in rooms() if other != line]
+    room = line.partition(":")[0]
+    assert f"{room} stands in no line of the table" in broken(rest, graph())
 
 
 WITHOUT_TORCH = """

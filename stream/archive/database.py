@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from stream.archive.media import evict
+from stream.archive.retention import Retention
 from stream.base.errors import UsageError
 from stream.base.log import log
-from stream.settings.settings import Retention
 
 VERSION: Final = 1
 DATABASE: Final = "events.db"

@@ -18,10 +18,11 @@ from typing import Final, Literal
 from stream.alarm.event import Payload
 from stream.alarm.outbox import Waiting
 from stream.archive.explanation import Explanation
-from stream.archive.media import Kind, evict, media_path, partial_path
+from stream.archive.media import Kind, evict, media_path
+from stream.archive.retention import DAY, Retention
 from stream.archive.store import Store
+from stream.base.atomic_files import partial_path
 from stream.base.log import log
-from stream.settings.settings import DAY, Retention
 
 LIMIT: Final = 10_000
 _BATCH: Final = 256

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from stream.alarm.event import EVENT_ID
+from stream.archive.retention import DAY, Retention
+from stream.base.atomic_files import PARTIAL
 from stream.base.log import log
-from stream.settings.settings import DAY, Retention
 
 Kind = Literal["snapshot", "clip", "window"]
 SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz"}
-PARTIAL: Final = ".part"
-FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment of a clip: what it can be computed again by
 # A slow stream fills the muxer's buffer once in minutes, and no clip takes longer than an hour.
 _PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
 
@@ -26,11 +25,6 @@ def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
     if not EVENT_ID.fullmatch(event_id):
         raise ValueError(f"{event_id!r} is no event id")
     return folder / (event_id + SUFFIX[kind])
-
-
-def partial_path(path: Path) -> Path:
-    """Where a file is written before it is renamed into place."""
-    return path.with_name(path.stem + PARTIAL + path.suffix)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from typing import Any, Final, Self
 from stream.alarm.event import Payload, as_left
 from stream.alarm.outbox import Waiting
 from stream.archive.database import DATABASE, MEDIA, check_version, in_memory, lock_folder, opened_or_made_room
+from stream.archive.retention import Retention
 from stream.archive.score_log import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, legible, pack
 from stream.base.errors import UsageError
-from stream.settings.settings import Retention
 
 _BUSY: Final = 10.0
 

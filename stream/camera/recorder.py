@@ -17,9 +17,10 @@ import numpy as np
 from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
-from stream.archive.media import FIRST_PICTURE, partial_path
+from stream.base.atomic_files import partial_path
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 
+FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment of a clip: what it can be computed again by
 RING_BYTES: Final = 64 * 2**20
 # An alarm is known later than it begins: its minimum duration, the clip's own length, waiting for the engine.
 RING_SLACK: Final = 10.0

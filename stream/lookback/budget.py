@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.alarm.rule import AlarmSettings
+from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
 from stream.lookback.what_if import WouldBe, alarms
 
-DAY: Final = 86_400.0
 COUNTED: Final = 10  # alarms in the history from which on counting is better than a fit
 SHORTEST: Final = 0.5 * DAY
 _EPISODES: Final = 300  # taken for the fit, if there are as many

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from stream.alarm.rule import AlarmSettings
+from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
-from stream.lookback.budget import DAY
 from stream.lookback.what_if import alarms
 
 SPAN: Final = DAY / 2

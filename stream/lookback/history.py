@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule, kept_schedule
+from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
 from stream.archive.store import Store
 from stream.base.errors import UsageError
-from stream.lookback.budget import DAY, Proposal, propose, scored_days
+from stream.lookback.budget import Proposal, propose, scored_days
 from stream.lookback.drift import changed, over_promise
 from stream.lookback.what_if import WouldBe, alarms
 

@@ -20,8 +20,8 @@ from engine.arrays import FloatArray, UInt8Array
 from engine.engine import Engine
 from engine.geometry import SIDE
 from stream.archive.explanation import StoredExplanation
-from stream.archive.media import FIRST_PICTURE
 from stream.base.errors import StreamError
+from stream.camera.recorder import FIRST_PICTURE
 from stream.camera.view import Cropper
 
 SAME_ENGINE: Final = 1e-3

@@ -19,7 +19,6 @@ from configs.pinned import PinnedFile, cache_folder
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.base.addresses import HIDDEN_CAMERA, Source
-from stream.base.errors import UsageError
 from stream.service.staged_footage import INCIDENT, LENGTH, recording_began, staged_footage
 from stream.settings.settings import CameraConfig
 
@@ -60,19 +59,6 @@ def render(pipe: Any) -> None:
     sample = cached_sample()
     if sample is not None:
         pipe.send(str(staged_footage(sample, cache_folder("samples"))))
-
-
-def self_test_every(text: str) -> float | None:
-    """Seconds between self-tests of `--self-test HOURS|off`. Raises UsageError for anything else."""
-    if text == "off":
-        return None
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = float("nan")
-    if not 0.005 <= hours <= 10_000:
-        raise UsageError(f"--self-test {text}: allowed is off or a number of hours, 0.005 to 10000")
-    return hours * 3_600
 
 
 class SelfTest:

@@ -194,8 +194,8 @@ class Service:
                 retained=lambda topic, kept: self._report.retained(topic, kept),
             )
         self._report = Reporter(
-            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live, self._couriers,
-            None if self._web is None else page_for_others(self._web[0]),
+            settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live.tell,
+            self._couriers, None if self._web is None else page_for_others(self._web[0]),
         )  # fmt: skip
         if settings.self_test is not None:
             self._self_test = SelfTest(settings.self_test, time.monotonic())

@@ -6,15 +6,16 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream.archive.retention import Retention
 from stream.base.addresses import BrokerAddress, broker_at, parse_broker, prefix_problem, secrets_of
 from stream.base.errors import UsageError
-from stream.service.self_test import self_test_every
 from stream.settings.bundle import check_device
-from stream.settings.settings import FrigateSettings, NotifySettings, Retention
 from stream.settings.site.convert import frigate, notify, retention
 from stream.settings.site.models import HttpModel, MqttModel, SiteFile
 from stream.settings.site.reading import Site
+from stream.sinks.frigate import FrigateSettings
 from stream.sinks.mqtt_client import TlsFiles
+from stream.sinks.notifications import NotifySettings
 
 
 @dataclass(frozen=True)
@@ -108,3 +109,16 @@ def _self_test(flag: str | None, hours: float | None) -> float | None:
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
+
+
+def self_test_every(text: str) -> float | None:
+    """Seconds between self-tests of `--self-test HOURS|off`. Raises UsageError for anything else."""
+    if text == "off":
+        return None
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = float("nan")
+    if not 0.005 <= hours <= 10_000:
+        raise UsageError(f"--self-test {text}: allowed is off or a number of hours, 0.005 to 10000")
+    return hours * 3_600

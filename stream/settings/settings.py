@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
+from stream.archive.retention import Retention
 from stream.base.addresses import BrokerAddress, Source
 from stream.camera.clips import TRAINED_RATE, Stride
 from stream.camera.hwaccel import Hwaccel
 from stream.camera.view import View
+from stream.sinks.frigate import FrigateSettings
 from stream.sinks.mqtt_client import TlsFiles
-
-DAY: Final = 86_400.0
+from stream.sinks.notifications import NotifySettings
 
 
 @dataclass(frozen=True)
@@ -70,49 +69,6 @@ class CameraConfig:
     def secrets(self) -> tuple[str, ...]:
         """Texts that must not appear in anything shown."""
         return tuple(secret for stream in self.streams for secret in stream.secrets)
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long things are kept, in days, and how much room they may take, in bytes.
-
-    Pictures and clips go, oldest first, when they are older than `media_days`, take more than `media_bytes`, or
-    leave less than `free_bytes` of the disk free.
-    """
-
-    media_days: float = 30.0
-    media_bytes: int = 10 * 2**30
-    free_bytes: int = 256 * 2**20
-    score_days: float = 30.0
-    event_days: float = 365.0
-
-
-@dataclass(frozen=True)
-class FrigateSettings:
-    """Alarms become events in Frigate, too.
-
-    `url` is http[s]://[user:password@]host[:port], where Frigate's own web page is; `ca` the certificate that signed
-    its own, if not one of the system's. `cameras` gives Frigate's name of a camera where it is not ours.
-    """
-
-    url: str = field(repr=False)
-    label: str = "anomaly"
-    sub_label: str = "mgfn"
-    cameras: Mapping[str, str] = field(default_factory=dict)
-    ca: Path | None = None
-
-
-@dataclass(frozen=True)
-class NotifySettings:
-    """Alarms are told to people through Apprise.
-
-    `targets` are Apprise's URLs, secrets all of them; each gets `per_hour` notifications in an hour at most.
-    `camera_lost`: of cameras that stay away, too.
-    """
-
-    targets: tuple[str, ...] = field(repr=False)
-    per_hour: int = 20
-    camera_lost: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ to be the moment when it hears of it, so that one which cannot be told soon is n
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,11 +18,25 @@ import httpx
 from stream.alarm.event import Payload
 from stream.base.addresses import redact_url
 from stream.base.errors import UsageError
-from stream.settings.settings import FrigateSettings
 from stream.sinks.courier import UndeliveredError
 
 _TIMEOUT: Final = httpx.Timeout(5.0, connect=3.0)
 _NEW_WORTH, _END_WORTH = 60.0, 3600.0
+
+
+@dataclass(frozen=True)
+class FrigateSettings:
+    """Alarms become events in Frigate, too.
+
+    `url` is http[s]://[user:password@]host[:port], where Frigate's own web page is; `ca` the certificate that signed
+    its own, if not one of the system's. `cameras` gives Frigate's name of a camera where it is not ours.
+    """
+
+    url: str = field(repr=False)
+    label: str = "anomaly"
+    sub_label: str = "mgfn"
+    cameras: Mapping[str, str] = field(default_factory=dict)
+    ca: Path | None = None
 
 
 class FrigateBridge:

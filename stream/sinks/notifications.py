@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,6 @@ from stream.alarm.event import Payload
 from stream.archive.media import media_path
 from stream.base.errors import UsageError
 from stream.base.log import log
-from stream.settings.settings import NotifySettings
 from stream.sinks.courier import UndeliveredError
 
 if TYPE_CHECKING:
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 _WORTH: Final = 600.0
 _HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class NotifySettings:
+    """Alarms are told to people through Apprise.
+
+    `targets` are Apprise's URLs, secrets all of them; each gets `per_hour` notifications in an hour at most.
+    `camera_lost`: of cameras that stay away, too.
+    """
+
+    targets: tuple[str, ...] = field(repr=False)
+    per_hour: int = 20
+    camera_lost: bool = False
 
 
 def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyTarget]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream.settings.settings import FrigateSettings, NotifySettings
 from stream.sinks.courier import Recipient
-from stream.sinks.frigate import FrigateBridge
-from stream.sinks.notifications import notify_targets
+from stream.sinks.frigate import FrigateBridge, FrigateSettings
+from stream.sinks.notifications import NotifySettings, notify_targets
 
 
 def recipients_of(

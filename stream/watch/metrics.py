@@ -13,7 +13,6 @@ from stream.base.errors import Reason
 from stream.camera.messages import Counters
 from stream.watch.watched_camera import CameraTrack
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _STAGE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _ALARM_SECONDS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from engine.default_bundle import project_version
 from stream.alarm.event import Payload
@@ -34,7 +34,6 @@ from stream.watch.decoder_process import DecoderHandle
 from stream.watch.metrics import Metrics
 from stream.watch.recovery import recover
 from stream.watch.watched_camera import CameraTrack, Scored
-from stream.web.page_stream import Live
 
 
 class Reporter:
@@ -51,7 +50,7 @@ class Reporter:
         mqtt: MqttSink | None,
         scores: ScoresFile | None,
         metrics: Metrics,
-        live: Live,
+        tell_pages: Callable[[Literal["score", "event"], Mapping[str, Any]], None],
         couriers: Sequence[Courier] = (),
         page: str | None = None,
     ) -> None:
@@ -63,7 +62,7 @@ class Reporter:
         self._metrics = metrics
         self._couriers = couriers
         self._page = page
-        self._live = live
+        self._tell_pages = tell_pages
         self._keeps = not settings.replay
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
         self._cameras: set[str] = set()
@@ -165,7 +164,7 @@ class Reporter:
         if self._mqtt is not None:
             self._mqtt.score(track.name, scored.score, threshold, clip.end, scored.window)
         told = {"camera": track.name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
-        self._live.tell("score", told | {"window": scored.window})
+        self._tell_pages("score", told | {"window": scored.window})
         if self._scores is not None:
             self._scores.write(track.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
         if self._keeps:
@@ -302,7 +301,7 @@ class Reporter:
 
     def committed(self, message: Waiting) -> None:
         """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
-        self._live.tell("event", message.payload)
+        self._tell_pages("event", message.payload)
         if message.payload["camera"] != HIDDEN_CAMERA:  # it is nobody's alarm, once a day
             for courier in self._couriers:
                 courier.offer(message.payload)

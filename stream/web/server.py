@@ -18,10 +18,10 @@ from fastapi.responses import FileResponse, JSONResponse
 from stream.archive.media import Kind, media_path
 from stream.base.addresses import is_loopback
 from stream.base.errors import UsageError
-from stream.watch.metrics import CONTENT_TYPE
 from stream.web.access import Guard
 from stream.web.page.routes import PageSources, page_routes
 
+_METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 LOOP_STUCK_AFTER: Final = 30.0
@@ -142,7 +142,7 @@ def make_app(pages: Pages, token: str | None) -> FastAPI:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        return Response(pages.metrics(), media_type=CONTENT_TYPE)
+        return Response(pages.metrics(), media_type=_METRICS_CONTENT_TYPE)
 
     @app.get("/api/events/{event_id}/snapshot.jpg")
     def snapshot(event_id: str) -> Response:

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
+from stream.archive.retention import Retention
 from stream.base.addresses import Source, is_rtsp
 from stream.camera.view import Region, View
-from stream.settings.settings import CameraConfig, ClipSettings, FrigateSettings, NotifySettings, Retention
+from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.models import (
     AlarmModel,
     CameraDefaults,
@@ -23,6 +24,8 @@ from stream.settings.site.models import (
     NotifyModel,
     RetentionModel,
 )
+from stream.sinks.frigate import FrigateSettings
+from stream.sinks.notifications import NotifySettings
 
 _BLOCKS: Final = (AlarmModel, ClipModel)  # a region is one value
 

@@ -12,9 +12,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import DAYS, Period, overlap, periods_of
+from stream.archive.retention import Retention
 from stream.camera.clips import TRAINED_RATE, Stride
 from stream.camera.hwaccel import Hwaccel
-from stream.settings.settings import CameraConfig, ClipSettings, FrigateSettings, NotifySettings, Retention
+from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.values import (
     Backend,
     BrokerUrl,
@@ -33,6 +34,8 @@ from stream.settings.site.values import (
     TopicPrefix,
     WebUrl,
 )
+from stream.sinks.frigate import FrigateSettings
+from stream.sinks.notifications import NotifySettings
 
 
 class SiteModel(BaseModel):

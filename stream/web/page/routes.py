@@ -25,11 +25,11 @@ from stream.alarm.event import EVENT_ID
 from stream.alarm.requests import Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
 from stream.archive.explanation import STRIP_COLUMNS, StoredExplanation, jpeg, read, reduced
 from stream.archive.media import media_path
+from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
 from stream.archive.store import Store
 from stream.base.errors import StreamError, UsageError
 from stream.lookback import history
-from stream.lookback.budget import DAY
 from stream.web.page_stream import Live
 
 STREAMS: Final = 100

@@ -16,9 +16,9 @@ import pytest
 from stream.alarm.event import Event, ModelName, Moment
 from stream.alarm.outbox import Waiting
 from stream.archive.journal import LIMIT, Journal
+from stream.archive.retention import Retention
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
-from stream.settings.settings import Retention
 
 MOMENT = Moment(0.9, 0.9, 32, 1001.0)
 

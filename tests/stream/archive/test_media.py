@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.archive.media import MediaFile, evict, media_path, partial_path, to_evict
-from stream.settings.settings import DAY, Retention
+from stream.archive.media import MediaFile, evict, media_path, to_evict
+from stream.archive.retention import DAY, Retention
+from stream.base.atomic_files import partial_path
 
 FOLDER = Path("/data/media")
 

@@ -17,8 +17,9 @@ from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import parse_sources
 from stream.base.errors import CameraError, Reason, UsageError
 from stream.cli.check import check_all
-from stream.settings.settings import CameraConfig, NotifySettings, ServiceSettings
+from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.mqtt_client import TlsFiles
+from stream.sinks.notifications import NotifySettings
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import free_port
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from stream.alarm.rule import AlarmSettings
+from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
-from stream.lookback.budget import DAY, interval, propose
+from stream.lookback.budget import interval, propose
 from stream.lookback.drift import changed, over_promise
 from stream.lookback.what_if import alarms
 

@@ -20,8 +20,9 @@ from stream.alarm.rule import AlarmSettings
 from stream.archive.store import Store
 from stream.base.errors import StreamError, UsageError
 from stream.service import self_test_camera as hidden
-from stream.service.self_test import Result, SelfTest, Stage, cached_sample, self_test_every
+from stream.service.self_test import Result, SelfTest, Stage, cached_sample
 from stream.service.self_test_camera import HiddenCamera
+from stream.settings.flags import self_test_every
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from stream.base.errors import UsageError
-from stream.settings.settings import FrigateSettings
 from stream.sinks.courier import UndeliveredError
-from stream.sinks.frigate import FrigateBridge
+from stream.sinks.frigate import FrigateBridge, FrigateSettings
 from tests.servers.http import FrigateServer
 from tests.servers.processes import free_port
 

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from stream.base.errors import UsageError
-from stream.settings.settings import NotifySettings
 from stream.sinks.courier import UndeliveredError
-from stream.sinks.notifications import NotifyTarget, notify_targets, wording
+from stream.sinks.notifications import NotifySettings, NotifyTarget, notify_targets, wording
 from tests.servers.http import Asked, HttpServer
 from tests.servers.processes import free_port
 

@@ -11,8 +11,10 @@ import pytest
 
 from engine.engine import Engine
 from stream.cli.check import check_all
-from stream.settings.settings import FrigateSettings, NotifySettings, ServiceSettings
+from stream.settings.settings import ServiceSettings
+from stream.sinks.frigate import FrigateSettings
 from stream.sinks.mqtt_client import TlsFiles
+from stream.sinks.notifications import NotifySettings
 from tests.servers.http import FrigateServer, HttpServer
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, until

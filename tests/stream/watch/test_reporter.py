@@ -17,10 +17,11 @@ from stream.alarm.requests import Command, SetEnabled, SetThreshold
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Period, Schedule, kept_schedule
 from stream.archive.journal import Journal
+from stream.archive.retention import Retention
 from stream.archive.store import Store
 from stream.base.addresses import HIDDEN_CAMERA, Source
 from stream.lookback.history import rule_of
-from stream.settings.settings import CameraConfig, Retention, ServiceSettings
+from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.courier import Courier
 from stream.sinks.mqtt_client import TlsFiles
 from stream.watch.decoder_process import DecoderHandle
@@ -58,7 +59,7 @@ def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: b
     box, metrics = Box(), Metrics(ModelName("b", "0" * 64, "openvino"))
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        report = Reporter(settings, store, journal, None, None, metrics, Live(), [Courier(box, metrics.notified)])
+        report = Reporter(settings, store, journal, None, None, metrics, Live().tell, [Courier(box, metrics.notified)])
         report.committed(Waiting({"camera": camera, "test": test, "type": "new"}, 1.0))
     assert box.offered == ([camera] if told else [])
 
@@ -70,7 +71,7 @@ def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         key = store.message(payload, 1_000.5, awaits_files=False)
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+        report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
         report.settled(Waiting(payload, 1_000.5, key), stamped(payload, 1_000.5, 1_000.75))
         journal.stop()
         journal.run()
@@ -90,7 +91,7 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
         decoder = cast(DecoderHandle, SimpleNamespace(track=track, config=config, shed_pending=lambda: None))
         with Store.open(tmp_path) as store:
             journal = Journal(store, Retention(), queue.Queue(100), lambda _message: None, lambda *_: None)
-            report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+            report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
             report.recover()
             report.introduce(track)
             for command in commands:
@@ -124,7 +125,7 @@ def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> No
     model = ModelName("b", "0" * 64, "openvino")
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        report = Reporter(settings, store, journal, None, None, Metrics(model), Live())
+        report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
         report.introduce(CameraTrack(camera, model))
         journal.stop()
         journal.run()

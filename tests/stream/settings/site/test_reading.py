@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 import configs
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Period
+from stream.archive.retention import Retention
 from stream.camera.view import Region, View
 from stream.settings.flags import Flags, options
-from stream.settings.settings import CameraConfig, ClipSettings, FrigateSettings, NotifySettings, Retention
+from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.convert import retention
 from stream.settings.site.reading import Site, SiteError, checked, data_folder, read_site
 from stream.settings.site.schema import SCHEMA, reference, site_schema
+from stream.sinks.frigate import FrigateSettings
+from stream.sinks.notifications import NotifySettings
 
 BUNDLE = AlarmSettings(0.8, 0.6)
 ROOT = Path(configs.__file__).parents[1]
