@@ -57,7 +57,7 @@ class Manifest(BaseModel):
     clip_length: Literal[16] = 16
     window: Literal[32] = 32
     crops: Annotated[int, Field(ge=1, le=10)]
-    geometry: Literal["squash", "ends", "center", "ten"]
+    geometry: Literal["squash", "ends", "center", "ten", "focus"]
     color_order: Literal["rgb"] = "rgb"
     thresholds: Thresholds | None
     files: dict[FileName, Sha256]
