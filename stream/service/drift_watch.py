@@ -24,14 +24,14 @@ EVERY: Final = 3 * 3_600.0
 def look(folder: Path, cameras: list[str], pipe: Connection) -> None:
     """Body of the process: sends {camera: why its threshold no longer fits, or ""}."""
     from stream.archive.store import Store
-    from stream.lookback.history import LOOK_BACK, misfit_of, rule_of
+    from stream.lookback.history import LOOK_BACK, drift_of, rule_of
 
     os.nice(10)
     now = time.time()
     try:
         with Store.read_only(folder) as store:
             found = {
-                name: misfit_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
+                name: drift_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
                 for name in cameras
             }
     except (StreamError, sqlite3.Error, ValueError):
@@ -39,7 +39,7 @@ def look(folder: Path, cameras: list[str], pipe: Connection) -> None:
     pipe.send(found)
 
 
-class FitWatch:
+class DriftWatch:
     """At most one process at a time; `turn` is called by the main loop and never waits."""
 
     def __init__(self, folder: Path, start_process: StartProcess, now: float) -> None:
@@ -54,7 +54,7 @@ class FitWatch:
             if now >= self._next:
                 self._next = now + EVERY
                 try:
-                    self._running = self._start_process(look, (self._folder, cameras), "mgfn-fit")
+                    self._running = self._start_process(look, (self._folder, cameras), "mgfn-drift")
                 except OSError as error:  # the cameras go on; the next look is due
                     log.error("no look at the histories this time", reason=error.strerror)
             return {}

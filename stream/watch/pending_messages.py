@@ -23,7 +23,7 @@ class _Files:
     ended: Event | None = None
 
 
-class EventDesk:
+class PendingMessages:
     """Messages go in as they are made and come out, in order, when they may leave."""
 
     def __init__(self) -> None:

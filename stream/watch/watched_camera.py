@@ -43,13 +43,13 @@ class Scored:
     explanation: Explanation | None = None  # of the alarm that this clip began
 
 
-class CameraTrack:
+class WatchedCamera:
     """State of one camera. Times in seconds: those of its clips for alarms; `now` is a monotonic clock's, `epoch` wall
     time where an event begins or ends without a clip."""
 
     def __init__(self, config: CameraConfig, model: ModelName, now: float = 0.0) -> None:
         self.name = config.name
-        self.hidden = config.hidden
+        self.is_self_test = config.is_self_test
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
         self._every = CLIP_LENGTH // config.stride
@@ -62,11 +62,11 @@ class CameraTrack:
         self.loss: Event | None = None
         self.shed_clips = 0
         self.scene = SceneWatch()
-        self.misfit = ""  # why the threshold no longer fits the history
+        self.drift = ""  # why the threshold no longer fits the history
         self._config = config
         self.model = model
         self._connection = -1
-        # of the clips whose features are kept for the window: times and looks
+        # of the clips whose features are kept for the window: times and thumbnails
         self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
         self._newest: tuple[int, FloatArray] | None = None
         self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
@@ -163,7 +163,7 @@ class CameraTrack:
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
-        test = test or self._config.hidden
+        test = test or self._config.is_self_test
         return Event.begun(self.name, start, thresholds, self.model, test=test, zone=self._config.schedule.zone)
 
     def close_alarm(self, reason: str) -> Payload | None:
@@ -295,7 +295,7 @@ class CameraTrack:
         lately = [reason for at, reason in self._losses if now - at <= _HOUR]
         yield "status", self.status(now)
         yield "problem", self.problem(now)
-        yield "misfit", self.misfit
+        yield "misfit", self.drift
         yield "fps", round(self.counters.fps, 1)
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames

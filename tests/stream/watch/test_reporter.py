@@ -19,15 +19,15 @@ from stream.alarm.schedule import Period, Schedule, kept_schedule
 from stream.archive.journal import Journal
 from stream.archive.retention import Retention
 from stream.archive.store import Store
-from stream.base.addresses import HIDDEN_CAMERA, Source
+from stream.base.addresses import SELF_TEST_CAMERA, Source
 from stream.lookback.history import rule_of
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.courier import Courier
 from stream.sinks.mqtt_client import TlsFiles
-from stream.watch.decoder_process import DecoderHandle
+from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.watched_camera import WatchedCamera
 from stream.web.page_stream import Live
 
 
@@ -52,7 +52,7 @@ class Box:
 
 @pytest.mark.parametrize(
     ("camera", "test", "told"),
-    [("door", False, True), ("door", True, True), (HIDDEN_CAMERA, True, False)],
+    [("door", False, True), ("door", True, True), (SELF_TEST_CAMERA, True, False)],
 )
 def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: bool, told: bool) -> None:
     settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
@@ -87,13 +87,13 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
 
     def after(*commands: Command) -> tuple[float, bool, dict[str, str]]:
         """What is in force once a run has obeyed, and what the next one will find."""
-        track = CameraTrack(config, model)
-        decoder = cast(DecoderHandle, SimpleNamespace(track=track, config=config, shed_pending=lambda: None))
+        camera = WatchedCamera(config, model)
+        decoder = cast(DecoderProcess, SimpleNamespace(camera=camera, config=config, shed_pending=lambda: None))
         with Store.open(tmp_path) as store:
             journal = Journal(store, Retention(), queue.Queue(100), lambda _message: None, lambda *_: None)
             report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
             report.recover()
-            report.introduce(track)
+            report.introduce(camera)
             for command in commands:
                 report.obey([decoder], command)
             writer = threading.Thread(target=journal.run)
@@ -102,8 +102,8 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
             writer.join(10)
             found = store.settings()["door"]
         return (
-            track.rule.settings.threshold_on,
-            track.enabled,
+            camera.rule.settings.threshold_on,
+            camera.enabled,
             {n: v for n, v in found.items() if n in ("enabled", "threshold")},
         )
 
@@ -126,7 +126,7 @@ def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> No
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
         report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
-        report.introduce(CameraTrack(camera, model))
+        report.introduce(WatchedCamera(camera, model))
         journal.stop()
         journal.run()
         assert rule_of(store, "door") == rule
