@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from engine.default_bundle import project_version
-from stream.alarm.event import Payload
+from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import Command, GiveVerdict, SetEnabled, SetThreshold
 from stream.alarm.rule import Change
@@ -172,22 +172,22 @@ class Reporter:
             if chunk is not None:
                 self._journal.scores(camera.name, chunk)
         if self._keeps and scored.explanation is not None and scored.event is not None:
-            self._journal.explained(scored.event["id"], scored.explanation)
+            self._journal.explained(scored.event.id, scored.explanation)
         if scored.change is Change.CAPPED:
             log.warning("alarm left out: the hour's cap is reached", camera=camera.name, score=round(scored.score, 4))
         self._metrics.scored(camera.name, scored.score)
         self.status(camera)
 
-    def event(self, decoder: DecoderProcess, payload: Payload | None, clip: ClipReady | None = None) -> None:
+    def event(self, decoder: DecoderProcess, payload: EventMessage | None, clip: ClipReady | None = None) -> None:
         """The next message of an event; `clip` is the one that brought it about, whose picture it should carry."""
         if payload is None:
             return
-        kind, camera = payload["type"], decoder.camera
-        alarm = payload["label"] == "anomaly"
+        kind, camera = payload.type, decoder.camera
+        alarm = payload.label == "anomaly"
         if kind != "update":
-            what = "test" if payload["test"] else "alarm" if alarm else "camera lost"
-            log.info(f"{what} {kind}", camera=camera.name, id=payload["id"], score=payload["score"])
-        if kind == "new" and alarm and not payload["test"]:
+            what = "test" if payload.test else "alarm" if alarm else "camera lost"
+            log.info(f"{what} {kind}", camera=camera.name, id=payload.id, score=payload.score)
+        if kind == "new" and alarm and not payload.test:
             self._metrics.alarm(camera.name)
         if alarm and self._keeps:
             self._order_files(decoder, payload, clip)
@@ -196,21 +196,21 @@ class Reporter:
         decoder.pending_messages.say(payload)
         self.release(decoder)
 
-    def _order_files(self, decoder: DecoderProcess, payload: Payload, clip: ClipReady | None) -> None:
-        event_id, rolls = payload["id"], decoder.config.clip
-        if payload["type"] == "new":
+    def _order_files(self, decoder: DecoderProcess, payload: EventMessage, clip: ClipReady | None) -> None:
+        event_id, rolls = payload.id, decoder.config.clip
+        if payload.type == "new":
             decoder.pending_messages.expect_files(event_id, time.monotonic())
             media = self._store.media
             seen = time.time() if clip is None else clip.end
             zone = decoder.config.schedule.zone
             at = datetime.fromtimestamp(seen).astimezone(zone).isoformat(sep=" ", timespec="seconds")
-            text = f"{payload['camera']}  {at}  score {payload['score']:.2f}{'  TEST' if payload['test'] else ''}"
+            text = f"{payload.camera}  {at}  score {payload.score:.2f}{'  TEST' if payload.test else ''}"
             shown = None if clip is None else (clip.connection, clip.clip)
             decoder.order(TakeSnapshot(event_id, media_path(media, event_id, "snapshot"), text, shown))
-            begin = payload["start_time"] - rolls.pre_roll
+            begin = payload.start_time - rolls.pre_roll
             decoder.order(StartClip(event_id, media_path(media, event_id, "clip"), begin, rolls.longest))
-        elif payload["type"] == "end":
-            decoder.order(EndClip(event_id, payload["end_time"] + rolls.post_roll))
+        elif payload.type == "end" and payload.end_time is not None:
+            decoder.order(EndClip(event_id, payload.end_time + rolls.post_roll))
 
     def file_written(self, decoder: DecoderProcess, message: SnapshotTaken | ClipClosed) -> None:
         """A decoder wrote a picture or clip, or could not."""
@@ -230,7 +230,7 @@ class Reporter:
     def release(self, decoder: DecoderProcess) -> None:
         """Let go what waits for files no longer."""
         for payload in decoder.pending_messages.due(time.monotonic()):
-            files = self._keeps and payload["label"] == "anomaly"
+            files = self._keeps and payload.label == "anomaly"
             self._journal.message(payload, time.time(), awaits_files=files)
 
     def status(self, camera: WatchedCamera) -> None:
@@ -301,8 +301,8 @@ class Reporter:
 
     def committed(self, message: Waiting) -> None:
         """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
-        self._tell_pages("event", message.payload)
-        if message.payload["camera"] != SELF_TEST_CAMERA:  # it is nobody's alarm, once a day
+        self._tell_pages("event", message.payload.as_json())
+        if message.payload.camera != SELF_TEST_CAMERA:  # it is nobody's alarm, once a day
             for courier in self._couriers:
                 courier.offer(message.payload)
         if self._mqtt is not None:
@@ -310,12 +310,14 @@ class Reporter:
         elif message.key is not None:
             self._journal.delivered(message.key)
 
-    def settled(self, message: Waiting, said: Payload | None) -> None:
+    def settled(self, message: Waiting, said: EventMessage | None) -> None:
         """The broker has a message as it was `said`, or it was given up."""
         if message.key is not None:
             self._journal.delivered(message.key, said)
-        if said is not None and said["type"] == "new" and said["label"] == "anomaly" and not said["test"]:
-            self._metrics.published(said["latency_ms"])
+        if said is None or said.type != "new" or said.label != "anomaly" or said.test:
+            return
+        if said.latency_ms is not None:
+            self._metrics.published(said.latency_ms)
 
     def retained(self, topic: str, kept: bool) -> None:
         """The broker keeps a message of ours, or no longer."""

@@ -83,7 +83,7 @@ def test_off_schedule_there_would_have_been_none_as_live() -> None:
         scores = np.full(len(camera.window), row.score)
         said.append(camera.scored(clip, scores, lambda window: np.zeros(len(window), np.float32)).event)
     said.append(camera.close_alarm("stopped"))
-    rang = [(e["start_time"], e["end_time"], e["top_score"]) for e in said if e is not None and e["type"] == "end"]
+    rang = [(e.start_time, e.end_time, e.top_score) for e in said if e is not None and e.type == "end"]
     kept = columns([chunk])
     would = alarms(kept.armed(schedule.covered(kept.starts)), rule)
     assert len(rang) >= 20

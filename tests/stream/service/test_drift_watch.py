@@ -32,7 +32,7 @@ def test_a_changed_scene_is_found_and_an_unchanged_one_is_not(tmp_path: Path) ->
     watch = DriftWatch(tmp_path, start_process, 0.0)
     assert watch.turn(FIRST_AFTER - 1, cameras) == {}
     found: dict[str, str] = {}
-    until(lambda: found.update(watch.turn(FIRST_AFTER + 1, cameras)) or found, 60, "the look's end")
+    until(lambda: found.update(watch.turn(FIRST_AFTER + 1, cameras)) or found, 60, "the end of the check")
     assert found["door"] == ""
     assert "the scores have changed" in found["yard"]
     assert watch.turn(FIRST_AFTER + EVERY - 10, cameras) == {}
@@ -42,10 +42,10 @@ def test_a_changed_scene_is_found_and_an_unchanged_one_is_not(tmp_path: Path) ->
 def test_a_folder_that_is_gone_finds_nothing(tmp_path: Path) -> None:
     watch = DriftWatch(tmp_path / "gone", start_process, 0.0)
     watch.turn(FIRST_AFTER, ["door"])
-    until(lambda: watch.turn(FIRST_AFTER, ["door"]) == {} and watch._running is None, 60, "the look's end")
+    until(lambda: watch.turn(FIRST_AFTER, ["door"]) == {} and watch._running is None, 60, "the end of the check")
 
 
-def test_a_look_that_cannot_begin_waits_for_the_next(tmp_path: Path) -> None:
+def test_a_check_that_cannot_start_waits_for_the_next(tmp_path: Path) -> None:
     tried: list[str] = []
 
     def no_room(_target: object, _args: object, name: str) -> Any:

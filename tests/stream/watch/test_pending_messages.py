@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.alarm.event import Event, ModelName, Moment, Payload
+from stream.alarm.event import Event, EventMessage, ModelName, Moment
 from stream.watch.pending_messages import PICTURE_WITHIN, PendingMessages
 
 MOMENT = Moment(0.9, 0.9, 32, 1001.0)
@@ -12,8 +12,8 @@ def begun() -> Event:
     return Event.begun("door", 1000.0, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
 
 
-def told(messages: list[Payload]) -> list[tuple[str, bool, bool]]:
-    return [(m["type"], m["snapshot"] is not None, m["clip"] is not None) for m in messages]
+def told(messages: list[EventMessage]) -> list[tuple[str, bool, bool]]:
+    return [(m.type, m.snapshot is not None, m.clip is not None) for m in messages]
 
 
 def pending_with_new() -> tuple[PendingMessages, Event]:
@@ -36,7 +36,7 @@ def test_new_leaves_with_its_picture_and_media_when_all_is_closed() -> None:
     pending.closed(event.id, kept=True)
     media = pending.due(20.0)
     assert told(media) == [("media", True, True)]
-    assert media[0]["seq"] == 3
+    assert media[0].seq == 3
     assert not pending.expecting
 
 
@@ -57,7 +57,7 @@ def test_media_never_comes_before_end() -> None:
     pending.closed(event.id, kept=True)  # cut: the camera went away
     assert told(pending.due(11.0)) == [("new", True, False)]
     pending.say(event.end(MOMENT, 1002.0, "camera_lost"))
-    assert [m["type"] for m in pending.due(11.1)] == ["end", "media"]
+    assert [m.type for m in pending.due(11.1)] == ["end", "media"]
 
 
 def test_a_lost_decoder_writes_no_more() -> None:

@@ -6,12 +6,12 @@ import queue
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from stream.alarm.event import Event, ModelName, Moment, stamped
+from stream.alarm.event import Event, EventMessage, ModelName, Moment, stamped
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import Command, SetEnabled, SetThreshold
 from stream.alarm.rule import AlarmSettings
@@ -29,6 +29,7 @@ from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
 from stream.watch.watched_camera import WatchedCamera
 from stream.web.page_stream import Live
+from tests.events import event_message
 
 
 class Box:
@@ -39,14 +40,14 @@ class Box:
     def __init__(self) -> None:
         self.offered: list[str] = []
 
-    def wants(self, payload: dict[str, Any], now: float) -> bool:  # noqa: ARG002 -- the protocol
-        self.offered.append(payload["camera"])
+    def wants(self, payload: EventMessage, now: float) -> bool:  # noqa: ARG002 -- the protocol
+        self.offered.append(payload.camera)
         return False
 
-    def worth(self, payload: dict[str, Any]) -> float:  # noqa: ARG002 -- the protocol
+    def worth(self, payload: EventMessage) -> float:  # noqa: ARG002 -- the protocol
         return 0.0
 
-    def deliver(self, payload: dict[str, Any]) -> None:  # noqa: ARG002 -- the protocol
+    def deliver(self, payload: EventMessage) -> None:  # noqa: ARG002 -- the protocol
         raise AssertionError
 
 
@@ -60,7 +61,7 @@ def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: b
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
         report = Reporter(settings, store, journal, None, None, metrics, Live().tell, [Courier(box, metrics.notified)])
-        report.committed(Waiting({"camera": camera, "test": test, "type": "new"}, 1.0))
+        report.committed(Waiting(event_message(camera=camera, test=test), 1.0))
     assert box.offered == ([camera] if told else [])
 
 

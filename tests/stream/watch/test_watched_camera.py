@@ -81,16 +81,16 @@ def test_an_alarm_is_new_then_rises_then_ends() -> None:
     scores = [0.9, 0.95, 0.95, 0.95, 0.95, 0.955, 0.97, 0.1]
     events = [event for number, value in enumerate(scores) if (event := score(camera, number, value).event)]
     # the rise at once after `new` is told two seconds later; one of half a hundredth never
-    assert [(e["type"], e["top_score"]) for e in events] == [("new", 0.9), ("update", 0.95), ("end", 0.97)]
-    assert events[1]["latency_ms"] == round((100 + 4 * 0.64) * 1000)
-    assert events[2]["end_time"] == round(100 + 7 * 0.64, 3)
-    assert events[2]["end_reason"] == "score"
+    assert [(e.type, e.top_score) for e in events] == [("new", 0.9), ("update", 0.95), ("end", 0.97)]
+    assert events[1].latency_from == round(100 + 4 * 0.64, 3)
+    assert events[2].end_time == round(100 + 7 * 0.64, 3)
+    assert events[2].end_reason == "score"
 
 
 def test_a_clock_that_is_set_back_holds_up_no_update() -> None:
     camera = make()
     score(camera, 5_700, 0.9)
-    assert [event["type"] for number in range(2) if (event := score(camera, number, 0.95).event)] == ["update"]
+    assert [event.type for number in range(2) if (event := score(camera, number, 0.95).event)] == ["update"]
 
 
 def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None:
@@ -112,10 +112,10 @@ def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None
         else:
             assert scored.explanation is None
         if number >= 2 and scored.event is not None:
-            weights = [(c["start"], c["weight"]) for c in scored.event["top_clips"]]
+            weights = [(round(c.start, 3), round(c.weight, 4)) for c in scored.event.top_clips]
             assert weights == [(101.28, 0.75), (100.64, 0.25)]
     assert scored.event is not None
-    assert scored.event["type"] == "end"
+    assert scored.event.type == "end"
     assert asked == 1
 
 
@@ -123,12 +123,12 @@ def test_a_test_event_begins_and_ends_by_itself() -> None:
     camera = make()
     new = camera.begin_test(1000.0)
     assert new is not None
-    assert (new["type"], new["test"], camera.alarming) == ("new", True, True)
+    assert (new.type, new.test, camera.alarming) == ("new", True, True)
     assert camera.begin_test(1001.0) is None
     assert camera.end_test(1001.0) is None
     end = camera.end_test(1002.0)
     assert end is not None
-    assert (end["id"], end["test"], end["end_reason"], camera.alarming) == (new["id"], True, "test", False)
+    assert (end.id, end.test, end.end_reason, camera.alarming) == (new.id, True, "test", False)
 
 
 def test_a_camera_away_for_thirty_seconds_is_an_event_until_it_returns() -> None:
@@ -137,14 +137,14 @@ def test_a_camera_away_for_thirty_seconds_is_an_event_until_it_returns() -> None
     assert camera.begin_loss(79.0, 1079.0) is None
     new = camera.begin_loss(81.0, 1081.0)
     assert new is not None
-    assert (new["label"], new["start_time"], new["top_score"]) == ("camera_lost", 1050.0, 0.0)
+    assert (new.label, new.start_time, new.top_score) == ("camera_lost", 1050.0, 0.0)
     assert camera.begin_loss(82.0, 1082.0) is None
     assert camera.end_loss(1082.0) is None
     assert dict(camera.health(90.0))["stalls_last_hour"] == 1
     camera.changed(StateChanged(CameraState.ONLINE, 1))
     end = camera.end_loss(1095.0)
     assert end is not None
-    assert (end["id"], end["end_reason"], end["end_time"]) == (new["id"], "returned", 1095.0)
+    assert (end.id, end.end_reason, end.end_time) == (new.id, "returned", 1095.0)
 
 
 def test_a_disabled_camera_is_neither_lost_nor_warm_afterwards() -> None:
@@ -176,16 +176,16 @@ def test_off_schedule_it_is_scored_and_does_not_alarm() -> None:
 def test_an_alarm_that_is_open_when_the_schedule_ends_ends_with_it() -> None:
     camera = make(replace(CONFIG, schedule=Schedule((Period(3 * 24 * 60, 3 * 24 * 60 + 2),), UTC)))
     events = [event for number in range(35) if (event := score(camera, number, 0.9).event)]
-    assert [(e["type"], e["end_reason"]) for e in events] == [("new", None), ("end", "schedule")]
+    assert [(e.type, e.end_reason) for e in events] == [("new", None), ("end", "schedule")]
     # the first clip off schedule begins at 120.48 s; the alarm ends where the one before it does
-    assert events[1]["end_time"] == round(100 + 32 * 0.64, 3)
+    assert events[1].end_time == round(100 + 32 * 0.64, 3)
 
 
 def test_local_time_is_that_of_the_site() -> None:
     camera = make(replace(CONFIG, schedule=Schedule(zone=ZoneInfo("Asia/Kathmandu"))))
     event = score(camera, 0, 0.9).event
     assert event is not None
-    assert event["local_time"] == "1970-01-01T05:31:40.000+05:30"
+    assert event.local_time == "1970-01-01T05:31:40.000+05:30"
 
 
 def test_other_settings_hold_from_the_next_clip_on_and_the_window_stays() -> None:
@@ -195,7 +195,7 @@ def test_other_settings_hold_from_the_next_clip_on_and_the_window_stays() -> Non
     camera.configure(replace(CONFIG, alarm=replace(CONFIG.alarm, threshold_on=0.4, threshold_off=0.3)))
     outcome = score(camera, 5, 0.5)
     assert outcome.event is not None
-    assert (outcome.event["threshold_on"], outcome.window) == (0.4, 6)
+    assert (outcome.event.threshold_on, outcome.window) == (0.4, 6)
     camera.set_threshold(0.8)
     assert camera.rule.settings.threshold_off == pytest.approx(0.6)
 
@@ -206,7 +206,7 @@ def test_a_lost_camera_ends_its_alarm() -> None:
     camera.changed(StateChanged(CameraState.OFFLINE, 0, Reason.STALLED))
     end = camera.close_alarm("camera_lost")
     assert end is not None
-    assert (end["end_reason"], end["end_time"]) == ("camera_lost", 100.64)
+    assert (end.end_reason, end.end_time) == ("camera_lost", 100.64)
     assert camera.close_alarm("camera_lost") is None
     assert camera.status(0.0) == "offline"
 
