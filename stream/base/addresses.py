@@ -18,7 +18,7 @@ CAMERA_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 RESERVED_NAMES: Final = frozenset(
     "available status score anomaly snapshot events enabled threshold feedback test stats set state".split()  # noqa: SIM905 -- readable
 )
-HIDDEN_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
+SELF_TEST_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
 _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
@@ -144,7 +144,7 @@ def name_problem(name: str) -> str:
     """Why a camera may not have this name, "" if it may."""
     if not CAMERA_NAME.fullmatch(name):
         return f"camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -"
-    if name == HIDDEN_CAMERA:
+    if name == SELF_TEST_CAMERA:
         return f"camera name {name!r} is the self-test's own; choose another"
     return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
 

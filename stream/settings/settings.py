@@ -37,8 +37,8 @@ class CameraConfig:
     passed the backbone takes that one's feature. 0: every clip passes the backbone. `enabled` holds until another is
     set over MQTT. Outside of `schedule` it is scored and does not alarm; its clock is that of `local_time`, too.
     `view`: what of the picture the model sees. `sub_stream`: the same picture in a smaller size; where it can be
-    opened, it is watched instead of `source`. A `hidden` one is the self-test's: its alarms are tests, and nothing
-    else of it is published or kept.
+    opened, it is watched instead of `source`. `is_self_test`: the self-test's own camera. Its
+    alarms are tests; nothing else of it is published or kept.
     """
 
     source: Source
@@ -53,7 +53,7 @@ class CameraConfig:
     enabled: bool = True
     schedule: Schedule = field(default_factory=Schedule)
     view: View = field(default_factory=View)
-    hidden: bool = False
+    is_self_test: bool = False
     sub_stream: Source | None = None
 
     @property
