@@ -15,11 +15,13 @@ import av.error
 from av import Packet, VideoFrame
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from stream.base.addresses import Source, redact_text
 from stream.base.errors import CameraError, Reason
 from stream.camera.clips import FASTEST_RATE
+from stream.camera.upright import Upright
 
 LARGEST_SIDE: Final = 16384
 # Packets in a row that make no sense: ten seconds of 25 fps, the longest wait for a keyframe that is usual.
@@ -29,7 +31,7 @@ _LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded frame; `media_time` in seconds from the connection's first frame."""
+    """A decoded frame, upright; `media_time` in seconds from the connection's first frame."""
 
     frame: VideoFrame
     media_time: float
@@ -66,6 +68,7 @@ class Capture:
         self.corrupt_frames = 0
         self.size: tuple[int, int] | None = None
         self._damaged_in_a_row = 0
+        self._upright = Upright()
         self.origin: float | None = None
         self._last = 0.0
         began = time.monotonic()
@@ -92,11 +95,13 @@ class Capture:
         self._container.close()
 
     def _video_stream(self) -> VideoStream:
-        if not self._container.streams.video:
+        """The first video stream that can be decoded; a cover picture is none."""
+        videos = [each for each in self._container.streams.video if not each.disposition & Disposition.attached_pic]
+        if not videos:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             raise CameraError(Reason.NO_VIDEO, f"{self._source.shown} holds {kinds}")
-        stream = self._container.streams.video[0]
-        if stream.codec_context is None:
+        stream = next((each for each in videos if each.codec_context is not None), None)
+        if stream is None:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: its codec is not known here")
         stream.thread_count = 1
         stream.codec_context.thread_count = 1
@@ -170,12 +175,13 @@ class Capture:
             self.corrupt_frames += 1
             return
         self._check_size(frame.width, frame.height)
+        frame = self._upright.turned(frame)
+        self.size = (frame.width, frame.height)
         yield Picture(frame, self._last - self.origin)
 
     def _check_size(self, width: int, height: int) -> None:
         if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
             raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; allowed are 1 to {LARGEST_SIDE} each way")
-        self.size = (width, height)
 
     def _translated(self, error: Exception) -> CameraError:
         """A library's error as ours. Its text holds the whole URL, password included: only its reason is kept."""
