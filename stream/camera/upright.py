@@ -47,7 +47,7 @@ class Upright:
 
 def _filters(frame: VideoFrame) -> tuple[str, ...]:
     try:
-        matrix = frame.side_data["DISPLAYMATRIX"]
+        matrix = frame.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item] # PyAV names it otherwise in its stub
     except (KeyError, ValueError):  # none; or beside it data of a type that PyAV does not know
         return ()
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
