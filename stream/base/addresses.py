@@ -31,11 +31,18 @@ _SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|cred
 
 @dataclass(frozen=True)
 class Source:
-    """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file."""
+    """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file.
+
+    An RTSP URL is kept as FFmpeg understands it: the scheme in lower case, a user without a password as `user:@`.
+    """
 
     name: str
     url: str = field(repr=False)
     live: bool
+
+    def __post_init__(self) -> None:
+        if self.live:
+            object.__setattr__(self, "url", _spelled_for_ffmpeg(self.url))
 
     @property
     def shown(self) -> str:
@@ -46,6 +53,15 @@ class Source:
     def secrets(self) -> tuple[str, ...]:
         """Texts that must not appear in anything shown (a library's messages hold the URL)."""
         return secrets_of(self.url) if self.live else ()
+
+
+def _spelled_for_ffmpeg(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    user_info, at, address = host.rpartition("@")
+    if at and ":" not in user_info:  # FFmpeg logs in only where it sees a password, be it an empty one
+        host = f"{user_info}:@{address}"
+    return f"{scheme.lower()}{separator}{host}{slash}{path}"
 
 
 def expand(text: str, flag: str) -> str:
