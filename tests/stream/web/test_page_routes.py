@@ -23,7 +23,8 @@ from stream.archive.explanation import Explanation, jpeg
 from stream.archive.media import media_path
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
-from stream.web.page.routes import EventStream, PageSources, _Routes
+from stream.web.page.live import EventStream, LiveRoutes
+from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server
 
@@ -296,7 +297,7 @@ def test_the_stream_counts_from_when_it_was_asked_for(data: Path) -> None:
                 return str(told)
         raise AssertionError("the stream ended")
 
-    routes = _Routes(site.sources())
+    routes = LiveRoutes(site.sources())
     assert '"id": "a"' in asyncio.run(asyncio.wait_for(first(), 30))
 
 
