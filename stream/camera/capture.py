@@ -17,8 +17,9 @@ from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from stream.base.addresses import Source, redact_text
+from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason
+from stream.base.redaction import redact_text
 from stream.camera.clips import FASTEST_RATE
 
 LARGEST_SIDE: Final = 16384
