@@ -16,8 +16,8 @@ from urllib.parse import quote
 import httpx
 
 from stream.alarm.event import EventMessage
-from stream.base.addresses import redact_url
 from stream.base.errors import UsageError
+from stream.base.redaction import shown_url
 from stream.sinks.courier import UndeliveredError
 
 _TIMEOUT: Final = httpx.Timeout(5.0, connect=3.0)
@@ -53,7 +53,7 @@ class FrigateBridge:
         except httpx.InvalidURL:
             address = httpx.URL("")
         if address.scheme not in ("http", "https") or not address.host or address.query:
-            shown = redact_url(settings.url)
+            shown = shown_url(settings.url)
             raise UsageError(f"frigate: url {shown}: allowed is http[s]://[user:password@]host[:port]")
         self._login = {"user": address.username, "password": address.password} if address.username else None
         try:
