@@ -1,0 +1,131 @@
+"""The threshold in force on one camera: learnt by the hour and after each alarm, with a word on every change."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from stream.alarm.calibration_settings import CalibrationSettings
+from stream.alarm.codec import CalibrationError, flag, items, members, number
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.tail import AlarmCounts
+from stream.alarm.threshold import Budget, State, Threshold, learnt_threshold
+
+_HOUR: Final = 3_600.0
+_NOTABLE: Final = 0.02  # of the score
+_NEAR: Final = 0.9  # of the threshold: an alarm there may change it
+_MOST_CHANGES: Final = 32
+_KEYS: Final = ("counts", "budget", "threshold", "told")
+
+
+@dataclass(frozen=True)
+class ThresholdChange:
+    """The threshold (a score) or its state has changed at `time`; `why` is a few words for the log."""
+
+    time: float
+    old: float
+    new: float
+    state: State
+    why: str
+
+
+class AlarmBudget:
+    """Keeps `budget`; `threshold` is the one in force."""
+
+    def __init__(self, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget) -> None:
+        self._settings = settings
+        self._rule = rule
+        self.budget = budget
+        self.counts = AlarmCounts(settings, rule)
+        self.threshold = learnt_threshold(self.counts, budget, settings)
+        self._told = (self.threshold.score, self.threshold.state)
+        self._changes: deque[ThresholdChange] = deque(maxlen=_MOST_CHANGES)
+
+    def advance(self, start: float, end: float, z: float, *, drifting: bool) -> None:
+        """Count the next clip of calibrated logit `z`, and learn the threshold anew where an hour or an alarm ends."""
+        hour = int(self.counts.newest // _HOUR) if self.counts.watched else None
+        rung = self.counts.advance(start, end, z)
+        near = rung and self.counts.levels[rung - 1] >= _NEAR * self.threshold.z
+        if near or hour != int(start // _HOUR):
+            self._judge(start, drifting=drifting)
+
+    def _judge(self, time: float, *, drifting: bool) -> None:
+        self.threshold = learnt_threshold(self.counts, self.budget, self._settings, drifting=drifting)
+        why = f"learnt from {self.threshold.hours:.0f} hours"
+        if self.threshold.recent:
+            why = "more alarms in the last hours than the budget allows"
+        elif self.threshold.state is State.DRIFTING:
+            why = "the level moves faster than it may be learnt"
+        score, state = self._told
+        if abs(self.threshold.score - score) >= _NOTABLE or self.threshold.state is not state:
+            self.tell(time, why)
+
+    def tell(self, time: float, why: str) -> None:
+        """Note the threshold in force as a change."""
+        self._changes.append(ThresholdChange(time, self._told[0], self.threshold.score, self.threshold.state, why))
+        self._told = (self.threshold.score, self.threshold.state)
+
+    def take_changes(self) -> list[ThresholdChange]:
+        """What has changed since the last call; the newest 32 at most."""
+        changes = list(self._changes)
+        self._changes.clear()
+        return changes
+
+    def set(self, budget: Budget, time: float) -> None:
+        """Another budget, or a fixed threshold, from now on."""
+        self.budget = budget
+        self.threshold = learnt_threshold(self.counts, budget, self._settings)
+        self.tell(time, "another budget" if budget.threshold is None else "set")
+
+    def forget(self, time: float, why: str) -> None:
+        """Begin again with the prior's tail."""
+        self.counts = AlarmCounts(self._settings, self._rule)
+        self.threshold = learnt_threshold(self.counts, self.budget, self._settings)
+        self.tell(time, why)
+
+    def state(self) -> dict[str, Any]:
+        """The payload of `mgfn/<camera>/calibration/state` (contract, section 5)."""
+        numbers = {name: round(getattr(self.threshold, name), 3) for name in ("per_day", "low", "high")}
+        mode = "auto" if self.budget.threshold is None else "fixed"
+        return {"mode": mode, "state": str(self.threshold.state), "hours": round(self.counts.hours, 3), **numbers}
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "counts": self.counts.to_json(),
+            "budget": asdict(self.budget),
+            "threshold": asdict(self.threshold),
+            "told": list(self._told),
+        }
+
+    @classmethod
+    def from_json(
+        cls, value: object, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget
+    ) -> AlarmBudget:
+        """With another budget than it was written with, the threshold is learnt anew. Raises CalibrationError."""
+        given = members(value, "alarms", _KEYS)
+        found = cls(settings, rule, budget)
+        found.counts = AlarmCounts.from_json(given["counts"], settings, rule)
+        told = items(given["told"], "told", 2)
+        if len(told) != 2:
+            raise CalibrationError("calibration: told is not a score and a state")
+        found._told = (number(told[0], "told", 0, 1), _state(told[1]))
+        if given["budget"] == asdict(budget):
+            found.threshold = _threshold(given["threshold"])
+        else:
+            found.threshold = learnt_threshold(found.counts, budget, settings)
+        return found
+
+
+def _state(value: object) -> State:
+    try:
+        return State(str(value))
+    except ValueError:
+        raise CalibrationError(f"calibration: state is {value!r}, not one of {', '.join(State)}") from None
+
+
+def _threshold(value: object) -> Threshold:
+    given = members(value, "threshold", tuple(Threshold.__dataclass_fields__))
+    numbers = {key: number(given[key], f"threshold {key}") for key in ("z", "score", "per_day", "low", "high", "hours")}
+    return Threshold(**numbers, state=_state(given["state"]), recent=flag(given["recent"], "threshold recent"))
