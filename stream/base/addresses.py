@@ -19,7 +19,7 @@ CAMERA_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 RESERVED_NAMES: Final = frozenset(
     "available status score anomaly snapshot events enabled threshold feedback test stats set state".split()  # noqa: SIM905 -- readable
 )
-HIDDEN_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
+SELF_TEST_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
 _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
@@ -31,7 +31,10 @@ _MGFN_NAME: Final = re.compile(r"MGFN_[A-Z0-9_]+")
 
 @dataclass(frozen=True)
 class Source:
-    """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file."""
+    """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file.
+
+    An RTSP URL is kept as FFmpeg understands it: the scheme in lower case, a user without a password as `user:@`.
+    """
 
     name: str
     url: str = field(repr=False)
@@ -40,6 +43,8 @@ class Source:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filled_in", remembered_in(self.url))
+        if self.live:
+            object.__setattr__(self, "url", _spelled_for_ffmpeg(self.url))
 
     @property
     def shown(self) -> str:
@@ -50,6 +55,15 @@ class Source:
     def secrets(self) -> tuple[str, ...]:
         """Texts that must not appear in anything shown (a library's messages hold the URL)."""
         return (*secrets_of(self.url), *self.filled_in) if self.live else ()
+
+
+def _spelled_for_ffmpeg(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    user_info, at, address = host.rpartition("@")
+    if at and ":" not in user_info:  # FFmpeg logs in only where it sees a password, be it an empty one
+        host = f"{user_info}:@{address}"
+    return f"{scheme.lower()}{separator}{host}{slash}{path}"
 
 
 def expand(text: str, flag: str) -> str:
@@ -149,7 +163,7 @@ def name_problem(name: str) -> str:
     """Why a camera may not have this name, "" if it may."""
     if not CAMERA_NAME.fullmatch(name):
         return f"camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -"
-    if name == HIDDEN_CAMERA:
+    if name == SELF_TEST_CAMERA:
         return f"camera name {name!r} is the self-test's own; choose another"
     return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
 

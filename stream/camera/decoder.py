@@ -15,7 +15,7 @@ from stream.base.log import configure, log
 from stream.camera.capture import Capture
 from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
-from stream.camera.clips import TRAINED_RATE, ClipAssembler, EpochClock, Stride
+from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
 from stream.camera.hwaccel import Hwaccel, accelerator
 from stream.camera.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
@@ -119,7 +119,8 @@ class Decoder:
     def _watch(self) -> None:
         """One connection, from opening to its end or fault."""
         settings = self._settings
-        assembler, clock = ClipAssembler(settings.stride, settings.fps), EpochClock()
+        assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
+        clock = CameraClock()
         gate = MotionGate(settings.motion_threshold)
         try:
             with self._opened() as capture:
@@ -140,8 +141,10 @@ class Decoder:
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
-                    clock.observe(picture.media_time, time.time())
-                    self._shift = clock.epoch(-(capture.origin or 0.0))
+                    clock.observe(picture.media_time, arrival)
+                    wall = time.time() - time.monotonic()
+                    packet_time = picture.media_time + (capture.origin or 0.0)
+                    self._shift = clock.arrived(picture.media_time) + wall - packet_time
                     self._receive(0.0)
                     placed = assembler.place(picture.media_time)
                     self._beat()
@@ -154,13 +157,13 @@ class Decoder:
                     if slot is None:
                         self._dropped += 1
                         continue
-                    clip, shift = placed.finished, 0.0
+                    clip = placed.finished
+                    start, end = clip.start, clip.end
                     focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
                     known = gate.representative(clip.clip, self._ring.clips[slot])
                     if not settings.replay:
-                        shift = clock.epoch(clip.end) - clip.end
+                        start, end = clock.arrived(start) + wall, clock.arrived(end) + wall
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
-                    start, end = clip.start + shift, clip.end + shift
                     like = None if known == clip.clip else known
                     self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))
         finally:

@@ -86,7 +86,7 @@ def extract(
             backbone=manifest.backbone.name,
             engine=engine.backend.name,
             precision=engine.backend.precision,
-            channels=manifest.channels,
+            channels=engine.published_channels,
             crops=crops_of(geometry),
             geometry=geometry,
         )

@@ -55,7 +55,7 @@ class ClipReader:
         """Send every whole clip of the video; the same frames make the same clips as in a replay."""
         frames = corrupt = 0
         # labels and published features count every frame
-        assembler = ClipAssembler(fps=None)
+        assembler = ClipAssembler(fps=None, counted=True)
         try:
             with Capture(Source("video", path, live=False)) as capture:
                 self._pipe.send(Opened(capture.expected_frames))

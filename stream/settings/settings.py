@@ -43,8 +43,8 @@ class CameraConfig:
     `docs/design/decisions.md` says how to add one. The others:
     `schedule`: outside of it the camera is scored and does not alarm; its clock is that of `local_time`, too.
     `view`: what of the picture the model sees. `sub_stream`: the same picture in a smaller size; where it can be
-    opened, it is watched instead of `source`. A `hidden` one is the self-test's: its alarms are tests, and nothing
-    else of it is published or kept.
+    opened, it is watched instead of `source`. `is_self_test`: the self-test's own camera. Its
+    alarms are tests; nothing else of it is published or kept.
     """
 
     source: Source
@@ -83,7 +83,7 @@ class CameraConfig:
         default=30.0, metadata={"doc": "Seconds without a picture until `camera_lost`. Default: {default}."}
     )
     view: View = field(default_factory=View)
-    hidden: bool = False
+    is_self_test: bool = False
     sub_stream: Source | None = None
 
     @property
