@@ -168,7 +168,8 @@ class Reporter:
         if self._scores is not None:
             self._scores.write(camera.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
         if self._keeps:
-            chunk = self._books[camera.name].add(LoggedScore(clip.start, clip.end, scored.score, scored.window))
+            logged = LoggedScore(clip.start, clip.end, scored.score, scored.window, scored.connects)
+            chunk = self._books[camera.name].add(logged)
             if chunk is not None:
                 self._journal.scores(camera.name, chunk)
         if self._keeps and scored.explanation is not None and scored.event is not None:

@@ -41,6 +41,7 @@ class Scored:
     event: EventMessage | None
     change: Change | None
     explanation: Explanation | None = None  # of the alarm that this clip began
+    connects: bool = False  # it follows nothing: the first clip of a connection, or since the camera was enabled
 
 
 class WatchedCamera:
@@ -114,11 +115,11 @@ class WatchedCamera:
 
         `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
         """
-        score, window = float(scores[-1]), len(self.window)
+        score, window, connects = float(scores[-1]), len(self.window), len(self._clips) == 1
         self.line.append((clip.end, score))
         self.scheduled = self._config.schedule.covers(clip.start)
         if not self.scheduled:
-            return Scored(clip, score, window, self._off_schedule(clip, score, window), None)
+            return Scored(clip, score, window, self._off_schedule(clip, score, window), None, connects=connects)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
         self._last = Moment(score, self.rule.top_score, window, clip.start, raw=score)
         self._last_end = clip.end
@@ -135,7 +136,7 @@ class WatchedCamera:
         elif self._worth_an_update(clip.end) and self.event is not None:
             payload = self.event.update(self._last)
             self._said_score, self._said_at = self.rule.top_score, clip.end
-        return Scored(clip, score, window, payload, change, explanation)
+        return Scored(clip, score, window, payload, change, explanation, connects)
 
     def _off_schedule(self, clip: ClipReady, score: float, window: int) -> EventMessage | None:
         """The `end` of an alarm that is still open."""
