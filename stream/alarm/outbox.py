@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from stream.alarm.event import Payload
+from stream.alarm.event import EventMessage
 
 LIMIT: Final = 10_000
 LONGEST_WAIT: Final = 7 * 86_400.0
@@ -20,7 +20,7 @@ LONGEST_WAIT: Final = 7 * 86_400.0
 class Waiting:
     """A message; `made` in epoch seconds; `key` is its row in the database, None if it could not be written."""
 
-    payload: Payload
+    payload: EventMessage
     made: float
     key: int | None = None
 
@@ -40,7 +40,7 @@ class Outbox:
         """Add the newest; returns the one that was given up for it, if any."""
         given_up = None
         if len(self._line) >= self._limit:
-            given_up = next((w for w in self._line if w.payload["type"] == "update"), self._line[0])
+            given_up = next((w for w in self._line if w.payload.type == "update"), self._line[0])
             self._line.remove(given_up)
         self._line.append(message)
         return given_up

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Literal
 
-from stream.alarm.event import Payload
+from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.archive.explanation import Explanation
 from stream.archive.media import Kind, evict, media_path
@@ -62,7 +62,7 @@ class Journal:
         self._next_look = self._next_room = 0.0
         self.scores_lost = 0
 
-    def message(self, payload: Payload, made: float, *, awaits_files: bool) -> None:
+    def message(self, payload: EventMessage, made: float, *, awaits_files: bool) -> None:
         """A message of an event, `made` at that epoch time: kept, then said."""
         lost = Waiting(payload, made)
 
@@ -72,7 +72,7 @@ class Journal:
 
         self._put(write, lost)
 
-    def delivered(self, key: int, said: Payload | None = None) -> None:
+    def delivered(self, key: int, said: EventMessage | None = None) -> None:
         """The broker has the message as it was `said`, or it was given up (None)."""
         self._put(lambda store: store.delivered(key, said))
 

@@ -18,8 +18,9 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from stream.base.addresses import Source, redact_text
+from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason
+from stream.base.redaction import redact_text
 from stream.camera.clips import FASTEST_RATE
 from stream.camera.timeline import RecordedTimeline, Timeline
 from stream.camera.upright import Upright

@@ -9,21 +9,18 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
 
-import numpy as np
-
-from engine.arrays import UInt8Array
-from engine.geometry import SIDE
 from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason
 from stream.base.log import configure, log
 from stream.camera.capture import Capture
+from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
-from stream.camera.clips import CLIP_LENGTH, TRAINED_RATE, CameraClock, ClipAssembler, Stride
+from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
 from stream.camera.hwaccel import Hwaccel, accelerator
 from stream.camera.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder import Recorder
-from stream.camera.view import Cropper, View
+from stream.camera.view import View
 
 STOP: Final = -1  # sent instead of a free slot's number
 _HEARTBEAT: Final = 1.0
@@ -75,11 +72,9 @@ class Decoder:
         self._pipe = pipe
         self._ring = settings.ring
         self._free = list(range(settings.ring.slots))
-        # the last 16 pictures, in a circle
-        self._pictures: UInt8Array = np.empty((settings.ring.crops, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
         self._recorder = Recorder(settings.pre_roll, self._send)
-        self._cropper = Cropper(settings.view, settings.geometry)
+        self._cropper = ClipCropper(settings.view, settings.geometry)
         self._shift: float | None = None  # epoch time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
@@ -155,7 +150,7 @@ class Decoder:
                     self._beat()
                     if placed.position is None:
                         continue
-                    self._cropper.write(picture.frame, self._pictures[:, placed.position])
+                    self._cropper.put(placed.position, picture.frame)
                     if placed.finished is None:
                         continue
                     slot = self._take_slot()
@@ -164,13 +159,13 @@ class Decoder:
                         continue
                     clip = placed.finished
                     start, end = clip.start, clip.end
-                    self._ring.put(slot, self._pictures, placed.oldest)
+                    focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
                     known = gate.representative(clip.clip, self._ring.clips[slot])
                     if not settings.replay:
                         start, end = clock.arrived(start) + wall, clock.arrived(end) + wall
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
                     like = None if known == clip.clip else known
-                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like))
+                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))
         finally:
             self._shift = None
             self._recorder.disconnected()

@@ -27,6 +27,8 @@ class ClipReady:
 
     `clip` counts from 0 for each `connection`; `arrival` is when its last frame came (monotonic clock). `like` is the
     earlier clip of this connection that it does not differ from, as far as the motion gate sees; None: it does.
+    `focus` is the part of the camera's picture that the model sees, x, y, width, height in shares of it; None where
+    the bundle's geometry does not choose one.
     """
 
     connection: int
@@ -36,6 +38,7 @@ class ClipReady:
     arrival: float
     slot: int
     like: int | None = None
+    focus: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

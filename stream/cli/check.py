@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,8 +15,9 @@ from rich.table import Table
 from engine.arrays import UInt8Array
 from engine.engine import Engine
 from engine.geometry import seen
-from stream.base.addresses import Source, redact_url
+from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason, UsageError
+from stream.base.redaction import redact_all, shown_url
 from stream.camera.capture import Capture
 from stream.camera.view import View, drawn_masks
 from stream.cli.tables import console
@@ -35,7 +37,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     Returns whether all could be reached; raises UsageError, after the table, for a notification's target that is
     wrong. The bundle has been checked by opening it.
     """
-    table = Table("what", "state", "found")
+    table = _RedactedTable("what", "state", "found")
     bundle = engine.bundle
     table.add_row("bundle", "ok", f"{bundle.path} on {engine.backend.name} ({engine.reason})")
     fine = True
@@ -51,7 +53,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
             state, found = "ok", f"version {bridge.probe()}"
         except UndeliveredError as error:
             fine, state, found = False, "failed", str(error)
-        table.add_row("frigate", state, f"{redact_url(settings.frigate.url)} {found}")
+        table.add_row("frigate", state, f"{shown_url(settings.frigate.url)} {found}")
         bridge.close()
     wrong: UsageError | None = None
     if settings.notify is not None:
@@ -91,6 +93,13 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     if wrong is not None:
         raise wrong
     return fine
+
+
+class _RedactedTable(Table):
+    """Rows of texts, none with a secret in it."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(redact_all(cell) for cell in cells), **options)
 
 
 def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:

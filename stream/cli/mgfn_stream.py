@@ -11,6 +11,7 @@ import platformdirs
 import typer
 
 from configs.command import run_command
+from stream.base.redaction import redact_all
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -198,4 +199,4 @@ def _exit_code(error: Exception) -> int | None:
 
 def main() -> NoReturn:
     """Entry point."""
-    run_command(app, _exit_code, stopping_is_success=True)
+    run_command(app, _exit_code, stopping_is_success=True, redact=redact_all)

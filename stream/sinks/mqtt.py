@@ -20,7 +20,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.alarm.event import Payload, stamped
+from stream.alarm.event import EventMessage, stamped
 from stream.alarm.outbox import LIMIT, Outbox, Waiting
 from stream.base.addresses import BrokerAddress
 from stream.base.log import log
@@ -46,7 +46,7 @@ class MqttSink:
         node: str,
         tls: TlsFiles | None = None,
         *,
-        settled: Callable[[Waiting, Payload | None], None] = lambda _message, _payload: None,
+        settled: Callable[[Waiting, EventMessage | None], None] = lambda _message, _payload: None,
         retained: Callable[[str, bool], None] = lambda _topic, _kept: None,
         queue_limit: int = LIMIT,
     ) -> None:
@@ -57,7 +57,7 @@ class MqttSink:
         self._retained = retained
         self._changed = threading.Condition()
         self._outbox = Outbox(queue_limit)
-        self._in_flight: tuple[mqtt.MQTTMessageInfo, Waiting, Payload] | None = None
+        self._in_flight: tuple[mqtt.MQTTMessageInfo, Waiting, EventMessage] | None = None
         self._states: dict[str, str | bytes] = {f"{prefix}/available": "online"}
         self._unsaid: dict[str, None] = {}  # topics in `_states` that the broker has not heard; in order
         self._unsettled: dict[str, mqtt.MQTTMessageInfo] = {}  # states that the broker has not acknowledged, by topic
@@ -202,7 +202,8 @@ class MqttSink:
         if event is not None:
             said = stamped(event.payload, event.made, time.time())
             # paho answers "no connection" yet keeps the message and delivers it later: never handed over twice
-            self._in_flight = (self._client.publish(f"{self._prefix}/events", json.dumps(said), qos=1), event, said)
+            sent = self._client.publish(f"{self._prefix}/events", json.dumps(said.as_json()), qos=1)
+            self._in_flight = (sent, event, said)
         return True
 
     def _may_send(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from engine.arrays import FloatArray, UInt8Array
 from engine.geometry import SIDE
 from engine.window import WINDOW, FeatureWindow
-from stream.alarm.event import Event, ModelName, Moment, Payload
+from stream.alarm.event import Event, EventMessage, ModelName, Moment
 from stream.alarm.rule import AlarmRule, Change, ScoredClip
 from stream.alarm.schedule import Schedule
 from stream.archive.explanation import Explanation, shares, thumbnail
@@ -38,18 +38,18 @@ class Scored:
     clip: ClipReady
     score: float
     window: int
-    event: Payload | None
+    event: EventMessage | None
     change: Change | None
     explanation: Explanation | None = None  # of the alarm that this clip began
 
 
-class CameraTrack:
+class WatchedCamera:
     """State of one camera. Times in seconds: those of its clips for alarms; `now` is a monotonic clock's, `epoch` wall
     time where an event begins or ends without a clip."""
 
     def __init__(self, config: CameraConfig, model: ModelName, now: float = 0.0) -> None:
         self.name = config.name
-        self.hidden = config.hidden
+        self.is_self_test = config.is_self_test
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
         self._every = CLIP_LENGTH // config.stride
@@ -62,11 +62,11 @@ class CameraTrack:
         self.loss: Event | None = None
         self.shed_clips = 0
         self.scene = SceneWatch()
-        self.misfit = ""  # why the threshold no longer fits the history
+        self.drift = ""  # why the threshold no longer fits the history
         self._config = config
         self.model = model
         self._connection = -1
-        # of the clips whose features are kept for the window: times and looks
+        # of the clips whose features are kept for the window: times and thumbnails
         self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
         self._newest: tuple[int, FloatArray] | None = None
         self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
@@ -120,9 +120,9 @@ class CameraTrack:
         if not self.scheduled:
             return Scored(clip, score, window, self._off_schedule(clip, score, window), None)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
-        self._last = Moment(score, self.rule.top_score, window, clip.start)
+        self._last = Moment(score, self.rule.top_score, window, clip.start, raw=score)
         self._last_end = clip.end
-        payload: Payload | None = None
+        payload: EventMessage | None = None
         explanation: Explanation | None = None
         if change is Change.STARTED:
             start = clip.start if self.rule.start_time is None else self.rule.start_time
@@ -137,10 +137,10 @@ class CameraTrack:
             self._said_score, self._said_at = self.rule.top_score, clip.end
         return Scored(clip, score, window, payload, change, explanation)
 
-    def _off_schedule(self, clip: ClipReady, score: float, window: int) -> Payload | None:
+    def _off_schedule(self, clip: ClipReady, score: float, window: int) -> EventMessage | None:
         """The `end` of an alarm that is still open."""
         payload = self.close_alarm("schedule")
-        self._last, self._last_end = Moment(score, 0.0, window, clip.start), clip.end
+        self._last, self._last_end = Moment(score, 0.0, window, clip.start, raw=score), clip.end
         return payload
 
     def _worth_an_update(self, at: float) -> bool:
@@ -163,28 +163,28 @@ class CameraTrack:
     def _begin(self, start: float, *, test: bool = False) -> Event:
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
-        test = test or self._config.hidden
+        test = test or self._config.is_self_test
         return Event.begun(self.name, start, thresholds, self.model, test=test, zone=self._config.schedule.zone)
 
-    def close_alarm(self, reason: str) -> Payload | None:
+    def close_alarm(self, reason: str) -> EventMessage | None:
         """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
         self.rule.end(self._last_end)
         return self._end(self.rule.end_time, reason)
 
-    def _end(self, at: float, reason: str) -> Payload | None:
+    def _end(self, at: float, reason: str) -> EventMessage | None:
         event, self.event = self.event, None
         return None if event is None else event.end(self._last, at, reason)
 
     # events that no score brings about
 
-    def begin_test(self, epoch: float) -> Payload | None:
+    def begin_test(self, epoch: float) -> EventMessage | None:
         """The `new` of a test event; None while one is open."""
         if self.test is not None:
             return None
         self.test = self._begin(epoch, test=True)
         return self.test.new(Moment(self._last.score, self._last.score, len(self.window), epoch))
 
-    def end_test(self, epoch: float, *, stopping: str = "") -> Payload | None:
+    def end_test(self, epoch: float, *, stopping: str = "") -> EventMessage | None:
         """The `end` of the test event once it is over, or for the reason `stopping`."""
         test = self.test
         if test is None or (epoch - test.start_time < TEST_LASTS and not stopping):
@@ -192,7 +192,7 @@ class CameraTrack:
         self.test = None
         return test.end(None, epoch, stopping or "test")
 
-    def begin_loss(self, now: float, epoch: float) -> Payload | None:
+    def begin_loss(self, now: float, epoch: float) -> EventMessage | None:
         """The `new` of a `camera_lost` event once the camera has been away for too long."""
         if self.loss is not None or self._lost_at is None or not self.enabled:
             return None
@@ -205,7 +205,7 @@ class CameraTrack:
         self.loss = Event.begun(self.name, start, thresholds, self.model, "camera_lost", zone=zone)
         return self.loss.new(Moment(0.0, 0.0, 0, start))
 
-    def end_loss(self, epoch: float, *, stopping: str = "") -> Payload | None:
+    def end_loss(self, epoch: float, *, stopping: str = "") -> EventMessage | None:
         """The `end` of a `camera_lost` event once the camera is back or disabled, or for the reason `stopping`."""
         loss = self.loss
         if loss is None or (self._lost_at is not None and self.enabled and not stopping):
@@ -295,7 +295,7 @@ class CameraTrack:
         lately = [reason for at, reason in self._losses if now - at <= _HOUR]
         yield "status", self.status(now)
         yield "problem", self.problem(now)
-        yield "misfit", self.misfit
+        yield "misfit", self.drift
         yield "fps", round(self.counters.fps, 1)
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames

@@ -114,7 +114,7 @@ def _derived(token: str, use: str) -> str:
 
 
 def _login_page(wrong: bool) -> Response:
-    text = resources.files("stream.web").joinpath("page", "login.html").read_text(encoding="utf-8")
+    text = resources.files("stream.web.page").joinpath("static", "login.html").read_text(encoding="utf-8")
     text = text.replace("{{said}}", "This is not the token." if wrong else "")
     headers = {"WWW-Authenticate": "Bearer", "Content-Security-Policy": _LOGIN_STYLE, "Cache-Control": "no-store"}
     return HTMLResponse(text, 401, headers)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from stream.alarm.event import MessageType
 from stream.alarm.outbox import Outbox, Waiting
+from tests.events import event_message
+
+KINDS: tuple[MessageType, ...] = ("new", "update", "update", "end")
 
 
-def message(kind: str, seq: int, made: float = 0.0) -> Waiting:
-    return Waiting({"type": kind, "seq": seq}, made, seq)
+def message(kind: MessageType, seq: int, made: float = 0.0) -> Waiting:
+    return Waiting(event_message(type=kind, seq=seq), made, seq)
 
 
 def drained(box: Outbox) -> list[int]:
-    return [box.take().payload["seq"] for _ in range(len(box))]
+    return [box.take().payload.seq for _ in range(len(box))]
 
 
 def test_a_full_box_gives_up_its_oldest_update_first() -> None:
     box = Outbox(limit=4)
-    for number, kind in enumerate(["new", "update", "update", "end"]):
+    for number, kind in enumerate(KINDS):
         assert box.put(message(kind, number)) is None
     gone = [box.put(message("new", number)) for number in (4, 5, 6)]
-    assert [w.payload["seq"] for w in gone if w] == [1, 2, 0]
+    assert [w.payload.seq for w in gone if w] == [1, 2, 0]
     assert drained(box) == [3, 4, 5, 6]
 
 

@@ -55,7 +55,7 @@ def test_messages_are_kept_before_they_are_said(tmp_path: Path) -> None:
             for payload in [event.new(MOMENT), *(event.update(MOMENT) for _ in range(300))]:
                 journal.message(payload, 1.0, awaits_files=False)
             assert journal.written(10)
-            assert [m.payload["seq"] for m in writing.said] == list(range(301))
+            assert [m.payload.seq for m in writing.said] == list(range(301))
             keys = [m.key for m in writing.said if m.key is not None]
             assert keys == sorted(set(keys))
             for key in keys[:-1]:
@@ -78,7 +78,7 @@ def test_a_full_database_costs_history_and_no_alarm(tmp_path: Path, capsys: pyte
                 journal.message(event.update(MOMENT), 1.0, awaits_files=False)
             journal.message(event.end(MOMENT, 1.0, "score"), 1.0, awaits_files=False)
             assert journal.written(20)
-            assert [m.payload["seq"] for m in writing.said] == list(range(102))
+            assert [m.payload.seq for m in writing.said] == list(range(102))
             assert writing.said[-1].key is None
             assert "".join(capsys.readouterr()).count("alarms go out from memory") == 1
             store._database.execute("PRAGMA max_page_count = 1000000")

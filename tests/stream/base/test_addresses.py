@@ -9,17 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.base.addresses import (
-    Source,
-    expand,
-    parse_broker,
-    parse_sources,
-    redact_text,
-    redact_url,
-    secrets_of,
-    unfilled,
-)
+from stream.base.addresses import Source, expand, parse_broker, parse_sources, unfilled
 from stream.base.errors import UsageError
+from stream.base.redaction import redact_text, redact_url, secrets_of
 
 
 def test_names_are_given_or_counted() -> None:

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from stream.alarm.rule import AlarmSettings
-from stream.base.addresses import parse_sources
+from stream.base import redaction
+from stream.base.addresses import expand, parse_sources
 from stream.base.errors import CameraError, Reason, UsageError
-from stream.cli.check import check_all
+from stream.cli.check import _RedactedTable, check_all
+from stream.cli.tables import console
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.mqtt_client import TlsFiles
 from stream.sinks.notifications import NotifySettings
@@ -181,3 +183,17 @@ def test_ctrl_c_leaves_the_cameras_that_have_not_begun(tmp_path: Path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         check_all(settings(tmp_path, cameras, ("json://h",)), ENGINE, tmp_path)
     assert len(tried) < 20
+
+
+def test_a_filled_in_value_is_in_no_cell_of_the_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(redaction, "_filled_in", set())
+    monkeypatch.setenv("MGFN_CANARY", "k4nari=en/vogel")
+    expand("{MGFN_CANARY}", "--rtsp")
+    table = _RedactedTable("what", "found")
+    table.add_row("door", "rtsp://h/user=k4nari%3Den%2Fvogel: no [such] stream k4nari=en/vogel :100:")
+    console(160).print(table)
+    shown = capsys.readouterr().out
+    assert "k4nari" not in shown
+    assert "no [such] stream *** :100:" in shown

@@ -15,7 +15,7 @@ from stream.base.addresses import Source
 from stream.camera.messages import ClipReady
 from stream.lookback.what_if import WouldBe, alarms
 from stream.settings.settings import CameraConfig
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.watched_camera import WatchedCamera
 
 CLIP = 0.64
 
@@ -74,16 +74,16 @@ def test_off_schedule_there_would_have_been_none_as_live() -> None:
     schedule = Schedule(tuple(Period(minute, minute + 2) for minute in range(0, 7 * 24 * 60, 5)))
     rule = AlarmSettings(0.8, 0.6, 1.0, 5.0, 2.0)
     config = CameraConfig(Source("door", "x", live=False), rule, schedule=schedule)
-    track = CameraTrack(config, ModelName("b", "0", "x"))
+    camera = WatchedCamera(config, ModelName("b", "0", "x"))
     levels = np.random.default_rng(1).choice([0.1, 0.7, 0.9], 400, p=[0.4, 0.2, 0.4])
     chunk, said = history(np.repeat(levels, 8).tolist()), []
     for number, row in enumerate(unpack(chunk)):
         clip = ClipReady(0, number, row.start, row.end, 0.0, 0)
-        track.push(clip, np.zeros((1, 4), np.float32))
-        scores = np.full(len(track.window), row.score)
-        said.append(track.scored(clip, scores, lambda window: np.zeros(len(window), np.float32)).event)
-    said.append(track.close_alarm("stopped"))
-    rang = [(e["start_time"], e["end_time"], e["top_score"]) for e in said if e is not None and e["type"] == "end"]
+        camera.push(clip, np.zeros((1, 4), np.float32))
+        scores = np.full(len(camera.window), row.score)
+        said.append(camera.scored(clip, scores, lambda window: np.zeros(len(window), np.float32)).event)
+    said.append(camera.close_alarm("stopped"))
+    rang = [(e.start_time, e.end_time, e.top_score) for e in said if e is not None and e.type == "end"]
     kept = columns([chunk])
     would = alarms(kept.armed(schedule.covered(kept.starts)), rule)
     assert len(rang) >= 20

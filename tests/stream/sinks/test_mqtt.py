@@ -17,7 +17,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.alarm.event import Event, ModelName, Moment
+from stream.alarm.event import Event, EventMessage, ModelName, Moment
 from stream.alarm.outbox import Waiting
 from stream.base.addresses import BrokerAddress, parse_broker
 from stream.base.errors import UsageError
@@ -29,7 +29,7 @@ from tests.servers.processes import ended, free_port, until
 MODEL = ModelName("default", "ab" * 32, "openvino")
 
 
-def events(count: int) -> Iterator[dict[str, Any]]:
+def events(count: int) -> Iterator[EventMessage]:
     event = Event.begun("door", time.time(), (0.8, 0.6), MODEL)
     moment = Moment(0.9, 0.9, 32, time.time())
     yield event.new(moment)
