@@ -19,7 +19,7 @@ from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, Decoder, _Stopped
 from stream.camera.messages import ClipClosed, ClipReady, EndClip, Message, Order, StartClip
 from tests.servers.rtsp import moving_pictures
-from tests.servers.settable_camera import SettableCamera, Track, encode_as
+from tests.servers.settable_camera import SettableCamera, Track, encode_as, nal_units
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +125,46 @@ def test_an_rtp_time_that_never_moves_is_scored_by_arrival(units: list[bytes]) -
     for at, clip in decoder.clips[2:]:
         assert clip.end - clip.start == pytest.approx(0.64, abs=0.2)
         assert abs(at - clip.end) < 0.5
+
+
+def sets_only_at(units: list[bytes], places: set[int]) -> list[bytes]:
+    """H.265 units whose parameter sets are sent at some units alone."""
+    return [
+        b"".join(b"\0\0\0\1" + nal for nal in nal_units(unit) if k in places or not 32 <= (nal[0] >> 1) & 63 <= 34)
+        for k, unit in enumerate(units)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [0, 5])
+def test_every_picture_of_a_clip_decodes_where_parameter_sets_change(tmp_path: Path, late: int) -> None:
+    """Sent once, when they change: a clip over the change, and one that begins after it."""
+    before, after = moving_pictures(100), moving_pictures(100, 640, 480)
+    units = encode_as("h265", before) + encode_as("h265", after) * 4
+    path = tmp_path / "1.00-aaaaaa.mp4"
+    with watching(Track(sets_only_at(units, {0, 100}), codec="h265")) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 5 + 2 * late, 30)
+        begin = decoder.clips[2 * late][1].start
+        decoder.order(StartClip("1.00-aaaaaa", path, begin=begin, longest=60.0))
+        decoder.order(EndClip("1.00-aaaaaa", until=begin + 6.0))
+        decoder.hear(lambda: len(decoder.closed()) == 1, 30)
+    (closed,) = decoder.closed()
+    assert closed.problem == ""
+    times = decodes(path)
+    assert len(times) == pytest.approx(closed.seconds * 25 + 1, abs=3)
+    assert times[-1] - times[0] == pytest.approx(closed.seconds, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_camera_without_parameter_sets_in_its_sdp_joined_in_mid_group(tmp_path: Path, codec: str) -> None:
+    track = Track(encode_as(codec, moving_pictures(100), gop=50), codec=codec, described=False, first=10)
+    path = tmp_path / "1.00-aaaaaa.mp4"
+    with watching(track) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 2, 30)
+        begin = decoder.clips[0][1].start
+        decoder.order(StartClip("1.00-aaaaaa", path, begin=begin, longest=60.0))
+        decoder.order(EndClip("1.00-aaaaaa", until=begin + 4.0))
+        decoder.hear(lambda: len(decoder.closed()) == 1, 30)
+    assert decoder.closed()[0].problem == ""
+    assert len(decodes(path)) >= 95
