@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -47,7 +47,8 @@ class Manifest(BaseModel):
     """The manifest. `head` and `thresholds` are None in a bundle that holds a backbone alone.
 
     `layers` names the layers whose means stand side by side in a feature, and their channels; the published feature is
-    the last one's. Empty: the feature is the published one.
+    the last one's. Empty: the feature is the published one. `calibration` is what a camera's logits are compared with
+    until it has a history of its own; None: scores are the head's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class Manifest(BaseModel):
     geometry: Literal["squash", "ends", "center", "ten", "focus"]
     color_order: Literal["rgb"] = "rgb"
     thresholds: Thresholds | None
+    calibration: dict[str, Any] | None = None
     files: dict[FileName, Sha256]
 
     @model_validator(mode="after")

@@ -74,6 +74,7 @@ class EventMessage:
 
     `latency_from` is the time that `latency_ms` counts from: the alarm's start in `new`, otherwise the start of the
     clip that caused the message. It is stored and not published. `focus_region` is x, y, width, height in 0..1.
+    `resembles` is the event called a false alarm that a suppressed one looks like.
     """
 
     type: MessageType
@@ -104,6 +105,7 @@ class EventMessage:
     suppressed: Suppression | None = None
     acknowledged: Acknowledgement | None = None
     raw: float | None = None
+    resembles: str | None = None
 
     @property
     def latency_ms(self) -> int | None:
@@ -147,6 +149,7 @@ class EventMessage:
             "suppressed": self.suppressed,
             "acknowledged": None if self.acknowledged is None else asdict(self.acknowledged),
             "raw": self.raw,
+            "resembles": self.resembles,
         }
 
     def as_stored(self) -> dict[str, Any]:
@@ -196,6 +199,7 @@ class Event:
         *,
         test: bool = False,
         zone: tzinfo | None = None,
+        focus: FocusRegion | None = None,
     ) -> Self:
         """An event without any message yet; `start_time` in seconds, `thresholds` on and off.
 
@@ -215,8 +219,17 @@ class Event:
                 threshold_off=round(thresholds[1], 4),
                 model=model,
                 latency_from=round(start_time, 3),
+                focus_region=None if focus is None else _rounded(focus),
             )
         )
+
+    def suppress(self, why: Suppression, resembles: str | None = None) -> None:
+        """It is stored and shown, and nobody is told; `resembles` is the event whose verdict says so."""
+        self._last = replace(self._last, suppressed=why, resembles=resembles)
+
+    @property
+    def suppressed(self) -> Suppression | None:
+        return self._last.suppressed
 
     @property
     def id(self) -> str:
@@ -272,6 +285,11 @@ class Event:
             }
         self._last = replace(self._last, type=kind, seq=self._last.seq + 1, **changes)
         return self._last
+
+
+def _rounded(region: FocusRegion) -> FocusRegion:
+    x, y, width, height = (round(value, 4) for value in region)
+    return x, y, width, height
 
 
 def stamped(message: EventMessage, made: float, now: float) -> EventMessage:

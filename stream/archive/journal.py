@@ -31,7 +31,7 @@ _ROOM_EVERY: Final = 2.0
 _MERGED_AFTER: Final = 600.0
 _HOURS_MERGED: Final = 20
 
-Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene", "self_test"]
+Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene", "learnt", "self_test"]
 Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to do once it is committed
 
 

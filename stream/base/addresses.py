@@ -17,7 +17,28 @@ from stream.base.redaction import redact_url, remember, remembered_in, secrets_o
 CAMERA_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Words that stand beside or below a camera's name in topics (contract, section 4).
 RESERVED_NAMES: Final = frozenset(
-    "available status score anomaly snapshot events enabled threshold feedback test stats set state".split()  # noqa: SIM905 -- readable
+    [
+        "available",
+        "status",
+        "score",
+        "anomaly",
+        "snapshot",
+        "events",
+        "enabled",
+        "threshold",
+        "feedback",
+        "test",
+        "stats",
+        "set",
+        "state",
+        "mode",
+        "snooze",
+        "ack",
+        "problem",
+        "node",
+        "worker",
+        "calibration",
+    ]
 )
 SELF_TEST_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
 _RTSP: Final = ("rtsp", "rtsps")

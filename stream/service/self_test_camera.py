@@ -17,6 +17,7 @@ from stream.base.processes import StartProcess
 from stream.camera.messages import ClipReady
 from stream.service.self_test import SelfTest, render
 from stream.watch.decoder_process import DecoderProcess
+from stream.watch.learnt_score import calibration_of
 from stream.watch.watched_camera import WatchedCamera
 
 
@@ -62,7 +63,7 @@ class SelfTestCamera:
         if not recording:
             return None  # overdue says so
         config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now, self._zone)
-        camera = WatchedCamera(config, self._model, now)
+        camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest))
         try:
             self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process)
         except StreamError as error:  # no room: the cameras go on; overdue says that it failed

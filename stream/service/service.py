@@ -33,7 +33,7 @@ import uvicorn
 
 from engine.engine import Engine
 from stream.alarm.event import ModelName
-from stream.alarm.requests import Command, SetThreshold
+from stream.alarm.requests import AUTO, Command, SetThreshold
 from stream.archive.journal import LIMIT, Journal, Task
 from stream.archive.store import Store
 from stream.base.addresses import SELF_TEST_CAMERA
@@ -45,6 +45,7 @@ from stream.service.self_test import Result, SelfTest
 from stream.service.self_test_camera import SelfTestCamera
 from stream.service.stopping import StopClock
 from stream.service.supervisor import Supervisor
+from stream.settings.calibration_file import write_calibration
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
@@ -55,6 +56,7 @@ from stream.sinks.score_file import ScoresFile
 from stream.watch.decoder_process import DecoderProcess, hear_out
 from stream.watch.fleet import CameraChanges, Fleet
 from stream.watch.intake import Intake
+from stream.watch.learnt_score import calibration_of
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
 from stream.watch.scheduling import next_batch
@@ -116,6 +118,7 @@ class Service:
         self._model = ModelName(
             engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
         )
+        self._calibration = calibration_of(engine.manifest)
         self._metrics = Metrics(self._model)
         self._decoders: list[DecoderProcess] = []
         self._fleet = Fleet(self._decoders, self._begin_camera, lambda: self._report)
@@ -128,6 +131,7 @@ class Service:
         self._broker: EmbeddedBroker | None = None
         self._threads: dict[str, threading.Thread] = {}
         self._scores = ScoresFile(settings.scores) if settings.scores else None
+        self._events = ScoresFile(settings.events, "--events") if settings.events else None
         self._self_test: SelfTest | None = None
         self._said_result: Result | None = None
         self._self_test_camera: SelfTestCamera | None = None
@@ -170,6 +174,9 @@ class Service:
             self._main_loop()
         finally:
             self._shutdown()
+        if self._settings.save_calibration is not None:
+            learnt = {d.camera.name: d.camera.learner.to_json() for d in self._decoders if not d.config.is_self_test}
+            write_calibration(self._settings.save_calibration, self._model.sha256, learnt)
         if self._stopping:
             return
         if self._intake.fault is not None:
@@ -195,7 +202,7 @@ class Service:
             )
         self._report = Reporter(
             settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live.tell,
-            self._couriers, None if self._web is None else page_for_others(self._web[0]),
+            self._couriers, None if self._web is None else page_for_others(self._web[0]), self._events,
         )  # fmt: skip
         if settings.self_test is not None:
             self._self_test = SelfTest(settings.self_test, time.monotonic())
@@ -247,13 +254,15 @@ class Service:
             self._start_thread(self._changes.run, "changes")
 
     def _begin_camera(self, config: CameraConfig) -> DecoderProcess:
-        camera = WatchedCamera(config, self._model, time.monotonic())
+        camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration)
+        if self._settings.calibration is not None and config.name in self._settings.calibration:
+            camera.learner.recall(self._settings.calibration[config.name])
         return DecoderProcess(config, camera, self._engine.manifest, self._settings.replay, start_process)
 
     def _set_by_others(self, camera: str, name: str, value: str) -> None:
         """`mgfn-events suggest-threshold --apply` wrote a setting; heard by the journal's thread."""
         if name == "threshold" and any(decoder.camera.name == camera for decoder in self._decoders):
-            self._post(SetThreshold(camera, float(value)))
+            self._post(SetThreshold(camera, AUTO if value == AUTO else float(value)))
 
     def _post(self, command: Command) -> None:
         """A command for the main loop; from any thread."""

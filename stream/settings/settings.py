@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -107,7 +108,8 @@ class ServiceSettings:
 
     `self_test` is the time between self-tests in seconds, None without them. `broker` None starts the embedded one
     (not in a replay). `data` is the folder of events, pictures and clips. `frigate` and `notify` are None where nobody
-    asked for them; a replay leaves them alone.
+    asked for them; a replay leaves them alone. `events` takes every message of an event, one JSON line each.
+    `calibration` is what each camera learnt in another run, `save_calibration` where what they learn is written.
     """
 
     cameras: tuple[CameraConfig, ...]
@@ -122,3 +124,6 @@ class ServiceSettings:
     frigate: FrigateSettings | None = None
     notify: NotifySettings | None = None
     self_test: float | None = None
+    events: Path | None = None
+    calibration: Mapping[str, Any] | None = None
+    save_calibration: Path | None = None

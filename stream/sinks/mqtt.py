@@ -100,6 +100,10 @@ class MqttSink:
         self._state(f"{self._prefix}/{camera}/enabled/state", "ON" if enabled else "OFF")
         self._state(f"{self._prefix}/{camera}/threshold/state", f"{threshold:g}")
 
+    def camera_calibration(self, camera: str, state: Mapping[str, Any]) -> None:
+        """What the camera has learnt, and the false alarms a day that are expected."""
+        self._state(f"{self._prefix}/{camera}/calibration/state", json.dumps(state))
+
     def camera_snapshot(self, camera: str, jpeg: bytes) -> None:
         """The retained picture of the last alarm; empty once its file has expired."""
         self._state(f"{self._prefix}/{camera}/anomaly/snapshot", jpeg)

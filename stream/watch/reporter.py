@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from engine.default_bundle import project_version
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
-from stream.alarm.requests import Command, GiveVerdict, SetEnabled, SetThreshold
+from stream.alarm.requests import AUTO, Command, GiveVerdict, SetEnabled, SetThreshold
 from stream.alarm.rule import Change
 from stream.archive.journal import Journal
 from stream.archive.media import Kind, media_path
@@ -35,11 +35,13 @@ from stream.watch.metrics import Metrics
 from stream.watch.recovery import recover
 from stream.watch.watched_camera import Scored, WatchedCamera
 
+LEARNT_KEPT_EVERY: Final = 600.0  # seconds
+
 
 class Reporter:
     """Tells `journal`, `mqtt`, `scores` (None: not asked for), `couriers` and pages what happens.
 
-    `page` is the address of the web page if others reach it.
+    `page` is the address of the web page if others reach it, `events` the file that `--events` names.
     """
 
     def __init__(
@@ -53,8 +55,11 @@ class Reporter:
         tell_pages: Callable[[Literal["score", "event"], Mapping[str, Any]], None],
         couriers: Sequence[Courier] = (),
         page: str | None = None,
+        events: ScoresFile | None = None,
     ) -> None:
         self._settings = settings
+        self._events = events
+        self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was written last
         self._store = store
         self._journal = journal
         self._mqtt = mqtt
@@ -86,8 +91,9 @@ class Reporter:
     def introduce(self, camera: WatchedCamera) -> None:
         """A camera: what was set for it earlier, and its retained topics."""
         self._cameras.add(camera.name)
-        self._note_rule(camera)
+        self._recall_learnt(camera)
         self._apply_kept(camera)
+        self._note_rule(camera)
         model, _, scene = self._kept.get(camera.name, {}).get("scene", "").partition(" ")
         if model == camera.model.sha256:
             camera.scene.recall(scene)
@@ -102,6 +108,16 @@ class Reporter:
         prefix, node = self._settings.topic_prefix, self._settings.node
         payload = discovery(prefix, node, camera.name, project_version(), self._page)
         self._mqtt.announce(discovery_topic(node, camera.name), payload)
+
+    def _recall_learnt(self, camera: WatchedCamera) -> None:
+        """What an earlier run learnt, unless another bundle scored then or a calibration was given."""
+        bundle, _, text = self._kept.get(camera.name, {}).get("learnt", "").partition(" ")
+        if bundle != camera.model.sha256 or not camera.learner.learns or self._settings.calibration is not None:
+            return
+        try:
+            camera.learner.recall(json.loads(text))
+        except ValueError as error:  # a defect of the file costs what was learnt, not the camera
+            log.warning("what the camera had learnt cannot be used", camera=camera.name, reason=str(error))
 
     def remember_scene(self, camera: WatchedCamera) -> None:
         """Keep what the camera usually sees over a restart; another model's features say nothing of it."""
@@ -120,7 +136,7 @@ class Reporter:
         found = self._kept.get(camera.name, {})
         kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
         if "threshold" in kept:
-            camera.set_threshold(float(kept["threshold"]))
+            self._set_threshold(camera, AUTO if kept["threshold"] == AUTO else float(kept["threshold"]))
         if "enabled" in kept:
             camera.set_enabled(kept["enabled"] == "ON", time.monotonic())
         if kept:
@@ -166,7 +182,9 @@ class Reporter:
         told = {"camera": camera.name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
         self._tell_pages("score", told | {"window": scored.window})
         if self._scores is not None:
-            self._scores.write(camera.name, clip.clip, clip.start, clip.end, scored.score, threshold, scored.window)
+            self._scores.write(
+                camera.name, clip.clip, clip.start, clip.end, scored.score, scored.raw, threshold, scored.window
+            )
         if self._keeps:
             logged = LoggedScore(clip.start, clip.end, scored.score, scored.window, scored.connects)
             chunk = self._books[camera.name].add(logged)
@@ -175,9 +193,29 @@ class Reporter:
         if self._keeps and scored.explanation is not None and scored.event is not None:
             self._journal.explained(scored.event.id, scored.explanation)
         if scored.change is Change.CAPPED:
-            log.warning("alarm left out: the hour's cap is reached", camera=camera.name, score=round(scored.score, 4))
+            log.warning("alarm suppressed: hourly_cap reached", camera=camera.name, score=round(scored.score, 4))
+        self._learnt(camera, clip.end)
         self._metrics.scored(camera.name, scored.score)
         self.status(camera)
+
+    def _learnt(self, camera: WatchedCamera, time_of_clip: float) -> None:
+        """What the camera has learnt, where it changed: to the log, the broker, and once in a while to the disk."""
+        for change in camera.learner.changes():
+            log.info(
+                "threshold learnt", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
+                state=str(change.state), why=change.why,
+            )  # fmt: skip
+            self._note_rule(camera)
+            self._say_settings(camera)
+        if self._keeps and time_of_clip >= self._learnt_kept.get(camera.name, float("-inf")) + LEARNT_KEPT_EVERY:
+            self.keep_learnt(camera)
+            self._learnt_kept[camera.name] = time_of_clip
+
+    def keep_learnt(self, camera: WatchedCamera) -> None:
+        """What the camera has learnt goes to the data folder; another bundle's says nothing of it."""
+        kept = camera.learner.to_json()
+        if self._keeps and kept is not None and not camera.is_self_test:
+            self._journal.setting(camera.name, "learnt", f"{camera.model.sha256} {json.dumps(kept)}")
 
     def event(self, decoder: DecoderProcess, payload: EventMessage | None, clip: ClipReady | None = None) -> None:
         """The next message of an event; `clip` is the one that brought it about, whose picture it should carry."""
@@ -187,8 +225,9 @@ class Reporter:
         alarm = payload.label == "anomaly"
         if kind != "update":
             what = "test" if payload.test else "alarm" if alarm else "camera lost"
-            log.info(f"{what} {kind}", camera=camera.name, id=payload.id, score=payload.score)
-        if kind == "new" and alarm and not payload.test:
+            said = {} if payload.suppressed is None else {"suppressed": payload.suppressed}
+            log.info(f"{what} {kind}", camera=camera.name, id=payload.id, score=payload.score, **said)
+        if kind == "new" and alarm and not payload.test and payload.suppressed is None:
             self._metrics.alarm(camera.name)
         if alarm and self._keeps:
             self._order_files(decoder, payload, clip)
@@ -232,6 +271,8 @@ class Reporter:
         """Let go what waits for files no longer."""
         for payload in decoder.pending_messages.due(time.monotonic()):
             files = self._keeps and payload.label == "anomaly"
+            if self._events is not None and not decoder.camera.is_self_test:
+                self._events.write_line(payload.as_json())
             self._journal.message(payload, time.time(), awaits_files=files)
 
     def status(self, camera: WatchedCamera) -> None:
@@ -246,10 +287,12 @@ class Reporter:
 
     def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
         """A command from MQTT or the page; a verdict may be on a camera that is gone."""
+        decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if isinstance(command, GiveVerdict):
             self._journal.verdict(command.camera, command.event, command.verdict)
+            if decoder is not None:
+                self._teach(decoder.camera, command)
             return
-        decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if decoder is None:  # gone since it was given
             return
         camera = decoder.camera
@@ -257,15 +300,28 @@ class Reporter:
             self._enable(decoder, decoder.config.enabled if command.enabled is None else command.enabled)
             self._keep(camera.name, "enabled", {None: None, True: "ON", False: "OFF"}[command.enabled])
         elif isinstance(command, SetThreshold):
-            before = camera.rule.settings.threshold_on
-            camera.set_threshold(command.threshold)
-            if (now := camera.rule.settings.threshold_on) != before:
-                log.info("threshold set", camera=camera.name, threshold=now)
-            self._keep(camera.name, "threshold", None if command.threshold is None else repr(command.threshold))
+            before = camera.rule.settings
+            self._set_threshold(camera, command.threshold)
+            if (now := camera.rule.settings) != before:
+                log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learnt=now.learnt)
+            self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
         else:
             self.event(decoder, camera.begin_test(time.time()))
         self._say_settings(camera)
         self.status(camera)
+
+    @staticmethod
+    def _set_threshold(camera: WatchedCamera, threshold: float | Literal["auto"] | None) -> None:
+        if threshold == AUTO:
+            camera.learn_threshold()
+        else:
+            camera.set_threshold(threshold)
+
+    def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
+        """The camera learns from a verdict on one of its last alarms."""
+        if camera.learner.judged(verdict.event, verdict.verdict, time.time(), camera.rule.top_score):
+            log.info("verdict learnt", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
+            self.keep_learnt(camera)
 
     def _enable(self, decoder: DecoderProcess, enabled: bool) -> None:
         camera = decoder.camera
@@ -291,6 +347,7 @@ class Reporter:
             decoder.pending_messages.lost()
             self.release(decoder)
             self.remember_scene(decoder.camera)
+            self.keep_learnt(decoder.camera)
         for camera in list(self._books):
             self._flush(camera)
 
@@ -303,6 +360,10 @@ class Reporter:
     def committed(self, message: Waiting) -> None:
         """A message is in the database, or the disk refused it: off to the broker, the page and the others."""
         self._tell_pages("event", message.payload.as_json())
+        if message.payload.suppressed is not None:  # listed and shown; nobody is told
+            if message.key is not None:
+                self._journal.delivered(message.key)
+            return
         if message.payload.camera != SELF_TEST_CAMERA:  # it is nobody's alarm, once a day
             for courier in self._couriers:
                 courier.offer(message.payload)
@@ -347,3 +408,4 @@ class Reporter:
         if self._mqtt is not None:
             threshold = camera.rule.settings.threshold_on
             self._mqtt.camera_settings(camera.name, enabled=camera.enabled, threshold=threshold)
+            self._mqtt.camera_calibration(camera.name, camera.learner.state())
