@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from stream.alarm.calibration_settings import CalibrationSettings
@@ -113,6 +113,8 @@ class AlarmBudget:
         found._told = (number(told[0], "told", 0, 1), _state(told[1]))
         if given["budget"] == asdict(budget):
             found.threshold = _threshold(given["threshold"])
+            if found.threshold.state is State.SETTLED and found.counts.hours < settings.settled_hours:
+                found.threshold = replace(found.threshold, state=State.LEARNING)  # a history shorter than stated
         else:
             found.threshold = learnt_threshold(found.counts, budget, settings)
         return found

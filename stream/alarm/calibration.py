@@ -63,9 +63,9 @@ class Calibration:
         self.features = FeatureMemory(self.settings)
         self.pending = Pending(self.settings)
         self.transform = self.scenes.level.transform(0.0)
-        self._smoothed: deque[float] = deque(maxlen=self.settings.smoothing)
+        self.smoothed: deque[float] = deque(maxlen=self.settings.smoothing)  # z of the last clips, each alone
         self._ringing_since: float | None = None
-        self._newest: tuple[float, float] | None = None
+        self.newest: tuple[float, float] | None = None  # start and end of the newest clip
 
     @property
     def threshold(self) -> Threshold:
@@ -91,14 +91,14 @@ class Calibration:
             raise ValueError(f"clip from {start} to {end} does not last")
         vector = self._checked(logit, feature)
         self._follow_clock(start)
-        self._newest = (start, end)
+        self.newest = (start, end)
         learn = self._relearnt(start, learn=learn)
         if vector is not None and feature is not None:
             self._channels = len(feature)
             self._watch_scene(vector, start, end, learn=learn)
         alone, novelty = self._alone(logit, vector, bonus)
         z = self._mean(alone)
-        self._smoothed.append(alone)
+        self.smoothed.append(alone)
         self.pending.add(start, end, logit, learn=learn)
         if vector is not None and self.pending.learn[-1] and self.features.due(start):
             self.pending.add_feature(start, alone, vector)
@@ -118,7 +118,7 @@ class Calibration:
         """A new connection: what was pending is learnt, nothing is smoothed or counted across it."""
         if self.pending.clips:
             self._learn(everything=True)
-        self._smoothed.clear()
+        self.smoothed.clear()
         self._ringing_since = None
         self.alarms.counts.interrupt()
 
@@ -161,15 +161,15 @@ class Calibration:
         return (logit - middle) / spread + self.settings.novelty_weight * novelty + bonus, novelty
 
     def _mean(self, alone: float) -> float:
-        before = [*self._smoothed][-(self.settings.smoothing - 1) :] if self.settings.smoothing > 1 else []
+        before = [*self.smoothed][-(self.settings.smoothing - 1) :] if self.settings.smoothing > 1 else []
         return (sum(before) + alone) / (len(before) + 1)
 
     def _follow_clock(self, start: float) -> None:
         """After a gap, or where the clock was set back, the next clip follows nothing."""
-        if self._newest is None or self._newest[0] <= start <= self._newest[1] + _GAP:
+        if self.newest is None or self.newest[0] <= start <= self.newest[1] + _GAP:
             return
         self.interrupt()
-        if start < self._newest[0]:
+        if start < self.newest[0]:
             self.pending.end_alarm()
 
     def _relearnt(self, start: float, *, learn: bool) -> bool:
@@ -192,7 +192,7 @@ class Calibration:
             batch = self.pending.take(everything=True)
             level.learn(batch.time, batch.logits, batch.seconds)
         self.transform = self.scenes.level.transform(end)
-        self._smoothed.clear()
+        self.smoothed.clear()
         if change == "new":
             self.alarms.tell(start, f"a scene not seen before: {len(self.scenes)} in turn, each with its own level")
 
@@ -215,10 +215,10 @@ class Calibration:
             "features": self.features.to_json(),
             "alarms": self.alarms.to_json(),
             "pending": self.pending.to_json(),
-            "smoothed": list(self._smoothed),
+            "smoothed": list(self.smoothed),
             "ringing_since": self._ringing_since,
             "transform": list(self.transform),
-            "newest": None if self._newest is None else list(self._newest),
+            "newest": None if self.newest is None else list(self.newest),
         }
 
     @classmethod
@@ -243,12 +243,12 @@ class Calibration:
         found.features = FeatureMemory.from_json(given["features"], settings, length)
         found.alarms = AlarmBudget.from_json(given["alarms"], settings, rule, found.alarms.budget)
         found.pending = Pending.from_json(given["pending"], settings, length)
-        found._smoothed.extend(number(z, "smoothed") for z in items(given["smoothed"], "smoothed", settings.smoothing))
+        found.smoothed.extend(number(z, "smoothed") for z in items(given["smoothed"], "smoothed", settings.smoothing))
         found._ringing_since = optional_number(given["ringing_since"], "ringing_since")
         found.transform = _pair(given["transform"], "transform")
         if found.transform[1] <= 0:
             raise CalibrationError("calibration: transform has a spread that is not above 0")
-        found._newest = None if given["newest"] is None else _pair(given["newest"], "newest")
+        found.newest = None if given["newest"] is None else _pair(given["newest"], "newest")
         return found
 
 

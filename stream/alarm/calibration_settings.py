@@ -31,7 +31,7 @@ class CalibrationSettings:
     spread_prior_hours: float = 6.0  # evidence that the prior's spread counts for
     spread_least: float = 0.7  # of the prior's spread
     spread_most: float = 3.0
-    location_weight: float = 0.5  # share of the own location that is taken off while history is short
+    location_weight: float = 0.7  # share of the own location that is taken off while history is short
     location_weight_settled: float = 0.9  # and once it is long
     weight_hours: float = 12.0  # half of the way from one to the other
     half_life_hours: float = 6.0  # of the level's memory
@@ -54,20 +54,20 @@ class CalibrationSettings:
     memory_seconds: float = 4.0  # between two of them at first
     memory_per_hour: float = 12.0  # later
     memory_days: float = 14.0  # one that nothing has resembled for so long is dropped
-    novelty_weight: float = 0.5
+    novelty_weight: float = 0.0  # 0: remembered and told, but no part of the score (benchmarks/budget.md)
     novelty_after: int = 20  # remembered features from which on novelty counts
     novelty_limit: float = 8.0
     novelty_least: float = 0.002  # the spread of distances is at least this
 
     # score
-    smoothing: int = 1  # z is the mean over so many clips
+    smoothing: int = 2  # z is the mean over so many clips
     score_middle: float = 4.0  # z at which the score is 0.5
     score_width: float = 1.0
 
     # threshold
     threshold_least: float = 2.5  # z; no lower one is learnt
     threshold_most: float = 40.0
-    tail_prior_days: float = 1.0  # evidence that the prior's tail counts for
+    tail_prior_days: float = 3.0  # evidence that the prior's tail counts for
     half_life_days: float = 10.0  # of the memory of alarms
     settled_hours: float = 24.0
 

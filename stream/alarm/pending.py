@@ -66,9 +66,12 @@ class Pending:
         self._alarmed = None
 
     def due(self, learnt: float) -> bool:
-        """Whether a batch is together; short ones while little has been `learnt` (seconds)."""
-        block = min(self._longest, max(_SHORTEST_BLOCK, 0.1 * learnt))
-        return self.clips[-1][1] - self.clips[0][0] >= block + self._guard or len(self.clips) >= _MOST
+        """Whether a batch is together."""
+        return self.clips[-1][1] - self.clips[0][0] >= self.block(learnt) + self._guard or len(self.clips) >= _MOST
+
+    def block(self, learnt: float) -> float:
+        """Seconds of a batch: few while little has been `learnt` (seconds)."""
+        return min(self._longest, max(_SHORTEST_BLOCK, 0.1 * learnt))
 
     def take(self, *, everything: bool = False) -> Batch:
         """The clips older than the guard, or all of them; the others stay."""

@@ -81,7 +81,7 @@ class AlarmCounts:
         """Time goes on without anything that could ring (`advance` calls it). The clips were from `start` to `end`."""
         if start < self.newest:
             self._set_back(start)
-        self.newest, self._end = start, end
+        self.newest, self._end = start, end  # of several clips: start of the first; nothing is open then
         self._hours.at(start, end - start, _HOURS_KEPT)
         self._days.at(start, end - start, _DAYS_KEPT)
 

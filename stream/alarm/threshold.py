@@ -130,14 +130,14 @@ def _crossing(levels: FloatVector, rates: FloatVector, most: float) -> float:
 
 
 def _usual_most(mean: float) -> float:
-    """The least count that a Poisson variable of this mean exceeds in at most one of 100 cases."""
+    """The least count, from 1, that a Poisson variable of this mean exceeds in at most one of 100 cases."""
     term = total = math.exp(-min(mean, 700.0))
     count = 0
     while total < 1 - _RARE and count < 10 * mean + 20:
         count += 1
         term *= mean / count
         total += term
-    return float(count)
+    return float(max(1, count))
 
 
 def _interval(counts: AlarmCounts, z: float, expected: float, days: float) -> tuple[float, float]:

@@ -1,0 +1,109 @@
+"""The learnt calibration as a rule for `benchmarks.budget_simulation`: what runs live, a minute at a time.
+
+Between two moments at which the level is learnt anew, z is an affine function of the logit, so that a stretch of clips
+is transformed at once; only the clips that can change the counts or the alarm are fed one by one. The alarms are those
+of `Calibration.observe` clip by clip (tests/stream/alarm/test_budget_simulation.py).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from benchmarks.budget_simulation import CLIP, Day, FloatVector, Rung
+from stream.alarm.calibration import Calibration
+from stream.alarm.calibration_settings import CalibrationSettings
+from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
+from stream.alarm.threshold import Budget
+
+OFF_SHARE: Final = 0.75
+_STRETCH: Final = 256  # clips looked at together
+
+
+class CalibratedRule:
+    """One camera, from a state that knows nothing. Without features: novelty is 0."""
+
+    def __init__(self, settings: CalibrationSettings, budget: Budget) -> None:
+        self._settings = settings
+        self._alarm = AlarmSettings(0.5, 0.5 * OFF_SHARE)
+        assert CLIP < self._alarm.min_duration <= 2 * CLIP
+        self.calibration = Calibration(settings, self._alarm, budget)
+        self._rule = AlarmRule(self._alarm)
+        self._told = 0.0
+
+    def alarms(self, day: Day) -> list[Rung]:
+        """The alarms that were told in this day."""
+        found: list[Rung] = []
+        index, moved = 0, day.moved
+        while index < len(day.starts):
+            if moved is not None and day.starts[index] >= moved:
+                self.calibration.forget(float(day.starts[index]))
+                moved = None
+            end = min(len(day.starts), index + _STRETCH)
+            if moved is not None:
+                end = min(end, max(index + 1, int(np.searchsorted(day.starts, moved))))
+            index += self._stretch(day.starts[index:end], day.logits[index:end], found)
+        return found
+
+    def _stretch(self, starts: FloatVector, logits: FloatVector, found: list[Rung]) -> int:
+        """Clips up to where something is learnt anew, at most these; returns how many."""
+        calibration, counts = self.calibration, self.calibration.alarms.counts
+        middle, spread = calibration.transform
+        alone = (logits - middle) / spread
+        quiet = self._quiet_until(starts, self._smooth(alone))
+        if not quiet:
+            self._exactly(float(starts[0]), float(logits[0]), found)
+            return 1
+        rows = list(
+            zip(starts[:quiet].tolist(), (starts[:quiet] + CLIP).tolist(), logits[:quiet].tolist(), strict=True)
+        )
+        pending = calibration.pending
+        held = [not pending.held_off(row[0]) for row in rows] if pending.held_off(rows[0][0]) else [True] * quiet
+        pending.clips.extend(rows)
+        pending.learn.extend(held)
+        calibration.newest = rows[-1][:2]
+        calibration.smoothed.extend(alone[max(0, quiet - self._settings.smoothing) : quiet].tolist())
+        counts.expose(rows[0][0], rows[-1][1])
+        return quiet
+
+    def _smooth(self, alone: FloatVector) -> FloatVector:
+        """The mean of each and those before it, as far back as the calibration goes."""
+        before = [*self.calibration.smoothed][-(self._settings.smoothing - 1) :] if self._settings.smoothing > 1 else []
+        everything = np.concatenate([before, alone])
+        sums, counts = np.zeros(len(everything)), np.zeros(len(everything))
+        for back in range(self._settings.smoothing):
+            sums[back:] += everything[: len(everything) - back]
+            counts[back:] += 1
+        return (sums / counts)[len(before) :]
+
+    def _quiet_until(self, starts: FloatVector, z: FloatVector) -> int:
+        """How many clips neither ring, nor let the level or the threshold be learnt anew."""
+        counts, pending = self.calibration.alarms.counts, self.calibration.pending
+        if not (counts.idle and counts.watched) or self._rule.active or self._rule.start_time is not None:
+            return 0
+        warm = z >= min(counts.lowest, self.calibration.threshold.z) - 1e-9
+        warm[:-1] &= warm[1:]  # one clip alone is shorter than the rule's minimum duration: it changes nothing
+        hot = np.flatnonzero(warm)
+        quiet = int(hot[0]) if len(hot) else len(z)
+        hour = np.floor(counts.newest / 3_600)
+        quiet = min(quiet, int(np.searchsorted(starts, 3_600 * (hour + 1))))
+        if pending.clips:
+            block = pending.block(self.calibration.scenes.level.learnt) + self._settings.guard_seconds
+            quiet = min(quiet, int(np.searchsorted(starts + CLIP - pending.clips[0][0], block)))
+        else:
+            quiet = min(quiet, 1)
+        return quiet
+
+    def _exactly(self, start: float, logit: float, found: list[Rung]) -> None:
+        """One clip as it is live."""
+        rule = self._rule
+        calibrated = self.calibration.observe(start, start + CLIP, logit, learn=not rule.active)
+        if rule.settings.threshold_on != self.calibration.threshold.score:
+            rule.settings = self._alarm.with_threshold(self.calibration.threshold.score)
+        began = rule.start_time
+        change = rule.advance(ScoredClip(start, start + CLIP, calibrated.score))
+        if change is Change.STARTED:
+            self._told = start + CLIP
+        elif change is Change.ENDED and began is not None:
+            found.append(Rung(began, self._told, rule.end_time))
