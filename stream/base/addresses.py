@@ -142,7 +142,7 @@ def _encoded(value: str) -> str:
 
 def _secret(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n") if path.is_file() else None
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no UTF-8 text"
         raise UsageError(f"the secret file {path} cannot be read: {reason}") from None

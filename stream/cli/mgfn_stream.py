@@ -211,6 +211,8 @@ def watch(
             if site is not None and not replay:
                 watcher = SiteWatcher(site, lambda changed: told_of_braces(cameras_of(changed, alarm)))
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
+            elif not replay:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no site file to reload
             service = Service(settings, engine, store, listener, watcher)
             service.obey_signals()
             service.run()

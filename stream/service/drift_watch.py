@@ -15,7 +15,7 @@ from typing import Final
 
 from stream.base.errors import StreamError
 from stream.base.log import log
-from stream.base.processes import StartProcess
+from stream.base.processes import StartProcess, end_with_parent
 
 FIRST_AFTER: Final = 300.0
 EVERY: Final = 3 * 3_600.0
@@ -27,6 +27,7 @@ def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
     from stream.lookback.history import LOOK_BACK, drift_of, rule_of
 
     os.nice(10)
+    end_with_parent()
     now = time.time()
     try:
         with Store.read_only(folder) as store:

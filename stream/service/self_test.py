@@ -19,6 +19,7 @@ from configs.pinned import PinnedFile, cache_folder
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.base.addresses import SELF_TEST_CAMERA, Source
+from stream.base.processes import end_with_parent
 from stream.service.staged_footage import INCIDENT, LENGTH, recording_began, staged_footage
 from stream.settings.settings import CameraConfig
 
@@ -56,6 +57,7 @@ def cached_sample() -> Path | None:
 
 def render(pipe: Any) -> None:
     """Body of the process that makes the recording, once."""
+    end_with_parent()
     sample = cached_sample()
     if sample is not None:
         pipe.send(str(staged_footage(sample, cache_folder("samples"))))

@@ -298,7 +298,8 @@ class Service:
             try:
                 self._fleet.configure(cameras)
             except StreamError as error:
-                log.error("cameras not reconfigured", reason=str(error))
+                log.error("cameras not reconfigured; trying again later", reason=str(error))
+                self._changes.retry()
             if self._commands is not None:
                 self._commands.watch(self._fleet.names)
         self._fleet.see_off()

@@ -28,6 +28,9 @@ class CameraChanges(Protocol):
 
     def stop(self) -> None: ...
 
+    def retry(self) -> None:
+        """Look again later: what was taken could not be put into force for lack of resources."""
+
     def take(self) -> Sequence[CameraConfig] | None:
         """The cameras from now on, None if they are still the same; returns at once."""
 

@@ -114,7 +114,7 @@ def _read_token(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        token = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'no UTF-8 text')}") from None
     if len(token) < 16:

@@ -83,7 +83,7 @@ def test_no_host() -> None:
 def test_expand_takes_the_environment_then_secret_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MGFN_PW", "s3cret")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    (tmp_path / "MGFN_USER").write_text("admin\n")
+    (tmp_path / "MGFN_USER").write_text("\ufeffadmin\n")  # as Windows editors write it
     assert expand("rtsp://{MGFN_USER}:{MGFN_PW}@cam/{other}", "--rtsp") == "rtsp://admin:s3cret@cam/{other}"
     with pytest.raises(UsageError, match=r"\{MGFN_NONE\} is neither"):
         expand("{MGFN_NONE}", "--rtsp")
