@@ -119,8 +119,9 @@ def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
                 break
     if not pictures:
         raise CameraError(Reason.NOT_READABLE, f"{stream.shown}: every frame is corrupt")
-    span = pictures[-1].media_time - pictures[0].media_time
-    frames = (len(pictures) - 1) / span if span > 0 else None
+    timed = pictures[1:] if len(pictures) > 2 else pictures  # RTSP's first picture carries no time
+    span = timed[-1].media_time - timed[0].media_time
+    frames = (len(timed) - 1) / span if span > 0 else None
     if stream.live and frames is not None and frames < 0.9 * SLOWEST_RATE:
         raise CameraError(Reason.BAD_RATE, too_slow(frames))
     rate = "rate unknown" if frames is None else f"{frames:.1f} fps"
