@@ -54,13 +54,17 @@ class StateChanged:
 
 @dataclass(frozen=True)
 class Counters:
-    """Sent every second, whatever the state: also the decoder's sign of life. Totals since the process began."""
+    """Sent every second, whatever the state: also the decoder's sign of life. Totals since the process began.
+
+    `problem` says why nothing can be scored though pictures come, "" if all is well.
+    """
 
     fps: float
     frames: int
     corrupt_frames: int
     dropped_clips: int
     reconnects: int
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class SnapshotTaken:
 
 @dataclass(frozen=True)
 class ClipClosed:
-    """The clip of an event is on disk; 0 bytes: it is not, `problem` says why."""
+    """The clip of an event is on disk; `problem` says what is wrong with it or, with 0 bytes, why it is not there."""
 
     event: str
     bytes: int

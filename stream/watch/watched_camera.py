@@ -305,7 +305,7 @@ class WatchedCamera:
             return "disabled"
         if self.state is not CameraState.ONLINE:
             return "offline"
-        if now < self._degraded_until or self.scene.problem:
+        if now < self._degraded_until or self.scene.problem or self.counters.problem:
             return "degraded"
         return "warming" if len(self.window) < WINDOW else "online"
 
@@ -313,8 +313,8 @@ class WatchedCamera:
         """Why it is offline or degraded, "" if it is not."""
         if self.enabled and self.state is CameraState.OFFLINE:
             return str(self._away_for)
-        if self.scene.problem:
-            return self.scene.problem
+        if problem := self.scene.problem or self.counters.problem:
+            return problem
         return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
 
     @property

@@ -168,3 +168,12 @@ def test_a_camera_without_parameter_sets_in_its_sdp_joined_in_mid_group(tmp_path
         decoder.hear(lambda: len(decoder.closed()) == 1, 30)
     assert decoder.closed()[0].problem == ""
     assert len(decodes(path)) >= 95
+
+
+@pytest.mark.slow
+def test_a_camera_of_one_picture_a_second_with_jitter_is_scored(units: list[bytes]) -> None:
+    track = Track(units, lambda k: (k + 0.05 * (-1) ** k, k + 0.05 * (-1) ** k))
+    with watching(track) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 1, 40)
+    (_, clip) = decoder.clips[0]
+    assert clip.end - clip.start == pytest.approx(16.0, rel=0.1)

@@ -76,6 +76,15 @@ def test_dropped_clips_degrade_for_thirty_seconds() -> None:
     assert camera.status(60.0) == "degraded"
 
 
+def test_a_camera_whose_pictures_give_no_clips_has_a_named_problem() -> None:
+    camera = make()
+    camera.changed(StateChanged(CameraState.ONLINE, 0))
+    camera.counted(Counters(0.1, 13, 0, 0, 0, "nothing is scored"), now=10.0)
+    assert (camera.status(11.0), camera.problem(11.0)) == ("degraded", "nothing is scored")
+    camera.counted(Counters(0.3, 40, 0, 0, 0), now=90.0)
+    assert (camera.status(91.0), camera.problem(91.0)) == ("warming", "")
+
+
 def test_an_alarm_is_new_then_rises_then_ends() -> None:
     camera = make()
     scores = [0.9, 0.95, 0.95, 0.95, 0.95, 0.955, 0.97, 0.1]
