@@ -26,6 +26,7 @@ class Pending:
 
     payload: EventMessage
     made: float
+    noted: float
     due: float
     key: int | None = None
     said: bool = False
@@ -44,7 +45,8 @@ class Herald:
 
     def expect(self, payload: EventMessage, made: float) -> Pending:
         """The newest message, not yet written."""
-        pending = Pending(payload, made, time.monotonic() + _SAID_WITHIN)
+        now = time.monotonic()
+        pending = Pending(payload, made, now, now + _SAID_WITHIN)
         with self._changed:
             self._line.append(pending)
             self._changed.notify()
@@ -99,5 +101,5 @@ class Herald:
                         return
                     pending = self._line.popleft()
                     pending.said = True
-                    message = Waiting(pending.payload, pending.made, pending.key)
+                    message = Waiting(pending.payload, pending.made, pending.key, pending.noted)
                 self._say(message)
