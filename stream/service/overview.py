@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.arrays import UInt8Array
@@ -27,7 +27,9 @@ class Overview:
         mqtt: MqttSink | None,
         metrics: Metrics,
         self_test: SelfTest | None,
+        oldest_unwritten: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._oldest_unwritten = oldest_unwritten
         self._node = node
         self._model = model
         self._decoders = decoders
@@ -51,6 +53,7 @@ class Overview:
             "loop_age": round(time.monotonic() - self._last_turn, 3),
             "pid": os.getpid(),
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
+            "oldest_unwritten": round(self._oldest_unwritten(), 3),
             "cameras": self._cameras(),
         }
 

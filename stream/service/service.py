@@ -213,7 +213,13 @@ class Service:
                 self._self_test, self._engine.manifest, self._model, start_process, zone
             )
         self._overview = Overview(
-            settings.node, self._model, self._decoders, self._mqtt, self._metrics, self._self_test
+            settings.node,
+            self._model,
+            self._decoders,
+            self._mqtt,
+            self._metrics,
+            self._self_test,
+            lambda: self._journal.oldest_unwritten,
         )
         self._report.recover()
         self._fleet.configure(settings.cameras)

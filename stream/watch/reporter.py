@@ -371,11 +371,15 @@ class Reporter:
             self._mqtt.event(message)
         elif message.key is not None:
             self._journal.delivered(message.key)
+        else:
+            self._journal.delivered_early(message.payload, None)
 
     def settled(self, message: Waiting, said: EventMessage | None) -> None:
         """The broker has a message as it was `said`, or it was given up."""
         if message.key is not None:
             self._journal.delivered(message.key, said)
+        else:
+            self._journal.delivered_early(message.payload, said)
         if said is None or said.type != "new" or said.label != "anomaly" or said.test:
             return
         if said.latency_ms is not None:
