@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import configs
 from mgfn.baselines.rtfm import Rtfm, RtfmConfig
@@ -89,11 +89,21 @@ class ScoreTerm(_Model):
 
 
 class MagnitudeTerm(_Model):
-    """The loss on feature magnitudes: contrastive (eq. 8 to 10), its released form, or RTFM's."""
+    """The loss on feature magnitudes: contrastive (eq. 8 to 10), its released form, or RTFM's.
+
+    `pairs`: whether `contrastive` sums over pairs of videos, as equation 8 is written, or takes their mean.
+    """
 
     form: Literal["contrastive", "contrastive-released", "rtfm"]
     weight: float = Field(ge=0)
     margin: float = Field(gt=0)
+    pairs: Literal["sum", "mean"] = "mean"
+
+    @model_validator(mode="after")
+    def _only_contrastive_sums(self) -> MagnitudeTerm:
+        if self.pairs == "sum" and self.form != "contrastive":
+            raise ValueError(f"pairs: sum needs form: contrastive; {self.form} has no sum over pairs")
+        return self
 
 
 class LossSettings(_Model):
