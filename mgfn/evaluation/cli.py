@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from configs.atomic import replacing_folder
 from configs.command import run_command
 from mgfn.evaluation.videos import EvaluationError, Protocol, read_list
 
@@ -98,7 +99,7 @@ def benchmark(
     """
     from mgfn.checkpoint import load_head
     from mgfn.evaluation.metrics import Frames, ScoredVideo, bootstrap, by_class
-    from mgfn.evaluation.report import Benchmark, check_out, staged, write_benchmark
+    from mgfn.evaluation.report import Benchmark, check_out, write_benchmark
     from mgfn.evaluation.scoring import video_scores
     from mgfn.evaluation.tables import print_benchmark
     from mgfn.truth import read_truth
@@ -133,7 +134,7 @@ def benchmark(
         _say(f"note: {note}")
     print_benchmark(result)
     if out is not None:
-        with staged(out) as folder, _progress("plots", len(scored)) as advance:
+        with replacing_folder(out) as folder, _progress("plots", len(scored)) as advance:
             write_benchmark(result, folder, advance)
         _say(f"report written to {out}")
 
@@ -161,7 +162,7 @@ def stream(
     from mgfn.checkpoint import load_head
     from mgfn.evaluation.live import live_figures
     from mgfn.evaluation.metrics import ScoredVideo
-    from mgfn.evaluation.report import FIGURES, check_out, staged, write_json
+    from mgfn.evaluation.report import FIGURES, check_out, write_json
     from mgfn.evaluation.scoring import LOOK_AHEADS, causal_scores
     from mgfn.evaluation.tables import print_live
     from mgfn.truth import read_truth
@@ -192,7 +193,7 @@ def stream(
         _say(f"note: {note}")
     print_live(figures, f"threshold {chosen:g} ({origin}), {fps:g} frames a second, {len(videos)} videos")
     if out is not None:
-        with staged(out) as folder:
+        with replacing_folder(out) as folder:
             settings = _settings(head, listed, ground_truth)
             alarm = {"threshold": chosen, "threshold_from": origin, "frames_per_second": fps}
             write_json(folder / FIGURES, settings | alarm | {"look_ahead": [asdict(entry) for entry in figures]})

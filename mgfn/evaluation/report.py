@@ -6,10 +6,7 @@ import base64
 import io
 import json
 import math
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -63,19 +60,6 @@ def check_out(out: Path) -> None:
     """Raise EvaluationError unless `out` is a new or empty folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EvaluationError(f"--out {out}: is not empty; allowed: a new or empty folder")
-
-
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A scratch folder beside `out` that takes its place when the block ends well, and vanishes otherwise."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        scratch.replace(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write_benchmark(benchmark: Benchmark, folder: Path, advance: Callable[[], None] = lambda: None) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from configs.atomic import replacing
 from mgfn.evaluation.videos import EvaluationError
 from mgfn.features import FloatArray
 from mgfn.network import Head
@@ -84,12 +85,6 @@ def _holds_scores(path: Path) -> bool:
 
 def write_scores(out: Path, scores: Mapping[str, NDArray[np.float32]]) -> None:
     """Write each array to `out/NAME`, each file whole or not at all."""
-    out.mkdir(parents=True, exist_ok=True)
     for name, values in scores.items():
-        partial = out / f".{name}.part"
-        try:
-            with partial.open("wb") as file:
-                np.save(file, values)
-            partial.replace(out / name)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(out / name) as partial:
+            np.save(partial, values)

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
+from configs.atomic import replacing, write_file
 from mgfn.checkpoint import save_head
 from mgfn.network import Head, Mgfn, MgfnOutput
 from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
@@ -217,21 +218,12 @@ def _keep(
     save_head(out / "last.safetensors", head, texts)
     if _chosen(config, history) == len(history) - 1:
         save_head(out / "best.safetensors", head, texts)
-    _replace(out / "metrics.json", json.dumps(history, indent=1).encode())
-    partial = out / f".{STATE}.part"
-    torch.save(
-        {
-            "identity": identity,
-            "head": head.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "history": json.dumps(history),
-        },
-        partial,
-    )
-    partial.replace(out / STATE)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_file(out / "metrics.json", json.dumps(history, indent=1))
+    state = {
+        "identity": identity,
+        "head": head.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": json.dumps(history),
+    }
+    with replacing(out / STATE) as partial:
+        torch.save(state, partial)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.atomic import replacing
 from configs.command import gathered
 from mgfn.features import FeatureError, FloatArray, check_finite, read_features
 from mgfn.training.config import ProblemsError
@@ -70,11 +71,8 @@ class Segments:
             if not np.isfinite(parts).all():  # a mean is finite only if all that went into it is
                 check_finite(path, read_features(path))
                 raise FeatureError(f"features {path}: values too large for float32 means")
-            self._folder.mkdir(parents=True, exist_ok=True)
-            partial = kept.with_suffix(".part")
-            with partial.open("wb") as file:
-                np.save(file, parts)
-            partial.replace(kept)
+            with replacing(kept) as partial:
+                np.save(partial, parts)
         self._kept[path] = kept
         return shape
 

@@ -17,6 +17,7 @@ import numpy as np
 import openvino
 from rich.progress import track
 
+from configs.atomic import replacing
 from engine.geometry import crops_of, write_crops
 from export.onnx import export_backbone
 from mgfn.backbones import BACKBONES
@@ -149,16 +150,15 @@ def extract(
         rows: list[tuple[str, int, str, bool]] = []
         features = extractor(_pictures(variant, known[variant], recordings(data), rows))
         video, start, kind, anomalous = zip(*rows, strict=True)
-        partial = target.with_suffix(".part.npz")
-        np.savez(
-            partial,
-            features=np.stack(features),
-            video=np.array(video),
-            start=np.array(start),
-            kind=np.array(kind),
-            anomalous=np.array(anomalous),
-        )
-        partial.replace(target)
+        with replacing(target) as partial:
+            np.savez(
+                partial,
+                features=np.stack(features),
+                video=np.array(video),
+                start=np.array(start),
+                kind=np.array(kind),
+                anomalous=np.array(anomalous),
+            )
 
 
 def _pictures(
