@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from configs.command import gathered
+from configs.text import EncodingError, read_text
 
 CLIP_FRAMES: Final = 16
 # Published frame counts differ between feature sets by up to the last clip: whole, partial or left out.
@@ -105,7 +106,9 @@ def clip_of_frame(frames: int, clips: int) -> NDArray[np.int64]:
 
 def _intervals(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], tuple[str, ...]]:
     try:
-        timelines = TypeAdapter(dict[str, _Timeline]).validate_json(path.read_bytes())
+        timelines = TypeAdapter(dict[str, _Timeline]).validate_json(read_text(path))
+    except EncodingError as error:
+        raise TruthError(f"--ground-truth {path}: {error}") from None
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg'].replace('Input should be', 'expected')}"

@@ -23,7 +23,7 @@ from configs.atomic import replacing, write_file
 from mgfn.checkpoint import save_head
 from mgfn.network import Head, Mgfn, MgfnOutput
 from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
-from mgfn.training.dataset import Video
+from mgfn.training.dataset import LabelledVideo
 from mgfn.training.inputs import settle_inputs
 from mgfn.training.objective import loss_terms
 from mgfn.training.segments import Segments
@@ -38,8 +38,8 @@ Precision = Literal["float32", "bf16"]
 class Data:
     """Videos to learn from and to measure on (none: nothing is measured), with the truth of the latter if known."""
 
-    train: Sequence[Video]
-    held_out: Sequence[Video]
+    train: Sequence[LabelledVideo]
+    held_out: Sequence[LabelledVideo]
     truth: dict[str, BoolArray] | None
     segments: Segments
     channels: int

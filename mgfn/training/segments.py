@@ -14,9 +14,9 @@ import numpy as np
 
 from configs.atomic import replacing
 from configs.command import gathered
-from mgfn.features import FeatureError, FloatArray, check_finite, read_features
+from mgfn.features import FeatureError, FloatArray, check_finite, feature_shape, read_features
 from mgfn.training.config import ProblemsError
-from mgfn.training.dataset import Video
+from mgfn.training.dataset import LabelledVideo
 from mgfn.truth import CLIP_FRAMES
 
 _STRETCH_BYTES = 64 << 20
@@ -28,7 +28,7 @@ def segment(path: Path, parts: int) -> FloatArray:
     As in the released code: part i holds the clips from the i-th to the next of `linspace(0, clips, parts + 1)`,
     rounded down; a part without clips takes the clip at its begin. Raises FeatureError.
     """
-    clips, crops, channels = read_features(path).shape
+    clips, crops, channels = feature_shape(path)
     bounds = np.linspace(0, clips, parts + 1, dtype=int)
     stretch = max(1, _STRETCH_BYTES // (4 * crops * channels))  # clips
     out = np.empty((parts, crops, channels), np.float32)
@@ -58,7 +58,7 @@ class Segments:
 
     def add(self, path: Path) -> tuple[int, int, int]:
         """Check a file and keep its parts; returns its shape (clips, crops, C). Raises FeatureError."""
-        shape = read_features(path).shape
+        shape = feature_shape(path)
         if shape[0] == self.parts:
             check_finite(path, read_features(path))
             self._kept[path] = path
@@ -82,7 +82,7 @@ class Segments:
 
 
 def prepare(
-    videos: Sequence[Video], segments: Segments, crops: int | None, report: Callable[[int, int], None]
+    videos: Sequence[LabelledVideo], segments: Segments, crops: int | None, report: Callable[[int, int], None]
 ) -> tuple[int, int]:
     """Check every feature file and keep its parts; returns (crops, channels), the same for all.
 
