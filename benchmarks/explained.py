@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.int8_auc import CACHE, network
+from configs.sizes import WINDOW
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from mgfn.network import Head
@@ -34,8 +35,6 @@ from recipes.default_head.train import (
     composed,
 )
 from stream.archive.explanation import shares
-
-WINDOW = 32
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from configs.command import Terminated, run_command
+from configs.sizes import CLIP_LENGTH
 
 if TYPE_CHECKING:
     from export.bench.cameras import Try
@@ -145,7 +146,7 @@ def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: i
 
     small = next(iter(decoding.values()))
     decoder = FPS * (small["decode_ms"] + small["scale_ms"]) / 1000
-    backbone = FPS / 16 * engine["backbone_clip_ms"] / 1000
+    backbone = FPS / CLIP_LENGTH * engine["backbone_clip_ms"] / 1000
     if engine["device"] != "cpu":  # the engine runs beside the cores
         return max(1, int(0.8 * min(1 / backbone, cores / decoder)))
     return max(1, int(0.8 / (backbone + decoder / cores)))

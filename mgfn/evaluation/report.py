@@ -17,9 +17,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from configs.sizes import CLIP_LENGTH
 from mgfn.evaluation.metrics import FALSE_ALARM_THRESHOLD, ClassAuc, Frames, Interval, Measures, ScoredVideo, classes_of
 from mgfn.evaluation.videos import EvaluationError, Protocol
-from mgfn.truth import CLIP_FRAMES, Truth
+from mgfn.truth import Truth
 
 FIGURES: Final = "figures.json"
 REPORT: Final = "report.html"
@@ -123,7 +124,7 @@ def plot(video: ScoredVideo) -> bytes:
     for first, past in zip(edges[::2], edges[1::2], strict=True):
         axes.axvspan(first, past, color="#e06666", alpha=0.4, linewidth=0)
     axes.axhline(FALSE_ALARM_THRESHOLD, color="#888888", linestyle=":", linewidth=1)
-    starts = CLIP_FRAMES * np.arange(len(video.scores) + 1)
+    starts = CLIP_LENGTH * np.arange(len(video.scores) + 1)
     axes.step(starts, np.r_[video.scores, video.scores[-1]], where="post", color="#1f4e8c", linewidth=1)
     axes.set(xlim=(0, frames), ylim=(-0.02, 1.02), xlabel="frame", ylabel="score")
     return _png(figure)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from configs.atomic import replacing
+from configs.sizes import WINDOW
 from mgfn.evaluation.videos import EvaluationError
 from mgfn.features import FloatArray
 from mgfn.network import Head
@@ -35,7 +36,7 @@ def video_scores(head: Head, features: FloatArray) -> NDArray[np.float32]:
 
 @torch.inference_mode()
 def causal_scores(
-    head: Head, features: FloatArray, look_aheads: Sequence[int] = LOOK_AHEADS, window: int = 32
+    head: Head, features: FloatArray, look_aheads: Sequence[int] = LOOK_AHEADS, window: int = WINDOW
 ) -> NDArray[np.float32]:
     """Scores (len(look_aheads), T) of a stream's features (T, crops, C), window by window.
 

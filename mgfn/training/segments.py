@@ -14,10 +14,10 @@ import numpy as np
 
 from configs.atomic import replacing
 from configs.command import gathered
+from configs.sizes import CLIP_LENGTH
 from mgfn.features import FeatureError, FloatArray, check_finite, feature_shape, read_features
 from mgfn.training.config import ProblemsError
 from mgfn.training.dataset import LabelledVideo
-from mgfn.truth import CLIP_FRAMES
 
 _STRETCH_BYTES = 64 << 20
 
@@ -100,10 +100,10 @@ def prepare(
             problems.append(str(error))
             continue
         # the last, partial clip may or may not be there; files cut into parts say nothing about length
-        differ = video.frames is not None and abs(clips * CLIP_FRAMES - video.frames) >= CLIP_FRAMES
+        differ = video.frames is not None and abs(clips * CLIP_LENGTH - video.frames) >= CLIP_LENGTH
         if differ and clips != segments.parts:
             problems.append(
-                f"features {file}: {clips} clips are {clips * CLIP_FRAMES} frames, listed are {video.frames}"
+                f"features {file}: {clips} clips are {clips * CLIP_LENGTH} frames, listed are {video.frames}"
             )
     report(len(files), len(files))
     for video in videos:

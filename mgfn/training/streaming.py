@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from configs.sizes import WINDOW
 from mgfn.network import Head
 from mgfn.training.compose import FloatArray, Stream
 
@@ -17,7 +18,7 @@ TOLERANCE_SECONDS = 2.0
 
 
 @torch.inference_mode()
-def newest_scores(head: Head, features: FloatArray, window: int = 32) -> NDArray[np.float32]:
+def newest_scores(head: Head, features: FloatArray, window: int = WINDOW) -> NDArray[np.float32]:
     """Scores (T,) of a stream's features (T, crops, C), each with the window of at most `window` clips behind it."""
     x = torch.from_numpy(features)
     scores = [head(x[None, :end]).scores[0, -1:] for end in range(1, min(window, len(x) + 1))]
