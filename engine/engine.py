@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from engine.bundle import Bundle
 from engine.errors import BackendError, BundleError, NotFiniteError
 from engine.geometry import SIDE
 
-_CLIP = (CLIP_LENGTH, SIDE, SIDE, 3)
+_CLIP: Final = (CLIP_LENGTH, SIDE, SIDE, 3)
+_SIZES: Final = ", ".join(map(str, _CLIP))
 
 
 class Engine:
@@ -50,7 +51,7 @@ class Engine:
         """
         crops = self.manifest.crops
         if clips.dtype != np.uint8 or clips.ndim != 6 or clips.shape[1:] != (crops, *_CLIP):
-            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 {('N', crops, *_CLIP)}")
+            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {crops}, {_SIZES})")
         features = self.backend.features(clips.reshape(-1, *_CLIP)).reshape(len(clips), crops, -1)
         self._check_finite("features", features)
         return features
@@ -61,7 +62,7 @@ class Engine:
         Raises as `features` does.
         """
         if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[1:] != _CLIP:
-            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 {('N', *_CLIP)}")
+            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {_SIZES})")
         features = self.backend.features(clips)
         self._check_finite("features", features)
         return features

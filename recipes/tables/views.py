@@ -23,7 +23,7 @@ ZOOM = 280  # a square of 224 of it: four fifths of each side
 def _clips(recording: Recording, frames: UInt8Array, spread: int = 1) -> Iterator[Clip]:
     """Clips of frames (n, 224, 224, 3); `spread`: of every so manieth frame, around the middle of the clip."""
     last = len(frames) - 1
-    for start in range(0, len(frames) - CLIP_LENGTH + 1, CLIP):
+    for start in range(0, len(frames) - CLIP_LENGTH + 1, CLIP_LENGTH):
         begin = start - CLIP_LENGTH * (spread - 1) // 2
         begin = max(0, min(begin, last - spread * (CLIP_LENGTH - 1)))
         picked = np.minimum(begin + spread * np.arange(CLIP_LENGTH), last)
