@@ -127,7 +127,7 @@ class Service:
         self._server: uvicorn.Server | None = None
         self._broker: EmbeddedBroker | None = None
         self._threads: dict[str, threading.Thread] = {}
-        self._scores = ScoresFile(settings.scores) if settings.scores else None
+        self._scores = ScoresFile(settings.scores, patient=bool(settings.replay)) if settings.scores else None
         self._self_test: SelfTest | None = None
         self._said_result: Result | None = None
         self._self_test_camera: SelfTestCamera | None = None
