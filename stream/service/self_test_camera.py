@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import tzinfo
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -16,6 +17,7 @@ from stream.base.log import log
 from stream.base.processes import StartProcess
 from stream.camera.messages import ClipReady
 from stream.service.self_test import SelfTest, render
+from stream.service.staged_footage import STAGED_THRESHOLD
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.learnt_score import calibration_of
 from stream.watch.watched_camera import WatchedCamera
@@ -62,7 +64,12 @@ class SelfTestCamera:
         self._rendering = None
         if not recording:
             return None  # overdue says so
-        config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now, self._zone)
+        alarm = AlarmSettings(thresholds.on, thresholds.off)
+        if thresholds.min_duration is not None:
+            alarm = replace(alarm, min_duration=thresholds.min_duration)
+        if self._manifest.calibration is not None:  # the path is tested, not a threshold that the camera has to learn
+            alarm = alarm.with_threshold(STAGED_THRESHOLD)
+        config = self._test.camera(recording, alarm, now, self._zone)
         camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest))
         try:
             self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process)
