@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,6 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from configs.atomic import replacing_folder
 from configs.command import run_command
 from mgfn.evaluation.videos import EvaluationError, Protocol, read_list
+
+if TYPE_CHECKING:  # torch and scikit-learn take seconds to import
+    from mgfn.truth import Truth
+    from mgfn.videos import Video
 
 _NEEDED = ("torch", "safetensors", "sklearn", "matplotlib")
 
@@ -89,6 +93,10 @@ def benchmark(
     out: OutOption = None,
     resamples: Annotated[int, typer.Option(min=10, metavar="N", help="Bootstrap samples of the videos.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust-ground-truth", help="Measure although the ground truth contradicts the videos' names."),
+    ] = False,
 ) -> None:
     """Frame-level figures as published: AUC (UCF-Crime), AP (XD-Violence), 95 % intervals, AUC by class.
 
@@ -113,6 +121,7 @@ def benchmark(
     if anomalous in (0, sum(map(len, truth.labels))):
         kind = "no anomalous frame" if not anomalous else "no normal frame"
         raise EvaluationError(f"--ground-truth {ground_truth}: {kind} in the listed videos; AUC and AP need both")
+    doubts = _doubts(ground_truth, truth, videos, protocol, trust)
     scored = []
     with _progress("scoring", len(videos)) as advance:
         for video, labels in zip(videos, truth.labels, strict=True):
@@ -129,8 +138,9 @@ def benchmark(
         frames.measure(),
         intervals,
         by_class(protocol, scored),
+        doubts,
     )
-    for note in truth.notes():
+    for note in result.notes():
         _say(f"note: {note}")
     print_benchmark(result)
     if out is not None:
@@ -159,6 +169,7 @@ def stream(
     """
     from dataclasses import asdict
 
+    from mgfn.annotation import contradictions
     from mgfn.checkpoint import load_head
     from mgfn.evaluation.live import live_figures
     from mgfn.evaluation.metrics import ScoredVideo
@@ -189,7 +200,8 @@ def stream(
             for video, values, labels in zip(videos, scores, truth.labels, strict=True)
         ]
         figures.append(live_figures(scored, look_ahead, chosen, fps))
-    for note in truth.notes():
+    known = {video.name: labels for video, labels in zip(videos, truth.labels, strict=True)}
+    for note in [*contradictions(known), *truth.notes()]:
         _say(f"note: {note}")
     print_live(figures, f"threshold {chosen:g} ({origin}), {fps:g} frames a second, {len(videos)} videos")
     if out is not None:
@@ -198,6 +210,24 @@ def stream(
             alarm = {"threshold": chosen, "threshold_from": origin, "frames_per_second": fps}
             write_json(folder / FIGURES, settings | alarm | {"look_ahead": [asdict(entry) for entry in figures]})
         _say(f"figures written to {out}")
+
+
+def _doubts(path: Path, truth: Truth, videos: Sequence[Video], protocol: Protocol, trust: bool) -> list[str]:
+    """What makes a ground truth doubtful, to be said beside the figures.
+
+    Raises EvaluationError for one that contradicts the names of videos, unless it is to be trusted.
+    """
+    from mgfn.annotation import UCF_CRIME, XD_VIOLENCE, contradictions, unusual_total
+
+    labels = {video.name: frames for video, frames in zip(videos, truth.labels, strict=True)}
+    total = unusual_total(labels, UCF_CRIME if protocol is Protocol.UCF_CRIME else XD_VIOLENCE)
+    found = [*contradictions(labels), *([total] if total else [])]
+    if contradictions(labels) and not trust:
+        raise EvaluationError(
+            f"--ground-truth {path}: {'; '.join(found)}. Take another ground truth (docs/reproduce.md), or give "
+            "--trust-ground-truth to measure with this one"
+        )
+    return found
 
 
 def _threshold(given: float | None, head: Path, texts: dict[str, str]) -> tuple[float, str]:

@@ -41,7 +41,10 @@ figure{margin:1em 0}figcaption{color:#555}"""
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All that a benchmark found; `settings` says from what (head, list, ground truth, resamples, seed)."""
+    """All that a benchmark found; `settings` says from what (head, list, ground truth, resamples, seed).
+
+    `doubts`: what makes the ground truth doubtful.
+    """
 
     protocol: Protocol
     settings: Mapping[str, str | int]
@@ -50,6 +53,11 @@ class Benchmark:
     measures: Measures
     intervals: Mapping[str, Interval]
     classes: Sequence[ClassAuc]
+    doubts: Sequence[str] = ()
+
+    def notes(self) -> list[str]:
+        """What a reader must know before comparing."""
+        return [*self.doubts, *self.truth.notes()]
 
     def headline(self) -> list[str]:
         """Names of the figures, the protocol's own first."""
@@ -95,12 +103,13 @@ def as_json(benchmark: Benchmark) -> dict[str, Any]:
         "protocol": benchmark.protocol.value,
         **benchmark.settings,
         "frames": sum(len(video.labels) for video in benchmark.videos),
+        "anomalous_frames": sum(int(video.labels.sum()) for video in benchmark.videos),
         "figures": {
             name: {"what": NAMES[name], "value": measures[name], **asdict(benchmark.intervals[name])}
             for name in benchmark.headline()
         },
         "classes": [asdict(entry) for entry in benchmark.classes],
-        "notes": benchmark.truth.notes(),
+        "notes": benchmark.notes(),
         "videos": [
             {
                 "name": video.name,
@@ -191,7 +200,7 @@ def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
             f"<p>{len(benchmark.videos)} videos, {content['frames']} frames.",
             "Low and high: 95 %, bootstrap over videos.</p>",
             _table(("figure", "value", "low", "high"), figures),
-            *(f"<p>{escape(note)}</p>" for note in benchmark.truth.notes()),
+            *(f"<p>{escape(note)}</p>" for note in benchmark.notes()),
             f"<figure>{_picture(curves(Frames(benchmark.videos)), 'ROC curve, precision over recall')}</figure>",
             "<h2>By class</h2>",
             _table(("class", "videos", "AUC alone", "AUC with all normal videos"), classes),

@@ -114,6 +114,7 @@ def _check_out(out: Path, resume: bool) -> None:
 
 def _data(settings: TrainConfig, folder: Path) -> Data:
     """Lists, splits, checked features and truth. Raises ProblemsError: all of the lists, then all of the files."""
+    from mgfn.annotation import contradictions
     from mgfn.training.config import ProblemsError
     from mgfn.training.loop import Data
     from mgfn.training.segments import Segments, prepare
@@ -146,7 +147,11 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
         console.print(f"--select val: {tests} videos of the split test are not looked at", soft_wrap=True)
     if 0 < len(held_out) < _FEW:
         console.print(f"{len(held_out)} videos to measure on are few: the figures say little", soft_wrap=True)
-    return Data(train, held_out, None if truth_file is None else read_frames(truth_file, held_out), segments, channels)
+    truth = None if truth_file is None else read_frames(truth_file, held_out)
+    listed = {video.name: video.abnormal for video in held_out}
+    for doubt in contradictions(truth or {}, listed.get):
+        console.print(f"--ground-truth {truth_file}: {doubt}", soft_wrap=True)
+    return Data(train, held_out, truth, segments, channels)
 
 
 def _fit(

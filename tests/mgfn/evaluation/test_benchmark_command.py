@@ -111,3 +111,24 @@ def test_xd_violence_averages_five_files(
     assert f"note: {note}" in captured.err
     assert note in (out / "report.html").read_text()
     assert (out / "plots" / "A__#1_label_B1-0-0.png").is_file()
+
+
+def test_a_ground_truth_of_zeros_for_a_class_is_refused_unless_trusted(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], ucf: list[object]
+) -> None:
+    """As the file is that MGFN's authors released: whole classes count as normal."""
+    labels = np.concatenate([np.isin(np.arange(64), range(16, 48)), np.zeros(32, bool), np.zeros(64, bool)])
+    np.save(tmp_path / "gt.npy", labels)
+    ucf[-1] = tmp_path / "gt.npy"
+    flags = ["benchmark", "--protocol", "ucf-crime", *ucf, "--resamples", "10"]
+    assert run(*flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "gt.npy: 1 abnormal videos have no anomalous frame: Arson002_x264_i3d" in line
+    assert "--trust-ground-truth" in line
+    assert run(*flags, "--trust-ground-truth", "--out", tmp_path / "out") == 0
+    note = "1 abnormal videos have no anomalous frame: Arson002_x264_i3d"
+    assert f"note: {note}" in capsys.readouterr().err
+    content = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert content["notes"] == [note]
+    assert content["anomalous_frames"] == 32
+    assert note in (tmp_path / "out" / "report.html").read_text()
