@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from configs.command import Terminated, run_command
+from configs.console import plain_console
 from configs.sizes import CLIP_LENGTH
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def bench(
     from export.bench.cameras import attempt
 
     began = time.monotonic()
-    console, out = Console(stderr=True), Console(width=None if Console().is_terminal else 160)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console, out = plain_console(stderr=True), plain_console(width=None if plain_console().is_terminal else 160)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     about: dict[str, Any] = {}
     decoding: dict[str, dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def bench(
         report.show(out, found)
         if json is not None:
             for path in report.write(found, json, plotted):
-                console.print(f"written: {path}", highlight=False)
+                console.print(f"written: {path}", soft_wrap=True)
 
     try:
         with Progress(*columns, console=console, transient=True) as progress:
@@ -94,7 +94,7 @@ def bench(
             def say(text: str) -> None:
                 progress.update(task, description=text)
                 if not console.is_terminal:
-                    console.print(f"{time.monotonic() - began:5.0f} s  {text}", highlight=False, markup=False)
+                    console.print(f"{time.monotonic() - began:5.0f} s  {text}")
 
             about |= machine.describe()
             say("the default bundle")

@@ -91,7 +91,7 @@ def show(console: Console, found: dict[str, Any]) -> None:
     if "cameras" in found:
         console.print(_tries(found["cameras"]["tries"]))
         held, tried = found["cameras"]["held"], found["cameras"]["tried"]
-        console.print(f"[bold]{held} cameras held[/bold] (640x360, 25 frames/s; {tried} tried)", highlight=False)
+        console.print(f"[bold]{held} cameras held[/bold] (640x360, 25 frames/s; {tried} tried)", markup=True)
     for note in found.get("notes", ()):
         console.print(note, highlight=False, markup=False)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from configs.atomic import replacing_folder
 from configs.command import run_command
+from configs.console import plain_console
 from mgfn.evaluation.videos import EvaluationError, Protocol, read_list
 
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import
@@ -254,15 +254,15 @@ def _settings(head: Path, listed: Path, ground_truth: Path) -> dict[str, str | i
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = plain_console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
 
 
 def _say(line: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(line, markup=False)
+    plain_console(stderr=True).print(line, soft_wrap=True)
 
 
 def _exit_code(error: Exception) -> int | None:

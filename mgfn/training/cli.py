@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from configs.command import Terminated, run_command
+from configs.console import plain_console
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help and a wrong flag do not wait for it
     import torch
@@ -24,7 +24,7 @@ _FEW = 10  # videos
 _SAID_EVERY = 30.0  # seconds, where no bar is seen
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console(stderr=True, highlight=False)
+console = plain_console(stderr=True)
 
 
 @app.command()
@@ -197,8 +197,13 @@ def _fit(
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[text]}"), console=console, transient=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, TextColumn("{task.fields[text]}", markup=False), console=console, transient=True)
 
 
 def _exit_code(error: Exception) -> int | None:

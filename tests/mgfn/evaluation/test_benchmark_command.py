@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.mgfn.evaluation.conftest import Run
-from tests.mgfn.evaluation.known import UCF, features_of, write_intervals
+from tests.mgfn.evaluation.known import UCF, features_of, write_intervals, write_videos
 
 
 class Page(HTMLParser):
@@ -132,3 +132,18 @@ def test_a_ground_truth_of_zeros_for_a_class_is_refused_unless_trusted(
     assert content["notes"] == [note]
     assert content["anomalous_frames"] == 32
     assert note in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_video_that_is_named_like_an_emoji_is_printed_as_it_is(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], head: Path
+) -> None:
+    names = {"Abuse001:b:[bold]": [0.9, 0.2], "Normal_Videos_2:smiley:": [0.1, 0.3]}
+    listed = write_videos(tmp_path / "features", names)
+    truth = write_intervals(
+        tmp_path / "t.json", {"Abuse001:b:[bold]": (30, [(0, 16)]), "Normal_Videos_2:smiley:": (31, [])}
+    )
+    flags = ["--head", head, "--list", listed, "--ground-truth", truth, "--resamples", "10"]
+    assert run("benchmark", "--protocol", "ucf-crime", *flags) == 0
+    said = capsys.readouterr().err
+    assert "note: Abuse001:b:[bold]: features 32 frames" in said
+    assert "note: Normal_Videos_2:smiley:: features 32 frames" in said
