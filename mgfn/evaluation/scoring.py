@@ -41,8 +41,7 @@ def causal_scores(
     """Scores (len(look_aheads), T) of a stream's features (T, crops, C), window by window.
 
     With look-ahead a, a clip gets its score when a more clips have come, from the window of at most `window` clips
-    that ends with the newest; the stream's last clips are scored at its end. One pass serves every look-ahead;
-    for 0 it equals `mgfn.training.streaming.newest_scores`.
+    that ends with the newest; the stream's last clips are scored at its end. One pass serves every look-ahead.
     """
     x = torch.from_numpy(np.array(features))
     depth = max(look_aheads) + 1
@@ -58,6 +57,11 @@ def causal_scores(
     clip = np.arange(len(x))
     newest = [np.minimum(clip + ahead, len(x) - 1) for ahead in look_aheads]
     return np.stack([tail[end, end - clip] for end in newest])
+
+
+def newest_scores(head: Head, features: FloatArray, window: int = WINDOW) -> NDArray[np.float32]:
+    """Scores (T,) of a stream's features (T, crops, C), each with the window of at most `window` clips behind it."""
+    return causal_scores(head, features, (0,), window)[0]
 
 
 def check_scores_folder(out: Path, names: Sequence[str]) -> None:

@@ -23,10 +23,11 @@ from sklearn.metrics import roc_auc_score
 
 from configs.console import plain_console
 from mgfn.checkpoint import save_head
+from mgfn.evaluation.scoring import newest_scores
 from mgfn.network import Head, MgfnConfig, MgfnEnsemble, make_head
 from mgfn.training.compose import Composer, Mixture, Stream, Take
 from mgfn.training.mil import MilSettings, train
-from mgfn.training.streaming import Alarms, clip_auc, count_alarms, newest_scores, threshold_for
+from mgfn.training.streaming import Alarms, clip_auc, count_alarms, threshold_for
 from recipes.default_head.features import extract
 from recipes.default_head.takes import folds, in_other_context, load_takes
 
