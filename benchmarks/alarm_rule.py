@@ -20,12 +20,13 @@ import platformdirs
 import torch
 
 from configs.pinned import PinnedFile, cache_folder, fetch
+from configs.sizes import CLIP_LENGTH
 from engine.engine import Engine
 from mgfn.network import Head
 from mgfn.training.compose import Composer, Stream, Take
 from mgfn.training.mil import train
 from mgfn.training.streaming import CLIP_SECONDS, TOLERANCE_SECONDS
-from recipes.default_head.features import CLIP, extract, read_crops
+from recipes.default_head.features import extract, read_crops
 from recipes.default_head.takes import folds, load_takes
 from recipes.default_head.train import CONFIG, FOLDS, MIXTURE, OFF_SHARE, SETTINGS, VARIANTS, Measured
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
@@ -98,20 +99,24 @@ def staged(bundle: Path) -> None:
         thresholds, window = engine.manifest.thresholds, engine.manifest.window
         assert thresholds is not None
         frames = read_crops(video, engine.manifest.geometry)[:, : round(FPS * INCIDENT[1])]
-        begins = range(0, frames.shape[1] - CLIP + 1, 4)
-        feature = {at: engine.features(np.ascontiguousarray(frames[None, :, at : at + CLIP]))[0] for at in begins}
+        begins = range(0, frames.shape[1] - CLIP_LENGTH + 1, 4)
+        feature = {
+            at: engine.features(np.ascontiguousarray(frames[None, :, at : at + CLIP_LENGTH]))[0] for at in begins
+        }
         score = {}
         for at in begins:  # a window holds clips end to end, whatever the stride
             score[at] = float(
-                engine.scores([np.stack([feature[k] for k in range(at % CLIP, at + 1, CLIP)][-window:])])[0][-1]
+                engine.scores([np.stack([feature[k] for k in range(at % CLIP_LENGTH, at + 1, CLIP_LENGTH)][-window:])])[
+                    0
+                ][-1]
             )
-    peak = max(value for at, value in score.items() if (at + CLIP) / FPS <= INCIDENT[0])
+    peak = max(value for at, value in score.items() if (at + CLIP_LENGTH) / FPS <= INCIDENT[0])
     print(f"threshold {thresholds.on}; highest score of a clip before the incident {peak:.2f}")
     for stride in (16, 8, 4):
         for duration in DURATIONS:
             delays, early, phases = [], [], range(0, stride, 4)
             for phase in phases:
-                clips = list(range(phase, frames.shape[1] - CLIP + 1, stride))
+                clips = list(range(phase, frames.shape[1] - CLIP_LENGTH + 1, stride))
                 starts = [at / FPS for at in clips]
                 found = alarms([score[at] for at in clips], starts, thresholds.on, thresholds.off, duration)
                 ends = [starts[k] + CLIP_SECONDS - INCIDENT[0] for k in found]

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 
 from benchmarks.int8_auc import CACHE, network
+from configs.sizes import WINDOW
 from engine.arrays import FloatArray
 from engine.engine import Engine
+from mgfn.evaluation.scoring import newest_scores
 from mgfn.network import Head
 from mgfn.training.compose import Stream
-from mgfn.training.streaming import newest_scores, threshold_for
+from mgfn.training.streaming import threshold_for
 from recipes.default_head.features import extract
 from recipes.default_head.takes import folds, load_takes
 from recipes.default_head.train import (
@@ -34,8 +36,6 @@ from recipes.default_head.train import (
     composed,
 )
 from stream.archive.explanation import shares
-
-WINDOW = 32
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from importlib import resources
 from pathlib import Path
 
 import platformdirs
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from configs.console import plain_console
 from configs.processes import child
 
 
@@ -108,8 +108,8 @@ def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
     requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.archive_sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "off"]
     command += ["-d", str(scratch), "-r", str(requirements)]
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)  # what is asked of standard output, as the demo's events, is kept clean
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = plain_console(stderr=True)  # what is asked of standard output, as the demo's events, is kept clean
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with said.open("w") as sink, bar as progress:
         task = progress.add_task(f"fetching {pin.requirement}", total=pin.bytes)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends import open_backend
 from engine.backends.base import Backend
 from engine.bundle import Bundle
-from engine.errors import BackendError, BundleError
+from engine.errors import BackendError, BundleError, NotFiniteError
+from engine.geometry import SIDE
+
+_CLIP: Final = (CLIP_LENGTH, SIDE, SIDE, 3)
+_SIZES: Final = ", ".join(map(str, _CLIP))
 
 
 class Engine:
@@ -40,20 +45,32 @@ class Engine:
         self.backend.close()
 
     def features(self, clips: UInt8Array) -> FloatArray:
-        """uint8 (N, crops, 16, 224, 224, 3) RGB -> float32 (N, crops, C). Raises BackendError for other arrays."""
+        """uint8 (N, crops, 16, 224, 224, 3) RGB -> float32 (N, crops, C).
+
+        Raises BackendError for other arrays, NotFiniteError for NaN or infinity in what the backend gives.
+        """
         crops = self.manifest.crops
-        if clips.dtype != np.uint8 or clips.ndim != 6 or clips.shape[1:] != (crops, 16, 224, 224, 3):
-            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {crops}, 16, 224, 224, 3)")
-        return self.backbone_features(clips.reshape(-1, *clips.shape[2:])).reshape(len(clips), crops, -1)
+        if clips.dtype != np.uint8 or clips.ndim != 6 or clips.shape[1:] != (crops, *_CLIP):
+            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {crops}, {_SIZES})")
+        features = self.backend.features(clips.reshape(-1, *_CLIP)).reshape(len(clips), crops, -1)
+        self._check_finite("features", features)
+        return features
 
     def backbone_features(self, clips: UInt8Array) -> FloatArray:
         """One crop a clip, uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, C), whatever crops the bundle's head takes.
 
-        Raises BackendError for other arrays.
+        Raises as `features` does.
         """
-        if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[1:] != (16, 224, 224, 3):
-            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, 16, 224, 224, 3)")
-        return self.backend.features(clips)
+        if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[1:] != _CLIP:
+            raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {_SIZES})")
+        features = self.backend.features(clips)
+        self._check_finite("features", features)
+        return features
+
+    def _check_finite(self, output: str, rows: Sequence[FloatArray] | FloatArray) -> None:
+        bad = [index for index, row in enumerate(rows) if not np.isfinite(row).all()]
+        if bad:
+            raise NotFiniteError(self.backend.name, output, bad, len(rows))
 
     @property
     def published_channels(self) -> int:
@@ -63,8 +80,8 @@ class Engine:
     def scores(self, windows: Sequence[FloatArray]) -> list[FloatArray]:
         """Windows float32 (T, crops, C), 1 <= T <= 32, of any lengths -> float32 (T,) each, in the same order.
 
-        Windows of one length go through the head together. Raises BackendError for other arrays, BundleError
-        where the bundle has no head.
+        Windows of one length go through the head together. Raises BackendError for other arrays, NotFiniteError for
+        NaN or infinity in what the backend gives, BundleError where the bundle has no head.
         """
         if self.manifest.head is None:
             raise BundleError(f"bundle {self.bundle.path}: holds a backbone alone, no head to score with")
@@ -79,6 +96,7 @@ class Engine:
             batch = self.backend.scores(np.stack([windows[i] for i in indices]).astype(np.float32, copy=False))
             for index, row in zip(indices, batch, strict=True):
                 scores[index] = row
+        self._check_finite("scores", scores)
         return scores
 
     def contributions(self, window: FloatArray) -> FloatArray:

@@ -1,14 +1,38 @@
 """Errors of the engine; each message is one line for the user.
 
 EngineError
+├── NotFiniteError           a backend gave NaN or infinity for some clips or windows
 ├── BundleError              a bundle that is missing, damaged, newer than this program or does not fit
 └── BackendError             an engine that is not installed, a device that is not there, arrays of a wrong shape
     └── OutOfMemoryError     the GPU's memory is full: a smaller batch may fit
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+_SHOWN: Final = 4
+
 
 class EngineError(Exception):
     """Base of what the engine raises."""
+
+
+class NotFiniteError(EngineError):
+    """A backend's output holds NaN or infinity.
+
+    `output` is "features" or "scores", `rows` says which clips or windows of the call it concerns. The rest of the
+    call may be right: call again without these.
+    """
+
+    def __init__(self, backend: str, output: str, rows: Sequence[int], total: int) -> None:
+        of = "clips" if output == "features" else "windows"
+        which = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+        super().__init__(f"backend {backend}: {output} are NaN or infinite for {len(rows)} of {total} {of}: {which}")
+        self.backend = backend
+        self.output = output
+        self.rows = tuple(rows)
 
 
 class BundleError(EngineError):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
 
 import numpy as np
 
+from configs.sizes import WINDOW as WINDOW  # for those that keep windows
 from engine.arrays import FloatArray
-
-WINDOW: Final = 32
 
 
 class FeatureWindow:

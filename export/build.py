@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.atomic import replacing_folder
 from engine.arrays import UInt8Array
-from export.bundle import ExportError, Sources, staged, write_artefacts, write_manifest
+from export.bundle import ExportError, Sources, write_artefacts, write_manifest
 from export.verify import Comparison, compare, reference, verify
 
 
@@ -45,7 +46,7 @@ def build(
     them. Raises VerificationError where float32 or half precision fail, BackendError where no plan can be built.
     An INT8 form that fails is left out, and that is said.
     """
-    with staged(target) as folder:
+    with replacing_folder(target) as folder:
         say("exporting to ONNX")
         write_artefacts(sources, folder, wanted.half or wanted.plans)
         manifest = write_manifest(sources, folder, head)

@@ -1,13 +1,10 @@
-"""Writing a bundle: into a folder beside the target, verified there, then renamed into place."""
+"""What a bundle is written from, its artefacts and its manifest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,26 +107,6 @@ def _is_bundle(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(manifest, dict) and {"schema_version", "backbone", "files"} <= manifest.keys()
-
-
-@contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """A scratch folder beside `target` that takes its place when the block ends well, and vanishes otherwise."""
-    target = target.resolve()  # "." has no name, and a link goes on to lead to the bundle
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        if target.exists():
-            retired = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            target.replace(retired / "bundle")
-            scratch.replace(target)
-            shutil.rmtree(retired, ignore_errors=True)
-        else:
-            scratch.replace(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write_artefacts(sources: Sources, folder: Path, half: bool = False) -> None:

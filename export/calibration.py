@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from configs.pinned import PinnedFile, cache_folder, fetch
+from configs.sizes import CLIP_LENGTH
 from configs.videos import SUFFIXES
 from engine.arrays import UInt8Array
 from engine.focus import focus_clip
@@ -24,7 +25,6 @@ from export.bundle import ExportError
 
 CALIBRATION_CLIPS: Final = 40
 HELD_OUT_CLIPS: Final = 8
-_CLIP_LENGTH: Final = 16
 _SEEK_SECONDS: Final = 10.0
 
 
@@ -44,7 +44,7 @@ def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UIn
         clips += _clips(video, geometry, -(-(wanted - len(clips)) // len(left)))
     if len(clips) < 3:
         raise ExportError(
-            f"--calibration: {len(clips)} clips of {_CLIP_LENGTH} frames in {len(videos)} video(s); from 3 allowed"
+            f"--calibration: {len(clips)} clips of {CLIP_LENGTH} frames in {len(videos)} video(s); from 3 allowed"
         )
     held_out = min(HELD_OUT_CLIPS, max(1, len(clips) // 3))
     return np.stack(clips[:-held_out]), np.stack(clips[-held_out:])
@@ -91,11 +91,11 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
                     container.seek(round(start / tick), stream=stream)
                     frames = _frames(container, stream)
                 late = dropwhile(lambda f: f.time is not None and f.time < start, frames)  # noqa: B023 -- used up here
-                pictures = list(islice(late, _CLIP_LENGTH))
+                pictures = list(islice(late, CLIP_LENGTH))
                 at = next((frame.time for frame in reversed(pictures) if frame.time is not None), at)
                 if not index and not pictures:
                     raise ExportError(f"--calibration {video}: gave no picture")
-                if len(pictures) < _CLIP_LENGTH:
+                if len(pictures) < CLIP_LENGTH:
                     break
                 clips.append(_cut(pictures, geometry))
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -106,7 +106,7 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
 
 def _cut(pictures: Sequence[VideoFrame], geometry: str) -> UInt8Array:
     """A clip's 16 pictures as uint8 (crops, 16, 224, 224, 3)."""
-    clip = np.empty((crops_of(geometry), _CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
+    clip = np.empty((crops_of(geometry), CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
     if is_per_clip(geometry):
         focus_clip(pictures, clip)
     else:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from configs.command import run_command
+from configs.console import plain_console
 from engine.default_bundle import default_head
 
 if TYPE_CHECKING:  # its module imports torch
@@ -77,22 +77,22 @@ def export(
 
         check_installed()
         videos = find_videos([*(calibration or ()), *(more_calibration or ())])
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = plain_console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         step = progress.add_task(f"loading {backbone}")
 
         def say(text: str) -> None:
             progress.update(step, description=text)
             if not console.is_terminal:
-                console.print(text, highlight=False, markup=False, soft_wrap=True)
+                console.print(text, soft_wrap=True)
 
         sources = load_sources(backbone, backbone_weights, head or default_head())
         if sources.head is None:
             given = "the default head" if head is None else f"--head {head}"
             said = f"{given} does not fit {backbone}'s {sources.channels} channels"
             said += ": the bundle will hold the backbone alone"
-            console.print(said, highlight=False, markup=False, soft_wrap=True)
+            console.print(said, soft_wrap=True)
         footage = None
         if int8:
             progress.update(step, description="reading footage to calibrate on")  # wrong footage is one line alone
@@ -106,9 +106,9 @@ def export(
     if rows:
         console.print(_table(rows))
     for note in notes:
-        console.print(note, highlight=False, soft_wrap=True)
+        console.print(note, soft_wrap=True)
     holds = "" if sources.head is not None else ": the backbone alone, without a head"
-    console.print(f"bundle written to {out}{holds}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"bundle written to {out}{holds}", soft_wrap=True)
 
 
 def _table(rows: list[Comparison]) -> Table:

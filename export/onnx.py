@@ -11,8 +11,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from configs.sizes import CLIP_LENGTH, WINDOW
+
 OPSET: Final = 18
-WINDOW: Final = 32
 
 
 class _Scores(nn.Module):
@@ -48,7 +49,7 @@ def export_backbone(backbone: nn.Module, path: Path, half: bool = False) -> None
 
     `half`: weights and all between the two are half precision, typed so in the graph.
     """
-    example = torch.zeros(2, 16, 224, 224, 3, dtype=torch.uint8)
+    example = torch.zeros(2, CLIP_LENGTH, 224, 224, 3, dtype=torch.uint8)
     _export(
         _Half(backbone) if half else backbone,
         example,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends import BACKENDS, installed, start_backend
 from engine.backends.base import Form
 from engine.bundle import Bundle
 from engine.engine import Engine
+from engine.errors import NotFiniteError
 from engine.window import WINDOW
 from export.bundle import Sources
 
@@ -82,9 +85,9 @@ class Reference:
 def verification_clips(clips: int, crops: int) -> UInt8Array:
     """Seeded patterns that move, uint8 (clips, crops, 16, 224, 224, 3): drifting blobs of colour."""
     rng = np.random.default_rng(20230207)
-    out = np.empty((clips, crops, 16, 224, 224, 3), np.uint8)
+    out = np.empty((clips, crops, CLIP_LENGTH, 224, 224, 3), np.uint8)
     yy, xx = np.mgrid[0:224, 0:224].astype(np.float32)
-    for clip in out.reshape(-1, 16, 224, 224, 3):
+    for clip in out.reshape(-1, CLIP_LENGTH, 224, 224, 3):
         ground = rng.uniform(0, 200, 3)
         blobs = [
             (rng.uniform(0, 224, 2), rng.normal(0, 5, 2), rng.uniform(8, 50), rng.uniform(-150, 150, 3))
@@ -133,23 +136,35 @@ def verify(
 
 
 def compare(name: str, folder: Path, expected: Reference) -> Comparison:
-    """Run the bundle in `folder` on the backend called `name` beside `expected`."""
+    """Run the bundle in `folder` on the backend called `name` beside `expected`.
+
+    Where it gives NaN or infinity every figure is NaN, which passes no limit.
+    """
     row, bundle = BACKENDS[name], Bundle.open(folder)
-    with Engine(bundle, start_backend(bundle, name, "cpu" if "cpu" in row.kinds else "cuda"), "verified") as engine:
+    backend = start_backend(bundle, name, "cpu" if "cpu" in row.kinds else "cuda")
+    try:
+        return _compared(bundle, row.form, Engine(bundle, backend, "verified"), expected)
+    except NotFiniteError:
+        return Comparison(name, row.form, math.nan, math.nan, math.nan, None, 0)
+
+
+def _compared(bundle: Bundle, form: Form, opened: Engine, expected: Reference) -> Comparison:
+    with opened as engine:
+        name = engine.backend.name
         features = np.concatenate([engine.features(clip[None]) for clip in expected.clips])
         a, b = features.reshape(len(features), -1), expected.features.reshape(len(features), -1)
         lengths = np.linalg.norm(b, axis=1)
         cosine = float(((a * b).sum(1) / (np.linalg.norm(a, axis=1) * lengths)).min())
         error = float((np.linalg.norm(a - b, axis=1) / lengths).max())
         if expected.scores is None:
-            return Comparison(name, row.form, cosine, error, None, None, 0)
+            return Comparison(name, form, cosine, error, None, None, 0)
         scores = np.array([scored[-1] for scored in engine.scores(_windows(features))])
     thresholds = bundle.manifest.thresholds
     on = thresholds.on if thresholds else 0.5
     flipped = (scores >= on) != (expected.scores >= on)
     far = flipped & (np.abs(expected.scores - on) > INT8_FLIP_MARGIN)
     change = float(np.abs(scores - expected.scores).max())
-    return Comparison(name, row.form, cosine, error, change, int(flipped.sum()), int(far.sum()))
+    return Comparison(name, form, cosine, error, change, int(flipped.sum()), int(far.sum()))
 
 
 def _windows(features: FloatArray) -> list[FloatArray]:

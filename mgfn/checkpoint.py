@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from configs.atomic import write_file
 from mgfn.baselines.rtfm import Rtfm, RtfmConfig
 from mgfn.baselines.sultani import Sultani, SultaniConfig
 from mgfn.network import Head, HeadConfig, MgfnConfig, make_head
@@ -44,14 +45,8 @@ def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
     """
     network = next(name for name, (kind, _) in NETWORKS.items() if isinstance(head.config, kind))
     texts = {**metadata, "format": FORMAT, "network": network, "config": json.dumps(asdict(head.config))}
-    partial = path.with_name(f".{path.name}.part")
     weights = {name: value.detach().contiguous() for name, value in head.state_dict().items()}
-    content = safetensors.torch.save(weights, texts)
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_file(path, safetensors.torch.save(weights, texts))
 
 
 def load_head(path: Path) -> tuple[Head, dict[str, str]]:

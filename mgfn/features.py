@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
+MOST_CROPS: Final = 10
+BACKBONE_CHANNELS: Final = (768, 1024, 2048)
 
 
 class FeatureError(Exception):
@@ -17,9 +20,46 @@ class FeatureError(Exception):
 def read_features(path: Path, channels: int | None = None) -> FloatArray:
     """Memory-mapped features, float32 (clips, crops, C); a file of (clips, C) is read as one crop.
 
-    Raises FeatureError for a missing, cut or foreign file, another type or shape, no clips, and for other than
-    `channels` channels where they are given. Values are not looked at: see `check_finite`.
+    Raises FeatureError for a missing, cut or foreign file, another type or shape, no clips, axes in another order, and
+    for other than `channels` channels where they are given. Values are not looked at: see `check_finite`.
     """
+    array = _mapped(path)
+    check_axes(path, array.shape, channels)
+    shaped = array if array.ndim == 3 else array[:, None]
+    return shaped if shaped.dtype == np.float32 else shaped.astype(np.float32)
+
+
+def feature_shape(path: Path, channels: int | None = None) -> tuple[int, int, int]:
+    """(clips, crops, C) of a file, from its header alone. Raises FeatureError as `read_features` does."""
+    shape = _mapped(path).shape
+    check_axes(path, shape, channels)
+    return (shape[0], shape[1] if len(shape) == 3 else 1, shape[-1])
+
+
+def check_axes(path: Path, shape: tuple[int, ...], channels: int | None = None) -> None:
+    """Raise FeatureError unless `shape` may be (clips, crops, C) or (clips, C): at most ten crops, `channels` channels.
+
+    Axes in another order, and the magnitude left as one channel more, are named.
+    """
+    crops = shape[1] if len(shape) == 3 else 1
+    known = BACKBONE_CHANNELS if channels is None else (channels,)
+    swapped = [axis for axis, size in enumerate(shape[:-1]) if size in known and shape[-1] not in known]
+    problem = ""
+    if channels is not None and shape[-1] != channels:
+        problem = f"{shape[-1]} channels, expected {channels}"
+    elif crops > MOST_CROPS:
+        problem = f"{crops} crops of {shape[-1]} channels, at most {MOST_CROPS} crops are plausible"
+    if shape[-1] - 1 in known:
+        problem = problem or f"{shape[-1]} channels"
+        problem += f"; {shape[-1] - 1} and the magnitude, which the network computes itself: leave the last one out"
+    elif problem and swapped:
+        problem += f"; axis {swapped[-1]} has {shape[swapped[-1]]}: are the axes in another order?"
+    if problem:
+        raise FeatureError(f"features {path}: shape {shape}: {problem}; expected (clips, crops, C) or (clips, C)")
+
+
+def _mapped(path: Path) -> NDArray[np.floating]:
+    """The array of a file, mapped; any float type. Raises FeatureError."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
@@ -29,10 +69,7 @@ def read_features(path: Path, channels: int | None = None) -> FloatArray:
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim not in (2, 3) or 0 in array.shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise FeatureError(f"features {path}: {found}, expected float (clips, crops, C) or (clips, C)")
-    if channels is not None and array.shape[-1] != channels:
-        raise FeatureError(f"features {path}: {array.shape[-1]} channels, expected {channels}")
-    shaped = array if array.ndim == 3 else array[:, None]
-    return shaped if shaped.dtype == np.float32 else shaped.astype(np.float32)
+    return array
 
 
 def listed_file(entry: str, folder: Path | None, listing: Path) -> Path:

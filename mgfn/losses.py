@@ -8,6 +8,8 @@ total is the same either way.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -33,25 +35,40 @@ def selected_features(features: Tensor, selected: Tensor) -> Tensor:
     return features.gather(2, index).transpose(0, 1).flatten(0, 1)
 
 
-def selected_score(scores: Tensor, selected: Tensor) -> Tensor:
-    """Video-level score (N,): the mean of scores (N, T) at the selected clips (N, k)."""
-    return scores.gather(1, selected).mean(dim=1)
+def mean_logit(logits: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """The logit of the mean probability over `dim`: log p - log(1 - p) with p = mean of sigmoid(logits).
+
+    Computed from logarithms, so that p may round to 0 or 1 and the gradient stays.
+    """
+    log_p = torch.logsumexp(functional.logsigmoid(logits), dim)
+    log_not_p = torch.logsumexp(functional.logsigmoid(-logits), dim)
+    return log_p - log_not_p  # both lack the logarithm of the same count
 
 
-def sigmoid_cross_entropy(video_scores: Tensor, labels: Tensor) -> Tensor:
-    """L_sce: cross-entropy of video-level scores (N,) in [0, 1] with labels (N,) in {0, 1}."""
-    return functional.binary_cross_entropy(video_scores.clamp(1e-6, 1 - 1e-6), labels)
+def selected_logit(logits: Tensor, selected: Tensor) -> Tensor:
+    """Video-level logit (N,): of the mean score over crops and selected clips, from logits (N, P, T) and (N, k)."""
+    index = selected[:, None].expand(-1, logits.shape[1], -1)  # (N, P, k)
+    return mean_logit(logits.gather(2, index), (1, 2))
 
 
-def magnitude_contrastive(normal: Tensor, abnormal: Tensor, margin: float) -> Tensor:
+def sigmoid_cross_entropy(video_logits: Tensor, labels: Tensor) -> Tensor:
+    """L_sce: cross-entropy of video-level logits (N,) with labels (N,) in {0, 1}, mean over videos."""
+    return functional.binary_cross_entropy_with_logits(video_logits, labels)
+
+
+def magnitude_contrastive(
+    normal: Tensor, abnormal: Tensor, margin: float, pairs: Literal["sum", "mean"] = "sum"
+) -> Tensor:
     """L_mc of equations 8 to 10 on the top-k magnitudes (N, k) of normal and of abnormal videos.
 
     Our reading: the distance of two videos of one class is that of their nearest selected magnitudes (eq. 9), of
     two classes that of their farthest (eq. 10), where the text calls the selecting function a mean and the equations
     minimise and maximise over single clips; differences are taken without sign, for the minimum of signed ones would
-    reward inequality; the last term of eq. 8 is a hinge, since beyond the margin there is nothing to gain; a video is
-    not paired with itself; and the sums are means over the pairs, so that the weight does not depend on the batch.
-    The paper names no margin.
+    reward inequality; the last term of eq. 8 is a hinge, since beyond the margin there is nothing to gain; a video
+    paired with itself has distance 0. The paper names no margin.
+
+    `pairs`: "sum" over ordered pairs, as eq. 8 is written: with 8 + 8 videos 56 pairs within each class and 64 between
+    them. "mean" takes the mean of each of the three terms, so that the weight does not depend on the batch.
     """
 
     def distances(a: Tensor, b: Tensor) -> Tensor:
@@ -59,11 +76,15 @@ def magnitude_contrastive(normal: Tensor, abnormal: Tensor, margin: float) -> Te
 
     def within(x: Tensor) -> Tensor:
         others = ~torch.eye(len(x), dtype=torch.bool, device=x.device)
-        nearest = distances(x, x).amin(dim=2)[others]
-        return nearest.mean() if nearest.numel() else x.new_zeros(())
+        return reduced(distances(x, x).amin(dim=2)[others])  # (N * (N - 1),)
 
-    between = distances(normal, abnormal).amax(dim=2)
-    return within(normal) + within(abnormal) + functional.relu(margin - between).mean()
+    def reduced(terms: Tensor) -> Tensor:
+        if pairs == "sum" or not terms.numel():
+            return terms.sum()
+        return terms.mean()
+
+    between = distances(normal, abnormal).amax(dim=2)  # (Nn, Na)
+    return within(normal) + within(abnormal) + reduced(functional.relu(margin - between))
 
 
 def magnitude_contrastive_released(normal: Tensor, abnormal: Tensor, margin: float = 200.0) -> Tensor:

@@ -128,11 +128,14 @@ class MgfnConfig:
 
 class MgfnOutput(NamedTuple):
     """`scores` (N, T) in [0, 1], mean over crops; `features` (N, P, T, D), the last ones (f_FB of eq. 9), after their
-    normalisation or before it (`normalised_magnitude`); `magnitudes` (N, T), their L2 norm, mean over crops."""
+    normalisation or before it (`normalised_magnitude`); `magnitudes` (N, T), their L2 norm, mean over crops.
+    `logits` (N, P, T): of each crop, before the sigmoid, the mean over crops and any smoothing; losses use them,
+    because a score of exactly 0 or 1 has no gradient."""
 
     scores: Tensor
     magnitudes: Tensor
     features: Tensor
+    logits: Tensor
 
 
 class HeadConfig(Protocol):
@@ -161,7 +164,8 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         centred = x - x.mean(dim=1, keepdim=True)
-        deviation = centred.square().mean(dim=1, keepdim=True).sqrt()
+        # the root has no slope at zero; 1e-15 is lost beside eps, so no value changes
+        deviation = centred.square().mean(dim=1, keepdim=True).clamp_min(1e-30).sqrt()
         return centred / (deviation + self.eps) * self.g + self.b
 
 
@@ -341,14 +345,15 @@ class Mgfn(Head):
         logits = self.fc(self.drop(normalised)).squeeze(-1)  # (N * P, T)
         if probed is not None:
             logits = logits + probed
-        scores = torch.sigmoid(logits).unflatten(0, (-1, crops)).mean(dim=1)
+        logits = logits.unflatten(0, (-1, crops))  # (N, P, T)
+        scores = torch.sigmoid(logits).mean(dim=1)  # (N, T)
         if (clips := self.config.smoothing) > 1:
             padded = functional.pad(scores[:, None], (clips - 1, 0), mode="replicate")
             scores = functional.avg_pool1d(padded, clips, stride=1)[:, 0]
         last = (normalised if self.config.normalised_magnitude else last).unflatten(0, (-1, crops))  # (N, P, T, D)
         # the root of a sum of squares has no slope at zero
         magnitudes = last.square().sum(dim=-1).clamp_min(1e-12).sqrt().mean(dim=1)
-        return MgfnOutput(scores, magnitudes, last)
+        return MgfnOutput(scores, magnitudes, last, logits)
 
 
 class MgfnEnsemble(Head):
@@ -370,6 +375,7 @@ class MgfnEnsemble(Head):
             torch.stack([out.scores for out in outputs]).mean(dim=0),
             torch.stack([out.magnitudes for out in outputs]).mean(dim=0),
             torch.cat([out.features for out in outputs], dim=-1),
+            torch.cat([out.logits for out in outputs], dim=1),  # as crops: the mean over both is the members' mean
         )
 
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from configs.command import gathered
+from configs.sizes import CLIP_LENGTH
+from configs.text import EncodingError, read_text
 
-CLIP_FRAMES: Final = 16
 # Published frame counts differ between feature sets by up to the last clip: whole, partial or left out.
-TOLERANCE_FRAMES: Final = CLIP_FRAMES
+TOLERANCE_FRAMES: Final = CLIP_LENGTH
 
 BoolArray = NDArray[np.bool_]
 Count = Annotated[int, Field(ge=0)]
@@ -83,9 +84,9 @@ def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
     except OSError as error:
         raise TruthError(f"--ground-truth {path}: {error.strerror or 'cut short'}") from None
     differences = tuple(
-        Difference(video, CLIP_FRAMES * count, len(label))
+        Difference(video, CLIP_LENGTH * count, len(label))
         for (video, count), label in zip(clips.items(), labels, strict=True)
-        if CLIP_FRAMES * count != len(label)
+        if CLIP_LENGTH * count != len(label)
     )
     wrong = [d for d in differences if abs(d.features - d.truth) > TOLERANCE_FRAMES]
     if wrong:
@@ -100,12 +101,14 @@ def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
 
 def clip_of_frame(frames: int, clips: int) -> NDArray[np.int64]:
     """(frames,): which clip's score a frame takes. Each is repeated 16 times; frames after the last clip take its."""
-    return np.minimum(np.arange(frames) // CLIP_FRAMES, clips - 1)
+    return np.minimum(np.arange(frames) // CLIP_LENGTH, clips - 1)
 
 
 def _intervals(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], tuple[str, ...]]:
     try:
-        timelines = TypeAdapter(dict[str, _Timeline]).validate_json(path.read_bytes())
+        timelines = TypeAdapter(dict[str, _Timeline]).validate_json(read_text(path))
+    except EncodingError as error:
+        raise TruthError(f"--ground-truth {path}: {error}") from None
     except ValidationError as error:
         problems = [
             f"{'.'.join(map(str, e['loc'])) or 'as a whole'}: {e['msg'].replace('Input should be', 'expected')}"
@@ -145,7 +148,7 @@ def _concatenated(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray]
         raise TruthError(f"--ground-truth {path}: {found}, expected one label a frame: (frames,)")
     if not np.isin(array, (0, 1)).all():
         raise TruthError(f"--ground-truth {path}: holds other labels than 0 and 1")
-    ends = CLIP_FRAMES * np.cumsum(list(clips.values()))
+    ends = CLIP_LENGTH * np.cumsum(list(clips.values()))
     if len(array) != ends[-1]:
         raise TruthError(
             f"--ground-truth {path}: {len(array)} frames, the features of the {len(clips)} listed videos have "

@@ -14,8 +14,9 @@ import openvino
 import torch
 from torch import Tensor, nn
 
+from configs.atomic import replacing_folder
 from engine.manifest import Thresholds, Weights
-from export.bundle import Sources, staged, write_artefacts, write_manifest
+from export.bundle import Sources, write_artefacts, write_manifest
 from mgfn.checkpoint import save_head
 from mgfn.network import Mgfn, MgfnConfig, Stage
 
@@ -58,7 +59,7 @@ def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float 
     assert sources.head is not None
     checkpoint = folder.parent / f"{folder.name}.safetensors"
     save_head(checkpoint, sources.head, {})
-    with staged(folder) as scratch:
+    with replacing_folder(folder) as scratch:
         write_artefacts(sources, scratch, half=all_forms)
         if all_forms:
             graph = openvino.Core().read_model(scratch / "backbone.onnx")

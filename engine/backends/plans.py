@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import platformdirs
 
+from configs.atomic import write_file
 from engine.backends.batches import SIZES
 from engine.bundle import Bundle
 from engine.errors import BackendError, OutOfMemoryError
@@ -137,13 +138,6 @@ def build_plan(graph: Path, plan: Path, shapes: list[Profile], target: Target) -
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise BackendError(f"TensorRT {target.version} could not build a plan of {graph.name}: see its log above")
-    _write(timings, config.get_timing_cache().serialize())
-    _write(plan, serialized)
-
-
-def _write(path: Path, content: Any) -> None:
-    """Whole or not at all; `content` is TensorRT's own memory."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_bytes(bytes(memoryview(content)))
-    partial.replace(path)
+    # both are TensorRT's own memory
+    write_file(timings, bytes(memoryview(config.get_timing_cache().serialize())))
+    write_file(plan, bytes(memoryview(serialized)))

@@ -1,12 +1,11 @@
-"""TensorRT on an NVIDIA GPU, by whichever of three ways is installed.
+"""TensorRT on an NVIDIA GPU, or TensorRT-RTX through ONNX Runtime, whichever is installed.
 
-| way | needs | runs |
+| installed | needs | runs |
 |---|---|---|
-| plans | `tensorrt`, `cuda-bindings` | plans of the bundle, or built from its half-precision graphs |
-| plug-in | `onnxruntime` >= 1.24, `onnxruntime-ep-nv-tensorrt-rtx-cu13` | the ONNX graphs; RTX cards only |
-| provider | `onnxruntime-gpu`, TensorRT's libraries | the ONNX graphs |
+| TensorRT | `tensorrt`, `cuda-bindings` | plans of the bundle, or built from its half-precision graphs |
+| TensorRT-RTX | `onnxruntime` >= 1.24, `onnxruntime-ep-nv-tensorrt-rtx-cu13` | the ONNX graphs; RTX cards only |
 
-None has run yet: see docs/design/engines.md.
+Neither has run yet, and docs/design/engines.md says why there are two.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends.base import Form
 from engine.backends.batches import SIZES, in_batches
-from engine.backends.plans import STEMS, cache_folder, cuda_call, libraries, plan_of, this_machine
+from engine.backends.plans import STEMS, cuda_call, libraries, plan_of, this_machine
 from engine.bundle import Bundle
 from engine.errors import BackendError, OutOfMemoryError
 
@@ -101,34 +100,15 @@ def _with_plugin(bundle: Bundle, device: str) -> dict[str, Run | None]:
         raise BackendError(f"device {device}: the TensorRT-RTX plug-in sees {len(devices)} RTX card(s)")
     options = onnxruntime.SessionOptions()
     options.add_provider_for_devices([devices[index]], {})
-    return _sessions(bundle, device, [], options)
+    return _sessions(bundle, device, options)
 
 
-def _with_provider(bundle: Bundle, device: str) -> dict[str, Run | None]:
-    import onnxruntime
-
-    from engine.backends.onnxruntime import CPU, cuda_provider, device_index
-
-    name = "TensorrtExecutionProvider"
-    if name not in onnxruntime.get_available_providers():
-        raise BackendError("this ONNX Runtime has no TensorRT; install mgfn-stream[gpu] instead of [cpu]")
-    cache = str(cache_folder() / "onnxruntime")
-    settings = {
-        "device_id": device_index(device),
-        "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": cache,
-        "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": cache,
-    }
-    return _sessions(bundle, device, [(name, settings), cuda_provider(device_index(device)), CPU])
-
-
-def _sessions(bundle: Bundle, device: str, providers: list[Any], options: Any = None) -> dict[str, Run | None]:
+def _sessions(bundle: Bundle, device: str, options: Any) -> dict[str, Run | None]:
     from engine.backends.onnxruntime import GraphSession, graph_names
 
     names = graph_names(bundle, "fp16" if "backbone-fp16.onnx" in bundle.manifest.files else "float32")
     return {
-        stem: GraphSession(bundle.file(name), providers, device, options).run if name else None
+        stem: GraphSession(bundle.file(name), [], device, options).run if name else None
         for stem, name in zip(STEMS, names, strict=True)
     }
 
@@ -136,7 +116,6 @@ def _sessions(bundle: Bundle, device: str, providers: list[Any], options: Any = 
 WAYS: Final = (
     (("tensorrt", "cuda.bindings"), _with_plans),
     (("onnxruntime", PLUGIN), _with_plugin),
-    (("onnxruntime", "tensorrt"), _with_provider),
 )
 
 

@@ -22,12 +22,12 @@ import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 
 from configs.processes import CLIENTS_OF_A_SERVER, ChildError, child, logged, rtsp_server, wait_for
+from configs.sizes import CLIP_LENGTH
 from export.bench.footage import FPS
 
 LAG_LIMIT_MS: Final = 500.0
 _SETTLE: Final = 4.0
 _STARTS_WITHIN = 30.0
-_FRAMES_OF_A_CLIP: Final = 16
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Try:
 
 def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cpu_ms: float) -> Try:
     """Watch that many cameras for `seconds` after they have settled; `backbone_cpu_ms` of a clip is known already."""
-    expected = round(cameras * seconds * FPS / _FRAMES_OF_A_CLIP)
+    expected = round(cameras * seconds * FPS / CLIP_LENGTH)
     try:
         with watching(cameras, video, bundle) as watched:
             settle(watched, cameras)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from configs.command import Terminated, run_command
+from configs.console import plain_console
+from configs.sizes import CLIP_LENGTH
 
 if TYPE_CHECKING:
     from export.bench.cameras import Try
@@ -69,8 +70,8 @@ def bench(
     from export.bench.cameras import attempt
 
     began = time.monotonic()
-    console, out = Console(stderr=True), Console(width=None if Console().is_terminal else 160)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console, out = plain_console(stderr=True), plain_console(width=None if plain_console().is_terminal else 160)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     about: dict[str, Any] = {}
     decoding: dict[str, dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
@@ -84,7 +85,7 @@ def bench(
         report.show(out, found)
         if json is not None:
             for path in report.write(found, json, plotted):
-                console.print(f"written: {path}", highlight=False)
+                console.print(f"written: {path}", soft_wrap=True)
 
     try:
         with Progress(*columns, console=console, transient=True) as progress:
@@ -93,7 +94,7 @@ def bench(
             def say(text: str) -> None:
                 progress.update(task, description=text)
                 if not console.is_terminal:
-                    console.print(f"{time.monotonic() - began:5.0f} s  {text}", highlight=False, markup=False)
+                    console.print(f"{time.monotonic() - began:5.0f} s  {text}")
 
             about |= machine.describe()
             say("the default bundle")
@@ -145,7 +146,7 @@ def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: i
 
     small = next(iter(decoding.values()))
     decoder = FPS * (small["decode_ms"] + small["scale_ms"]) / 1000
-    backbone = FPS / 16 * engine["backbone_clip_ms"] / 1000
+    backbone = FPS / CLIP_LENGTH * engine["backbone_clip_ms"] / 1000
     if engine["device"] != "cpu":  # the engine runs beside the cores
         return max(1, int(0.8 * min(1 / backbone, cores / decoder)))
     return max(1, int(0.8 / (backbone + decoder / cores)))

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
+from configs.sizes import CLIP_LENGTH
 from engine.focus import focus_clip
 from engine.geometry import SIDE, crops_of, is_per_clip, write_crops
 
@@ -27,7 +28,7 @@ def measure(video: Path, geometry: str) -> dict[str, Any]:
 
 def _milliseconds(video: Path, geometry: str | None) -> float:
     """The thread's own time for a frame, the smaller of two rounds."""
-    out = np.empty((crops_of(geometry or "squash"), 16, SIDE, SIDE, 3), np.uint8)
+    out = np.empty((crops_of(geometry or "squash"), CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
     clip: list[av.VideoFrame] = []
     rounds = []
     for _ in range(2):
@@ -36,7 +37,7 @@ def _milliseconds(video: Path, geometry: str | None) -> float:
             frames += 1
             if geometry is not None and is_per_clip(geometry):
                 clip.append(frame)
-                if len(clip) == 16:
+                if len(clip) == CLIP_LENGTH:
                     focus_clip(clip, out)
                     clip.clear()
             elif geometry is not None:

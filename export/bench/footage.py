@@ -9,6 +9,7 @@ from typing import Final
 
 import av
 
+from configs.atomic import replacing
 from configs.pinned import PinnedFile, cache_folder, fetch
 
 FPS: Final = 25
@@ -27,10 +28,8 @@ def as_a_camera(size: tuple[int, int]) -> Path:
     key = hashlib.sha256(f"{_RECIPE}{size}{sample.stat().st_size}".encode()).hexdigest()[:12]
     target = cache_folder("bench") / f"camera-{size[0]}x{size[1]}-{key}.mp4"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".part.mp4")
-        _encode(sample, size, partial)
-        partial.replace(target)
+        with replacing(target) as partial:
+            _encode(sample, size, partial)
     return target
 
 

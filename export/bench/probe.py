@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends import start_backend
 from engine.backends.batches import SIZES
@@ -43,7 +44,7 @@ def timed(call: Callable[[], object], seconds: float = _SECONDS) -> tuple[float,
 
 
 def clips(n: int) -> UInt8Array:
-    return np.random.default_rng(n).integers(0, 256, (n, 16, 224, 224, 3), dtype=np.uint8)
+    return np.random.default_rng(n).integers(0, 256, (n, CLIP_LENGTH, 224, 224, 3), dtype=np.uint8)
 
 
 def backend(bundle: Bundle, name: str, device: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from configs.atomic import write_file
 from export.bench.cameras import LAG_LIMIT_MS, Try
 
 
@@ -90,7 +91,7 @@ def show(console: Console, found: dict[str, Any]) -> None:
     if "cameras" in found:
         console.print(_tries(found["cameras"]["tries"]))
         held, tried = found["cameras"]["held"], found["cameras"]["tried"]
-        console.print(f"[bold]{held} cameras held[/bold] (640x360, 25 frames/s; {tried} tried)", highlight=False)
+        console.print(f"[bold]{held} cameras held[/bold] (640x360, 25 frames/s; {tried} tried)", markup=True)
     for note in found.get("notes", ()):
         console.print(note, highlight=False, markup=False)
 
@@ -143,9 +144,7 @@ def _tries(tries: Sequence[dict[str, Any]]) -> Table:
 
 def write(found: dict[str, Any], target: Path, plotted: bool = True) -> list[Path]:
     """Write the JSON, and if `plotted` its plot beside it, where matplotlib is installed and something was tried."""
-    partial = target.with_name(f"{target.name}.part")
-    partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    partial.replace(target)
+    write_file(target, json.dumps(found, indent=1) + "\n")
     written = [target]
     tries = [row for row in found.get("cameras", {}).get("tries", ()) if "lag_ms" in row]
     if plotted and tries and find_spec("matplotlib"):

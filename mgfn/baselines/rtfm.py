@@ -83,6 +83,7 @@ class Rtfm(Head):
         hidden = self.drop(torch.relu(self.fc1(last)))
         hidden = self.drop(torch.relu(self.fc2(hidden)))
         crops = features.shape[2]
-        scores = torch.sigmoid(self.fc3(hidden).squeeze(-1)).unflatten(0, (-1, crops)).mean(dim=1)
+        logits = self.fc3(hidden).squeeze(-1).unflatten(0, (-1, crops))  # (N, P, T)
+        scores = torch.sigmoid(logits).mean(dim=1)  # (N, T)
         last = last.unflatten(0, (-1, crops))  # (N, P, T, C)
-        return MgfnOutput(scores, last.norm(dim=-1).mean(dim=1), last)
+        return MgfnOutput(scores, last.norm(dim=-1).mean(dim=1), last, logits)

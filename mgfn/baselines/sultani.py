@@ -50,5 +50,5 @@ class Sultani(Head):
         x = functional.normalize(features.transpose(1, 2), dim=-1)  # (N, P, T, C)
         x = self.drop(torch.relu(self.fc1(x)))
         last = self.fc2(x)  # (N, P, T, 32)
-        scores = torch.sigmoid(self.fc3(self.drop(last)).squeeze(-1)).mean(dim=1)
-        return MgfnOutput(scores, last.norm(dim=-1).mean(dim=1), last)
+        logits = self.fc3(self.drop(last)).squeeze(-1)  # (N, P, T)
+        return MgfnOutput(torch.sigmoid(logits).mean(dim=1), last.norm(dim=-1).mean(dim=1), last, logits)

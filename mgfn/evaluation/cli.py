@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from configs.atomic import replacing_folder
 from configs.command import run_command
+from configs.console import plain_console
 from mgfn.evaluation.videos import EvaluationError, Protocol, read_list
+
+if TYPE_CHECKING:  # torch and scikit-learn take seconds to import
+    from mgfn.truth import Truth
+    from mgfn.videos import Video
 
 _NEEDED = ("torch", "safetensors", "sklearn", "matplotlib")
 
@@ -88,6 +93,10 @@ def benchmark(
     out: OutOption = None,
     resamples: Annotated[int, typer.Option(min=10, metavar="N", help="Bootstrap samples of the videos.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust-ground-truth", help="Measure although the ground truth contradicts the videos' names."),
+    ] = False,
 ) -> None:
     """Frame-level figures as published: AUC (UCF-Crime), AP (XD-Violence), 95 % intervals, AUC by class.
 
@@ -98,7 +107,7 @@ def benchmark(
     """
     from mgfn.checkpoint import load_head
     from mgfn.evaluation.metrics import Frames, ScoredVideo, bootstrap, by_class
-    from mgfn.evaluation.report import Benchmark, check_out, staged, write_benchmark
+    from mgfn.evaluation.report import Benchmark, check_out, write_benchmark
     from mgfn.evaluation.scoring import video_scores
     from mgfn.evaluation.tables import print_benchmark
     from mgfn.truth import read_truth
@@ -112,6 +121,7 @@ def benchmark(
     if anomalous in (0, sum(map(len, truth.labels))):
         kind = "no anomalous frame" if not anomalous else "no normal frame"
         raise EvaluationError(f"--ground-truth {ground_truth}: {kind} in the listed videos; AUC and AP need both")
+    doubts = _doubts(ground_truth, truth, videos, protocol, trust)
     scored = []
     with _progress("scoring", len(videos)) as advance:
         for video, labels in zip(videos, truth.labels, strict=True):
@@ -128,12 +138,13 @@ def benchmark(
         frames.measure(),
         intervals,
         by_class(protocol, scored),
+        doubts,
     )
-    for note in truth.notes():
+    for note in result.notes():
         _say(f"note: {note}")
     print_benchmark(result)
     if out is not None:
-        with staged(out) as folder, _progress("plots", len(scored)) as advance:
+        with replacing_folder(out) as folder, _progress("plots", len(scored)) as advance:
             write_benchmark(result, folder, advance)
         _say(f"report written to {out}")
 
@@ -158,10 +169,11 @@ def stream(
     """
     from dataclasses import asdict
 
+    from mgfn.annotation import contradictions
     from mgfn.checkpoint import load_head
     from mgfn.evaluation.live import live_figures
     from mgfn.evaluation.metrics import ScoredVideo
-    from mgfn.evaluation.report import FIGURES, check_out, staged, write_json
+    from mgfn.evaluation.report import FIGURES, check_out, write_json
     from mgfn.evaluation.scoring import LOOK_AHEADS, causal_scores
     from mgfn.evaluation.tables import print_live
     from mgfn.truth import read_truth
@@ -188,15 +200,34 @@ def stream(
             for video, values, labels in zip(videos, scores, truth.labels, strict=True)
         ]
         figures.append(live_figures(scored, look_ahead, chosen, fps))
-    for note in truth.notes():
+    known = {video.name: labels for video, labels in zip(videos, truth.labels, strict=True)}
+    for note in [*contradictions(known), *truth.notes()]:
         _say(f"note: {note}")
     print_live(figures, f"threshold {chosen:g} ({origin}), {fps:g} frames a second, {len(videos)} videos")
     if out is not None:
-        with staged(out) as folder:
+        with replacing_folder(out) as folder:
             settings = _settings(head, listed, ground_truth)
             alarm = {"threshold": chosen, "threshold_from": origin, "frames_per_second": fps}
             write_json(folder / FIGURES, settings | alarm | {"look_ahead": [asdict(entry) for entry in figures]})
         _say(f"figures written to {out}")
+
+
+def _doubts(path: Path, truth: Truth, videos: Sequence[Video], protocol: Protocol, trust: bool) -> list[str]:
+    """What makes a ground truth doubtful, to be said beside the figures.
+
+    Raises EvaluationError for one that contradicts the names of videos, unless it is to be trusted.
+    """
+    from mgfn.annotation import UCF_CRIME, XD_VIOLENCE, contradictions, unusual_total
+
+    labels = {video.name: frames for video, frames in zip(videos, truth.labels, strict=True)}
+    total = unusual_total(labels, UCF_CRIME if protocol is Protocol.UCF_CRIME else XD_VIOLENCE)
+    found = [*contradictions(labels), *([total] if total else [])]
+    if contradictions(labels) and not trust:
+        raise EvaluationError(
+            f"--ground-truth {path}: {'; '.join(found)}. Take another ground truth (docs/reproduce.md), or give "
+            "--trust-ground-truth to measure with this one"
+        )
+    return found
 
 
 def _threshold(given: float | None, head: Path, texts: dict[str, str]) -> tuple[float, str]:
@@ -223,15 +254,15 @@ def _settings(head: Path, listed: Path, ground_truth: Path) -> dict[str, str | i
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = plain_console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
 
 
 def _say(line: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False).print(line, markup=False)
+    plain_console(stderr=True).print(line, soft_wrap=True)
 
 
 def _exit_code(error: Exception) -> int | None:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
+from configs.sizes import CLIP_LENGTH
 from mgfn.evaluation.metrics import Frames, ScoredVideo
 from mgfn.training.compose import Stream
 from mgfn.training.streaming import count_alarms
-from mgfn.truth import CLIP_FRAMES, BoolArray, clip_of_frame
+from mgfn.truth import BoolArray, clip_of_frame
 
 CONFIDENCE = 0.95
 
@@ -46,7 +47,7 @@ def live_figures(
     videos: Sequence[ScoredVideo], look_ahead: int, threshold: float, frames_per_second: float
 ) -> LiveFigures:
     """Figures of videos, each one stream, whose scores came with `look_ahead` clips."""
-    seconds = CLIP_FRAMES / frames_per_second
+    seconds = CLIP_LENGTH / frames_per_second
     measures = Frames(videos).measure()
     # counting looks at labels alone
     streams = [

@@ -6,10 +6,7 @@ import base64
 import io
 import json
 import math
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -20,9 +17,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from configs.sizes import CLIP_LENGTH
 from mgfn.evaluation.metrics import FALSE_ALARM_THRESHOLD, ClassAuc, Frames, Interval, Measures, ScoredVideo, classes_of
 from mgfn.evaluation.videos import EvaluationError, Protocol
-from mgfn.truth import CLIP_FRAMES, Truth
+from mgfn.truth import Truth
 
 FIGURES: Final = "figures.json"
 REPORT: Final = "report.html"
@@ -43,7 +41,10 @@ figure{margin:1em 0}figcaption{color:#555}"""
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All that a benchmark found; `settings` says from what (head, list, ground truth, resamples, seed)."""
+    """All that a benchmark found; `settings` says from what (head, list, ground truth, resamples, seed).
+
+    `doubts`: what makes the ground truth doubtful.
+    """
 
     protocol: Protocol
     settings: Mapping[str, str | int]
@@ -52,6 +53,11 @@ class Benchmark:
     measures: Measures
     intervals: Mapping[str, Interval]
     classes: Sequence[ClassAuc]
+    doubts: Sequence[str] = ()
+
+    def notes(self) -> list[str]:
+        """What a reader must know before comparing."""
+        return [*self.doubts, *self.truth.notes()]
 
     def headline(self) -> list[str]:
         """Names of the figures, the protocol's own first."""
@@ -63,19 +69,6 @@ def check_out(out: Path) -> None:
     """Raise EvaluationError unless `out` is a new or empty folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EvaluationError(f"--out {out}: is not empty; allowed: a new or empty folder")
-
-
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A scratch folder beside `out` that takes its place when the block ends well, and vanishes otherwise."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        scratch.replace(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write_benchmark(benchmark: Benchmark, folder: Path, advance: Callable[[], None] = lambda: None) -> None:
@@ -110,12 +103,13 @@ def as_json(benchmark: Benchmark) -> dict[str, Any]:
         "protocol": benchmark.protocol.value,
         **benchmark.settings,
         "frames": sum(len(video.labels) for video in benchmark.videos),
+        "anomalous_frames": sum(int(video.labels.sum()) for video in benchmark.videos),
         "figures": {
             name: {"what": NAMES[name], "value": measures[name], **asdict(benchmark.intervals[name])}
             for name in benchmark.headline()
         },
         "classes": [asdict(entry) for entry in benchmark.classes],
-        "notes": benchmark.truth.notes(),
+        "notes": benchmark.notes(),
         "videos": [
             {
                 "name": video.name,
@@ -139,7 +133,7 @@ def plot(video: ScoredVideo) -> bytes:
     for first, past in zip(edges[::2], edges[1::2], strict=True):
         axes.axvspan(first, past, color="#e06666", alpha=0.4, linewidth=0)
     axes.axhline(FALSE_ALARM_THRESHOLD, color="#888888", linestyle=":", linewidth=1)
-    starts = CLIP_FRAMES * np.arange(len(video.scores) + 1)
+    starts = CLIP_LENGTH * np.arange(len(video.scores) + 1)
     axes.step(starts, np.r_[video.scores, video.scores[-1]], where="post", color="#1f4e8c", linewidth=1)
     axes.set(xlim=(0, frames), ylim=(-0.02, 1.02), xlabel="frame", ylabel="score")
     return _png(figure)
@@ -206,7 +200,7 @@ def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
             f"<p>{len(benchmark.videos)} videos, {content['frames']} frames.",
             "Low and high: 95 %, bootstrap over videos.</p>",
             _table(("figure", "value", "low", "high"), figures),
-            *(f"<p>{escape(note)}</p>" for note in benchmark.truth.notes()),
+            *(f"<p>{escape(note)}</p>" for note in benchmark.notes()),
             f"<figure>{_picture(curves(Frames(benchmark.videos)), 'ROC curve, precision over recall')}</figure>",
             "<h2>By class</h2>",
             _table(("class", "videos", "AUC alone", "AUC with all normal videos"), classes),

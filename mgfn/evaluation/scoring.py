@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from configs.atomic import replacing
+from configs.sizes import WINDOW
 from mgfn.evaluation.videos import EvaluationError
 from mgfn.features import FloatArray
 from mgfn.network import Head
@@ -34,13 +36,12 @@ def video_scores(head: Head, features: FloatArray) -> NDArray[np.float32]:
 
 @torch.inference_mode()
 def causal_scores(
-    head: Head, features: FloatArray, look_aheads: Sequence[int] = LOOK_AHEADS, window: int = 32
+    head: Head, features: FloatArray, look_aheads: Sequence[int] = LOOK_AHEADS, window: int = WINDOW
 ) -> NDArray[np.float32]:
     """Scores (len(look_aheads), T) of a stream's features (T, crops, C), window by window.
 
     With look-ahead a, a clip gets its score when a more clips have come, from the window of at most `window` clips
-    that ends with the newest; the stream's last clips are scored at its end. One pass serves every look-ahead;
-    for 0 it equals `mgfn.training.streaming.newest_scores`.
+    that ends with the newest; the stream's last clips are scored at its end. One pass serves every look-ahead.
     """
     x = torch.from_numpy(np.array(features))
     depth = max(look_aheads) + 1
@@ -56,6 +57,11 @@ def causal_scores(
     clip = np.arange(len(x))
     newest = [np.minimum(clip + ahead, len(x) - 1) for ahead in look_aheads]
     return np.stack([tail[end, end - clip] for end in newest])
+
+
+def newest_scores(head: Head, features: FloatArray, window: int = WINDOW) -> NDArray[np.float32]:
+    """Scores (T,) of a stream's features (T, crops, C), each with the window of at most `window` clips behind it."""
+    return causal_scores(head, features, (0,), window)[0]
 
 
 def check_scores_folder(out: Path, names: Sequence[str]) -> None:
@@ -84,12 +90,6 @@ def _holds_scores(path: Path) -> bool:
 
 def write_scores(out: Path, scores: Mapping[str, NDArray[np.float32]]) -> None:
     """Write each array to `out/NAME`, each file whole or not at all."""
-    out.mkdir(parents=True, exist_ok=True)
     for name, values in scores.items():
-        partial = out / f".{name}.part"
-        try:
-            with partial.open("wb") as file:
-                np.save(file, values)
-            partial.replace(out / name)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(out / name) as partial:
+            np.save(partial, values)

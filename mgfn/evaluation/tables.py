@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import mean, median
 
-from rich.console import Console
 from rich.table import Table
 
+from configs.console import plain_console
 from mgfn.evaluation.live import LiveFigures
 from mgfn.evaluation.report import NAMES, Benchmark, shown
 
@@ -49,4 +49,4 @@ def _print(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> No
         table.add_column(name, justify="right" if index else "left")
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    plain_console().print(table)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from configs.command import Terminated, run_command
+from configs.console import plain_console
 
 if TYPE_CHECKING:  # torch takes seconds to import: --help and a wrong flag do not wait for it
     import torch
@@ -24,7 +24,7 @@ _FEW = 10  # videos
 _SAID_EVERY = 30.0  # seconds, where no bar is seen
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-console = Console(stderr=True, highlight=False)
+console = plain_console(stderr=True)
 
 
 @app.command()
@@ -114,6 +114,7 @@ def _check_out(out: Path, resume: bool) -> None:
 
 def _data(settings: TrainConfig, folder: Path) -> Data:
     """Lists, splits, checked features and truth. Raises ProblemsError: all of the lists, then all of the files."""
+    from mgfn.annotation import contradictions
     from mgfn.training.config import ProblemsError
     from mgfn.training.loop import Data
     from mgfn.training.segments import Segments, prepare
@@ -146,7 +147,11 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
         console.print(f"--select val: {tests} videos of the split test are not looked at", soft_wrap=True)
     if 0 < len(held_out) < _FEW:
         console.print(f"{len(held_out)} videos to measure on are few: the figures say little", soft_wrap=True)
-    return Data(train, held_out, None if truth_file is None else read_frames(truth_file, held_out), segments, channels)
+    truth = None if truth_file is None else read_frames(truth_file, held_out)
+    listed = {video.name: video.abnormal for video in held_out}
+    for doubt in contradictions(truth or {}, listed.get):
+        console.print(f"--ground-truth {truth_file}: {doubt}", soft_wrap=True)
+    return Data(train, held_out, truth, segments, channels)
 
 
 def _fit(
@@ -192,8 +197,13 @@ def _fit(
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[text]}"), console=console, transient=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, TextColumn("{task.fields[text]}", markup=False), console=console, transient=True)
 
 
 def _exit_code(error: Exception) -> int | None:

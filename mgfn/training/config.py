@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import configs
+from configs.text import EncodingError, read_text
 from mgfn.baselines.rtfm import Rtfm, RtfmConfig
 from mgfn.baselines.sultani import Sultani, SultaniConfig
+from mgfn.features import MOST_CROPS
 from mgfn.network import Head, Mgfn, MgfnConfig, Structure
 
 PRESETS = Path(configs.__file__).parent / "train"
@@ -89,11 +91,21 @@ class ScoreTerm(_Model):
 
 
 class MagnitudeTerm(_Model):
-    """The loss on feature magnitudes: contrastive (eq. 8 to 10), its released form, or RTFM's."""
+    """The loss on feature magnitudes: contrastive (eq. 8 to 10), its released form, or RTFM's.
+
+    `pairs`: whether `contrastive` sums over pairs of videos, as equation 8 is written, or takes their mean.
+    """
 
     form: Literal["contrastive", "contrastive-released", "rtfm"]
     weight: float = Field(ge=0)
     margin: float = Field(gt=0)
+    pairs: Literal["sum", "mean"] = "mean"
+
+    @model_validator(mode="after")
+    def _only_contrastive_sums(self) -> MagnitudeTerm:
+        if self.pairs == "sum" and self.form != "contrastive":
+            raise ValueError(f"pairs: sum needs form: contrastive; {self.form} has no sum over pairs")
+        return self
 
 
 class LossSettings(_Model):
@@ -129,7 +141,7 @@ class DataSettings(_Model):
 
     layout: Literal["plain", "ucf-crime", "xd-violence"] = "plain"
     parts: int = Field(32, ge=1, le=1024)
-    crops: int | None = Field(None, ge=1)
+    crops: int | None = Field(None, ge=1, le=MOST_CROPS)
     features: Path | None = None
     labels: Path | None = None
     test_labels: Path | None = None
@@ -179,8 +191,8 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
             raise ProblemsError([f"--config {name}: no such file or preset; presets: {', '.join(preset_names())}"])
         path = preset
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        values = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, EncodingError, OSError) as error:
         raise ProblemsError([f"--config {path}: not a YAML file ({' '.join(str(error).split())})"]) from None
     if not isinstance(values, dict):
         raise ProblemsError([f"--config {path}: holds a {type(values).__name__}, expected keys and values"])

@@ -13,48 +13,52 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from configs.command import gathered
-from mgfn.features import is_there, listed_file, video_name
+from mgfn.features import is_there, video_name
 from mgfn.training.config import ProblemsError
+from mgfn.videos import (
+    XD_CROPS,
+    ListError,
+    Video,
+    entries_of,
+    files_of,
+    gather_crops,
+    listed_twice,
+    read_list_text,
+    without_crop_number,
+)
 
 Split = Literal["train", "val", "test"]
 Layout = Literal["plain", "ucf-crime", "xd-violence"]
-XD_CROPS = 5
-_CROP = re.compile(rf"__[0-{XD_CROPS - 1}]$")
 _LABELS = {"normal": False, "0": False, "abnormal": True, "1": True}
 _COLUMNS = ("file", "label", "split", "class", "frames")
 
 
 @dataclass(frozen=True)
-class Video:
-    """One video: its feature files (XD-Violence: one for each crop), its label, and where it was listed."""
+class LabelledVideo(Video):
+    """A video with its label and what else a list says of it."""
 
-    name: str
-    files: tuple[Path, ...]
     abnormal: bool
     split: Split
     category: str = ""
     frames: int | None = None
-    listed: str = ""
 
 
-def read_videos(labels: Path, features: Path | None, layout: Layout, split: Split = "train") -> list[Video]:
+def read_videos(labels: Path, features: Path | None, layout: Layout, split: Split = "train") -> list[LabelledVideo]:
     """The videos of a CSV (by its ending) or of a list file, in its order; `split` is that of a list file.
 
     `features` is the folder of the feature files; without it they are looked for beside the list. Raises ProblemsError
     with all that is wrong with the list, and then also names the files that are not there, which is else not looked at.
     """
     try:
-        text = labels.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise ProblemsError([f"{labels}: {reason}; expected a CSV of labels or a list file"]) from None
+        text = read_list_text(labels)
+    except ListError as error:
+        raise ProblemsError([f"{labels}: {error}; expected a CSV of labels or a list file"]) from None
     problems: list[str] = []
     if labels.suffix.lower() == ".csv":
         videos = list(_csv_rows(labels, text, features, layout, problems))
@@ -62,12 +66,13 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
         if layout == "plain":
             raise ProblemsError([f"{labels}: a list file holds no labels; give a .csv, or set data.layout"])
         videos = list(_list_lines(labels, text, features, layout, split, problems))
+    found: list[str] = []
     if layout == "xd-violence":
-        videos = _gather_crops(labels, videos, problems)
-    for name, count in Counter(video.name for video in videos).items():
-        if count > 1:
-            where = ", ".join(video.listed for video in videos if video.name == name)
-            problems.append(f"{labels}: {name} is listed {count} times ({where})")
+        found += _contradictions(videos)
+        videos = gather_crops(videos, found, XD_CROPS)
+    else:
+        found += listed_twice(videos)
+    problems += [f"{labels}: {problem}" for problem in found]
     if not videos and not problems:
         problems.append(f"{labels}: lists no videos")
     if problems:
@@ -77,7 +82,9 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
     return videos
 
 
-def _csv_rows(path: Path, text: str, features: Path | None, layout: Layout, problems: list[str]) -> Iterator[Video]:
+def _csv_rows(
+    path: Path, text: str, features: Path | None, layout: Layout, problems: list[str]
+) -> Iterator[LabelledVideo]:
     rows = csv.DictReader(text.splitlines(), restkey="", skipinitialspace=True)
     header = [name.strip() for name in rows.fieldnames or []]
     rows.fieldnames = header
@@ -107,21 +114,21 @@ def _csv_rows(path: Path, text: str, features: Path | None, layout: Layout, prob
         if frames is not None and not (frames.isdecimal() and int(frames) > 0):
             problems.append(f"{path}: {where}: frames {frames!r}; allowed: a whole number from 1")
         elif file and label in _LABELS and split in get_args(Split):
-            yield Video(
+            yield LabelledVideo(
                 video_name(file),
-                _files(file, features, path, layout),
+                files_of(file, features, path, layout == "xd-violence"),
                 _LABELS[label],
                 split,  # type: ignore[arg-type] # checked just now
                 values.get("class", ""),
                 None if frames is None else int(frames),
-                where,
+                listed=where,
             )
 
 
 def _list_lines(
     path: Path, text: str, features: Path | None, layout: Layout, split: Split, problems: list[str]
-) -> Iterator[Video]:
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+) -> Iterator[LabelledVideo]:
+    lines = list(entries_of(text))
     coded = sum("_label_" in line for _, line in lines)
     if looks := _other_layout(layout, coded, len(lines)):
         named = coded if looks == "xd-violence" else len(lines) - coded
@@ -131,7 +138,7 @@ def _list_lines(
         )
         return
     abnormal_first = sum("Normal" not in video_name(line) for _, line in lines)
-    for place, (number, line) in enumerate(lines):
+    for place, (where, line) in enumerate(lines):
         name = video_name(line)
         if layout == "ucf-crime":
             abnormal = "Normal" not in name
@@ -141,23 +148,16 @@ def _list_lines(
                 if not abnormal:
                     said = "a normal video by its name, but stands among abnormal ones"
                 problems.append(
-                    f"{path}: line {number}: {name} is {said}; a list has all abnormal videos first (a CSV any order)"
+                    f"{path}: {where}: {name} is {said}; a list has all abnormal videos first (a CSV any order)"
                 )
         else:
             code = re.search(r"_label_([A-Z0-9]+(?:-[A-Z0-9]+)*)(?:__\d)?$", name)
             if code is None:
-                problems.append(f"{path}: line {number}: {name} has no label: expected ..._label_A or another code")
+                problems.append(f"{path}: {where}: {name} has no label: expected ..._label_A or another code")
                 continue
             abnormal, category = code[1] != "A", code[1]
-        yield Video(name, _files(line, features, path, layout), abnormal, split, category, None, f"line {number}")
-
-
-def _files(entry: str, features: Path | None, path: Path, layout: Layout) -> tuple[Path, ...]:
-    """The file of an entry; of an XD-Violence video without a crop's number the five that it stands for."""
-    if layout != "xd-violence" or _CROP.search(video_name(entry)):
-        return (listed_file(entry, features, path),)
-    bare = entry.removesuffix(".npy")
-    return tuple(listed_file(f"{bare}__{crop}", features, path) for crop in range(XD_CROPS))
+        files = files_of(line, features, path, layout == "xd-violence")
+        yield LabelledVideo(name, files, abnormal, split, category, listed=where)
 
 
 def _other_layout(layout: Layout, coded: int, lines: int) -> Layout | None:
@@ -167,24 +167,11 @@ def _other_layout(layout: Layout, coded: int, lines: int) -> Layout | None:
     return "xd-violence" if layout == "ucf-crime" and coded > lines / 2 else None
 
 
-def _gather_crops(path: Path, videos: Sequence[Video], problems: list[str]) -> list[Video]:
-    """One video of five files; a name without a crop's number stands for all five."""
-    gathered: dict[str, list[Video]] = {}
+def _contradictions(videos: Sequence[LabelledVideo]) -> Iterator[str]:
+    """Videos whose crops are listed with different labels or splits."""
+    said: dict[str, set[tuple[bool, Split]]] = {}
     for video in videos:
-        gathered.setdefault(_CROP.sub("", video.name), []).append(video)
-    found = []
-    for name, parts in gathered.items():
-        if [part.name for part in parts] == [name]:
-            files = parts[0].files
-        else:
-            parts = sorted(parts, key=lambda part: part.name)
-            files = tuple(part.files[0] for part in parts)
-            wanted = [f"{name}__{crop}" for crop in range(XD_CROPS)]
-            if [part.name for part in parts] != wanted:
-                listed = ", ".join(f"{part.name} ({part.listed})" for part in parts)
-                problems.append(f"{path}: {name}: listed are {listed}; expected each of __0 to __{XD_CROPS - 1} once")
-                continue
-        if len({(part.abnormal, part.split) for part in parts}) > 1:
-            problems.append(f"{path}: {name}: its files have different labels or splits")
-        found.append(replace(parts[0], name=name, files=files))
-    return found
+        said.setdefault(without_crop_number(video.name), set()).add((video.abnormal, video.split))
+    for name, labels in said.items():
+        if len(labels) > 1:
+            yield f"{name}: its files have different labels or splits"

@@ -19,10 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
+from configs.atomic import replacing, write_file
 from mgfn.checkpoint import save_head
 from mgfn.network import Head, Mgfn, MgfnOutput
 from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
-from mgfn.training.dataset import Video
+from mgfn.training.dataset import LabelledVideo
 from mgfn.training.inputs import settle_inputs
 from mgfn.training.objective import loss_terms
 from mgfn.training.segments import Segments
@@ -37,8 +38,8 @@ Precision = Literal["float32", "bf16"]
 class Data:
     """Videos to learn from and to measure on (none: nothing is measured), with the truth of the latter if known."""
 
-    train: Sequence[Video]
-    held_out: Sequence[Video]
+    train: Sequence[LabelledVideo]
+    held_out: Sequence[LabelledVideo]
     truth: dict[str, BoolArray] | None
     segments: Segments
     channels: int
@@ -217,21 +218,12 @@ def _keep(
     save_head(out / "last.safetensors", head, texts)
     if _chosen(config, history) == len(history) - 1:
         save_head(out / "best.safetensors", head, texts)
-    _replace(out / "metrics.json", json.dumps(history, indent=1).encode())
-    partial = out / f".{STATE}.part"
-    torch.save(
-        {
-            "identity": identity,
-            "head": head.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "history": json.dumps(history),
-        },
-        partial,
-    )
-    partial.replace(out / STATE)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_file(out / "metrics.json", json.dumps(history, indent=1))
+    state = {
+        "identity": identity,
+        "head": head.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": json.dumps(history),
+    }
+    with replacing(out / STATE) as partial:
+        torch.save(state, partial)

@@ -110,6 +110,6 @@ def picked_loss(head: Mgfn, streams: list[Stream], probes: Mapping[bool, Probe],
     labels = torch.from_numpy(np.stack(picked)).float()
     incident, ordinary = labels.sum(), (1 - labels).sum()
     weights = torch.where(labels > 0, 0.5 / incident.clamp_min(1), 0.5 / ordinary.clamp_min(1))
-    scores = out.scores.clamp(1e-6, 1 - 1e-6)
-    loss = functional.binary_cross_entropy(scores, labels, weight=weights, reduction="sum")
+    logits = losses.mean_logit(out.logits, 1)  # (N, T)
+    loss = functional.binary_cross_entropy_with_logits(logits, labels, weight=weights, reduction="sum")
     return loss + settings.smoothness * losses.smoothness(out.scores)

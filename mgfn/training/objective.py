@@ -24,8 +24,7 @@ def loss_terms(out: MgfnOutput, settings: LossSettings) -> dict[str, Tensor]:
     else:
         labels = (torch.arange(2 * videos, device=out.scores.device) >= videos).to(out.scores.dtype)
         standing = chosen if settings.choose == "magnitude" else losses.top_k(out.scores, settings.top_k)
-        video_scores = losses.selected_score(out.scores, standing)
-        terms["cross-entropy"] = losses.sigmoid_cross_entropy(video_scores, labels)
+        terms["cross-entropy"] = losses.sigmoid_cross_entropy(losses.selected_logit(out.logits, standing), labels)
     if settings.smoothness is not None:
         smooth = losses.smoothness if settings.smoothness.form == "paper" else losses.smoothness_released
         terms["smoothness"] = settings.smoothness.weight * smooth(_scores(out, settings.smoothness))
@@ -46,7 +45,7 @@ def _magnitude(out: MgfnOutput, chosen: Tensor, term: MagnitudeTerm) -> Tensor:
     videos, margin = len(out.scores) // 2, term.margin
     if term.form == "contrastive":
         magnitudes = out.magnitudes.gather(1, chosen)
-        return losses.magnitude_contrastive(magnitudes[:videos], magnitudes[videos:], margin)
+        return losses.magnitude_contrastive(magnitudes[:videos], magnitudes[videos:], margin, term.pairs)
     normal = losses.selected_features(out.features[:videos], chosen[:videos])
     abnormal = losses.selected_features(out.features[videos:], chosen[videos:])
     if term.form == "rtfm":

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.atomic import replacing
 from configs.command import gathered
-from mgfn.features import FeatureError, FloatArray, check_finite, read_features
+from configs.sizes import CLIP_LENGTH
+from mgfn.features import FeatureError, FloatArray, check_finite, feature_shape, read_features
 from mgfn.training.config import ProblemsError
-from mgfn.training.dataset import Video
-from mgfn.truth import CLIP_FRAMES
+from mgfn.training.dataset import LabelledVideo
 
 _STRETCH_BYTES = 64 << 20
 
@@ -27,7 +28,7 @@ def segment(path: Path, parts: int) -> FloatArray:
     As in the released code: part i holds the clips from the i-th to the next of `linspace(0, clips, parts + 1)`,
     rounded down; a part without clips takes the clip at its begin. Raises FeatureError.
     """
-    clips, crops, channels = read_features(path).shape
+    clips, crops, channels = feature_shape(path)
     bounds = np.linspace(0, clips, parts + 1, dtype=int)
     stretch = max(1, _STRETCH_BYTES // (4 * crops * channels))  # clips
     out = np.empty((parts, crops, channels), np.float32)
@@ -57,7 +58,7 @@ class Segments:
 
     def add(self, path: Path) -> tuple[int, int, int]:
         """Check a file and keep its parts; returns its shape (clips, crops, C). Raises FeatureError."""
-        shape = read_features(path).shape
+        shape = feature_shape(path)
         if shape[0] == self.parts:
             check_finite(path, read_features(path))
             self._kept[path] = path
@@ -70,11 +71,8 @@ class Segments:
             if not np.isfinite(parts).all():  # a mean is finite only if all that went into it is
                 check_finite(path, read_features(path))
                 raise FeatureError(f"features {path}: values too large for float32 means")
-            self._folder.mkdir(parents=True, exist_ok=True)
-            partial = kept.with_suffix(".part")
-            with partial.open("wb") as file:
-                np.save(file, parts)
-            partial.replace(kept)
+            with replacing(kept) as partial:
+                np.save(partial, parts)
         self._kept[path] = kept
         return shape
 
@@ -84,7 +82,7 @@ class Segments:
 
 
 def prepare(
-    videos: Sequence[Video], segments: Segments, crops: int | None, report: Callable[[int, int], None]
+    videos: Sequence[LabelledVideo], segments: Segments, crops: int | None, report: Callable[[int, int], None]
 ) -> tuple[int, int]:
     """Check every feature file and keep its parts; returns (crops, channels), the same for all.
 
@@ -102,10 +100,10 @@ def prepare(
             problems.append(str(error))
             continue
         # the last, partial clip may or may not be there; files cut into parts say nothing about length
-        differ = video.frames is not None and abs(clips * CLIP_FRAMES - video.frames) >= CLIP_FRAMES
+        differ = video.frames is not None and abs(clips * CLIP_LENGTH - video.frames) >= CLIP_LENGTH
         if differ and clips != segments.parts:
             problems.append(
-                f"features {file}: {clips} clips are {clips * CLIP_FRAMES} frames, listed are {video.frames}"
+                f"features {file}: {clips} clips are {clips * CLIP_LENGTH} frames, listed are {video.frames}"
             )
     report(len(files), len(files))
     for video in videos:

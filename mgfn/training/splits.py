@@ -8,17 +8,17 @@ import numpy as np
 
 from configs.command import gathered
 from mgfn.training.config import DataSettings, ProblemsError, TrainConfig
-from mgfn.training.dataset import Video, read_videos
+from mgfn.training.dataset import LabelledVideo, read_videos
 
 
-def listed_videos(data: DataSettings) -> list[Video]:
+def listed_videos(data: DataSettings) -> list[LabelledVideo]:
     """All videos of both lists. Raises ProblemsError with all that is wrong with either."""
     problems: list[str] = []
     if data.labels is None:
         problems.append("--labels: is missing; allowed: a CSV of labels or a list file")
     if data.features is not None and not data.features.is_dir():
         problems.append(f"--features {data.features}: no such folder")
-    videos: list[Video] = []
+    videos: list[LabelledVideo] = []
     try:
         if data.labels is not None:
             videos += read_videos(data.labels, data.features, data.layout, "train")
@@ -34,7 +34,9 @@ def listed_videos(data: DataSettings) -> list[Video]:
     return videos
 
 
-def split_videos(config: TrainConfig, videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
+def split_videos(
+    config: TrainConfig, videos: Sequence[LabelledVideo]
+) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
     """Videos to learn from and to measure on.
 
     Measured on are, for `select: val`, those of the split val or, where there are none, a share of each class held
@@ -62,9 +64,9 @@ def split_videos(config: TrainConfig, videos: Sequence[Video]) -> tuple[list[Vid
     return train, held_out
 
 
-def _held_out_share(config: TrainConfig, train: Sequence[Video]) -> list[Video]:
+def _held_out_share(config: TrainConfig, train: Sequence[LabelledVideo]) -> list[LabelledVideo]:
     rng = np.random.default_rng([config.seed, 2])
-    held_out: list[Video] = []
+    held_out: list[LabelledVideo] = []
     for abnormal in (False, True):
         group = [v for v in train if v.abnormal is abnormal]
         count = max(1, round(config.validation_share * len(group)))

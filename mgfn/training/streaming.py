@@ -1,4 +1,4 @@
-"""What a live user gets: the score of the newest clip, and the alarms that a threshold would raise."""
+"""What a live user gets: the alarms that a threshold would raise on the scores of the newest clips."""
 
 from __future__ import annotations
 
@@ -6,25 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
-from mgfn.network import Head
-from mgfn.training.compose import FloatArray, Stream
+from mgfn.training.compose import Stream
 
 CLIP_SECONDS = 0.64
 TOLERANCE_SECONDS = 2.0
-
-
-@torch.inference_mode()
-def newest_scores(head: Head, features: FloatArray, window: int = 32) -> NDArray[np.float32]:
-    """Scores (T,) of a stream's features (T, crops, C), each with the window of at most `window` clips behind it."""
-    x = torch.from_numpy(features)
-    scores = [head(x[None, :end]).scores[0, -1:] for end in range(1, min(window, len(x) + 1))]
-    if len(x) >= window:
-        windows = x.unfold(0, window, 1).permute(0, 3, 1, 2)  # (T - window + 1, window, crops, C)
-        scores.append(torch.cat([head(part).scores[:, -1] for part in windows.split(64)]))
-    return torch.cat(scores).numpy()
 
 
 @dataclass(frozen=True)
@@ -96,11 +84,4 @@ def clip_auc(streams: Sequence[Stream], scores: Sequence[NDArray[np.float32]]) -
     """Area under the ROC curve of the newest clip's score over all clips of all streams."""
     labels = np.concatenate([stream.labels for stream in streams])
     values = np.concatenate(list(scores))
-    order = np.argsort(values, kind="stable")
-    ranks = np.empty(len(values))
-    ranks[order] = np.arange(1, len(values) + 1)
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.bincount(inverse, ranks) / counts)[inverse]  # ties share their mean rank
-    positive = int(labels.sum())
-    negative = len(labels) - positive
-    return float((ranks[labels].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    return float(roc_auc_score(labels, values))

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from mgfn.features import read_features
 from mgfn.network import Head
 from mgfn.training.config import ProblemsError
-from mgfn.training.dataset import Video
+from mgfn.training.dataset import LabelledVideo
 from mgfn.training.segments import Segments
 from mgfn.truth import BoolArray, TruthError, clip_of_frame, read_truth
 
@@ -31,9 +31,9 @@ class Metrics:
     videos: int
 
 
-def read_frames(path: Path, videos: Sequence[Video]) -> dict[str, BoolArray]:
+def read_frames(path: Path, videos: Sequence[LabelledVideo]) -> dict[str, BoolArray]:
     """Which frames of each video are anomalous, (frames,) by name. Raises ProblemsError (see `mgfn.truth`)."""
-    clips = {video.name: len(read_features(video.files[0])) for video in videos}
+    clips = {video.name: video.clips for video in videos}
     try:
         return dict(zip(clips, read_truth(path, clips).labels, strict=True))
     except TruthError as error:
@@ -43,7 +43,7 @@ def read_frames(path: Path, videos: Sequence[Video]) -> dict[str, BoolArray]:
 @torch.no_grad()
 def validate(
     head: Head,
-    videos: Sequence[Video],
+    videos: Sequence[LabelledVideo],
     truth: Mapping[str, BoolArray] | None,
     segments: Segments,
     device: torch.device,

@@ -17,13 +17,14 @@ import numpy as np
 import openvino
 from rich.progress import track
 
+from configs.atomic import replacing
+from configs.sizes import CLIP_LENGTH
 from engine.geometry import crops_of, write_crops
 from export.onnx import export_backbone
 from mgfn.backbones import BACKBONES
 from recipes.default_head import tampering
 from recipes.default_head.tampering import UInt8Array
 
-CLIP = 16
 CHANNELS = 1024
 STRIDE = 8
 
@@ -73,8 +74,8 @@ def read_crops(path: Path, geometry: str) -> UInt8Array:
 
 def plain(recording: Recording, geometry: str, _rng: np.random.Generator) -> Iterator[Clip]:
     crops = read_crops(recording.path, geometry)
-    for start in range(0, crops.shape[1] - CLIP + 1, STRIDE):
-        yield Clip(recording.name, start, "plain", recording.anomalous, crops[:, start : start + CLIP])
+    for start in range(0, crops.shape[1] - CLIP_LENGTH + 1, STRIDE):
+        yield Clip(recording.name, start, "plain", recording.anomalous, crops[:, start : start + CLIP_LENGTH])
 
 
 def tampered(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
@@ -90,9 +91,9 @@ def tampered(recording: Recording, geometry: str, rng: np.random.Generator) -> I
         for _ in range(1 if len(crops) < 200 else 4):
             begin = int(rng.integers(max(1, len(crops) - 64)))
             frames = tampering.ping_pong(crops[begin : begin + 64], 64)
-            changed = tamper(frames, CLIP, rng)
-            for start in range(CLIP - STRIDE, 64 - CLIP + 1, CLIP):
-                yield Clip(recording.name, start, kind, True, changed[None, start : start + CLIP])
+            changed = tamper(frames, CLIP_LENGTH, rng)
+            for start in range(CLIP_LENGTH - STRIDE, 64 - CLIP_LENGTH + 1, CLIP_LENGTH):
+                yield Clip(recording.name, start, kind, True, changed[None, start : start + CLIP_LENGTH])
 
 
 def harmless(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
@@ -103,7 +104,7 @@ def harmless(recording: Recording, geometry: str, rng: np.random.Generator) -> I
     many = 1 if len(frames) < 200 else 12
     for index in range(many):
         # the first cut is the recording's own loop, the others jump within it
-        after = frames if index == 0 else frames[int(rng.integers(len(frames) - CLIP + 1)) :]
+        after = frames if index == 0 else frames[int(rng.integers(len(frames) - CLIP_LENGTH + 1)) :]
         joined = tampering.cut(frames, after, rng)
         yield Clip(recording.name, index, "cut", False, joined[None])
         yield Clip(recording.name, index, "frozen", False, tampering.frozen(frames, rng)[None])
@@ -149,16 +150,15 @@ def extract(
         rows: list[tuple[str, int, str, bool]] = []
         features = extractor(_pictures(variant, known[variant], recordings(data), rows))
         video, start, kind, anomalous = zip(*rows, strict=True)
-        partial = target.with_suffix(".part.npz")
-        np.savez(
-            partial,
-            features=np.stack(features),
-            video=np.array(video),
-            start=np.array(start),
-            kind=np.array(kind),
-            anomalous=np.array(anomalous),
-        )
-        partial.replace(target)
+        with replacing(target) as partial:
+            np.savez(
+                partial,
+                features=np.stack(features),
+                video=np.array(video),
+                start=np.array(start),
+                kind=np.array(kind),
+                anomalous=np.array(anomalous),
+            )
 
 
 def _pictures(

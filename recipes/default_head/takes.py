@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.sizes import CLIP_LENGTH
 from engine.window import WINDOW
 from mgfn.training.compose import FloatArray, Take
-from recipes.default_head.features import CLIP, STRIDE, recordings
+from recipes.default_head.features import STRIDE, recordings
 
 UNKNOWN = "unknown"
 
@@ -34,7 +35,7 @@ def load_takes(data: Path, cache: Path, variants: Sequence[str], overlap: bool =
                 takes += [Take(features[i : i + 1], source, kind, False, str(videos[first])) for i in run]
                 continue
             # clips were taken every STRIDE frames: every second one follows the last
-            step = CLIP // STRIDE if len(run) < 2 or starts[run[1]] - starts[first] == STRIDE else 1
+            step = CLIP_LENGTH // STRIDE if len(run) < 2 or starts[run[1]] - starts[first] == STRIDE else 1
             for phase in range(min(step, len(run)) if overlap else 1):
                 takes.append(Take(features[run[phase::step]], source, kind, bool(anomalous[first]), str(videos[first])))
     return takes

@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
+from configs.console import plain_console
 from mgfn.checkpoint import save_head
+from mgfn.evaluation.scoring import newest_scores
 from mgfn.network import Head, MgfnConfig, MgfnEnsemble, make_head
 from mgfn.training.compose import Composer, Mixture, Stream, Take
 from mgfn.training.mil import MilSettings, train
-from mgfn.training.streaming import Alarms, clip_auc, count_alarms, newest_scores, threshold_for
+from mgfn.training.streaming import Alarms, clip_auc, count_alarms, threshold_for
 from recipes.default_head.features import extract
 from recipes.default_head.takes import folds, in_other_context, load_takes
 
@@ -182,7 +183,7 @@ def report(rows: Sequence[Measured]) -> tuple[dict[str, str], list[float]]:
     shown = Table("measure", f"mean ± spread over {len(rows)} networks")
     for name, text in texts.items():
         shown.add_row(name, text)
-    Console().print(shown)
+    plain_console().print(shown)
     return texts, shipped
 
 
@@ -197,7 +198,7 @@ def main() -> None:
     extract(given.data, given.cache, list(VARIANTS))
     begin = time.monotonic()
     *members, whole = cross_validate(given.data, given.cache)
-    Console().print(f"cross-validation: {time.monotonic() - begin:.0f} s")
+    plain_console().print(f"cross-validation: {time.monotonic() - begin:.0f} s")
     single, _ = report(members)
     together, (threshold,) = report([whole])
     on = round(threshold, 2)
@@ -214,7 +215,7 @@ def main() -> None:
         "measured": json.dumps({"each member": single, "together": together}),
     }
     save_head(given.out, head, metadata)
-    Console().print(f"head written to {given.out}")
+    plain_console().print(f"head written to {given.out}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 from torch.nn import functional
 
 from mgfn.evaluation.scoring import LOOK_AHEADS
+from mgfn.losses import mean_logit
 from mgfn.network import Head, Mgfn, MgfnConfig
 from mgfn.training.inputs import settle_inputs
 from mgfn.training.loop import batch_of
@@ -72,8 +73,8 @@ def mgfn(fold: Fold, seed: int) -> Scores:
                 labels.append(group[place].labels[begin : begin + SCENE_CLIPS])
         y = torch.from_numpy(np.stack(labels)).float()
         weights = torch.where(y > 0, 0.5 / y.mean().clamp_min(1e-3), 0.5 / (1 - y.mean()))
-        scores = head(torch.from_numpy(np.stack(features))).scores.clamp(1e-6, 1 - 1e-6)
-        loss = functional.binary_cross_entropy(scores, y, weight=weights)
+        logits = mean_logit(head(torch.from_numpy(np.stack(features))).logits, 1)  # (N, T)
+        loss = functional.binary_cross_entropy_with_logits(logits, y, weight=weights)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mgfn.training.compose import Composer, Mixture, Stream, Take
-from mgfn.training.dataset import Video
+from mgfn.training.dataset import LabelledVideo
 from recipes.default_head.takes import folds, load_takes
 
 FOLDS = 5
@@ -26,7 +26,7 @@ class Fold:
     """What one fold learns from, as feature files in `folder` and as streams, and what it is measured on."""
 
     folder: Path
-    videos: list[Video]
+    videos: list[LabelledVideo]
     streams: list[Stream]
     held_out: list[Stream]
 
@@ -50,7 +50,7 @@ def composed(takes: Sequence[Take], count: int, seed: Sequence[int]) -> list[Str
     return [composer.stream(CLIPS, anomalous=bool(index % 2)) for index in range(count)]
 
 
-def _videos(streams: Sequence[Stream], folder: Path) -> list[Video]:
+def _videos(streams: Sequence[Stream], folder: Path) -> list[LabelledVideo]:
     names = [f"{'abnormal' if index % 2 else 'normal'}{index:03d}" for index in range(len(streams))]
     files = [folder / f"{name}.npy" for name in names]
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +62,6 @@ def _videos(streams: Sequence[Stream], folder: Path) -> list[Video]:
             rows.writerow(("file", "label"))
             rows.writerows((name, name.rstrip("0123456789")) for name in names)
     return [
-        Video(name, (file,), bool(stream.labels.any()), "train")
+        LabelledVideo(name, (file,), bool(stream.labels.any()), "train")
         for name, file, stream in zip(names, files, streams, strict=True)
     ]

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mgfn.evaluation.scoring import newest_scores
 from mgfn.network import Mgfn
 from mgfn.training.compose import Composer, FloatArray, Mixture, Stream, Take
 from mgfn.training.inputs import settle_inputs
 from mgfn.training.mil import train
 from mgfn.training.probes import ridge, shown
-from mgfn.training.streaming import newest_scores
 from recipes.default_head.features import extract
 from recipes.default_head.takes import UNKNOWN, folds, load_takes
 from recipes.default_head.train import CONFIG, SETTINGS

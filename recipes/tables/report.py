@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from configs.sizes import CLIP_LENGTH
 from mgfn.evaluation.live import LiveFigures, live_figures, poisson_bound
 from mgfn.evaluation.metrics import ScoredVideo
 from mgfn.training.compose import Stream
@@ -15,7 +16,7 @@ from mgfn.training.streaming import CLIP_SECONDS, threshold_for
 from recipes.tables.runs import Scores
 
 Runs = Mapping[tuple[int, int], Scores]  # by (fold, seed)
-FRAMES_PER_SECOND = 16 / CLIP_SECONDS
+FRAMES_PER_SECOND = CLIP_LENGTH / CLIP_SECONDS
 FALSE_ALARMS_PER_THREE_MINUTES = 1.0
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from configs.atomic import replacing
 from mgfn.checkpoint import load_head
 from mgfn.evaluation.scoring import LOOK_AHEADS, causal_scores, video_scores
 from mgfn.network import Head
@@ -56,7 +57,5 @@ def kept(path: Path) -> Scores | None:
 
 
 def keep(path: Path, scores: Scores) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    np.savez(partial, whole=scores.whole, live=scores.live)
-    partial.replace(path)
+    with replacing(path) as partial:
+        np.savez(partial, whole=scores.whole, live=scores.live)

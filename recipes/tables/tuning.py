@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from configs.atomic import replacing
 from mgfn.backbones import BACKBONES
 from recipes.default_head.features import extract, recordings
 from recipes.tables.views import apart
@@ -58,16 +59,15 @@ def make_views(data: Path, cache: Path, held_out: list[set[str]], graph: Path) -
     stage = BACKBONES["i3d"].load(None).eval().get_submodule(STAGE)
 
     def write(path: Path, features: FloatArray) -> None:
-        partial = path.with_suffix(".part.npz")
-        np.savez(
-            partial,
-            features=features[:, None],
-            video=clips["video"],
-            start=clips["start"],
-            kind=clips["kind"],
-            anomalous=clips["anomalous"],
-        )
-        partial.replace(path)
+        with replacing(path) as partial:
+            np.savez(
+                partial,
+                features=features[:, None],
+                video=clips["video"],
+                start=clips["start"],
+                kind=clips["kind"],
+                anomalous=clips["anomalous"],
+            )
 
     whole, places = _pooled(stage, entering)
     write(wanted[0], places)

@@ -12,7 +12,8 @@ import av
 import cv2
 import numpy as np
 
-from recipes.default_head.features import CLIP, Clip, ClipsOf, Recording, plain, read_crops
+from configs.sizes import CLIP_LENGTH
+from recipes.default_head.features import Clip, ClipsOf, Recording, plain, read_crops
 from recipes.default_head.tampering import UInt8Array
 
 SIDE = 224
@@ -22,10 +23,10 @@ ZOOM = 280  # a square of 224 of it: four fifths of each side
 def _clips(recording: Recording, frames: UInt8Array, spread: int = 1) -> Iterator[Clip]:
     """Clips of frames (n, 224, 224, 3); `spread`: of every so manieth frame, around the middle of the clip."""
     last = len(frames) - 1
-    for start in range(0, len(frames) - CLIP + 1, CLIP):
-        begin = start - CLIP * (spread - 1) // 2
-        begin = max(0, min(begin, last - spread * (CLIP - 1)))
-        picked = np.minimum(begin + spread * np.arange(CLIP), last)
+    for start in range(0, len(frames) - CLIP_LENGTH + 1, CLIP_LENGTH):
+        begin = start - CLIP_LENGTH * (spread - 1) // 2
+        begin = max(0, min(begin, last - spread * (CLIP_LENGTH - 1)))
+        picked = np.minimum(begin + spread * np.arange(CLIP_LENGTH), last)
         yield Clip(recording.name, start, "plain", recording.anomalous, frames[None, picked])
 
 
@@ -78,7 +79,7 @@ def _pictures(recording: Recording, change: Callable[[UInt8Array], UInt8Array]) 
 
 
 def apart(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
-    return (clip for clip in plain(recording, geometry, rng) if clip.start % CLIP == 0)
+    return (clip for clip in plain(recording, geometry, rng) if clip.start % CLIP_LENGTH == 0)
 
 
 VIEWS: dict[str, tuple[str, ClipsOf]] = {

@@ -18,7 +18,7 @@ from engine.arrays import FloatArray, UInt8Array
 from engine.backends import BACKENDS, installed, start_backend
 from engine.bundle import Bundle
 from engine.engine import Engine
-from engine.errors import BackendError
+from engine.errors import BackendError, EngineError, NotFiniteError
 from tests.bundles import CHANNELS, TinyBackbone, copy_bundle, tiny_head, write_tiny_bundle
 
 # The torch backend builds the backbone by name, so it needs the real one (slow tier).
@@ -232,3 +232,51 @@ def test_openvino_leaves_no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with Engine.open(tiny_bundle, "openvino", "cpu") as engine:
         assert engine.features(np.zeros((1, 1, 16, 224, 224, 3), np.uint8)).shape == (1, 1, CHANNELS)
     assert list(tmp_path.iterdir()) == []
+
+
+class Scripted:
+    """A backend whose outputs are given."""
+
+    name, batch, precision = "scripted", 4, "float32"
+
+    def __init__(self, features: FloatArray | None = None, scores: FloatArray | None = None) -> None:
+        self._features, self._scores = features, scores
+
+    def features(self, clips: UInt8Array) -> FloatArray:
+        assert self._features is not None
+        return self._features[: len(clips)]
+
+    def scores(self, windows: FloatArray) -> FloatArray:
+        assert self._scores is not None
+        return self._scores[: len(windows), : windows.shape[1]]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_named(tiny_bundle: Path, value: float) -> None:
+    features = np.ones((6, CHANNELS), np.float32)
+    features[1, 3] = features[4, 0] = value
+    with Engine(Bundle.open(tiny_bundle), Scripted(features), "a test") as engine:  # type: ignore[arg-type] # no Form
+        with pytest.raises(NotFiniteError) as caught:
+            engine.features(clips(6))
+        assert str(caught.value) == "backend scripted: features are NaN or infinite for 2 of 6 clips: 1, 4"
+        assert (caught.value.output, caught.value.rows) == ("features", (1, 4))
+        with pytest.raises(NotFiniteError):
+            engine.backbone_features(clips(6)[:, 0])
+        assert engine.features(clips(1)).shape == (1, 1, CHANNELS)  # the first clip alone is fine
+    assert not issubclass(NotFiniteError, BackendError)
+    assert issubclass(NotFiniteError, EngineError)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_named_by_window(tiny_bundle: Path, value: float) -> None:
+    scores = np.full((3, 5), 0.5, np.float32)
+    scores[0, 4] = value  # the first window of five clips, not of three
+    with Engine(Bundle.open(tiny_bundle), Scripted(scores=scores), "a test") as engine:  # type: ignore[arg-type]
+        with pytest.raises(NotFiniteError) as caught:
+            engine.scores(windows(3, 5, 5))
+        assert caught.value.rows == (1,)
+        assert str(caught.value) == "backend scripted: scores are NaN or infinite for 1 of 3 windows: 1"
+        assert len(engine.scores(windows(3, 3))) == 2

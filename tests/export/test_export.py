@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from configs.atomic import replacing_folder
 from configs.pinned import FetchError
 from engine.arrays import UInt8Array
 from engine.backends import BACKENDS, gpu_present, installed
@@ -21,7 +22,7 @@ from engine.engine import Engine
 from export import bundle as export_bundle
 from export import cli
 from export.build import Wanted, build
-from export.bundle import ExportError, check_target, staged, write_artefacts, write_manifest
+from export.bundle import ExportError, check_target, write_artefacts, write_manifest
 from export.calibration import find_videos, read_footage
 from export.onnx import export_backbone
 from export.trt import check_possible
@@ -66,7 +67,7 @@ def test_the_folder_one_stands_in_and_a_link(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "link").symlink_to("here")
     monkeypatch.chdir(tmp_path / "here")
     for target in (Path(), tmp_path / "link"):
-        with staged(target) as folder:
+        with replacing_folder(target) as folder:
             (folder / str(target.name or "dot")).write_text("new")
     assert (tmp_path / "link").is_symlink()
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["link"]
@@ -95,7 +96,7 @@ def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path: Path) 
     before = Bundle.open(target).sha256
 
     def half_way() -> None:
-        with staged(target) as folder:
+        with replacing_folder(target) as folder:
             (folder / "half.onnx").write_bytes(b"half")
             raise RuntimeError
 

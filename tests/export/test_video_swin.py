@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from export.bundle import Sources, load_sources, staged, write_artefacts, write_manifest
+from configs.atomic import replacing_folder
+from export.bundle import Sources, load_sources, write_artefacts, write_manifest
 from export.verify import verify
 from mgfn.backbones.video_swin import VideoSwin
 from mgfn.checkpoint import save_head
@@ -31,7 +32,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sources, Path]:
     torch.manual_seed(0)
     save_head(folder / "head.safetensors", Mgfn(MgfnConfig(768, (Stage("glance", 8, 1), Stage("focus", 8, 1)))), {})
     sources = load_sources("videoswin-t", folder / "swin.pth", folder / "head.safetensors")
-    with staged(folder / "bundle") as scratch:
+    with replacing_folder(folder / "bundle") as scratch:
         write_artefacts(sources, scratch)
         write_manifest(sources, scratch, folder / "head.safetensors")
     return sources, folder / "bundle"

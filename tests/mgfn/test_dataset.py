@@ -81,7 +81,7 @@ def test_a_list_of_another_layout_is_one_line_and_many_alike_are_counted(tmp_pat
 def test_missing_lists_and_lists_without_a_layout(tmp_path: Path) -> None:
     assert "No such file" in problems_of(tmp_path / "none.csv")[0]
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00")
-    assert "is not UTF-8" in problems_of(tmp_path / "bad.csv")[0]
+    assert "is UTF-16 text; save it as UTF-8" in problems_of(tmp_path / "bad.csv")[0]
     assert "holds no labels" in problems_of(write(tmp_path / "a.list", "a.npy\n"))[0]
 
 
@@ -89,6 +89,16 @@ def ucf_list(folder: Path, abnormal: int = 810, normal: int = 3) -> Path:
     lines = [f"/home/them/UCF_Train/Abuse{i:03d}_x264_i3d.npy" for i in range(abnormal)]
     lines += [f"/home/them/UCF_Train/Normal_Videos{i:03d}_x264_i3d.npy" for i in range(normal)]
     return write(folder / "ucf.list", "\n".join(lines) + "\n")
+
+
+def test_lists_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_bytes(b"\xef\xbb\xbffile,label\r\na,normal\r\n")
+    assert [video.name for video in read_videos(tmp_path / "l.csv", None, "plain")] == ["a"]
+    (tmp_path / "u.list").write_bytes(b"\xef\xbb\xbfAbuse1\r\nNormal_Videos_1\r\n")
+    assert [video.name for video in read_videos(tmp_path / "u.list", None, "ucf-crime")] == [
+        "Abuse1",
+        "Normal_Videos_1",
+    ]
 
 
 def test_the_released_ucf_crime_list(tmp_path: Path) -> None:
@@ -142,7 +152,7 @@ def test_what_is_wrong_with_an_xd_violence_list(tmp_path: Path) -> None:
     found = problems_of(write(tmp_path / "xd.list", text), "xd-violence")
     assert len(found) == 3
     assert "line 5: unnamed has no label" in found[0]
-    assert "a_label_A: listed are a_label_A__0 (line 1), a_label_A__1 (line 2); expected each of __0 to __4" in found[1]
+    assert "a_label_A: listed are a_label_A__0 (line 1), a_label_A__1 (line 2); expected __0, __1" in found[1]
     assert "b_label_A: listed are" in found[2]
 
 

@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mgfn.features import FeatureError, check_finite, listed_file, read_features
+from mgfn.backbones import BACKBONES
+from mgfn.features import (
+    BACKBONE_CHANNELS,
+    FeatureError,
+    check_axes,
+    check_finite,
+    feature_shape,
+    listed_file,
+    read_features,
+)
 
 
 def test_files_are_mapped_and_two_axes_are_one_crop(tmp_path: Path) -> None:
@@ -21,7 +30,7 @@ def test_files_are_mapped_and_two_axes_are_one_crop(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (np.ones((3, 2, 5), np.float32), "5 channels, expected 4"),
+        (np.ones((3, 2, 5), np.float32), "5 channels, expected 4; 4 and the magnitude"),
         (np.ones(3, np.float32), r"float32 \(3,\), expected float"),
         (np.ones((0, 1, 4), np.float32), r"float32 \(0, 1, 4\), expected float"),
         (np.ones((3, 4), np.int64), r"int64 \(3, 4\), expected float"),
@@ -76,3 +85,44 @@ def test_a_line_that_no_file_could_be_called_is_a_file_that_is_not_there(tmp_pat
     found = listed_file(line, None, tmp_path / "test.list")
     with pytest.raises(FeatureError, match="File name too long"):
         read_features(found)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "says"),
+    [
+        ((10, 32, 2049), None, "32 crops of 2049 channels, .*10 crops are plausible; 2048 and the magnitude"),
+        ((32, 2048, 10), None, "2048 crops of 10 channels, .*; axis 1 has 2048: are the axes in another order"),
+        ((32, 10, 2049), None, "2049 channels; 2048 and the magnitude, which the network computes itself"),
+        ((32, 1025), None, "1025 channels; 1024 and the magnitude"),
+        ((10, 40, 1024), None, "40 crops of 1024 channels"),
+        ((32, 2048, 10), 2048, "10 channels, expected 2048; axis 1 has 2048: are the axes in another order"),
+        ((1024, 40), 1024, "40 channels, expected 1024; axis 0 has 1024: are the axes in another order"),
+        ((10, 32, 1024), 1024, "32 crops of 1024 channels"),
+        ((40, 1, 5), 4, "5 channels, expected 4; 4 and the magnitude"),
+        ((40, 1, 7), 4, r"7 channels, expected 4; expected \(clips, crops, C\)"),
+    ],
+)
+def test_axes_in_another_order_are_named(shape: tuple[int, ...], channels: int | None, says: str) -> None:
+    with pytest.raises(FeatureError, match=says) as caught:
+        check_axes(Path("a.npy"), shape, channels)
+    assert str(shape) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(40, 10, 2048), (1, 5, 1024), (40, 1024), (2048, 1024), (32, 10, 512), (9, 1856)])
+def test_plausible_axes(shape: tuple[int, ...]) -> None:
+    check_axes(Path("a.npy"), shape)
+    check_axes(Path("a.npy"), shape, shape[-1])
+
+
+def test_axes_are_checked_before_anything_is_read(tmp_path: Path) -> None:
+    """A sparse file of 64 GB in float64: reading or converting it would fail or take minutes."""
+    path = tmp_path / "huge.npy"
+    np.lib.format.open_memmap(path, "w+", np.float64, (1 << 22, 1024, 2))
+    for read in (read_features, feature_shape):
+        with pytest.raises(FeatureError, match="1024 crops of 2 channels"):
+            read(path)
+
+
+def test_the_known_channels_are_those_of_the_backbones() -> None:
+    assert set(BACKBONE_CHANNELS) == {backbone.channels for backbone in BACKBONES.values()}

@@ -15,7 +15,7 @@ from scipy.special import erf
 from torch import Tensor, nn
 
 from export.onnx import export_head
-from mgfn.network import FocusSelfConvolution, GlanceAttention, Mgfn, MgfnConfig, Stage, Structure
+from mgfn.network import ChannelNorm, FocusSelfConvolution, GlanceAttention, Mgfn, MgfnConfig, Stage, Structure
 
 SHAPES = Path(__file__).parents[3] / "shared" / "reference" / "released_mgfn_head.shapes.json"
 SMALL_RELEASED = dataclasses.replace(
@@ -154,6 +154,41 @@ def test_weightless_focus_by_hand() -> None:
     expected = [1 * (1 + 2 + 3) / 5, 2 * (1 + 2 + 3 + 4) / 5, 3 * (1 + 2 + 3 + 4) / 5, 4 * (2 + 3 + 4) / 5]
     np.testing.assert_allclose(out.numpy(), expected, rtol=1e-6)
     assert not list(focus_block.parameters())
+
+
+def test_channel_norm_has_finite_gradients_at_zero_deviation() -> None:
+    """Channels that are all alike, beside a clip whose channels differ."""
+    norm = ChannelNorm(3)
+    x = torch.tensor([[[7.0, 1.0], [7.0, 2.0], [7.0, 6.0]]], requires_grad=True)
+    out = norm(x)
+    assert not out[0, :, 0].any()
+    out[0, 0].sum().backward()
+    assert x.grad is not None
+    assert bool(x.grad.isfinite().all())
+    # d out_0 / d x_j = (delta_0j - 1/3) / eps where the deviation is zero
+    np.testing.assert_allclose(x.grad[0, :, 0], np.array([2, -1, -1]) / 3 / 1e-5, rtol=1e-4)
+
+
+def test_channel_norm_gives_the_values_of_the_plain_formula() -> None:
+    x = torch.randn(4, 8, 16) * torch.logspace(-20, 3, 16)  # deviations down to where the floor begins
+    centred = x - x.mean(dim=1, keepdim=True)
+    plain = centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + 1e-5)
+    assert torch.equal(ChannelNorm(8)(x), plain)
+
+
+@pytest.mark.parametrize("config", [MgfnConfig.paper(64), SMALL_RELEASED], ids=["paper", "released"])
+def test_constant_features_give_finite_gradients(config: MgfnConfig) -> None:
+    head = Mgfn(config).train()
+    with torch.no_grad():  # every clip's channels are alike from the first block on
+        head.to_tokens.weight.zero_()
+        assert head.to_tokens.bias is not None
+        head.to_tokens.bias.zero_()
+        head.to_mag.weight.zero_()
+        assert head.to_mag.bias is not None
+        head.to_mag.bias.zero_()
+    out = head(torch.ones(2, 4, 1, config.channels))
+    (out.scores.sum() + out.magnitudes.sum()).backward()
+    assert all(bool(value.grad.isfinite().all()) for value in head.parameters() if value.grad is not None)
 
 
 def test_amplification_by_hand_and_its_gradient() -> None:

@@ -14,18 +14,20 @@ from mgfn.training.objective import loss_terms
 def batch(seed: int = 0, videos: int = 2, crops: int = 2, clips: int = 6, width: int = 4) -> MgfnOutput:
     rng = torch.Generator().manual_seed(seed)
     features = torch.rand(2 * videos, crops, clips, width, generator=rng)
-    scores = torch.rand(2 * videos, clips, generator=rng)
-    return MgfnOutput(scores, features.norm(dim=-1).mean(dim=1), features)
+    logits = 3 * torch.randn(2 * videos, crops, clips, generator=rng)
+    return MgfnOutput(logits.sigmoid().mean(dim=1), features.norm(dim=-1).mean(dim=1), features, logits)
 
 
-def test_the_papers_loss_in_numpy() -> None:
+@pytest.mark.parametrize(("pairs", "times"), [("mean", (1, 1)), ("sum", (2, 4))])
+def test_the_papers_loss_in_numpy(pairs: str, times: tuple[int, int]) -> None:
+    """`times`: ordered pairs within a class of two videos, and between two classes."""
     out = batch()
     settings = LossSettings.model_validate(
         {
             "top_k": 3,
             "smoothness": {"weight": 1.0},
             "sparsity": {"weight": 1.0},
-            "magnitude": {"form": "contrastive", "weight": 0.001, "margin": 2.0},
+            "magnitude": {"form": "contrastive", "pairs": pairs, "weight": 0.001, "margin": 2.0},
         }
     )
     terms = {name: float(value) for name, value in loss_terms(out, settings).items()}
@@ -41,7 +43,8 @@ def test_the_papers_loss_in_numpy() -> None:
         return np.abs(k[a][:, None] - k[b][None])
 
     apart = np.mean([max(0.0, 2.0 - gaps(n, a).max()) for n in (0, 1) for a in (2, 3)])
-    assert terms["magnitude"] == pytest.approx(0.001 * (gaps(0, 1).min() + gaps(2, 3).min() + apart), rel=1e-4)
+    within = gaps(0, 1).min() + gaps(2, 3).min()
+    assert terms["magnitude"] == pytest.approx(0.001 * (times[0] * within + times[1] * apart), rel=1e-4)
 
 
 def test_clips_of_highest_score_may_stand_for_their_video() -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
+from mgfn.evaluation.scoring import newest_scores
 from mgfn.network import Mgfn
 from mgfn.training.compose import Composer, Mixture
 from mgfn.training.mil import MilSettings, picked_loss, train
 from mgfn.training.probes import Probe, add_probes, fit_probe, ridge, shown, smoothed
-from mgfn.training.streaming import clip_auc, newest_scores
+from mgfn.training.streaming import clip_auc
 from tests.mgfn.test_training import CHANNELS, CONFIG, takes
 
 PROBED = dataclasses.replace(CONFIG, probes=1)

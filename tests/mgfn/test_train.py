@@ -22,7 +22,7 @@ from mgfn.evaluation.scoring import video_scores
 from mgfn.network import Mgfn, MgfnConfig
 from mgfn.training.cli import app
 from mgfn.training.compose import Composer, Mixture
-from mgfn.training.dataset import Video
+from mgfn.training.dataset import LabelledVideo
 from mgfn.training.loop import batch_of
 from mgfn.training.segments import Segments, segment
 from mgfn.training.validation import validate
@@ -192,7 +192,7 @@ def test_validation_finds_what_the_benchmark_finds_also_where_scores_are_nearly_
         files = tuple(tmp_path / f"v{index}__{crop}.npy" for crop in range(5))
         for crop, file in enumerate(files):
             np.save(file, whole[:, crop])
-        videos.append(Video(f"v{index}", files, bool(index % 2), "test"))
+        videos.append(LabelledVideo(f"v{index}", files, bool(index % 2), "test"))
         labels = (np.arange(16 * clips) < 160) & bool(index % 2)
         scored.append(ScoredVideo(f"v{index}", video_scores(head, whole), labels))
     truth = {video.name: video.labels for video in scored}

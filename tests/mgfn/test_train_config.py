@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mgfn.network import Mgfn, MgfnConfig
+from mgfn.training.config import PRESETS as PRESETS_FOLDER
 from mgfn.training.config import ProblemsError, load_config, preset_names
 
 PRESETS = preset_names()
@@ -92,8 +93,11 @@ def test_small_data_differs_from_the_paper_in_what_its_comment_names() -> None:
     assert small.loss.sparsity is not None
     assert (small.loss.smoothness.weight, small.loss.sparsity.weight, small.loss.choose) == (8e-4, 8e-3, "score")
     assert small.network == paper.network.model_copy(update={"standardise": True})
+    assert small.loss.magnitude is not None
+    assert small.loss.magnitude.pairs == "mean"
     terms = {"smoothness": paper.loss.smoothness, "sparsity": paper.loss.sparsity, "choose": "magnitude"}
-    assert small.loss.model_copy(update=terms) == paper.loss
+    summed = small.loss.magnitude.model_copy(update={"pairs": "sum"})
+    assert small.loss.model_copy(update={**terms, "magnitude": summed}) == paper.loss
     assert small.model_copy(update={"network": paper.network, "loss": paper.loss, "steps": paper.steps}) == paper
 
 
@@ -150,3 +154,17 @@ def test_wrong_configurations(tmp_path: Path, text: str, says: list[str]) -> Non
 def test_an_unknown_preset_lists_those_there_are() -> None:
     with pytest.raises(ProblemsError, match="--config paper: no such file or preset; presets: ablation-baseline, "):
         load_config("paper")
+
+
+@pytest.mark.parametrize("preset", ["paper-ucf-crime", "paper-xd-violence", "paper-xd-violence-videoswin"])
+def test_the_papers_presets_sum_over_pairs(preset: str) -> None:
+    magnitude = load_config(preset).loss.magnitude
+    assert magnitude is not None
+    assert (magnitude.form, magnitude.pairs, magnitude.weight) == ("contrastive", "sum", 0.001)
+
+
+def test_only_the_contrastive_form_sums(tmp_path: Path) -> None:
+    text = (PRESETS_FOLDER / "paper-ucf-crime.yaml").read_text().replace("form: contrastive,", "form: rtfm,")
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ProblemsError, match=r"loss\.magnitude: .*sum needs form: contrastive"):
+        load_config(str(tmp_path / "mine.yaml"))

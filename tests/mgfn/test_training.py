@@ -7,10 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mgfn.evaluation.scoring import newest_scores
 from mgfn.network import Mgfn, MgfnConfig, Stage
 from mgfn.training.compose import Composer, Mixture, Stream, Take
 from mgfn.training.mil import MilSettings, train
-from mgfn.training.streaming import clip_auc, count_alarms, newest_scores, threshold_for
+from mgfn.training.streaming import clip_auc, count_alarms, threshold_for
 
 CHANNELS = 64
 CONFIG = MgfnConfig(CHANNELS, (Stage("glance", 8, 1), Stage("focus", 8, 1)), standardise=True)

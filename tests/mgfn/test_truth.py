@@ -74,7 +74,7 @@ def test_concatenated_labels_are_split_in_the_order_of_the_list(tmp_path: Path) 
         ('{"Abuse028_x264": [[5, 81]]}', "Abuse028_x264: "),
         ("[]", "as a whole: "),
         ("{", "as a whole: "),
-        (b"\xff\xfe", "as a whole: "),
+        (b"\xff\xfe", "is UTF-16 text; save it as UTF-8"),
         (None, "No such file"),
     ],
 )  # fmt: skip
@@ -132,3 +132,12 @@ def test_the_published_intervals(shared_data: Path, file: str, videos: int) -> N
     assert len(truth.labels) == videos
     assert truth.notes() == []
     assert sum(len(label) for label in truth.labels) == 16 * sum(counts.values())
+
+
+def test_intervals_with_a_byte_order_mark(tmp_path: Path) -> None:
+    content = json.dumps({name: {"frames": 16 * clips, "anomalous": []} for name, clips in VIDEOS.items()})
+    (tmp_path / "truth.json").write_bytes(b"\xef\xbb\xbf" + content.encode())
+    assert [len(label) for label in read_truth(tmp_path / "truth.json", VIDEOS).labels] == [80, 48]
+    (tmp_path / "truth.json").write_bytes(content.encode("utf-16"))
+    with pytest.raises(TruthError, match="is UTF-16 text; save it as UTF-8"):
+        read_truth(tmp_path / "truth.json", VIDEOS)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from mgfn.evaluation.scoring import newest_scores
 from mgfn.network import Mgfn
 from mgfn.training import probes
 from mgfn.training.compose import Composer, Stream, Take
-from mgfn.training.streaming import clip_auc, newest_scores
+from mgfn.training.streaming import clip_auc
 from recipes.default_head.features import Recording
 from recipes.tables import limits, views
 from recipes.tables.limits import ALONE, Idea, fewer, probe, side_by_side

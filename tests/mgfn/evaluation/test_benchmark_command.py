@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.mgfn.evaluation.conftest import Run
-from tests.mgfn.evaluation.known import UCF, features_of, write_intervals
+from tests.mgfn.evaluation.known import UCF, features_of, write_intervals, write_videos
 
 
 class Page(HTMLParser):
@@ -111,3 +111,39 @@ def test_xd_violence_averages_five_files(
     assert f"note: {note}" in captured.err
     assert note in (out / "report.html").read_text()
     assert (out / "plots" / "A__#1_label_B1-0-0.png").is_file()
+
+
+def test_a_ground_truth_of_zeros_for_a_class_is_refused_unless_trusted(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], ucf: list[object]
+) -> None:
+    """As the file is that MGFN's authors released: whole classes count as normal."""
+    labels = np.concatenate([np.isin(np.arange(64), range(16, 48)), np.zeros(32, bool), np.zeros(64, bool)])
+    np.save(tmp_path / "gt.npy", labels)
+    ucf[-1] = tmp_path / "gt.npy"
+    flags = ["benchmark", "--protocol", "ucf-crime", *ucf, "--resamples", "10"]
+    assert run(*flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "gt.npy: 1 abnormal videos have no anomalous frame: Arson002_x264_i3d" in line
+    assert "--trust-ground-truth" in line
+    assert run(*flags, "--trust-ground-truth", "--out", tmp_path / "out") == 0
+    note = "1 abnormal videos have no anomalous frame: Arson002_x264_i3d"
+    assert f"note: {note}" in capsys.readouterr().err
+    content = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert content["notes"] == [note]
+    assert content["anomalous_frames"] == 32
+    assert note in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_video_that_is_named_like_an_emoji_is_printed_as_it_is(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], head: Path
+) -> None:
+    names = {"Abuse001:b:[bold]": [0.9, 0.2], "Normal_Videos_2:smiley:": [0.1, 0.3]}
+    listed = write_videos(tmp_path / "features", names)
+    truth = write_intervals(
+        tmp_path / "t.json", {"Abuse001:b:[bold]": (30, [(0, 16)]), "Normal_Videos_2:smiley:": (31, [])}
+    )
+    flags = ["--head", head, "--list", listed, "--ground-truth", truth, "--resamples", "10"]
+    assert run("benchmark", "--protocol", "ucf-crime", *flags) == 0
+    said = capsys.readouterr().err
+    assert "note: Abuse001:b:[bold]: features 32 frames" in said
+    assert "note: Normal_Videos_2:smiley:: features 32 frames" in said

@@ -8,9 +8,8 @@ import torch
 
 from mgfn.checkpoint import load_head
 from mgfn.evaluation import scoring
-from mgfn.evaluation.scoring import causal_scores, video_scores
+from mgfn.evaluation.scoring import causal_scores, newest_scores, video_scores
 from mgfn.network import MgfnConfig, Stage, make_head
-from mgfn.training.streaming import newest_scores
 from tests.mgfn.evaluation.known import features_of, known_head
 
 CONFIG = MgfnConfig(6, (Stage("glance", 8, 1), Stage("focus", 8, 1)), members=2)

@@ -72,14 +72,14 @@ def test_five_files_are_one_video_of_five_crops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("protocol", "lines", "says"),
     [
-        ("xd-violence", ["a__0", "a__1", "a__2"], "a has the files __0 __1 __2, expected __0 __1 __2 __3 __4"),
-        ("xd-violence", ["a__5"], "a has the files __5, expected __0 __1 __2 __3 __4"),
-        ("ucf-crime", ["a__0", "a__1", "b__0"], "1 entries do not fit.*: b has the files __0, expected __0 __1"),
-        ("ucf-crime", ["a__0", "a"], "a has the files __0, expected __0"),
-        ("ucf-crime", ["c", "c"], "c is listed twice"),
-        ("xd-violence", ["a__0", "d__4", "a__0"], "3 entries .*: a__0 is listed twice; a has .*; d has the files"),
+        ("xd-violence", ["a__0", "a__1", "a__2"], "a: listed are a__0 .line 1., .*; expected __0, .*__4, each once"),
+        ("xd-violence", ["a__5"], "a: listed are a__5 .line 1.; expected __0, __1, __2, __3, __4, each once"),
+        ("ucf-crime", ["a__0", "a__1", "b__0"], "1 entries .*: b: listed are b__0 .line 3.; expected __0, __1, each"),
+        ("ucf-crime", ["a__0", "a"], "a: listed are a .line 2., a__0 .line 1.; expected __0, each once"),
+        ("ucf-crime", ["c", "c"], "c is listed 2 times .line 1, line 2."),
+        ("xd-violence", ["a__0", "d__4", "a__0"], "2 entries .*: a: listed are a__0 .line 1., a__0 .line 3.; .*; d: "),
         ("ucf-crime", ["a__0", "a__4"], "the files of a hold 4, 7 clips"),
-        ("ucf-crime", ["wide", "gone", "c"], r"2 entries .*wide\.npy: 3 channels, expected 2; .*gone\.npy: No such"),
+        ("ucf-crime", ["wide", "gone", "c"], r"2 entries .*wide\.npy: .*3 channels, expected 2; .*gone\.npy: No such"),
     ],
 )  # fmt: skip
 def test_entries_that_do_not_fit_are_all_named(tmp_path: Path, protocol: str, lines: list[str], says: str) -> None:
@@ -93,7 +93,13 @@ def test_entries_that_do_not_fit_are_all_named(tmp_path: Path, protocol: str, li
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "No such file"), (b"\n \n", "is empty"), (b"", "is empty"), (b"\xff\xfe", "not text")]
+    ("content", "says"),
+    [
+        (None, "No such file"),
+        (b"\n \n", "is empty"),
+        (b"", "is empty"),
+        (b"\xff\xfe", "is UTF-16 text; save it as UTF-8"),
+    ],
 )
 def test_what_is_no_list(tmp_path: Path, content: bytes | None, says: str) -> None:
     if content is not None:
@@ -107,3 +113,9 @@ def test_not_a_number_is_found_when_features_are_read(tmp_path: Path) -> None:
     (video,) = read_list(write(tmp_path, tmp_path / "a.npy"), None, 2)
     with pytest.raises(FeatureError, match="2 clips hold NaN"):
         video.features()
+
+
+def test_a_list_with_a_byte_order_mark(tmp_path: Path) -> None:
+    save(tmp_path, "a")
+    (tmp_path / "test.list").write_bytes(b"\xef\xbb\xbfa.npy\r\n")
+    assert [video.name for video in read_list(tmp_path / "test.list", tmp_path, 2)] == ["a"]

@@ -1,0 +1,66 @@
+"""Files and folders that appear whole or not at all: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+PARTIAL: Final = ".part"
+
+
+def partial_path(path: Path) -> Path:
+    """Where this process writes a file before it is renamed to `path`.
+
+    The name is hidden, keeps the suffix (encoders choose a format by it), and holds the process's number: two
+    processes that make the same file do not write into each other's.
+    """
+    return path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to; it replaces `path` when the block ends well, and is removed when it does not.
+
+    Makes the folder. Raises OSError as the writing itself does.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a whole file; text as UTF-8. Whoever reads `path` meanwhile sees the old content or the new."""
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill; it takes the place of `path` when the block ends well, and vanishes otherwise.
+
+    A folder that was there is removed after the exchange. A link at `path` stays and leads to the new folder.
+    """
+    path = path.resolve()  # "." has no name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        if path.exists():
+            retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+            path.replace(retired / path.name)
+            scratch.replace(path)
+            shutil.rmtree(retired, ignore_errors=True)
+        else:
+            scratch.replace(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
