@@ -64,11 +64,11 @@ class Overview:
 
     def picture(self, camera: str) -> UInt8Array | None:
         """A camera's newest picture, (224, 224, 3) RGB."""
-        return next((d.camera.picture for d in self._decoders if d.camera.name == camera), None)
+        return next((d.camera.picture for d in tuple(self._decoders) if d.camera.name == camera), None)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
         """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
-        return next((list(d.camera.line) for d in self._decoders if d.camera.name == camera), [])
+        return next((list(d.camera.line) for d in tuple(self._decoders) if d.camera.name == camera), [])
 
     def missing(self) -> str:
         """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
@@ -99,6 +99,6 @@ class Overview:
         now = time.monotonic()
         return {
             decoder.camera.name: dict(decoder.camera.health(now))
-            for decoder in self._decoders
+            for decoder in tuple(self._decoders)
             if not decoder.config.is_self_test
         }

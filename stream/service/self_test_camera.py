@@ -18,6 +18,7 @@ from stream.camera.messages import ClipReady
 from stream.service.self_test import SelfTest, render
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.learnt_score import calibration_of
+from stream.watch.reaper import Reaper
 from stream.watch.watched_camera import WatchedCamera
 
 
@@ -30,6 +31,7 @@ class SelfTestCamera:
         manifest: Manifest,
         model: ModelName,
         start_process: StartProcess,
+        reaper: Reaper,
         zone: tzinfo | None = None,
     ) -> None:
         self._zone = zone
@@ -37,6 +39,7 @@ class SelfTestCamera:
         self._manifest = manifest
         self._model = model
         self._start_process = start_process
+        self._reaper = reaper
         self._rendering: tuple[BaseProcess, Connection] | None = None
         self._decoder: DecoderProcess | None = None
 
@@ -57,7 +60,7 @@ class SelfTestCamera:
             recording = str(pipe.recv())
         except (EOFError, OSError):
             recording = ""
-        process.join(1)
+        self._reaper.end(process)
         pipe.close()
         self._rendering = None
         if not recording:
@@ -65,7 +68,7 @@ class SelfTestCamera:
         config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now, self._zone)
         camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest))
         try:
-            self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process)
+            self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process, self._reaper)
         except StreamError as error:  # no room: the cameras go on; overdue says that it failed
             log.error("the self-test cannot begin", reason=str(error))
         return self._decoder
@@ -83,7 +86,7 @@ class SelfTestCamera:
         if self._test.overdue(now, epoch):
             log.error("the self-test failed", reason=self._test.result.said)
             if self._rendering is not None:
-                self._rendering[0].kill()
+                self._reaper.end(self._rendering[0])
                 self._rendering[1].close()
                 self._rendering = None
             return self._gone()

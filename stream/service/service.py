@@ -32,6 +32,7 @@ from typing import Any, Final
 import uvicorn
 
 from engine.engine import Engine
+from engine.errors import EngineError
 from stream.alarm.event import ModelName
 from stream.alarm.requests import AUTO, Command, SetThreshold
 from stream.archive.journal import LIMIT, Journal, Task
@@ -58,6 +59,7 @@ from stream.watch.fleet import CameraChanges, Fleet
 from stream.watch.intake import Intake
 from stream.watch.learnt_score import calibration_of
 from stream.watch.metrics import Metrics
+from stream.watch.reaper import Reaper
 from stream.watch.reporter import Reporter
 from stream.watch.scheduling import next_batch
 from stream.watch.scoring import score
@@ -83,9 +85,12 @@ def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
+    except BaseException:
+        ours.close()
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    theirs.close()
+        theirs.close()
     return process, ours
 
 
@@ -120,6 +125,7 @@ class Service:
         )
         self._calibration = calibration_of(engine.manifest)
         self._metrics = Metrics(self._model)
+        self._reaper = Reaper()
         self._decoders: list[DecoderProcess] = []
         self._fleet = Fleet(self._decoders, self._begin_camera, lambda: self._report)
         self._intake = Intake(
@@ -210,7 +216,7 @@ class Service:
                 self._self_test.recall(memory)
             zone = settings.cameras[0].schedule.zone
             self._self_test_camera = SelfTestCamera(
-                self._self_test, self._engine.manifest, self._model, start_process, zone
+                self._self_test, self._engine.manifest, self._model, start_process, self._reaper, zone
             )
         self._overview = Overview(
             settings.node,
@@ -224,7 +230,7 @@ class Service:
         self._report.recover()
         self._fleet.configure(settings.cameras)
         if not settings.replay:
-            self._drift_watch = DriftWatch(settings.data, start_process, time.monotonic())
+            self._drift_watch = DriftWatch(settings.data, start_process, self._reaper, time.monotonic())
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
@@ -263,7 +269,8 @@ class Service:
         camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration)
         if self._settings.calibration is not None and config.name in self._settings.calibration:
             camera.learner.recall(self._settings.calibration[config.name])
-        return DecoderProcess(config, camera, self._engine.manifest, self._settings.replay, start_process)
+        manifest, replay = self._engine.manifest, self._settings.replay
+        return DecoderProcess(config, camera, manifest, replay, start_process, self._reaper)
 
     def _set_by_others(self, camera: str, name: str, value: str) -> None:
         """`mgfn-events suggest-threshold --apply` wrote a setting; heard by the journal's thread."""
@@ -288,7 +295,10 @@ class Service:
             self._intake.receive()
             if lines := next_batch(self._decoders, self._engine.backend.batch):
                 batch = [(line, line.pending_clips.popleft()) for line in lines]
-                score(batch, self._engine, self._report, self._metrics)
+                try:
+                    score(batch, self._engine, self._report, self._metrics)
+                except EngineError as error:
+                    raise StreamError(f"the engine failed while it scored: {error}") from error
                 self._overview.scored()
                 if self._self_test_camera is not None:
                     self._self_test_camera.seen(batch)
@@ -309,6 +319,7 @@ class Service:
             if self._commands is not None:
                 self._commands.watch(self._fleet.names)
         self._fleet.see_off()
+        self._reaper.collect()
 
     def _supervise(self) -> None:
         self._reconfigure()
@@ -320,7 +331,7 @@ class Service:
             self._report.obey(self._decoders, command)
         for decoder in self._decoders:
             camera = decoder.camera
-            self._intake.replace_silent(decoder, now)
+            self._intake.look_after(decoder, now)
             if decoder.finished and not decoder.pending_clips:
                 decoder.pending_messages.lost()
                 self._report.event(decoder, camera.close_alarm("stopped"))
@@ -369,7 +380,8 @@ class Service:
         if "journal" in self._threads and self._threads["journal"].is_alive():
             self._journal.written(0.2)
         for decoder in self._decoders:
-            decoder.process.kill()
+            if decoder.process is not None:
+                decoder.process.kill()
 
     def _deliver_replay(self, mqtt: MqttSink) -> None:
         """A replay that came to its end has the time, as long as the broker takes one message after the other."""
@@ -415,9 +427,8 @@ class Service:
         if self._broker is not None:
             self._broker.end(left(_ENDED_WITHIN))
         for decoder in self._decoders:
-            decoder.process.kill()  # its files are closed; what is left is the interpreter's own end
-        for decoder in self._decoders:
-            decoder.end()
+            decoder.end()  # its files are closed; what is left is the interpreter's own end
             decoder.ring.close()
+        self._reaper.wait(left(_ENDED_WITHIN))
         if self._scores is not None:
             self._scores.close()

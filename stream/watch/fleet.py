@@ -100,8 +100,7 @@ class Fleet:
                 begun[camera.name] = self._begin(camera)
         except StreamError:
             for decoder in begun.values():
-                decoder.process.kill()
-                decoder.end(0.0)
+                decoder.end()
                 decoder.ring.close()
             raise
         return begun
@@ -122,8 +121,7 @@ class Fleet:
             elif message is None:
                 done.add(decoder)
         for decoder in done:
-            decoder.process.kill()
-            decoder.end(0.0)
+            decoder.end()
             decoder.pending_messages.lost()
             decoder.ring.close()
         for decoder in self.leaving:

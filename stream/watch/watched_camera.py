@@ -84,14 +84,14 @@ class WatchedCamera:
         self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
         self._newest: tuple[int, FloatArray] | None = None
         self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
-        self.line: deque[tuple[float, float]] = deque(maxlen=_LINE)  # end of each of the newest clips, and its score
+        self.line: tuple[tuple[float, float], ...] = ()  # end of each of the newest clips, and its score
         self._degraded_until = float("-inf")
         self._last = Moment(0.0, 0.0, 0, 0.0)
         self._last_end = 0.0
         self._said_score, self._said_at = 0.0, 0.0
         self._lost_at: float | None = now  # since then without a picture
         self._away_for = ""
-        self._losses: deque[tuple[float, Reason | None]] = deque(maxlen=1_000)
+        self._losses: tuple[tuple[float, Reason | None], ...] = ()
 
     def begin_connection(self, connection: int) -> None:
         """Clips of a new connection do not follow the old ones: the window starts empty."""
@@ -134,7 +134,7 @@ class WatchedCamera:
         learnt = self.learner.score(clip.start, clip.end, raw, feature, learn=not self.rule.active)
         score = learnt.score
         self.rule.settings = self.learner.in_force()
-        self.line.append((clip.end, score))
+        self.line = (*self.line[1 - _LINE :], (clip.end, score))  # never changed: other threads read it
         self.scheduled = self._config.schedule.covers(clip.start)
         if not self.scheduled:
             ended = self._off_schedule(clip, score, raw, window)
@@ -281,7 +281,7 @@ class WatchedCamera:
             self.begin_connection(message.connection)
         elif was is CameraState.ONLINE:
             self._lost_at = now
-            self._losses.append((now, message.reason))
+            self._losses = (*self._losses[-999:], (now, message.reason))  # never changed: other threads read it
 
     def restarted(self) -> None:
         """The decoder process is a new one: it counts connections, and all else, from 0 again."""

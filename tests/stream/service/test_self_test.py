@@ -23,6 +23,7 @@ from stream.service import self_test_camera
 from stream.service.self_test import Result, SelfTest, Stage, cached_sample
 from stream.service.self_test_camera import SelfTestCamera
 from stream.settings.flags import self_test_every
+from stream.watch.reaper import Reaper
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
@@ -126,9 +127,9 @@ def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(self_test_camera, "DecoderProcess", no_room)
     test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)
-    manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6)))
-    rendering = cast(SpawnProcess, SimpleNamespace(join=lambda _: None))
-    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours))
+    manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6), calibration=None))
+    rendering = cast(SpawnProcess, SimpleNamespace(kill=lambda: None))
+    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours), Reaper())
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(700.0, 1_700.0) is None
     assert test.result == Result(False, 1_700.0, Stage.STARTED)
@@ -140,8 +141,8 @@ def test_without_room_for_its_process_the_cameras_go_on() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)
-    manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6)))
-    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), no_room)
+    manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6), calibration=None))
+    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), no_room, Reaper())
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(10_000.0, 11_000.0) is None
     assert test.result == Result(False, 11_000.0, Stage.RENDERING)

@@ -16,6 +16,7 @@ from stream.service.service import start_process
 from stream.settings.settings import CameraConfig
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.fleet import Fleet
+from stream.watch.reaper import Reaper
 from stream.watch.reporter import Reporter
 from stream.watch.watched_camera import WatchedCamera
 from tests.servers.processes import free_port
@@ -28,12 +29,15 @@ def camera(name: str) -> CameraConfig:
 def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> None:
     manifest = Bundle.open(tiny_bundle).manifest
     begun: list[DecoderProcess] = []
+    reaper = Reaper()
 
     def begin(config: CameraConfig) -> DecoderProcess:
         if begun:
             raise StreamError("shared memory: no room")
         begun.append(
-            DecoderProcess(config, WatchedCamera(config, ModelName("b", "0", "x")), manifest, False, start_process)
+            DecoderProcess(
+                config, WatchedCamera(config, ModelName("b", "0", "x")), manifest, False, start_process, reaper
+            )
         )
         return begun[0]
 
@@ -43,5 +47,6 @@ def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> No
         fleet.configure([camera("door"), camera("yard")])
     assert decoders == []
     assert fleet.leaving == []
-    assert not begun[0].process.is_alive()
+    reaper.wait(10)
+    assert (begun[0].process, len(reaper)) == (None, 0)
     assert not hasattr(begun[0].ring, "clips")  # closed

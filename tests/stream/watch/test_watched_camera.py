@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import replace
 from datetime import UTC
 from zoneinfo import ZoneInfo
@@ -253,3 +255,25 @@ def test_a_feature_stands_for_clips_that_do_not_differ_from_its_own() -> None:
     third = replace(clip(4), like=3)
     camera.push(third, FEATURE + 2)
     assert camera.known_feature(replace(clip(5), like=3)) is not None
+
+
+def test_its_health_can_be_read_while_its_connection_comes_and_goes() -> None:
+    camera, stopped = make(), threading.Event()
+
+    def flap() -> None:
+        connection = 0
+        while not stopped.is_set():
+            connection += 1
+            camera.changed(StateChanged(CameraState.OFFLINE, connection, Reason.STALLED), 1.0)
+            camera.changed(StateChanged(CameraState.ONLINE, connection), 1.0)
+
+    loop, interval = threading.Thread(target=flap), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    loop.start()
+    try:
+        found = [int(str(dict(camera.health(2.0))["reconnects_last_hour"])) for _ in range(500)]
+    finally:
+        stopped.set()
+        loop.join(10)
+        sys.setswitchinterval(interval)
+    assert found == sorted(found)
