@@ -64,7 +64,7 @@ class Overview:
 
     def picture(self, camera: str) -> UInt8Array | None:
         """A camera's newest picture, (224, 224, 3) RGB."""
-        return next((d.camera.picture for d in tuple(self._decoders) if d.camera.name == camera), None)
+        return next((d.camera.window.picture for d in tuple(self._decoders) if d.camera.name == camera), None)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
         """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""

@@ -78,8 +78,8 @@ class SelfTestCamera:
         for decoder, clip in batch:
             if decoder is self._decoder:
                 self._test.scored(clip.start, clip.clip)
-                if decoder.camera.event is not None:
-                    self._test.raised(decoder.camera.event.id, decoder.camera.event.start_time)
+                if decoder.camera.alarm.event is not None:
+                    self._test.raised(decoder.camera.alarm.event.id, decoder.camera.alarm.event.start_time)
 
     def leaves(self, now: float, epoch: float) -> DecoderProcess | None:
         """The decoder that is to be ended: the recording is over, or the time is."""

@@ -334,11 +334,11 @@ class Service:
             self._intake.look_after(decoder, now)
             if decoder.finished and not decoder.pending_clips:
                 decoder.pending_messages.lost()
-                self._report.event(decoder, camera.close_alarm("stopped"))
+                self._report.event(decoder, camera.alarm.close("stopped"))
             if not (decoder.finished or self._settings.replay):
                 self._report.event(decoder, camera.begin_loss(now, epoch))
-            self._report.event(decoder, camera.end_loss(epoch))
-            self._report.event(decoder, camera.end_test(epoch))
+            for message in camera.due_ends(epoch):
+                self._report.event(decoder, message)
             self._report.release(decoder)
         if self._self_test_camera is not None:
             self._test_oneself(self._self_test_camera, now, epoch)

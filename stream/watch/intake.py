@@ -58,7 +58,7 @@ class Intake:
         if isinstance(message, ClipReady):
             self._take_clip(decoder, message, now)
         elif isinstance(message, Counters):
-            self._metrics.counted(camera.name, camera.counters, message)
+            self._metrics.counted(camera.name, camera.presence.counters, message)
             camera.counted(message, now)
         elif isinstance(message, StateChanged):
             if message.state is CameraState.ENDED:
@@ -70,7 +70,7 @@ class Intake:
         self._report().status(camera)
 
     def _take_clip(self, decoder: DecoderProcess, clip: ClipReady, now: float) -> None:
-        if not decoder.camera.enabled:
+        if not decoder.camera.presence.enabled:
             decoder.give_back(clip.slot)
             return
         decoder.take(clip)
@@ -89,7 +89,7 @@ class Intake:
         decoder.give_back(decoder.pending_clips.popleft().slot)
         if camera.status(now) != "degraded":
             log.warning("scoring does not keep up: clips are dropped", camera=camera.name)
-        camera.shed(now)
+        camera.presence.shed(now)
         self._metrics.shed(camera.name)
 
     def _recording_ended(self, decoder: DecoderProcess, message: StateChanged) -> None:
@@ -116,7 +116,7 @@ class Intake:
                 reason, detail = message.reason, message.detail
                 log.warning("camera offline; trying again", camera=camera.name, reason=reason, detail=detail)
                 self._metrics.disconnected(camera.name, reason)
-                self._report().event(decoder, camera.close_alarm("camera_lost"))
+                self._report().event(decoder, camera.alarm.close("camera_lost"))
             self._report().status(camera)
 
     def look_after(self, decoder: DecoderProcess, now: float) -> None:

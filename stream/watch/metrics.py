@@ -70,9 +70,9 @@ class Metrics:
 
     def camera(self, camera: WatchedCamera) -> None:
         """State of a camera, as often as it says something."""
-        self._up.labels(camera.name).set(camera.available)
-        self._fps.labels(camera.name).set(camera.counters.fps if camera.available else 0.0)
-        self._threshold.labels(camera.name).set(camera.rule.settings.threshold_on)
+        self._up.labels(camera.name).set(camera.presence.available)
+        self._fps.labels(camera.name).set(camera.presence.counters.fps if camera.presence.available else 0.0)
+        self._threshold.labels(camera.name).set(camera.alarm.rule.settings.threshold_on)
         self._fill.labels(camera.name).set(len(camera.window) / WINDOW)
 
     def forget(self, camera: str) -> None:

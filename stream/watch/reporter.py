@@ -128,7 +128,7 @@ class Reporter:
     def _note_rule(self, camera: WatchedCamera) -> None:
         """For what-if, which knows neither flags nor site file nor bundle."""
         if self._keeps:
-            self._journal.setting(camera.name, "alarm", json.dumps(asdict(camera.rule.settings)))
+            self._journal.setting(camera.name, "alarm", json.dumps(asdict(camera.alarm.rule.settings)))
             self._journal.setting(camera.name, "schedule", camera.schedule.as_text())
 
     def _apply_kept(self, camera: WatchedCamera) -> None:
@@ -156,10 +156,8 @@ class Reporter:
 
     def close_events(self, decoder: DecoderProcess, reason: str) -> None:
         """The `end` of everything that is open."""
-        camera, epoch = decoder.camera, time.time()
-        self.event(decoder, camera.close_alarm(reason))
-        self.event(decoder, camera.end_test(epoch, stopping=reason))
-        self.event(decoder, camera.end_loss(epoch, stopping=reason))
+        for message in decoder.camera.close(reason, time.time()):
+            self.event(decoder, message)
 
     def forget(self, camera: str) -> None:
         """The camera is gone."""
@@ -176,7 +174,7 @@ class Reporter:
         """One clip's score, to everybody."""
         if camera.is_self_test:
             return
-        threshold, clip = camera.rule.settings.threshold_on, scored.clip
+        threshold, clip = camera.alarm.rule.settings.threshold_on, scored.clip
         if self._mqtt is not None:
             self._mqtt.score(camera.name, scored.score, threshold, clip.end, scored.window)
         told = {"camera": camera.name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
@@ -282,7 +280,9 @@ class Reporter:
         if self._mqtt is not None:
             now = time.monotonic()
             problem = camera.problem(now)
-            self._mqtt.camera_status(camera.name, camera.status(now), available=camera.available, problem=problem)
+            self._mqtt.camera_status(
+                camera.name, camera.status(now), available=camera.presence.available, problem=problem
+            )
         self._metrics.camera(camera)
 
     def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
@@ -300,9 +300,9 @@ class Reporter:
             self._enable(decoder, decoder.config.enabled if command.enabled is None else command.enabled)
             self._keep(camera.name, "enabled", {None: None, True: "ON", False: "OFF"}[command.enabled])
         elif isinstance(command, SetThreshold):
-            before = camera.rule.settings
+            before = camera.alarm.rule.settings
             self._set_threshold(camera, command.threshold)
-            if (now := camera.rule.settings) != before:
+            if (now := camera.alarm.rule.settings) != before:
                 log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learnt=now.learnt)
             self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
         else:
@@ -319,19 +319,19 @@ class Reporter:
 
     def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
         """The camera learns from a verdict on one of its last alarms."""
-        if camera.learner.judged(verdict.event, verdict.verdict, time.time(), camera.rule.top_score):
+        if camera.learner.judged(verdict.event, verdict.verdict, time.time(), camera.alarm.rule.top_score):
             log.info("verdict learnt", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
             self.keep_learnt(camera)
 
     def _enable(self, decoder: DecoderProcess, enabled: bool) -> None:
         camera = decoder.camera
-        if enabled == camera.enabled:
+        if enabled == camera.presence.enabled:
             return
         camera.set_enabled(enabled, time.monotonic())
         log.info("enabled" if enabled else "disabled", camera=camera.name)
         if not enabled:
             decoder.shed_pending()
-            self.event(decoder, camera.close_alarm("disabled"))
+            self.event(decoder, camera.alarm.close("disabled"))
 
     def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str | None) -> None:
         kept = self._kept.setdefault(camera, {})
@@ -410,6 +410,6 @@ class Reporter:
 
     def _say_settings(self, camera: WatchedCamera) -> None:
         if self._mqtt is not None:
-            threshold = camera.rule.settings.threshold_on
-            self._mqtt.camera_settings(camera.name, enabled=camera.enabled, threshold=threshold)
+            threshold = camera.alarm.rule.settings.threshold_on
+            self._mqtt.camera_settings(camera.name, enabled=camera.presence.enabled, threshold=threshold)
             self._mqtt.camera_calibration(camera.name, camera.learner.state())

@@ -41,7 +41,7 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
 
 def _features(batch: Batch, engine: Engine) -> list[FloatArray]:
     """The feature of each clip, (crops, C): one that is known already, else from the backbone, together."""
-    features = [decoder.camera.known_feature(clip) for decoder, clip in batch]
+    features = [decoder.camera.window.known_feature(clip) for decoder, clip in batch]
     moved = [d.ring.clips[clip.slot] for (d, clip), known in zip(batch, features, strict=True) if known is None]
     if moved:
         fresh = iter(engine.features(moved[0][None] if len(moved) == 1 else np.stack(moved)))

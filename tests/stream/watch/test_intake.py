@@ -123,7 +123,7 @@ def test_a_camera_is_lost_only_after_the_clips_that_came_before(
     seen = []
     for _ in range(3):
         intake.look_after(door, time.monotonic())
-        seen.append((len(door.pending_clips), door.camera.state, len(door.camera._losses)))
+        seen.append((len(door.pending_clips), door.camera.presence.state, len(door.camera.presence._losses)))
         if door.pending_clips:
             door.pending_clips.popleft()  # it is scored
     assert seen == [(2, CameraState.ONLINE, 0), (1, CameraState.ONLINE, 0), (0, CameraState.ONLINE, 1)]
@@ -137,7 +137,7 @@ def test_replacing_a_decoder_that_no_kill_ends_waits_for_nothing(
     intake.look_after(door, now)  # StuckProcess.join would fail the test
     assert [process.killed for process in machine.started] == [True, False, False]
     assert door.process is cast(SpawnProcess, machine.started[2])
-    assert door.camera.state is CameraState.OFFLINE
+    assert door.camera.presence.state is CameraState.OFFLINE
 
 
 def test_a_decoder_that_cannot_be_started_is_offline_and_tried_again(
@@ -146,18 +146,18 @@ def test_a_decoder_that_cannot_be_started_is_offline_and_tried_again(
     intake, (door, yard) = make(decoders, Report()), decoders
     machine.pipes[0].send(StateChanged(CameraState.ONLINE, 0))
     intake.receive()
-    assert door.camera.state is CameraState.ONLINE
+    assert door.camera.presence.state is CameraState.ONLINE
     machine.full = True
     machine.pipes[0].close()  # it died
     began = time.monotonic()
     intake.receive()
-    assert (door.process, door.pipe, door.camera.state) == (None, None, CameraState.OFFLINE)
+    assert (door.process, door.pipe, door.camera.presence.state) == (None, None, CameraState.OFFLINE)
     assert door.camera.problem(0.0) == "no decoder process can be started"
     assert "Resource temporarily unavailable" in "".join(capsys.readouterr())
     # the other one is still heard
     machine.pipes[1].send(StateChanged(CameraState.ONLINE, 0))
     intake.receive()
-    assert yard.camera.state is CameraState.ONLINE
+    assert yard.camera.presence.state is CameraState.ONLINE
     # after 1 s, 2 s, 4 s: three attempts in vain
     at = time.monotonic()
     assert not door.start_due(began + 0.9 * FIRST_RETRY)

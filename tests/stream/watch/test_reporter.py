@@ -103,8 +103,8 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
             writer.join(10)
             found = store.settings()["door"]
         return (
-            camera.rule.settings.threshold_on,
-            camera.enabled,
+            camera.alarm.rule.settings.threshold_on,
+            camera.presence.enabled,
             {n: v for n, v in found.items() if n in ("enabled", "threshold")},
         )
 
