@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.arrays import UInt8Array
 from engine.default_bundle import project_version
 from stream.alarm.event import ModelName
+from stream.archive.journal import Journal
 from stream.service.self_test import SelfTest
+from stream.sinks.command_listener import CommandListener
 from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
@@ -27,9 +29,11 @@ class Overview:
         mqtt: MqttSink | None,
         metrics: Metrics,
         self_test: SelfTest | None,
-        oldest_unwritten: Callable[[], float] = lambda: 0.0,
+        journal: Journal,
+        commands: CommandListener | None,
     ) -> None:
-        self._oldest_unwritten = oldest_unwritten
+        self._journal = journal
+        self._commands = commands
         self._node = node
         self._model = model
         self._decoders = decoders
@@ -53,7 +57,7 @@ class Overview:
             "loop_age": round(time.monotonic() - self._last_turn, 3),
             "pid": os.getpid(),
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
-            "oldest_unwritten": round(self._oldest_unwritten(), 3),
+            "oldest_unwritten": round(self._journal.oldest_unwritten, 3),
             "cameras": self._cameras(),
         }
 

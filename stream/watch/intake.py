@@ -18,7 +18,7 @@ _TURN: Final = 0.2
 
 
 class Intake:
-    """`decoders` is the service's list, `report` gives its reporter, `stopping` says whether a stop was asked for.
+    """`decoders` is the service's list, `stopping` says whether a stop was asked for.
 
     `fault` is why a recording could not be read.
     """
@@ -26,7 +26,7 @@ class Intake:
     def __init__(
         self,
         decoders: Sequence[DecoderProcess],
-        report: Callable[[], Reporter],
+        report: Reporter,
         metrics: Metrics,
         stopping: Callable[[], bool],
         *,
@@ -66,8 +66,8 @@ class Intake:
             decoder.defer(message, now)
             self._apply_states(decoder)
         else:
-            self._report().file_written(decoder, message)
-        self._report().status(camera)
+            self._report.events.file_written(decoder, message)
+        self._report.topics.status(camera)
 
     def _take_clip(self, decoder: DecoderProcess, clip: ClipReady, now: float) -> None:
         if not decoder.camera.presence.enabled:
@@ -116,8 +116,8 @@ class Intake:
                 reason, detail = message.reason, message.detail
                 log.warning("camera offline; trying again", camera=camera.name, reason=reason, detail=detail)
                 self._metrics.disconnected(camera.name, reason)
-                self._report().event(decoder, camera.alarm.close("camera_lost"))
-            self._report().status(camera)
+                self._report.events.say(decoder, camera.alarm.close("camera_lost"))
+            self._report.topics.status(camera)
 
     def look_after(self, decoder: DecoderProcess, now: float) -> None:
         """Once a turn: change states whose clips are scored, replace it if it hangs, start it if that is due again."""

@@ -18,7 +18,7 @@ _KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
 def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
     """Its outbox first, then the ends of what it left open, and their files. Nothing else uses the store yet."""
     for message in store.waiting():
-        if mqtt is None:
+        if mqtt is None or message.payload.suppressed is not None:
             journal.delivered(message.key or 0)
         else:
             mqtt.event(message)

@@ -35,8 +35,7 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
     metrics.stage("head", time.monotonic() - after_backbone)
     for (decoder, clip), row in zip(batch, scores, strict=True):
         scored = decoder.camera.scored(clip, row, engine.contributions)
-        report.event(decoder, scored.event, clip)
-        report.scored(decoder.camera, scored)
+        report.scored(decoder, scored, clip)
 
 
 def _features(batch: Batch, engine: Engine) -> list[FloatArray]:

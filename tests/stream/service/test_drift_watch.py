@@ -13,7 +13,7 @@ import pytest
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from stream.service.drift_watch import EVERY, FIRST_AFTER, DriftWatch
-from stream.service.service import start_process
+from stream.service.processes import start_process
 from stream.watch.reaper import Reaper
 from tests.servers.processes import until
 

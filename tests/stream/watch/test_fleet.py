@@ -12,7 +12,7 @@ from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
 from stream.base.errors import StreamError
-from stream.service.service import start_process
+from stream.service.processes import start_process
 from stream.settings.settings import CameraConfig
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.fleet import Fleet
@@ -42,7 +42,7 @@ def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> No
         return begun[0]
 
     decoders: list[DecoderProcess] = []
-    fleet = Fleet(decoders, begin, lambda: cast(Reporter, None))  # nothing may be reported
+    fleet = Fleet(decoders, begin, cast(Reporter, None))  # nothing may be reported
     with pytest.raises(StreamError, match="no room"):
         fleet.configure([camera("door"), camera("yard")])
     assert decoders == []

@@ -64,14 +64,12 @@ class Machine:
 
 
 class Report:
-    """Keeps what it is told."""
+    """Is told and does nothing."""
 
     def __init__(self) -> None:
-        self.events: list[EventMessage] = []
+        self.events = self.topics = self
 
-    def event(self, _decoder: DecoderProcess, message: EventMessage | None) -> None:
-        if message is not None:
-            self.events.append(message)
+    def say(self, _decoder: DecoderProcess, message: EventMessage | None) -> None: ...
 
     def status(self, _camera: WatchedCamera) -> None: ...
 
@@ -100,7 +98,7 @@ def decoders(machine: Machine) -> Iterator[list[DecoderProcess]]:
 
 
 def make(decoders: list[DecoderProcess], report: Report) -> Intake:
-    return Intake(decoders, lambda: cast(Reporter, report), Metrics(MODEL), lambda: False, replay=False)
+    return Intake(decoders, cast(Reporter, report), Metrics(MODEL), lambda: False, replay=False)
 
 
 def clip(number: int) -> ClipReady:
