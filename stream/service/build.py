@@ -61,9 +61,10 @@ class LineFiles:
 
     @classmethod
     def opened(cls, settings: ServiceSettings) -> LineFiles:
+        patient = settings.replay
         return cls(
-            ScoresFile(settings.scores) if settings.scores else None,
-            ScoresFile(settings.events, "--events") if settings.events else None,
+            ScoresFile(settings.scores, patient=patient) if settings.scores else None,
+            ScoresFile(settings.events, "--events", patient=patient) if settings.events else None,
         )
 
     def close(self) -> None:
