@@ -113,7 +113,7 @@ def build(
     """The finished parts. `broker` is None where nothing is published; `stopping` says whether a stop was asked for."""
     path = str(engine.bundle.path.absolute())
     model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name, path)
-    kept = store.settings()
+    kept = store.settings.all()
     metrics, live, reaper = Metrics(model), Live(), Reaper()
     decoders: list[DecoderProcess] = []
     couriers = make_couriers(settings, store.media, metrics)

@@ -33,7 +33,7 @@ def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
     try:
         with Store.read_only(folder) as store:
             found = {
-                name: drift_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
+                name: drift_of(store, name, store.scores.columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
                 for name in cameras
             }
     except (StreamError, sqlite3.Error, ValueError):

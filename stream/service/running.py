@@ -36,7 +36,7 @@ class Runner:
         closers.callback(self._end_decoders)
         parts.fleet.configure(parts.settings.cameras)
         if parts.mqtt is not None and not parts.settings.replay:
-            parts.mqtt.empty(parts.store.retained_topics())
+            parts.mqtt.empty(parts.store.settings.retained_topics())
         closers.callback(self._join, "web", ENDED_WITHIN)
         # only now: from here on the store is the journal's
         closers.callback(self._stop_journal)

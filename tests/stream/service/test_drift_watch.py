@@ -29,7 +29,7 @@ def test_a_changed_scene_is_found_and_an_unchanged_one_is_not(tmp_path: Path) ->
                 level = lately if hour >= 5 * 24 else 0.1
                 scores = rng.normal(level, 0.02, 360).clip(0, 1).tolist()
                 rows = [LoggedScore(began + 10 * i, began + 10 * i + 10, s, 32) for i, s in enumerate(scores)]
-                store.scored(camera, pack(rows))
+                store.scores.add(camera, pack(rows))
     watch = DriftWatch(tmp_path, start_process, Reaper(), 0.0)
     assert watch.turn(FIRST_AFTER - 1, cameras) == {}
     found: dict[str, str] = {}

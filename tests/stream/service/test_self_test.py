@@ -200,7 +200,7 @@ def test_the_last_one_is_told_after_a_restart(tmp_path: Path, tiny_bundle: Path,
     test.raised("b", 2_026.0)
     test.heard(message("b"), 2_027.0)
     with Store.open(tmp_path / "data") as store:
-        store.setting("self-test", "self_test", test.memory())
+        store.settings.set("self-test", "self_test", test.memory())
     subscriber = Subscriber(mosquitto.port)
     video = write_video(tmp_path / "yard.mp4", moving_pictures(500))
     with running(tmp_path, "--rtsp", f"yard={video}", "--bundle", tiny_bundle, "--mqtt", mosquitto.url) as service:

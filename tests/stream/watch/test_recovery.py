@@ -28,11 +28,11 @@ def test_what_was_suppressed_is_not_published_by_the_next_run(tmp_path: Path) ->
     silent = event_message(id="1001.00-bbbbbb", type="end", end_time=1011.0, suppressed="lookalike")
     with Store.open(tmp_path) as store:
         for message in (silent, rang):
-            store.message(message, 1001.0, awaits_files=False)
+            store.events.add(message, 1001.0, awaits_files=False)
         mqtt = Published()
         journal = Journal(store, Retention(), queue.Queue(10), lambda _: None, lambda *_: None)
         recover(store, journal, cast(MqttSink, mqtt))
         journal.stop()
         journal.run()
         assert [message.payload.id for message in mqtt.messages] == [rang.id]
-        assert [message.payload.id for message in store.waiting()] == [rang.id]
+        assert [message.payload.id for message in store.events.waiting()] == [rang.id]

@@ -37,7 +37,7 @@ from tests.events import event_message
 
 def reporter(settings: ServiceSettings, journal: Journal, store: Store) -> Reporter:
     metrics, pictures = Metrics(ModelName("b", "0" * 64, "openvino")), RetainedPictures(None, store.media)
-    kept, lines = store.settings(), LineFiles(None, None)
+    kept, lines = store.settings.all(), LineFiles(None, None)
     return make_reporter(settings, journal, None, pictures, metrics, Live().tell, kept, store.media, lines, None)
 
 
@@ -78,16 +78,16 @@ def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
     model = ModelName("b", "0" * 64, "openvino")
     payload = Event.begun("door", 1_000.0, (0.8, 0.6), model).new(Moment(0.9, 0.9, 32, 1_000.0))
     with Store.open(tmp_path) as store:
-        key = store.message(payload, 1_000.5, awaits_files=False)
+        key = store.events.add(payload, 1_000.5, awaits_files=False)
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
         outlet = Outlet(Metrics(model), Live().tell, (), keeps=True)
         outlet.connect(journal, None)
         outlet.settled(Waiting(payload, 1_000.5, key), stamped(payload, 1_000.5, 1_000.75))
         journal.stop()
         journal.run()
-        (listed,) = store.events(0.0)
-        assert (listed["published_time"], listed["latency_ms"]) == (1_000.75, 750)
-        assert store.waiting() == []
+        (listed,) = store.events.since(0.0)
+        assert (listed.message.published_time, listed.message.latency_ms) == (1_000.75, 750)
+        assert store.events.waiting() == []
 
 
 def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
             writer.start()
             journal.stop()
             writer.join(10)
-            found = store.settings()["door"]
+            found = store.settings.all()["door"]
         return (
             camera.alarm.rule.settings.threshold_on,
             camera.presence.enabled,
@@ -139,4 +139,4 @@ def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> No
         journal.stop()
         journal.run()
         assert rule_of(store, "door") == rule
-        assert kept_schedule(store.settings()["door"]["schedule"]) == nights
+        assert kept_schedule(store.settings.all()["door"]["schedule"]) == nights
