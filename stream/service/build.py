@@ -149,7 +149,7 @@ def build(
     drift_watch = None
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
-    overview = Overview(settings.node, model, decoders, mqtt, metrics, test, journal, commands)
+    overview = Overview(settings.node, model, decoders, mqtt, metrics, test, journal, commands, reaper)
     server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(

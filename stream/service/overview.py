@@ -16,6 +16,7 @@ from stream.sinks.command_listener import CommandListener
 from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
+from stream.watch.reaper import Reaper
 
 
 class Overview:
@@ -31,7 +32,9 @@ class Overview:
         self_test: SelfTest | None,
         journal: Journal,
         commands: CommandListener | None,
+        reaper: Reaper,
     ) -> None:
+        self._reaper = reaper
         self._journal = journal
         self._commands = commands
         self._node = node
@@ -58,6 +61,7 @@ class Overview:
             "pid": os.getpid(),
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
             "oldest_unwritten": round(self._journal.oldest_unwritten, 3),
+            **self._lost(),
             "cameras": self._cameras(),
         }
 
@@ -84,7 +88,16 @@ class Overview:
         """Prometheus' text."""
         if self._self_test is not None:
             self._metrics.self_tested(self._self_test.as_json(time.time())["age"])
-        return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting)
+        return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting, self._lost())
+
+    def _lost(self) -> dict[str, int]:
+        """What queues gave up since the start, and processes that no kill ends."""
+        return {
+            "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
+            "score_chunks_lost": self._journal.scores_lost,
+            "commands_dropped": 0 if self._commands is None else self._commands.dropped,
+            "processes_stuck": len(self._reaper),
+        }
 
     def stats(self) -> dict[str, Any]:
         """The payload of the `stats` topic."""
@@ -95,7 +108,7 @@ class Overview:
             "version": project_version(),
             "model": {"bundle": self._model.bundle, "sha256": self._model.sha256, "backend": self._model.backend},
             "outbox": 0 if self._mqtt is None else self._mqtt.waiting,
-            "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
+            **self._lost(),
             "cameras": self._cameras(),
         }
 

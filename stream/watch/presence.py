@@ -89,6 +89,8 @@ class Presence:
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames
         yield "dropped_clips", self.counters.dropped_clips + self.shed_clips
+        yield "broken_clips", self.counters.broken_clips
+        yield "late_frames", self.counters.late_frames
         yield "reconnects", self.counters.reconnects
         yield "reconnects_last_hour", len(lately)
         yield "stalls_last_hour", lately.count(Reason.STALLED)
