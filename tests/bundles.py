@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.atomic import replacing_folder
-from engine.manifest import Thresholds, Weights
+from engine.manifest import Manifest, Thresholds, Weights
 from export.bundle import Sources, write_artefacts, write_manifest
 from mgfn.checkpoint import save_head
 from mgfn.network import Mgfn, MgfnConfig, Stage
@@ -41,6 +41,14 @@ def tiny_head(seed: int = 0) -> Mgfn:
     torch.manual_seed(seed)
     config = MgfnConfig(CHANNELS, (Stage("glance", 8, 1), Stage("focus", 8, 1)))
     return Mgfn(dataclasses.replace(config, alpha=0.1)).eval()
+
+
+def tiny_manifest() -> Manifest:
+    """Of a bundle that nobody opens."""
+    return Manifest(
+        project_version="0", created="", backbone=TINY, head=None, channels=CHANNELS, crops=1, geometry="squash",
+        thresholds=None, files={},
+    )  # fmt: skip
 
 
 def tiny_sources(crops: int = 1, on: float = 0.5, off: float = 0.4) -> Sources:
