@@ -27,7 +27,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
 from stream.alarm.threshold import Budget
 
@@ -339,11 +338,10 @@ def _share(hits: Sequence[bool]) -> dict[str, object]:
 
 
 def _learnt(world: World) -> Rule:
-    """The bundle's prior is what the manifest would say of these cameras."""
-    from benchmarks.calibrated_rule import CalibratedRule
+    """What ships. The prior is what a bundle's manifest would say of such cameras."""
+    from benchmarks.calibrated_rule import CalibratedRule, manifest_of
 
-    prior = CalibrationSettings(location=world.location, between=world.between, spread=world.spread)
-    return CalibratedRule(prior, Budget(1.0))
+    return CalibratedRule(manifest_of(world), Budget(1.0))
 
 
 RULES: Final[dict[str, Callable[[World], Rule]]] = {"learnt": _learnt, "fixed": lambda _: FixedThreshold(0.63)}

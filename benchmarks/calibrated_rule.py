@@ -7,18 +7,46 @@ of `Calibration.observe` clip by clip (tests/stream/alarm/test_budget_simulation
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from benchmarks.budget_simulation import CLIP, Day, FloatVector, Rung
+from benchmarks.budget_simulation import CLIP, Day, FloatVector, Rung, World, camera_days
 from stream.alarm.calibration import Calibration
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
+from stream.alarm.tail import AlarmCounts
 from stream.alarm.threshold import Budget
 
 OFF_SHARE: Final = 0.75
 _STRETCH: Final = 256  # clips looked at together
+
+
+@lru_cache(maxsize=1)
+def manifest_of(world: World) -> CalibrationSettings:
+    """What a bundle's manifest would say of such cameras: from one day of each of eight others, without incidents."""
+    others = replace(world, seed=world.seed + 1_000, cameras=8, days=1, incidents_a_day=0.0, drifting=0.0)
+    days = [next(camera_days(others, camera)).logits for camera in range(others.cameras)]
+    quantiles = np.array([np.quantile(logits, (0.16, 0.5, 0.84)) for logits in days])
+    location, between = float(np.median(quantiles[:, 1])), float(quantiles[:, 1].std())
+    spread = float(np.median(quantiles[:, 2] - quantiles[:, 0])) / 2
+    settings = CalibrationSettings(location=location, between=between, spread=spread)
+    counts = np.zeros(64)
+    for logits, (_, middle, _) in zip(days, quantiles, strict=True):
+        tally = AlarmCounts(settings, AlarmSettings(0.5, 0.5 * OFF_SHARE))
+        z = (logits - location - settings.location_weight * (middle - location)) / spread
+        z[1:] = (z[1:] + z[:-1]) / 2
+        warm = np.flatnonzero(z >= tally.lowest)
+        for index in np.unique(np.concatenate([warm + step for step in range(9)])):
+            if index < len(z):
+                tally.advance(float(index * CLIP), float((index + 1) * CLIP), float(z[index]))
+        counts += tally.recent(48)[0]
+    rates = np.maximum.accumulate(counts[::-1])[::-1] / len(days)
+    rows = [(float(z), float(rate)) for z, rate in zip(tally.levels, rates, strict=True) if rate >= 0.3][::4]
+    rows = [row for place, row in enumerate(rows) if not place or row[1] < rows[place - 1][1]]
+    return replace(settings, tail=tuple(rows))
 
 
 class CalibratedRule:

@@ -23,7 +23,7 @@ class CalibrationSettings:
     location: float = -2.0  # middle of the cameras' median logits
     between: float = 0.8  # standard deviation of the cameras' medians, logits
     spread: float = 0.5  # of the middle camera, logits
-    tail: tuple[tuple[float, float], ...] = ((2.5, 60.0), (3.0, 28.0), (4.0, 8.0), (6.0, 1.2), (9.0, 0.15))
+    tail: tuple[tuple[float, float], ...] = ((2.5, 1400.0), (3.0, 615.0), (4.0, 123.0), (5.0, 41.0), (8.0, 1.5))
     # ^ alarms a day of ordinary footage at a threshold of so many spreads: (z, per day), rising in z
 
     # level
