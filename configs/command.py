@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -48,13 +49,14 @@ def run_command(
     *,
     stopping_is_success: bool = False,
     program: str | None = None,
+    redact: Callable[[str], str] = lambda text: _USER_INFO.sub(r"\1***@", text),
 ) -> NoReturn:
     """Run `app` and end the process with the house's exit codes.
 
     `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown. An
     exception with a list `problems` gets a line for each of them, any other one line.
     SIGINT gives 130 and SIGTERM 143, or 0 for a command that runs until it is stopped. `program` is its name in
-    what it says; absent: that of the file which was run.
+    what it says; absent: that of the file which was run. `redact` blots secrets out of error lines and tracebacks.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
     program = program or Path(sys.argv[0]).name
@@ -71,16 +73,17 @@ def run_command(
         code = 0 if stopping_is_success else _INTERRUPTED
     except Terminated:
         code = 0 if stopping_is_success else 143
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- a defect is shown whole, and ends with 1
         # A wrong flag: typer's own error, which knows its exit code and the line to show.
         message = getattr(error, "format_message", None)
         found = 2 if message else exit_code_of(error)
         if found is None:
-            raise
+            print(redact(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201 -- a defect, for its report
+            sys.exit(1)
         problems: list[str] = getattr(error, "problems", [])  # of a file: a line for each
         for problem in problems or [str(message() if message else error)]:
             # typer's own lines hold what was given
-            line = _USER_INFO.sub(r"\1***@", " ".join(problem.split()))
+            line = redact(" ".join(problem.split()))
             print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 -- for the user
         code = found
     sys.exit(code or 0)

@@ -55,6 +55,11 @@ class Engine:
             raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, 16, 224, 224, 3)")
         return self.backend.features(clips)
 
+    @property
+    def published_channels(self) -> int:
+        """Channels of the backbone's published feature: the last of what `backbone_features` gives."""
+        return list(self.manifest.layers.values())[-1] if self.manifest.layers else self.manifest.channels
+
     def scores(self, windows: Sequence[FloatArray]) -> list[FloatArray]:
         """Windows float32 (T, crops, C), 1 <= T <= 32, of any lengths -> float32 (T,) each, in the same order.
 

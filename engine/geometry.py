@@ -6,6 +6,7 @@
 | `ends`   | 2 | all of it, in proportion: one square at each end of the long side (they overlap up to 2:1) |
 | `center` | 1 | 43 %: the middle 224 x 224 after the short side became 256 |
 | `ten`    | 10 | all of it, aspect ignored: five squares of 340 x 256, four corners and the middle, and their mirror |
+| `focus`  | 1 | one square a clip around what moves, else all of it (`engine.focus`); a single picture is seen whole |
 
 `ten` is that of the published UCF-Crime features, in their order and resampled as theirs, by a Lanczos filter.
 """
@@ -39,9 +40,10 @@ class _Scaler(threading.local):
 _scaler: Final = _Scaler()
 
 
-def _scaled(
+def scaled(
     frame: VideoFrame, width: int, height: int, interpolation: Interpolation = Interpolation.BILINEAR
 ) -> UInt8Array:
+    """A frame in another size, RGB: uint8 (height, width, 3)."""
     # swscale's filters widen with the scale: no aliasing when shrinking. One pass from YUV to RGB.
     reformat = _scaler.reformatter.reformat
     small = reformat(frame, width, height, format="rgb24", interpolation=interpolation, threads=1)
@@ -50,11 +52,11 @@ def _scaled(
 
 def _in_proportion(frame: VideoFrame, short_side: int) -> UInt8Array:
     scale = short_side / min(frame.width, frame.height)
-    return _scaled(frame, max(short_side, round(frame.width * scale)), max(short_side, round(frame.height * scale)))
+    return scaled(frame, max(short_side, round(frame.width * scale)), max(short_side, round(frame.height * scale)))
 
 
 def _squash(frame: VideoFrame, out: UInt8Array) -> None:
-    out[0] = _scaled(frame, SIDE, SIDE)
+    out[0] = scaled(frame, SIDE, SIDE)
 
 
 def _ends(frame: VideoFrame, out: UInt8Array) -> None:
@@ -70,7 +72,7 @@ def _center(frame: VideoFrame, out: UInt8Array) -> None:
 
 
 def _ten(frame: VideoFrame, out: UInt8Array) -> None:
-    picture = _scaled(frame, _TEN_WIDTH, _TEN_HEIGHT, Interpolation.LANCZOS)
+    picture = scaled(frame, _TEN_WIDTH, _TEN_HEIGHT, Interpolation.LANCZOS)
     for half, mirrored in enumerate((picture, picture[:, ::-1])):
         for corner, (left, top) in enumerate(_TEN_CORNERS):
             out[5 * half + corner] = mirrored[top : top + SIDE, left : left + SIDE]
@@ -81,12 +83,18 @@ _GEOMETRIES: Final[dict[str, tuple[int, Callable[[VideoFrame, UInt8Array], None]
     "ends": (2, _ends),
     "center": (1, _center),
     "ten": (10, _ten),
+    "focus": (1, _squash),
 }
 
 
 def crops_of(geometry: str) -> int:
     """Number of crops that a geometry cuts from a picture. Raises KeyError for an unknown one."""
     return _GEOMETRIES[geometry][0]
+
+
+def is_per_clip(geometry: str) -> bool:
+    """Whether what is cut depends on a whole clip: `engine.focus` cuts it; `write_crops` cuts all others."""
+    return geometry == "focus"
 
 
 def write_crops(frame: VideoFrame, geometry: str, out: UInt8Array) -> None:
@@ -97,7 +105,7 @@ def write_crops(frame: VideoFrame, geometry: str, out: UInt8Array) -> None:
 def seen(geometry: str, width: int, height: int) -> list[tuple[int, int, int, int]]:
     """The regions (left, top, right, bottom) in pixels of a picture that become crops, in order."""
     short = min(width, height)
-    if geometry == "squash":
+    if geometry in ("squash", "focus"):
         return [(0, 0, width, height)]
     if geometry == "ends":
         return [(0, 0, short, short), (width - short, height - short, width, height)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -44,7 +44,12 @@ class Thresholds(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The manifest. `head` and `thresholds` are None in a bundle that holds a backbone alone."""
+    """The manifest. `head` and `thresholds` are None in a bundle that holds a backbone alone.
+
+    `layers` names the layers whose means stand side by side in a feature, and their channels; the published feature is
+    the last one's. Empty: the feature is the published one. `calibration` is what a camera's logits are compared with
+    until it has a history of its own; None: scores are the head's own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,16 +59,20 @@ class Manifest(BaseModel):
     backbone: Weights
     head: Weights | None
     channels: Annotated[int, Field(ge=1)]
+    layers: dict[str, Annotated[int, Field(ge=1)]] = {}
     clip_length: Literal[16] = 16
     window: Literal[32] = 32
     crops: Annotated[int, Field(ge=1, le=10)]
-    geometry: Literal["squash", "ends", "center", "ten"]
+    geometry: Literal["squash", "ends", "center", "ten", "focus"]
     color_order: Literal["rgb"] = "rgb"
     thresholds: Thresholds | None
+    calibration: dict[str, Any] | None = None
     files: dict[FileName, Sha256]
 
     @model_validator(mode="after")
     def _cut_so(self) -> Manifest:
+        if self.layers and sum(self.layers.values()) != self.channels:
+            raise ValueError(f"channels is {self.channels}, but the layers have {sum(self.layers.values())}")
         if self.crops != (cut := crops_of(self.geometry)):
             raise ValueError(f"crops is {self.crops}, but geometry {self.geometry} cuts {cut}")
         return self

@@ -34,6 +34,11 @@ class FeatureWindow:
         """Forget everything: the next clip does not follow the last one."""
         self._features.clear()
 
+    @property
+    def newest(self) -> FloatArray:
+        """The newest clip's feature, (crops, C). Raises IndexError while empty."""
+        return self._features[-1]
+
     def array(self) -> FloatArray:
         """The window, float32 (T, crops, C), 1 <= T <= size. Raises ValueError while empty."""
         return np.stack(list(self._features)[:: -self._every][::-1])

@@ -21,7 +21,7 @@ from engine.default_bundle import project_version
 from engine.geometry import crops_of
 from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
 from export.onnx import export_backbone, export_head
-from mgfn.backbones import BACKBONES
+from mgfn.backbones import BACKBONES, show_layers
 from mgfn.checkpoint import load_head
 from mgfn.network import Head
 from mgfn.weights import pinned
@@ -38,6 +38,7 @@ class Sources:
     backbone: nn.Module
     backbone_weights: Weights
     channels: int
+    layers: dict[str, int]
     head: Head | None
     head_weights: Weights | None
     thresholds: Thresholds | None
@@ -48,7 +49,8 @@ class Sources:
 def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> Sources:
     """Load a backbone and the head that goes with it.
 
-    A head of other channels than the backbone's is left out. Raises WeightsError and CheckpointError.
+    The backbone shows as many of its layers as the head has channels for; a head that fits none is left out.
+    Raises WeightsError and CheckpointError.
     """
     spec = BACKBONES[backbone]
     mgfn, texts = load_head(head)  # first: a wrong file fails before weights are fetched
@@ -63,8 +65,12 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
             license="unknown",
             sha256=sha256_of(backbone_weights),
         )
-    if mgfn.config.channels != spec.channels:
-        return Sources(network, weights, spec.channels, None, None, None, "squash", 1)
+    layers = spec.layers_of(mgfn.config.channels)
+    if layers is None and mgfn.config.channels != spec.channels:
+        return Sources(network, weights, spec.channels, {}, None, None, None, "squash", 1)
+    if layers is not None and mgfn.config.channels != spec.channels:
+        show_layers(network, layers)
+    shown = {} if layers is None else {name: spec.layers[name] for name in layers}
     head_weights = Weights(
         name=head.stem,
         source=texts.get("provenance", "given by the user"),
@@ -82,7 +88,7 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
     except (ValueError, KeyError):
         told = {name: texts[name] for name in ("threshold_on", "threshold_off", "geometry") if name in texts}
         raise ExportError(f"head {head}: its metadata cannot be used: {told}") from None
-    return Sources(network, weights, spec.channels, mgfn, head_weights, thresholds, geometry, crops)
+    return Sources(network, weights, mgfn.config.channels, shown, mgfn, head_weights, thresholds, geometry, crops)
 
 
 def check_target(target: Path) -> None:
@@ -145,6 +151,7 @@ def write_manifest(sources: Sources, folder: Path, head_file: Path) -> Manifest:
             "backbone": sources.backbone_weights,
             "head": sources.head_weights,
             "channels": sources.channels,
+            "layers": sources.layers,
             "crops": sources.crops,
             "geometry": sources.geometry,
             "thresholds": sources.thresholds,

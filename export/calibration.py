@@ -18,7 +18,8 @@ from av.video.stream import VideoStream
 from configs.pinned import PinnedFile, cache_folder, fetch
 from configs.videos import SUFFIXES
 from engine.arrays import UInt8Array
-from engine.geometry import SIDE, crops_of, write_crops
+from engine.focus import focus_clip
+from engine.geometry import SIDE, crops_of, is_per_clip, write_crops
 from export.bundle import ExportError
 
 CALIBRATION_CLIPS: Final = 40
@@ -90,20 +91,28 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
                     container.seek(round(start / tick), stream=stream)
                     frames = _frames(container, stream)
                 late = dropwhile(lambda f: f.time is not None and f.time < start, frames)  # noqa: B023 -- used up here
-                clip = np.empty((crops_of(geometry), _CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
-                count = 0
-                for count, frame in enumerate(islice(late, _CLIP_LENGTH), 1):
-                    write_crops(frame, geometry, clip[:, count - 1])
-                    at = frame.time if frame.time is not None else at
-                if not index and not count:
+                pictures = list(islice(late, _CLIP_LENGTH))
+                at = next((frame.time for frame in reversed(pictures) if frame.time is not None), at)
+                if not index and not pictures:
                     raise ExportError(f"--calibration {video}: gave no picture")
-                if count < _CLIP_LENGTH:
+                if len(pictures) < _CLIP_LENGTH:
                     break
-                clips.append(clip)
+                clips.append(_cut(pictures, geometry))
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ExportError(f"--calibration {video}: cannot be read as a video: {reason}") from None
     return clips
+
+
+def _cut(pictures: Sequence[VideoFrame], geometry: str) -> UInt8Array:
+    """A clip's 16 pictures as uint8 (crops, 16, 224, 224, 3)."""
+    clip = np.empty((crops_of(geometry), _CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
+    if is_per_clip(geometry):
+        focus_clip(pictures, clip)
+    else:
+        for index, picture in enumerate(pictures):
+            write_crops(picture, geometry, clip[:, index])
+    return clip
 
 
 def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:

@@ -45,7 +45,7 @@ def tiny_head(seed: int = 0) -> Mgfn:
 def tiny_sources(crops: int = 1, on: float = 0.5, off: float = 0.4) -> Sources:
     geometry = {1: "squash", 2: "ends"}[crops]
     thresholds = Thresholds(on=on, off=off, chosen="a test")
-    return Sources(TinyBackbone().eval(), TINY, CHANNELS, tiny_head(), TINY, thresholds, geometry, crops)
+    return Sources(TinyBackbone().eval(), TINY, CHANNELS, {}, tiny_head(), TINY, thresholds, geometry, crops)
 
 
 def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float = 0.4, all_forms: bool = False) -> Path:

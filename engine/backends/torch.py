@@ -13,7 +13,7 @@ from engine.backends.base import Form
 from engine.backends.batches import SIZES, in_batches
 from engine.bundle import Bundle
 from engine.errors import BackendError, OutOfMemoryError
-from mgfn.backbones import BACKBONES
+from mgfn.backbones import BACKBONES, show_layers
 from mgfn.checkpoint import load_head
 
 
@@ -36,6 +36,8 @@ class TorchBackend:
         self.precision: Form = "fp16" if self._cuda else "float32"
         self.name = "torch-cuda" if self._cuda else "torch"
         backbone = BACKBONES[bundle.manifest.backbone.name].build()
+        if bundle.manifest.layers:
+            show_layers(backbone, tuple(bundle.manifest.layers))
         backbone.load_state_dict(safetensors.torch.load_file(bundle.file("backbone.safetensors")))
         self._backbone = backbone.eval().to(self._device)
         if self._cuda:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -22,6 +22,16 @@ class Backbone:
     """The module without weights."""
     load: Callable[[Path | None], nn.Module]
     """Evaluation-mode module with trained weights, from a file or, given None, from the published source."""
+    layers: Mapping[str, int] = field(default_factory=dict)
+    """Layers whose means it can show beside its feature, in the network's order, the feature's own last; channels."""
+
+    def layers_of(self, channels: int) -> tuple[str, ...] | None:
+        """The last layers that have so many channels together; None where none have."""
+        names = tuple(self.layers)
+        for first in range(len(names)):
+            if sum(self.layers[name] for name in names[first:]) == channels:
+                return names[first:]
+        return None
 
 
 def _load_i3d(path: Path | None) -> nn.Module:
@@ -34,10 +44,16 @@ def _load_i3d(path: Path | None) -> nn.Module:
     return model.eval()
 
 
+def show_layers(network: nn.Module, layers: tuple[str, ...]) -> None:
+    """Have a network that can give the means of these layers side by side, instead of its feature alone."""
+    assert isinstance(network, i3d.I3D)  # noqa: S101 -- the only one whose row has layers
+    network.layers = layers
+
+
 BACKBONES = {
     spec.name: spec
     for spec in (
-        Backbone("i3d", i3d.CHANNELS, i3d.I3D, _load_i3d),
+        Backbone("i3d", i3d.CHANNELS, i3d.I3D, _load_i3d, i3d.LAYERS),
         Backbone("i3d-r50", i3d_resnet50.CHANNELS, i3d_resnet50.I3DResNet50, i3d_resnet50.load),
         Backbone("videoswin-t", video_swin.CHANNELS, video_swin.VideoSwin, video_swin.load),
     )

@@ -6,7 +6,7 @@ which is asymmetric where the stride asks for it and is fixed here by the input 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,10 @@ from mgfn.weights import FloatArray, WeightsError
 Triple = tuple[int, int, int]
 
 CHANNELS: Final = 1024
+# Maps whose means over time and space can be shown, and their channels; the published feature is the last one's.
+LAYERS: Final = {"Mixed_4f": 832, "Mixed_5b": 832, "Mixed_5c": CHANNELS}
 CLASSES: Final = 400
+_MAP: Final = {"Mixed_4f": (4, 14, 14), "Mixed_5b": (2, 7, 7), "Mixed_5c": (2, 7, 7)}  # time, height, width
 
 # name -> (in, branch 0, branch 1 reduce, branch 1, branch 2 reduce, branch 2, branch 3)
 _MIXED: Final[dict[str, tuple[int, int, int, int, int, int, int]]] = {
@@ -107,12 +110,14 @@ class Mixed(nn.Module):
 class I3D(nn.Module):
     """RGB clip to feature.
 
-    `forward`: uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, 1024), the mean over the (2, 7, 7) pooled map.
+    `forward`: uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, 1024), the mean over the (2, 7, 7) pooled map; with other
+    `layers`, names of LAYERS, the means of their maps side by side in that order.
     `logits`: the same input -> float32 (N, 400), the Kinetics-400 classes before the softmax.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.layers: tuple[str, ...] = ("Mixed_5c",)
         self.Conv3d_1a_7x7 = Unit3D(3, 64, (7, 7, 7), (2, 2, 2))
         self.MaxPool3d_2a_3x3 = MaxPool3dSame((1, 3, 3), (1, 2, 2))
         self.Conv3d_2b_1x1 = Unit3D(64, 64)
@@ -131,19 +136,23 @@ class I3D(nn.Module):
         self.Mixed_5c = Mixed("Mixed_5c")
         self.Logits = nn.ModuleDict({"Conv3d_0c_1x1": nn.Conv3d(CHANNELS, CLASSES, 1)})
 
-    def _pooled(self, clips: Tensor) -> Tensor:
-        """uint8 (N, 16, 224, 224, 3) -> float32 (N, 1024, 1, 1, 1), the mean over (2, 7, 7)."""
+    def _pooled(self, clips: Tensor, layers: Sequence[str]) -> list[Tensor]:
+        """uint8 (N, 16, 224, 224, 3) -> float32 (N, channels, 1, 1, 1) of each layer, the mean over its map."""
         x = clips.permute(0, 4, 1, 2, 3).to(self.Conv3d_1a_7x7.conv.weight.dtype) * (2.0 / 255.0) - 1.0
+        pooled: list[Tensor] = []
         for name, module in self.named_children():
             if name != "Logits":
                 x = module(x)
-        return functional.avg_pool3d(x, (2, 7, 7), (1, 1, 1))
+            if name in layers:
+                pooled.append(functional.avg_pool3d(x, _MAP[name], (1, 1, 1)))
+        return pooled
 
     def forward(self, clips: Tensor) -> Tensor:
-        return self._pooled(clips).flatten(1)
+        return torch.cat(self._pooled(clips, self.layers), dim=1).flatten(1)
 
     def logits(self, clips: Tensor) -> Tensor:
-        scores: Tensor = self.Logits["Conv3d_0c_1x1"](self._pooled(clips))
+        (pooled,) = self._pooled(clips, ("Mixed_5c",))
+        scores: Tensor = self.Logits["Conv3d_0c_1x1"](pooled)
         return scores.flatten(1)
 
 

@@ -1,31 +1,39 @@
-"""The life of an alarm as its subscribers see it: `new`, `update`, `end`, `media` with one id and a counting `seq`."""
+"""The life of an alarm as its subscribers see it: `new`, `update`, `end`, `media` with one id and a counting `seq`.
+
+`EventMessage` is one such message. `as_json` is the only place that writes its JSON, `from_stored` the only one that
+reads it back.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
 import string
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Any, Final, Literal, Self
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 DELAYED_AFTER: Final = 10.0
 EVENT_ID: Final = re.compile(r"[0-9]{1,12}\.[0-9]{2}-[a-z0-9]{6}")
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 
-Payload = dict[str, Any]
+MessageType = Literal["new", "update", "end", "media", "ack", "escalated"]
 Label = Literal["anomaly", "camera_lost"]
+Severity = Literal["alarm", "notice"]
+Suppression = Literal["snooze", "lookalike", "hourly_cap"]
+FocusRegion = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class ModelName:
-    """Which bundle on which backend scored; `folder` is where the bundle lies."""
+    """Which bundle on which backend scored; `folder` is where the bundle lies and is not part of any message."""
 
     bundle: str
     sha256: str
     backend: str
-    folder: str = ""
+    folder: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,18 @@ class TopClip:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """What is known when a message of an event is made; `start` (seconds) is that of the clip that brought it about.
+class Acknowledgement:
+    """Who has seen the alarm, and when (epoch seconds)."""
 
-    `top_clips` explain the alarm: given with `new`, they stand in all that follows.
+    time: float
+    by: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is known when a message of an event is made; `start` (seconds) is that of the clip that caused it.
+
+    `top_clips` explain the alarm: given with `new`, they stay in every later message. `raw` is the head's own score.
     """
 
     score: float
@@ -49,6 +65,110 @@ class Moment:
     window: int
     start: float
     top_clips: tuple[TopClip, ...] = ()
+    raw: float | None = None
+
+
+@dataclass(frozen=True)
+class EventMessage:
+    """One message of an event, as in the contract, sections 4 and 5. Times are epoch seconds.
+
+    `latency_from` is the time that `latency_ms` counts from: the alarm's start in `new`, otherwise the start of the
+    clip that caused the message. It is stored and not published. `focus_region` is x, y, width, height in 0..1.
+    `resembles` is the event called a false alarm that a suppressed one looks like.
+    """
+
+    type: MessageType
+    id: str
+    seq: int
+    camera: str
+    label: Label
+    test: bool
+    start_time: float
+    local_time: str
+    threshold_on: float
+    threshold_off: float
+    model: ModelName
+    latency_from: float
+    end_time: float | None = None
+    end_reason: str | None = None
+    published_time: float | None = None
+    delayed: bool = False
+    window: int = 0
+    score: float = 0.0
+    top_score: float = 0.0
+    top_clips: tuple[TopClip, ...] = ()
+    snapshot: str | None = None
+    clip: str | None = None
+    kind: str = "unknown"
+    focus_region: FocusRegion | None = None
+    severity: Severity = "alarm"
+    suppressed: Suppression | None = None
+    acknowledged: Acknowledgement | None = None
+    raw: float | None = None
+    resembles: str | None = None
+
+    @property
+    def latency_ms(self) -> int | None:
+        """Milliseconds from `latency_from` to publication; None for a message that has not left."""
+        if self.published_time is None:
+            return None
+        return round(self.published_time * 1000) - round(self.latency_from * 1000)
+
+    def as_json(self) -> dict[str, Any]:
+        """The public form, as it is published and listed."""
+        clips = [
+            {"start": round(c.start, 3), "end": round(c.end, 3), "weight": round(c.weight, 4)} for c in self.top_clips
+        ]
+        return {
+            "schema": SCHEMA,
+            "type": self.type,
+            "id": self.id,
+            "seq": self.seq,
+            "camera": self.camera,
+            "label": self.label,
+            "test": self.test,
+            "start_time": self.start_time,
+            "end_time": self.end_time,
+            "local_time": self.local_time,
+            "published_time": self.published_time,
+            "delayed": self.delayed,
+            "end_reason": self.end_reason,
+            "window": self.window,
+            "score": self.score,
+            "top_score": self.top_score,
+            "threshold_on": self.threshold_on,
+            "threshold_off": self.threshold_off,
+            "top_clips": clips,
+            "snapshot": self.snapshot,
+            "clip": self.clip,
+            "latency_ms": self.latency_ms,
+            "model": {"bundle": self.model.bundle, "sha256": self.model.sha256, "backend": self.model.backend},
+            "kind": self.kind,
+            "focus_region": None if self.focus_region is None else list(self.focus_region),
+            "severity": self.severity,
+            "suppressed": self.suppressed,
+            "acknowledged": None if self.acknowledged is None else asdict(self.acknowledged),
+            "raw": self.raw,
+            "resembles": self.resembles,
+        }
+
+    def as_stored(self) -> dict[str, Any]:
+        """The form in the database: the public one and what a later message counts from."""
+        return self.as_json() | {"latency_from": self.latency_from}
+
+    @classmethod
+    def from_stored(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what `as_stored` wrote, or what schema 1 did, whose stored `latency_ms` was `latency_from` in ms."""
+        values = {key: value for key, value in stored.items() if key not in ("schema", "latency_ms")}
+        if stored["schema"] == 1:
+            values["latency_from"] = stored["latency_ms"] / 1000
+        values["model"] = ModelName(**stored["model"])
+        values["top_clips"] = tuple(TopClip(**clip) for clip in stored["top_clips"])
+        if region := stored.get("focus_region"):
+            values["focus_region"] = tuple(region)
+        if acknowledged := stored.get("acknowledged"):
+            values["acknowledged"] = Acknowledgement(**acknowledged)
+        return cls(**values)
 
 
 def snapshot_url(event_id: str) -> str:
@@ -60,13 +180,13 @@ def clip_url(event_id: str) -> str:
 
 
 class Event:
-    """One alarm. Each verb gives the payload of the next message, as in the contract, section 4.
+    """One alarm. Each verb returns the next message, as in the contract, section 4.
 
-    `published_time`, `delayed` and `latency_ms` are filled in by `stamped` when a message leaves.
+    `stamped` fills in `published_time` and `delayed` when a message leaves.
     """
 
-    def __init__(self, last: Payload) -> None:
-        self._last = last | {"published_time": None, "delayed": False}  # of a message that has left already
+    def __init__(self, last: EventMessage) -> None:
+        self._last = replace(last, published_time=None, delayed=False)  # it may have been read back after it left
 
     @classmethod
     def begun(
@@ -79,65 +199,64 @@ class Event:
         *,
         test: bool = False,
         zone: tzinfo | None = None,
+        focus: FocusRegion | None = None,
     ) -> Self:
-        """An event that nobody has heard of; `start_time` in seconds, `thresholds` on and off.
+        """An event without any message yet; `start_time` in seconds, `thresholds` on and off.
 
         `zone` is that of `local_time`; None: the machine's.
         """
         return cls(
-            {
-                "schema": SCHEMA,
-                "type": "new",
-                "id": f"{start_time:.2f}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6)),
-                "seq": -1,
-                "camera": camera,
-                "label": label,
-                "test": test,
-                "start_time": round(start_time, 3),
-                "end_time": None,
-                "local_time": datetime.fromtimestamp(start_time).astimezone(zone).isoformat(timespec="milliseconds"),
-                "published_time": None,
-                "delayed": False,
-                "end_reason": None,
-                "window": 0,
-                "score": 0.0,
-                "top_score": 0.0,
-                "threshold_on": thresholds[0],
-                "threshold_off": round(thresholds[1], 4),
-                "top_clips": [],
-                "snapshot": None,
-                "clip": None,
-                "latency_ms": round(start_time * 1000),
-                "model": {"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend},
-            }
+            EventMessage(
+                type="new",
+                id=f"{start_time:.2f}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6)),
+                seq=-1,
+                camera=camera,
+                label=label,
+                test=test,
+                start_time=round(start_time, 3),
+                local_time=datetime.fromtimestamp(start_time).astimezone(zone).isoformat(timespec="milliseconds"),
+                threshold_on=thresholds[0],
+                threshold_off=round(thresholds[1], 4),
+                model=model,
+                latency_from=round(start_time, 3),
+                focus_region=None if focus is None else _rounded(focus),
+            )
         )
+
+    def suppress(self, why: Suppression, resembles: str | None = None) -> None:
+        """It is stored and shown, and nobody is told; `resembles` is the event whose verdict says so."""
+        self._last = replace(self._last, suppressed=why, resembles=resembles)
+
+    @property
+    def suppressed(self) -> Suppression | None:
+        return self._last.suppressed
 
     @property
     def id(self) -> str:
-        return str(self._last["id"])
+        return self._last.id
 
     @property
     def camera(self) -> str:
-        return str(self._last["camera"])
+        return self._last.camera
 
     @property
     def start_time(self) -> float:
-        return float(self._last["start_time"])
+        return self._last.start_time
 
     @property
     def last_time(self) -> float:
-        """Start (seconds) of the clip that brought the last message about."""
-        return float(self._last["latency_ms"]) / 1000
+        """Start (seconds) of the clip that caused the last message."""
+        return self._last.latency_from
 
-    def new(self, moment: Moment) -> Payload:
+    def new(self, moment: Moment) -> EventMessage:
         """The alarm began."""
-        return self._next("new", moment) | {"latency_ms": round(self.start_time * 1000)}
+        return replace(self._next("new", moment), latency_from=self.start_time)
 
-    def update(self, moment: Moment) -> Payload:
+    def update(self, moment: Moment) -> EventMessage:
         """Its top score rose."""
         return self._next("update", moment)
 
-    def end(self, moment: Moment | None, end_time: float, reason: str) -> Payload:
+    def end(self, moment: Moment | None, end_time: float, reason: str) -> EventMessage:
         """It is over.
 
         `reason`: "score", "camera_lost", "disabled", "schedule", "reconfigured", "removed", "returned", "test",
@@ -145,8 +264,8 @@ class Event:
         """
         return self._next("end", moment, end_time=round(end_time, 3), end_reason=reason)
 
-    def media(self, *, snapshot: bool, clip: bool) -> Payload:
-        """Its files are closed; which of them are there."""
+    def media(self, *, snapshot: bool, clip: bool) -> EventMessage:
+        """Its files are closed; which of them exist."""
         return self._next(
             "media",
             None,
@@ -154,37 +273,25 @@ class Event:
             clip=clip_url(self.id) if clip else None,
         )
 
-    def _next(self, kind: str, moment: Moment | None, **changes: object) -> Payload:
-        known: Payload = {}
+    def _next(self, kind: MessageType, moment: Moment | None, **changes: Any) -> EventMessage:
         if moment is not None:
-            known = {
+            changes |= {
                 "window": moment.window,
                 "score": round(moment.score, 4),
                 "top_score": round(moment.top_score, 4),
-                "latency_ms": round(moment.start * 1000),
+                "latency_from": round(moment.start, 3),
+                "raw": None if moment.raw is None else round(moment.raw, 4),
+                "top_clips": moment.top_clips or self._last.top_clips,
             }
-            if moment.top_clips:
-                known["top_clips"] = [
-                    {"start": round(c.start, 3), "end": round(c.end, 3), "weight": round(c.weight, 4)}
-                    for c in moment.top_clips
-                ]
-        self._last = self._last | known | changes | {"type": kind, "seq": self._last["seq"] + 1}
+        self._last = replace(self._last, type=kind, seq=self._last.seq + 1, **changes)
         return self._last
 
 
-def as_left(kept: Payload) -> Payload:
-    """A message as it is kept, with the `latency_ms` that it left with; None: it has not left."""
-    left = kept["published_time"]
-    return kept | {"latency_ms": None if left is None else round(left * 1000) - kept["latency_ms"]}
+def _rounded(region: FocusRegion) -> FocusRegion:
+    x, y, width, height = (round(value, 4) for value in region)
+    return x, y, width, height
 
 
-def stamped(payload: Payload, made: float, now: float) -> Payload:
-    """The payload as it leaves at epoch time `now`; it was `made` earlier if the broker was away.
-
-    `latency_ms` counts from the alarm's start in `new`, else from the start of the clip that brought the message about.
-    """
-    return payload | {
-        "published_time": round(now, 3),
-        "delayed": now - made > DELAYED_AFTER,
-        "latency_ms": round(now * 1000) - payload["latency_ms"],
-    }
+def stamped(message: EventMessage, made: float, now: float) -> EventMessage:
+    """The message as it leaves at epoch time `now`; it was `made` earlier if the broker was away."""
+    return replace(message, published_time=round(now, 3), delayed=now - made > DELAYED_AFTER)

@@ -1,4 +1,4 @@
-"""Messages that the broker has not acknowledged, oldest first. Pure: time is passed in.
+"""Messages that the broker has not acknowledged, oldest first. Pure: monotonic time is passed in.
 
 Bounded: what is older than `longest_wait` is given up, and a full box gives up its oldest `update`, else its oldest
 message: an alarm's beginning and end outlive its details.
@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from stream.alarm.event import Payload
+from stream.alarm.event import EventMessage
 
 LIMIT: Final = 10_000
 LONGEST_WAIT: Final = 7 * 86_400.0
@@ -18,11 +18,19 @@ LONGEST_WAIT: Final = 7 * 86_400.0
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message; `made` in epoch seconds; `key` is its row in the database, None if it could not be written."""
+    """A message; `made` in epoch seconds; `key` is its row in the database, None if it could not be written.
 
-    payload: Payload
+    `noted` is when it was decided, in seconds of the monotonic clock; None: by an earlier run.
+    """
+
+    payload: EventMessage
     made: float
     key: int | None = None
+    noted: float | None = None
+
+    def waited(self, now: float, epoch: float) -> float:
+        """Seconds since it was decided; the wall clock counts only for an earlier run's message."""
+        return epoch - self.made if self.noted is None else now - self.noted
 
 
 class Outbox:
@@ -31,27 +39,28 @@ class Outbox:
     def __init__(self, limit: int = LIMIT, longest_wait: float = LONGEST_WAIT) -> None:
         self._limit = limit
         self._longest_wait = longest_wait
-        self._line: deque[Waiting] = deque()
+        self._line: deque[tuple[Waiting, float]] = deque()  # with its time of arrival
 
     def __len__(self) -> int:
         return len(self._line)
 
-    def put(self, message: Waiting) -> Waiting | None:
-        """Add the newest; returns the one that was given up for it, if any."""
+    def put(self, message: Waiting, now: float) -> Waiting | None:
+        """Add the newest; returns the one that was given up for it, if any. An earlier run's waits from `now` on."""
         given_up = None
         if len(self._line) >= self._limit:
-            given_up = next((w for w in self._line if w.payload["type"] == "update"), self._line[0])
-            self._line.remove(given_up)
-        self._line.append(message)
+            entry = next((e for e in self._line if e[0].payload.type == "update"), self._line[0])
+            self._line.remove(entry)
+            given_up = entry[0]
+        self._line.append((message, now if message.noted is None else message.noted))
         return given_up
 
     def expire(self, now: float) -> list[Waiting]:
-        """Give up what has waited too long by epoch time `now`."""
+        """Give up what has waited too long by monotonic time `now`."""
         gone = []
-        while self._line and now - self._line[0].made > self._longest_wait:
-            gone.append(self._line.popleft())
+        while self._line and now - self._line[0][1] > self._longest_wait:
+            gone.append(self._line.popleft()[0])
         return gone
 
     def take(self) -> Waiting:
         """The oldest. Raises IndexError if there is none."""
-        return self._line.popleft()
+        return self._line.popleft()[0]

@@ -15,6 +15,7 @@ from stream.alarm.event import EVENT_ID
 Verdict = Literal["true", "false_alarm"]
 WORDS: Final = ("enabled", "threshold", "feedback", "test")
 RESET: Final = "reset"  # instead of a value: back to what flags and site file say
+AUTO: Final = "auto"  # instead of a threshold: it is learnt
 FEEDBACK_LIMIT: Final = 1_000
 _LONGEST_PAYLOAD: Final = 1_024
 
@@ -29,10 +30,10 @@ class SetEnabled:
 
 @dataclass(frozen=True)
 class SetThreshold:
-    """`threshold` None: as configured, again."""
+    """`threshold` None: as configured, again; "auto": learnt."""
 
     camera: str
-    threshold: float | None
+    threshold: float | Literal["auto"] | None
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,14 @@ def parse_command(camera: str, word: str, payload: bytes) -> Command:
     if word == "threshold":
         if text == RESET:
             return SetThreshold(camera, None)
+        if text == AUTO:
+            return SetThreshold(camera, AUTO)
         try:
             number = float(text)
         except ValueError:
             number = float("nan")
         if not 0 <= number <= 1:
-            raise ValueError(f"{text[:40]!r}; allowed is a number from 0 to 1, or {RESET}")
+            raise ValueError(f"{text[:40]!r}; allowed is a number from 0 to 1, {AUTO} or {RESET}")
         return SetThreshold(camera, number)
     return _parse_feedback(camera, text)
 

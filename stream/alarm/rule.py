@@ -6,9 +6,11 @@ Pure: one clip's score at a time, time comes with the clips.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
+
+from annotated_types import Interval
 
 _HOUR: Final = 3600.0
 
@@ -20,20 +22,45 @@ class AlarmSettings:
     The score must stay at `threshold_on` or above for `min_duration` (one second: two clips of a 25 fps camera, so
     that a single odd clip does not ring) and the alarm lasts until it falls below `threshold_off`. If it is back at
     `threshold_on` within `merge_gap`, it is still the same alarm. For `cool_down` after its end no other begins, and
-    in any hour at most `hourly_cap` do.
+    in any hour at most `hourly_cap` do. `learnt`: `threshold_on` is a start value, and the threshold in force is the
+    one that keeps the budget. A field with a `doc` is a key of the site file.
     """
 
     threshold_on: float
     threshold_off: float
-    min_duration: float = 1.0
-    cool_down: float = 10.0
-    merge_gap: float = 3.0
-    hourly_cap: int = 60
+    min_duration: Annotated[float, Interval(ge=0, le=60)] = field(
+        default=1.0, metadata={"doc": "Seconds that the score must stay at `threshold_on`. Default: {default}."}
+    )
+    cool_down: Annotated[float, Interval(ge=0, le=86_400)] = field(
+        default=10.0, metadata={"doc": "Seconds after an alarm without another. Default: {default}."}
+    )
+    merge_gap: Annotated[float, Interval(ge=0, le=600)] = field(
+        default=3.0,
+        metadata={"doc": "An alarm that is back within so many seconds is still the same. Default: {default}."},
+    )
+    hourly_cap: Annotated[int, Interval(ge=1, le=3_600)] = field(
+        default=60, metadata={"doc": "Alarms in any hour, at most. Default: {default}."}
+    )
+    false_alarms_per_day: Annotated[float, Interval(gt=0, le=10_000)] = field(
+        default=1.0,
+        metadata={
+            "doc": "The budget that a learnt threshold keeps: false alarms a day. With `threshold_on` the threshold is "
+            "fixed instead. Default: {default}."
+        },
+    )
+    lookalike_days: Annotated[float, Interval(ge=0, le=3_650)] = field(
+        default=30.0,
+        metadata={
+            "doc": "Days for which a clip that looks like a false alarm of the same camera does not ring; 0: it rings. "
+            "Default: {default}."
+        },
+    )
+    learnt: bool = True
 
     def with_threshold(self, on: float) -> AlarmSettings:
-        """The same with another alarm-on threshold; hysteresis keeps its share."""
+        """The same with a fixed alarm-on threshold; hysteresis keeps its share."""
         share = self.threshold_off / self.threshold_on if self.threshold_on else 1.0
-        return replace(self, threshold_on=on, threshold_off=on * share)
+        return replace(self, threshold_on=on, threshold_off=on * share, learnt=False)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -49,6 +49,7 @@ class Explanation:
     bundle: str
     thumbnails: UInt8Array
     view: View = field(default_factory=View)
+    level: tuple[float, float, float] | None = None
 
     def top_clips(self) -> tuple[TopClip, ...]:
         """The clips that weigh most, heaviest first."""
@@ -70,6 +71,7 @@ class Explanation:
             score=np.float64(self.score),
             bundle=np.array(self.bundle),
             view=np.array(json.dumps(asdict(self.view))),
+            level=np.array([] if self.level is None else self.level, np.float64),
             strip=np.frombuffer(_strip(self.thumbnails), np.uint8),
         )
         return file.getvalue()
@@ -86,6 +88,7 @@ class StoredExplanation:
     bundle: str
     strip: bytes
     view: View
+    level: tuple[float, float, float] | None = None
 
 
 def read(path: Path) -> StoredExplanation:
@@ -94,7 +97,7 @@ def read(path: Path) -> StoredExplanation:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             found = StoredExplanation(
                 file["times"], file["features"], file["weights"], float(file["score"]), str(file["bundle"]),
-                file["strip"].tobytes(), _view(str(file["view"])),
+                file["strip"].tobytes(), _view(str(file["view"])), _level(file),
             )  # fmt: skip
     except FileNotFoundError:
         raise StreamError(f"{path.name}: the event's window is not there (any more)") from None
@@ -104,6 +107,13 @@ def read(path: Path) -> StoredExplanation:
     if found.features.ndim != 3 or not len(found.features) == len(found.weights) == length or length == 0:
         raise StreamError(f"{path}: not readable as an event's window: arrays of other shapes")
     return found
+
+
+def _level(file: Mapping[str, np.ndarray]) -> tuple[float, float, float] | None:
+    if "level" not in file or not len(file["level"]):  # an older version wrote it, or nothing was learnt
+        return None
+    middle, spread, added = (float(value) for value in file["level"])
+    return middle, spread, added
 
 
 def _view(text: str) -> View:

@@ -1,8 +1,10 @@
 """What goes to the data folder, written by a thread of its own so that the scoring loop never waits for a disk.
 
 Verbs only note what is to be written and return at once. `run`, in a thread that the service makes, writes batches,
-one transaction each. A message of an event is handed to the broker's sink when it is committed, or at once when the
-disk refuses it: a full disk costs history, never an alarm. The line is bounded (LIMIT): scores stop at half of it.
+one transaction each. The `Herald` hands a message of an event to the broker's sink when it is committed, when the
+disk refuses it, or after 1.5 s: a full, locked or hanging disk never holds up an alarm. While another program locks the
+database, tasks wait and are written when the lock is gone. The line is bounded (LIMIT): scores stop at half of it;
+messages that no longer fit are said and not written.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Literal
 
-from stream.alarm.event import Payload
+from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.archive.explanation import Explanation
+from stream.archive.herald import Herald, Pending
 from stream.archive.media import Kind, evict, media_path
 from stream.archive.retention import DAY, Retention
 from stream.archive.store import Store
@@ -30,8 +34,10 @@ _JANITOR_EVERY: Final = 30.0
 _ROOM_EVERY: Final = 2.0
 _MERGED_AFTER: Final = 600.0
 _HOURS_MERGED: Final = 20
+_LOCKED_PAUSE: Final = 0.2
+_LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
-Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene", "self_test"]
+Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene", "learnt", "self_test"]
 Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to do once it is committed
 
 
@@ -53,7 +59,9 @@ class Journal:
         self._store = store
         self._retention = retention
         self._tasks = tasks
-        self._say = say
+        self._herald = Herald(say)
+        self._noted: deque[float] = deque()  # when each unwritten task was noted, oldest first
+        self._stopping = False
         self._expired = expired
         self._changed = changed
         self._others = store.changes_of_others()
@@ -62,17 +70,34 @@ class Journal:
         self._next_look = self._next_room = 0.0
         self.scores_lost = 0
 
-    def message(self, payload: Payload, made: float, *, awaits_files: bool) -> None:
+    def message(self, payload: EventMessage, made: float, *, awaits_files: bool) -> None:
         """A message of an event, `made` at that epoch time: kept, then said."""
-        lost = Waiting(payload, made)
+        pending = self._herald.expect(payload, made)
 
         def write(store: Store) -> Callable[[], None]:
             key = store.message(payload, made, awaits_files=awaits_files)
-            return lambda: self._say(Waiting(payload, made, key))
+            return lambda: self._herald.written(pending, key)
 
-        self._put(write, lost)
+        self._put(write, pending)
 
-    def delivered(self, key: int, said: Payload | None = None) -> None:
+    @property
+    def oldest_unwritten(self) -> float:
+        """The age in seconds of the oldest task that is not written yet; 0 if there is none."""
+        with suppress(IndexError):
+            return time.monotonic() - self._noted[0]
+        return 0.0
+
+    def delivered_early(self, message: EventMessage, said: EventMessage | None) -> None:
+        """As `delivered`, for a message that was said before it was written; its row is found by (`id`, `seq`)."""
+
+        def write(store: Store) -> None:
+            key = self._herald.key_of(message)
+            if key is not None:
+                store.delivered(key, said)
+
+        self._put(write)
+
+    def delivered(self, key: int, said: EventMessage | None = None) -> None:
         """The broker has the message as it was `said`, or it was given up (None)."""
         self._put(lambda store: store.delivered(key, said))
 
@@ -157,23 +182,35 @@ class Journal:
 
     def stop(self) -> None:
         """`run` returns once all before this is written; a line that is full, of a disk that hangs, is left."""
+        self._stopping = True
         with suppress(queue.Full):
             self._tasks.put_nowait(None)
 
     def run(self) -> None:
         """Write until stopped: body of the writer's thread."""
-        while True:
-            self._look_after()
-            self._hear_others()
-            try:
-                batch = [self._tasks.get(timeout=1.0)]
-            except queue.Empty:
-                continue
-            while batch[-1] is not None and len(batch) < _BATCH and not self._tasks.empty():
-                batch.append(self._tasks.get_nowait())
-            self._write([task for task in batch if task is not None])
-            if batch[-1] is None:
-                return
+        herald = threading.Thread(target=self._herald.run, name="herald", daemon=True)
+        herald.start()
+        try:
+            while self._turn():
+                pass
+        finally:
+            self._herald.stop()
+            herald.join(5.0)
+
+    def _turn(self) -> bool:
+        self._look_after()
+        self._hear_others()
+        try:
+            batch = [self._tasks.get(timeout=1.0)]
+        except queue.Empty:
+            return not self._stopping  # the line was too full for the sign to stop
+        while batch[-1] is not None and len(batch) < _BATCH and not self._tasks.empty():
+            batch.append(self._tasks.get_nowait())
+        tasks = [task for task in batch if task is not None]
+        self._write(tasks)
+        for _ in tasks:
+            self._noted.popleft()
+        return batch[-1] is not None
 
     def _hear_others(self) -> None:
         """Settings that another process has written into the database."""
@@ -190,27 +227,36 @@ class Journal:
                 if before.get(camera, {}).get(name) != value:
                     self._changed(camera, name, value)
 
-    def _put(self, task: Task, lost: Waiting | None = None) -> None:
+    def _put(self, task: Task, pending: Pending | None = None) -> None:
+        self._noted.append(time.monotonic())
         try:
-            self._tasks.put_nowait(_Said(task, self._say, lost) if lost else task)
+            self._tasks.put_nowait(_Said(task, self._herald, pending) if pending else task)
         except queue.Full:
+            self._noted.pop()
             if not self._overfull:
                 self._overfull = True
                 log.error("the disk does not answer: history is being lost")
-            if lost is not None:
-                self._say(lost)
+            if pending is not None:
+                self._herald.refused(pending)
 
     def _write(self, tasks: list[Task]) -> None:
-        try:
-            with self._store.transaction():
-                after = [task(self._store) for task in tasks]
-        except sqlite3.Error as error:
-            self._complain(error)
-            after = [self._write_alone(task) for task in tasks]
-        else:
-            if self._refused and tasks:
-                self._refused = False
-                log.warning("the database is written again")
+        while True:
+            try:
+                with self._store.transaction():
+                    after = [task(self._store) for task in tasks]
+            except sqlite3.Error as error:
+                self._complain(error)
+                if _locked(error) and not self._stopping:
+                    time.sleep(_LOCKED_PAUSE)  # the herald says what is due meanwhile
+                    continue
+                after = [self._write_alone(task) for task in tasks] if not _locked(error) else []
+                if _locked(error):
+                    log.error("the database stayed locked: history is lost", tasks=len(tasks))
+            else:
+                if self._refused and tasks:
+                    self._refused = False
+                    log.warning("the database is written again")
+            break
         for then in after:
             if then is not None:
                 then()
@@ -254,16 +300,21 @@ class Journal:
             self._complain(error)
 
 
+def _locked(error: sqlite3.Error) -> bool:
+    """Another program holds the lock: what is refused now can be written later."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED
+
+
 class _Said:
     """A message's task: if the disk refuses it, it is said all the same."""
 
-    def __init__(self, task: Task, say: Callable[[Waiting], None], message: Waiting) -> None:
+    def __init__(self, task: Task, herald: Herald, pending: Pending) -> None:
         self._task = task
-        self._say = say
-        self._message = message
+        self._herald = herald
+        self._pending = pending
 
     def __call__(self, store: Store) -> Callable[[], None] | None:
         return self._task(store)
 
     def refused(self) -> None:
-        self._say(self._message)
+        self._herald.refused(self._pending)

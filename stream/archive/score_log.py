@@ -1,7 +1,8 @@
 """Scores by clip, kept compactly: about a minute of one camera becomes one compressed chunk, later an hour. Pure.
 
 A chunk is zlib over four columns: starts (milliseconds, as differences), durations (milliseconds), scores (16 bit)
-and window lengths. A window length of 1 marks a new connection.
+and window lengths, whose two high bits say whether a clip is the first of a connection. Chunks of before November 2026
+lack these bits: there the first of several clips with a window of 1 is taken for it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -20,17 +21,24 @@ LONGEST_CHUNK: Final = 3_600.0 + 2 * CHUNK_SPAN  # seconds, once those of an hou
 MOST_IN_CHUNK: Final = 50_000
 _HEADER: Final = struct.Struct("<Hd")
 _SCALE: Final = 65_535
+_WINDOW: Final = 0x3F  # of the window's byte
+_CONNECTS: Final = 0x80
+_STORED: Final = 0x40  # whether `_CONNECTS` is stored
 _TOGETHER: Final = 60_000  # clips that are decoded at once: what the processor's cache holds
 
 
 @dataclass(frozen=True)
 class LoggedScore:
-    """One clip: epoch seconds, score in [0, 1], clips that stood in the window."""
+    """One clip: epoch seconds, score in [0, 1], clips that stood in the window, whether it begins a connection.
+
+    Enabling a camera again begins a connection, too: the clip follows nothing.
+    """
 
     start: float
     end: float
     score: float
     window: int
+    connects: bool = False
 
 
 def pack(scores: Sequence[LoggedScore]) -> bytes:
@@ -40,7 +48,7 @@ def pack(scores: Sequence[LoggedScore]) -> bytes:
     steps = np.diff(starts, prepend=0).astype("<i4")
     spans = np.clip(np.rint([(s.end - s.start) * 1000 for s in scores]), 0, 65_535).astype("<u2")
     values = np.rint(np.clip([s.score for s in scores], 0, 1) * _SCALE).astype("<u2")
-    windows = np.array([s.window for s in scores], np.uint8)
+    windows = np.array([s.window | _STORED | (_CONNECTS if s.connects else 0) for s in scores], np.uint8)
     # bytes of one significance side by side: the high ones hardly change
     columns = b"".join(column.view(np.uint8).reshape(len(scores), -1).T.tobytes() for column in (steps, spans, values))
     return _HEADER.pack(len(scores), first) + zlib.compress(columns + windows.tobytes(), 9)
@@ -71,21 +79,33 @@ def unpack(chunk: bytes) -> list[LoggedScore]:
     starts = np.cumsum(column(steps, "<i4").astype(np.int64)) / 1000 + first
     ends = starts + column(spans, "<u2") / 1000
     scores = column(values, "<u2") / _SCALE
-    rows = zip(starts.tolist(), ends.tolist(), scores.tolist(), windows.tolist(), strict=True)
+    connects = _connects(windows)
+    rows = zip(
+        starts.tolist(), ends.tolist(), scores.tolist(), (windows & _WINDOW).tolist(), connects.tolist(), strict=True
+    )
     return [LoggedScore(*row) for row in rows]
+
+
+def _connects(windows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which clips begin a connection, from the bytes of their windows."""
+    one = (windows & _WINDOW) == 1
+    after_one = np.concatenate([[False], one[:-1]])
+    return np.where(windows & _STORED, (windows & _CONNECTS) != 0, one & ~after_one)
 
 
 @dataclass(frozen=True)
 class ScoreColumns:
     """Scores of many clips of one camera as arrays of one length, in the order of their chunks.
 
-    `starts` in epoch seconds, `spans` in milliseconds, `values` in 1/65,535, `windows` in clips.
+    `starts` in epoch seconds, `spans` in milliseconds, `values` in 1/65,535, `windows` in clips;
+    `connects`: which clips begin a connection.
     """
 
     starts: NDArray[np.float64]
     spans: NDArray[np.uint16]
     values: NDArray[np.uint16]
     windows: NDArray[np.uint8]
+    connects: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -99,7 +119,7 @@ class ScoreColumns:
         """One clip."""
         start = float(self.starts[index])
         span, value = int(self.spans[index]) / 1000, int(self.values[index]) / _SCALE
-        return LoggedScore(start, start + span, value, int(self.windows[index]))
+        return LoggedScore(start, start + span, value, int(self.windows[index]), bool(self.connects[index]))
 
     def at_least(self, score: float) -> NDArray[np.intp]:
         """Which clips score that much or more."""
@@ -112,8 +132,7 @@ class ScoreColumns:
         """In order of time, also where a clock was set back."""
         if (np.diff(self.starts) >= 0).all():
             return self
-        order = np.argsort(self.starts, kind="stable")
-        return ScoreColumns(self.starts[order], self.spans[order], self.values[order], self.windows[order])
+        return self._taken(np.argsort(self.starts, kind="stable"))
 
     def between(self, since: float, until: float) -> ScoreColumns:
         """The clips that began in that time."""
@@ -126,13 +145,16 @@ class ScoreColumns:
         """
         found = self._chosen(covered)
         if found is not self:
-            found.windows[1:][np.diff(np.flatnonzero(covered)) > 1] = 1
+            found.connects[1:] |= np.diff(np.flatnonzero(covered)) > 1
         return found
 
     def _chosen(self, chosen: NDArray[np.bool_]) -> ScoreColumns:
         if chosen.all():
             return self
-        return ScoreColumns(self.starts[chosen], self.spans[chosen], self.values[chosen], self.windows[chosen])
+        return self._taken(chosen)
+
+    def _taken(self, which: NDArray[Any]) -> ScoreColumns:
+        return ScoreColumns(*(getattr(self, column.name)[which] for column in fields(self)))
 
 
 def columns(chunks: Iterable[bytes]) -> ScoreColumns:
@@ -153,8 +175,9 @@ def columns(chunks: Iterable[bytes]) -> ScoreColumns:
         by_length.setdefault(count, []).append((total, first, raw))
         total += count
     found = ScoreColumns(
-        np.empty(total), np.empty(total, np.uint16), np.empty(total, np.uint16), np.empty(total, np.uint8)
-    )
+        np.empty(total), np.empty(total, np.uint16), np.empty(total, np.uint16), np.empty(total, np.uint8),
+        np.empty(total, np.bool_),
+    )  # fmt: skip
     parts = [
         (count, group[first : first + each])
         for count, group in by_length.items()
@@ -173,6 +196,8 @@ def columns(chunks: Iterable[bytes]) -> ScoreColumns:
         found.spans[where] = _joined(planes[:, 4:6], "<u2").reshape(shape)
         found.values[where] = _joined(planes[:, 6:8], "<u2").reshape(shape)
         found.windows[where] = planes[:, 8].reshape(shape)
+    found.connects[:] = _connects(found.windows)
+    found.windows[:] &= _WINDOW
     return found
 
 

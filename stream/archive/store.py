@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from stream.alarm.event import Payload, as_left
+from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.archive.database import DATABASE, MEDIA, check_version, in_memory, lock_folder, opened_or_made_room
 from stream.archive.retention import Retention
@@ -23,6 +23,11 @@ from stream.archive.score_log import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns,
 from stream.base.errors import UsageError
 
 _BUSY: Final = 10.0
+_COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
+
+
+def _read(payload: str) -> EventMessage:
+    return EventMessage.from_stored(json.loads(payload))
 
 
 class Store:
@@ -120,13 +125,12 @@ class Store:
 
     # events and outbox
 
-    def message(self, payload: Payload, made: float, *, awaits_files: bool) -> int:
+    def message(self, payload: EventMessage, made: float, *, awaits_files: bool) -> int:
         """Keep a message of an event and put it into the outbox; returns its key there."""
-        text = json.dumps(payload)
-        kind = payload["type"]
-        files = "closed" if kind == "media" else "awaited" if awaits_files else "none"
-        row = {name: payload[name] for name in ("id", "camera", "label", "test", "start_time", "end_time")}
-        row |= {"end_reason": payload["end_reason"], "top_score": payload["top_score"], "payload": text, "files": files}
+        stored = payload.as_stored()
+        text = json.dumps(stored)
+        files = "closed" if payload.type == "media" else "awaited" if awaits_files else "none"
+        row = {name: stored[name] for name in _COLUMNS} | {"payload": text, "files": files}
         self._database.execute(
             """INSERT INTO events (id, camera, label, test, start_time, end_time, end_reason, top_score, payload, files)
                VALUES (:id, :camera, :label, :test, :start_time, :end_time, :end_reason, :top_score, :payload, :files)
@@ -138,27 +142,27 @@ class Store:
             "INSERT INTO outbox (made, payload) VALUES (?, ?) RETURNING key", (made, text)
         ).fetchone()[0]
 
-    def delivered(self, key: int, said: Payload | None = None) -> None:
+    def delivered(self, key: int, said: EventMessage | None = None) -> None:
         """The broker has it, as it was `said` (None: it was given up)."""
         self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
         if said is not None:  # times of its leaving alone: what it counts from stays, for the messages to come
             self._database.execute(
                 """UPDATE events SET payload = json_set(payload, '$.published_time', ?, '$.delayed', json(?))
                    WHERE id = ? AND json_extract(payload, '$.seq') = ?""",
-                (said["published_time"], json.dumps(said["delayed"]), said["id"], said["seq"]),
+                (said.published_time, json.dumps(said.delayed), said.id, said.seq),
             )
 
     def waiting(self) -> list[Waiting]:
         """The outbox, oldest first."""
         rows = self._database.execute("SELECT payload, made, key FROM outbox ORDER BY key")
-        return [Waiting(json.loads(payload), made, key) for payload, made, key in rows]
+        return [Waiting(_read(payload), made, key) for payload, made, key in rows]
 
-    def unfinished(self) -> list[tuple[Payload, bool]]:
+    def unfinished(self) -> list[tuple[EventMessage, bool]]:
         """The last message of each event without `end`, or whose files are awaited; and whether they are."""
         rows = self._database.execute(
             "SELECT payload, files FROM events WHERE end_time IS NULL OR files = 'awaited' ORDER BY start_time"
         )
-        return [(json.loads(payload), files == "awaited") for payload, files in rows]
+        return [(_read(payload), files == "awaited") for payload, files in rows]
 
     def events(self, since: float) -> list[dict[str, Any]]:
         """Events that began at epoch time `since` or later, oldest first: last message and what is known beside it."""
@@ -173,7 +177,7 @@ class Store:
             values,
         )
         return [
-            as_left(json.loads(payload)) | {"verdict": verdict, "snapshot_bytes": snapshot, "clip_bytes": clip}
+            _read(payload).as_json() | {"verdict": verdict, "snapshot_bytes": snapshot, "clip_bytes": clip}
             for payload, verdict, snapshot, clip in rows
         ]
 

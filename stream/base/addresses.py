@@ -1,4 +1,4 @@
-"""Sources and broker addresses: parsing, `{MGFN_NAME}` and redaction. What is not allowed is refused unopened."""
+"""Sources and broker addresses: parsing and `{MGFN_NAME}`. An address that is not allowed is refused unopened."""
 
 from __future__ import annotations
 
@@ -9,16 +9,38 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from stream.base.errors import UsageError
+from stream.base.redaction import redact_url, remember, remembered_in, secrets_of, shown_url
 
 CAMERA_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Words that stand beside or below a camera's name in topics (contract, section 4).
 RESERVED_NAMES: Final = frozenset(
-    "available status score anomaly snapshot events enabled threshold feedback test stats set state".split()  # noqa: SIM905 -- readable
+    [
+        "available",
+        "status",
+        "score",
+        "anomaly",
+        "snapshot",
+        "events",
+        "enabled",
+        "threshold",
+        "feedback",
+        "test",
+        "stats",
+        "set",
+        "state",
+        "mode",
+        "snooze",
+        "ack",
+        "problem",
+        "node",
+        "worker",
+        "calibration",
+    ]
 )
-HIDDEN_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
+SELF_TEST_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
 _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
@@ -26,26 +48,43 @@ _USER_INFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^{}/?
 _OTHER_NAME: Final = re.compile(r"\{(?!MGFN_)[A-Za-z_][A-Za-z0-9_]*\}")
 _SPELLED: Final = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25"
 _MGFN_NAME: Final = re.compile(r"MGFN_[A-Z0-9_]+")
-_SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|credential", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file."""
+    """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file.
+
+    An RTSP URL is kept as FFmpeg understands it: the scheme in lower case, a user without a password as `user:@`.
+    """
 
     name: str
     url: str = field(repr=False)
     live: bool
+    filled_in: tuple[str, ...] = field(init=False, repr=False, compare=False)  # goes to the decoder process, too
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filled_in", remembered_in(self.url))
+        if self.live:
+            object.__setattr__(self, "url", _spelled_for_ffmpeg(self.url))
 
     @property
     def shown(self) -> str:
-        """The URL as it may be shown."""
-        return redact_url(self.url) if self.live else self.url
+        """The address as it may be shown."""
+        return shown_url(self.url, self.filled_in) if self.live else self.url
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Texts that must not appear in anything shown (a library's messages hold the URL)."""
-        return secrets_of(self.url) if self.live else ()
+        return (*secrets_of(self.url), *self.filled_in) if self.live else ()
+
+
+def _spelled_for_ffmpeg(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    user_info, at, address = host.rpartition("@")
+    if at and ":" not in user_info:  # FFmpeg logs in only where it sees a password, be it an empty one
+        host = f"{user_info}:@{address}"
+    return f"{scheme.lower()}{separator}{host}{slash}{path}"
 
 
 def expand(text: str, flag: str) -> str:
@@ -92,6 +131,7 @@ def _value(name: str) -> str:
         raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
     if not found:
         raise UsageError(f"{{{name}}} is empty")
+    remember(found)
     return found
 
 
@@ -102,7 +142,7 @@ def _encoded(value: str) -> str:
 
 def _secret(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n") if path.is_file() else None
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no UTF-8 text"
         raise UsageError(f"the secret file {path} cannot be read: {reason}") from None
@@ -144,7 +184,7 @@ def name_problem(name: str) -> str:
     """Why a camera may not have this name, "" if it may."""
     if not CAMERA_NAME.fullmatch(name):
         return f"camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -"
-    if name == HIDDEN_CAMERA:
+    if name == SELF_TEST_CAMERA:
         return f"camera name {name!r} is the self-test's own; choose another"
     return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
 
@@ -243,34 +283,3 @@ def broker_at(url: str) -> BrokerAddress:
         None if parts.username is None else unquote(parts.username),
         None if parts.password is None else unquote(parts.password),
     )
-
-
-def secrets_of(url: str) -> tuple[str, ...]:
-    """The secret parts of a URL, as written and decoded, longest first: user info and telling query values."""
-    _, separator, rest = url.partition("://")
-    if not separator:  # the scheme was forgotten; a path is none of this
-        rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
-    # up to the last "@": a URL that is refused may hold anything unescaped in its password
-    user_info = rest.rpartition("@")[0]
-    found: set[str] = set()
-    if user_info:
-        user, _, password = user_info.partition(":")
-        found |= {user_info, password, unquote(password)}
-        found |= {user, unquote(user)} if not password else set()
-    for key, value in parse_qsl(url.partition("?")[2], keep_blank_values=False):
-        if _SECRET_KEYS.search(key):
-            found.add(value)
-            found |= {piece for piece in re.findall(r"=([^&#]*)", url) if unquote(piece) == value}
-    return tuple(sorted((text for text in found if text), key=len, reverse=True))
-
-
-def redact_url(url: str) -> str:
-    """The URL with every secret part as `***`."""
-    return redact_text(url, secrets_of(url))
-
-
-def redact_text(text: str, secrets: Sequence[str]) -> str:
-    """`text` with each of `secrets` (longest first) and the user info of any URL in it as `***`."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return re.sub(r"([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", r"\1***@", text, flags=re.IGNORECASE)

@@ -13,9 +13,8 @@ import av.logging
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from stream.base.addresses import redact_text
+from stream.base.redaction import redact_all, redact_text
 
-_SHORTEST: Final = 4
 # Our own words, names and numbers: a password that is a common word or a year must not tear holes into them.
 _OURS: Final = frozenset({"event", "level", "timestamp", "camera", "id"})
 
@@ -34,14 +33,12 @@ def configure(secrets: Sequence[str] = ()) -> None:
     """Set up logging of this process. `secrets` are blotted out of every value that may hold another's text."""
     av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines hold whole URLs; its errors come as exceptions
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
-    # one may hold another; a shorter one is part of too many words, and stands in URLs, which are blotted out anyway
-    secrets = sorted((secret for secret in secrets if len(secret) >= _SHORTEST), key=len, reverse=True)
 
     def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for key, value in event.items():
             if isinstance(value, str):
                 ours = key in _OURS or isinstance(value, StrEnum)
-                event[key] = redact_text(str(value), () if ours else secrets)
+                event[key] = redact_text(str(value), ()) if ours else redact_all(str(value), secrets)
         return event
 
     renderer: Processor = (
@@ -57,6 +54,19 @@ def configure(secrets: Sequence[str] = ()) -> None:
         ],
         logger_factory=lambda *_: _StandardError(),
     )
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Forwarding)]:
+        root.removeHandler(handler)
+    root.addHandler(_Forwarding(logging.WARNING))
+
+
+class _Forwarding(logging.Handler):
+    """What libraries log, tracebacks of uvicorn included, goes through this log and its redaction."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.log(
+            record.levelno, "library message", logger=record.name, detail=record.getMessage(), exc_info=record.exc_info
+        )
 
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()

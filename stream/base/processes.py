@@ -1,11 +1,26 @@
-"""What those who need a process ask the service for: it alone starts any."""
+"""Child processes: how the service starts them, and how those that take long end with it."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
 # Starts `target(*args, pipe)` under a name; gives the process and the other end of its pipe.
 StartProcess = Callable[[Callable[..., None], Sequence[Any], str], tuple[SpawnProcess, Connection]]
+
+
+def end_with_parent() -> None:
+    """In a child that does not read its pipe: end this process as soon as its parent is gone, even if it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent.sentinel,), name="end-with-parent", daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

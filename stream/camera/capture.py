@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,21 +15,26 @@ import av.error
 from av import Packet, VideoFrame
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from stream.base.addresses import Source, redact_text
+from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason
+from stream.base.redaction import redact_text
 from stream.camera.clips import FASTEST_RATE
+from stream.camera.timeline import RecordedTimeline, Timeline
+from stream.camera.upright import Upright
 
 LARGEST_SIDE: Final = 16384
 # Packets in a row that make no sense: ten seconds of 25 fps, the longest wait for a keyframe that is usual.
 MOST_DAMAGED: Final = 250
+_LEAST_STEP: Final = 0.001  # from a picture to the next whose time is not known
 _LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded frame; `media_time` in seconds from the connection's first frame."""
+    """A decoded frame, upright; `media_time` in seconds from the connection's first frame."""
 
     frame: VideoFrame
     media_time: float
@@ -66,14 +71,16 @@ class Capture:
         self.corrupt_frames = 0
         self.size: tuple[int, int] | None = None
         self._damaged_in_a_row = 0
+        self._upright = Upright()
         self.origin: float | None = None
         self._last = 0.0
-        began = time.monotonic()
+        self.timeline = Timeline()  # of a live source
+        began = monotonic()
         try:
             url = source.url if source.live else f"file:{source.url}"
             self._container: InputContainer = av.open(url, options=options, timeout=timeout, hwaccel=hwaccel)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            if source.live and time.monotonic() - began >= open_timeout:
+            if source.live and monotonic() - began >= open_timeout:
                 # FFmpeg calls a camera that never answers by several names
                 raise CameraError(Reason.STALLED, "no answer in time") from None
             raise self._translated(error) from None
@@ -82,6 +89,10 @@ class Capture:
         except CameraError:
             self._container.close()
             raise
+        rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        # AVI holds no times of display
+        ordered = "avi" not in self._container.format.name.split(",")
+        self._recorded = RecordedTimeline(float(1 / rate), ordered=ordered)
 
     def __enter__(self) -> Self:
         return self
@@ -92,11 +103,13 @@ class Capture:
         self._container.close()
 
     def _video_stream(self) -> VideoStream:
-        if not self._container.streams.video:
+        """The first video stream that can be decoded; a cover picture is none."""
+        videos = [each for each in self._container.streams.video if not each.disposition & Disposition.attached_pic]
+        if not videos:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             raise CameraError(Reason.NO_VIDEO, f"{self._source.shown} holds {kinds}")
-        stream = self._container.streams.video[0]
-        if stream.codec_context is None:
+        stream = next((each for each in videos if each.codec_context is not None), None)
+        if stream is None:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: its codec is not known here")
         stream.thread_count = 1
         stream.codec_context.thread_count = 1
@@ -135,6 +148,8 @@ class Capture:
         """
         try:
             for packet in self._container.demux(self.stream):
+                if self._source.live:
+                    self._correct(packet)
                 on_packet(packet)
                 for frame in self._decoded(packet):
                     yield from self._picture(frame)
@@ -144,6 +159,20 @@ class Capture:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
         if self.origin is None:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no picture")
+
+    def _correct(self, packet: Packet[VideoStream]) -> None:
+        """Replace the packet's time by that of the timeline: from here on nobody sees another."""
+        if not packet.size:
+            return
+        stamp, time_base = packet.pts, packet.time_base or self.stream.time_base or Fraction(1, 90_000)
+        self.timeline.reordered = self.stream.codec_context.has_b_frames > 0
+        time = self.timeline.place(None if stamp is None else float(stamp * time_base), monotonic())
+        pts = round(time / time_base)
+        if packet.dts is None or stamp is None or packet.dts == stamp:
+            packet.dts = pts
+        else:
+            packet.dts += pts - stamp
+        packet.pts = pts
 
     def _decoded(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         try:
@@ -159,23 +188,25 @@ class Capture:
         return frames
 
     def _picture(self, frame: VideoFrame) -> Iterator[Picture]:
-        if frame.time is not None:
+        if not self._source.live:
+            self._last = self._recorded.place(frame.time)
+        elif frame.time is not None and (self.origin is None or frame.time > self._last):
             self._last = frame.time
-        elif self.origin is not None:
-            rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
-            self._last += float(1 / rate)
+        else:  # a packet of several pictures, or a corrected one among B-frames
+            self._last += _LEAST_STEP
         if self.origin is None:
             self.origin = self._last
         if frame.is_corrupt:
             self.corrupt_frames += 1
             return
         self._check_size(frame.width, frame.height)
+        frame = self._upright.turned(frame)
+        self.size = (frame.width, frame.height)
         yield Picture(frame, self._last - self.origin)
 
     def _check_size(self, width: int, height: int) -> None:
         if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
             raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; allowed are 1 to {LARGEST_SIDE} each way")
-        self.size = (width, height)
 
     def _translated(self, error: Exception) -> CameraError:
         """A library's error as ours. Its text holds the whole URL, password included: only its reason is kept."""

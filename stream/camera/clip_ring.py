@@ -52,12 +52,6 @@ class ClipRing:
     def __reduce__(self) -> tuple[Callable[..., ClipRing], tuple[Any, int, int]]:
         return _handed_over, (DupFd(self._file), self.slots, self.crops)
 
-    def put(self, slot: int, pictures: UInt8Array, oldest: int) -> None:
-        """Fill a slot with pictures (crops, 16, 224, 224, 3) that lie in a circle from `oldest` on."""
-        later = CLIP_LENGTH - oldest
-        self.clips[slot][:, :later] = pictures[:, oldest:]
-        self.clips[slot][:, later:] = pictures[:, :oldest]
-
     def close(self) -> None:
         """Let go of the memory."""
         del self.clips

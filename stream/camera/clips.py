@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from math import log
+from statistics import median
 from typing import Final, Literal
 
 from stream.base.errors import CameraError, Reason
@@ -19,6 +20,13 @@ TRAINED_RATE: Final = 25.0
 _RATE_FRAMES: Final = 60
 _FIRST_RATE_FRAMES: Final = 8
 _RATE_MARGIN: Final = 0.05
+_SLOWEST_STEP: Final = 6.0  # a picture in 5 s, with some jitter
+_STEPS: Final = 5
+# the clock of a camera
+_SECONDS: Final = 30
+_FEWEST_SECONDS: Final = 6
+_LEAST_DRIFT: Final = 0.005
+_MOST_DRIFT: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,13 +73,20 @@ class ClipAssembler:
 
     A picture that is not later than the one before is left out, and so are those that `thinning` to `fps` frames a
     second leaves out (None: none). After a gap in media time of more than `LONGEST_GAP` seconds, a jump back of as
-    much, or a change of the thinning, the running clip is given up and a new one begins.
+    much, or a change of the thinning, the running clip is given up and a new one begins. Of a camera that always sends
+    fewer than a picture a second, down to one in 5 s, a gap is 2.5 of its steps.
     Variable frame rates are fine: a clip is 16 frames, and its times are those of its frames.
+
+    `counted`: a recording whose pictures are counted, whatever their times say; only the thinning leaves out any.
     """
 
-    def __init__(self, stride: Stride = CLIP_LENGTH, fps: float | None = TRAINED_RATE) -> None:
+    def __init__(
+        self, stride: Stride = CLIP_LENGTH, fps: float | None = TRAINED_RATE, *, counted: bool = False
+    ) -> None:
         self._stride = stride
         self._fps = fps
+        self._counted = counted
+        self._steps: deque[float] = deque(maxlen=_STEPS)
         self._keep_every = 1
         self._seen = 0  # since the running clip's first picture
         self._times: deque[float] = deque(maxlen=CLIP_LENGTH)
@@ -89,14 +104,16 @@ class ClipAssembler:
         """Place the next picture. Raises CameraError above 120 frames a second of media time."""
         if self._last is not None:
             step = media_time - self._last
-            if -LONGEST_GAP <= step <= 0:
+            if -LONGEST_GAP <= step <= 0 and not self._counted:
                 self.left_out += 1
                 return Placed(None)
-            if abs(step) > LONGEST_GAP:
-                self._begin_anew()
+            if step > self._longest_gap() or step < -LONGEST_GAP:
+                if not self._counted:
+                    self._begin_anew()
                 self._rate_frames = 0
-            else:
+            elif step > 0:
                 self._step = step
+            self._steps.append(step)
         self._last = media_time
         self._follow_rate(media_time)
         self._seen += 1
@@ -110,6 +127,10 @@ class ClipAssembler:
         finished = Clip(self._clip, self._times[0], media_time + self._step * self._keep_every)
         self._clip += 1
         return Placed(position, finished)
+
+    def _longest_gap(self) -> float:
+        usual = median(self._steps) if len(self._steps) >= 3 else 0.0
+        return max(LONGEST_GAP, 2.5 * usual) if usual <= _SLOWEST_STEP else LONGEST_GAP
 
     def _completes_a_clip(self) -> bool:
         return self._count >= CLIP_LENGTH and (self._count - CLIP_LENGTH) % self._stride == 0
@@ -142,35 +163,47 @@ class ClipAssembler:
             self._begin_anew()
 
 
-class EpochClock:
-    """Media time of a live connection to epoch time.
+class CameraClock:
+    """When the media times of a live connection were, by the clock that arrivals are told in.
 
-    Frames arrive late, never early, and the first ones as a burst out of the probe's backlog. The smallest delay
-    seen in the last one to two `span` seconds is the best estimate; the span lets a drifting camera clock through.
+    Pictures arrive late, never early, and the first ones as a burst out of the probe's backlog: what counts is the
+    smallest delay of each second. Over the last 30 of them a line is laid along the smallest ones: where it rises or
+    falls, the camera's clock is slower or faster than ours, or it sends at another rate than it stamps.
     """
 
-    def __init__(self, span: float = 30.0) -> None:
-        self._span = span
+    def __init__(self) -> None:
+        self._seconds: deque[tuple[float, float]] = deque(maxlen=_SECONDS)  # media time and delay of each one's best
         self._began = 0.0
-        self._smallest: float | None = None
-        self._before: float | None = None
         self._last = float("-inf")
+        self._drift = 0.0
 
     def observe(self, media_time: float, arrival: float) -> None:
-        """A picture of `media_time` arrived at epoch time `arrival`."""
+        """A picture of `media_time` arrived at `arrival`."""
         if media_time < self._last - LONGEST_GAP:  # the camera's clock was set back: what was seen is worth nothing
-            self._smallest = self._before = None
+            self._seconds.clear()
+            self._drift = 0.0
         self._last = media_time
-        delay = arrival - media_time
-        if self._smallest is None:
-            self._smallest, self._began = delay, arrival
-        elif arrival - self._began > self._span:
-            self._before, self._smallest, self._began = self._smallest, delay, arrival
-        else:
-            self._smallest = min(self._smallest, delay)
+        seen = media_time, arrival - media_time
+        if not self._seconds or arrival - self._began > 1.0:
+            self._drift = self._slope()
+            self._seconds.append(seen)
+            self._began = arrival
+        elif seen[1] < self._seconds[-1][1]:
+            self._seconds[-1] = seen
 
-    def epoch(self, media_time: float) -> float:
-        """Epoch time of a media time. Raises ValueError before the first picture."""
-        if self._smallest is None:
+    def _slope(self) -> float:
+        """The median of slopes over half of the seconds (Theil and Sen): a pause in the network does not bend it."""
+        if len(self._seconds) < _FEWEST_SECONDS:
+            return 0.0
+        half = len(self._seconds) // 2
+        points = list(self._seconds)
+        slopes = [(d1 - d0) / (t1 - t0) for (t0, d0), (t1, d1) in zip(points, points[half:], strict=False) if t1 > t0]
+        slope = median(slopes) if slopes else 0.0
+        return slope if _LEAST_DRIFT < abs(slope) < _MOST_DRIFT else 0.0
+
+    def arrived(self, media_time: float) -> float:
+        """When a picture of that media time arrives without delay. Raises ValueError before the first picture."""
+        if not self._seconds:
             raise ValueError("no picture observed yet")
-        return media_time + min(self._smallest, self._before if self._before is not None else self._smallest)
+        drift = self._drift
+        return media_time * (1 + drift) + min(delay - drift * time for time, delay in self._seconds)

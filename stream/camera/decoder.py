@@ -9,25 +9,28 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Final
 
-import numpy as np
-
-from engine.arrays import UInt8Array
-from engine.geometry import SIDE
 from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason
 from stream.base.log import configure, log
 from stream.camera.capture import Capture
+from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
-from stream.camera.clips import CLIP_LENGTH, TRAINED_RATE, ClipAssembler, EpochClock, Stride
+from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
+from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
 from stream.camera.hwaccel import Hwaccel, accelerator
 from stream.camera.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder import Recorder
-from stream.camera.view import Cropper, View
+from stream.camera.timeline import Timeline
+from stream.camera.view import View
 
 STOP: Final = -1  # sent instead of a free slot's number
 _HEARTBEAT: Final = 1.0
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+# Seconds without a picture that are a fault; a camera of one picture in 5 s needs more.
+_PATIENCE, _MORE_PATIENCE = 5.0, 15.0
+_FEW_PICTURES, _MANY_PICTURES = 3, 100
+_NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 # A wrong password does not become right: many cameras lock an account after a few tries.
 _FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED = 30.0, 300.0
 
@@ -67,6 +70,13 @@ def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
     return min(last, first * 2.0 ** min(attempt - 1, 10)) * (0.75 + 0.5 * jitter)
 
 
+def _patience(before: float, reason: Reason, pictures: int) -> float:
+    """Seconds to wait for a picture in the next connection: more where one stalled at once, as a slow camera's does."""
+    if reason is Reason.STALLED and pictures <= _FEW_PICTURES:
+        return _MORE_PATIENCE
+    return before if pictures <= _MANY_PICTURES else _PATIENCE
+
+
 class Decoder:
     """One camera's decoder: `pipe` carries messages out; free slots' numbers (or STOP) and orders come in."""
 
@@ -75,11 +85,9 @@ class Decoder:
         self._pipe = pipe
         self._ring = settings.ring
         self._free = list(range(settings.ring.slots))
-        # the last 16 pictures, in a circle
-        self._pictures: UInt8Array = np.empty((settings.ring.crops, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
         self._recorder = Recorder(settings.pre_roll, self._send)
-        self._cropper = Cropper(settings.view, settings.geometry)
+        self._cropper = ClipCropper(settings.view, settings.geometry)
         self._shift: float | None = None  # epoch time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
@@ -87,6 +95,9 @@ class Decoder:
         self._next_beat = 0.0
         self._beat_frames = 0
         self._stopping = False
+        self._clips = ClipWatch()
+        self._said: set[str] = set()
+        self._patience = _PATIENCE
 
     def stop(self) -> None:
         """End at the next frame or beat; safe in a signal handler."""
@@ -114,6 +125,7 @@ class Decoder:
                 fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
             if not live:
                 return self._state(CameraState.ENDED, fault)
+            self._patience = _patience(self._patience, fault.reason, self._frames - before)
             attempt = 1 if self._frames > before else attempt + 1
             self._state(CameraState.OFFLINE, fault)
             self._rest(retry_delay(attempt, fault.reason, random.random()))  # noqa: S311 -- jitter
@@ -124,7 +136,8 @@ class Decoder:
     def _watch(self) -> None:
         """One connection, from opening to its end or fault."""
         settings = self._settings
-        assembler, clock = ClipAssembler(settings.stride, settings.fps), EpochClock()
+        assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
+        clock = CameraClock()
         gate = MotionGate(settings.motion_threshold)
         try:
             with self._opened() as capture:
@@ -139,52 +152,75 @@ class Decoder:
                     if capture.size != size:
                         if size is None:
                             self._send(StateChanged(CameraState.ONLINE, self._connection, detail=capture.shown))
+                            self._clips.connected(arrival)
                         else:
                             log.warning("picture size changed", camera=settings.source.name, size=capture.size)
                         size = capture.size
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
-                    clock.observe(picture.media_time, time.time())
-                    self._shift = clock.epoch(-(capture.origin or 0.0))
+                    clock.observe(picture.media_time, arrival)
+                    wall = time.time() - time.monotonic()
+                    packet_time = picture.media_time + (capture.origin or 0.0)
+                    self._shift = clock.arrived(picture.media_time) + wall - packet_time
+                    self._clips.picture()
+                    self._remark_on(capture.timeline)
                     self._receive(0.0)
                     placed = assembler.place(picture.media_time)
                     self._beat()
                     if placed.position is None:
                         continue
-                    self._cropper.write(picture.frame, self._pictures[:, placed.position])
+                    self._cropper.put(placed.position, picture.frame)
                     if placed.finished is None:
                         continue
+                    self._clips.clip(arrival)
+                    if (spans := placed.finished.end - placed.finished.start) > LONG_CLIP:
+                        self._say_once(spans_long(spans))
                     slot = self._take_slot()
                     if slot is None:
                         self._dropped += 1
                         continue
-                    clip, shift = placed.finished, 0.0
-                    self._ring.put(slot, self._pictures, placed.oldest)
+                    clip = placed.finished
+                    start, end = clip.start, clip.end
+                    focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
                     known = gate.representative(clip.clip, self._ring.clips[slot])
                     if not settings.replay:
-                        shift = clock.epoch(clip.end) - clip.end
+                        start, end = clock.arrived(start) + wall, clock.arrived(end) + wall
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
-                    start, end = clip.start + shift, clip.end + shift
                     like = None if known == clip.clip else known
-                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like))
+                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))
         finally:
             self._shift = None
+            self._clips.disconnected()
             self._recorder.disconnected()
+
+    def _remark_on(self, timeline: Timeline) -> None:
+        if timeline.by_arrival:
+            self._say_once("the camera's time stamps are of no use: times of arrival are taken instead")
+        elif timeline.corrected:
+            self._say_once("some of the camera's time stamps are wrong: they are corrected")
+
+    def _say_once(self, what: str) -> None:
+        """Log a peculiarity of the camera; the figures in it may vary."""
+        if (gist := what.translate(_NO_DIGITS)) not in self._said:
+            self._said.add(gist)
+            log.warning(what, camera=self._settings.source.name)
 
     def _opened(self) -> Capture:
         """The sub-stream if there is one and it can be opened, else the stream itself."""
         settings = self._settings
         if settings.sub_stream is not None:
             try:
-                return Capture(settings.sub_stream, settings.transport, hwaccel=self._hwaccel)
+                return Capture(
+                    settings.sub_stream, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel
+                )
             except CameraError as error:
                 if error.reason is Reason.UNAUTHORIZED:  # one wrong password at a time
                     raise
                 what = "the sub-stream cannot be opened: trying the main stream"
                 log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
                 self._beat()
-        return Capture(settings.source, settings.transport, hwaccel=self._hwaccel)
+        return Capture(settings.source, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)
 
     def _take_slot(self) -> int | None:
         """A free slot; in a replay waits for one, live gives None: that clip is dropped whole."""
@@ -222,7 +258,11 @@ class Decoder:
         self._beat_frames = self._frames
         self._next_beat = clock + _HEARTBEAT
         self._receive(0.0)
-        self._send(Counters(self._fps, self._frames, self._corrupt, self._dropped, max(0, self._connection)))
+        problem = "" if self._settings.replay else self._clips.problem(clock)
+        if problem:
+            self._say_once(problem)
+        connection = max(0, self._connection)
+        self._send(Counters(self._fps, self._frames, self._corrupt, self._dropped, connection, problem))
 
     def _state(self, state: CameraState, error: CameraError | None = None) -> None:
         reason, detail = (error.reason, error.detail) if error else (None, "")

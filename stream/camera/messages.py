@@ -27,6 +27,8 @@ class ClipReady:
 
     `clip` counts from 0 for each `connection`; `arrival` is when its last frame came (monotonic clock). `like` is the
     earlier clip of this connection that it does not differ from, as far as the motion gate sees; None: it does.
+    `focus` is the part of the camera's picture that the model sees, x, y, width, height in shares of it; None where
+    the bundle's geometry does not choose one.
     """
 
     connection: int
@@ -36,6 +38,7 @@ class ClipReady:
     arrival: float
     slot: int
     like: int | None = None
+    focus: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,17 @@ class StateChanged:
 
 @dataclass(frozen=True)
 class Counters:
-    """Sent every second, whatever the state: also the decoder's sign of life. Totals since the process began."""
+    """Sent every second, whatever the state: also the decoder's sign of life. Totals since the process began.
+
+    `problem` says why nothing can be scored though pictures come, "" if all is well.
+    """
 
     fps: float
     frames: int
     corrupt_frames: int
     dropped_clips: int
     reconnects: int
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class SnapshotTaken:
 
 @dataclass(frozen=True)
 class ClipClosed:
-    """The clip of an event is on disk; 0 bytes: it is not, `problem` says why."""
+    """The clip of an event is on disk; `problem` says what is wrong with it or, with 0 bytes, why it is not there."""
 
     event: str
     bytes: int

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from time import monotonic
 from typing import Final
 
 import av
@@ -18,7 +19,10 @@ from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
 from stream.base.atomic_files import partial_path
+from stream.base.log import log
+from stream.camera.clip_check import ClipCheck, WrittenClip
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
+from stream.camera.parameter_sets import ParameterSets
 
 FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment of a clip: what it can be computed again by
 RING_BYTES: Final = 64 * 2**20
@@ -26,6 +30,9 @@ RING_BYTES: Final = 64 * 2**20
 RING_SLACK: Final = 10.0
 _LONGEST_JUMP: Final = 10.0
 _FRAMES_KEPT: Final = 4
+# Seconds for decoding saved clips again: with each packet, and when the connection is over.
+_CHECK_AT_ONCE: Final = 0.01
+_CHECK_AT_END: Final = 1.0
 _JPEG_QUALITY: Final = 85
 
 
@@ -38,6 +45,8 @@ class StoredPacket:
     dts: int
     keyframe: bool
     time: float
+    sets: bytes = b""  # the parameter sets in force, in Annex B
+    carries_sets: bool = False
 
 
 class PacketRing:
@@ -94,37 +103,51 @@ class _ClipFile:
         self._shift = shift
         self._first: StoredPacket | None = None
         self._last: StoredPacket | None = None
+        self._template = stream
+        self._sets = b""
+        self._packets = 0
+        self._stream: VideoStream | None = None
         self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
-        try:
-            self._stream = self._container.add_stream_from_template(stream)
-            if stream.codec_context.name == "hevc":
-                self._stream.codec_tag = "hvc1"  # the name browsers and Apple's players look for
-        except BaseException:
-            self.give_up()
-            raise
+
+    def _begin(self, first: StoredPacket) -> VideoStream:
+        """Describe the file by the parameter sets in force at its first picture: the camera's may be old."""
+        stream = self._container.add_stream_from_template(self._template)
+        if self._template.codec_context.name == "hevc":
+            stream.codec_tag = "hvc1"  # the name browsers and Apple's players look for
+        if first.sets:
+            stream.codec_context.extradata = first.sets
+        if not stream.width:  # it was not known when the camera was opened
+            stream.width, stream.height = self._template.width, self._template.height
+            stream.pix_fmt = self._template.pix_fmt
+        self._container.metadata["comment"] = f"{FIRST_PICTURE}{first.time + self._shift:.6f}"
+        self._first, self._sets = first, first.sets
+        return stream
 
     def write(self, packet: StoredPacket) -> bool:
         """Add a packet; returns whether the clip is complete."""
-        if self._first is None:
-            self._first = packet
-            self._container.metadata["comment"] = f"{FIRST_PICTURE}{packet.time + self._shift:.6f}"
-        out = Packet(packet.data)
+        if self._first is None or self._stream is None:
+            self._stream = self._begin(packet)
+        assert self._first is not None  # noqa: S101 -- the file has begun
+        changed = packet.sets != self._sets and not packet.carries_sets
+        self._sets = packet.sets
+        out = Packet(packet.sets + packet.data if changed else packet.data)
         out.pts, out.dts = packet.pts - self._first.dts, packet.dts - self._first.dts
         # of the last picture it is all that says how long it stands; without it players leave an MJPEG's out
         out.duration = packet.dts - self._last.dts if self._last is not None else 0
         out.time_base, out.is_keyframe, out.stream = self._time_base, packet.keyframe, self._stream
         self._container.mux(out)
         self._last = packet
+        self._packets += 1
         return packet.time >= self.until or packet.time - self._first.time >= self.order.longest
 
-    def finish(self) -> ClipClosed:
-        """Close the file and name it."""
+    def finish(self) -> WrittenClip | ClipClosed:
+        """Close the file; its name waits until it was checked."""
         if self._first is None or self._last is None:
             self.give_up()
             return ClipClosed(self.order.event, 0, 0.0, "no picture")
         self._container.close()
-        self._partial.rename(self.order.path)
-        return ClipClosed(self.order.event, self.order.path.stat().st_size, self._last.time - self._first.time)
+        seconds = self._last.time - self._first.time
+        return WrittenClip(self.order.event, self._partial, self.order.path, self._packets, seconds)
 
     def give_up(self) -> None:
         try:
@@ -143,20 +166,25 @@ class Recorder:
         self._send = send
         self._frames: deque[tuple[int, int, VideoFrame]] = deque(maxlen=_FRAMES_KEPT)
         self._clips: dict[str, _ClipFile] = {}
+        self._checks: deque[ClipCheck] = deque()
         self._stream: VideoStream | None = None
 
     def connected(self, stream: VideoStream) -> None:
         """A new connection: its packets do not follow the old ones."""
         self._stream = stream
         self._ring = PacketRing(self._span)
+        self._sets = ParameterSets(stream.codec_context.name, stream.codec_context.extradata)
         self._last_pts = self._last_dts = -1
 
     def disconnected(self) -> None:
         """Close what is open: what is there is kept."""
         self._stream = None
         # all files first: the service may be gone and hear nothing
-        for closed in [self._finish(event) for event in list(self._clips)]:
-            self._send(closed)
+        for event in list(self._clips):
+            self._finish(event)
+        self._check(_CHECK_AT_END)
+        while self._checks:  # no time is left to look at the rest
+            self._name(self._checks.popleft())
 
     def packet(self, packet: Packet[VideoStream]) -> None:
         """The next packet as it came from the camera, before it is decoded."""
@@ -171,10 +199,15 @@ class Recorder:
             self.connected(stream)
         dts = max(packet.dts if packet.dts is not None else min(pts, self._last_dts + 1), self._last_dts + 1)
         self._last_pts, self._last_dts = pts, dts
-        stored = StoredPacket(bytes(packet), max(pts, dts), dts, packet.is_keyframe, float(pts * time_base))
+        data = bytes(packet)
+        carries = self._sets.see(data)
+        sets = self._sets.current
+        keyframe = packet.is_keyframe and (bool(sets) or not self._sets.followed)
+        stored = StoredPacket(data, max(pts, dts), dts, keyframe, float(pts * time_base), sets, carries)
         self._ring.add(stored)
         for event, clip in list(self._clips.items()):
             self._write(event, clip, stored)
+        self._check(_CHECK_AT_ONCE)
 
     def finished_clip(self, connection: int, clip: int, frame: VideoFrame) -> None:
         """A picture of a clip that the service is about to score."""
@@ -212,15 +245,44 @@ class Recorder:
             self._send(ClipClosed(event, 0, 0.0, _reason(error)))
             return
         if complete:
-            self._send(self._finish(event))
+            self._finish(event)
 
-    def _finish(self, event: str) -> ClipClosed:
+    def _finish(self, event: str) -> None:
+        """Close a clip; it is said once it was checked."""
         clip = self._clips.pop(event)
         try:
-            return clip.finish()
+            written = clip.finish()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             clip.give_up()
-            return ClipClosed(event, 0, 0.0, _reason(error))
+            written = ClipClosed(event, 0, 0.0, _reason(error))
+        if isinstance(written, WrittenClip):
+            self._checks.append(ClipCheck(written))
+        else:
+            self._send(written)
+
+    def _check(self, seconds: float) -> None:
+        """Go on decoding what was saved, for so long."""
+        while self._checks:
+            began = monotonic()
+            if not self._checks[0].advance(seconds):
+                return
+            self._name(self._checks.popleft())
+            seconds = max(0.0, seconds - (monotonic() - began))
+
+    def _name(self, check: ClipCheck) -> None:
+        """Give a clip its name and say so; one that is not worth it is deleted."""
+        clip = check.clip
+        if check.problem:
+            log.warning("a saved clip is not whole", id=clip.event, reason=check.problem)
+        try:
+            if check.worth_keeping:
+                clip.partial.rename(clip.path)
+                return self._send(ClipClosed(clip.event, clip.path.stat().st_size, clip.seconds, check.problem))
+            clip.partial.unlink(missing_ok=True)
+            return self._send(ClipClosed(clip.event, 0, 0.0, check.problem))
+        except OSError as error:
+            clip.partial.unlink(missing_ok=True)
+            return self._send(ClipClosed(clip.event, 0, 0.0, _reason(error)))
 
     def _take(self, order: TakeSnapshot) -> None:
         frame = next((f for connection, clip, f in self._frames if (connection, clip) == order.clip), None)

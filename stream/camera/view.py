@@ -70,10 +70,7 @@ class Cropper:
 
     def write(self, frame: VideoFrame, out: UInt8Array) -> None:
         """Write the crops of `frame`, RGB, into `out`: uint8 (crops, 224, 224, 3)."""
-        if self._view != View() and (self._size, self._format) != ((frame.width, frame.height), frame.format.name):
-            self._size, self._format = (frame.width, frame.height), frame.format.name
-            self._prepare(frame)
-        write_crops(self._cut(frame), self._geometry, out)
+        write_crops(self.cut(frame), self._geometry, out)
         if self._keep is not None:
             np.multiply(out, self._keep, out=out)
 
@@ -82,12 +79,16 @@ class Cropper:
         if self._view.masks:
             masked = np.empty((crops_of(self._geometry), SIDE, SIDE, 3), np.uint8)
             # through the same scaling as the picture: what a masked pixel has any part in, is masked
-            drawn = _widened(drawn_masks(self._view.masks, frame.width, frame.height))
+            drawn = widened(drawn_masks(self._view.masks, frame.width, frame.height))
             whole = VideoFrame.from_ndarray(np.repeat(drawn[:, :, None], 3, axis=2), format="rgb24")
             Cropper(View(self._view.region), self._geometry).write(whole, masked)
-            self._keep = np.stack([_widened(crop) == 0 for crop in masked]).astype(np.uint8)
+            self._keep = np.stack([widened(crop) == 0 for crop in masked]).astype(np.uint8)
 
-    def _cut(self, frame: VideoFrame) -> VideoFrame:
+    def cut(self, frame: VideoFrame) -> VideoFrame:
+        """The view's region of `frame`, masks not applied."""
+        if self._view != View() and (self._size, self._format) != ((frame.width, frame.height), frame.format.name):
+            self._size, self._format = (frame.width, frame.height), frame.format.name
+            self._prepare(frame)
         if self._graph is None:
             return frame
         self._graph.push(frame)
@@ -121,7 +122,8 @@ def drawn_masks(masks: tuple[Polygon, ...], width: int, height: int) -> UInt8Arr
     return picture
 
 
-def _widened(drawn: UInt8Array) -> UInt8Array:
+def widened(drawn: UInt8Array) -> UInt8Array:
+    """What is drawn (above 0), some pixels wider: colour is stored coarser than brightness."""
     import cv2
 
     reach = 2 * _BLEED + 1

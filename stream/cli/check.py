@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +16,12 @@ from rich.table import Table
 from engine.arrays import UInt8Array
 from engine.engine import Engine
 from engine.geometry import seen
-from stream.base.addresses import Source, redact_url
+from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason, UsageError
+from stream.base.redaction import redact_all, shown_url
 from stream.camera.capture import Capture
+from stream.camera.clip_watch import LONG_CLIP, SLOWEST_RATE, spans_long, too_slow
+from stream.camera.clips import CLIP_LENGTH
 from stream.camera.view import View, drawn_masks
 from stream.cli.tables import console
 from stream.settings.settings import ServiceSettings
@@ -26,6 +31,9 @@ from stream.sinks.mqtt_client import probe
 from stream.sinks.notifications import notify_targets
 
 _FRAMES = 25
+# A camera of few pictures is not looked at for longer; it may take so long for one.
+_SECONDS = 6.0
+_PATIENCE = 15.0
 _AT_ONCE = 16
 
 
@@ -35,7 +43,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     Returns whether all could be reached; raises UsageError, after the table, for a notification's target that is
     wrong. The bundle has been checked by opening it.
     """
-    table = Table("what", "state", "found")
+    table = _RedactedTable("what", "state", "found")
     bundle = engine.bundle
     table.add_row("bundle", "ok", f"{bundle.path} on {engine.backend.name} ({engine.reason})")
     fine = True
@@ -51,7 +59,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
             state, found = "ok", f"version {bridge.probe()}"
         except UndeliveredError as error:
             fine, state, found = False, "failed", str(error)
-        table.add_row("frigate", state, f"{redact_url(settings.frigate.url)} {found}")
+        table.add_row("frigate", state, f"{shown_url(settings.frigate.url)} {found}")
         bridge.close()
     wrong: UsageError | None = None
     if settings.notify is not None:
@@ -93,14 +101,32 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     return fine
 
 
+class _RedactedTable(Table):
+    """Rows of texts, none with a secret in it."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(redact_all(cell) for cell in cells), **options)
+
+
 def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
     """Size and rate in words, and a picture. Raises CameraError."""
-    with Capture(stream, transport) as capture:
-        pictures = list(itertools.islice(capture.pictures(), _FRAMES))
+    pictures = []
+    with Capture(stream, transport, read_timeout=_PATIENCE) as capture:
+        began = time.monotonic()
+        for picture in itertools.islice(capture.pictures(), _FRAMES):
+            pictures.append(picture)
+            if len(pictures) > 2 and time.monotonic() - began > _SECONDS:
+                break
     if not pictures:
         raise CameraError(Reason.NOT_READABLE, f"{stream.shown}: every frame is corrupt")
-    span = pictures[-1].media_time - pictures[0].media_time
-    rate = f"{(len(pictures) - 1) / span:.1f} fps" if span > 0 else "rate unknown"
+    timed = pictures[1:] if len(pictures) > 2 else pictures  # RTSP's first picture carries no time
+    span = timed[-1].media_time - timed[0].media_time
+    frames = (len(timed) - 1) / span if span > 0 else None
+    if stream.live and frames is not None and frames < 0.9 * SLOWEST_RATE:
+        raise CameraError(Reason.BAD_RATE, too_slow(frames))
+    rate = "rate unknown" if frames is None else f"{frames:.1f} fps"
+    if frames is not None and CLIP_LENGTH / frames > LONG_CLIP:
+        rate += f"; {spans_long(CLIP_LENGTH / frames)}"
     frame = pictures[-1].frame
     return f"{frame.width}x{frame.height}, {rate}", frame
 

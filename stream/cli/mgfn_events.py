@@ -19,6 +19,7 @@ import typer
 
 from configs.command import run_command
 from stream.base.errors import StreamError, UsageError
+from stream.base.redaction import redact_all
 
 if TYPE_CHECKING:
     from stream.archive.store import Store
@@ -355,7 +356,7 @@ def _print_table(events: list[dict[str, Any]], since: str) -> None:
 
 def main() -> NoReturn:
     """Entry point."""
-    run_command(app, _exit_code)
+    run_command(app, _exit_code, redact=redact_all)
 
 
 def _exit_code(error: Exception) -> int | None:

@@ -11,6 +11,7 @@ import platformdirs
 import typer
 
 from configs.command import run_command
+from stream.base.redaction import redact_all
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -46,7 +47,7 @@ def watch(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N]; default: auto.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(metavar="F", help="Alarm-on threshold in 0..1; absent: the bundle's.")
+        float | None, typer.Option(metavar="F", help="Fixed alarm-on threshold in 0..1; absent: learnt.")
     ] = None,
     scores: Annotated[Path | None, typer.Option(metavar="FILE", help="Append every score, one JSON a line.")] = None,
     replay: Annotated[bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")] = False,
@@ -67,6 +68,19 @@ def watch(
         str | None,
         typer.Option(metavar="HOURS|off", help="Time between self-tests (a staged incident, all the way); default 24."),
     ] = None,
+    false_alarms_per_day: Annotated[
+        float | None,
+        typer.Option(metavar="F", help="Budget that each camera's threshold is learnt to keep; default: 1."),
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append every message of an event, one JSON a line.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Start from what --save-calibration wrote.")
+    ] = None,
+    save_calibration: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write at the end what each camera has learnt.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
 ) -> None:
     """Watch cameras and publish alarms over MQTT.
@@ -83,6 +97,7 @@ def watch(
     from stream.base.addresses import parse_sources, unfilled
     from stream.base.errors import UsageError
     from stream.base.log import configure, log
+    from stream.cli.calibration import calibration_for
     from stream.cli.check import check_all
     from stream.service.service import Service
     from stream.settings.bundle import cached_bundle
@@ -101,6 +116,10 @@ def watch(
     asks_token = http is None and http_token_file is None and not replay
     site = None if config is None else read_site(config, asks_token=asks_token)
     sources = parse_sources(rtsp or ())
+    if false_alarms_per_day is not None and not 0 < false_alarms_per_day <= 10_000:
+        raise UsageError(f"--false-alarms-per-day {false_alarms_per_day}: allowed is above 0, up to 10000")
+    if false_alarms_per_day is not None and threshold is not None:
+        raise UsageError("--threshold, --false-alarms-per-day: both were given; allowed is one")
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
     given = options(
@@ -119,6 +138,11 @@ def watch(
             cameras = site.cameras(bundle_alarm)
         if threshold is not None:
             cameras = tuple(replace(camera, alarm=camera.alarm.with_threshold(threshold)) for camera in cameras)
+        if false_alarms_per_day is not None:
+            cameras = tuple(
+                replace(c, alarm=replace(c.alarm, false_alarms_per_day=false_alarms_per_day, learnt=True))
+                for c in cameras
+            )
         if replay:  # a recording has no time of day
             cameras = tuple(replace(camera, schedule=Schedule(zone=camera.schedule.zone)) for camera in cameras)
         live = next((camera.name for camera in cameras if replay and any(s.live for s in camera.streams)), None)
@@ -157,11 +181,14 @@ def watch(
     store = Store.in_memory(folder) if replay or check else Store.open(folder, given.retention)
 
     with store:
-        if given.scores is not None and not check:
-            fresh = not given.scores.exists()
-            ScoresFile(given.scores).close()  # one that cannot be written is told before the engine loads
-            if fresh:  # and one that nothing was written into is not left
-                given.scores.unlink()
+        for flag, file in (("--scores", given.scores), ("--events", events)):
+            if file is not None and not check:
+                fresh = not file.exists()
+                ScoresFile(file, flag).close()  # one that cannot be written is told before the engine loads
+                if fresh:  # and one that nothing was written into is not left
+                    file.unlink()
+        if save_calibration is not None and not save_calibration.parent.is_dir():
+            raise UsageError(f"--save-calibration {save_calibration}: the folder does not exist")
         path = given.bundle if given.bundle is not None else cached_bundle()
         with Engine.open(path, given.backend, given.device) as engine:
             log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
@@ -172,7 +199,10 @@ def watch(
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
                 folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,
+                events, None, save_calibration,
             )  # fmt: skip
+            if calibration is not None:
+                settings = replace(settings, calibration=calibration_for(settings.cameras, calibration, engine.bundle))
             if check:
                 raise typer.Exit(0 if check_all(settings, engine, folder) else 1)
             if listener is not None:
@@ -181,6 +211,8 @@ def watch(
             if site is not None and not replay:
                 watcher = SiteWatcher(site, lambda changed: told_of_braces(cameras_of(changed, alarm)))
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
+            elif not replay:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no site file to reload
             service = Service(settings, engine, store, listener, watcher)
             service.obey_signals()
             service.run()
@@ -198,4 +230,4 @@ def _exit_code(error: Exception) -> int | None:
 
 def main() -> NoReturn:
     """Entry point."""
-    run_command(app, _exit_code, stopping_is_success=True)
+    run_command(app, _exit_code, stopping_is_success=True, redact=redact_all)

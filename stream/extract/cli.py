@@ -71,7 +71,7 @@ def extract(
     check_device(device)
     videos = find_videos(inputs)
     path = bundle if bundle is not None else cached_bundle(backbone or DEFAULT_BACKBONE, backbone_weights)
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
         engine = stack.enter_context(Engine.open(path, backend, device, float32=True))
@@ -86,7 +86,7 @@ def extract(
             backbone=manifest.backbone.name,
             engine=engine.backend.name,
             precision=engine.backend.precision,
-            channels=manifest.channels,
+            channels=engine.published_channels,
             crops=crops_of(geometry),
             geometry=geometry,
         )

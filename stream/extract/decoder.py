@@ -6,13 +6,14 @@ import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from engine.geometry import write_crops
 from stream.base.addresses import Source
 from stream.base.errors import CameraError
 from stream.base.log import configure
 from stream.camera.capture import Capture
+from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
 from stream.camera.clips import ClipAssembler
+from stream.camera.view import View
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ClipReader:
     """Reads one video after another. `pipe` carries messages out, and free slots' numbers in."""
 
     def __init__(self, geometry: str, ring: ClipRing, pipe: Connection) -> None:
-        self._geometry = geometry
+        self._cropper = ClipCropper(View(), geometry)
         self._pipe = pipe
         self._ring = ring
         self._free = list(range(ring.slots))
@@ -53,9 +54,8 @@ class ClipReader:
     def read(self, path: str) -> Ended:
         """Send every whole clip of the video; the same frames make the same clips as in a replay."""
         frames = corrupt = 0
-        slot: int | None = None
         # labels and published features count every frame
-        assembler = ClipAssembler(fps=None)
+        assembler = ClipAssembler(fps=None, counted=True)
         try:
             with Capture(Source("video", path, live=False)) as capture:
                 self._pipe.send(Opened(capture.expected_frames))
@@ -64,18 +64,14 @@ class ClipReader:
                     placed = assembler.place(picture.media_time)
                     if placed.position is None:
                         continue
-                    if slot is None:
-                        slot = self._take_slot()
-                    write_crops(picture.frame, self._geometry, self._ring.clips[slot][:, placed.position])
+                    self._cropper.put(placed.position, picture.frame)
                     if placed.finished is not None:
+                        slot = self._take_slot()
+                        self._cropper.write(placed.oldest, self._ring.clips[slot])
                         self._pipe.send(Decoded(slot))
-                        slot = None
                 corrupt = capture.corrupt_frames
         except CameraError as error:
             return Ended(frames, corrupt, str(error).replace(f"{path}: ", "", 1))  # whoever shows it names the path
-        finally:
-            if slot is not None:
-                self._free.append(slot)
         return Ended(frames, corrupt)
 
     def serve(self) -> None:

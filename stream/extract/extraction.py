@@ -163,7 +163,8 @@ class Extraction:
             return
         flat, batch = np.concatenate(crops), self._settings.batch
         passed = [self._engine.backbone_features(flat[at : at + batch]) for at in range(0, len(flat), batch)]
-        features = np.concatenate(passed).reshape(len(taken), len(flat) // len(taken), -1)
+        published = np.concatenate(passed)[:, -self._engine.published_channels :]
+        features = published.reshape(len(taken), len(flat) // len(taken), -1)
         for decoder, clip in zip(taken, features, strict=True):
             assert decoder.video is not None  # noqa: S101 -- its clips are of a video
             if decoder.file is None:

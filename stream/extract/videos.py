@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.videos import SUFFIXES
-from stream.base.addresses import redact_url
 from stream.base.errors import UsageError
+from stream.base.redaction import redact_url
 
 
 @dataclass(frozen=True)

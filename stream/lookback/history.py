@@ -112,11 +112,11 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
     true = store.verdicts(camera, "true", until - LOOK_BACK)
     days = scored_days(scores)
     proposal = propose(armed(store, camera, scores), rule, per_day, true, days)
-    misfit, zone = misfit_of(store, camera, scores, rule, until), schedule_of(store, camera).zone
+    misfit, zone = drift_of(store, camera, scores, rule, until), schedule_of(store, camera).zone
     return Suggestion(camera, rule.threshold_on, days, proposal, misfit, zone)
 
 
-def misfit_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
+def drift_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
     """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
     promised = json.loads(store.settings().get(camera, {}).get("budget", "{}"))
     broken = ""

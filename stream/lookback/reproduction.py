@@ -7,7 +7,7 @@ one is the one whose feature agrees.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,18 +15,19 @@ from typing import Final
 import av
 import av.error
 import numpy as np
+from av import VideoFrame
 
-from engine.arrays import FloatArray, UInt8Array
+from engine.arrays import FloatArray
 from engine.engine import Engine
 from engine.geometry import SIDE
 from stream.archive.explanation import StoredExplanation
 from stream.base.errors import StreamError
+from stream.camera.clip_cropper import ClipCropper
+from stream.camera.clips import CLIP_LENGTH
 from stream.camera.recorder import FIRST_PICTURE
-from stream.camera.view import Cropper
 
 SAME_ENGINE: Final = 1e-3
 OTHER_ENGINE: Final = 2e-2
-CLIP_LENGTH: Final = 16
 _FARTHEST: Final = 8  # pictures by which the estimate may be off
 
 
@@ -69,9 +70,10 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
     try:
         if clip is None:
             raise StreamError("the event's clip is not there (any more)")
-        epochs, pictures = _pictures(clip, Cropper(window.view, manifest.geometry), manifest.crops, window.times[-1, 1])
+        epochs, pictures = _pictures(clip, window.times[-1, 1])
         step = _step(window, epochs)
-        found = dict(_matched(window, epochs, lambda first: _feature(engine, pictures, first, step), limit))
+        cropper = ClipCropper(window.view, manifest.geometry)
+        found = dict(_matched(window, epochs, lambda first: _feature(engine, cropper, pictures, first, step), limit))
         reason = "" if found else "no clip of the window lies within the saved clip"
     except StreamError as error:
         reason = str(error)
@@ -87,10 +89,10 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
     )  # fmt: skip
 
 
-def _pictures(clip: Path, cropper: Cropper, crops: int, until: float) -> tuple[np.ndarray, UInt8Array]:
-    """Epoch times and crops, (n, crops, 224, 224, 3), of the pictures up to a second after `until`."""
+def _pictures(clip: Path, until: float) -> tuple[np.ndarray, list[VideoFrame]]:
+    """Epoch times, (n,), and the pictures up to a second after `until`."""
     times: list[float] = []
-    pictures: list[UInt8Array] = []
+    pictures: list[VideoFrame] = []
     try:
         with av.open(str(clip)) as container:
             comment = container.metadata.get("comment", "")
@@ -98,9 +100,7 @@ def _pictures(clip: Path, cropper: Cropper, crops: int, until: float) -> tuple[n
                 raise StreamError(f"{clip.name}: does not say when it began (an earlier version wrote it)")
             begin = float(comment.removeprefix(FIRST_PICTURE))
             for frame in container.decode(video=0):
-                out = np.empty((crops, SIDE, SIDE, 3), np.uint8)
-                cropper.write(frame, out)
-                pictures.append(out)
+                pictures.append(frame)
                 times.append(float(frame.time or 0.0))
                 if begin + times[-1] - times[0] > until + 1:
                     break
@@ -108,7 +108,7 @@ def _pictures(clip: Path, cropper: Cropper, crops: int, until: float) -> tuple[n
         raise StreamError(f"{clip.name}: not readable as video: {getattr(error, 'strerror', error)}") from None
     if not times:
         raise StreamError(f"{clip.name}: holds no picture")
-    return begin + np.array(times) - times[0], np.stack(pictures)
+    return begin + np.array(times) - times[0], pictures
 
 
 def _step(window: StoredExplanation, epochs: np.ndarray) -> int:
@@ -119,11 +119,16 @@ def _step(window: StoredExplanation, epochs: np.ndarray) -> int:
     return max(1, round(in_clips / float(np.median(np.diff(epochs)))))
 
 
-def _feature(engine: Engine, pictures: UInt8Array, first: int, step: int) -> FloatArray | None:
+def _feature(
+    engine: Engine, cropper: ClipCropper, pictures: Sequence[VideoFrame], first: int, step: int
+) -> FloatArray | None:
     if not 0 <= first <= len(pictures) - CLIP_LENGTH * step:
         return None
-    clip = pictures[first : first + CLIP_LENGTH * step : step].swapaxes(0, 1)  # (crops, 16, 224, 224, 3)
-    return np.asarray(engine.features(np.ascontiguousarray(clip)[None])[0], np.float32)
+    for position, picture in enumerate(pictures[first : first + CLIP_LENGTH * step : step]):
+        cropper.put(position, picture)
+    clip = np.empty((1, engine.manifest.crops, CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
+    cropper.write(0, clip[0])
+    return np.asarray(engine.features(clip)[0], np.float32)
 
 
 def _matched(

@@ -35,7 +35,7 @@ class _Replay:
     def __init__(self, scores: ScoreColumns, settings: AlarmSettings) -> None:
         self._scores = scores
         self._rule = AlarmRule(settings)
-        self._connects = scores.windows == 1
+        self._connects = scores.connects
         self._above = scores.at_least(settings.threshold_on)
         # where the clock was set back the rule has to look; and an open alarm's clips cannot be skipped then
         self._set_back = np.flatnonzero(np.diff(scores.starts) < 0) + 1

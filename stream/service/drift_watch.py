@@ -1,6 +1,6 @@
-"""Looks every three hours whether each camera's history still fits its threshold, in a process of its own.
+"""Checks every three hours, in a separate process, whether each camera's scores have drifted from its threshold.
 
-Weeks of scores are read for it: neither the scoring loop nor the writer should wait for that.
+It reads weeks of scores; neither the scoring loop nor the writer should wait for that.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from typing import Final
 
 from stream.base.errors import StreamError
 from stream.base.log import log
-from stream.base.processes import StartProcess
+from stream.base.processes import StartProcess, end_with_parent
 
 FIRST_AFTER: Final = 300.0
 EVERY: Final = 3 * 3_600.0
 
 
-def look(folder: Path, cameras: list[str], pipe: Connection) -> None:
+def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
     """Body of the process: sends {camera: why its threshold no longer fits, or ""}."""
     from stream.archive.store import Store
-    from stream.lookback.history import LOOK_BACK, misfit_of, rule_of
+    from stream.lookback.history import LOOK_BACK, drift_of, rule_of
 
     os.nice(10)
+    end_with_parent()
     now = time.time()
     try:
         with Store.read_only(folder) as store:
             found = {
-                name: misfit_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
+                name: drift_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
                 for name in cameras
             }
     except (StreamError, sqlite3.Error, ValueError):
@@ -39,8 +40,8 @@ def look(folder: Path, cameras: list[str], pipe: Connection) -> None:
     pipe.send(found)
 
 
-class FitWatch:
-    """At most one process at a time; `turn` is called by the main loop and never waits."""
+class DriftWatch:
+    """At most one process at a time; the main loop calls `turn`, which never waits."""
 
     def __init__(self, folder: Path, start_process: StartProcess, now: float) -> None:
         self._folder = folder
@@ -49,14 +50,14 @@ class FitWatch:
         self._running: tuple[BaseProcess, Connection] | None = None
 
     def turn(self, now: float, cameras: list[str]) -> dict[str, str]:
-        """What a look that has just ended found; empty otherwise."""
+        """What a check that has just finished found; empty otherwise."""
         if self._running is None:
             if now >= self._next:
                 self._next = now + EVERY
                 try:
-                    self._running = self._start_process(look, (self._folder, cameras), "mgfn-fit")
-                except OSError as error:  # the cameras go on; the next look is due
-                    log.error("no look at the histories this time", reason=error.strerror)
+                    self._running = self._start_process(find_drift, (self._folder, cameras), "mgfn-drift")
+                except OSError as error:  # the cameras go on; the next check will run
+                    log.error("drift check skipped", reason=error.strerror)
             return {}
         process, pipe = self._running
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.arrays import UInt8Array
@@ -12,7 +12,7 @@ from engine.default_bundle import project_version
 from stream.alarm.event import ModelName
 from stream.service.self_test import SelfTest
 from stream.sinks.mqtt import MqttSink
-from stream.watch.decoder_process import DecoderHandle
+from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
 
 
@@ -23,11 +23,13 @@ class Overview:
         self,
         node: str,
         model: ModelName,
-        decoders: Sequence[DecoderHandle],
+        decoders: Sequence[DecoderProcess],
         mqtt: MqttSink | None,
         metrics: Metrics,
         self_test: SelfTest | None,
+        oldest_unwritten: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._oldest_unwritten = oldest_unwritten
         self._node = node
         self._model = model
         self._decoders = decoders
@@ -51,6 +53,7 @@ class Overview:
             "loop_age": round(time.monotonic() - self._last_turn, 3),
             "pid": os.getpid(),
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
+            "oldest_unwritten": round(self._oldest_unwritten(), 3),
             "cameras": self._cameras(),
         }
 
@@ -61,11 +64,11 @@ class Overview:
 
     def picture(self, camera: str) -> UInt8Array | None:
         """A camera's newest picture, (224, 224, 3) RGB."""
-        return next((d.track.picture for d in self._decoders if d.track.name == camera), None)
+        return next((d.camera.picture for d in self._decoders if d.camera.name == camera), None)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
         """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
-        return next((list(d.track.line) for d in self._decoders if d.track.name == camera), [])
+        return next((list(d.camera.line) for d in self._decoders if d.camera.name == camera), [])
 
     def missing(self) -> str:
         """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
@@ -95,7 +98,7 @@ class Overview:
     def _cameras(self) -> dict[str, Any]:
         now = time.monotonic()
         return {
-            decoder.track.name: dict(decoder.track.health(now))
+            decoder.camera.name: dict(decoder.camera.health(now))
             for decoder in self._decoders
-            if not decoder.config.hidden
+            if not decoder.config.is_self_test
         }

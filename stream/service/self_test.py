@@ -1,8 +1,8 @@
-"""The self-test: a known incident through the whole path of a hidden camera, to the broker and back.
+"""The self-test: a known incident through the whole path of a test camera, to the broker and back.
 
 On its schedule a recording in which somebody covers the camera is played to a decoder of its own, scored by the same
 engine beside the cameras, and has to become an alarm that comes back from the broker. Its messages are marked as
-tests; nothing else of the hidden camera is published or kept. Pure but for the recording's cache: time comes in.
+tests; nothing else of the test camera is published or kept. Pure but for the recording's cache: time comes in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any, Final
 from configs.pinned import PinnedFile, cache_folder
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
-from stream.base.addresses import HIDDEN_CAMERA, Source
+from stream.base.addresses import SELF_TEST_CAMERA, Source
+from stream.base.processes import end_with_parent
 from stream.service.staged_footage import INCIDENT, LENGTH, recording_began, staged_footage
 from stream.settings.settings import CameraConfig
 
@@ -56,6 +57,7 @@ def cached_sample() -> Path | None:
 
 def render(pipe: Any) -> None:
     """Body of the process that makes the recording, once."""
+    end_with_parent()
     sample = cached_sample()
     if sample is not None:
         pipe.send(str(staged_footage(sample, cache_folder("samples"))))
@@ -87,13 +89,13 @@ class SelfTest:
         return True
 
     def camera(self, recording: str, alarm: AlarmSettings, now: float, zone: tzinfo | None = None) -> CameraConfig:
-        """The hidden camera that plays the recording from now on; `zone` is that of its events' `local_time`."""
+        """The test camera that plays the recording from now on; `zone` is that of its events' `local_time`."""
         self._stage, self._until = Stage.STARTED, now + _HEARD_WITHIN
-        source = Source(HIDDEN_CAMERA, recording, live=False)
-        return CameraConfig(source, alarm, schedule=Schedule(zone=zone), hidden=True)
+        source = Source(SELF_TEST_CAMERA, recording, live=False)
+        return CameraConfig(source, alarm, schedule=Schedule(zone=zone), is_self_test=True)
 
     def scored(self, start: float, clip: int) -> None:
-        """A clip of the hidden camera went through the engine."""
+        """A clip of the test camera went through the engine."""
         self._began = recording_began(start, clip)
         if self._stage is Stage.STARTED:
             self._stage = Stage.SCORED

@@ -1,4 +1,4 @@
-"""The self-test's hidden camera as the main loop sees it: it comes, is scored beside the others, and goes."""
+"""The self-test's test camera as the main loop sees it: it comes, is scored beside the others, and goes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from stream.base.log import log
 from stream.base.processes import StartProcess
 from stream.camera.messages import ClipReady
 from stream.service.self_test import SelfTest, render
-from stream.watch.decoder_process import DecoderHandle
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.decoder_process import DecoderProcess
+from stream.watch.learnt_score import calibration_of
+from stream.watch.watched_camera import WatchedCamera
 
 
-class HiddenCamera:
+class SelfTestCamera:
     """At most one at a time. The bundle's own thresholds apply: what is tested is the path, not the site's tuning."""
 
     def __init__(
@@ -37,9 +38,9 @@ class HiddenCamera:
         self._model = model
         self._start_process = start_process
         self._rendering: tuple[BaseProcess, Connection] | None = None
-        self._decoder: DecoderHandle | None = None
+        self._decoder: DecoderProcess | None = None
 
-    def arrives(self, now: float, epoch: float) -> DecoderHandle | None:
+    def arrives(self, now: float, epoch: float) -> DecoderProcess | None:
         """The decoder of a test that begins now."""
         thresholds = self._manifest.thresholds
         if self._decoder is None and self._rendering is None and self._test.due(now, epoch):
@@ -62,22 +63,22 @@ class HiddenCamera:
         if not recording:
             return None  # overdue says so
         config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now, self._zone)
-        track = CameraTrack(config, self._model, now)
+        camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest))
         try:
-            self._decoder = DecoderHandle(config, track, self._manifest, False, self._start_process)
+            self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process)
         except StreamError as error:  # no room: the cameras go on; overdue says that it failed
             log.error("the self-test cannot begin", reason=str(error))
         return self._decoder
 
-    def seen(self, batch: Iterable[tuple[DecoderHandle, ClipReady]]) -> None:
+    def seen(self, batch: Iterable[tuple[DecoderProcess, ClipReady]]) -> None:
         """These clips were scored."""
         for decoder, clip in batch:
             if decoder is self._decoder:
                 self._test.scored(clip.start, clip.clip)
-                if decoder.track.event is not None:
-                    self._test.raised(decoder.track.event.id, decoder.track.event.start_time)
+                if decoder.camera.event is not None:
+                    self._test.raised(decoder.camera.event.id, decoder.camera.event.start_time)
 
-    def leaves(self, now: float, epoch: float) -> DecoderHandle | None:
+    def leaves(self, now: float, epoch: float) -> DecoderProcess | None:
         """The decoder that is to be ended: the recording is over, or the time is."""
         if self._test.overdue(now, epoch):
             log.error("the self-test failed", reason=self._test.result.said)
@@ -86,10 +87,10 @@ class HiddenCamera:
                 self._rendering[1].close()
                 self._rendering = None
             return self._gone()
-        over = self._decoder is not None and self._decoder.finished and not self._decoder.pending
+        over = self._decoder is not None and self._decoder.finished and not self._decoder.pending_clips
         return self._gone() if over else None
 
-    def _gone(self) -> DecoderHandle | None:
+    def _gone(self) -> DecoderProcess | None:
         decoder, self._decoder = self._decoder, None
         return decoder
 

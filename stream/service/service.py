@@ -33,18 +33,19 @@ import uvicorn
 
 from engine.engine import Engine
 from stream.alarm.event import ModelName
-from stream.alarm.requests import Command, SetThreshold
+from stream.alarm.requests import AUTO, Command, SetThreshold
 from stream.archive.journal import LIMIT, Journal, Task
 from stream.archive.store import Store
-from stream.base.addresses import HIDDEN_CAMERA
+from stream.base.addresses import SELF_TEST_CAMERA
 from stream.base.errors import StreamError
 from stream.base.log import log
-from stream.service.drift_watch import FitWatch
+from stream.service.drift_watch import DriftWatch
 from stream.service.overview import Overview
 from stream.service.self_test import Result, SelfTest
-from stream.service.self_test_camera import HiddenCamera
+from stream.service.self_test_camera import SelfTestCamera
 from stream.service.stopping import StopClock
 from stream.service.supervisor import Supervisor
+from stream.settings.calibration_file import write_calibration
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
@@ -52,14 +53,15 @@ from stream.sinks.embedded_broker import EmbeddedBroker
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.recipients import recipients_of
 from stream.sinks.score_file import ScoresFile
-from stream.watch.decoder_process import DecoderHandle, hear_out
+from stream.watch.decoder_process import DecoderProcess, hear_out
 from stream.watch.fleet import CameraChanges, Fleet
 from stream.watch.intake import Intake
+from stream.watch.learnt_score import calibration_of
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
 from stream.watch.scheduling import next_batch
 from stream.watch.scoring import score
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.watched_camera import WatchedCamera
 from stream.web.page.routes import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server, page_for_others
@@ -116,8 +118,9 @@ class Service:
         self._model = ModelName(
             engine.bundle.name, engine.bundle.sha256, engine.backend.name, str(engine.bundle.path.absolute())
         )
+        self._calibration = calibration_of(engine.manifest)
         self._metrics = Metrics(self._model)
-        self._decoders: list[DecoderHandle] = []
+        self._decoders: list[DecoderProcess] = []
         self._fleet = Fleet(self._decoders, self._begin_camera, lambda: self._report)
         self._intake = Intake(
             self._decoders, lambda: self._report, self._metrics, lambda: self._stopping, replay=settings.replay
@@ -128,10 +131,11 @@ class Service:
         self._broker: EmbeddedBroker | None = None
         self._threads: dict[str, threading.Thread] = {}
         self._scores = ScoresFile(settings.scores) if settings.scores else None
+        self._events = ScoresFile(settings.events, "--events") if settings.events else None
         self._self_test: SelfTest | None = None
         self._said_result: Result | None = None
-        self._hidden: HiddenCamera | None = None
-        self._fits: FitWatch | None = None
+        self._self_test_camera: SelfTestCamera | None = None
+        self._drift_watch: DriftWatch | None = None
         self._live = Live()
         self._next_stats = time.monotonic()
         self._next_scenes = self._next_stats + _SCENES_EVERY
@@ -170,6 +174,9 @@ class Service:
             self._main_loop()
         finally:
             self._shutdown()
+        if self._settings.save_calibration is not None:
+            learnt = {d.camera.name: d.camera.learner.to_json() for d in self._decoders if not d.config.is_self_test}
+            write_calibration(self._settings.save_calibration, self._model.sha256, learnt)
         if self._stopping:
             return
         if self._intake.fault is not None:
@@ -195,21 +202,29 @@ class Service:
             )
         self._report = Reporter(
             settings, self._store, self._journal, self._mqtt, self._scores, self._metrics, self._live.tell,
-            self._couriers, None if self._web is None else page_for_others(self._web[0]),
+            self._couriers, None if self._web is None else page_for_others(self._web[0]), self._events,
         )  # fmt: skip
         if settings.self_test is not None:
             self._self_test = SelfTest(settings.self_test, time.monotonic())
-            if memory := self._store.settings().get(HIDDEN_CAMERA, {}).get("self_test"):
+            if memory := self._store.settings().get(SELF_TEST_CAMERA, {}).get("self_test"):
                 self._self_test.recall(memory)
             zone = settings.cameras[0].schedule.zone
-            self._hidden = HiddenCamera(self._self_test, self._engine.manifest, self._model, start_process, zone)
+            self._self_test_camera = SelfTestCamera(
+                self._self_test, self._engine.manifest, self._model, start_process, zone
+            )
         self._overview = Overview(
-            settings.node, self._model, self._decoders, self._mqtt, self._metrics, self._self_test
+            settings.node,
+            self._model,
+            self._decoders,
+            self._mqtt,
+            self._metrics,
+            self._self_test,
+            lambda: self._journal.oldest_unwritten,
         )
         self._report.recover()
         self._fleet.configure(settings.cameras)
         if not settings.replay:
-            self._fits = FitWatch(settings.data, start_process, time.monotonic())
+            self._drift_watch = DriftWatch(settings.data, start_process, time.monotonic())
         self._report.forget_others()
         # only now: from here on the store is the journal's
         self._start_thread(self._journal.run, "journal")
@@ -226,7 +241,7 @@ class Service:
                     settings.tls,
                     names,
                     self._mqtt.announce_soon,
-                    None if self._hidden is None else self._hidden.heard,
+                    None if self._self_test_camera is None else self._self_test_camera.heard,
                 )
                 self._commands.start()
         if self._web is not None:
@@ -244,14 +259,16 @@ class Service:
         if self._changes is not None:
             self._start_thread(self._changes.run, "changes")
 
-    def _begin_camera(self, camera: CameraConfig) -> DecoderHandle:
-        track = CameraTrack(camera, self._model, time.monotonic())
-        return DecoderHandle(camera, track, self._engine.manifest, self._settings.replay, start_process)
+    def _begin_camera(self, config: CameraConfig) -> DecoderProcess:
+        camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration)
+        if self._settings.calibration is not None and config.name in self._settings.calibration:
+            camera.learner.recall(self._settings.calibration[config.name])
+        return DecoderProcess(config, camera, self._engine.manifest, self._settings.replay, start_process)
 
     def _set_by_others(self, camera: str, name: str, value: str) -> None:
         """`mgfn-events suggest-threshold --apply` wrote a setting; heard by the journal's thread."""
-        if name == "threshold" and any(decoder.track.name == camera for decoder in self._decoders):
-            self._post(SetThreshold(camera, float(value)))
+        if name == "threshold" and any(decoder.camera.name == camera for decoder in self._decoders):
+            self._post(SetThreshold(camera, AUTO if value == AUTO else float(value)))
 
     def _post(self, command: Command) -> None:
         """A command for the main loop; from any thread."""
@@ -270,15 +287,15 @@ class Service:
         while not self._stopping:
             self._intake.receive()
             if lines := next_batch(self._decoders, self._engine.backend.batch):
-                batch = [(line, line.pending.popleft()) for line in lines]
+                batch = [(line, line.pending_clips.popleft()) for line in lines]
                 score(batch, self._engine, self._report, self._metrics)
                 self._overview.scored()
-                if self._hidden is not None:
-                    self._hidden.seen(batch)
+                if self._self_test_camera is not None:
+                    self._self_test_camera.seen(batch)
             self._supervise()
             self._overview.turned()
             self._supervisor.alive()
-            if all(d.finished and not d.pending for d in self._decoders if not d.config.hidden):
+            if all(d.finished and not d.pending_clips for d in self._decoders if not d.config.is_self_test):
                 return
 
     def _reconfigure(self) -> None:
@@ -287,7 +304,8 @@ class Service:
             try:
                 self._fleet.configure(cameras)
             except StreamError as error:
-                log.error("cameras not reconfigured", reason=str(error))
+                log.error("cameras not reconfigured; trying again later", reason=str(error))
+                self._changes.retry()
             if self._commands is not None:
                 self._commands.watch(self._fleet.names)
         self._fleet.see_off()
@@ -301,49 +319,49 @@ class Service:
         for command in self._commands.take() if self._commands is not None else ():
             self._report.obey(self._decoders, command)
         for decoder in self._decoders:
-            track = decoder.track
+            camera = decoder.camera
             self._intake.replace_silent(decoder, now)
-            if decoder.finished and not decoder.pending:
-                decoder.desk.lost()
-                self._report.event(decoder, track.close_alarm("stopped"))
+            if decoder.finished and not decoder.pending_clips:
+                decoder.pending_messages.lost()
+                self._report.event(decoder, camera.close_alarm("stopped"))
             if not (decoder.finished or self._settings.replay):
-                self._report.event(decoder, track.begin_loss(now, epoch))
-            self._report.event(decoder, track.end_loss(epoch))
-            self._report.event(decoder, track.end_test(epoch))
+                self._report.event(decoder, camera.begin_loss(now, epoch))
+            self._report.event(decoder, camera.end_loss(epoch))
+            self._report.event(decoder, camera.end_test(epoch))
             self._report.release(decoder)
-        if self._hidden is not None:
-            self._test_oneself(self._hidden, now, epoch)
-        if self._fits is not None:
-            self._say_misfits(self._fits.turn(now, self._fleet.names))
+        if self._self_test_camera is not None:
+            self._test_oneself(self._self_test_camera, now, epoch)
+        if self._drift_watch is not None:
+            self._report_drift(self._drift_watch.turn(now, self._fleet.names))
         if now >= self._next_scenes:
             self._next_scenes = now + _SCENES_EVERY
             for decoder in self._decoders:
-                self._report.remember_scene(decoder.track)
+                self._report.remember_scene(decoder.camera)
         if now >= self._next_stats and self._mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             self._mqtt.stats(self._overview.stats())
             self._say_self_test(epoch)
 
-    def _say_misfits(self, found: dict[str, str]) -> None:
+    def _report_drift(self, found: dict[str, str]) -> None:
         for decoder in self._decoders:
-            misfit = found.get(decoder.track.name, decoder.track.misfit)
-            if misfit and not decoder.track.misfit:
-                log.warning("the threshold no longer fits", camera=decoder.track.name, reason=misfit)
-            decoder.track.misfit = misfit
+            drift = found.get(decoder.camera.name, decoder.camera.drift)
+            if drift and not decoder.camera.drift:
+                log.warning("the threshold no longer fits", camera=decoder.camera.name, reason=drift)
+            decoder.camera.drift = drift
 
     def _say_self_test(self, epoch: float) -> None:
         if self._self_test is not None and self._mqtt is not None:
             self._said_result = self._self_test.result
             self._mqtt.self_test(self._self_test.as_json(epoch))
 
-    def _test_oneself(self, hidden: HiddenCamera, now: float, epoch: float) -> None:
-        if (decoder := hidden.arrives(now, epoch)) is not None:
+    def _test_oneself(self, self_test_camera: SelfTestCamera, now: float, epoch: float) -> None:
+        if (decoder := self_test_camera.arrives(now, epoch)) is not None:
             self._decoders.append(decoder)
-        if (decoder := hidden.leaves(now, epoch)) is not None:
+        if (decoder := self_test_camera.leaves(now, epoch)) is not None:
             self._decoders.remove(decoder)
             self._fleet.dismiss(decoder, "stopped")
         if self._self_test is not None and self._self_test.result is not self._said_result:
-            self._journal.setting(HIDDEN_CAMERA, "self_test", self._self_test.memory())
+            self._journal.setting(SELF_TEST_CAMERA, "self_test", self._self_test.memory())
             self._say_self_test(epoch)
 
     def _save(self) -> None:

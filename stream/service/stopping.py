@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -70,6 +71,8 @@ class StopClock:
 
 
 def _exit() -> NoReturn:
+    for child in multiprocessing.active_children():  # none may outlive a forced exit
+        child.kill()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stream.archive.retention import Retention
-from stream.base.addresses import BrokerAddress, broker_at, parse_broker, prefix_problem, secrets_of
+from stream.base.addresses import BrokerAddress, broker_at, parse_broker, prefix_problem
 from stream.base.errors import UsageError
+from stream.base.redaction import secrets_of
 from stream.settings.bundle import check_device
 from stream.settings.site.convert import frigate, notify, retention
 from stream.settings.site.models import HttpModel, MqttModel, SiteFile

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from stream.alarm.event import Payload
+from stream.alarm.event import EventMessage
 from stream.base.log import log
 
 LIMIT: Final = 100
@@ -33,13 +33,13 @@ class Recipient(Protocol):
 
     name: str
 
-    def wants(self, payload: Payload, now: float) -> bool:
+    def wants(self, payload: EventMessage, now: float) -> bool:
         """Whether it is to get this message, said at monotonic time `now`. Quick; called once for each message."""
 
-    def worth(self, payload: Payload) -> float:
+    def worth(self, payload: EventMessage) -> float:
         """For how many seconds it is worth trying."""
 
-    def deliver(self, payload: Payload) -> None:
+    def deliver(self, payload: EventMessage) -> None:
         """Bring it; may take seconds. Raises UndeliveredError."""
 
 
@@ -51,7 +51,7 @@ class Courier:
         self._told = told
         self._limit = queue_limit
         self._changed = threading.Condition()
-        self._messages: deque[tuple[Payload, float]] = deque()  # and when it was said
+        self._messages: deque[tuple[EventMessage, float]] = deque()  # and when it was said
         self._tried = 0  # the first one, in vain
         self._next_try = 0.0
         self._failing = self._ending = False
@@ -61,7 +61,7 @@ class Courier:
         """The recipient's."""
         return self._recipient.name
 
-    def offer(self, payload: Payload) -> None:
+    def offer(self, payload: EventMessage) -> None:
         """Note a message, if the recipient wants it."""
         now = time.monotonic()
         with self._changed:
@@ -90,7 +90,7 @@ class Courier:
             else:
                 self._delivered(payload)
 
-    def _next(self) -> tuple[Payload, float] | None:
+    def _next(self) -> tuple[EventMessage, float] | None:
         """The oldest message, once its time is there; None when all is done."""
         with self._changed:
             while True:
@@ -101,7 +101,7 @@ class Courier:
                     return None
                 self._changed.wait(self._next_try - now if self._messages else None)
 
-    def _delivered(self, payload: Payload) -> None:
+    def _delivered(self, payload: EventMessage) -> None:
         with self._changed:
             if self._is_first(payload):
                 self._messages.popleft()
@@ -111,7 +111,7 @@ class Courier:
             self._failing = False
             log.info("delivered again", to=self.name)
 
-    def _failed(self, payload: Payload, said: float, error: UndeliveredError) -> None:
+    def _failed(self, payload: EventMessage, said: float, error: UndeliveredError) -> None:
         if not self._failing:
             self._failing = True
             log.warning("not delivered", to=self.name, reason=str(error))
@@ -126,7 +126,7 @@ class Courier:
                 self._tried += 1
                 self._next_try = now + pause
 
-    def _is_first(self, payload: Payload) -> bool:
+    def _is_first(self, payload: EventMessage) -> bool:
         """Whether it still waits: while it was under way a full line may have given it up. The lock is held."""
         return bool(self._messages) and self._messages[0][0] is payload
 
@@ -134,4 +134,4 @@ class Courier:
         payload, _ = self._messages.popleft()
         self._tried, self._next_try = 0, 0.0
         self._told(self.name, fate)
-        log.error("given up", to=self.name, id=payload["id"], type=payload["type"], reason=reason)
+        log.error("given up", to=self.name, id=payload.id, type=payload.type, reason=reason)

@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 import httpx
 
-from stream.alarm.event import Payload
-from stream.base.addresses import redact_url
+from stream.alarm.event import EventMessage
 from stream.base.errors import UsageError
+from stream.base.redaction import shown_url
 from stream.sinks.courier import UndeliveredError
 
 _TIMEOUT: Final = httpx.Timeout(5.0, connect=3.0)
@@ -53,7 +53,7 @@ class FrigateBridge:
         except httpx.InvalidURL:
             address = httpx.URL("")
         if address.scheme not in ("http", "https") or not address.host or address.query:
-            shown = redact_url(settings.url)
+            shown = shown_url(settings.url)
             raise UsageError(f"frigate: url {shown}: allowed is http[s]://[user:password@]host[:port]")
         self._login = {"user": address.username, "password": address.password} if address.username else None
         try:
@@ -64,25 +64,25 @@ class FrigateBridge:
         # never a proxy of the environment: where it goes is what the user wrote
         self._client = httpx.Client(base_url=base, verify=trust, timeout=_TIMEOUT, trust_env=False)
 
-    def wants(self, payload: Payload, now: float) -> bool:  # noqa: ARG002 -- the courier's protocol
+    def wants(self, payload: EventMessage, now: float) -> bool:  # noqa: ARG002 -- the courier's protocol
         """An alarm's beginning and end, tests included."""
-        return payload["label"] == "anomaly" and payload["type"] in ("new", "end")
+        return payload.label == "anomaly" and payload.type in ("new", "end")
 
-    def worth(self, payload: Payload) -> float:
-        return _NEW_WORTH if payload["type"] == "new" else _END_WORTH
+    def worth(self, payload: EventMessage) -> float:
+        return _NEW_WORTH if payload.type == "new" else _END_WORTH
 
-    def deliver(self, payload: Payload) -> None:
+    def deliver(self, payload: EventMessage) -> None:
         """Create or end its event. Raises UndeliveredError."""
-        camera = self._settings.cameras.get(payload["camera"], payload["camera"])
-        if payload["type"] == "new":
+        camera = self._settings.cameras.get(payload.camera, payload.camera)
+        if payload.type == "new":
             self._create(camera, payload)
             return
-        known = self._open.pop(payload["id"], None)
+        known = self._open.pop(payload.id, None)
         self._looked.discard(camera)  # until it has ended, by this try or another
         if known is not None:
-            self._end(known, payload["end_time"])
+            self._end(known, payload.end_time)
         else:  # begun before a restart, Frigate's answer was lost, or an earlier try failed
-            self._end_left_over(camera, payload["end_time"])
+            self._end_left_over(camera, payload.end_time)
         self._looked.add(camera)
 
     def probe(self) -> str:
@@ -92,7 +92,7 @@ class FrigateBridge:
     def close(self) -> None:
         self._client.close()
 
-    def _create(self, camera: str, payload: Payload) -> None:
+    def _create(self, camera: str, payload: EventMessage) -> None:
         if camera not in self._looked:
             self._end_left_over(camera, None)
         self._looked.discard(camera)  # until the answer is here: without it the event may have been made all the same
@@ -101,8 +101,8 @@ class FrigateBridge:
             "POST",
             f"/api/events/{quote(camera, safe='')}/{quote(label, safe='')}/create",
             {
-                "sub_label": f"{sub_label} test" if payload["test"] else sub_label,
-                "score": payload["score"],
+                "sub_label": f"{sub_label} test" if payload.test else sub_label,
+                "score": payload.score,
                 "duration": None,
                 "include_recording": True,
             },
@@ -110,7 +110,7 @@ class FrigateBridge:
         created = _json(answer)
         if not isinstance(created, dict) or not isinstance(created.get("event_id"), str):
             raise UndeliveredError("the answer names no event", lasting=True)
-        self._open[payload["id"]] = created["event_id"]
+        self._open[payload.id] = created["event_id"]
         self._looked.add(camera)
 
     def _end(self, event_id: str, at: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any, Final
@@ -10,8 +11,12 @@ BIRTH_TOPIC: Final = "homeassistant/status"
 
 
 def device_id(node: str, camera: str) -> str:
-    """`<node>_<camera>`, with what a discovery topic cannot carry as `_`."""
-    return f"{re.sub(r'[^a-zA-Z0-9_-]', '_', node)}_{camera}"
+    """`<node>_<camera>_<hash>`, with what a discovery topic cannot carry as `_`.
+
+    The hash keeps `pi` + `garage_door` apart from `pi_garage` + `door`, and names that differ only in such characters.
+    """
+    digest = hashlib.sha256(f"{node}\0{camera}".encode()).hexdigest()[:6]
+    return f"{re.sub(r'[^a-zA-Z0-9_-]', '_', node)}_{camera}_{digest}"
 
 
 def discovery_topic(node: str, camera: str) -> str:

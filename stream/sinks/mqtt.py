@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,15 +21,18 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.alarm.event import Payload, stamped
+from stream.alarm.event import EventMessage, stamped
 from stream.alarm.outbox import LIMIT, Outbox, Waiting
 from stream.base.addresses import BrokerAddress
 from stream.base.log import log
-from stream.sinks.mqtt_client import KEEPALIVE, TlsFiles, make_client, refusal
+from stream.sinks.mqtt_client import KEEPALIVE, TlsFiles, make_client, refusal, why
 
 _ACKNOWLEDGED_WITHIN: Final = 0.01
 _SLOW_SCORE_EVERY: Final = 10.0
 _ANNOUNCED_WITHIN: Final = 3.0
+_SMALL: Final = 8_192  # bytes: a larger state is a picture
+_PICTURE_TRIES: Final = 2
+_TOO_LARGE_FOR: Final = 3_600.0
 
 
 class MqttSink:
@@ -46,7 +50,7 @@ class MqttSink:
         node: str,
         tls: TlsFiles | None = None,
         *,
-        settled: Callable[[Waiting, Payload | None], None] = lambda _message, _payload: None,
+        settled: Callable[[Waiting, EventMessage | None], None] = lambda _message, _payload: None,
         retained: Callable[[str, bool], None] = lambda _topic, _kept: None,
         queue_limit: int = LIMIT,
     ) -> None:
@@ -57,7 +61,7 @@ class MqttSink:
         self._retained = retained
         self._changed = threading.Condition()
         self._outbox = Outbox(queue_limit)
-        self._in_flight: tuple[mqtt.MQTTMessageInfo, Waiting, Payload] | None = None
+        self._in_flight: tuple[mqtt.MQTTMessageInfo, Waiting, EventMessage] | None = None
         self._states: dict[str, str | bytes] = {f"{prefix}/available": "online"}
         self._unsaid: dict[str, None] = {}  # topics in `_states` that the broker has not heard; in order
         self._unsettled: dict[str, mqtt.MQTTMessageInfo] = {}  # states that the broker has not acknowledged, by topic
@@ -66,6 +70,10 @@ class MqttSink:
         self._slow_scores: dict[str, float] = {}
         self._connected = self._ending = self._patient = False
         self._complaint = ""
+        self._pictures: dict[str, int] = {}  # bytes of the picture under way, by topic
+        self._broken: dict[str, int] = {}  # how often the connection broke while a topic's picture was under way
+        self._too_large = (0, 0.0)  # bytes of the last picture given up; until when such are not tried
+        self._picture_told = False
         self.events_lost = 0
         client = make_client(address, tls or TlsFiles(), node)
         client.will_set(f"{prefix}/available", "offline", qos=1, retain=True)
@@ -100,8 +108,19 @@ class MqttSink:
         self._state(f"{self._prefix}/{camera}/enabled/state", "ON" if enabled else "OFF")
         self._state(f"{self._prefix}/{camera}/threshold/state", f"{threshold:g}")
 
+    def camera_calibration(self, camera: str, state: Mapping[str, Any]) -> None:
+        """What the camera has learnt, and the false alarms a day that are expected."""
+        self._state(f"{self._prefix}/{camera}/calibration/state", json.dumps(state))
+
     def camera_snapshot(self, camera: str, jpeg: bytes) -> None:
-        """The retained picture of the last alarm; empty once its file has expired."""
+        """The retained picture of the last alarm; empty once its file has expired.
+
+        A picture as large as one that was given up is not tried for an hour.
+        """
+        with self._changed:
+            size, until = self._too_large
+            if len(jpeg) >= size and time.monotonic() < until:
+                return
         self._state(f"{self._prefix}/{camera}/anomaly/snapshot", jpeg)
 
     def announce(self, topic: str, payload: Mapping[str, Any]) -> None:
@@ -153,7 +172,7 @@ class MqttSink:
     def event(self, message: Waiting) -> None:
         """Queue one message of an event. What the outbox gives up for it is counted."""
         with self._changed:
-            given_up = self._outbox.put(message)
+            given_up = self._outbox.put(message, time.monotonic())
             if given_up is not None:
                 self._lose([given_up])
             self._changed.notify()
@@ -190,19 +209,23 @@ class MqttSink:
                 self._changed.wait(_ACKNOWLEDGED_WITHIN if acknowledging else self._until_announcing())
             if self._over() and not self._may_send():
                 return False
-            self._lose(self._outbox.expire(time.time()))
+            self._lose(self._outbox.expire(time.monotonic()))
             # After a lost connection paho sends again what was not acknowledged, and may do so after what is new:
             # the last word on a topic waits for the one before it.
-            states = {topic: self._states[topic] for topic in self._unsaid if topic not in self._unsettled}
+            event = self._outbox.take() if len(self._outbox) and self._in_flight is None else None
+            states = {topic: self._states[topic] for topic in self._sayable()}
             for topic in states:
                 del self._unsaid[topic]
-            event = self._outbox.take() if len(self._outbox) and self._in_flight is None else None
-        for topic, payload in states.items():
-            self._unsettled[topic] = self._client.publish(topic, payload, qos=1, retain=True)
         if event is not None:
-            said = stamped(event.payload, event.made, time.time())
+            now = time.time()
+            said = stamped(event.payload, now - event.waited(time.monotonic(), now), now)
             # paho answers "no connection" yet keeps the message and delivers it later: never handed over twice
-            self._in_flight = (self._client.publish(f"{self._prefix}/events", json.dumps(said), qos=1), event, said)
+            sent = self._client.publish(f"{self._prefix}/events", json.dumps(said.as_json()), qos=1)
+            self._in_flight = (sent, event, said)
+        for topic, payload in states.items():
+            if len(payload) > _SMALL:
+                self._pictures[topic] = len(payload)
+            self._unsettled[topic] = self._client.publish(topic, payload, qos=1, retain=True)
         return True
 
     def _may_send(self) -> bool:
@@ -213,13 +236,56 @@ class MqttSink:
             self._settled(message, said)
         for topic in [topic for topic, sent in self._unsettled.items() if _acknowledged(sent)]:
             del self._unsettled[topic]
+            if self._pictures.pop(topic, None) is not None:
+                self._broken.pop(topic, None)
             if topic in self._gone and topic not in self._unsaid:  # emptied, and it has not come back
                 self._retained(topic, False)
         if time.monotonic() >= self._announce_at:
             self._announce_at = float("inf")
             self._unsaid |= dict.fromkeys(t for t in self._states if not t.startswith(f"{self._prefix}/"))
-        states = not self._unsaid.keys() <= self._unsettled.keys()
-        return self._connected and (states or (len(self._outbox) > 0 and self._in_flight is None))
+        return self._connected and (bool(self._sayable()) or (len(self._outbox) > 0 and self._in_flight is None))
+
+    def _sayable(self) -> list[str]:
+        """Topics whose state can be said now: all small ones, else one picture while no event waits. Lock held."""
+        topics = [topic for topic in self._unsaid if topic not in self._unsettled]
+        small = [topic for topic in topics if not self._is_picture(topic)]
+        busy = len(self._outbox) or self._in_flight is not None
+        if small or busy or self._pictures:
+            return small
+        return topics[:1]
+
+    def _is_picture(self, topic: str) -> bool:
+        return len(self._states[topic]) > _SMALL
+
+    def _take_back_pictures(self) -> None:
+        """After a lost connection events go first: paho must not send its picture again. Lock held.
+
+        A picture that was under way twice when the connection broke is given up, and larger ones for an hour.
+        """
+        for topic, size in self._pictures.items():
+            sent = self._unsettled.pop(topic, None)
+            if sent is None:
+                continue
+            mid = sent.mid
+            self._client._out_messages.pop(mid, None)  # paho has no public way to take one back
+            self._broken[topic] = self._broken.get(topic, 0) + 1
+            if self._broken[topic] >= _PICTURE_TRIES:
+                self._too_large = (size, time.monotonic() + _TOO_LARGE_FOR)
+                self._give_up_picture(topic)
+        self._pictures.clear()
+
+    def _give_up_picture(self, topic: str) -> None:
+        size = self._pictures[topic]
+        if self._is_picture(topic):  # else it has been emptied meanwhile
+            del self._states[topic]
+            self._unsaid.pop(topic, None)
+        self._broken.pop(topic, None)
+        if not self._picture_told:
+            self._picture_told = True
+            log.error(
+                "the broker drops the connection for a picture: given up; look at the broker's maximum packet size",
+                broker=self.shown, topic=topic, bytes=size,
+            )  # fmt: skip
 
     def _until_announcing(self) -> float | None:
         left = self._announce_at - time.monotonic()
@@ -260,7 +326,9 @@ class MqttSink:
         log.info("connected to the broker", broker=self.shown)
 
     def _on_connect_fail(self, _c: Any, _u: Any) -> None:
-        self._complain("the broker cannot be reached; trying again for ever", "")
+        # paho keeps the error for itself: in a callback of `except` it is the one that is being handled
+        error = sys.exc_info()[1]
+        self._complain("the broker cannot be reached; trying again for ever", why(error))
 
     def _complain(self, what: str, reason: str) -> None:
         if self._complaint != what:
@@ -272,6 +340,7 @@ class MqttSink:
             log.warning("lost the broker", broker=self.shown, reason=str(code))
         with self._changed:
             self._connected = False
+            self._take_back_pictures()
             self._changed.notify()
 
 

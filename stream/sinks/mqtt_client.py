@@ -54,6 +54,15 @@ def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client
     return client
 
 
+def why(error: BaseException | None) -> str:
+    """Why a connection could not be made; never empty."""
+    if error is None:
+        return "no connection"
+    return (
+        getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+    )
+
+
 def refusal(code: ReasonCode) -> str:
     """Why the broker refused us, in plain words."""
     return Reason.UNAUTHORIZED if str(code) in _REFUSALS else str(code)

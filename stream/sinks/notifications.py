@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stream.alarm.event import Payload
+from stream.alarm.event import EventMessage
 from stream.archive.media import media_path
 from stream.base.errors import UsageError
 from stream.base.log import log
@@ -75,10 +75,10 @@ class NotifyTarget:
         self._lately: deque[float] = deque()
         self._left_out = 0
 
-    def wants(self, payload: Payload, now: float) -> bool:
+    def wants(self, payload: EventMessage, now: float) -> bool:
         """What begins, as long as the hour's bound is not reached."""
-        lost = payload["label"] == "camera_lost"
-        if payload["type"] != "new" or (lost and not self._settings.camera_lost):
+        lost = payload.label == "camera_lost"
+        if payload.type != "new" or (lost and not self._settings.camera_lost):
             return False
         while self._lately and now - self._lately[0] >= _HOUR:
             self._lately.popleft()
@@ -90,10 +90,10 @@ class NotifyTarget:
         self._lately.append(now)
         return True
 
-    def worth(self, payload: Payload) -> float:  # noqa: ARG002 -- the courier's protocol
+    def worth(self, payload: EventMessage) -> float:  # noqa: ARG002 -- the courier's protocol
         return _WORTH
 
-    def deliver(self, payload: Payload) -> None:
+    def deliver(self, payload: EventMessage) -> None:
         """Send it, with its picture where there is one. Raises UndeliveredError."""
         left_out, self._left_out = self._left_out, 0
         title, body = wording(payload, left_out)
@@ -106,21 +106,21 @@ class NotifyTarget:
             self._left_out += left_out
             raise UndeliveredError("Apprise could not deliver")
 
-    def _picture(self, payload: Payload) -> str | None:
-        if self._media is None or payload["snapshot"] is None:
+    def _picture(self, payload: EventMessage) -> str | None:
+        if self._media is None or payload.snapshot is None:
             return None
-        path = media_path(self._media, payload["id"], "snapshot")
+        path = media_path(self._media, payload.id, "snapshot")
         return str(path) if path.is_file() else None
 
 
-def wording(payload: Payload, left_out: int) -> tuple[str, str]:
+def wording(payload: EventMessage, left_out: int) -> tuple[str, str]:
     """Title and text: camera, score, time."""
-    what = "camera lost" if payload["label"] == "camera_lost" else f"anomaly, score {payload['score']:.2f}"
-    title = f"{'TEST: ' if payload['test'] else ''}{payload['camera']}: {what}"
-    when = payload["local_time"].replace("T", " ")
-    lines: Sequence[str] = [f"{payload['camera']} at {when}"]
-    if payload["label"] == "anomaly":
-        lines = [*lines, f"score {payload['score']:.2f}, alarm from {payload['threshold_on']:.2f} on"]
+    what = "camera lost" if payload.label == "camera_lost" else f"anomaly, score {payload.score:.2f}"
+    title = f"{'TEST: ' if payload.test else ''}{payload.camera}: {what}"
+    when = payload.local_time.replace("T", " ")
+    lines: Sequence[str] = [f"{payload.camera} at {when}"]
+    if payload.label == "anomaly":
+        lines = [*lines, f"score {payload.score:.2f}, alarm from {payload.threshold_on:.2f} on"]
     if left_out:
         lines = [*lines, f"{left_out} more before this one were not told: the hour's bound"]
     return title, "\n".join(lines)

@@ -16,8 +16,8 @@ from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, run_camera
 from stream.camera.messages import ClipClosed, ClipReady, Message, Order, SnapshotTaken
 from stream.settings.settings import CameraConfig
-from stream.watch.pending_messages import EventDesk
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.pending_messages import PendingMessages
+from stream.watch.watched_camera import WatchedCamera
 
 PENDING_CLIPS: Final = 3
 SILENT_AFTER: Final = 20.0
@@ -25,20 +25,20 @@ SILENT_AFTER: Final = 20.0
 STARTED_WITHIN: Final = 180.0
 
 
-class DecoderHandle:
+class DecoderProcess:
     """A camera's decoder process, its ring, the clips that it finished and nobody has scored, and its camera.
 
     Raises StreamError where there is no room for one more.
     """
 
     def __init__(
-        self, config: CameraConfig, track: CameraTrack, manifest: Manifest, replay: bool, start_process: StartProcess
+        self, config: CameraConfig, camera: WatchedCamera, manifest: Manifest, replay: bool, start_process: StartProcess
     ) -> None:
         self.config = config
-        self.track = track
+        self.camera = camera
         self.ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
-        self.desk = EventDesk()
-        self.pending: deque[ClipReady] = deque()
+        self.pending_messages = PendingMessages()
+        self.pending_clips: deque[ClipReady] = deque()
         self._manifest = manifest
         self._replay = replay
         self._settings = self._settings_for(config)
@@ -70,7 +70,7 @@ class DecoderHandle:
         return self._settings_for(config) == self._settings
 
     def start(self) -> None:
-        self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.track.name}")
+        self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.camera.name}")
         self.last_sign, self._patience = time.monotonic(), STARTED_WITHIN
         self.finished = False
 
@@ -91,8 +91,8 @@ class DecoderHandle:
 
     def shed_pending(self) -> None:
         """Give back every clip that waits to be scored."""
-        while self.pending:
-            self.give_back(self.pending.popleft().slot)
+        while self.pending_clips:
+            self.give_back(self.pending_clips.popleft().slot)
 
     def order(self, order: Order) -> None:
         """Ask for a picture or a clip."""
@@ -108,9 +108,9 @@ class DecoderHandle:
 
     def restart(self) -> None:
         """End the process by force and start another."""
-        self.pending.clear()
-        self.desk.lost()
-        self.track.restarted()
+        self.pending_clips.clear()
+        self.pending_messages.lost()
+        self.camera.restarted()
         self.process.kill()
         self.end()
         self.start()
@@ -124,9 +124,9 @@ class DecoderHandle:
         self.pipe.close()
 
 
-def received(decoders: Sequence[DecoderHandle], timeout: float) -> Iterator[tuple[DecoderHandle, Message | None]]:
+def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:
     """Every message that is there, waiting up to `timeout` seconds for the first; None where a process has ended."""
-    by_pipe: dict[Any, DecoderHandle] = {decoder.pipe: decoder for decoder in decoders}
+    by_pipe: dict[Any, DecoderProcess] = {decoder.pipe: decoder for decoder in decoders}
     for pipe in wait(by_pipe, timeout):
         decoder = by_pipe[pipe]
         try:
@@ -137,9 +137,9 @@ def received(decoders: Sequence[DecoderHandle], timeout: float) -> Iterator[tupl
 
 
 def hear_out(
-    decoders: Sequence[DecoderHandle],
+    decoders: Sequence[DecoderProcess],
     within: float,
-    file_written: Callable[[DecoderHandle, SnapshotTaken | ClipClosed], None],
+    file_written: Callable[[DecoderProcess, SnapshotTaken | ClipClosed], None],
 ) -> None:
     """Hear what they close on their way out, having been told to stop; after so many seconds the others are killed."""
     deadline = time.monotonic() + within

@@ -13,7 +13,7 @@ from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.camera.messages import ClipClosed, SnapshotTaken
 from stream.settings.settings import CameraConfig
-from stream.watch.decoder_process import DecoderHandle, received
+from stream.watch.decoder_process import DecoderProcess, received
 from stream.watch.reporter import Reporter
 
 # A decoder that goes closes its clips; afterwards it is ended by force.
@@ -28,6 +28,9 @@ class CameraChanges(Protocol):
 
     def stop(self) -> None: ...
 
+    def retry(self) -> None:
+        """Look again later: what was taken could not be put into force for lack of resources."""
+
     def take(self) -> Sequence[CameraConfig] | None:
         """The cameras from now on, None if they are still the same; returns at once."""
 
@@ -40,22 +43,22 @@ class Fleet:
 
     def __init__(
         self,
-        decoders: list[DecoderHandle],
-        begin: Callable[[CameraConfig], DecoderHandle],
+        decoders: list[DecoderProcess],
+        begin: Callable[[CameraConfig], DecoderProcess],
         report: Callable[[], Reporter],
     ) -> None:
         self._decoders = decoders
         self._begin = begin
         self._report = report
-        self._leaving: dict[DecoderHandle, float] = {}  # until when they have time
+        self._leaving: dict[DecoderProcess, float] = {}  # until when they have time
 
     @property
     def names(self) -> list[str]:
         """The cameras, without the self-test's."""
-        return [decoder.track.name for decoder in self._decoders if not decoder.config.hidden]
+        return [decoder.camera.name for decoder in self._decoders if not decoder.config.is_self_test]
 
     @property
-    def leaving(self) -> list[DecoderHandle]:
+    def leaving(self) -> list[DecoderProcess]:
         """Those that are on their way out."""
         return list(self._leaving)
 
@@ -64,8 +67,8 @@ class Fleet:
 
         Raises StreamError, with nothing changed, if there is no room for a new one.
         """
-        hidden = [decoder for decoder in self._decoders if decoder.config.hidden]
-        before = {decoder.config.name: decoder for decoder in self._decoders if decoder not in hidden}
+        self_test = [decoder for decoder in self._decoders if decoder.config.is_self_test]
+        before = {decoder.config.name: decoder for decoder in self._decoders if decoder not in self_test}
         staying = {c.name: before[c.name] for c in cameras if c.name in before and before[c.name].serves(c)}
         begun = self._begun([camera for camera in cameras if camera.name not in staying])
         removed = [name for name in before if name not in {camera.name for camera in cameras}]
@@ -75,11 +78,11 @@ class Fleet:
         changed = [c for c in cameras if c.name in staying and staying[c.name].config != c]
         for camera in changed:
             self._report().configure(staying[camera.name], camera)
-        self._decoders[:] = [*(staying.get(camera.name) or begun[camera.name] for camera in cameras), *hidden]
+        self._decoders[:] = [*(staying.get(camera.name) or begun[camera.name] for camera in cameras), *self_test]
         for name in removed:
             self._report().forget(name)
         for decoder in begun.values():
-            self._report().introduce(decoder.track)
+            self._report().introduce(decoder.camera)
         if before:
             log.info(
                 "cameras reconfigured",
@@ -90,8 +93,8 @@ class Fleet:
                 unchanged=len(staying) - len(changed),
             )
 
-    def _begun(self, cameras: Sequence[CameraConfig]) -> dict[str, DecoderHandle]:
-        begun: dict[str, DecoderHandle] = {}
+    def _begun(self, cameras: Sequence[CameraConfig]) -> dict[str, DecoderProcess]:
+        begun: dict[str, DecoderProcess] = {}
         try:
             for camera in cameras:
                 begun[camera.name] = self._begin(camera)
@@ -103,10 +106,10 @@ class Fleet:
             raise
         return begun
 
-    def dismiss(self, decoder: DecoderHandle, reason: str) -> None:
+    def dismiss(self, decoder: DecoderProcess, reason: str) -> None:
         """End what is open of a decoder that is in use no longer, and let it close its files."""
         self._report().close_events(decoder, reason)
-        decoder.pending.clear()
+        decoder.pending_clips.clear()
         decoder.stop()
         self._leaving[decoder] = time.monotonic() + _GONE_WITHIN
 
@@ -121,7 +124,7 @@ class Fleet:
         for decoder in done:
             decoder.process.kill()
             decoder.end(0.0)
-            decoder.desk.lost()
+            decoder.pending_messages.lost()
             decoder.ring.close()
         for decoder in self.leaving:
             self._report().release(decoder)

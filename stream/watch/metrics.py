@@ -11,7 +11,7 @@ from engine.window import WINDOW
 from stream.alarm.event import ModelName
 from stream.base.errors import Reason
 from stream.camera.messages import Counters
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.watched_camera import WatchedCamera
 
 _STAGE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _ALARM_SECONDS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0)
@@ -68,12 +68,12 @@ class Metrics:
         info = Info("mgfn_model", "The bundle that scores, and on what", registry=registry)
         info.info({"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend})
 
-    def camera(self, track: CameraTrack) -> None:
+    def camera(self, camera: WatchedCamera) -> None:
         """State of a camera, as often as it says something."""
-        self._up.labels(track.name).set(track.available)
-        self._fps.labels(track.name).set(track.counters.fps if track.available else 0.0)
-        self._threshold.labels(track.name).set(track.rule.settings.threshold_on)
-        self._fill.labels(track.name).set(len(track.window) / WINDOW)
+        self._up.labels(camera.name).set(camera.available)
+        self._fps.labels(camera.name).set(camera.counters.fps if camera.available else 0.0)
+        self._threshold.labels(camera.name).set(camera.rule.settings.threshold_on)
+        self._fill.labels(camera.name).set(len(camera.window) / WINDOW)
 
     def forget(self, camera: str) -> None:
         """The camera is gone: its state is shown no longer, its totals stay."""

@@ -7,10 +7,10 @@ be closed and for `end`.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from stream.alarm.event import Event, Payload, snapshot_url
+from stream.alarm.event import Event, EventMessage, snapshot_url
 
 PICTURE_WITHIN: Final = 1.0
 
@@ -23,18 +23,18 @@ class _Files:
     ended: Event | None = None
 
 
-class EventDesk:
+class PendingMessages:
     """Messages go in as they are made and come out, in order, when they may leave."""
 
     def __init__(self) -> None:
-        self._line: deque[Payload] = deque()
+        self._line: deque[EventMessage] = deque()
         self._files: dict[str, _Files] = {}
 
     def expect_files(self, event_id: str, now: float) -> None:
         """A picture and a clip were asked for; `now` in seconds of a monotonic clock."""
         self._files[event_id] = _Files(now + PICTURE_WITHIN)
 
-    def say(self, payload: Payload) -> None:
+    def say(self, payload: EventMessage) -> None:
         """The next message of an event."""
         self._line.append(payload)
 
@@ -59,19 +59,19 @@ class EventDesk:
         """Whether a file is still to come."""
         return any(f.snapshot is None or f.clip is None for f in self._files.values())
 
-    def due(self, now: float) -> list[Payload]:
+    def due(self, now: float) -> list[EventMessage]:
         """What may leave at monotonic time `now`."""
-        leaving: list[Payload] = []
+        leaving: list[EventMessage] = []
         while self._line:
             payload = self._line[0]
-            files = self._files.get(payload["id"])
+            files = self._files.get(payload.id)
             if files is not None:
                 if files.snapshot is None and now < files.picture_until:
                     break
-                if payload["type"] == "end":
+                if payload.type == "end":
                     files.ended = Event(payload)
                 if files.snapshot:
-                    payload = payload | {"snapshot": snapshot_url(payload["id"])}
+                    payload = replace(payload, snapshot=snapshot_url(payload.id))
             self._line.popleft()
             leaving.append(payload)
         for event_id, files in list(self._files.items()):

@@ -25,8 +25,8 @@ def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
     now = time.time()
     for payload, awaits_files in store.unfinished():
         event = Event(payload)
-        if payload["end_time"] is None:
-            at = event.last_time if payload["label"] == "anomaly" else now
+        if payload.end_time is None:
+            at = event.last_time if payload.label == "anomaly" else now
             log.warning("event left open by an earlier run ended", camera=event.camera, id=event.id)
             journal.message(event.end(None, at, "restart"), now, awaits_files=False)
         if awaits_files:

@@ -14,7 +14,7 @@ LONGEST_WAIT: Final = 1.0
 class Line(Protocol):
     """A camera's finished clips that nobody has scored yet, oldest first."""
 
-    pending: deque[ClipReady]
+    pending_clips: deque[ClipReady]
 
 
 AnyLine = TypeVar("AnyLine", bound=Line)
@@ -22,7 +22,7 @@ AnyLine = TypeVar("AnyLine", bound=Line)
 
 def next_batch(lines: Sequence[AnyLine], size: int) -> list[AnyLine]:
     """The lines whose oldest clips are scored together now: one clip of each at most, those that wait longest first."""
-    waiting = [line for line in lines if line.pending]
+    waiting = [line for line in lines if line.pending_clips]
     return sorted(waiting, key=_oldest)[:size]
 
 
@@ -41,11 +41,11 @@ class Shedder:
 
     def overdue(self, lines: Sequence[AnyLine], now: float) -> int:
         """How many clips have waited for too long at monotonic time `now`."""
-        return sum(now - clip.arrival > self._longest_wait for line in lines for clip in line.pending)
+        return sum(now - clip.arrival > self._longest_wait for line in lines for clip in line.pending_clips)
 
     def choose(self, lines: Sequence[AnyLine]) -> AnyLine | None:
         """The line that gives up its oldest clip; None where nobody waits."""
-        waiting = sorted((line for line in lines if line.pending), key=_oldest)
+        waiting = sorted((line for line in lines if line.pending_clips), key=_oldest)
         if not waiting:
             return None
         candidates = [line for line in waiting if not any(line is gave for gave in self._gave)]
@@ -58,4 +58,4 @@ class Shedder:
 
 
 def _oldest(line: Line) -> float:
-    return line.pending[0].arrival
+    return line.pending_clips[0].arrival

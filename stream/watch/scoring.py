@@ -11,11 +11,11 @@ from engine.arrays import FloatArray
 from engine.engine import Engine
 from stream.archive.explanation import last_picture
 from stream.camera.messages import ClipReady
-from stream.watch.decoder_process import DecoderHandle
+from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
 
-Batch = Sequence[tuple[DecoderHandle, ClipReady]]
+Batch = Sequence[tuple[DecoderProcess, ClipReady]]
 
 
 def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> None:
@@ -23,23 +23,25 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
     began = time.monotonic()
     features = _features(batch, engine)
     after_backbone = time.monotonic()
-    looks = [last_picture(decoder.ring.clips[clip.slot]) for decoder, clip in batch]
+    pictures = [last_picture(decoder.ring.clips[clip.slot]) for decoder, clip in batch]
     for decoder, clip in batch:
         decoder.give_back(clip.slot)
         metrics.stage("wait", began - clip.arrival)
-    windows = [decoder.track.push(c, f, look) for (decoder, c), f, look in zip(batch, features, looks, strict=True)]
+    windows = [
+        decoder.camera.push(c, f, picture) for (decoder, c), f, picture in zip(batch, features, pictures, strict=True)
+    ]
     scores = engine.scores(windows)
     metrics.stage("backbone", after_backbone - began)
     metrics.stage("head", time.monotonic() - after_backbone)
     for (decoder, clip), row in zip(batch, scores, strict=True):
-        scored = decoder.track.scored(clip, row, engine.contributions)
+        scored = decoder.camera.scored(clip, row, engine.contributions)
         report.event(decoder, scored.event, clip)
-        report.scored(decoder.track, scored)
+        report.scored(decoder.camera, scored)
 
 
 def _features(batch: Batch, engine: Engine) -> list[FloatArray]:
     """The feature of each clip, (crops, C): one that is known already, else from the backbone, together."""
-    features = [decoder.track.known_feature(clip) for decoder, clip in batch]
+    features = [decoder.camera.known_feature(clip) for decoder, clip in batch]
     moved = [d.ring.clips[clip.slot] for (d, clip), known in zip(batch, features, strict=True) if known is None]
     if moved:
         fresh = iter(engine.features(moved[0][None] if len(moved) == 1 else np.stack(moved)))

@@ -12,14 +12,16 @@ import numpy as np
 from engine.arrays import FloatArray, UInt8Array
 from engine.geometry import SIDE
 from engine.window import WINDOW, FeatureWindow
-from stream.alarm.event import Event, ModelName, Moment, Payload
-from stream.alarm.rule import AlarmRule, Change, ScoredClip
+from stream.alarm.calibration_settings import CalibrationSettings
+from stream.alarm.event import Event, EventMessage, FocusRegion, ModelName, Moment
+from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
 from stream.alarm.schedule import Schedule
 from stream.archive.explanation import Explanation, shares, thumbnail
 from stream.base.errors import Reason
 from stream.camera.clips import CLIP_LENGTH
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings.settings import CameraConfig
+from stream.watch.learnt_score import LearntScore, ScoreLearner
 from stream.watch.scene import SceneWatch
 
 DEGRADED_FOR: Final = 30.0
@@ -33,28 +35,40 @@ _LINE: Final = 1_000  # two minutes of clips that overlap by three quarters
 
 @dataclass(frozen=True)
 class Scored:
-    """The outcome of one clip: its score line's values and the event message that it brought about, if any."""
+    """The outcome of one clip: its score line's values and the event message that it brought about, if any.
+
+    `score` is final, `raw` the head's own.
+    """
 
     clip: ClipReady
     score: float
+    raw: float
     window: int
-    event: Payload | None
+    event: EventMessage | None
     change: Change | None
     explanation: Explanation | None = None  # of the alarm that this clip began
+    connects: bool = False  # it follows nothing: the first clip of a connection, or since the camera was enabled
 
 
-class CameraTrack:
+class WatchedCamera:
     """State of one camera. Times in seconds: those of its clips for alarms; `now` is a monotonic clock's, `epoch` wall
     time where an event begins or ends without a clip."""
 
-    def __init__(self, config: CameraConfig, model: ModelName, now: float = 0.0) -> None:
+    def __init__(
+        self,
+        config: CameraConfig,
+        model: ModelName,
+        now: float = 0.0,
+        calibration: CalibrationSettings | None = None,
+    ) -> None:
         self.name = config.name
-        self.hidden = config.hidden
+        self.is_self_test = config.is_self_test
         self.state = CameraState.CONNECTING
         self.counters = Counters(0.0, 0, 0, 0, 0)
         self._every = CLIP_LENGTH // config.stride
         self.window = FeatureWindow(every=self._every)
-        self.rule = AlarmRule(config.alarm)
+        self.learner = ScoreLearner(calibration, config.alarm)
+        self.rule = AlarmRule(self.learner.in_force())
         self.enabled = config.enabled
         self.scheduled = True  # as of its last clip
         self.event: Event | None = None  # an alarm
@@ -62,11 +76,11 @@ class CameraTrack:
         self.loss: Event | None = None
         self.shed_clips = 0
         self.scene = SceneWatch()
-        self.misfit = ""  # why the threshold no longer fits the history
+        self.drift = ""  # why the threshold no longer fits the history
         self._config = config
         self.model = model
         self._connection = -1
-        # of the clips whose features are kept for the window: times and looks
+        # of the clips whose features are kept for the window: times and thumbnails
         self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * self._every + 1)
         self._newest: tuple[int, FloatArray] | None = None
         self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
@@ -90,6 +104,7 @@ class CameraTrack:
         self._clips.clear()
         self._newest = None
         self.scene.reset()
+        self.learner.interrupt()
 
     def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array = _NO_PICTURE) -> FloatArray:
         """Take a clip's feature, (crops, C), and last picture; returns the window to be scored, (T, crops, C)."""
@@ -114,20 +129,28 @@ class CameraTrack:
 
         `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
         """
-        score, window = float(scores[-1]), len(self.window)
+        raw, window, connects = float(scores[-1]), len(self.window), len(self._clips) == 1
+        feature = self.window.newest
+        learnt = self.learner.score(clip.start, clip.end, raw, feature, learn=not self.rule.active)
+        score = learnt.score
+        self.rule.settings = self.learner.in_force()
         self.line.append((clip.end, score))
         self.scheduled = self._config.schedule.covers(clip.start)
         if not self.scheduled:
-            return Scored(clip, score, window, self._off_schedule(clip, score, window), None)
+            ended = self._off_schedule(clip, score, raw, window)
+            return Scored(clip, score, raw, window, ended, None, connects=connects)
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
-        self._last = Moment(score, self.rule.top_score, window, clip.start)
+        self._last = Moment(score, self.rule.top_score, window, clip.start, raw=raw)
         self._last_end = clip.end
-        payload: Payload | None = None
+        payload: EventMessage | None = None
         explanation: Explanation | None = None
         if change is Change.STARTED:
             start = clip.start if self.rule.start_time is None else self.rule.start_time
-            self.event = self._begin(start)
-            explanation = self._explain(score, contributions)
+            self.event = self._begin(start, clip.focus)
+            resembles = self.learner.alarm_began(self.event.id, feature, clip.start)
+            if resembles is not None:
+                self.event.suppress("lookalike", resembles)
+            explanation = self._explain(raw, learnt, contributions)
             payload = self.event.new(replace(self._last, top_clips=explanation.top_clips()))
             self._said_score, self._said_at = self.rule.top_score, clip.end
         elif change is Change.ENDED:
@@ -135,56 +158,60 @@ class CameraTrack:
         elif self._worth_an_update(clip.end) and self.event is not None:
             payload = self.event.update(self._last)
             self._said_score, self._said_at = self.rule.top_score, clip.end
-        return Scored(clip, score, window, payload, change, explanation)
+        return Scored(clip, score, raw, window, payload, change, explanation, connects)
 
-    def _off_schedule(self, clip: ClipReady, score: float, window: int) -> Payload | None:
+    def _off_schedule(self, clip: ClipReady, score: float, raw: float, window: int) -> EventMessage | None:
         """The `end` of an alarm that is still open."""
         payload = self.close_alarm("schedule")
-        self._last, self._last_end = Moment(score, 0.0, window, clip.start), clip.end
+        self._last, self._last_end = Moment(score, 0.0, window, clip.start, raw=raw), clip.end
         return payload
 
     def _worth_an_update(self, at: float) -> bool:
         waited = abs(at - self._said_at)  # the clock may have been set back
         return self.rule.top_score >= self._said_score + UPDATE_STEP and waited >= UPDATE_EVERY
 
-    def _explain(self, score: float, contributions: Callable[[FloatArray], FloatArray]) -> Explanation:
+    def _explain(
+        self, raw: float, learnt: LearntScore, contributions: Callable[[FloatArray], FloatArray]
+    ) -> Explanation:
         features = self.window.array()
         clips = list(self._clips)[:: -self._every][::-1]
         return Explanation(
             np.array([clip[:2] for clip in clips]),
             features,
             shares(contributions(features)),
-            score,
+            raw,
             self.model.folder,
             np.stack([clip[2] for clip in clips]),
             self._config.view,
+            learnt.level,
         )
 
-    def _begin(self, start: float, *, test: bool = False) -> Event:
+    def _begin(self, start: float, focus: FocusRegion | None = None, *, test: bool = False) -> Event:
         settings = self.rule.settings
         thresholds = (settings.threshold_on, settings.threshold_off)
-        test = test or self._config.hidden
-        return Event.begun(self.name, start, thresholds, self.model, test=test, zone=self._config.schedule.zone)
+        test = test or self._config.is_self_test
+        zone = self._config.schedule.zone
+        return Event.begun(self.name, start, thresholds, self.model, test=test, zone=zone, focus=focus)
 
-    def close_alarm(self, reason: str) -> Payload | None:
+    def close_alarm(self, reason: str) -> EventMessage | None:
         """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
         self.rule.end(self._last_end)
         return self._end(self.rule.end_time, reason)
 
-    def _end(self, at: float, reason: str) -> Payload | None:
+    def _end(self, at: float, reason: str) -> EventMessage | None:
         event, self.event = self.event, None
         return None if event is None else event.end(self._last, at, reason)
 
     # events that no score brings about
 
-    def begin_test(self, epoch: float) -> Payload | None:
+    def begin_test(self, epoch: float) -> EventMessage | None:
         """The `new` of a test event; None while one is open."""
         if self.test is not None:
             return None
         self.test = self._begin(epoch, test=True)
         return self.test.new(Moment(self._last.score, self._last.score, len(self.window), epoch))
 
-    def end_test(self, epoch: float, *, stopping: str = "") -> Payload | None:
+    def end_test(self, epoch: float, *, stopping: str = "") -> EventMessage | None:
         """The `end` of the test event once it is over, or for the reason `stopping`."""
         test = self.test
         if test is None or (epoch - test.start_time < TEST_LASTS and not stopping):
@@ -192,7 +219,7 @@ class CameraTrack:
         self.test = None
         return test.end(None, epoch, stopping or "test")
 
-    def begin_loss(self, now: float, epoch: float) -> Payload | None:
+    def begin_loss(self, now: float, epoch: float) -> EventMessage | None:
         """The `new` of a `camera_lost` event once the camera has been away for too long."""
         if self.loss is not None or self._lost_at is None or not self.enabled:
             return None
@@ -205,7 +232,7 @@ class CameraTrack:
         self.loss = Event.begun(self.name, start, thresholds, self.model, "camera_lost", zone=zone)
         return self.loss.new(Moment(0.0, 0.0, 0, start))
 
-    def end_loss(self, epoch: float, *, stopping: str = "") -> Payload | None:
+    def end_loss(self, epoch: float, *, stopping: str = "") -> EventMessage | None:
         """The `end` of a `camera_lost` event once the camera is back or disabled, or for the reason `stopping`."""
         loss = self.loss
         if loss is None or (self._lost_at is not None and self.enabled and not stopping):
@@ -216,14 +243,18 @@ class CameraTrack:
     @property
     def alarming(self) -> bool:
         """Whether `anomaly` is ON."""
-        return self.event is not None or self.test is not None
+        return (self.event is not None and not self.event.suppressed) or self.test is not None
 
     # settings and state
 
     def configure(self, config: CameraConfig) -> None:
         """Other settings of the same source, from the next clip on; what is set over MQTT is to be set again."""
         self._config = config
-        self.rule.settings = config.alarm
+        self._set_alarm(config.alarm)
+
+    def _set_alarm(self, alarm: AlarmSettings) -> None:
+        self.learner.configure(alarm, self._last.start)
+        self.rule.settings = self.learner.in_force()
 
     def set_enabled(self, enabled: bool, now: float) -> None:
         """Switched off, its clips are not scored; switched on again, the window starts empty."""
@@ -233,9 +264,13 @@ class CameraTrack:
         self.enabled = enabled
 
     def set_threshold(self, threshold: float | None) -> None:
-        """Another alarm-on threshold, from the next clip on; None: the configured one."""
+        """A fixed alarm-on threshold, from the next clip on; None: what is configured."""
         alarm = self._config.alarm
-        self.rule.settings = alarm if threshold is None else alarm.with_threshold(threshold)
+        self._set_alarm(alarm if threshold is None else alarm.with_threshold(threshold))
+
+    def learn_threshold(self) -> None:
+        """The threshold is learnt, from the next clip on, whatever is configured."""
+        self._set_alarm(replace(self._config.alarm, learnt=True))
 
     def changed(self, message: StateChanged, now: float = 0.0) -> None:
         """The decoder reports another state."""
@@ -270,7 +305,7 @@ class CameraTrack:
             return "disabled"
         if self.state is not CameraState.ONLINE:
             return "offline"
-        if now < self._degraded_until or self.scene.problem:
+        if now < self._degraded_until or self.scene.problem or self.counters.problem:
             return "degraded"
         return "warming" if len(self.window) < WINDOW else "online"
 
@@ -278,8 +313,8 @@ class CameraTrack:
         """Why it is offline or degraded, "" if it is not."""
         if self.enabled and self.state is CameraState.OFFLINE:
             return str(self._away_for)
-        if self.scene.problem:
-            return self.scene.problem
+        if problem := self.scene.problem or self.counters.problem:
+            return problem
         return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
 
     @property
@@ -295,7 +330,7 @@ class CameraTrack:
         lately = [reason for at, reason in self._losses if now - at <= _HOUR]
         yield "status", self.status(now)
         yield "problem", self.problem(now)
-        yield "misfit", self.misfit
+        yield "misfit", self.drift
         yield "fps", round(self.counters.fps, 1)
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames

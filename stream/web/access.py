@@ -1,7 +1,7 @@
-"""Who may ask the HTTP address what: the token, its cookie, and requests that other sites make a browser send.
+"""Access control of the HTTP address: the token, its cookie, and protection against requests from other sites.
 
-Without a token (loopback only) a request must name this machine: a page elsewhere whose name was pointed here is
-refused. Whatever changes something must come from our own page or from no page at all.
+Without a token (loopback only) a request must name this machine, which defeats DNS rebinding. A request that changes
+something must come from our own page or from no page at all.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LOGIN_STYLE: Final = "default-src 'none'; style-src 'unsafe-inline'; form-actio
 
 
 class Guard:
-    """Stands before the application: nothing behind it is asked without leave."""
+    """Middleware that authenticates every request."""
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
@@ -114,7 +114,7 @@ def _derived(token: str, use: str) -> str:
 
 
 def _login_page(wrong: bool) -> Response:
-    text = resources.files("stream.web").joinpath("page", "login.html").read_text(encoding="utf-8")
+    text = resources.files("stream.web.page").joinpath("static", "login.html").read_text(encoding="utf-8")
     text = text.replace("{{said}}", "This is not the token." if wrong else "")
     headers = {"WWW-Authenticate": "Bearer", "Content-Security-Policy": _LOGIN_STYLE, "Cache-Control": "no-store"}
     return HTMLResponse(text, 401, headers)

@@ -19,7 +19,8 @@ from stream.archive.media import Kind, media_path
 from stream.base.addresses import is_loopback
 from stream.base.errors import UsageError
 from stream.web.access import Guard
-from stream.web.page.routes import PageSources, page_routes
+from stream.web.page.routes import page_routes
+from stream.web.page.sources import PageSources
 
 _METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -113,7 +114,7 @@ def _read_token(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        token = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'no UTF-8 text')}") from None
     if len(token) < 16:

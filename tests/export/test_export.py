@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -27,6 +26,7 @@ from export.calibration import find_videos, read_footage
 from export.onnx import export_backbone
 from export.trt import check_possible
 from export.verify import FEATURE_LIMIT, SCORE_LIMIT, Comparison, verification_clips, verify
+from mgfn.backbones import Backbone
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import save_head
 from mgfn.network import Mgfn, MgfnConfig
@@ -75,7 +75,7 @@ def test_the_folder_one_stands_in_and_a_link(tmp_path: Path, monkeypatch: pytest
 
 def test_metadata_of_a_head_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_head(tmp_path / "head.safetensors", tiny_head(), {"threshold_on": "much"})
-    spec = SimpleNamespace(channels=CHANNELS, load=lambda _: TinyBackbone())
+    spec = Backbone("i3d", CHANNELS, TinyBackbone, lambda _: TinyBackbone())
     monkeypatch.setattr(export_bundle, "BACKBONES", {"i3d": spec})
     with pytest.raises(ExportError, match=r"metadata cannot be used: .*much"):
         export_bundle.load_sources("i3d", None, tmp_path / "head.safetensors")

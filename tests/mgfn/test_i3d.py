@@ -11,7 +11,8 @@ import torch
 from torch.nn import functional
 
 from export.onnx import export_backbone
-from mgfn.backbones.i3d import I3D, MaxPool3dSame, Unit3D, load_kinetics
+from mgfn.backbones import BACKBONES
+from mgfn.backbones.i3d import CHANNELS, I3D, LAYERS, MaxPool3dSame, Unit3D, load_kinetics
 from mgfn.weights import FloatArray, WeightsError, fetch, read_arrays
 
 MIXED = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
@@ -216,3 +217,29 @@ def test_features_tell_moving_pictures_from_still_ones(kinetics_i3d: I3D) -> Non
         a, b = kinetics_i3d(still), kinetics_i3d(moving)
     assert float(a.min()) >= 0.0  # a mean after a ReLU
     assert float((a - b).norm()) > 1.0
+
+
+def test_layers_stand_side_by_side_with_the_published_feature_last() -> None:
+    torch.manual_seed(0)
+    model = I3D().eval()
+    clips = torch.randint(0, 255, (1, 16, 224, 224, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        published = model(clips)
+        maps: dict[str, torch.Tensor] = {}
+        for name in LAYERS:
+            model.get_submodule(name).register_forward_hook(lambda _m, _i, out, name=name: maps.update({name: out}))
+        model.layers = tuple(LAYERS)
+        wide = model(clips)
+    assert wide.shape == (1, sum(LAYERS.values()))
+    assert torch.equal(wide[:, -CHANNELS:], published)
+    expected = torch.cat([maps[name].mean(dim=(2, 3, 4)) for name in LAYERS], dim=1)
+    assert torch.allclose(wide, expected, atol=1e-5)
+
+
+def test_a_head_says_by_its_channels_which_layers_it_sees() -> None:
+    spec = BACKBONES["i3d"]
+    assert spec.layers_of(1024) == ("Mixed_5c",)
+    assert spec.layers_of(832 + 1024) == ("Mixed_5b", "Mixed_5c")
+    assert spec.layers_of(2 * 832 + 1024) == ("Mixed_4f", "Mixed_5b", "Mixed_5c")
+    assert spec.layers_of(2048) is None
+    assert BACKBONES["i3d-r50"].layers_of(2048) is None

@@ -27,12 +27,15 @@ class Mosquitto:
     `durable`: it writes each change at once, so that a kill does not take sessions and queued messages along.
     """
 
-    def __init__(self, folder: Path, password: str | None = None, *, durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, password: str | None = None, *, durable: bool = False, extra: tuple[str, ...] = ()
+    ) -> None:
         if PROGRAM is None:
             pytest.skip("needs Mosquitto: apt-get install mosquitto")
         self.port = free_port()
         self._folder = folder
         lines = [f"listener {self.port} 127.0.0.1", "user root", "persistence true", f"persistence_location {folder}/"]
+        lines += extra
         if durable:
             lines += ["autosave_interval 1", "autosave_on_changes true"]
         if password is None:

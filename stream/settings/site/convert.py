@@ -15,6 +15,7 @@ from stream.archive.retention import Retention
 from stream.base.addresses import Source, is_rtsp
 from stream.camera.view import Region, View
 from stream.settings.settings import CameraConfig, ClipSettings
+from stream.settings.site.derived import plain_keys
 from stream.settings.site.models import (
     AlarmModel,
     CameraDefaults,
@@ -28,8 +29,6 @@ from stream.sinks.frigate import FrigateSettings
 from stream.sinks.notifications import NotifySettings
 
 _BLOCKS: Final = (AlarmModel, ClipModel)  # a region is one value
-
-_AS_THEY_ARE: Final = ("enabled", "transport", "lost_after", "fps", "hwaccel", "stride", "motion_threshold")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -64,7 +63,7 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         alarm = replace(alarm, **_given(camera.alarm))
     masks = tuple(tuple((x, y) for x, y in mask) for mask in camera.masks or ())
     periods = tuple(period for entry in camera.schedule or () for period in entry.periods)
-    said = {key: value for key in _AS_THEY_ARE if (value := getattr(camera, key)) is not None}
+    said = {key: value for key in plain_keys(CameraConfig) if (value := getattr(camera, key)) is not None}
     return CameraConfig(
         Source(name, camera.url, live=is_rtsp(camera.url)),
         alarm,

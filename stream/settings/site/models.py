@@ -1,21 +1,21 @@
 """Keys of the site file, what each takes, and what it means: the JSON Schema and docs/site-file.md come from here.
 
 A key that is not given is None; its description says what then holds, and `stream.settings.site.convert` decides it.
+Keys that go into the settings as they are come from there (`with_keys_of`); here stand those that are converted.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import DAYS, Period, overlap, periods_of
 from stream.archive.retention import Retention
-from stream.camera.clips import TRAINED_RATE, Stride
-from stream.camera.hwaccel import Hwaccel
 from stream.settings.settings import CameraConfig, ClipSettings
+from stream.settings.site.derived import with_keys_of
 from stream.settings.site.values import (
     Backend,
     BrokerUrl,
@@ -98,6 +98,7 @@ def _disjoint(entries: list[PeriodModel]) -> list[PeriodModel]:
     return entries
 
 
+@with_keys_of(AlarmSettings)
 class AlarmModel(SiteModel):
     """When scores become an alarm."""
 
@@ -109,44 +110,17 @@ class AlarmModel(SiteModel):
         description="Score below which it ends; at most `threshold_on`, which must be given, too. "
         "Default: the same share of `threshold_on` as in the bundle.",
     )
-    min_duration: Annotated[float, Field(ge=0, le=60)] | None = Field(
-        None,
-        description=f"Seconds that the score must stay at `threshold_on`. Default: {AlarmSettings.min_duration:g}.",
-    )
-    merge_gap: Annotated[float, Field(ge=0, le=600)] | None = Field(
-        None,
-        description="An alarm that is back within so many seconds is still the same. "
-        f"Default: {AlarmSettings.merge_gap:g}.",
-    )
-    cool_down: Annotated[float, Field(ge=0, le=86_400)] | None = Field(
-        None, description=f"Seconds after an alarm without another. Default: {AlarmSettings.cool_down:g}."
-    )
-    hourly_cap: Annotated[int, Field(ge=1, le=3_600)] | None = Field(
-        None, description=f"Alarms in any hour, at most. Default: {AlarmSettings.hourly_cap}."
-    )
 
 
+@with_keys_of(ClipSettings)
 class ClipModel(SiteModel):
     """What an alarm's clip holds."""
 
-    pre_roll: Annotated[float, Field(ge=0, le=60)] | None = Field(
-        None, description=f"Seconds before the alarm. Default: {ClipSettings.pre_roll:g}."
-    )
-    post_roll: Annotated[float, Field(ge=0, le=300)] | None = Field(
-        None, description=f"Seconds after it. Default: {ClipSettings.post_roll:g}."
-    )
-    longest: Annotated[float, Field(ge=1, le=3_600)] | None = Field(
-        None, description=f"Seconds after which the clip is cut. Default: {ClipSettings.longest:g}."
-    )
 
-
+@with_keys_of(CameraConfig)
 class CameraDefaults(SiteModel):
     """What cameras inherit. A camera's own key goes before it; blocks are inherited key by key, lists as a whole."""
 
-    enabled: bool | None = Field(
-        None, description="Whether it is scored. Default: true. Set over MQTT, that holds instead."
-    )
-    transport: Literal["tcp", "udp"] | None = Field(None, description="How RTSP brings the pictures. Default: tcp.")
     region: RegionModel | None = Field(
         None, description="The part of the picture that the model sees. Default: all of it."
     )
@@ -160,28 +134,8 @@ class CameraDefaults(SiteModel):
         description="Periods in which alarms are raised; outside of them the camera is scored all the same. An empty "
         "list: always. Default: always.",
     )
-    fps: Annotated[float, Field(ge=2, le=120)] | None = Field(
-        None,
-        description="Frames a second that are looked at, as near as leaving out whole pictures comes; a slower camera "
-        "gives all of its own. Fewer mean less work, on clips that the model was not trained on. "
-        f"Default: {TRAINED_RATE:g}.",
-    )
-    hwaccel: Hwaccel | None = Field(
-        None, description="What decodes; where it does not work, the CPU does. Default: none."
-    )
-    stride: Stride | None = Field(
-        None, description="Frames from one clip's start to the next one's; under 16 clips overlap. Default: 16."
-    )
-    motion_threshold: Annotated[float, Field(ge=0, le=255)] | None = Field(
-        None,
-        description="Grey levels: a clip in which nothing moved by more takes the feature of the last one that did. "
-        f"Default: {CameraConfig.motion_threshold:g}, every clip passes the backbone.",
-    )
     alarm: AlarmModel | None = Field(None, description="When scores become an alarm.")
     clip: ClipModel | None = Field(None, description="What an alarm's clip holds.")
-    lost_after: Annotated[float, Field(ge=1, le=86_400)] | None = Field(
-        None, description=f"Seconds without a picture until `camera_lost`. Default: {CameraConfig.lost_after:g}."
-    )
 
 
 class CameraModel(CameraDefaults):

@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from stream.base.addresses import redact_url
+from stream.base.redaction import redact_url
 from stream.settings.site.document import Document, Path, Problem, key_of
 from stream.settings.site.models import SiteFile
 from stream.settings.site.values import ALLOWED_BY

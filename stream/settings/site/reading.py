@@ -66,7 +66,7 @@ def read_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
-        raise SiteError([f"{path}: cannot be read: {error.strerror}"]) from None
+        raise SiteError([f"{path}: cannot be read: {error.strerror}"]) from error
     if len(content) > _LARGEST:
         raise SiteError([f"{path}: is larger than {_LARGEST >> 20} MiB"])
     return content

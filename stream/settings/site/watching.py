@@ -1,11 +1,14 @@
-"""Notices that the site file was changed, or that it is to be read again (SIGHUP), and says what the cameras are now.
+"""Reloads the site file when it changes or on SIGHUP, and gives the service the new cameras.
 
-It runs in a thread of its own: a disk that hangs holds up no clip. A file with any problem changes nothing.
+It runs in a thread of its own, so that a hanging disk delays no clip. A file with any problem is rejected; one that
+lacked resources is read again later.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,8 +19,12 @@ from stream.base.log import log
 from stream.settings.settings import CameraConfig
 from stream.settings.site.reading import Site, SiteError, checked, read_bytes
 
+RETRY_AFTER: Final = 30.0
 _EVERY: Final = 0.5
-# These are looked at again whenever the file is read; the rest only at the start.
+_REJECTED: Final = "site file rejected; keeping the previous configuration"
+# Errors that may be over soon: no descriptor, process or memory left, a disk that does not answer.
+_FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE})
+# These keys apply on every reload; the others only at the start.
 _AT_ANY_TIME: Final = frozenset({"cameras", "defaults", "time_zone"})
 
 
@@ -29,12 +36,13 @@ class SiteWatcher:
         self._started = self._latest = site
         self._cameras_of = cameras_of
         self._asked = False
+        self._retry_at = float("inf")
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._found: Sequence[CameraConfig] | None = None
 
     def ask(self) -> None:
-        """Read it again although it may look unchanged; safe in a signal handler."""
+        """Reload the file even if it is unchanged; safe in a signal handler."""
         self._asked = True
 
     def stop(self) -> None:
@@ -42,15 +50,21 @@ class SiteWatcher:
         self._stopped.set()
 
     def take(self) -> Sequence[CameraConfig] | None:
-        """The cameras from now on, None if they are still the same."""
+        """The new cameras, None if nothing has changed."""
         with self._lock:
             found, self._found = self._found, None
             return found
 
+    def retry(self) -> None:
+        """Read the file again later: what it asks for lacked resources."""
+        self._retry_at = time.monotonic() + RETRY_AFTER
+
     def run(self) -> None:
-        """Look until stopped: body of a thread of the service."""
+        """Watch until stopped: body of a thread of the service."""
         known = before = None  # it may have changed since it was read
         while not self._stopped.wait(_EVERY):
+            if time.monotonic() >= self._retry_at:
+                self._retry_at, self._asked = float("inf"), True
             now = self._signature()
             # an editor may still be writing: act once it looks the same twice
             if self._asked or (now != known and now == before):
@@ -66,27 +80,34 @@ class SiteWatcher:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def look(self, *, asked: bool) -> None:
-        """Read the file; what it says goes to `take`, what is wrong with it to the log."""
+        """Read the file: its cameras go to `take`, its problems to the log."""
         try:
-            content = read_bytes(self._path)
+            try:
+                content = read_bytes(self._path)
+            except SiteError as error:
+                if getattr(error.__cause__, "errno", None) in _FOR_NOW:
+                    self.retry()
+                raise
             if content == self._latest.content and not asked:
                 return
             site = checked(self._path, content)
             cameras = self._cameras_of(site)
         except UsageError as error:
             for problem in error.problems if isinstance(error, SiteError) else [str(error)]:
-                log.error("site file not taken: nothing changed", problem=problem)
+                log.error(_REJECTED, problem=problem)
             return
         except Exception as error:  # noqa: BLE001 -- a defect must not end the watching
             # never its text: secrets of this file may stand there that the log does not know yet
             at = traceback.extract_tb(error.__traceback__)[-1]
             problem = f"{self._path}: a defect: {type(error).__name__} in {Path(at.filename).name}:{at.lineno}"
-            log.error("site file not taken: nothing changed", problem=problem)
+            log.error(_REJECTED, problem=problem)
+            if isinstance(error, OSError | MemoryError):
+                self.retry()
             return
         self._latest = site
         for key in _changed_keys(self._started, site):
             log.warning("site file: this key needs a restart", key=key, file=str(self._path))
-        log.info("site file read", file=str(self._path), cameras=len(cameras))
+        log.info("site file reloaded", file=str(self._path), cameras=len(cameras))
         with self._lock:
             self._found = cameras
 

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import pytest
 
+from stream.alarm.event import MessageType
 from stream.alarm.outbox import Outbox, Waiting
+from tests.events import event_message
+
+KINDS: tuple[MessageType, ...] = ("new", "update", "update", "end")
 
 
-def message(kind: str, seq: int, made: float = 0.0) -> Waiting:
-    return Waiting({"type": kind, "seq": seq}, made, seq)
+def message(kind: MessageType, seq: int, made: float = 0.0) -> Waiting:
+    return Waiting(event_message(type=kind, seq=seq), made, seq)
 
 
 def drained(box: Outbox) -> list[int]:
-    return [box.take().payload["seq"] for _ in range(len(box))]
+    return [box.take().payload.seq for _ in range(len(box))]
 
 
 def test_a_full_box_gives_up_its_oldest_update_first() -> None:
     box = Outbox(limit=4)
-    for number, kind in enumerate(["new", "update", "update", "end"]):
-        assert box.put(message(kind, number)) is None
-    gone = [box.put(message("new", number)) for number in (4, 5, 6)]
-    assert [w.payload["seq"] for w in gone if w] == [1, 2, 0]
+    for number, kind in enumerate(KINDS):
+        assert box.put(message(kind, number), 0.0) is None
+    gone = [box.put(message("new", number), 0.0) for number in (4, 5, 6)]
+    assert [w.payload.seq for w in gone if w] == [1, 2, 0]
     assert drained(box) == [3, 4, 5, 6]
 
 
 def test_what_waited_too_long_goes() -> None:
     box = Outbox(longest_wait=100.0)
     for number in range(3):
-        box.put(message("new", number, made=float(number)))
+        box.put(message("new", number, made=-1e9), float(number))  # the wall clock does not count
     assert [w.key for w in box.expire(101.5)] == [0, 1]
     assert drained(box) == [2]
     with pytest.raises(IndexError):
         box.take()
+
+
+def test_what_waited_is_told_by_the_monotonic_clock() -> None:
+    """Made in 1970, before the clock was set: it has waited for two seconds, not for fifty years."""
+    made_in_1970 = Waiting(event_message(type="new", seq=0), 12.0, 1, noted=500.0)
+    assert made_in_1970.waited(502.0, 1_795_466_000.0) == 2.0
+    box = Outbox()
+    box.put(made_in_1970, 501.0)
+    assert box.expire(502.0) == []

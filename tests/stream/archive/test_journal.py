@@ -55,7 +55,7 @@ def test_messages_are_kept_before_they_are_said(tmp_path: Path) -> None:
             for payload in [event.new(MOMENT), *(event.update(MOMENT) for _ in range(300))]:
                 journal.message(payload, 1.0, awaits_files=False)
             assert journal.written(10)
-            assert [m.payload["seq"] for m in writing.said] == list(range(301))
+            assert [m.payload.seq for m in writing.said] == list(range(301))
             keys = [m.key for m in writing.said if m.key is not None]
             assert keys == sorted(set(keys))
             for key in keys[:-1]:
@@ -78,7 +78,7 @@ def test_a_full_database_costs_history_and_no_alarm(tmp_path: Path, capsys: pyte
                 journal.message(event.update(MOMENT), 1.0, awaits_files=False)
             journal.message(event.end(MOMENT, 1.0, "score"), 1.0, awaits_files=False)
             assert journal.written(20)
-            assert [m.payload["seq"] for m in writing.said] == list(range(102))
+            assert [m.payload.seq for m in writing.said] == list(range(102))
             assert writing.said[-1].key is None
             assert "".join(capsys.readouterr()).count("alarms go out from memory") == 1
             store._database.execute("PRAGMA max_page_count = 1000000")
@@ -150,3 +150,57 @@ def test_another_threshold_keeps_no_promise_of_the_last_one(tmp_path: Path) -> N
             journal.setting("door", "threshold", "0.6")
             assert journal.written(10)
             assert store.settings() == {"door": {"threshold": "0.6"}}
+
+
+def test_a_locked_database_holds_up_no_alarm_and_costs_no_history(tmp_path: Path) -> None:
+    """Another program holds the write lock for 7 s: longer than SQLite waits for it."""
+    said: list[tuple[float, Waiting]] = []
+    with Store.open(tmp_path) as store:
+        other = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+        tasks = queue.Queue(LIMIT)  # type: ignore[var-annotated] # the journal's own kind
+        journal = Journal(store, Retention(), tasks, lambda w: said.append((time.monotonic(), w)), lambda *_: None)
+        thread = threading.Thread(target=journal.run)
+        thread.start()
+        try:
+            assert journal.written(10)
+            other.execute("BEGIN IMMEDIATE")
+            alarms, decided = [begun() for _ in range(5)], time.monotonic()
+            for event in alarms:
+                journal.message(event.new(MOMENT), 1.0, awaits_files=False)
+                journal.setting("door", "threshold", "0.5")
+                journal.message(event.end(MOMENT, 1.0, "score"), 1.0, awaits_files=False)
+            time.sleep(2.0)
+            assert len(said) == 10
+            assert max(at for at, _ in said) - decided < 2.0
+            assert [(w.payload.id, w.payload.seq) for _, w in said] == [(e.id, n) for e in alarms for n in (0, 1)]
+            assert {w.key for _, w in said} == {None}
+            assert 1.9 < journal.oldest_unwritten < 4.0
+            assert store.waiting() == []  # after a kill now no `end` is owed
+            for _, waiting in said[:4]:
+                journal.delivered_early(waiting.payload, waiting.payload)
+            time.sleep(5.0)
+            other.execute("COMMIT")
+            assert journal.written(10)
+            assert journal.oldest_unwritten == 0.0
+            assert {e["id"] for e in store.events(0.0)} == {e.id for e in alarms}
+            assert len(said) == 10
+            assert [(w.payload.id, w.payload.seq) for w in store.waiting()] == [
+                (e.id, n) for e in alarms[2:] for n in (0, 1)
+            ]
+        finally:
+            other.close()
+            journal.stop()
+            thread.join(10)
+
+
+def test_a_full_line_keeps_the_order(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        writing = Writing(store, Retention())
+        event = begun()
+        writing.journal.message(event.new(MOMENT), 1.0, awaits_files=False)
+        for _ in range(LIMIT):
+            writing.journal.delivered(10**6)
+        writing.journal.message(event.end(MOMENT, 1.0, "score"), 1.0, awaits_files=False)  # does not fit
+        with writing.running():
+            pass
+        assert [w.payload.seq for w in writing.said] == [0, 1]

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.archive.score_log import LoggedScore, ScoreBook, chunk_start, pack, unpack
+from stream.archive.score_log import LoggedScore, ScoreBook, chunk_start, columns, pack, unpack
 
 SCORES = st.lists(
-    st.tuples(st.floats(0.001, 1000), st.floats(0, 60), st.floats(0, 1), st.integers(1, 32)), min_size=1, max_size=50
+    st.tuples(st.floats(0.001, 1000), st.floats(0, 60), st.floats(0, 1), st.integers(1, 32), st.booleans()),
+    min_size=1,
+    max_size=50,
 )
 
 
 @given(SCORES, st.floats(0, 4e9))
-def test_what_is_packed_comes_back(rows: list[tuple[float, float, float, int]], at: float) -> None:
+def test_what_is_packed_comes_back(rows: list[tuple[float, float, float, int, bool]], at: float) -> None:
     scores = []
-    for step, span, score, window in rows:
+    for step, span, score, window, connects in rows:
         at += step
-        scores.append(LoggedScore(at, at + span, score, window))
+        scores.append(LoggedScore(at, at + span, score, window, connects))
     back = unpack(pack(scores))
-    assert [s.window for s in back] == [s.window for s in scores]
+    assert [(s.window, s.connects) for s in back] == [(s.window, s.connects) for s in scores]
+    assert columns([pack(scores)]).connects.tolist() == [s.connects for s in scores]
     for a, b in zip(scores, back, strict=True):
         assert b.start == pytest.approx(a.start, abs=2e-3)
         assert b.end == pytest.approx(a.end, abs=3e-3)
@@ -57,3 +62,14 @@ def test_a_clock_that_leaps_begins_a_chunk() -> None:
 def test_damaged_chunks_are_refused(chunk: bytes) -> None:
     with pytest.raises(ValueError, match="no chunk of scores"):
         unpack(chunk)
+
+
+def test_chunks_that_lack_connections_are_read() -> None:
+    """Written by version 0.1: the window's byte alone."""
+    new = pack([LoggedScore(float(i), i + 1.0, 0.5, window) for i, window in enumerate([31, 32, 1, 1, 1, 1, 2, 1, 2])])
+    head, body = new[:10], bytearray(zlib.decompress(new[10:]))
+    body[-9:] = bytes(window & 0x3F for window in body[-9:])
+    old = head + zlib.compress(bytes(body), 9)
+    expected = [False, False, True, False, False, False, False, True, False]
+    assert [score.connects for score in unpack(old)] == columns([old]).connects.tolist() == expected
+    assert [score.window for score in unpack(old)] == [31, 32, 1, 1, 1, 1, 2, 1, 2]

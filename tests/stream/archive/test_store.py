@@ -34,7 +34,7 @@ def test_messages_leave_in_order_and_once(tmp_path: Path) -> None:
         store.delivered(keys[0])
     with Store.open(tmp_path) as store:
         (waiting,) = store.waiting()
-        assert (waiting.payload["type"], waiting.made, waiting.key) == ("update", 1003.0, keys[1])
+        assert (waiting.payload.type, waiting.made, waiting.key) == ("update", 1003.0, keys[1])
 
 
 def test_what_an_earlier_run_left_unfinished(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_what_an_earlier_run_left_unfinished(tmp_path: Path) -> None:
         for event in (unfilmed, done):
             store.message(event.end(MOMENT, 1300.0, "score"), 2.0, awaits_files=True)
         store.message(done.media(snapshot=True, clip=True), 3.0, awaits_files=True)
-        found = [(payload["id"], payload["seq"], files) for payload, files in store.unfinished()]
+        found = [(payload.id, payload.seq, files) for payload, files in store.unfinished()]
     assert found == [(still_open.id, 0, True), (unfilmed.id, 1, True), (lost.id, 0, False)]
 
 
@@ -92,16 +92,17 @@ def test_the_last_message_is_shown_as_it_left(tmp_path: Path) -> None:
         store.delivered(keys[0], stamped(new, 1001.0, 1001.5))  # no longer the last
         (shown,) = store.events(0.0)
         assert (shown["published_time"], shown["latency_ms"], shown["delayed"]) == (None, None, False)
-        said = stamped(update, 1001.0, 1020.5)
-        store.delivered(keys[1], said)
+        left = stamped(update, 1001.0, 1020.5)
+        store.delivered(keys[1], left)
+        said = left.as_json()
         (shown,) = store.events(0.0)
         assert {name: shown[name] for name in said} == said
         assert (shown["latency_ms"], shown["delayed"]) == (19_500, True)
         # an earlier run's event goes on from what its messages count from
         ((kept, _),) = store.unfinished()
         end = Event(kept).end(None, 1002.0, "restart")
-        assert (Event(kept).last_time, end["published_time"], end["delayed"]) == (1001.0, None, False)
-        assert stamped(end, 1030.0, 1030.0)["latency_ms"] == 29_000
+        assert (Event(kept).last_time, end.published_time, end.delayed) == (1001.0, None, False)
+        assert stamped(end, 1030.0, 1030.0).latency_ms == 29_000
 
 
 def test_scores_settings_and_topics(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.base.addresses import expand, parse_broker, parse_sources, redact_text, redact_url, secrets_of, unfilled
+from stream.base.addresses import Source, expand, parse_broker, parse_sources, unfilled
 from stream.base.errors import UsageError
+from stream.base.redaction import redact_text, redact_url, secrets_of
 
 
 def test_names_are_given_or_counted() -> None:
@@ -82,7 +83,7 @@ def test_no_host() -> None:
 def test_expand_takes_the_environment_then_secret_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MGFN_PW", "s3cret")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    (tmp_path / "MGFN_USER").write_text("admin\n")
+    (tmp_path / "MGFN_USER").write_text("\ufeffadmin\n")  # as Windows editors write it
     assert expand("rtsp://{MGFN_USER}:{MGFN_PW}@cam/{other}", "--rtsp") == "rtsp://admin:s3cret@cam/{other}"
     with pytest.raises(UsageError, match=r"\{MGFN_NONE\} is neither"):
         expand("{MGFN_NONE}", "--rtsp")
@@ -171,3 +172,22 @@ def test_no_password_survives(password: str) -> None:
 def test_a_source_shows_no_password() -> None:
     (source,) = parse_sources(["rtsp://user:hunter2@cam/1"])
     assert "hunter2" not in f"{source} {source.shown}"
+
+
+@pytest.mark.parametrize(
+    ("given", "opened"),
+    [
+        ("RTSP://host/Cam", "rtsp://host/Cam"),
+        ("Rtsps://u:P@host:322/x", "rtsps://u:P@host:322/x"),
+        ("rtsp://admin@host", "rtsp://admin:@host"),
+        ("rtsp://admin@host:554/a?b=c@d", "rtsp://admin:@host:554/a?b=c@d"),
+        ("rtsp://admin:@host/", "rtsp://admin:@host/"),
+        ("rtsp://[fe80::1]:554/a", "rtsp://[fe80::1]:554/a"),
+    ],
+)
+def test_an_rtsp_url_is_spelled_as_ffmpeg_understands_it(given: str, opened: str) -> None:
+    assert Source("cam", given, live=True).url == opened
+
+
+def test_a_path_is_left_as_it_is() -> None:
+    assert Source("cam", "RTSP.mp4", live=False).url == "RTSP.mp4"

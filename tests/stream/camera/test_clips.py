@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from stream.base.errors import CameraError, Reason
-from stream.camera.clips import Clip, ClipAssembler, EpochClock, Stride, thinning
+from stream.camera.clips import CameraClock, Clip, ClipAssembler, Stride, thinning
 
 
 def feed(assembler: ClipAssembler, times: list[float]) -> list[Clip]:
@@ -140,41 +141,69 @@ def test_a_gap_does_not_let_a_clip_overlap_it() -> None:
     assert assembler.given_up == 1
 
 
-def test_epoch_clock_sees_through_the_opening_burst() -> None:
-    # The camera ran from epoch 1000. The first second came as a burst at 1001.0, then frames 0.05 s late.
-    clock = EpochClock()
+def test_a_recording_whose_pictures_are_counted_has_no_gaps() -> None:
+    times = [k / 25 if k < 20 else 100 + k / 25 for k in range(48)]
+    clips = feed(ClipAssembler(fps=None, counted=True), times)
+    assert [clip.start for clip in clips] == [times[0], times[16], times[32]]
+    assert clips[1].end == pytest.approx(times[31] + 0.04)
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.5, 0.2])
+def test_a_slow_camera_with_jitter_makes_clips(rate: float) -> None:
+    times = [(k + 0.05 * (-1) ** k) / rate for k in range(16 * 4 + 3)]
+    clips = feed(ClipAssembler(), times)
+    assert len(clips) >= 4
+    assert clips[0].end - clips[0].start == pytest.approx(16 / rate, rel=0.05)
+
+
+def test_a_camera_that_is_too_slow_makes_none() -> None:
+    assert feed(ClipAssembler(), [k * 8.0 for k in range(100)]) == []
+
+
+def test_a_slow_camera_that_pauses_begins_a_new_clip() -> None:
+    assembler = ClipAssembler()
+    assert len(feed(assembler, [float(k) for k in range(40)])) == 2
+    assert assembler.given_up == 0
+    feed(assembler, [50.0 + k for k in range(5)])
+    assert assembler.given_up == 1
+
+
+def test_the_camera_clock_sees_through_the_opening_burst() -> None:
+    # The camera ran from 1000 on. The first second came as a burst at 1001.0, then frames 0.05 s late.
+    clock = CameraClock()
     for k in range(25):
         clock.observe(k / 25, 1001.0)
     for k in range(25, 100):
         clock.observe(k / 25, 1000.05 + k / 25)
-    assert clock.epoch(2.0) == pytest.approx(1002.04, abs=0.02)
+    assert clock.arrived(2.0) == pytest.approx(1002.04, abs=0.02)
 
 
-def test_epoch_clock_follows_a_camera_clock_that_is_slow() -> None:
-    clock = EpochClock(span=10.0)
-    for k in range(100):  # the camera's second lasts 1.01 s
-        clock.observe(k * 1.0, 1000 + k * 1.01)
-    assert clock.epoch(99.0) == pytest.approx(1000 + 99 * 1.01, abs=0.25)
+@pytest.mark.parametrize("sent", [21.0, 24.0, 24.99, 25.0, 27.0, 30.0])
+def test_a_camera_that_stamps_25_and_sends_otherwise(sent: float) -> None:
+    rng = np.random.default_rng(0)
+    clock = CameraClock()
+    late = 0.0
+    for k in range(int(sent * 120)):
+        true = 1000 + k / sent
+        late = max(late, true + float(rng.exponential(0.03)), 1000.6)  # in order; a burst at first
+        if 2000 < k < 2060:
+            late = max(late, 1000 + 2060 / sent)  # a pause of the network of 3 s
+        clock.observe(k / 25, late)
+        assert abs(clock.arrived(k / 25) - true) < 1.0
+        assert abs(clock.arrived((k - 40) / 25) - (true - 40 / sent)) < 1.0
+        if k > sent * 20:
+            assert abs(clock.arrived(k / 25) - true) < 0.3
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
-def test_epoch_clock_follows_a_camera_clock_that_jumps_at_once(jump: float) -> None:
-    clock = EpochClock()
+def test_a_camera_clock_that_jumps_is_followed_at_once(jump: float) -> None:
+    clock = CameraClock()
     for k in range(50):
         clock.observe(k / 25, 1000 + k / 25)
     clock.observe(50 / 25 + jump, 1002.0)
-    assert clock.epoch(50 / 25 + jump) == pytest.approx(1002.0)
+    assert clock.arrived(50 / 25 + jump) == pytest.approx(1002.0)
 
 
-def test_epoch_clock_follows_the_computers_clock_once_it_is_set() -> None:
-    clock = EpochClock(span=10.0)
-    for k in range(30):
-        clock.observe(float(k), 5.0 + k)
-    for k in range(30, 60):  # a small computer without a battery hears what time it is
-        clock.observe(float(k), 1_800_000_000.0 + k)
-    assert clock.epoch(60.0) == pytest.approx(1_800_000_060.0)
-
-
-def test_epoch_clock_before_the_first_picture() -> None:
+def test_the_camera_clock_before_the_first_picture() -> None:
     with pytest.raises(ValueError, match="no picture"):
-        EpochClock().epoch(0.0)
+        CameraClock().arrived(0.0)

@@ -78,3 +78,19 @@ def test_a_still_camera_names_the_clip_that_stands_for_it(tmp_path: Path) -> Non
 
 def test_without_hardware_the_cpu_decodes(video: Path) -> None:
     assert len(replayed(video, hwaccel="vaapi")) == 4
+
+
+def test_b_frames_in_avi_make_every_clip(tmp_path: Path) -> None:
+    path = tmp_path / "b.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "3", "preset": "veryfast"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for picture in moving_pictures(160):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    frames = frames_of(path)
+    clips = replayed(path)
+    assert [ready.start for ready, _ in clips] == pytest.approx([k * 0.64 for k in range(10)])
+    for number, (_, pictures) in enumerate(clips):
+        np.testing.assert_array_equal(pictures, frames[16 * number : 16 * number + 16])

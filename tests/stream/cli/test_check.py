@@ -14,15 +14,18 @@ import numpy as np
 import pytest
 
 from stream.alarm.rule import AlarmSettings
-from stream.base.addresses import parse_sources
+from stream.base import redaction
+from stream.base.addresses import Source, expand, parse_sources
 from stream.base.errors import CameraError, Reason, UsageError
-from stream.cli.check import check_all
+from stream.cli.check import _RedactedTable, _tried, check_all
+from stream.cli.tables import console
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.mqtt_client import TlsFiles
 from stream.sinks.notifications import NotifySettings
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import free_port
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
+from tests.servers.settable_camera import SettableCamera, Track, encode_as, steady
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -181,3 +184,28 @@ def test_ctrl_c_leaves_the_cameras_that_have_not_begun(tmp_path: Path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         check_all(settings(tmp_path, cameras, ("json://h",)), ENGINE, tmp_path)
     assert len(tried) < 20
+
+
+def test_a_filled_in_value_is_in_no_cell_of_the_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(redaction, "_filled_in", set())
+    monkeypatch.setenv("MGFN_CANARY", "k4nari=en/vogel")
+    expand("{MGFN_CANARY}", "--rtsp")
+    table = _RedactedTable("what", "found")
+    table.add_row("door", "rtsp://h/user=k4nari%3Den%2Fvogel: no [such] stream k4nari=en/vogel :100:")
+    console(160).print(table)
+    shown = capsys.readouterr().out
+    assert "k4nari" not in shown
+    assert "no [such] stream *** :100:" in shown
+
+
+@pytest.mark.slow
+def test_the_check_of_a_camera_of_few_pictures() -> None:
+    units = encode_as("h264", moving_pictures(50))
+    with SettableCamera(Track(units, steady(1))).running() as slow:
+        found, _ = _tried(Source("slow", slow.url, live=True), "tcp")
+    assert "1.0 fps; a clip spans 16 s, in training 0.64 s: what happens fast is not seen" in found
+    with SettableCamera(Track(units, steady(0.125))).running() as too_slow, pytest.raises(CameraError) as caught:
+        _tried(Source("slow", too_slow.url, live=True), "tcp")
+    assert "nothing is scored: the camera sends a picture every 8 s" in caught.value.detail

@@ -36,7 +36,7 @@ def composed(days: float, seed: int, busy: float = 0.0) -> ScoreColumns:
     starts = START + np.arange(count, dtype=np.float64) * CLIP
     values = np.rint(np.clip(scores, 0, 1) * 65_535).astype(np.uint16)
     windows = np.full(count, 32, np.uint8)
-    return ScoreColumns(starts, np.full(count, 640, np.uint16), values, windows)
+    return ScoreColumns(starts, np.full(count, 640, np.uint16), values, windows, np.zeros(count, np.bool_))
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -12,10 +14,12 @@ from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
 from stream.alarm.schedule import Period, Schedule
 from stream.archive.score_log import LoggedScore, ScoreColumns, columns, pack, unpack
 from stream.base.addresses import Source
-from stream.camera.messages import ClipReady
+from stream.base.errors import Reason
+from stream.camera.clips import Stride
+from stream.camera.messages import CameraState, ClipReady, StateChanged
 from stream.lookback.what_if import WouldBe, alarms
 from stream.settings.settings import CameraConfig
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.watched_camera import WatchedCamera
 
 CLIP = 0.64
 
@@ -30,7 +34,7 @@ def history(
     for index, score in enumerate(scores):
         window = 1 if index in connects else min(32, window + 1)
         at = start + index * CLIP - 20.0 * sum(before <= index for before in set_back)
-        rows.append(LoggedScore(at, at + CLIP, score, window))
+        rows.append(LoggedScore(at, at + CLIP, score, window, index in connects or index == 0))
     return pack(rows)
 
 
@@ -38,7 +42,7 @@ def clip_by_clip(chunk: bytes, rule: AlarmRule) -> list[WouldBe]:
     found, last_end = [], 0.0
     for index, row in enumerate(unpack(chunk)):
         start, top = rule.start_time or 0.0, rule.top_score
-        if row.window == 1 and index and rule.end(last_end):
+        if row.connects and index and rule.end(last_end):
             found.append(WouldBe(start, rule.end_time, top))
         last_end = row.end
         if rule.advance(ScoredClip(row.start, row.end, row.score)) is Change.ENDED:
@@ -48,25 +52,84 @@ def clip_by_clip(chunk: bytes, rule: AlarmRule) -> list[WouldBe]:
     return found
 
 
+def as_live(
+    scores: list[float], connects: frozenset[int], set_back: frozenset[int], rule: AlarmSettings, stride: Stride
+) -> tuple[bytes, list[WouldBe]]:
+    """What the scoring loop's camera makes of the clips, and what it has stored of them."""
+    camera = WatchedCamera(CameraConfig(Source("door", "x", live=False), rule, stride=stride), ModelName("b", "0", "x"))
+    rows, found, connection, number = [], [], 0, 0
+    for index, score in enumerate(scores):
+        was_open, start, top = camera.event is not None, camera.rule.start_time or 0.0, camera.rule.top_score
+        if index in connects:
+            camera.changed(StateChanged(CameraState.OFFLINE, connection, Reason.STALLED))
+            camera.close_alarm("camera_lost")
+            if was_open:
+                found.append(WouldBe(start, camera.rule.end_time, top))
+            connection, number = connection + 1, 0
+            camera.changed(StateChanged(CameraState.ONLINE, connection))
+        at = 1_795_000_000 + index * stride / 25 - 20.0 * sum(before <= index for before in set_back)
+        clip = ClipReady(connection, number, at, at + CLIP, 0.0, 0)
+        camera.push(clip, np.zeros((1, 4), np.float32))
+        window: Any = np.full(len(camera.window), round(score * 65_535) / 65_535)  # as stored, else 0.65 is not 0.65
+        scored = camera.scored(clip, window, lambda window: np.zeros(len(window), np.float32))
+        if scored.change is Change.ENDED:
+            found.append(WouldBe(start, camera.rule.end_time, top))
+        rows.append(LoggedScore(at, at + CLIP, scored.score, scored.window, scored.connects))
+        number += 1
+    if camera.event is not None and camera.rule.start_time is not None:
+        found.append(WouldBe(camera.rule.start_time, None, camera.rule.top_score))
+    return pack(rows), found
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     scores=st.lists(st.sampled_from([0.1, 0.5, 0.65, 0.85, 0.95]), min_size=1, max_size=150),
     connects=st.frozensets(st.integers(1, 149), max_size=3),
     set_back=st.frozensets(st.integers(1, 149), max_size=2),
-    on=st.sampled_from([0.0, 0.6, 0.8, 0.95, 1.0]),
-    rule=st.tuples(st.sampled_from([0.0, 1.0, 2.5]), st.sampled_from([0.0, 2.0, 10.0]),
-                   st.sampled_from([0.0, 1.28, 3.0]), st.integers(1, 60)),
+    on=st.sampled_from([0.0, 0.6, 0.8, 0.93, 1.0]),
+    # no multiples of a clip's length: stored times are rounded
+    rule=st.builds(
+        dict, min_duration=st.sampled_from([0.0, 1.0, 2.5]), cool_down=st.sampled_from([0.0, 2.1, 10.1]),
+        merge_gap=st.sampled_from([0.0, 1.3, 3.1]), hourly_cap=st.integers(1, 60),
+    ),
+    stride=st.sampled_from([4, 8, 16]),
 )  # fmt: skip
-@example([0.1, 0.65, 0.1, 0.65, 0.1, 0.1], frozenset([3]), frozenset(), 0.6, (0.0, 0.0, 3.0, 1))  # fell, then connects
-def test_the_same_alarms_as_clip_by_clip(
+@example([0.1, 0.65, 0.1, 0.65, 0.1, 0.1], frozenset([3]), frozenset(), 0.6,
+         {"min_duration": 0.0, "cool_down": 0.0, "merge_gap": 3.1, "hourly_cap": 1}, 16)  # fmt: skip
+@example([0.95] * 40, frozenset([20]), frozenset(), 0.8,
+         {"min_duration": 1.0, "cool_down": 0.0, "merge_gap": 1.3, "hourly_cap": 60}, 4)  # fmt: skip
+def test_the_same_alarms_as_live(
     scores: list[float],
     connects: frozenset[int],
     set_back: frozenset[int],
     on: float,
-    rule: tuple[float, float, float, int],
+    rule: dict[str, Any],
+    stride: Stride,
 ) -> None:
-    chunk, settings_ = history(scores, connects, set_back=set_back), AlarmSettings(on, on * 0.75, *rule)
-    assert alarms(columns([chunk]), settings_) == clip_by_clip(chunk, AlarmRule(settings_))
+    settings_ = AlarmSettings(on, on * 0.75, **rule)
+    chunk, live = as_live(scores, connects, set_back, settings_, stride)
+    would = alarms(columns([chunk]), settings_)
+    assert len(would) == len(live)
+    for alarm, rang in zip(would, live, strict=True):
+        assert (alarm.start, alarm.top_score) == pytest.approx((rang.start, rang.top_score), abs=1e-3)
+        assert (alarm.end is None) == (rang.end is None)
+        assert (alarm.end or 0.0) == pytest.approx(rang.end or 0.0, abs=1e-3)
+
+
+def test_an_enabled_camera_follows_nothing() -> None:
+    camera = WatchedCamera(
+        CameraConfig(Source("door", "x", live=False), AlarmSettings(0.8, 0.6)), ModelName("b", "0", "x")
+    )
+    connects = []
+    for number in range(4):
+        clip = ClipReady(0, number, number, number + 1, 0.0, 0)
+        camera.push(clip, np.zeros((1, 4), np.float32))
+        scored = camera.scored(clip, np.zeros(1, np.float32), lambda window: np.zeros(len(window), np.float32))
+        connects.append(scored.connects)
+        if number == 1:
+            camera.set_enabled(False, 0.0)
+            camera.set_enabled(True, 0.0)
+    assert connects == [True, False, True, False]
 
 
 @pytest.mark.slow
@@ -74,16 +137,16 @@ def test_off_schedule_there_would_have_been_none_as_live() -> None:
     schedule = Schedule(tuple(Period(minute, minute + 2) for minute in range(0, 7 * 24 * 60, 5)))
     rule = AlarmSettings(0.8, 0.6, 1.0, 5.0, 2.0)
     config = CameraConfig(Source("door", "x", live=False), rule, schedule=schedule)
-    track = CameraTrack(config, ModelName("b", "0", "x"))
+    camera = WatchedCamera(config, ModelName("b", "0", "x"))
     levels = np.random.default_rng(1).choice([0.1, 0.7, 0.9], 400, p=[0.4, 0.2, 0.4])
     chunk, said = history(np.repeat(levels, 8).tolist()), []
     for number, row in enumerate(unpack(chunk)):
         clip = ClipReady(0, number, row.start, row.end, 0.0, 0)
-        track.push(clip, np.zeros((1, 4), np.float32))
-        scores = np.full(len(track.window), row.score)
-        said.append(track.scored(clip, scores, lambda window: np.zeros(len(window), np.float32)).event)
-    said.append(track.close_alarm("stopped"))
-    rang = [(e["start_time"], e["end_time"], e["top_score"]) for e in said if e is not None and e["type"] == "end"]
+        camera.push(clip, np.zeros((1, 4), np.float32))
+        scores = np.full(len(camera.window), row.score)
+        said.append(camera.scored(clip, scores, lambda window: np.zeros(len(window), np.float32)).event)
+    said.append(camera.close_alarm("stopped"))
+    rang = [(e.start_time, e.end_time, e.top_score) for e in said if e is not None and e.type == "end"]
     kept = columns([chunk])
     would = alarms(kept.armed(schedule.covered(kept.starts)), rule)
     assert len(rang) >= 20

@@ -19,9 +19,9 @@ from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.archive.store import Store
 from stream.base.errors import StreamError, UsageError
-from stream.service import self_test_camera as hidden
+from stream.service import self_test_camera
 from stream.service.self_test import Result, SelfTest, Stage, cached_sample
-from stream.service.self_test_camera import HiddenCamera
+from stream.service.self_test_camera import SelfTestCamera
 from stream.settings.flags import self_test_every
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
@@ -39,7 +39,7 @@ def begun() -> SelfTest:
     assert not test.due(602.0, 1_602.0)
     zone = ZoneInfo("Europe/Berlin")
     camera = test.camera("demo.mp4", ALARM, 605.0, zone)
-    assert camera.hidden
+    assert camera.is_self_test
     assert camera.schedule.zone is zone
     return test
 
@@ -124,11 +124,11 @@ def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.Monkey
     def no_room(*_: object) -> None:
         raise StreamError("shared memory: 12 MB for clips: No space left on device")
 
-    monkeypatch.setattr(hidden, "DecoderHandle", no_room)
+    monkeypatch.setattr(self_test_camera, "DecoderProcess", no_room)
     test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)
     manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6)))
     rendering = cast(SpawnProcess, SimpleNamespace(join=lambda _: None))
-    camera = HiddenCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours))
+    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours))
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(700.0, 1_700.0) is None
     assert test.result == Result(False, 1_700.0, Stage.STARTED)
@@ -141,7 +141,7 @@ def test_without_room_for_its_process_the_cameras_go_on() -> None:
 
     test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)
     manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6)))
-    camera = HiddenCamera(test, manifest, ModelName("b", "0", "x"), no_room)
+    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), no_room)
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(10_000.0, 11_000.0) is None
     assert test.result == Result(False, 11_000.0, Stage.RENDERING)
@@ -173,9 +173,9 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
         assert list(cameras["cameras"]) == ["door"]
         assert cameras["self_test"]["passed"] is True
         # a verdict on what is no camera of ours is kept, and holds up nothing
-        hidden = next(e for e in subscriber.events() if e["camera"] == "self-test")
-        address = f"http://127.0.0.1:{port}/api/events/{hidden['id']}"
-        until(lambda: service.said("alarm end") or service.said("test end"), 60, "the end of the hidden alarm")
+        raised = next(e for e in subscriber.events() if e["camera"] == "self-test")
+        address = f"http://127.0.0.1:{port}/api/events/{raised['id']}"
+        until(lambda: service.said("alarm end") or service.said("test end"), 60, "the end of its alarm")
         assert httpx.post(f"{address}/verdict", json={"verdict": "true"}).status_code == 202
         until(lambda: httpx.get(address).json()["verdict"] == "true", what="the verdict")
         assert service.stop() == 0

@@ -122,5 +122,5 @@ def test_neither_a_decoder_nor_a_broker_that_hangs_holds_the_stop(
         assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
     with Store.read_only(tmp_path / "data") as store:
         # it was decided, written and will be told after the next start
-        assert [m.payload["end_reason"] for m in store.waiting() if m.payload["type"] == "end"] == ["stopped"]
+        assert [m.payload.end_reason for m in store.waiting() if m.payload.type == "end"] == ["stopped"]
     subscriber.close()

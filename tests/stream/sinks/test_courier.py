@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from stream.alarm.event import EventMessage
 from stream.sinks import courier as module
 from stream.sinks.courier import Courier, UndeliveredError
+from tests.events import event_message
 from tests.servers.processes import until
 
 
@@ -33,23 +35,23 @@ class Box:
         self._worth = worth
         self._lasting = lasting
 
-    def wants(self, payload: dict[str, Any], now: float) -> bool:  # noqa: ARG002 -- the protocol
-        return payload["type"] == "new"
+    def wants(self, payload: EventMessage, now: float) -> bool:  # noqa: ARG002 -- the protocol
+        return payload.type == "new"
 
-    def worth(self, payload: dict[str, Any]) -> float:  # noqa: ARG002 -- the protocol
+    def worth(self, payload: EventMessage) -> float:  # noqa: ARG002 -- the protocol
         return self._worth
 
-    def deliver(self, payload: dict[str, Any]) -> None:
+    def deliver(self, payload: EventMessage) -> None:
         self.called.set()
         self.open.wait(10)
         if self._failures:
             self._failures -= 1
             raise UndeliveredError("not today", lasting=self._lasting)
-        self.got.append(payload["id"])
+        self.got.append(int(float(payload.id[:-7])))
 
 
-def message(number: int, kind: str = "new") -> dict[str, Any]:
-    return {"id": number, "type": kind}
+def message(number: int, kind: str = "new") -> EventMessage:
+    return event_message(id=f"{number}.00-aaaaaa", type=kind)
 
 
 @contextmanager
@@ -80,8 +82,8 @@ def test_a_defect_costs_one_message_and_shows_no_secret(capsys: pytest.CaptureFi
     box = Box("a")
     fine = box.deliver
 
-    def deliver(payload: dict[str, Any]) -> None:
-        if payload["id"] == 1:
+    def deliver(payload: EventMessage) -> None:
+        if payload.id.startswith("1."):
             raise AttributeError("json://hunter2")
         fine(payload)
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from stream.alarm.event import EventMessage
 from stream.base.errors import UsageError
 from stream.sinks.courier import UndeliveredError
 from stream.sinks.frigate import FrigateBridge, FrigateSettings
+from tests.events import event_message
 from tests.servers.http import FrigateServer
 from tests.servers.processes import free_port
 
@@ -22,9 +24,9 @@ def frigate() -> Iterator[FrigateServer]:
         yield server
 
 
-def message(kind: str, event_id: str = "1000.00-aaaaaa", camera: str = "door", **more: Any) -> dict[str, Any]:
-    base = {"type": kind, "id": event_id, "camera": camera, "label": "anomaly", "test": False, "score": 0.91}
-    return base | {"end_time": 1010.5 if kind == "end" else None} | more
+def message(kind: str, event_id: str = "1000.00-aaaaaa", camera: str = "door", **more: Any) -> EventMessage:
+    base = {"type": kind, "id": event_id, "camera": camera, "score": 0.91}
+    return event_message(**(base | {"end_time": 1010.5 if kind == "end" else None} | more))
 
 
 def test_an_alarm_is_an_event_from_its_beginning_to_its_end(frigate: FrigateServer) -> None:
@@ -53,7 +55,7 @@ def test_an_alarm_is_an_event_from_its_beginning_to_its_end(frigate: FrigateServ
         (message("new", label="camera_lost"), False),
     ],
 )
-def test_what_it_wants(payload: dict[str, Any], wanted: bool) -> None:
+def test_what_it_wants(payload: EventMessage, wanted: bool) -> None:
     bridge = FrigateBridge(FrigateSettings("http://frigate:5000"))
     assert bridge.wants(payload, 0.0) is wanted
     bridge.close()

@@ -20,12 +20,22 @@ def payload() -> dict[str, Any]:
 
 def test_the_topic_takes_what_discovery_topics_carry() -> None:
     topic = discovery_topic("nvr.local", "front_door")
-    assert topic == "homeassistant/device/nvr_local_front_door/config"
+    assert topic == "homeassistant/device/nvr_local_front_door_0cfbb9/config"
     assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(("pi", "garage_door"), ("pi_garage", "door")), (("k\u00fcche", "door"), ("k\u00e4che", "door"))],
+)
+def test_no_two_cameras_share_a_topic_or_an_entity(one: tuple[str, str], other: tuple[str, str]) -> None:
+    assert discovery_topic(*one) != discovery_topic(*other)
+    ours, theirs = (discovery("mgfn", *name, "0", None)["components"] for name in (one, other))
+    assert not {c["unique_id"] for c in ours.values()} & {c["unique_id"] for c in theirs.values()}
+
+
 def test_device_and_origin(payload: dict[str, Any]) -> None:
-    assert payload["device"]["identifiers"] == ["mgfn_nvr_local_front_door"]
+    assert payload["device"]["identifiers"] == ["mgfn_nvr_local_front_door_0cfbb9"]
     assert payload["device"]["configuration_url"] == "http://nvr:8080/"
     assert payload["origin"]["name"] == "mgfn-stream"
     assert payload["availability_mode"] == "all"

@@ -17,7 +17,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.alarm.event import Event, ModelName, Moment
+from stream.alarm.event import Event, EventMessage, ModelName, Moment
 from stream.alarm.outbox import Waiting
 from stream.base.addresses import BrokerAddress, parse_broker
 from stream.base.errors import UsageError
@@ -29,7 +29,7 @@ from tests.servers.processes import ended, free_port, until
 MODEL = ModelName("default", "ab" * 32, "openvino")
 
 
-def events(count: int) -> Iterator[dict[str, Any]]:
+def events(count: int) -> Iterator[EventMessage]:
     event = Event.begun("door", time.time(), (0.8, 0.6), MODEL)
     moment = Moment(0.9, 0.9, 32, time.time())
     yield event.new(moment)
@@ -260,3 +260,41 @@ def test_certificates_are_looked_at_first(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(UsageError, match="not usable as certificates"):
         make_client(encrypted, TlsFiles(ca=tmp_path / "ca.pem"), "test")
+
+
+@pytest.mark.slow
+def test_a_picture_that_the_broker_refuses_blocks_no_event(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with Mosquitto(tmp_path, extra=("max_packet_size 20000",)).running() as broker:
+        subscriber = Subscriber(broker.port)
+        with delivering(parse_broker(broker.url)) as sink:
+            until(lambda: sink.connected)
+            sink.camera_snapshot("yard", b"s" * 9_000)  # fits
+            for _ in range(4):
+                messages = list(events(3))
+                sink.event(Waiting(messages[0], time.time()))
+                sink.camera_snapshot("door", b"x" * 60_000)
+                for message in messages[1:]:
+                    sink.event(Waiting(message, time.time()))
+            until(lambda: len({(e["id"], e["seq"]) for e in subscriber.events()}) == 12, 20)
+            until(lambda: subscriber.latest.get("mgfn/yard/anomaly/snapshot") == b"s" * 9_000, 20)
+            until(lambda: "mgfn/door/anomaly/snapshot" not in sink._states, 30)
+            until(lambda: sink.connected, 20)
+            sink.camera_status("door", "online", available=True)
+            until(lambda: subscriber.last("mgfn/door/status") == "online", 20)
+        subscriber.close()
+    assert "".join(capfd.readouterr()).count("maximum packet size") == 1
+
+
+@pytest.mark.slow
+def test_an_event_made_before_the_clock_was_set_is_delivered(tmp_path: Path) -> None:
+    """A machine without a clock starts in 1970 while the broker is away; then the clock is set."""
+    broker = Mosquitto(tmp_path)
+    with delivering(parse_broker(broker.url)) as sink:
+        for message in events(3):
+            sink.event(Waiting(message, 12.0, noted=time.monotonic()))
+        with broker.running():
+            subscriber = Subscriber(broker.port)
+            until(lambda: len(subscriber.events()) == 3, 20)
+            assert [e["seq"] for e in subscriber.events()] == [0, 1, 2]
+            assert sink.events_lost == 0
+            subscriber.close()

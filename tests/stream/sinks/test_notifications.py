@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from stream.alarm.event import EventMessage
 from stream.base.errors import UsageError
 from stream.sinks.courier import UndeliveredError
 from stream.sinks.notifications import NotifySettings, NotifyTarget, notify_targets, wording
+from tests.events import event_message
 from tests.servers.http import Asked, HttpServer
 from tests.servers.processes import free_port
 
@@ -43,10 +45,8 @@ def phone() -> Iterator[Phone]:
         yield phone
 
 
-def message(kind: str = "new", **more: Any) -> dict[str, Any]:
-    base = {"type": kind, "id": EVENT, "camera": "front_door", "label": "anomaly", "test": False, "score": 0.914}
-    base |= {"threshold_on": 0.8, "snapshot": None, "local_time": "2026-11-23T20:33:20.120+00:00"}
-    return base | more
+def message(kind: str = "new", **more: Any) -> EventMessage:
+    return event_message(**({"type": kind, "id": EVENT} | more))
 
 
 def target(phone: Phone, media: Path | None = None, **more: Any) -> NotifyTarget:

@@ -12,7 +12,7 @@ from stream.sinks.score_file import ScoresFile
 
 
 def write(file: ScoresFile, clip: int = 0) -> None:
-    file.write("door", clip, 1.0, 1.64, 0.123456789, 0.8, 1)
+    file.write("door", clip, 1.0, 1.64, 0.123456789, 0.25, 0.8, 1)
 
 
 def test_lines_are_the_contracts_and_appended(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_lines_are_the_contracts_and_appended(tmp_path: Path) -> None:
         file.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["clip"] for line in lines] == [0, 1]
-    assert list(lines[0]) == ["camera", "clip", "start", "end", "score", "threshold", "window"]
+    assert list(lines[0]) == ["camera", "clip", "start", "end", "score", "raw", "threshold", "window"]
     assert lines[0]["score"] == pytest.approx(0.123457)
 
 

@@ -54,7 +54,7 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
     with camera.running(), running(tmp_path, *watched) as service:
         until(lambda: len(lines(scores)) > 10, PATIENCE, "seven seconds of the camera")
         assert subscriber.last("mgfn/door/threshold/state") == "1"
-        discovery = json.loads(subscriber.last("homeassistant/device/nvr_local_door/config") or "")
+        discovery = json.loads(subscriber.last("homeassistant/device/nvr_local_door_5dc83d/config") or "")
         assert len(discovery["components"]) == 7
         assert not subscriber.events()
 
@@ -127,7 +127,11 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         assert service.stop() == 0
     # another camera in its place: what the broker keeps of the first is emptied
     with running(tmp_path, *arguments, "--rtsp", f"yard={camera.url}") as service:
-        until(lambda: subscriber.last("homeassistant/device/nvr_local_door/config") == "", PATIENCE, "emptied topics")
+        until(
+            lambda: subscriber.last("homeassistant/device/nvr_local_door_5dc83d/config") == "",
+            PATIENCE,
+            "emptied topics",
+        )
         until(lambda: subscriber.last("mgfn/door/anomaly/snapshot") == "", PATIENCE, "emptied picture")
         assert service.stop() == 0
     subscriber.close()

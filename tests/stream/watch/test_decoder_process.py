@@ -19,15 +19,15 @@ from stream.base.addresses import Source
 from stream.base.errors import StreamError
 from stream.camera.messages import Counters
 from stream.settings.settings import CameraConfig
-from stream.watch.decoder_process import SILENT_AFTER, STARTED_WITHIN, DecoderHandle
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.decoder_process import SILENT_AFTER, STARTED_WITHIN, DecoderProcess
+from stream.watch.watched_camera import WatchedCamera
 from tests.bundles import CHANNELS, TINY
 
 CONFIG = CameraConfig(Source("door", "rtsp://127.0.0.1:9/cam", live=True), AlarmSettings(0.5, 0.4))
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[DecoderHandle, Connection]]:
+def ends() -> Iterator[tuple[DecoderProcess, Connection]]:
     """A handle whose process is never started, and that process's end of the pipe."""
     ours, theirs = multiprocessing.Pipe()
 
@@ -35,19 +35,19 @@ def ends() -> Iterator[tuple[DecoderHandle, Connection]]:
         process = multiprocessing.get_context("spawn").Process(target=target, args=(*args, theirs), name=name)
         return process, ours
 
-    track = CameraTrack(CONFIG, ModelName("tiny", "0" * 64, "openvino"))
+    camera = WatchedCamera(CONFIG, ModelName("tiny", "0" * 64, "openvino"))
     manifest = Manifest(
         project_version="0", created="", backbone=TINY, head=None, channels=CHANNELS, crops=1, geometry="squash",
         thresholds=None, files={},
     )  # fmt: skip
-    handle = DecoderHandle(CONFIG, track, manifest, False, start)
+    handle = DecoderProcess(CONFIG, camera, manifest, False, start)
     yield handle, theirs
     ours.close()
     theirs.close()
     handle.ring.close()
 
 
-def test_silence_is_what_was_not_said_rather_than_what_was_not_heard(ends: tuple[DecoderHandle, Connection]) -> None:
+def test_silence_is_what_was_not_said_rather_than_what_was_not_heard(ends: tuple[DecoderProcess, Connection]) -> None:
     decoder, process = ends
     # many processes that start at once on a slow machine are not replaced, which would only start more of them
     assert not decoder.silent(decoder.last_sign + STARTED_WITHIN)
@@ -60,7 +60,7 @@ def test_silence_is_what_was_not_said_rather_than_what_was_not_heard(ends: tuple
     assert not decoder.silent(decoder.last_sign + SILENT_AFTER + 1)
 
 
-def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[DecoderHandle, Connection]) -> None:
+def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[DecoderProcess, Connection]) -> None:
     rings: list[Any] = []
 
     def refused(_target: Callable[..., None], args: Sequence[Any], _name: str) -> tuple[SpawnProcess, Connection]:
@@ -69,5 +69,5 @@ def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[De
 
     decoder, _ = ends
     with pytest.raises(StreamError, match="no process for door: Too many open files"):
-        DecoderHandle(CONFIG, decoder.track, decoder._manifest, False, refused)
+        DecoderProcess(CONFIG, decoder.camera, decoder._manifest, False, refused)
     assert not hasattr(rings[0], "clips")  # closed

@@ -14,10 +14,10 @@ from stream.base.addresses import Source
 from stream.base.errors import StreamError
 from stream.service.service import start_process
 from stream.settings.settings import CameraConfig
-from stream.watch.decoder_process import DecoderHandle
+from stream.watch.decoder_process import DecoderProcess
 from stream.watch.fleet import Fleet
 from stream.watch.reporter import Reporter
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.watched_camera import WatchedCamera
 from tests.servers.processes import free_port
 
 
@@ -27,17 +27,17 @@ def camera(name: str) -> CameraConfig:
 
 def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> None:
     manifest = Bundle.open(tiny_bundle).manifest
-    begun: list[DecoderHandle] = []
+    begun: list[DecoderProcess] = []
 
-    def begin(config: CameraConfig) -> DecoderHandle:
+    def begin(config: CameraConfig) -> DecoderProcess:
         if begun:
             raise StreamError("shared memory: no room")
         begun.append(
-            DecoderHandle(config, CameraTrack(config, ModelName("b", "0", "x")), manifest, False, start_process)
+            DecoderProcess(config, WatchedCamera(config, ModelName("b", "0", "x")), manifest, False, start_process)
         )
         return begun[0]
 
-    decoders: list[DecoderHandle] = []
+    decoders: list[DecoderProcess] = []
     fleet = Fleet(decoders, begin, lambda: cast(Reporter, None))  # nothing may be reported
     with pytest.raises(StreamError, match="no room"):
         fleet.configure([camera("door"), camera("yard")])

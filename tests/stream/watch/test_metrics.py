@@ -15,7 +15,7 @@ from stream.base.errors import Reason
 from stream.camera.messages import Counters
 from stream.settings.settings import CameraConfig
 from stream.watch.metrics import Metrics
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.watched_camera import WatchedCamera
 
 MODEL = ModelName("default", "ab" * 32, "openvino")
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana-dashboard.json"
@@ -23,8 +23,8 @@ DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana-dashboard.json"
 
 def told() -> dict[str, dict[tuple[str, ...], float]]:
     metrics = Metrics(MODEL)
-    track = CameraTrack(CameraConfig(Source("door", "rtsp://d/1", live=True), AlarmSettings(0.8, 0.6)), MODEL)
-    metrics.camera(track)
+    camera = WatchedCamera(CameraConfig(Source("door", "rtsp://d/1", live=True), AlarmSettings(0.8, 0.6)), MODEL)
+    metrics.camera(camera)
     metrics.counted("door", Counters(0, 0, 0, 0, 0), Counters(25.0, 100, 2, 1, 0))
     metrics.counted("door", Counters(25.0, 100, 2, 1, 0), Counters(25.0, 10, 0, 0, 0))  # a replaced decoder
     metrics.counted("door", Counters(25.0, 10, 0, 0, 0), Counters(25.0, 30, 1, 0, 0))

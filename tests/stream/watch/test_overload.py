@@ -57,19 +57,21 @@ def test_overload_is_shared_said_and_over(tmp_path: Path, slow_engine: Any) -> N
         thread.start()
         try:
             until(lambda: len(service._decoders) == len(CAMERAS), what="the cameras")
-            tracks = [decoder.track for decoder in service._decoders]
-            until(lambda: all(track.shed_clips for track in tracks), what="overload of all three")
-            assert {track.status(time.monotonic()) for track in tracks} == {"degraded"}
-            before = [track.shed_clips for track in tracks]
-            until(lambda: sum(track.shed_clips for track in tracks) >= sum(before) + 9, what="more of it")
-            gave = [track.shed_clips - earlier for track, earlier in zip(tracks, before, strict=True)]
+            watched = [decoder.camera for decoder in service._decoders]
+            until(lambda: all(camera.shed_clips for camera in watched), what="overload of all three")
+            assert {camera.status(time.monotonic()) for camera in watched} == {"degraded"}
+            before = [camera.shed_clips for camera in watched]
+            until(lambda: sum(camera.shed_clips for camera in watched) >= sum(before) + 9, what="more of it")
+            gave = [camera.shed_clips - earlier for camera, earlier in zip(watched, before, strict=True)]
             assert max(gave) - min(gave) <= 2
             state["cost"] = 0.0
-            until(lambda: not any(decoder.pending for decoder in service._decoders), what="what waited being scored")
-            gave = [track.shed_clips for track in tracks]
+            until(
+                lambda: not any(decoder.pending_clips for decoder in service._decoders), what="what waited being scored"
+            )
+            gave = [camera.shed_clips for camera in watched]
             thread.join(60)  # the recordings' end
-            assert sum(track.shed_clips for track in tracks) <= sum(gave) + 3  # a pause of the machine sheds, too
-            assert all(track.status(time.monotonic() + 40) != "degraded" for track in tracks)
+            assert sum(camera.shed_clips for camera in watched) <= sum(gave) + 3  # a pause of the machine sheds, too
+            assert all(camera.status(time.monotonic() + 40) != "degraded" for camera in watched)
         finally:
             service.stop()
             thread.join(10)

@@ -6,12 +6,12 @@ import queue
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from stream.alarm.event import Event, ModelName, Moment, stamped
+from stream.alarm.event import Event, EventMessage, ModelName, Moment, stamped
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import Command, SetEnabled, SetThreshold
 from stream.alarm.rule import AlarmSettings
@@ -19,16 +19,17 @@ from stream.alarm.schedule import Period, Schedule, kept_schedule
 from stream.archive.journal import Journal
 from stream.archive.retention import Retention
 from stream.archive.store import Store
-from stream.base.addresses import HIDDEN_CAMERA, Source
+from stream.base.addresses import SELF_TEST_CAMERA, Source
 from stream.lookback.history import rule_of
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.courier import Courier
 from stream.sinks.mqtt_client import TlsFiles
-from stream.watch.decoder_process import DecoderHandle
+from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
-from stream.watch.watched_camera import CameraTrack
+from stream.watch.watched_camera import WatchedCamera
 from stream.web.page_stream import Live
+from tests.events import event_message
 
 
 class Box:
@@ -39,20 +40,20 @@ class Box:
     def __init__(self) -> None:
         self.offered: list[str] = []
 
-    def wants(self, payload: dict[str, Any], now: float) -> bool:  # noqa: ARG002 -- the protocol
-        self.offered.append(payload["camera"])
+    def wants(self, payload: EventMessage, now: float) -> bool:  # noqa: ARG002 -- the protocol
+        self.offered.append(payload.camera)
         return False
 
-    def worth(self, payload: dict[str, Any]) -> float:  # noqa: ARG002 -- the protocol
+    def worth(self, payload: EventMessage) -> float:  # noqa: ARG002 -- the protocol
         return 0.0
 
-    def deliver(self, payload: dict[str, Any]) -> None:  # noqa: ARG002 -- the protocol
+    def deliver(self, payload: EventMessage) -> None:  # noqa: ARG002 -- the protocol
         raise AssertionError
 
 
 @pytest.mark.parametrize(
     ("camera", "test", "told"),
-    [("door", False, True), ("door", True, True), (HIDDEN_CAMERA, True, False)],
+    [("door", False, True), ("door", True, True), (SELF_TEST_CAMERA, True, False)],
 )
 def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: bool, told: bool) -> None:
     settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
@@ -60,7 +61,7 @@ def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: b
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
         report = Reporter(settings, store, journal, None, None, metrics, Live().tell, [Courier(box, metrics.notified)])
-        report.committed(Waiting({"camera": camera, "test": test, "type": "new"}, 1.0))
+        report.committed(Waiting(event_message(camera=camera, test=test), 1.0))
     assert box.offered == ([camera] if told else [])
 
 
@@ -87,13 +88,13 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
 
     def after(*commands: Command) -> tuple[float, bool, dict[str, str]]:
         """What is in force once a run has obeyed, and what the next one will find."""
-        track = CameraTrack(config, model)
-        decoder = cast(DecoderHandle, SimpleNamespace(track=track, config=config, shed_pending=lambda: None))
+        camera = WatchedCamera(config, model)
+        decoder = cast(DecoderProcess, SimpleNamespace(camera=camera, config=config, shed_pending=lambda: None))
         with Store.open(tmp_path) as store:
             journal = Journal(store, Retention(), queue.Queue(100), lambda _message: None, lambda *_: None)
             report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
             report.recover()
-            report.introduce(track)
+            report.introduce(camera)
             for command in commands:
                 report.obey([decoder], command)
             writer = threading.Thread(target=journal.run)
@@ -102,8 +103,8 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
             writer.join(10)
             found = store.settings()["door"]
         return (
-            track.rule.settings.threshold_on,
-            track.enabled,
+            camera.rule.settings.threshold_on,
+            camera.enabled,
             {n: v for n, v in found.items() if n in ("enabled", "threshold")},
         )
 
@@ -126,7 +127,7 @@ def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> No
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
         report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
-        report.introduce(CameraTrack(camera, model))
+        report.introduce(WatchedCamera(camera, model))
         journal.stop()
         journal.run()
         assert rule_of(store, "door") == rule

@@ -17,10 +17,10 @@ CLIP = 0.64
 @dataclass(eq=False)
 class Camera:
     name: str
-    pending: deque[ClipReady] = field(default_factory=deque)
+    pending_clips: deque[ClipReady] = field(default_factory=deque)
 
     def waits(self, *arrivals: float) -> Camera:
-        self.pending.extend(ClipReady(0, number, at - CLIP, at, at, 0) for number, at in enumerate(arrivals))
+        self.pending_clips.extend(ClipReady(0, number, at - CLIP, at, at, 0) for number, at in enumerate(arrivals))
         return self
 
 
@@ -50,7 +50,7 @@ def test_the_oldest_is_given_up_first_and_nobody_twice_in_a_row() -> None:
     a, b, c = Camera("a").waits(0.0, 0.1, 0.2, 0.3), Camera("b").waits(1.0, 1.1), Camera("c").waits(2.0)
     shedder, gave = Shedder(), []
     while (line := shedder.choose([a, b, c])) is not None:
-        line.pending.popleft()
+        line.pending_clips.popleft()
         gave.append(line.name)
     assert gave[:5] == ["a", "b", "c", "a", "b"]
     assert gave[5:] == ["a", "a"]  # nobody else is left
@@ -62,7 +62,7 @@ def test_the_last_of_a_round_is_not_the_first_of_the_next() -> None:
     for _ in range(4):
         line = shedder.choose([a, b])
         assert line is not None
-        line.pending.popleft()
+        line.pending_clips.popleft()
         gave.append(line.name)
     assert gave == ["a", "b", "a", "b"]
 
@@ -88,11 +88,11 @@ class Run:
             for _ in range(shedder.overdue(lines, now)):
                 line = shedder.choose(lines)
                 assert line is not None
-                line.pending.popleft()
+                line.pending_clips.popleft()
                 self.shed.append((now, line.name))
             batch = next_batch(lines, 1)
             for line in batch:
-                self.waits.append((now, now - line.pending.popleft().arrival))
+                self.waits.append((now, now - line.pending_clips.popleft().arrival))
                 self.scored[line.name] += 1
             half = cost_later is not None and now > seconds / 2
             now += (cost_later if half and cost_later is not None else self.cost) if batch else 0.001

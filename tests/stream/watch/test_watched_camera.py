@@ -17,7 +17,7 @@ from stream.base.addresses import Source
 from stream.base.errors import Reason
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings.settings import CameraConfig
-from stream.watch.watched_camera import CameraTrack, Scored
+from stream.watch.watched_camera import Scored, WatchedCamera
 
 FEATURE = np.zeros((1, 4), np.float32)
 
@@ -25,10 +25,10 @@ FEATURE = np.zeros((1, 4), np.float32)
 CONFIG = CameraConfig(Source("door", "rtsp://door/1", live=True), AlarmSettings(0.8, 0.6, 0.0, merge_gap=0.0))
 
 
-def make(config: CameraConfig = CONFIG) -> CameraTrack:
-    track = CameraTrack(config, ModelName("b", "0" * 64, "openvino"))
-    track.changed(StateChanged(CameraState.ONLINE, 0))
-    return track
+def make(config: CameraConfig = CONFIG) -> WatchedCamera:
+    camera = WatchedCamera(config, ModelName("b", "0" * 64, "openvino"))
+    camera.changed(StateChanged(CameraState.ONLINE, 0))
+    return camera
 
 
 def nothing_known(window: FloatArray) -> FloatArray:
@@ -39,62 +39,71 @@ def clip(number: int, connection: int = 0) -> ClipReady:
     return ClipReady(connection, number, 100 + number * 0.64, 100.64 + number * 0.64, 0.0, 0)
 
 
-def score(track: CameraTrack, number: int, value: float, connection: int = 0) -> Scored:
+def score(camera: WatchedCamera, number: int, value: float, connection: int = 0) -> Scored:
     ready = clip(number, connection)
-    track.push(ready, FEATURE)
-    return track.scored(ready, np.full(len(track.window), value, np.float32), nothing_known)
+    camera.push(ready, FEATURE)
+    return camera.scored(ready, np.full(len(camera.window), value, np.float32), nothing_known)
 
 
 def test_warming_until_the_window_is_full() -> None:
-    track = make()
+    camera = make()
     for number in range(32):
-        assert track.status(0.0) == "warming"
-        assert score(track, number, 0.1).window == number + 1
-    assert track.status(0.0) == "online"
+        assert camera.status(0.0) == "warming"
+        assert score(camera, number, 0.1).window == number + 1
+    assert camera.status(0.0) == "online"
 
 
 def test_a_new_connection_empties_the_window() -> None:
-    track = make()
+    camera = make()
     for number in range(5):
-        score(track, number, 0.1)
-    assert score(track, 0, 0.1, connection=1).window == 1
+        score(camera, number, 0.1)
+    assert score(camera, 0, 0.1, connection=1).window == 1
 
 
 def test_a_replaced_decoder_counts_connections_anew() -> None:
-    track = make()
-    score(track, 0, 0.1)
-    track.restarted()
-    assert score(track, 0, 0.1, connection=0).window == 1
+    camera = make()
+    score(camera, 0, 0.1)
+    camera.restarted()
+    assert score(camera, 0, 0.1, connection=0).window == 1
 
 
 def test_dropped_clips_degrade_for_thirty_seconds() -> None:
-    track = make()
-    track.counted(Counters(25.0, 100, 0, 1, 0), now=10.0)
-    assert track.status(39.0) == "degraded"
-    assert track.status(41.0) == "warming"
-    track.shed(50.0)
-    assert track.status(60.0) == "degraded"
+    camera = make()
+    camera.counted(Counters(25.0, 100, 0, 1, 0), now=10.0)
+    assert camera.status(39.0) == "degraded"
+    assert camera.status(41.0) == "warming"
+    camera.shed(50.0)
+    assert camera.status(60.0) == "degraded"
+
+
+def test_a_camera_whose_pictures_give_no_clips_has_a_named_problem() -> None:
+    camera = make()
+    camera.changed(StateChanged(CameraState.ONLINE, 0))
+    camera.counted(Counters(0.1, 13, 0, 0, 0, "nothing is scored"), now=10.0)
+    assert (camera.status(11.0), camera.problem(11.0)) == ("degraded", "nothing is scored")
+    camera.counted(Counters(0.3, 40, 0, 0, 0), now=90.0)
+    assert (camera.status(91.0), camera.problem(91.0)) == ("warming", "")
 
 
 def test_an_alarm_is_new_then_rises_then_ends() -> None:
-    track = make()
+    camera = make()
     scores = [0.9, 0.95, 0.95, 0.95, 0.95, 0.955, 0.97, 0.1]
-    events = [event for number, value in enumerate(scores) if (event := score(track, number, value).event)]
+    events = [event for number, value in enumerate(scores) if (event := score(camera, number, value).event)]
     # the rise at once after `new` is told two seconds later; one of half a hundredth never
-    assert [(e["type"], e["top_score"]) for e in events] == [("new", 0.9), ("update", 0.95), ("end", 0.97)]
-    assert events[1]["latency_ms"] == round((100 + 4 * 0.64) * 1000)
-    assert events[2]["end_time"] == round(100 + 7 * 0.64, 3)
-    assert events[2]["end_reason"] == "score"
+    assert [(e.type, e.top_score) for e in events] == [("new", 0.9), ("update", 0.95), ("end", 0.97)]
+    assert events[1].latency_from == round(100 + 4 * 0.64, 3)
+    assert events[2].end_time == round(100 + 7 * 0.64, 3)
+    assert events[2].end_reason == "score"
 
 
 def test_a_clock_that_is_set_back_holds_up_no_update() -> None:
-    track = make()
-    score(track, 5_700, 0.9)
-    assert [event["type"] for number in range(2) if (event := score(track, number, 0.95).event)] == ["update"]
+    camera = make()
+    score(camera, 5_700, 0.9)
+    assert [event.type for number in range(2) if (event := score(camera, number, 0.95).event)] == ["update"]
 
 
 def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None:
-    track, asked = make(), 0
+    camera, asked = make(), 0
 
     def contributions(window: FloatArray) -> FloatArray:
         nonlocal asked
@@ -103,8 +112,8 @@ def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None
 
     for number, value in enumerate((0.1, 0.5, 0.9, 0.95, 0.97, 0.99, 0.99, 0.1)):
         ready = clip(number)
-        track.push(ready, FEATURE)
-        scored = track.scored(ready, np.full(len(track.window), value, np.float32), contributions)
+        camera.push(ready, FEATURE)
+        scored = camera.scored(ready, np.full(len(camera.window), value, np.float32), contributions)
         if number == 2:
             assert scored.explanation is not None
             assert scored.explanation.score == pytest.approx(0.9)
@@ -112,113 +121,113 @@ def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None
         else:
             assert scored.explanation is None
         if number >= 2 and scored.event is not None:
-            weights = [(c["start"], c["weight"]) for c in scored.event["top_clips"]]
+            weights = [(round(c.start, 3), round(c.weight, 4)) for c in scored.event.top_clips]
             assert weights == [(101.28, 0.75), (100.64, 0.25)]
     assert scored.event is not None
-    assert scored.event["type"] == "end"
+    assert scored.event.type == "end"
     assert asked == 1
 
 
 def test_a_test_event_begins_and_ends_by_itself() -> None:
-    track = make()
-    new = track.begin_test(1000.0)
+    camera = make()
+    new = camera.begin_test(1000.0)
     assert new is not None
-    assert (new["type"], new["test"], track.alarming) == ("new", True, True)
-    assert track.begin_test(1001.0) is None
-    assert track.end_test(1001.0) is None
-    end = track.end_test(1002.0)
+    assert (new.type, new.test, camera.alarming) == ("new", True, True)
+    assert camera.begin_test(1001.0) is None
+    assert camera.end_test(1001.0) is None
+    end = camera.end_test(1002.0)
     assert end is not None
-    assert (end["id"], end["test"], end["end_reason"], track.alarming) == (new["id"], True, "test", False)
+    assert (end.id, end.test, end.end_reason, camera.alarming) == (new.id, True, "test", False)
 
 
 def test_a_camera_away_for_thirty_seconds_is_an_event_until_it_returns() -> None:
-    track = make()
-    track.changed(StateChanged(CameraState.OFFLINE, 0, Reason.STALLED), now=50.0)
-    assert track.begin_loss(79.0, 1079.0) is None
-    new = track.begin_loss(81.0, 1081.0)
+    camera = make()
+    camera.changed(StateChanged(CameraState.OFFLINE, 0, Reason.STALLED), now=50.0)
+    assert camera.begin_loss(79.0, 1079.0) is None
+    new = camera.begin_loss(81.0, 1081.0)
     assert new is not None
-    assert (new["label"], new["start_time"], new["top_score"]) == ("camera_lost", 1050.0, 0.0)
-    assert track.begin_loss(82.0, 1082.0) is None
-    assert track.end_loss(1082.0) is None
-    assert dict(track.health(90.0))["stalls_last_hour"] == 1
-    track.changed(StateChanged(CameraState.ONLINE, 1))
-    end = track.end_loss(1095.0)
+    assert (new.label, new.start_time, new.top_score) == ("camera_lost", 1050.0, 0.0)
+    assert camera.begin_loss(82.0, 1082.0) is None
+    assert camera.end_loss(1082.0) is None
+    assert dict(camera.health(90.0))["stalls_last_hour"] == 1
+    camera.changed(StateChanged(CameraState.ONLINE, 1))
+    end = camera.end_loss(1095.0)
     assert end is not None
-    assert (end["id"], end["end_reason"], end["end_time"]) == (new["id"], "returned", 1095.0)
+    assert (end.id, end.end_reason, end.end_time) == (new.id, "returned", 1095.0)
 
 
 def test_a_disabled_camera_is_neither_lost_nor_warm_afterwards() -> None:
-    track = make()
-    score(track, 0, 0.1)
-    track.set_enabled(False, now=10.0)
-    assert track.status(10.0) == "disabled"
-    track.changed(StateChanged(CameraState.OFFLINE, 0, Reason.ENDED), now=20.0)
-    assert track.begin_loss(100.0, 1100.0) is None
-    track.set_enabled(True, now=200.0)
-    assert track.begin_loss(201.0, 1201.0) is None
-    assert track.begin_loss(231.0, 1231.0) is not None
-    assert len(track.window) == 0
+    camera = make()
+    score(camera, 0, 0.1)
+    camera.set_enabled(False, now=10.0)
+    assert camera.status(10.0) == "disabled"
+    camera.changed(StateChanged(CameraState.OFFLINE, 0, Reason.ENDED), now=20.0)
+    assert camera.begin_loss(100.0, 1100.0) is None
+    camera.set_enabled(True, now=200.0)
+    assert camera.begin_loss(201.0, 1201.0) is None
+    assert camera.begin_loss(231.0, 1231.0) is not None
+    assert len(camera.window) == 0
 
 
 def test_off_schedule_it_is_scored_and_does_not_alarm() -> None:
     # clips lie in the first minutes of a Thursday, UTC; Friday's period does not cover them
     friday = 4 * 24 * 60
-    track = make(replace(CONFIG, schedule=Schedule((Period(friday, friday + 24 * 60),), UTC)))
+    camera = make(replace(CONFIG, schedule=Schedule((Period(friday, friday + 24 * 60),), UTC)))
     for number in range(3):
-        outcome = score(track, number, 0.95)
+        outcome = score(camera, number, 0.95)
         assert outcome.score == pytest.approx(0.95)
         assert outcome.window == number + 1
-        assert (outcome.event, outcome.change, track.alarming) == (None, None, False)
-    assert track.status(0.0) == "warming"
-    assert dict(track.health(0.0))["scheduled"] is False
+        assert (outcome.event, outcome.change, camera.alarming) == (None, None, False)
+    assert camera.status(0.0) == "warming"
+    assert dict(camera.health(0.0))["scheduled"] is False
 
 
 def test_an_alarm_that_is_open_when_the_schedule_ends_ends_with_it() -> None:
-    track = make(replace(CONFIG, schedule=Schedule((Period(3 * 24 * 60, 3 * 24 * 60 + 2),), UTC)))
-    events = [event for number in range(35) if (event := score(track, number, 0.9).event)]
-    assert [(e["type"], e["end_reason"]) for e in events] == [("new", None), ("end", "schedule")]
+    camera = make(replace(CONFIG, schedule=Schedule((Period(3 * 24 * 60, 3 * 24 * 60 + 2),), UTC)))
+    events = [event for number in range(35) if (event := score(camera, number, 0.9).event)]
+    assert [(e.type, e.end_reason) for e in events] == [("new", None), ("end", "schedule")]
     # the first clip off schedule begins at 120.48 s; the alarm ends where the one before it does
-    assert events[1]["end_time"] == round(100 + 32 * 0.64, 3)
+    assert events[1].end_time == round(100 + 32 * 0.64, 3)
 
 
 def test_local_time_is_that_of_the_site() -> None:
-    track = make(replace(CONFIG, schedule=Schedule(zone=ZoneInfo("Asia/Kathmandu"))))
-    event = score(track, 0, 0.9).event
+    camera = make(replace(CONFIG, schedule=Schedule(zone=ZoneInfo("Asia/Kathmandu"))))
+    event = score(camera, 0, 0.9).event
     assert event is not None
-    assert event["local_time"] == "1970-01-01T05:31:40.000+05:30"
+    assert event.local_time == "1970-01-01T05:31:40.000+05:30"
 
 
 def test_other_settings_hold_from_the_next_clip_on_and_the_window_stays() -> None:
-    track = make()
+    camera = make()
     for number in range(5):
-        assert score(track, number, 0.5).event is None
-    track.configure(replace(CONFIG, alarm=replace(CONFIG.alarm, threshold_on=0.4, threshold_off=0.3)))
-    outcome = score(track, 5, 0.5)
+        assert score(camera, number, 0.5).event is None
+    camera.configure(replace(CONFIG, alarm=replace(CONFIG.alarm, threshold_on=0.4, threshold_off=0.3)))
+    outcome = score(camera, 5, 0.5)
     assert outcome.event is not None
-    assert (outcome.event["threshold_on"], outcome.window) == (0.4, 6)
-    track.set_threshold(0.8)
-    assert track.rule.settings.threshold_off == pytest.approx(0.6)
+    assert (outcome.event.threshold_on, outcome.window) == (0.4, 6)
+    camera.set_threshold(0.8)
+    assert camera.rule.settings.threshold_off == pytest.approx(0.6)
 
 
 def test_a_lost_camera_ends_its_alarm() -> None:
-    track = make()
-    score(track, 0, 0.9)
-    track.changed(StateChanged(CameraState.OFFLINE, 0, Reason.STALLED))
-    end = track.close_alarm("camera_lost")
+    camera = make()
+    score(camera, 0, 0.9)
+    camera.changed(StateChanged(CameraState.OFFLINE, 0, Reason.STALLED))
+    end = camera.close_alarm("camera_lost")
     assert end is not None
-    assert (end["end_reason"], end["end_time"]) == ("camera_lost", 100.64)
-    assert track.close_alarm("camera_lost") is None
-    assert track.status(0.0) == "offline"
+    assert (end.end_reason, end.end_time) == ("camera_lost", 100.64)
+    assert camera.close_alarm("camera_lost") is None
+    assert camera.status(0.0) == "offline"
 
 
 def test_overlapping_clips_fill_the_window_in_the_same_time_and_an_alarm_names_those_that_stand_in_it() -> None:
-    track = make(replace(CONFIG, stride=8))
+    camera = make(replace(CONFIG, stride=8))
     windows, explanations = [], []
     for number in range(70):
         ready = ClipReady(0, number, number * 0.32, number * 0.32 + 0.64, 0.0, 0)
-        track.push(ready, FEATURE)
+        camera.push(ready, FEATURE)
         score = 0.9 if number > 63 else 0.1
-        scored = track.scored(ready, np.full(len(track.window), score, np.float32), lambda window: window[:, 0, 0])
+        scored = camera.scored(ready, np.full(len(camera.window), score, np.float32), lambda window: window[:, 0, 0])
         windows.append(scored.window)
         explanations += [scored.explanation] if scored.explanation else []
     assert windows[:4] == [1, 1, 2, 2]
@@ -230,17 +239,17 @@ def test_overlapping_clips_fill_the_window_in_the_same_time_and_an_alarm_names_t
 
 
 def test_a_feature_stands_for_clips_that_do_not_differ_from_its_own() -> None:
-    track = make()
+    camera = make()
     first, second = clip(0), clip(1)
-    assert track.known_feature(first) is None
-    track.push(first, FEATURE)
-    assert track.known_feature(second) is None
+    assert camera.known_feature(first) is None
+    camera.push(first, FEATURE)
+    assert camera.known_feature(second) is None
     like_first = replace(second, like=0)
-    assert track.known_feature(like_first) is FEATURE
-    assert track.known_feature(replace(like_first, connection=1)) is None
-    track.push(second, FEATURE + 1)
-    assert track.known_feature(replace(clip(2), like=0)) is None
+    assert camera.known_feature(like_first) is FEATURE
+    assert camera.known_feature(replace(like_first, connection=1)) is None
+    camera.push(second, FEATURE + 1)
+    assert camera.known_feature(replace(clip(2), like=0)) is None
     # clip 1 was given up unscored, clip 2 is like it: its feature then stands for both
     third = replace(clip(4), like=3)
-    track.push(third, FEATURE + 2)
-    assert track.known_feature(replace(clip(5), like=3)) is not None
+    camera.push(third, FEATURE + 2)
+    assert camera.known_feature(replace(clip(5), like=3)) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import socket
 import threading
@@ -23,7 +24,9 @@ from stream.archive.explanation import Explanation, jpeg
 from stream.archive.media import media_path
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
-from stream.web.page.routes import EventStream, PageSources, _Routes
+from stream.web import page as page_package
+from stream.web.page.live import EventStream, LiveRoutes
+from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server
 
@@ -113,10 +116,17 @@ def test_what_it_shows(asked: httpx.Client) -> None:
     page = asked.get("/")
     assert "default-src 'self'" in page.headers["content-security-policy"]
     total = len(page.content)
-    for name in ("app.js", "charts.js", "style.css"):
+    static = Path(page_package.__file__).parent / "static"
+    modules = [file.name for file in static.glob("*.js")]
+    for name in (*modules, "style.css"):
         found = asked.get(f"/page/{name}")
         assert found.status_code == 200
+        assert found.headers["content-type"] == f"text/{'css' if name == 'style.css' else 'javascript'}; charset=utf-8"
         total += len(found.content)
+        for imported in re.findall(r'^import .*"/page/(.+)";$', found.text, re.MULTILINE):
+            assert imported in modules
+    assert "app.js" in modules
+    assert asked.get("/page/login.html").status_code == 404
     assert total < 100_000
     assert asked.get("/api/cameras/door/picture.jpg").content.startswith(b"\xff\xd8")
     past = asked.get("/api/scores", params={"camera": "door", "bins": 24}).json()
@@ -296,7 +306,7 @@ def test_the_stream_counts_from_when_it_was_asked_for(data: Path) -> None:
                 return str(told)
         raise AssertionError("the stream ended")
 
-    routes = _Routes(site.sources())
+    routes = LiveRoutes(site.sources())
     assert '"id": "a"' in asyncio.run(asyncio.wait_for(first(), 30))
 
 

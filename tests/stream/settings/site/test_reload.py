@@ -139,7 +139,11 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
         until(lambda: subscriber.last("mgfn/hall/status") in WATCHED, PATIENCE)
         for topic in ("status", "available", "anomaly", "enabled/state", "threshold/state"):
             until(partial(emptied, f"mgfn/gate/{topic}"), PATIENCE, f"emptied {topic}")
-        until(lambda: subscriber.last("homeassistant/device/nvr_gate/config") == "", PATIENCE, "its discovery emptied")
+        until(
+            lambda: subscriber.last("homeassistant/device/nvr_gate_7a1307/config") == "",
+            PATIENCE,
+            "its discovery emptied",
+        )
         assert '"added": ["hall"], "removed": ["gate"], "restarted": ["yard"], "changed": [], "unchanged": 1' in (
             service.log.read_text()
         )
@@ -179,7 +183,7 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
     late = Subscriber(mosquitto.port, "#")
     until(lambda: late.last("mgfn/yard/available"))
     until(lambda: late.last("mgfn/gate/status") == "offline")
-    until(lambda: late.last("homeassistant/device/nvr_gate/config"))
-    assert json.loads(late.last("homeassistant/device/nvr_gate/config") or "")["components"]
+    until(lambda: late.last("homeassistant/device/nvr_gate_7a1307/config"))
+    assert json.loads(late.last("homeassistant/device/nvr_gate_7a1307/config") or "")["components"]
     assert not [topic for topic, _, _ in late.messages if "door" in topic]
     late.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from stream.alarm.rule import AlarmSettings
 from stream.base.log import configure
 from stream.settings.settings import CameraConfig
-from stream.settings.site.reading import read_site
+from stream.settings.site import watching as watching_module
+from stream.settings.site.reading import SiteError, read_bytes, read_site
 from stream.settings.site.watching import SiteWatcher
 from tests.servers.processes import until
 
@@ -33,6 +35,11 @@ def watching(path: Path) -> SiteWatcher:
 
 def names(cameras: Sequence[CameraConfig] | None) -> list[str] | None:
     return None if cameras is None else [camera.name for camera in cameras]
+
+
+def taken(watcher: SiteWatcher, found: list[list[str] | None]) -> bool:
+    found.append(names(watcher.take()))
+    return found[-1] is not None
 
 
 def test_a_change_is_taken_once(path: Path) -> None:
@@ -68,7 +75,7 @@ def test_a_bad_file_changes_nothing_and_every_problem_has_a_line(
     assert f"{path}:1: nod: unknown key" in said
     assert f"{path}:2: cameras.door.url: http://***@h" in said
     assert f"{path}: cannot be read: No such file or directory" in said
-    assert said.count("nothing changed") == 3
+    assert said.count("keeping the previous configuration") == 3
     assert "hunter2" not in said
 
 
@@ -116,3 +123,41 @@ def test_its_thread_notices_by_itself_and_when_asked(path: Path) -> None:
         watcher.stop()
         thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_file_that_lacked_resources_is_read_again_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching_module, "RETRY_AFTER", 0.2)
+    watcher = watching(path)
+    found: list[list[str] | None] = []
+
+    def full(_path: Path) -> bytes:
+        monkeypatch.setattr(watching_module, "read_bytes", read_bytes)
+        raise SiteError(["no descriptor left"]) from OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(watching_module, "read_bytes", full)
+    path.write_text(TWO)
+    thread = threading.Thread(target=watcher.run)
+    thread.start()
+    try:
+        until(lambda: taken(watcher, found), 40, "the cameras")
+    finally:
+        watcher.stop()
+        thread.join()
+    assert found[-1] == ["door", "yard"]
+
+
+def test_cameras_that_could_not_be_put_into_force_are_offered_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching_module, "RETRY_AFTER", 0.0)
+    watcher = watching(path)
+    watcher.retry()
+    thread = threading.Thread(target=watcher.run)
+    thread.start()
+    found: list[list[str] | None] = []
+    try:
+        until(lambda: taken(watcher, found), 10, "the cameras")
+    finally:
+        watcher.stop()
+        thread.join()
+    assert found[-1] == ["door"]

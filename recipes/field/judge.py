@@ -1,0 +1,90 @@
+"""When an alarm finds an incident, and what a false alarm is. Pure.
+
+An alarm finds an incident if it starts between EARLY seconds before the incident's start and LATE seconds after its
+end. Any other is false, and counts again for each AGAIN seconds that it lasts outside an incident. One that began
+earlier finds nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from recipes.field.recordings import Incident
+
+EARLY: Final = 1.0
+LATE: Final = 2.0
+AGAIN: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Seconds of media time."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the alarms on one recording were worth; `delay` in seconds from the incident's start, None if missed.
+
+    `ordinary` is the time in seconds in which an alarm would have been false, `false_at` when each false one began.
+    """
+
+    found: bool
+    delay: float | None
+    false: int
+    ordinary: float
+    false_at: tuple[float, ...] = ()
+
+
+def judge(alarms: Sequence[Alarm], incident: Incident | None, begin: float, end: float) -> Verdict:
+    """Judge the alarms on what lies between `begin` and `end`."""
+    opens, closes = (math.inf, math.inf) if incident is None else (incident.start - EARLY, incident.end + LATE)
+    ordinary = end - begin
+    if incident is not None:
+        ordinary -= max(0.0, min(end, closes) - max(begin, opens))
+    hits = [alarm for alarm in alarms if opens <= alarm.start <= closes]
+    false = 0
+    false_at = []
+    for alarm in alarms:
+        if alarm in hits:
+            continue
+        outside = max(0.0, alarm.end - alarm.start) - max(0.0, min(alarm.end, closes) - max(alarm.start, opens))
+        false += 1 + int(outside / AGAIN)
+        false_at.append(alarm.start)
+    delay = None if incident is None or not hits else max(0.0, hits[0].start - incident.start)
+    return Verdict(bool(hits), delay, false, ordinary, tuple(false_at))
+
+
+def rate_bound(false: int, hours: float, confidence: float = 0.95) -> float:
+    """Upper bound in false alarms an hour, of a Poisson process of which `false` were seen in `hours`."""
+    from scipy.stats import chi2
+
+    return float(chi2.ppf(confidence, 2 * (false + 1)) / 2 / hours)
+
+
+def median_delay(delays: Sequence[float | None]) -> float:
+    """A missed incident's delay is infinite."""
+    return float(np.median([math.inf if delay is None else delay for delay in delays])) if delays else math.nan
+
+
+def share_interval(
+    found: Sequence[bool], sources: Sequence[str], rounds: int = 2_000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the share found, by bootstrap over sources."""
+    if not found:
+        return math.nan, math.nan
+    names = sorted(set(sources))
+    by_source = [[f for f, s in zip(found, sources, strict=True) if s == name] for name in names]
+    hits = np.array([sum(group) for group in by_source])
+    counts = np.array([len(group) for group in by_source])
+    drawn = np.random.default_rng(seed).integers(len(names), size=(rounds, len(names)))
+    shares = hits[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)

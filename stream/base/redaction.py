@@ -1,0 +1,117 @@
+"""Redaction: no text that is shown may hold a password, wherever it stands and however it is encoded.
+
+Secrets are known in two ways: by what was filled in for a `{MGFN_NAME}` (`remember`), and by where they stand in a URL
+(user info, telling query keys, paths that look like credentials).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
+
+SHORTEST: Final = 4  # a shorter text is part of too many words; inside a URL it is masked all the same
+_HIDDEN: Final = "***"
+_SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|credential", re.IGNORECASE)
+_USER_INFO: Final = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", re.IGNORECASE)
+_ASSIGNED: Final = re.compile(rf"(?:{_SECRET_KEYS.pattern})[^=:]*[=:]", re.IGNORECASE)
+_LONG: Final = re.compile(r"[A-Za-z0-9]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_CHANGES: Final = re.compile(r"(?<=[A-Z])(?=[a-z0-9])|(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])")
+_RANDOM_FROM: Final = 12  # letters and digits that change this often ...
+_RANDOM_CHANGES: Final = 4
+
+_filled_in: set[str] = set()
+
+
+def remember(value: str) -> None:
+    """`value` was filled in for a placeholder: it is secret in this process from now on."""
+    _filled_in.add(value)
+
+
+def remembered() -> tuple[str, ...]:
+    """Every value that was filled in."""
+    return tuple(_filled_in)
+
+
+def remembered_in(url: str) -> tuple[str, ...]:
+    """Those values that stand in `url`, in whatever encoding."""
+    return tuple(sorted(value for value in _filled_in if any(form in url for form in _spellings(value))))
+
+
+@lru_cache(maxsize=4_096)
+def _spellings(value: str) -> tuple[str, ...]:
+    """The value as URLs, JSON and Python show it; percent-encoding in both cases."""
+    plain = {value, unquote(value), unquote_plus(value)}
+    encoded = {form for text in plain for form in (quote(text, safe=""), quote(text), quote_plus(text),
+                                                   quote(text, safe="!$&'()*+,;="))}  # fmt: skip
+    twice = {quote(form, safe="") for form in encoded}
+    lower = {re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in encoded | twice}
+    quoted = {form for text in plain for form in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1],
+                                                  repr(text)[1:-1], ascii(text)[1:-1])}  # fmt: skip
+    return tuple(sorted((plain | encoded | twice | lower | quoted) - {""}, key=len, reverse=True))
+
+
+def redact_text(text: str, secrets: Sequence[str]) -> str:
+    """`text` with each of `secrets`, in any encoding, and the user info of any URL in it as `***`."""
+    forms = {form for secret in secrets if secret for form in _spellings(secret)}
+    for form in sorted(forms, key=len, reverse=True):  # one may hold another
+        text = text.replace(form, _HIDDEN)
+    return _USER_INFO.sub(rf"\1{_HIDDEN}@", text)
+
+
+def redact_all(text: str, secrets: Iterable[str] = ()) -> str:
+    """As `redact_text`, of `secrets` and of everything that was filled in."""
+    return redact_text(text, [secret for secret in (*secrets, *_filled_in) if len(secret) >= SHORTEST])
+
+
+def secrets_of(url: str) -> tuple[str, ...]:
+    """The secret parts of a URL, as written and decoded, longest first: user info and telling query values."""
+    _, separator, rest = url.partition("://")
+    if not separator:  # the scheme was forgotten; a path is none of this
+        rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
+    # up to the last "@": a URL that is refused may hold anything unescaped in its password
+    user_info = rest.rpartition("@")[0]
+    found: set[str] = set()
+    if user_info:
+        user, _, password = user_info.partition(":")
+        found |= {user_info, password, unquote(password)}
+        found |= {user, unquote(user)} if not password else set()
+    for key, value in parse_qsl(url.partition("?")[2], keep_blank_values=False):
+        if _SECRET_KEYS.search(key):
+            found.add(value)
+            found |= {piece for piece in re.findall(r"=([^&#]*)", url) if unquote(piece) == value}
+    return tuple(sorted((text for text in found if text), key=len, reverse=True))
+
+
+def redact_url(url: str) -> str:
+    """The URL, or what was given as one, with every secret part as `***`."""
+    return redact_all(redact_text(url, secrets_of(url)))
+
+
+def shown_url(url: str, secrets: Sequence[str] = ()) -> str:
+    """A URL as it may be shown: without user info, query and fragment, and with telling parts of its path as `***`.
+
+    `secrets`: what was filled in, for a process that did not fill it in itself.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return redact_all(redact_url(url), secrets)
+    rest = redact_text(rest, [secret for secret in (*secrets, *_filled_in) if len(secret) >= SHORTEST])
+    # up to the last "@": a password may hold anything unescaped
+    _, at, after = rest.rpartition("@")
+    place, slash, path = re.split(r"[?#]", after, maxsplit=1)[0].partition("/")
+    forms = [form for secret in (*secrets, *_filled_in) for form in _spellings(secret)]
+    parts = [_HIDDEN if _telling(part) or any(form in part for form in (_HIDDEN, *forms)) else part
+             for part in path.split("/")]  # fmt: skip
+    return f"{scheme}://{f'{_HIDDEN}@' if at else ''}{place}{slash}{'/'.join(parts)}"
+
+
+def _telling(part: str) -> bool:
+    """Whether a part of a path looks like credentials: `user=...`, or a token of random letters and digits."""
+    if _ASSIGNED.search(unquote(part)) or _LONG.search(part):
+        return True
+    pieces = re.findall(r"[A-Za-z0-9]+", part)
+    return any(len(piece) >= _RANDOM_FROM and len(_CHANGES.findall(piece)) >= _RANDOM_CHANGES for piece in pieces)

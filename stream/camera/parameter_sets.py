@@ -1,0 +1,56 @@
+"""Parameter sets of H.264 and H.265 as they are in force, packet by packet. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+START: Final = b"\x00\x00\x00\x01"
+_KINDS: Final = {"h264": (7, 8), "hevc": (32, 33, 34)}
+_MOST: Final = 16
+
+
+class ParameterSets:
+    """Follows the sets that a stream carries; `extradata` is what stood in its description.
+
+    `current` is all of them, in Annex B; empty while one kind is missing, and for what carries none in its packets.
+    """
+
+    def __init__(self, codec: str, extradata: bytes | None) -> None:
+        self._codec = codec
+        # a file's own description begins with a 1, and its packets hold no start codes
+        self.followed = codec in _KINDS and not (extradata or b"").startswith(b"\x01")
+        self._sets: dict[int, list[bytes]] = {}
+        self.current = b""
+        if self.followed:
+            self.see(extradata or b"")
+
+    def see(self, data: bytes) -> bool:
+        """Take the next packet; returns whether it carries sets itself."""
+        if not self.followed:
+            return False
+        found: dict[int, list[bytes]] = {}
+        for kind, nal in self._leading(data):
+            found.setdefault(kind, []).append(nal)
+        if not found:
+            return False
+        last = _KINDS[self._codec][-1]
+        for kind, nals in found.items():
+            if kind == last and len(found) == 1:  # one more picture set of the same sequence
+                nals = [*(nal for nal in self._sets.get(kind, []) if nal not in nals), *nals][-_MOST:]
+            self._sets[kind] = nals
+        if all(kind in self._sets for kind in _KINDS[self._codec]):
+            self.current = b"".join(START + nal for kind in _KINDS[self._codec] for nal in self._sets[kind])
+        return all(kind in found for kind in _KINDS[self._codec])
+
+    def _leading(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """The sets before the first slice."""
+        at = data.find(b"\x00\x00\x01")
+        while 0 <= at < len(data) - 4:
+            begin = at + 3
+            at = data.find(b"\x00\x00\x01", begin)
+            kind = data[begin] & 31 if self._codec == "h264" else (data[begin] >> 1) & 63
+            if (1 <= kind <= 5) if self._codec == "h264" else kind < 32:
+                return
+            if kind in _KINDS[self._codec]:
+                yield kind, data[begin : at if at >= 0 else len(data)].rstrip(b"\x00")

@@ -1,0 +1,49 @@
+"""The file of `--save-calibration` and `--calibration`: what each camera has learnt, for one bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from stream.base.atomic_files import partial_path
+from stream.base.errors import StreamError, UsageError
+
+SCHEMA: Final = 1
+_LARGEST: Final = 256 * 2**20
+
+
+def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> dict[str, Any]:
+    """The learnt state of each of `cameras`. Raises UsageError for another bundle's and where a camera is missing."""
+    flag = f"--calibration {path}"
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise UsageError(f"{flag}: larger than {_LARGEST >> 20} MB; it is not one that --save-calibration wrote")
+        given = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{flag}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{flag}: is not JSON; allowed is a file that --save-calibration wrote") from None
+    if not isinstance(given, dict) or given.get("schema") != SCHEMA or not isinstance(given.get("cameras"), dict):
+        raise UsageError(f"{flag}: is not a calibration of schema {SCHEMA}")
+    if given.get("bundle") != bundle_sha256:
+        shown = str(given.get("bundle"))[:12]
+        raise UsageError(f"{flag}: learnt with bundle {shown}..., this one is {bundle_sha256[:12]}...")
+    learnt: dict[str, Any] = given["cameras"]
+    for camera in cameras:
+        if camera not in learnt:
+            raise UsageError(f"{flag}: holds no camera {camera}; it holds {', '.join(sorted(learnt)) or 'none'}")
+    return {camera: learnt[camera] for camera in cameras}
+
+
+def write_calibration(path: Path, bundle_sha256: str, learnt: Mapping[str, Any]) -> None:
+    """Write the file whole or not at all. Raises StreamError where it cannot be written."""
+    text = json.dumps({"schema": SCHEMA, "bundle": bundle_sha256, "cameras": dict(learnt)})
+    partial = partial_path(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StreamError(f"--save-calibration {path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,147 @@
+"""From the head's score to the one that counts: a camera against itself, and the threshold that keeps its budget.
+
+Pure. A bundle without a `calibration` in its manifest (an older one, or one with a head of the user's) is scored as it
+is: the final score is the head's own, and the threshold is fixed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from engine.arrays import FloatArray
+from engine.manifest import Manifest
+from stream.alarm.alarm_budget import ThresholdChange
+from stream.alarm.calibration import Calibration
+from stream.alarm.calibration_settings import CalibrationSettings
+from stream.alarm.codec import CalibrationError
+from stream.alarm.lookalikes import LookAlikes, LookAlikeSettings, Verdict
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.threshold import Budget
+from stream.base.errors import UsageError
+
+_SURE: Final = 1e-6  # a head's score is that far from 0 and 1 at least, as logits go
+_REMEMBERED: Final = 64  # alarms whose features wait for a verdict
+
+
+def calibration_of(manifest: Manifest) -> CalibrationSettings | None:
+    """What a bundle says of cameras at large; None where it says nothing. Raises UsageError for what makes no sense."""
+    if manifest.calibration is None:
+        return None
+    try:
+        return CalibrationSettings.from_mapping(manifest.calibration)
+    except (CalibrationError, TypeError) as error:
+        raise UsageError(f"--bundle: the manifest's calibration cannot be used: {error}") from None
+
+
+@dataclass(frozen=True)
+class LearntScore:
+    """`score` in [0, 1] is final; `level` is what the head's logit was compared with: middle, spread, and what was
+    added in all; None where nothing is learnt."""
+
+    score: float
+    level: tuple[float, float, float] | None = None
+
+
+class ScoreLearner:
+    """What one camera has learnt. `settings` None: its bundle is not calibrated."""
+
+    def __init__(self, settings: CalibrationSettings | None, alarm: AlarmSettings) -> None:
+        self._settings = settings
+        self._alarm = alarm
+        self._calibration = None if settings is None else Calibration(settings, alarm, _budget(alarm))
+        self._lookalikes = LookAlikes(LookAlikeSettings(days=alarm.lookalike_days))
+        self._features: dict[str, FloatArray] = {}
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is a calibration at all."""
+        return self._calibration is not None
+
+    def score(self, start: float, end: float, raw: float, feature: FloatArray, *, learn: bool) -> LearntScore:
+        """The final score of the next clip; `feature` (crops, C), `learn` False within an alarm."""
+        if self._calibration is None:
+            return LearntScore(raw)
+        mean = np.asarray(feature.mean(axis=0), np.float32)
+        inside = min(max(raw, _SURE), 1 - _SURE)
+        logit = math.log(inside / (1 - inside))
+        bonus = self._lookalikes.bonus(mean, start)
+        middle, spread = self._calibration.transform
+        found = self._calibration.observe(start, end, logit, mean, learn=learn, bonus=bonus)
+        return LearntScore(found.score, (middle, spread, found.z - (logit - middle) / spread))
+
+    def interrupt(self) -> None:
+        """The next clip does not follow the last one."""
+        if self._calibration is not None:
+            self._calibration.interrupt()
+
+    def in_force(self) -> AlarmSettings:
+        """The alarm settings with the threshold that holds now."""
+        if self._calibration is None or not self._alarm.learnt:
+            return self._alarm
+        return replace(self._alarm.with_threshold(self._calibration.threshold.score), learnt=True)
+
+    def configure(self, alarm: AlarmSettings, time: float) -> None:
+        """Other settings: another budget, or a fixed threshold."""
+        if alarm.lookalike_days != self._alarm.lookalike_days:
+            self._lookalikes.settings = LookAlikeSettings(days=alarm.lookalike_days)
+        self._alarm = alarm
+        if self._calibration is not None and self._calibration.alarms.budget != _budget(alarm):
+            self._calibration.set_budget(_budget(alarm), time)
+
+    def changes(self) -> list[ThresholdChange]:
+        """How the threshold has changed since the last call."""
+        return [] if self._calibration is None else self._calibration.take_changes()
+
+    def state(self) -> dict[str, Any]:
+        """The payload of `calibration/state` (contract, section 5)."""
+        if self._calibration is not None:
+            return self._calibration.state()
+        return {"mode": "fixed", "state": "settled", "hours": 0.0, "per_day": None, "low": None, "high": None}
+
+    # verdicts
+
+    def alarm_began(self, event: str, feature: FloatArray, time: float) -> str | None:
+        """Remember an alarm's feature, (crops, C); returns the event called false that it resembles."""
+        mean = np.asarray(feature.mean(axis=0), np.float32)
+        while len(self._features) >= _REMEMBERED:
+            del self._features[next(iter(self._features))]
+        self._features[event] = mean
+        return self._lookalikes.match(mean, time)
+
+    def judged(self, event: str, verdict: Verdict, time: float, score: float) -> bool:
+        """The user judged an alarm that reached `score`. Returns False for one that is not remembered any more."""
+        event = next(reversed(self._features), "") if event == "latest" else event
+        feature = self._features.get(event)
+        if feature is None:
+            return False
+        self._lookalikes.add(event, verdict, feature, time)
+        if verdict == "true" and self._calibration is not None:
+            self._calibration.excuse(time, score)
+        return True
+
+    # over a restart
+
+    def to_json(self) -> dict[str, Any] | None:
+        """What was learnt; None where nothing is."""
+        if self._calibration is None:
+            return None
+        return {"calibration": self._calibration.to_json(), "lookalikes": self._lookalikes.to_json()}
+
+    def recall(self, kept: object) -> None:
+        """Go on from what `to_json` gave. Raises CalibrationError for anything else; nothing is changed then."""
+        if self._settings is None:
+            raise CalibrationError("calibration: this bundle is not calibrated")
+        if not isinstance(kept, dict) or kept.keys() != {"calibration", "lookalikes"}:
+            raise CalibrationError("calibration: not the learnt state of a camera")
+        settings = LookAlikeSettings(days=self._alarm.lookalike_days)
+        found = Calibration.from_json(kept["calibration"], self._settings, self._alarm, _budget(self._alarm))
+        self._lookalikes = LookAlikes.from_json(kept["lookalikes"], settings)
+        self._calibration = found
+
+
+def _budget(alarm: AlarmSettings) -> Budget:
+    return Budget(alarm.false_alarms_per_day, None if alarm.learnt else alarm.threshold_on)

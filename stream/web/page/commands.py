@@ -1,0 +1,59 @@
+"""What an operator does on the page: each request becomes a command for the scoring loop."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream.alarm.requests import GiveVerdict, RunTest, SetEnabled, SetThreshold
+from stream.web.page.sources import PageSources, stored_event
+
+
+class Verdict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    verdict: Literal["true", "false_alarm"]
+
+
+class Threshold(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    threshold: Annotated[float, Field(ge=0, le=1)]
+
+
+class Enabled(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    enabled: bool
+
+
+class CommandRoutes:
+    """Verdicts, thresholds, enabled and test events."""
+
+    def __init__(self, sources: PageSources) -> None:
+        self._sources = sources
+        self.router = router = APIRouter()
+        router.post("/api/events/{event_id}/verdict", status_code=202)(self.verdict)
+        router.post("/api/cameras/{camera}/threshold", status_code=202)(self.threshold)
+        router.post("/api/cameras/{camera}/enabled", status_code=202)(self.enabled)
+        router.post("/api/cameras/{camera}/test", status_code=202)(self.test)
+
+    def verdict(self, event_id: str, body: Verdict) -> dict[str, str]:
+        with self._sources.store() as store:
+            event = stored_event(store, event_id)
+        self._sources.post(GiveVerdict(event["camera"], event_id, body.verdict))
+        return {"id": event_id, "verdict": body.verdict}
+
+    def threshold(self, camera: str, body: Threshold) -> dict[str, Any]:
+        self._sources.check(camera)
+        self._sources.post(SetThreshold(camera, body.threshold))
+        return {"camera": camera, "threshold": body.threshold}
+
+    def enabled(self, camera: str, body: Enabled) -> dict[str, Any]:
+        self._sources.check(camera)
+        self._sources.post(SetEnabled(camera, body.enabled))
+        return {"camera": camera, "enabled": body.enabled}
+
+    def test(self, camera: str) -> dict[str, Any]:
+        self._sources.check(camera)
+        self._sources.post(RunTest(camera))
+        return {"camera": camera}

@@ -1,0 +1,96 @@
+"""What happens now: state, event stream, newest pictures and scores. Handlers never touch the scoring loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Send
+
+from stream.archive.explanation import jpeg
+from stream.web.page.sources import PageSources
+
+STREAMS: Final = 100
+_LOOK_EVERY: Final = 0.25
+_STATE_EVERY: Final = 2.0
+_UNREAD_FOR: Final = 30.0
+_PICTURE_QUALITY: Final = 75
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events. The stream ends when the client reads nothing for half a minute."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Any) -> None:
+            async with asyncio.timeout(_UNREAD_FOR):
+                await send(message)
+
+        try:
+            await super().stream_response(send_in_time)
+        except TimeoutError:
+            return
+
+
+class LiveRoutes:
+    """`/api/state`, `/api/stream` and what a camera shows now."""
+
+    def __init__(self, sources: PageSources) -> None:
+        self._sources = sources
+        self._streams = 0
+        self._state: tuple[float, str] = (0.0, "")
+        self.router = router = APIRouter()
+        router.get("/api/state")(lambda: Response(self._state_text(), media_type="application/json"))
+        router.get("/api/stream")(self.stream)
+        router.get("/api/cameras/{camera}/picture.jpg")(self.picture)
+        router.get("/api/cameras/{camera}/line")(self.line)
+
+    def _state_text(self) -> str:
+        """The state as JSON, built once for all pages that ask at the same time."""
+        now = time.monotonic()
+        if now - self._state[0] >= _STATE_EVERY / 2:
+            self._state = (now, json.dumps(dict(self._sources.state()) | {"time": time.time()}))
+        return self._state[1]
+
+    async def stream(self) -> Response:
+        """Server-sent events: `score` and `event` as they happen, `state` every two seconds."""
+        if self._streams >= STREAMS:
+            return JSONResponse({"detail": f"{STREAMS} pages are open"}, 503)
+        return EventStream(self._messages(self._sources.live.newest), media_type="text/event-stream")
+
+    async def _messages(self, number: int) -> AsyncIterator[str]:
+        """What happens after message `number`."""
+        live = self._sources.live
+        self._streams += 1
+        try:
+            state_at = 0.0
+            yield "retry: 2000\n\n"
+            while not live.closed:
+                messages, number, lost = live.since(number)
+                now = time.monotonic()
+                if lost:
+                    messages.insert(0, f"event: missed\ndata: {lost}\n\n")
+                if now - state_at >= _STATE_EVERY:
+                    state_at = now
+                    messages.append(f"event: state\ndata: {self._state_text()}\n\n")
+                if messages:
+                    yield "".join(messages)
+                await asyncio.sleep(_LOOK_EVERY)
+        finally:
+            self._streams -= 1
+
+    def picture(self, camera: str) -> Response:
+        self._sources.check(camera)
+        picture = self._sources.picture(camera)
+        if picture is None:
+            raise HTTPException(404, "no picture yet")
+        return Response(jpeg(picture, _PICTURE_QUALITY), media_type="image/jpeg")
+
+    def line(self, camera: str) -> list[list[float]]:
+        """[end of a clip, its score] for the last two minutes, which are not in the database yet."""
+        self._sources.check(camera)
+        return [[round(at, 2), round(score, 4)] for at, score in self._sources.line(camera)]

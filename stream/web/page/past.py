@@ -1,0 +1,111 @@
+"""What happened: the last day's scores, events and their pictures, read from the data folder."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Annotated, Any, Final
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import Response
+
+from stream.alarm.event import EVENT_ID
+from stream.archive.explanation import STRIP_COLUMNS, StoredExplanation, read, reduced
+from stream.archive.media import media_path
+from stream.archive.retention import DAY
+from stream.archive.score_log import ScoreColumns
+from stream.base.errors import StreamError
+from stream.web.page.sources import PageSources, stored_event
+
+_AROUND: Final = 30.0  # seconds of scores before and after an alarm
+_LONGEST_CURVE: Final = 1_000
+_CACHED: Final = {"Cache-Control": "private, max-age=86400"}
+
+
+class PastRoutes:
+    """`/api/scores`, `/api/events` and what belongs to an event."""
+
+    def __init__(self, sources: PageSources) -> None:
+        self._sources = sources
+        self.router = router = APIRouter()
+        router.get("/api/scores")(self.scores)
+        router.get("/api/events")(self.events)
+        router.get("/api/events/{event_id}")(self.event)
+        router.get("/api/events/{event_id}/strip.jpg")(self.strip)
+        router.get("/api/events/{event_id}/thumbnail.jpg")(self.thumbnail)
+
+    def scores(
+        self,
+        camera: str,
+        since: Annotated[float, Query(gt=0, le=2 * DAY)] = DAY,
+        bins: Annotated[int, Query(ge=1, le=2_000)] = 288,
+    ) -> dict[str, Any]:
+        """The highest score in each of `bins` equal parts of the time, null where nothing was scored; and alarms."""
+        self._sources.check(camera)
+        now = time.time()
+        with self._sources.store() as store:
+            columns = store.score_columns(camera, now - since, now)
+            alarms = store.alarm_times(camera, now - since)
+        where = np.minimum(((columns.starts - (now - since)) / since * bins).astype(np.intp), bins - 1)
+        peaks = np.full(bins, -1.0)
+        np.maximum.at(peaks, where, columns.scores)
+        shown = [None if peak < 0 else round(peak, 4) for peak in peaks.tolist()]
+        return {"camera": camera, "since": now - since, "until": now, "peaks": shown, "alarms": alarms}
+
+    def events(
+        self,
+        camera: Annotated[str | None, Query(max_length=64)] = None,
+        before: Annotated[float, Query(ge=0, le=1e11)] = 1e11,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> list[dict[str, Any]]:
+        with self._sources.store() as store:
+            return store.latest_events(camera, before, limit)
+
+    def event(self, event_id: str) -> dict[str, Any]:
+        """An event with the scores around it and every clip of its window; what is no longer stored is empty."""
+        with self._sources.store() as store:
+            event = stored_event(store, event_id)
+            until = (event["end_time"] or time.time()) + _AROUND
+            columns = store.score_columns(event["camera"], event["start_time"] - _AROUND, until)
+        window = self._window(event_id)
+        curve = _curve(columns)
+        stored = curve[-1][0] if curve else event["start_time"] - _AROUND
+        curve += [point for point in self._sources.line(event["camera"]) if stored < point[0] <= until]
+        clips = []
+        if window is not None:
+            rows = zip(window.times.tolist(), window.weights.tolist(), strict=True)
+            clips = [{"start": start, "end": end, "weight": round(weight, 4)} for (start, end), weight in rows]
+        shown = [[round(at, 2), round(score, 4)] for at, score in curve]
+        return event | {"curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS}
+
+    def _window(self, event_id: str) -> StoredExplanation | None:
+        try:
+            return read(media_path(self._sources.folder / "media", event_id, "window"))
+        except StreamError:
+            return None
+
+    def strip(self, event_id: str) -> Response:
+        """The pictures of the window's clips on one sheet."""
+        window = self._window(event_id) if EVENT_ID.fullmatch(event_id) else None
+        if window is None:
+            raise HTTPException(404, "no film strip of this event")
+        return Response(window.strip, media_type="image/jpeg", headers=_CACHED)
+
+    def thumbnail(self, event_id: str) -> Response:
+        """The event's picture, small: a list of events must not weigh megabytes."""
+        try:
+            path = media_path(self._sources.folder / "media", event_id, "snapshot")
+            small = reduced(path.read_bytes())
+        except (ValueError, OSError):
+            raise HTTPException(404, "no picture of this event") from None
+        return Response(small, media_type="image/jpeg", headers=_CACHED)
+
+
+def _curve(scores: ScoreColumns) -> list[tuple[float, float]]:
+    """The ends of clips and their scores; of a long alarm, the highest score of each few clips."""
+    if not len(scores):
+        return []
+    first = np.arange(0, len(scores), math.ceil(len(scores) / _LONGEST_CURVE))
+    ends, highest = scores.starts + scores.spans / 1000, np.maximum.reduceat(scores.scores, first)
+    return list(zip(np.maximum.reduceat(ends, first).tolist(), highest.tolist(), strict=True))

@@ -1,0 +1,57 @@
+"""Where the page's answers come from, and what its routes share: known cameras, the store, one event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+
+from engine.arrays import UInt8Array
+from stream.alarm.event import EVENT_ID
+from stream.alarm.requests import Command
+from stream.archive.store import Store
+from stream.base.errors import StreamError, UsageError
+from stream.web.page_stream import Live
+
+
+@dataclass(frozen=True)
+class PageSources:
+    """Where the page's answers come from.
+
+    `state` gives a JSON object with `cameras` by name; `picture` a camera's newest picture (224, 224, 3) RGB, None
+    while there is none; `line` when its newest clips ended and their scores; `post` takes a command for the scoring
+    loop; `folder` is the data folder.
+    """
+
+    state: Callable[[], Mapping[str, Any]]
+    picture: Callable[[str], UInt8Array | None]
+    line: Callable[[str], list[tuple[float, float]]]
+    post: Callable[[Command], None]
+    live: Live
+    folder: Path
+
+    def check(self, camera: str) -> None:
+        """Raises HTTPException 404 for an unknown camera."""
+        if camera not in self.state()["cameras"]:
+            raise HTTPException(404, "no such camera")
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The data folder's store, read-only. Raises HTTPException where it, or what is asked of it, is not there."""
+        try:
+            with Store.read_only(self.folder) as store:
+                yield store
+        except StreamError as error:
+            raise HTTPException(422 if isinstance(error, UsageError) else 404, str(error)) from None
+
+
+def stored_event(store: Store, event_id: str) -> dict[str, Any]:
+    """One event. Raises HTTPException 404 for an unknown id."""
+    event = store.event(event_id) if EVENT_ID.fullmatch(event_id) else None
+    if event is None:
+        raise HTTPException(404, "no such event")
+    return event

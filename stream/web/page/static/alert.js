@@ -1,0 +1,32 @@
+// The line at the top: errors, what was done, and new alarms.
+
+import { $, ask } from "/page/page.js";
+
+const SHOWN_FOR = 8000;
+let timer;
+
+// `show`: called by the line's "Show" button, which is hidden without it
+export function say(text, { good = false, show = null } = {}) {
+  $("alert-text").textContent = text;
+  $("alert").hidePopover();
+  if (text) $("alert").showPopover();  // above an open dialog, too
+  $("alert").className = good ? "good" : "";
+  $("alert-show").hidden = !show;
+  $("alert-show").onclick = show;
+  clearTimeout(timer);
+  if (good) timer = setTimeout(() => say(""), SHOWN_FOR);
+}
+
+// Elements outside an open dialog cannot be clicked: the line moves into it and back.
+export function placeAlert() {
+  const alert = $("alert"), shown = alert.matches(":popover-open");
+  ($("detail").open ? $("detail") : document.querySelector("main")).prepend(alert);
+  if (shown) alert.showPopover();
+}
+
+// Sends a command and says `done`, or why it was refused.
+export async function act(url, body, done) {
+  try { await ask(url, body); say(done, { good: true }); } catch (error) { say(error.message); }
+}
+
+$("alert-close").addEventListener("click", () => say(""));

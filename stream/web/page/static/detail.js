@@ -1,0 +1,73 @@
+// The dialog of one event: picture, clip, verdict, score curve and film strip.
+
+import { say, placeAlert } from "/page/alert.js";
+import { drawScores } from "/page/charts.js";
+import { verdicts, words } from "/page/event_words.js";
+import { $, ask, make, now, path, time } from "/page/page.js";
+
+// `again`: draw the dialog again if it still shows this event
+export async function detail(id, again = false) {
+  let event;
+  try { event = await ask(path("api", "events", id)); } catch (error) { say(error.message); return; }
+  if (again && !($("detail").open && $("detail").dataset.id === id)) return;  // closed meanwhile, or another event's
+  const dialog = $("detail"), [title, when] = words(event), alarm = event.label === "anomaly";
+  const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
+  const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
+  const shown = dialog.open && dialog.dataset.id === id && event.clip ? dialog.querySelector("video") : null;
+  const video = shown?.error ? null : shown, watched = video !== null && video === document.activeElement;  // it may be playing
+  const media = make("div", { class: "media" },
+    event.snapshot ? make("img", { src: event.snapshot, alt: "Picture of the alarm" }) : null,
+    event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not there (yet)." : "No clip."));
+  const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
+    "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
+  const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;
+  $("detail-body").replaceChildren(
+    make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
+      make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
+    make("p", {}, when), media, ...(alarm ? [
+      event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was it right?"), ...buttons),
+      make("h3", {}, "Score"), curve,
+      make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1; dashed: the threshold; shaded: the alarm`), ...(event.test ? [] : film(event))] : []).filter(part => part !== null),
+    make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`));
+  dialog.dataset.id = id;
+  if (!dialog.open) { dialog.showModal(); placeAlert(); }
+  if (watched) video.focus();
+  if (at) dialog.querySelector(`[data-verdict="${at}"]`)?.focus();
+  const strip = dialog.querySelector(".strip"), heavy = strip?.querySelector(".top");  // on a phone it scrolls
+  if (heavy) strip.scrollLeft = heavy.offsetLeft - strip.clientWidth / 2;
+  drawScores(curve, event.curve, { from, to, threshold: event.threshold_on, gap: Math.max(5, (to - from) / 300),
+    marks: [[event.start_time, event.end_time ?? to]] });
+}
+
+function film(event) {
+  if (!event.clips.length) return [make("p", { class: "faint" }, "The clips that drove it are not kept for this event.")];
+  const columns = event.strip_columns, rows = Math.ceil(event.clips.length / columns);
+  const heaviest = Math.max(...event.clips.map(clip => clip.weight), 1e-9);
+  const top = new Set(event.top_clips.map(clip => clip.start.toFixed(2)));
+  const frames = event.clips.map((clip, i) => {
+    const frame = make("div", { class: "frame", role: "img", "aria-label": `${(clip.start - event.start_time).toFixed(1)} s, weight ${clip.weight.toFixed(2)}` });
+    frame.style.backgroundImage = `url("${path("api", "events", event.id, "strip.jpg")}")`;
+    frame.style.backgroundSize = `${columns * 100}% ${rows * 100}%`;
+    frame.style.backgroundPosition = `${columns > 1 ? i % columns / (columns - 1) * 100 : 0}% ${rows > 1 ? Math.floor(i / columns) / (rows - 1) * 100 : 0}%`;
+    const bar = make("i");
+    bar.style.width = `${clip.weight / heaviest * 100}%`;
+    return make("li", { class: top.has(clip.start.toFixed(2)) ? "top" : "" }, frame, make("div", { class: "weight" }, bar),
+      `${(clip.start - event.start_time).toFixed(1)} s · ${(clip.weight * 100).toFixed(0)} %`);
+  });
+  return [make("h3", {}, "What drove it: the clips of the window and their share of the score"), make("ol", { class: "strip", tabindex: 0, "aria-label": "Film strip" }, ...frames)];
+}
+
+async function judge(id, verdict) {
+  try { await ask(path("api", "events", id, "verdict"), { verdict }); } catch (error) { say(error.message); return; }
+  document.dispatchEvent(new CustomEvent("verdict", { detail: { id, verdict } }));  // the list shows it
+  for (const button of $("detail").querySelectorAll("[data-verdict]")) {
+    button.classList.toggle("chosen", button.dataset.verdict === verdict);
+    button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
+  }
+}
+
+$("detail").addEventListener("close", () => {
+  $("detail-body").replaceChildren();  // stops a playing clip
+  placeAlert();
+  document.querySelector(`[data-id="${CSS.escape($("detail").dataset.id)}"] button`)?.focus({ preventScroll: true });
+});

@@ -1,0 +1,179 @@
+"""A decoder on a live camera whose times are not to be believed: clips, their times, and what is said."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from stream.base.addresses import Source
+from stream.camera.clip_ring import ClipRing
+from stream.camera.decoder import STOP, CameraSettings, Decoder, _Stopped
+from stream.camera.messages import ClipClosed, ClipReady, EndClip, Message, Order, StartClip
+from tests.servers.rtsp import moving_pictures
+from tests.servers.settable_camera import SettableCamera, Track, encode_as, nal_units
+
+
+@pytest.fixture(scope="module")
+def units() -> list[bytes]:
+    return encode_as("h264", moving_pictures(100))
+
+
+class Watching:
+    """A decoder at work; slots go back at once."""
+
+    def __init__(self, url: str, **settings: Any) -> None:
+        self.messages: list[Message] = []
+        self.clips: list[tuple[float, ClipReady]] = []  # epoch time of arrival
+        self._ring = ClipRing.create(4, 1)
+        self._ours, theirs = multiprocessing.Pipe()
+        self._lock = threading.Lock()
+        source = Source("door", url, live=True)
+        self._decoder = Decoder(CameraSettings(source, "squash", self._ring, **settings), theirs)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        with suppress(_Stopped):
+            self._decoder.run()
+
+    def order(self, order: Order | int) -> None:
+        self._ours.send(order)
+
+    def hear(self, done: Callable[[], bool], within: float) -> None:
+        deadline = time.monotonic() + within
+        while not done() and time.monotonic() < deadline:
+            if self._ours.poll(0.1):
+                message = self._ours.recv()
+                self.messages.append(message)
+                if isinstance(message, ClipReady):
+                    self.clips.append((time.time(), message))
+                    self.order(message.slot)
+        assert done(), self.messages[-5:]
+
+    def stop(self) -> None:
+        self.order(STOP)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        self._decoder.close()
+
+    def closed(self) -> list[ClipClosed]:
+        return [message for message in self.messages if isinstance(message, ClipClosed)]
+
+
+@contextmanager
+def watching(*tracks: Track, **settings: Any) -> Iterator[tuple[SettableCamera, Watching]]:
+    with SettableCamera(*tracks).running() as camera:
+        decoder = Watching(camera.url, **settings)
+        try:
+            yield camera, decoder
+        finally:
+            decoder.stop()
+
+
+def decodes(path: Path) -> list[float]:
+    """Times of the pictures that a saved clip gives."""
+    with av.open(str(path)) as container:
+        return [float(frame.time or 0.0) for frame in container.decode(video=0)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slip", [7600.0, -9800.0])
+def test_stamps_that_slip_cost_no_clip_and_no_second_of_the_event(
+    tmp_path: Path, units: list[bytes], slip: float
+) -> None:
+    track = Track(units, lambda k: (k / 25, k / 25 + (slip if k % 50 == 49 else 0.0)))
+    path = tmp_path / "1.00-aaaaaa.mp4"
+    with watching(track) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 10, 20)
+        begin = decoder.clips[3][1].start
+        decoder.order(StartClip("1.00-aaaaaa", path, begin=begin, longest=60.0))
+        decoder.order(EndClip("1.00-aaaaaa", until=begin + 8.0))
+        decoder.hear(lambda: len(decoder.closed()) == 1, 20)
+    numbers = [clip.clip for _, clip in decoder.clips]
+    assert numbers == list(range(len(numbers)))
+    for (_, before), (_, after) in itertools.pairwise(decoder.clips):
+        assert after.start == pytest.approx(before.end, abs=0.1)
+    times = decodes(path)
+    assert times[-1] - times[0] >= 8.0
+    assert len(times) == pytest.approx((times[-1] - times[0]) * 25 + 1, abs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [21.0, 30.0])
+def test_a_camera_that_sends_otherwise_than_it_stamps_begins_alarms_on_time(units: list[bytes], sent: float) -> None:
+    with watching(Track(units, lambda k: (k / sent, k / 25))) as (camera, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 20, 40)
+    played = camera.played_at[-1]
+    for _, clip in decoder.clips:
+        true_end = played + (clip.clip + 1) * 16 / sent
+        assert abs(clip.end - true_end) < 1.0
+
+
+@pytest.mark.slow
+def test_an_rtp_time_that_never_moves_is_scored_by_arrival(units: list[bytes]) -> None:
+    with watching(Track(units, lambda k: (k / 25, 0.0))) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 6, 20)
+    for at, clip in decoder.clips[2:]:
+        assert clip.end - clip.start == pytest.approx(0.64, abs=0.2)
+        assert abs(at - clip.end) < 0.5
+
+
+def sets_only_at(units: list[bytes], places: set[int]) -> list[bytes]:
+    """H.265 units whose parameter sets are sent at some units alone."""
+    return [
+        b"".join(b"\0\0\0\1" + nal for nal in nal_units(unit) if k in places or not 32 <= (nal[0] >> 1) & 63 <= 34)
+        for k, unit in enumerate(units)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [0, 5])
+def test_every_picture_of_a_clip_decodes_where_parameter_sets_change(tmp_path: Path, late: int) -> None:
+    """Sent once, when they change: a clip over the change, and one that begins after it."""
+    before, after = moving_pictures(100), moving_pictures(100, 640, 480)
+    units = encode_as("h265", before) + encode_as("h265", after) * 4
+    path = tmp_path / "1.00-aaaaaa.mp4"
+    with watching(Track(sets_only_at(units, {0, 100}), codec="h265")) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 5 + 2 * late, 30)
+        begin = decoder.clips[2 * late][1].start
+        decoder.order(StartClip("1.00-aaaaaa", path, begin=begin, longest=60.0))
+        decoder.order(EndClip("1.00-aaaaaa", until=begin + 6.0))
+        decoder.hear(lambda: len(decoder.closed()) == 1, 30)
+    (closed,) = decoder.closed()
+    assert closed.problem == ""
+    times = decodes(path)
+    assert len(times) == pytest.approx(closed.seconds * 25 + 1, abs=3)
+    assert times[-1] - times[0] == pytest.approx(closed.seconds, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_camera_without_parameter_sets_in_its_sdp_joined_in_mid_group(tmp_path: Path, codec: str) -> None:
+    track = Track(encode_as(codec, moving_pictures(100), gop=50), codec=codec, described=False, first=10)
+    path = tmp_path / "1.00-aaaaaa.mp4"
+    with watching(track) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 2, 30)
+        begin = decoder.clips[0][1].start
+        decoder.order(StartClip("1.00-aaaaaa", path, begin=begin, longest=60.0))
+        decoder.order(EndClip("1.00-aaaaaa", until=begin + 4.0))
+        decoder.hear(lambda: len(decoder.closed()) == 1, 30)
+    assert decoder.closed()[0].problem == ""
+    assert len(decodes(path)) >= 95
+
+
+@pytest.mark.slow
+def test_a_camera_of_one_picture_a_second_with_jitter_is_scored(units: list[bytes]) -> None:
+    track = Track(units, lambda k: (k + 0.05 * (-1) ** k, k + 0.05 * (-1) ** k))
+    with watching(track) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 1, 40)
+    (_, clip) = decoder.clips[0]
+    assert clip.end - clip.start == pytest.approx(16.0, rel=0.1)
