@@ -28,13 +28,14 @@ class Weights(BaseModel):
 
 
 class Thresholds(BaseModel):
-    """Alarm thresholds and how they were chosen."""
+    """Alarm thresholds and how they were chosen; `min_duration` in seconds, None: the program's default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     on: Fraction
     off: Fraction
     chosen: str
+    min_duration: Annotated[float, Field(ge=0, le=60)] | None = None
 
     @model_validator(mode="after")
     def _hysteresis(self) -> Thresholds:

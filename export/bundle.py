@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -44,6 +45,7 @@ class Sources:
     thresholds: Thresholds | None
     geometry: str
     crops: int
+    calibration: dict[str, Any] | None = None
 
 
 def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> Sources:
@@ -82,13 +84,17 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
             on=float(texts.get("threshold_on", 0.5)),
             off=float(texts.get("threshold_off", texts.get("threshold_on", 0.5))),
             chosen=texts.get("threshold_choice", "not chosen: the head names none"),
+            min_duration=float(texts["min_duration"]) if "min_duration" in texts else None,
         )
+        calibration = json.loads(texts["calibration"]) if "calibration" in texts else None
         geometry = texts.get("geometry", "squash")
         crops = crops_of(geometry)
     except (ValueError, KeyError):
         told = {name: texts[name] for name in ("threshold_on", "threshold_off", "geometry") if name in texts}
         raise ExportError(f"head {head}: its metadata cannot be used: {told}") from None
-    return Sources(network, weights, mgfn.config.channels, shown, mgfn, head_weights, thresholds, geometry, crops)
+    return Sources(
+        network, weights, mgfn.config.channels, shown, mgfn, head_weights, thresholds, geometry, crops, calibration
+    )
 
 
 def check_target(target: Path) -> None:
@@ -152,6 +158,7 @@ def write_manifest(sources: Sources, folder: Path, head_file: Path) -> Manifest:
             "head": sources.head_weights,
             "channels": sources.channels,
             "layers": sources.layers,
+            "calibration": sources.calibration,
             "crops": sources.crops,
             "geometry": sources.geometry,
             "thresholds": sources.thresholds,

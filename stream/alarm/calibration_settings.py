@@ -35,6 +35,7 @@ class CalibrationSettings:
     location_weight_settled: float = 0.9  # and once it is long
     weight_hours: float = 12.0  # half of the way from one to the other
     half_life_hours: float = 6.0  # of the level's memory
+    caution: float = 0.0  # spreads that are taken off while nothing is known of a camera
     reach: float = 2.0  # in `between`: how far the location moves from the prior within the first hour
     step_per_hour: float = 0.4  # in prior spreads: how far it moves in an hour of evidence after that
     profile_gain: float = 0.3  # share of an hour of the day's deviation that is learnt at each visit
@@ -90,6 +91,11 @@ class CalibrationSettings:
         rows = [(number(z, "setting tail", 0.0), number(rate, "setting tail", 1e-9)) for z, rate in self.tail]
         if len(rows) < 2 or any(b[0] <= a[0] or b[1] >= a[1] for a, b in pairwise(rows)):
             raise CalibrationError("calibration: setting tail is not two or more of rising z and falling rate")
+
+    @property
+    def prior_seconds(self) -> float:
+        """`prior_clips` in seconds of 25 frames each."""
+        return self.prior_clips * 0.64
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:

@@ -55,7 +55,9 @@ class Level:
         grown = hours / (hours + settings.weight_hours)
         weight = settings.location_weight + grown * (settings.location_weight_settled - settings.location_weight)
         offset, breathing = self._of_the_day(time)
-        middle = weight * (self.location + offset)
+        # a camera of which little is known may stand anywhere: it must stand out by more
+        unknown = settings.prior_seconds / (settings.prior_seconds + self.learnt)
+        middle = weight * (self.location + offset) + settings.caution * unknown
         return settings.location + settings.spread * middle, settings.spread * self.spread * math.exp(breathing)
 
     def learn(self, time: float, logits: NDArray[np.float64], seconds: float) -> None:

@@ -29,7 +29,8 @@ class AlarmSettings:
     threshold_on: float
     threshold_off: float
     min_duration: Annotated[float, Interval(ge=0, le=60)] = field(
-        default=1.0, metadata={"doc": "Seconds that the score must stay at `threshold_on`. Default: {default}."}
+        default=1.0,
+        metadata={"doc": "Seconds that the score must stay at `threshold_on`. Default: the bundle's, else {default}."},
     )
     cool_down: Annotated[float, Interval(ge=0, le=86_400)] = field(
         default=10.0, metadata={"doc": "Seconds after an alarm without another. Default: {default}."}

@@ -196,6 +196,8 @@ def watch(
             if thresholds is None:
                 raise UsageError(f"--bundle {path}: holds a backbone alone; build one with a head: mgfn-export --head")
             alarm = AlarmSettings(thresholds.on, thresholds.off)
+            if thresholds.min_duration is not None:
+                alarm = replace(alarm, min_duration=thresholds.min_duration)
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
                 folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import tzinfo
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -62,7 +63,10 @@ class SelfTestCamera:
         self._rendering = None
         if not recording:
             return None  # overdue says so
-        config = self._test.camera(recording, AlarmSettings(thresholds.on, thresholds.off), now, self._zone)
+        alarm = AlarmSettings(thresholds.on, thresholds.off)
+        if thresholds.min_duration is not None:
+            alarm = replace(alarm, min_duration=thresholds.min_duration)
+        config = self._test.camera(recording, alarm, now, self._zone)
         camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest))
         try:
             self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process)

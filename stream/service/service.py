@@ -130,8 +130,9 @@ class Service:
         self._server: uvicorn.Server | None = None
         self._broker: EmbeddedBroker | None = None
         self._threads: dict[str, threading.Thread] = {}
-        self._scores = ScoresFile(settings.scores) if settings.scores else None
-        self._events = ScoresFile(settings.events, "--events") if settings.events else None
+        patient = bool(settings.replay)
+        self._scores = ScoresFile(settings.scores, patient=patient) if settings.scores else None
+        self._events = ScoresFile(settings.events, "--events", patient=patient) if settings.events else None
         self._self_test: SelfTest | None = None
         self._said_result: Result | None = None
         self._self_test_camera: SelfTestCamera | None = None
@@ -419,5 +420,6 @@ class Service:
         for decoder in self._decoders:
             decoder.end()
             decoder.ring.close()
-        if self._scores is not None:
-            self._scores.close()
+        for file in (self._scores, self._events):
+            if file is not None:
+                file.close()

@@ -1,28 +1,49 @@
-"""`--scores` and `--events`: one JSON object a line. A full disk costs lines, never an alarm."""
+"""`--scores` and `--events`: one JSON object a line. A full or hanging disk costs lines, never an alarm.
+
+A thread of the file's own writes: the scoring loop never waits for a disk or for the reader of a FIFO.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import queue
+import threading
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from stream.base.errors import UsageError
 from stream.base.log import log
 
+_LINES: Final = 10_000
+_CLOSED_WITHIN: Final = 2.0
+
 
 class ScoresFile:
-    """Appends score lines. Lines that cannot be written are counted; it is said once until writing works again."""
+    """Appends score lines. Lines that cannot be written are counted; it is said once until writing works again.
 
-    def __init__(self, path: Path, flag: str = "--scores") -> None:
-        try:
-            self._file = path.open("ab", buffering=0)
-        except OSError as error:
-            raise UsageError(f"{flag} {path}: cannot be written: {error.strerror}") from None
+    At most 10,000 lines wait; later ones are lost. If it is `patient`, as a replay is, `write` waits for room instead.
+    """
+
+    def __init__(self, path: Path, flag: str = "--scores", *, patient: bool = False) -> None:
         self._path = path
         self._what = flag.removeprefix("--")
-        self._torn = False
+        self._patient = patient
+        self._file: FileIO | None = None
+        self._torn = self._told = False
         self.lost = 0
+        self._lines: queue.Queue[bytes | None] = queue.Queue(_LINES)
+        try:
+            if not path.is_fifo():  # opening one waits for its reader
+                self._file = FileIO(path, "ab")
+            elif not os.access(path, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+        except OSError as error:
+            raise UsageError(f"{flag} {path}: cannot be written: {error.strerror}") from None
+        self._thread = threading.Thread(target=self._run, name=self._what, daemon=True)
+        self._thread.start()
 
     def write(
         self, camera: str, clip: int, start: float, end: float, score: float, raw: float, threshold: float, window: int
@@ -43,21 +64,51 @@ class ScoresFile:
 
     def write_line(self, content: Mapping[str, Any]) -> None:
         """One line of JSON."""
-        line = json.dumps(content)
-        # a line cut short by a full disk must not swallow the next one
-        data = ("\n" if self._torn else "").encode() + line.encode() + b"\n"
+        data = json.dumps(content).encode() + b"\n"
+        if self._patient:
+            self._lines.put(data)
+            return
         try:
+            self._lines.put_nowait(data)
+        except queue.Full:
+            self._lose("nothing takes the lines")
+
+    def close(self) -> None:
+        """Write what waits; a file that hangs is left after 2 s."""
+        try:
+            self._lines.put(None, timeout=None if self._patient else _CLOSED_WITHIN)
+        except queue.Full:
+            return
+        self._thread.join(None if self._patient else _CLOSED_WITHIN)
+        if self._thread.is_alive():
+            log.error(
+                f"{self._what} are lost: the file hangs", file=str(self._path), lost=self.lost + self._lines.qsize()
+            )
+
+    def _run(self) -> None:
+        while (data := self._lines.get()) is not None:
+            self._append(data)
+        if self._file is not None:
+            self._file.close()
+
+    def _append(self, data: bytes) -> None:
+        # a line cut short by a full disk must not swallow the next one
+        data = b"\n" * self._torn + data
+        try:
+            if self._file is None:
+                self._file = FileIO(self._path, "ab" if not self._path.is_fifo() else "wb")
             self._torn = self._file.write(data) != len(data)
             if self._torn:
                 raise OSError(28, "disk full")
         except OSError as error:
-            self.lost += 1
-            if self.lost == 1:
-                log.error(f"{self._what} are being lost", file=str(self._path), error=error.strerror)
-        else:
-            if self.lost:
-                log.warning(f"{self._what} are written again", file=str(self._path), lost=self.lost)
-                self.lost = 0
+            self._lose(error.strerror or type(error).__name__)
+            return
+        if self._told:
+            log.warning(f"{self._what} are written again", file=str(self._path), lost=self.lost)
+            self._told, self.lost = False, 0
 
-    def close(self) -> None:
-        self._file.close()
+    def _lose(self, reason: str) -> None:
+        self.lost += 1
+        if not self._told:
+            self._told = True
+            log.error(f"{self._what} are being lost", file=str(self._path), error=reason)

@@ -103,7 +103,7 @@ class AlarmModel(SiteModel):
     """When scores become an alarm."""
 
     threshold_on: Share | None = Field(
-        None, description="Score, 0 to 1, at which an alarm begins. Default: the bundle's."
+        None, description="Score, 0 to 1, at which an alarm begins. Default: learnt, to keep `false_alarms_per_day`."
     )
     threshold_off: Share | None = Field(
         None,

@@ -21,6 +21,7 @@ ADDED = {
     "suppressed": None,
     "acknowledged": None,
     "raw": None,
+    "resembles": None,
 }
 
 

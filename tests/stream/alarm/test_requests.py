@@ -51,7 +51,7 @@ def test_understood(word: str, payload: bytes, command: object) -> None:
         ("threshold", b"-0.1", "allowed is a number from 0 to 1"),
         ("threshold", b"nan", "allowed is a number from 0 to 1"),
         ("threshold", b"inf", "allowed is a number from 0 to 1"),
-        ("threshold", b"", "allowed is a number from 0 to 1, or reset"),
+        ("threshold", b"", "allowed is a number from 0 to 1, auto or reset"),
         ("threshold", b"0,5", "allowed is a number from 0 to 1"),
         ("threshold", b"0" * 2000, "2000 bytes; allowed are 1024"),
         ("feedback", b"", "allowed is"),

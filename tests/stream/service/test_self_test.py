@@ -126,7 +126,9 @@ def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(self_test_camera, "DecoderProcess", no_room)
     test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)
-    manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6)))
+    manifest = cast(
+        Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6, min_duration=None), calibration=None)
+    )
     rendering = cast(SpawnProcess, SimpleNamespace(join=lambda _: None))
     camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours))
     assert camera.arrives(601.0, 1_601.0) is None
@@ -140,7 +142,9 @@ def test_without_room_for_its_process_the_cameras_go_on() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)
-    manifest = cast(Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6)))
+    manifest = cast(
+        Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6, min_duration=None), calibration=None)
+    )
     camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), no_room)
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(10_000.0, 11_000.0) is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -36,5 +38,23 @@ def test_a_full_disk_costs_lines_and_nothing_else(capsys: pytest.CaptureFixture[
     file = ScoresFile(Path("/dev/full"))
     write(file)
     write(file)
-    assert file.lost == 2
     file.close()
+    assert file.lost == 2
+
+
+def test_a_fifo_that_nobody_reads_never_stops_the_loop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    began = time.monotonic()
+    file = ScoresFile(path)
+    for clip in range(10_100):  # 10,000 wait in line and at most one more in the thread's hands
+        write(file, clip)
+    assert time.monotonic() - began < 5.0
+    assert 99 <= file.lost <= 100
+    assert "".join(capsys.readouterr()).count("scores are being lost") == 1
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        file.close()
+        assert os.read(reader, 60).startswith(b'{"camera": "door", "clip": 0,')
+    finally:
+        os.close(reader)

@@ -80,7 +80,7 @@ cameras:
     plain, own = found["plain"], found["own"]
     # the bundle's share of threshold_on, where threshold_off is not said
     assert plain.alarm == replace(BUNDLE.with_threshold(0.5), cool_down=60.0)
-    assert own.alarm == replace(BUNDLE, threshold_on=0.5, threshold_off=0.1, cool_down=60.0, hourly_cap=5)
+    assert own.alarm == replace(BUNDLE, threshold_on=0.5, threshold_off=0.1, learnt=False, cool_down=60.0, hourly_cap=5)
     assert [stream.url for stream in own.streams] == ["rtsp://h/3", "rtsp://h/2"]
     assert [stream.url for stream in plain.streams] == ["rtsp://h/1"]
     assert (plain.transport, own.transport) == ("udp", "tcp")

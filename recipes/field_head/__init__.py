@@ -1,0 +1,1 @@
+"""The default head, learnt from real recordings: `make train-default-head`."""

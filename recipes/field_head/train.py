@@ -1,0 +1,209 @@
+"""Train the default head on all recordings at hand, or without some sources: probes, and MGFN beside them.
+
+    python -m recipes.field_head.train [--leave-out SOURCE ...] [--out FILE]
+
+A probe is a ridge regression on the square roots of a clip's features, in their 768 largest components: one each for
+violence, falls and tampering. MGFN (the paper's structure, C/32 and C/16 wide) learns windows of up to 32 real clips,
+judged at the newest, its logit counts half. The parts add up in the logit of one network (`MgfnConfig.probes`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import platformdirs
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from mgfn.checkpoint import save_head
+from mgfn.network import Mgfn, MgfnConfig
+from recipes.field_head.data import KINDS, TAMPERING, WEAK, Clips, all_recordings, load_clips
+from recipes.field_head.features import extract
+
+FloatArray = NDArray[np.floating[Any]]
+
+COMPONENTS: Final = 768
+PENALTY: Final = 1.0  # of a probe, in mean variances of a component
+SLOPE, OFFSET = 6.0, -4.0  # a probe's value is near 0 for ordinary clips and near 1 for incidents: as logits, -4 and 2
+NETWORK_SHARE: Final = 0.5
+STEPS, BATCH, WINDOW = 200, 16, 32
+PROBES: Final = ((1,), (2,), (TAMPERING,))
+PROBE_VIEWS: Final = ("focus", "focus8", "tamper", "harmless")
+NETWORK_VIEWS: Final = ("focus", "focus8", "aug", "slow", "slow6", "slow11", "harmless")
+CONFIG: Final = replace(
+    MgfnConfig.paper(2688), reduce_kernel=1, standardise=True, root=True, dropout=0.5, probes=len(PROBES)
+)
+# Of the head's logits on sources left out (docs/benchmarks/field.md): cameras' middle, what lies between them, their
+# spread, and alarms a day of ordinary footage by threshold in spreads.
+CALIBRATION: Final = {
+    "location": -2.78,
+    "between": 1.36,
+    "spread": 0.73,
+    "location_weight": 0.7,
+    "smoothing": 3,
+    "caution": 1.3,
+    "tail": [[2.5, 1200], [3.5, 480], [4.0, 200], [4.3, 90], [4.6, 24], [5.5, 10], [7.0, 1.0], [9.0, 0.1]],
+}
+
+
+def weights(label: NDArray[np.int64], source: NDArray[np.str_], targets: Sequence[int]) -> NDArray[np.float64]:
+    """Each clip's weight: every source counts alike within its class, and both classes alike."""
+    found = np.zeros(len(label))
+    for positive in (False, True):
+        of_class = np.isin(label, targets) == positive
+        _, place, counts = np.unique(source[of_class], return_inverse=True, return_counts=True)
+        found[of_class] = 1.0 / counts[place]
+        found[of_class] *= 0.5 / found[of_class].sum()
+    return found
+
+
+def ridge(x: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, float]:
+    """Slopes and intercept; the weights `w` sum to one."""
+    mean_x, mean_y = w @ x, float(w @ y)
+    centred = x - mean_x
+    gram = (centred * w[:, None]).T @ centred
+    gram[np.diag_indices_from(gram)] += PENALTY * np.trace(gram) / len(gram)
+    slopes = np.linalg.solve(gram, centred.T @ (w * (y - mean_y)))
+    return slopes, mean_y - float(mean_x @ slopes)
+
+
+def train(clips: Clips, left_out: frozenset[str], seed: int = 0) -> Mgfn:
+    """The head, from all clips but those of the sources left out. Deterministic by `seed`."""
+    torch.manual_seed(seed)
+    kept = ~np.isin(clips.source, list(left_out))
+    base = clips.roots[kept & (clips.view == "focus")]
+    head = Mgfn(CONFIG)
+    mean, deviation = base.mean(axis=0), base.std(axis=0) + 1e-3
+    head.feature_mean[:] = torch.from_numpy(mean)
+    head.feature_deviation[:] = torch.from_numpy(deviation)
+    shown = (clips.roots - mean) / deviation
+    _fit_network(head, shown, clips, kept, seed)
+    sample = shown[kept & (clips.view == "focus")]
+    sample = sample[np.random.default_rng(seed).permutation(len(sample))[:6000]]
+    _, vectors = np.linalg.eigh((sample.T @ sample).astype(np.float64) / len(sample))
+    components = vectors[:, ::-1][:, :COMPONENTS].astype(np.float32)
+    reduced = shown @ components
+    with torch.no_grad():
+        for index, targets in enumerate(PROBES):
+            used = kept & np.isin(clips.view, PROBE_VIEWS) & np.isin(clips.label, (0, *targets))
+            w = weights(clips.label[used], clips.source[used], targets)
+            wanted = np.isin(clips.label[used], targets).astype(np.float64)
+            slopes, intercept = ridge(reduced[used].astype(np.float64), wanted, w)
+            head.probes.weight[index, :, 0] = torch.from_numpy(SLOPE * (components @ slopes)).float()
+            head.get_parameter("probes.bias")[index] = SLOPE * intercept + OFFSET
+        head.fc.weight.mul_(NETWORK_SHARE)
+        head.fc.bias.mul_(NETWORK_SHARE)
+    return head.eval()
+
+
+def _fit_network(head: Mgfn, shown: FloatArray, clips: Clips, kept: NDArray[np.bool_], seed: int) -> None:
+    """Windows that end with a labelled clip, or of recordings of which only that they hold an incident is known."""
+    rng = np.random.default_rng(seed)
+    runs, ends = _runs(clips, kept)
+    optimiser = torch.optim.AdamW([p for n, p in head.named_parameters() if "probes" not in n], 1e-3, weight_decay=1e-2)
+    head.train()
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = 1e-3 * min(1, (step + 1) / 20) * (0.5 * (1 + np.cos(np.pi * step / STEPS)) + 0.02)
+        losses = []
+        for index in range(BATCH):
+            of = WEAK if WEAK in ends and rng.random() < 0.12 else index % 2
+            sources = list(ends[of])
+            share = np.array([len(ends[of][source]) ** 0.3 for source in sources])
+            choices = ends[of][sources[rng.choice(len(sources), p=share / share.sum())]]
+            run, last = choices[rng.integers(len(choices))]
+            length = WINDOW if of == WEAK else int(rng.integers(1, WINDOW + 1))
+            window = runs[run][max(0, last + 1 - length) : last + 1]
+            losses.append(_loss(_logits(head, torch.from_numpy(shown[window])[None])[0], clips.label[window], of))
+        loss = torch.stack(losses).mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimiser.step()
+
+
+def _runs(
+    clips: Clips, kept: NDArray[np.bool_]
+) -> tuple[list[NDArray[np.intp]], dict[int, dict[str, list[tuple[int, int]]]]]:
+    """Clips that follow one another, and by label (0, 1, WEAK) and source where windows may end: run, place."""
+    used = np.flatnonzero(kept & np.isin(clips.view, NETWORK_VIEWS))
+    key = np.char.add(clips.view[used], clips.recording[used])
+    runs = np.split(used, np.flatnonzero(key[1:] != key[:-1]) + 1)
+    ends: dict[int, dict[str, list[tuple[int, int]]]] = {}
+    for number, run in enumerate(runs):
+        source, labels = str(clips.source[run[0]]), clips.label[run]
+        if (labels == WEAK).any():
+            ends.setdefault(WEAK, {}).setdefault(source, []).append((number, len(run) - 1))
+            continue
+        for place, label in enumerate(labels):
+            if label >= 0:
+                ends.setdefault(int(label > 0), {}).setdefault(source, []).append((number, place))
+    return runs, ends
+
+
+def _logits(head: Mgfn, shown: Tensor) -> Tensor:
+    """(N, T, C), standardised -> the network's own logits (N, T), without its probes."""
+    x = shown.permute(0, 2, 1)
+    roots = x * head.feature_deviation[:, None] + head.feature_mean[:, None]
+    x = head.amplify(roots, x)
+    for stage in head.stages:
+        x = stage(x)
+    logits: Tensor = head.fc(head.drop(head.to_logits(x.transpose(1, 2)))).squeeze(-1)
+    return logits
+
+
+def _loss(logits: Tensor, labels: NDArray[np.int64], of: int) -> Tensor:
+    if of == WEAK:  # the mean of the highest third is an incident's
+        top = logits.topk(max(1, len(logits) // 3)).values.mean()
+        return 0.5 * functional.binary_cross_entropy_with_logits(top, torch.tensor(0.9))
+    counted = 0.2 * (labels >= 0).astype(np.float32)
+    counted[-1] = 1.0
+    wanted = torch.from_numpy((labels > 0).astype(np.float32) * 0.9 + 0.05)
+    each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (each * torch.from_numpy(counted)).sum() / float(counted.sum())
+
+
+def metadata(left_out: frozenset[str]) -> dict[str, str]:
+    """What is written beside the weights."""
+    return {
+        "threshold_on": "0.95",
+        "threshold_off": "0.76",
+        "threshold_choice": "start value of a threshold that each camera learns: one false alarm a day",
+        "min_duration": "0.5",
+        "geometry": "focus",
+        "crops": "1",
+        "calibration": json.dumps(CALIBRATION),
+        "provenance": "trained by recipes.field_head on recordings of fixed cameras (docs/model-card.md)"
+        + (f", without {len(left_out)} sources" if left_out else ""),
+        "license": "Apache-2.0",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    root = Path(__file__).resolve().parents[2]
+    parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
+    parser.add_argument("--cache", type=Path, default=Path(platformdirs.user_cache_dir("mgfn-stream")) / "field-head")
+    parser.add_argument("--out", type=Path, default=root / "configs" / "heads" / "default.safetensors")
+    parser.add_argument("--leave-out", nargs="*", default=[])
+    given = parser.parse_args()
+    torch.set_num_threads(2)
+    recordings = all_recordings(given.data)
+    extract(list(recordings.values()), given.cache)
+    left_out = frozenset(given.leave_out)
+    views = tuple(dict.fromkeys((*PROBE_VIEWS, *NETWORK_VIEWS)))
+    head = train(load_clips(given.cache, recordings, views), left_out)
+    save_head(given.out, head, metadata(left_out))
+    print(f"{sorted(KINDS)}: head written to {given.out}")
+
+
+if __name__ == "__main__":
+    main()
