@@ -36,7 +36,7 @@ class CalibrationSettings:
     weight_hours: float = 12.0  # half of the way from one to the other
     half_life_hours: float = 6.0  # of the level's memory
     caution: float = 0.0  # spreads that are taken off while nothing is known of a camera
-    reach: float = 2.0  # in `between`: how far the location moves from the prior within the first hour
+    reach: float = 2.0  # in `between`: how far the location moves from the prior within ten minutes
     step_per_hour: float = 0.4  # in prior spreads: how far it moves in an hour of evidence after that
     profile_gain: float = 0.3  # share of an hour of the day's deviation that is learnt at each visit
     block_seconds: float = 60.0  # the level stands still for so long

@@ -47,11 +47,14 @@ def test_a_new_level_is_followed_over_hours_not_at_once() -> None:
     assert level.location > 2.5
 
 
-def test_in_the_first_hour_it_moves_within_reach_of_the_prior() -> None:
+def test_in_the_first_minutes_it_moves_within_reach_of_the_prior_then_by_its_step() -> None:
     level = Level(SETTINGS)
-    learn(level, 0.9, shift=20.0)
-    assert level.location == pytest.approx(SETTINGS.reach * SETTINGS.between / SETTINGS.spread)
+    reach = SETTINGS.reach * SETTINGS.between / SETTINGS.spread
+    learn(level, 0.15, shift=20.0)
+    assert level.location == pytest.approx(reach)
     assert level.bounded
+    learn(level, 0.9, 540.0, shift=20.0)
+    assert level.location == pytest.approx(reach + SETTINGS.step_per_hour)
 
 
 def test_the_spread_is_drawn_to_that_of_others_and_held() -> None:
