@@ -49,7 +49,7 @@ lint: .venv/.dev ## ruff, mypy (strict), import-linter
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 train-default-head: .venv/.runtime ## make configs/heads/default.safetensors again from ../shared/data
-	$(BIN)/python -m recipes.default_head.train
+	$(BIN)/python -m recipes.field_head.train
 
 clean: ## remove .venv and caches of tools
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

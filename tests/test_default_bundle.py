@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 import torch
 
@@ -17,10 +16,11 @@ from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
 from engine.bundle import Bundle
 from engine.cpu import int8_instructions
 from engine.default_bundle import default_bundle_path, default_head
-from engine.geometry import write_crops
+from engine.focus import focus_clip
+from mgfn.backbones import show_layers
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import load_head
-from mgfn.network import MgfnConfig
+from mgfn.network import Head, MgfnConfig
 
 pytestmark = pytest.mark.slow
 
@@ -36,11 +36,11 @@ def sample() -> Path:
 def test_the_default_head_is_small_and_says_where_it_comes_from() -> None:
     head, texts = load_head(default_head())
     assert default_head().stat().st_size <= 4 << 20
-    assert head.config.channels == 1024
+    assert head.config.channels == 2688
     assert isinstance(head.config, MgfnConfig)
-    assert (head.config.stages[0].width, head.config.stages[-1].width) == (1024 // 32, 1024 // 16)
+    assert (head.config.stages[0].width, head.config.stages[-1].width) == (2688 // 32, 2688 // 16)
     assert 0 < float(texts["threshold_off"]) < float(texts["threshold_on"]) < 1
-    assert "labels of whole videos" in texts["provenance"]
+    assert "recipes.field_head" in texts["provenance"]
 
 
 @pytest.mark.timeout(600)
@@ -50,22 +50,28 @@ def test_a_replay_equals_pytorch_window_by_window(tmp_path: Path, sample: Path, 
     # float32, also where the default bundle is INT8: OpenVINO takes that where it pays
     command += ["--backend", "onnxruntime" if int8_instructions() else "openvino"]
     subprocess.run(command, check=True)  # builds the default bundle on first use
-    assert Bundle.open(default_bundle_path()).manifest.geometry == "squash"
-    pictures = []
+    assert Bundle.open(default_bundle_path()).manifest.geometry == "focus"
     with av.open(str(sample)) as container:
-        for frame in container.decode(video=0):
-            out = np.empty((1, 224, 224, 3), np.uint8)
-            write_crops(frame, "squash", out)
-            pictures.append(out[0])
-    clips = torch.from_numpy(np.stack(pictures[: len(pictures) // 16 * 16])).unflatten(0, (-1, 16))
+        pictures = list(container.decode(video=0))
+    clips = torch.empty(len(pictures) // 16, 16, 224, 224, 3, dtype=torch.uint8)
+    for index, clip in enumerate(clips):
+        focus_clip(pictures[16 * index : 16 * index + 16], clip[None].numpy())
+    show_layers(kinetics_i3d, ("Mixed_4f", "Mixed_5b", "Mixed_5c"))
     head, _ = load_head(default_head())
+    try:
+        _compare(scores, clips, head, kinetics_i3d)
+    finally:
+        show_layers(kinetics_i3d, ("Mixed_5c",))  # others use the fixture
+
+
+def _compare(scores: Path, clips: torch.Tensor, head: Head, backbone: I3D) -> None:
     lines = [json.loads(line) for line in scores.read_text().splitlines()]
     assert len(lines) == len(clips)
     with torch.inference_mode():
-        features = torch.cat([kinetics_i3d(clip[None]) for clip in clips])[None, :, None]
+        features = torch.cat([backbone(clip[None]) for clip in clips])[None, :, None]
         for index, line in enumerate(lines):
             expected = float(head(features[:, max(0, index - 31) : index + 1]).scores[0, -1])
-            assert line["score"] == pytest.approx(expected, abs=1e-3)
+            assert line["raw"] == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.timeout(300)

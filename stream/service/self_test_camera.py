@@ -17,6 +17,7 @@ from stream.base.log import log
 from stream.base.processes import StartProcess
 from stream.camera.messages import ClipReady
 from stream.service.self_test import SelfTest, render
+from stream.service.staged_footage import STAGED_THRESHOLD
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.learnt_score import calibration_of
 from stream.watch.watched_camera import WatchedCamera
@@ -66,6 +67,8 @@ class SelfTestCamera:
         alarm = AlarmSettings(thresholds.on, thresholds.off)
         if thresholds.min_duration is not None:
             alarm = replace(alarm, min_duration=thresholds.min_duration)
+        if self._manifest.calibration is not None:  # the path is tested, not a threshold that the camera has to learn
+            alarm = alarm.with_threshold(STAGED_THRESHOLD)
         config = self._test.camera(recording, alarm, now, self._zone)
         camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest))
         try:

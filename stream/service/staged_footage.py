@@ -17,6 +17,7 @@ from stream.camera.clips import CLIP_LENGTH
 FPS: Final = 25
 LENGTH: Final = 45.0
 INCIDENT: Final = (25.0, 31.0)
+STAGED_THRESHOLD: Final = 0.4  # the incident reaches 0.65 with the default bundle, the street 0.24
 _RECIPE: Final = "1"  # counts changes of what is rendered
 
 

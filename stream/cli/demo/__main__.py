@@ -27,7 +27,7 @@ from configs.processes import ChildError, child, logged, rtsp_server, wait_for
 from engine.default_bundle import default_bundle_path
 from stream.base.errors import StreamError
 from stream.cli.demo.incidents import Playback, judge, playbacks
-from stream.service.staged_footage import INCIDENT, staged_footage
+from stream.service.staged_footage import INCIDENT, STAGED_THRESHOLD, staged_footage
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -71,7 +71,8 @@ def demo(
 def watching(url: str, scores: Path, log: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """`mgfn-stream` on the camera, and the port of its embedded broker."""
     command = [sys.executable, "-m", "stream.cli", "--rtsp", f"demo={url}", "--scores", str(scores)]
-    command += ["--data", str(scores.parent / "data")]
+    # a minute of one street is no history to learn a threshold from
+    command += ["--data", str(scores.parent / "data"), "--threshold", str(STAGED_THRESHOLD)]
     if not default_bundle_path().exists():
         say("the model bundle is built first, once: a minute or two")
     with log.open("w") as file, child(command, stderr=file, start_new_session=True) as process:
