@@ -112,6 +112,9 @@ class Level:
             wider = gain * math.log(max(high - low, 1e-3) / max(all_high - all_low, 1e-3))
             self._profile[hour] += min(max(step, -bound), bound)
             self._breathing[hour] += min(max(wider, -0.2), 0.2)
+            # only how hours differ from each other: what they share is the location's and the spread's to learn
+            self._profile -= self._profile.mean()
+            self._breathing -= self._breathing.mean()
             np.clip(self._profile, -_MOST_PROFILE, _MOST_PROFILE, out=self._profile)
             np.clip(self._breathing, -_MOST_BREATHING, _MOST_BREATHING, out=self._breathing)
         self._hour.clear()
