@@ -45,7 +45,7 @@ class CalibrationSettings:
 
     # scenes of one camera (pan-tilt-zoom tours)
     scenes: int = 4
-    scene_distance: float = 0.15  # cosine distance of features beyond which it may be another scene
+    scene_distance: float = 0.02  # cosine distance of features beyond which it may be another scene
     scene_seconds: float = 20.0
 
     # novelty
