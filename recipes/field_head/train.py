@@ -37,9 +37,24 @@ NETWORK_SHARE: Final = 0.5
 STEPS, BATCH, WINDOW = 200, 16, 32
 PROBES: Final = ((1,), (2,), (TAMPERING,))
 PROBE_VIEWS: Final = ("focus", "focus8", "tamper", "harmless")
-NETWORK_VIEWS: Final = ("focus", "focus8", "aug", "slow", "slow6", "slow11", "harmless")
+NETWORK_VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "harmless")
 CONFIG: Final = replace(
     MgfnConfig.paper(2688), reduce_kernel=1, standardise=True, root=True, dropout=0.5, probes=len(PROBES)
+)
+# what a trained head depends on, besides the clips
+RECIPE: Final = (
+    CONFIG,
+    PROBES,
+    COMPONENTS,
+    PENALTY,
+    SLOPE,
+    OFFSET,
+    NETWORK_SHARE,
+    STEPS,
+    BATCH,
+    WINDOW,
+    PROBE_VIEWS,
+    NETWORK_VIEWS,
 )
 # Of logits on sources left out: cameras' middle, what lies between them, their spread, and alarms a day of ordinary
 # footage by threshold in spreads. Measured before the probe for tampering was added, which moves them (a trial:
