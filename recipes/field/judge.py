@@ -34,7 +34,8 @@ class Alarm:
 class Verdict:
     """What the alarms on one recording were worth.
 
-    `delay` in seconds from the incident's start until it rang, None if missed. `ordinary` is the time in seconds in which an alarm would have been false, `false_at` when each false one began.
+    `delay` in seconds from the incident's start until it rang, None if missed. `ordinary` is the time in seconds in
+    which an alarm would have been false, `false_at` when each false one began.
     """
 
     found: bool

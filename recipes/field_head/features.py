@@ -4,7 +4,7 @@
 |---|---|
 | `focus` | of every recording, end to end |
 | `focus8` | of recordings with an incident, the ones between |
-| `aug` | as `focus`, the square elsewhere, as worse cameras show it: grey, dark, noisy, coarse, compressed, with a clock |
+| `aug` | as `focus`, moved, as worse cameras show it: grey, dark, noisy, coarse, compressed, with a clock |
 | `slow6`, `slow11` | of pictures thinned to about 6 and 11 a second |
 | `tamper` | a camera that is covered, shaken, defocused, blinded (`recipes.default_head.tampering`) |
 | `harmless` | a picture that jumps or stands still, and means nothing |

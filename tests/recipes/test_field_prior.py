@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ def test_the_tail_of_an_exponential_is_continued_as_it_is() -> None:
     levels = np.linspace(2.5, 40.0, 400)
     alarms = np.floor(1000 * np.exp(-(levels - 2.5) / 1.5))  # 1.5 spreads for a factor of e
     rows = exponential_tail(levels, alarms, seconds=86_400.0)
-    assert all(b[0] > a[0] and b[1] < a[1] for a, b in zip(rows, rows[1:], strict=False))
+    assert all(b[0] > a[0] and b[1] < a[1] for a, b in pairwise(rows))
     z = np.array([row[0] for row in rows])
     rate = np.array([row[1] for row in rows])
     assert np.exp(np.interp(6.0, z, np.log(rate))) == pytest.approx(1000 * np.exp(-3.5 / 1.5), rel=0.2)
