@@ -27,7 +27,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
 from stream.alarm.threshold import Budget
 
@@ -219,8 +218,8 @@ class Rule(Protocol):
 class FixedThreshold:
     """The rule before calibration: one threshold on the head's score for every camera."""
 
-    def __init__(self, threshold: float) -> None:
-        self._rule = AlarmRule(AlarmSettings(threshold, 0.75 * threshold))
+    def __init__(self, threshold: float, min_duration: float) -> None:
+        self._rule = AlarmRule(AlarmSettings(threshold, 0.75 * threshold, min_duration))
 
     def alarms(self, day: Day) -> list[Rung]:
         """The alarms that were told in this day."""
@@ -338,19 +337,34 @@ def _share(hits: Sequence[bool]) -> dict[str, object]:
     return {"found": count, "of": total, "share": share, "low": middle - half, "high": middle + half}
 
 
-def _learnt(world: World) -> Rule:
-    """The bundle's prior is what the manifest would say of these cameras."""
-    from benchmarks.calibrated_rule import CalibratedRule
+@dataclass(frozen=True)
+class Options:
+    """Of the rule: `settings` of calibration beside those that a manifest measures, and seconds of the alarm rule."""
 
-    prior = CalibrationSettings(location=world.location, between=world.between, spread=world.spread)
-    return CalibratedRule(prior, Budget(1.0))
-
-
-RULES: Final[dict[str, Callable[[World], Rule]]] = {"learnt": _learnt, "fixed": lambda _: FixedThreshold(0.63)}
+    settings: tuple[tuple[str, float], ...] = ()
+    min_duration: float = 1.0
 
 
-def _judged(world: World, camera: int, name: str) -> Tally:
-    return judge(world, camera, RULES[name](world))
+def _learnt(world: World, options: Options) -> Rule:
+    """What ships. The prior is what a bundle's manifest would say of such cameras."""
+    from benchmarks.calibrated_rule import CalibratedRule, manifest_of
+
+    return CalibratedRule(manifest_of(world, options), Budget(1.0), options.min_duration)
+
+
+RULES: Final[dict[str, Callable[[World, Options], Rule]]] = {
+    "learnt": _learnt,
+    "fixed": lambda _, options: FixedThreshold(0.63, options.min_duration),
+}
+
+
+def _judged(world: World, camera: int, name: str, options: Options) -> Tally:
+    return judge(world, camera, RULES[name](world, options))
+
+
+def _setting(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    return name, int(value) if value.isdigit() else float(value)
 
 
 def main() -> None:
@@ -360,6 +374,8 @@ def main() -> None:
     parser.add_argument("--incidents", type=Path, help="JSON list of [contrast in spreads, seconds]")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--min-duration", type=float, default=Options.min_duration, help="of the alarm rule, seconds")
+    parser.add_argument("--setting", type=_setting, action="append", default=[], help="of calibration: smoothing=3")
     for name in ("cameras", "days", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(World, name))
     for name in ("contrast", "contrast_sigma", "incident_seconds", "incidents_a_day", "bursts_a_day", "burst_height"):
@@ -367,13 +383,15 @@ def main() -> None:
     given = vars(parser.parse_args())
     name, incidents = given.pop("rule"), given.pop("incidents")
     target, workers = given.pop("json"), given.pop("workers")
+    options = Options(tuple(given.pop("setting")), given.pop("min_duration"))
     measured = () if incidents is None else tuple((float(c), float(s)) for c, s in json.loads(incidents.read_text()))
     world = World(**given, measured=measured)
+    jobs = [(world, camera, name, options) for camera in range(world.cameras)]
     began = time.monotonic()
     with ProcessPoolExecutor(workers) as pool:
-        tallies = list(pool.map(_judged, [world] * world.cameras, range(world.cameras), [name] * world.cameras))
+        tallies = list(pool.map(_judged, *zip(*jobs, strict=True)))
     figures = report(world, tallies)
-    figures = {"rule": name} | figures | {"seconds": round(time.monotonic() - began, 1)}
+    figures = {"rule": name, "options": asdict(options)} | figures | {"seconds": round(time.monotonic() - began, 1)}
     for key in ("day_1", "from_day_7", "incidents"):
         print(f"{key}: {json.dumps(figures[key])}")
     for camera in figures["cameras"]:  # type: ignore[attr-defined]

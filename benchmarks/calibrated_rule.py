@@ -7,27 +7,65 @@ of `Calibration.observe` clip by clip (tests/stream/alarm/test_budget_simulation
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from benchmarks.budget_simulation import CLIP, Day, FloatVector, Rung
+from benchmarks.budget_simulation import CLIP, Day, FloatVector, Options, Rung, World, camera_days
 from stream.alarm.calibration import Calibration
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
+from stream.alarm.tail import AlarmCounts
 from stream.alarm.threshold import Budget
 
 OFF_SHARE: Final = 0.75
 _STRETCH: Final = 256  # clips looked at together
 
 
+def causal_mean(values: FloatVector, count: int) -> FloatVector:
+    """The mean of each value (n,) and the `count` - 1 before it, or as many as there are."""
+    sums, counts = np.zeros(len(values)), np.zeros(len(values))
+    for back in range(count):
+        sums[back:] += values[: len(values) - back]
+        counts[back:] += 1
+    return np.asarray(sums / counts)
+
+
+@lru_cache(maxsize=1)
+def manifest_of(world: World, options: Options) -> CalibrationSettings:
+    """What a bundle's manifest would say of such cameras: from one day of each of eight others, without incidents."""
+    others = replace(world, seed=world.seed + 1_000, cameras=8, days=1, incidents_a_day=0.0, drifting=0.0)
+    days = [next(camera_days(others, camera)).logits for camera in range(others.cameras)]
+    quantiles = np.array([np.quantile(logits, (0.16, 0.5, 0.84)) for logits in days])
+    location, between = float(np.median(quantiles[:, 1])), float(quantiles[:, 1].std())
+    spread = float(np.median(quantiles[:, 2] - quantiles[:, 0])) / 2
+    settings = CalibrationSettings.from_mapping(
+        dict(options.settings) | {"location": location, "between": between, "spread": spread}
+    )
+    counts = np.zeros(64)
+    for logits, (_, middle, _) in zip(days, quantiles, strict=True):
+        tally = AlarmCounts(settings, AlarmSettings(0.5, 0.5 * OFF_SHARE, options.min_duration))
+        z = (logits - location - settings.location_weight * (middle - location)) / spread
+        z = causal_mean(z, settings.smoothing)
+        warm = np.flatnonzero(z >= tally.lowest)
+        for index in np.unique(np.concatenate([warm + step for step in range(14)])):
+            if index < len(z):
+                tally.advance(float(index * CLIP), float((index + 1) * CLIP), float(z[index]))
+        counts += tally.recent(48)[0]
+    rates = np.maximum.accumulate(counts[::-1])[::-1] / len(days)
+    rows = [(float(z), float(rate)) for z, rate in zip(tally.levels, rates, strict=True) if rate >= 0.3][::4]
+    rows = [row for place, row in enumerate(rows) if not place or row[1] < rows[place - 1][1]]
+    return replace(settings, tail=tuple(rows))
+
+
 class CalibratedRule:
     """One camera, from a state that knows nothing. Without features: novelty is 0."""
 
-    def __init__(self, settings: CalibrationSettings, budget: Budget) -> None:
+    def __init__(self, settings: CalibrationSettings, budget: Budget, min_duration: float = 1.0) -> None:
         self._settings = settings
-        self._alarm = AlarmSettings(0.5, 0.5 * OFF_SHARE)
-        assert CLIP < self._alarm.min_duration <= 2 * CLIP
+        self._alarm = AlarmSettings(0.5, 0.5 * OFF_SHARE, min_duration)
         self.calibration = Calibration(settings, self._alarm, budget)
         self._rule = AlarmRule(self._alarm)
         self._told = 0.0
@@ -70,12 +108,7 @@ class CalibratedRule:
     def _smooth(self, alone: FloatVector) -> FloatVector:
         """The mean of each and those before it, as far back as the calibration goes."""
         before = [*self.calibration.smoothed][-(self._settings.smoothing - 1) :] if self._settings.smoothing > 1 else []
-        everything = np.concatenate([before, alone])
-        sums, counts = np.zeros(len(everything)), np.zeros(len(everything))
-        for back in range(self._settings.smoothing):
-            sums[back:] += everything[: len(everything) - back]
-            counts[back:] += 1
-        return (sums / counts)[len(before) :]
+        return causal_mean(np.concatenate([before, alone]), self._settings.smoothing)[len(before) :]
 
     def _quiet_until(self, starts: FloatVector, z: FloatVector) -> int:
         """How many clips neither ring, nor let the level or the threshold be learnt anew."""
@@ -83,7 +116,8 @@ class CalibratedRule:
         if not (counts.idle and counts.watched) or self._rule.active or self._rule.start_time is not None:
             return 0
         warm = z >= min(counts.lowest, self.calibration.threshold.z) - 1e-9
-        warm[:-1] &= warm[1:]  # one clip alone is shorter than the rule's minimum duration: it changes nothing
+        if self._alarm.min_duration > CLIP:  # one clip alone is too short to change anything
+            warm[:-1] &= warm[1:]
         hot = np.flatnonzero(warm)
         quiet = int(hot[0]) if len(hot) else len(z)
         hour = np.floor(counts.newest / 3_600)

@@ -38,7 +38,7 @@ def fill(store: Store, span: float) -> None:
             for chunk in range(int(DAYS * 86_400 / (count * CLIP))):
                 chosen = packed[int(rng.integers(len(packed)))]
                 header = HEADER.pack(count, began + chunk * count * CLIP)
-                store.scored(f"camera{camera}", header + chosen[HEADER.size :])
+                store.scores.add(f"camera{camera}", header + chosen[HEADER.size :])
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.atomic import replacing_folder
-from engine.manifest import Thresholds, Weights
+from engine.manifest import Manifest, Thresholds, Weights
 from export.bundle import Sources, write_artefacts, write_manifest
 from mgfn.checkpoint import save_head
 from mgfn.paper import Paper, PaperConfig
@@ -39,6 +39,14 @@ class TinyBackbone(nn.Module):
 def tiny_head(seed: int = 0) -> Paper:
     torch.manual_seed(seed)
     return Paper(PaperConfig(CHANNELS, widths=(8, 8))).eval()
+
+
+def tiny_manifest() -> Manifest:
+    """Of a bundle that nobody opens."""
+    return Manifest(
+        project_version="0", created="", backbone=TINY, head=None, channels=CHANNELS, crops=1, geometry="squash",
+        thresholds=None, files={},
+    )  # fmt: skip
 
 
 def tiny_sources(crops: int = 1, on: float = 0.5, off: float = 0.4) -> Sources:

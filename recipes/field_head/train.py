@@ -38,10 +38,26 @@ NETWORK_SHARE: Final = 0.5
 STEPS, BATCH, WINDOW = 200, 16, 32
 PROBES: Final = ((1,), (2,), (TAMPERING,))
 PROBE_VIEWS: Final = ("focus", "focus8", "tamper", "harmless")
-NETWORK_VIEWS: Final = ("focus", "focus8", "aug", "slow", "slow6", "slow11", "harmless")
+NETWORK_VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "harmless")
 CONFIG: Final = ExtendedConfig(PaperConfig(2688, reduce_kernel=1, dropout=0.5), root=True, probes=len(PROBES))
-# Of the head's logits on sources left out (docs/benchmarks/field.md): cameras' middle, what lies between them, their
-# spread, and alarms a day of ordinary footage by threshold in spreads.
+# what a trained head depends on, besides the clips
+RECIPE: Final = (
+    CONFIG,
+    PROBES,
+    COMPONENTS,
+    PENALTY,
+    SLOPE,
+    OFFSET,
+    NETWORK_SHARE,
+    STEPS,
+    BATCH,
+    WINDOW,
+    PROBE_VIEWS,
+    NETWORK_VIEWS,
+)
+# Of logits on sources left out: cameras' middle, what lies between them, their spread, and alarms a day of ordinary
+# footage by threshold in spreads. Measured before the probe for tampering was added, which moves them (a trial:
+# location -2.27, spread 0.65, between 1.22): to be measured again from this recipe's own fold heads.
 CALIBRATION: Final = {
     "location": -2.78,
     "between": 1.36,

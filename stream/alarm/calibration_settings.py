@@ -23,7 +23,7 @@ class CalibrationSettings:
     location: float = -2.0  # middle of the cameras' median logits
     between: float = 0.8  # standard deviation of the cameras' medians, logits
     spread: float = 0.5  # of the middle camera, logits
-    tail: tuple[tuple[float, float], ...] = ((2.5, 60.0), (3.0, 28.0), (4.0, 8.0), (6.0, 1.2), (9.0, 0.15))
+    tail: tuple[tuple[float, float], ...] = ((2.5, 1400.0), (3.0, 615.0), (4.0, 123.0), (5.0, 41.0), (8.0, 1.5))
     # ^ alarms a day of ordinary footage at a threshold of so many spreads: (z, per day), rising in z
 
     # level
@@ -36,7 +36,7 @@ class CalibrationSettings:
     weight_hours: float = 12.0  # half of the way from one to the other
     half_life_hours: float = 6.0  # of the level's memory
     caution: float = 0.0  # spreads that are taken off while nothing is known of a camera
-    reach: float = 2.0  # in `between`: how far the location moves from the prior within the first hour
+    reach: float = 2.0  # in `between`: how far the location moves from the prior within ten minutes
     step_per_hour: float = 0.4  # in prior spreads: how far it moves in an hour of evidence after that
     profile_gain: float = 0.3  # share of an hour of the day's deviation that is learnt at each visit
     block_seconds: float = 60.0  # the level stands still for so long
@@ -45,7 +45,7 @@ class CalibrationSettings:
 
     # scenes of one camera (pan-tilt-zoom tours)
     scenes: int = 4
-    scene_distance: float = 0.15  # cosine distance of features beyond which it may be another scene
+    scene_distance: float = 0.02  # cosine distance of features beyond which it may be another scene
     scene_seconds: float = 20.0
 
     # novelty

@@ -1,8 +1,8 @@
 """A camera's own level: robust location and spread of its ordinary logits, over hours and hours of the day.
 
 The location is a median over hours that forgets, less what the hour of the day explains. It starts at the prior, moves
-within `reach` of it in the first hour and `step_per_hour` in each hour of evidence after that, so that nobody teaches
-it slowly that trouble is normal. The spread is drawn to that of other cameras while history is short.
+within `reach` of it in the first ten minutes and `step_per_hour` in each hour of evidence after that, so that nobody
+teaches it slowly that trouble is normal. The spread is drawn to that of other cameras while history is short.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from stream.alarm.histogram import ForgettingHistogram
 
 HOUR: Final = 3_600.0
 _HOURS: Final = 24
+_FIRST: Final = 600.0  # seconds of evidence
+_SPREAD_STEP: Final = 1.1  # by this factor at most the spread changes in an hour of evidence
 _KNOWN_HOUR: Final = 1_200.0  # seconds of evidence from which on an hour of the day teaches the profile
 _MOST_PROFILE: Final = 6.0  # prior spreads
 _MOST_BREATHING: Final = 1.0  # of the logarithm of the spread
 _MIDDLE: Final = (0.16, 0.5, 0.84)
 _KEYS: Final = (
-    "recent", "hour", "profile", "breathing", "location", "spread", "anchor", "anchored", "learnt", "newest", "bounded",
+    "recent", "hour", "profile", "breathing", "location", "spread", "anchor", "anchor_spread", "anchored", "learnt",
+    "newest", "bounded",
 )  # fmt: skip
 
 
@@ -43,7 +46,8 @@ class Level:
         self.location = 0.0
         self.spread = 1.0
         self._anchor = 0.0
-        self._anchored = 0  # whole hours of evidence at which the anchor was set
+        self._anchor_spread = 1.0
+        self._anchored = 0  # at which hour of evidence after the first minutes the anchor was set
         self.learnt = 0.0
         self._newest: float | None = None
         self.bounded = False
@@ -85,16 +89,17 @@ class Level:
         low, middle, high = self._recent.quantiles(_MIDDLE)
         clips = self._recent.total / max(each, 1e-3)
         goal = middle * clips / (clips + settings.prior_clips)
-        hours = int(self.learnt // HOUR)
+        hours = 0 if self.learnt < _FIRST else 1 + int((self.learnt - _FIRST) // HOUR)
         if hours != self._anchored:
-            self._anchor, self._anchored = self.location, hours
+            self._anchor, self._anchor_spread, self._anchored = self.location, self.spread, hours
         reach = settings.step_per_hour if hours else settings.reach * settings.between / settings.spread
         self.location = min(max(goal, self._anchor - reach), self._anchor + reach)
-        self.bounded = abs(goal - self.location) > 0.5
+        self.bounded = bool(abs(goal - self.location) > 0.5)
         evidence = self._recent.total / HOUR
         share = evidence / (evidence + settings.spread_prior_hours)
         own = max((high - low) / 2, 1e-3)
-        self.spread = min(max(own**share, settings.spread_least), settings.spread_most)
+        goal = min(max(own**share, settings.spread_least), settings.spread_most)
+        self.spread = min(max(goal, self._anchor_spread / _SPREAD_STEP), self._anchor_spread * _SPREAD_STEP)
 
     def _end_hour(self, ended: float) -> None:
         """The profile takes a part of how the hour that ended differed from the last hours."""
@@ -107,6 +112,9 @@ class Level:
             wider = gain * math.log(max(high - low, 1e-3) / max(all_high - all_low, 1e-3))
             self._profile[hour] += min(max(step, -bound), bound)
             self._breathing[hour] += min(max(wider, -0.2), 0.2)
+            # only how hours differ from each other: what they share is the location's and the spread's to learn
+            self._profile -= self._profile.mean()
+            self._breathing -= self._breathing.mean()
             np.clip(self._profile, -_MOST_PROFILE, _MOST_PROFILE, out=self._profile)
             np.clip(self._breathing, -_MOST_BREATHING, _MOST_BREATHING, out=self._breathing)
         self._hour.clear()
@@ -130,6 +138,7 @@ class Level:
             "location": self.location,
             "spread": self.spread,
             "anchor": self._anchor,
+            "anchor_spread": self._anchor_spread,
             "anchored": self._anchored,
             "learnt": self.learnt,
             "newest": self._newest,
@@ -148,6 +157,7 @@ class Level:
         found.location = number(given["location"], "level location", -1e6, 1e6)
         found.spread = number(given["spread"], "level spread", 1e-3, 1e6)
         found._anchor = number(given["anchor"], "level anchor", -1e6, 1e6)
+        found._anchor_spread = number(given["anchor_spread"], "level anchor_spread", 1e-3, 1e6)
         found._anchored = int(number(given["anchored"], "level anchored", 0))
         found.learnt = number(given["learnt"], "level learnt", 0)
         found._newest = None if given["newest"] is None else number(given["newest"], "level newest")

@@ -25,11 +25,12 @@ class LookAlikeSettings:
     """`days` until a false alarm's example expires (0: they suppress nothing); `true` ones do not expire.
 
     `similarity`: cosine of features from which on two clips are alike. `most_bonus`: spreads that a clip gains which
-    equals a true alarm; none at `similarity`.
+    equals a true alarm; none at `similarity`. Clips of one place are much alike (0.977 in the median), and from 0.985
+    down incidents would be taken for a false alarm of their camera (docs/benchmarks/budget.md).
     """
 
     days: float = 30.0
-    similarity: float = 0.95
+    similarity: float = 0.988
     most_bonus: float = 1.0
     size: int = 256  # numbers of a sketch
     power: float = 0.5

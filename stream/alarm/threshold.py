@@ -1,9 +1,11 @@
 """The threshold that keeps a budget of false alarms, learnt from a prior tail and the camera's own alarms. Pure.
 
 At each threshold the expected alarms a day are a Gamma-Poisson mean: the prior's rate, weighted as so many days of
-watching, and the alarms that the live rule would have counted there. The lowest threshold whose expectation keeps the
-budget is taken. Against changes that the long memory has not seen yet, the last 6 and 24 hours may not hold more alarms
-at the threshold than a camera within its budget brings in 99 of 100 such times.
+watching (fewer as evidence grows), and the alarms that the live rule would have counted there. The lowest threshold
+whose expectation keeps the budget is taken.
+
+Against changes that the long memory has not seen yet, the last 6 and 24 hours may not hold more alarms at the threshold
+than a camera within its budget brings in 99 of 100 such times.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ def learnt_threshold(
     """The threshold in force after `counts`; `drifting`: the caller knows that the camera is not as it was."""
     levels, prior = counts.levels, prior_rates(settings)
     own, seconds = counts.remembered(settings.half_life_days)
-    days, prior_days = seconds / _DAY, settings.tail_prior_days
+    days = seconds / _DAY
+    prior_days = settings.tail_prior_days**2 / (settings.tail_prior_days + days)  # it fades as evidence grows
     rates = _falling((prior_days * prior + own) / (prior_days + days))
     z, recent = _crossing(levels, rates, budget.false_alarms_per_day), False
     if budget.threshold is not None:

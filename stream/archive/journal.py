@@ -65,7 +65,7 @@ class Journal:
         self._expired = expired
         self._changed = changed
         self._others = store.changes_of_others()
-        self._known = store.settings()
+        self._known = store.settings.all()
         self._refused = self._overfull = False
         self._next_look = self._next_room = 0.0
         self.scores_lost = 0
@@ -75,7 +75,7 @@ class Journal:
         pending = self._herald.expect(payload, made)
 
         def write(store: Store) -> Callable[[], None]:
-            key = store.message(payload, made, awaits_files=awaits_files)
+            key = store.events.add(payload, made, awaits_files=awaits_files)
             return lambda: self._herald.written(pending, key)
 
         self._put(write, pending)
@@ -93,28 +93,28 @@ class Journal:
         def write(store: Store) -> None:
             key = self._herald.key_of(message)
             if key is not None:
-                store.delivered(key, said)
+                store.events.delivered(key, said)
 
         self._put(write)
 
     def delivered(self, key: int, said: EventMessage | None = None) -> None:
         """The broker has the message as it was `said`, or it was given up (None)."""
-        self._put(lambda store: store.delivered(key, said))
+        self._put(lambda store: store.events.delivered(key, said))
 
     def scores(self, camera: str, chunk: bytes) -> None:
         """A chunk of scores; left out, and counted, if the disk is far behind."""
         if self._tasks.qsize() > LIMIT // 2:
             self.scores_lost += 1
         else:
-            self._put(lambda store: store.scored(camera, chunk))
+            self._put(lambda store: store.scores.add(camera, chunk))
 
     def setting(self, camera: str, name: Setting, value: str | None) -> None:
         """A setting that survives a restart; None: no longer."""
 
         def write(store: Store) -> None:
-            if name == "threshold" and store.settings().get(camera, {}).get(name) != value:
-                store.setting(camera, "budget", None)  # what was promised of another threshold
-            store.setting(camera, name, value)
+            if name == "threshold" and store.settings.all().get(camera, {}).get(name) != value:
+                store.settings.set(camera, "budget", None)  # what was promised of another threshold
+            store.settings.set(camera, name, value)
             known = self._known.setdefault(camera, {})
             if value is None:
                 known.pop(name, None)
@@ -125,13 +125,13 @@ class Journal:
 
     def retained(self, topic: str, *, kept: bool) -> None:
         """The broker keeps a message of ours under `topic`, or no longer."""
-        self._put(lambda store: store.retained(topic, kept=kept))
+        self._put(lambda store: store.settings.retain(topic, kept=kept))
 
     def file_kept(self, event_id: str, kind: Kind, size: int, then: Callable[[], None] | None = None) -> None:
         """A picture or clip is on disk; `then` is called afterwards, by the writer's thread."""
 
         def write(store: Store) -> Callable[[], None] | None:
-            store.file_kept(event_id, kind, size)
+            store.events.file_kept(event_id, kind, size)
             return then
 
         self._put(write)
@@ -149,7 +149,7 @@ class Journal:
                 partial.unlink(missing_ok=True)
                 log.warning("no window of the event", id=event_id, reason=error.strerror)
             else:
-                store.file_kept(event_id, "window", path.stat().st_size)
+                store.events.file_kept(event_id, "window", path.stat().st_size)
 
         self._put(write)
 
@@ -157,7 +157,7 @@ class Journal:
         """`then` gets the camera and its newest event that has a picture, if any, from the writer's thread."""
 
         def look(store: Store) -> Callable[[], None] | None:
-            event_id = store.latest_snapshot(camera)
+            event_id = store.events.latest_snapshot(camera)
             return None if event_id is None else lambda: then(camera, event_id)
 
         self._put(look)
@@ -166,7 +166,7 @@ class Journal:
         """An operator's verdict on an event."""
 
         def write(store: Store) -> None:
-            found = store.verdict(camera, event_id, verdict)
+            found = store.events.judge(camera, event_id, verdict)
             if found is None:
                 log.warning("verdict on an unknown event ignored", camera=camera, id=event_id)
             else:
@@ -217,7 +217,7 @@ class Journal:
         try:
             if (others := self._store.changes_of_others()) == self._others:
                 return
-            settings = self._store.settings()
+            settings = self._store.settings.all()
         except sqlite3.Error as error:
             self._complain(error)
             return
@@ -293,9 +293,9 @@ class Journal:
         try:
             with self._store.transaction():
                 for file in gone:
-                    self._store.file_kept(file.event_id, file.kind, 0)
+                    self._store.events.file_kept(file.event_id, file.kind, 0)
                 self._store.forget(now - keep.score_days * DAY, now - keep.event_days * DAY)
-                self._store.merge_scores(now - _MERGED_AFTER, _HOURS_MERGED)
+                self._store.scores.merge(now - _MERGED_AFTER, _HOURS_MERGED)
         except sqlite3.Error as error:
             self._complain(error)
 

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     STALLED = "no frame in time"
     ENDED = "stream ended"
     DECODER_LOST = "decoder process lost"
+    NO_PROCESS = "no decoder process can be started"
 
 
 class CameraError(StreamError):

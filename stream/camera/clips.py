@@ -77,6 +77,8 @@ class ClipAssembler:
     fewer than a picture a second, down to one in 5 s, a gap is 2.5 of its steps.
     Variable frame rates are fine: a clip is 16 frames, and its times are those of its frames.
 
+    `broken_clips` counts the clips that were given up, `late_frames` the pictures that were not later.
+
     `counted`: a recording whose pictures are counted, whatever their times say; only the thinning leaves out any.
     """
 
@@ -97,15 +99,15 @@ class ClipAssembler:
         self._rate_known = False
         self._rate_start = 0.0
         self._rate_frames = 0
-        self.given_up = 0
-        self.left_out = 0
+        self.broken_clips = 0
+        self.late_frames = 0
 
     def place(self, media_time: float) -> Placed:
         """Place the next picture. Raises CameraError above 120 frames a second of media time."""
         if self._last is not None:
             step = media_time - self._last
             if -LONGEST_GAP <= step <= 0 and not self._counted:
-                self.left_out += 1
+                self.late_frames += 1
                 return Placed(None)
             if step > self._longest_gap() or step < -LONGEST_GAP:
                 if not self._counted:
@@ -136,7 +138,7 @@ class ClipAssembler:
         return self._count >= CLIP_LENGTH and (self._count - CLIP_LENGTH) % self._stride == 0
 
     def _begin_anew(self) -> None:
-        self.given_up += self._count > 0 and not self._completes_a_clip()
+        self.broken_clips += self._count > 0 and not self._completes_a_clip()
         self._seen = self._count = 0
 
     def _follow_rate(self, media_time: float) -> None:

@@ -91,6 +91,8 @@ class Decoder:
         self._shift: float | None = None  # epoch time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
+        self._broken = self._late = 0  # of the connections that are over
+        self._assembler: ClipAssembler | None = None  # of the one that is not
         self._fps = 0.0
         self._next_beat = 0.0
         self._beat_frames = 0
@@ -136,7 +138,7 @@ class Decoder:
     def _watch(self) -> None:
         """One connection, from opening to its end or fault."""
         settings = self._settings
-        assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
+        self._assembler = assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
         clock = CameraClock()
         gate = MotionGate(settings.motion_threshold)
         try:
@@ -190,7 +192,8 @@ class Decoder:
                     like = None if known == clip.clip else known
                     self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))
         finally:
-            self._shift = None
+            self._shift, self._assembler = None, None
+            self._broken, self._late = self._broken + assembler.broken_clips, self._late + assembler.late_frames
             self._clips.disconnected()
             self._recorder.disconnected()
 
@@ -262,7 +265,10 @@ class Decoder:
         if problem:
             self._say_once(problem)
         connection = max(0, self._connection)
-        self._send(Counters(self._fps, self._frames, self._corrupt, self._dropped, connection, problem))
+        broken, late = self._broken, self._late
+        if (assembler := self._assembler) is not None:
+            broken, late = broken + assembler.broken_clips, late + assembler.late_frames
+        self._send(Counters(self._fps, self._frames, self._corrupt, self._dropped, connection, problem, broken, late))
 
     def _state(self, state: CameraState, error: CameraError | None = None) -> None:
         reason, detail = (error.reason, error.detail) if error else (None, "")

@@ -56,7 +56,8 @@ class StateChanged:
 class Counters:
     """Sent every second, whatever the state: also the decoder's sign of life. Totals since the process began.
 
-    `problem` says why nothing can be scored though pictures come, "" if all is well.
+    `problem` says why nothing can be scored though pictures come, "" if all is well. `broken_clips` were given up at a
+    gap in the camera's time, `late_frames` left out because they were not later than the picture before.
     """
 
     fps: float
@@ -65,6 +66,8 @@ class Counters:
     dropped_clips: int
     reconnects: int
     problem: str = ""
+    broken_clips: int = 0
+    late_frames: int = 0
 
 
 @dataclass(frozen=True)

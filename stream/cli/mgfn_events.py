@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import platformdirs
 import typer
@@ -22,6 +22,7 @@ from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all
 
 if TYPE_CHECKING:
+    from stream.archive.event_store import ListedEvent
     from stream.archive.store import Store
     from stream.lookback.history import Answer, Suggestion
     from stream.lookback.reproduction import Reproduction
@@ -95,10 +96,10 @@ def list_events(
     """
     began = time.time() - duration(since, "--since")
     with looked_at(data, config) as store:
-        events = store.events(began)
+        events = store.events.since(began)
     if as_json:
         for event in events:
-            sys.stdout.write(json.dumps(event) + "\n")
+            sys.stdout.write(json.dumps(event.as_json()) + "\n")
     else:
         _print_table(events, since)
 
@@ -130,7 +131,7 @@ def what_if(
     with looked_at(data, config) as store:
         names = history.cameras(store, camera)
         answers = (
-            history.what_if(store, name, store.score_columns(name, began, now), threshold, min_duration)
+            history.what_if(store, name, store.scores.columns(name, began, now), threshold, min_duration)
             for name in names
         )
         if as_json:
@@ -238,10 +239,10 @@ def verdict(
     if said not in ("true", "false_alarm", "none"):
         raise UsageError(f"{said}: allowed is true, false_alarm or none")
     with looked_at(data, config, writes=True) as store:
-        event = store.event(event_id)
+        event = store.events.get(event_id)
         if event is None:
             raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
-        store.verdict(event["camera"], event_id, None if said == "none" else said)
+        store.events.judge(event.message.camera, event_id, None if said == "none" else said)
 
 
 @app.command()
@@ -274,21 +275,21 @@ def reproduce(
 
     check_device(device)
     with looked_at(data, config) as store:
-        event = store.event(event_id)
+        event = store.events.get(event_id)
         if event is None:
             raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
         window = read(media_path(store.media, event_id, "window"))
         clip = media_path(store.media, event_id, "clip")
-    model = event["model"]
-    path = bundle_of(model["sha256"], [bundle] if bundle is not None else [Path(window.bundle)])
+    model = event.message.model
+    path = bundle_of(model.sha256, [bundle] if bundle is not None else [Path(window.bundle)])
     try:
-        opened = Engine.open(path, backend or model["backend"].removesuffix("-cuda"), device)
+        opened = Engine.open(path, backend or model.backend.removesuffix("-cuda"), device)
     except BackendError:
         if backend is not None:
             raise
         opened = Engine.open(path, "auto", device)  # the event's engine is not on this machine
     with opened as engine:
-        found = score_again(engine, window, model["backend"], clip if clip.is_file() else None)
+        found = score_again(engine, window, model.backend, clip if clip.is_file() else None)
     if as_json:
         sys.stdout.write(json.dumps(asdict(found) | {"id": event_id, "agrees": found.agrees}) + "\n")
     else:
@@ -327,27 +328,25 @@ def _local(epoch: float, zone: tzinfo | None) -> str:
     return datetime.fromtimestamp(epoch).astimezone(zone).isoformat(sep=" ", timespec="seconds")
 
 
-def _print_table(events: list[dict[str, Any]], since: str) -> None:
+def _print_table(events: list[ListedEvent], since: str) -> None:
     from rich.table import Table
 
     from stream.cli.tables import console
 
     table = Table("began", "lasted", "camera", "what", "top score", "ended by", "verdict", "files", "id")
-    for event in events:
-        end = event["end_time"]
-        what = "test" if event["test"] else event["label"]
-        files = [kind for kind in ("snapshot", "clip") if event[f"{kind}_bytes"]]
-        at_least = "at least " if event["end_reason"] == "restart" else ""  # it ran on until it was cut off
+    for listed in events:
+        event, sizes = listed.message, {"snapshot": listed.snapshot_bytes, "clip": listed.clip_bytes}
+        at_least = "at least " if event.end_reason == "restart" else ""  # it ran on until it was cut off
         table.add_row(
-            datetime.fromisoformat(event["local_time"]).isoformat(sep=" ", timespec="seconds"),
-            "open" if end is None else f"{at_least}{end - event['start_time']:.1f} s",
-            event["camera"],
-            what,
-            f"{event['top_score']:.2f}" if event["label"] == "anomaly" else "",
-            event["end_reason"] or "",
-            event["verdict"] or "",
-            ", ".join(files),
-            event["id"],
+            datetime.fromisoformat(event.local_time).isoformat(sep=" ", timespec="seconds"),
+            "open" if event.end_time is None else f"{at_least}{event.end_time - event.start_time:.1f} s",
+            event.camera,
+            "test" if event.test else event.label,
+            f"{event.top_score:.2f}" if event.label == "anomaly" else "",
+            event.end_reason or "",
+            listed.verdict or "",
+            ", ".join(kind for kind, size in sizes.items() if size),
+            event.id,
         )
     out = console(180)
     out.print(table)

@@ -46,7 +46,7 @@ class Answer:
 
 def rule_of(store: Store, camera: str) -> AlarmSettings:
     """The alarm settings in force: the service's own, with a threshold that was set since."""
-    kept = store.settings().get(camera, {})
+    kept = store.settings.all().get(camera, {})
     rule = AlarmSettings(**json.loads(kept["alarm"])) if "alarm" in kept else _DEFAULT
     return rule.with_threshold(float(kept["threshold"])) if "threshold" in kept else rule
 
@@ -58,13 +58,13 @@ def armed(store: Store, camera: str, scores: ScoreColumns) -> ScoreColumns:
 
 def schedule_of(store: Store, camera: str) -> Schedule:
     """The camera's schedule in force."""
-    kept = store.settings().get(camera, {}).get("schedule")
+    kept = store.settings.all().get(camera, {}).get("schedule")
     return Schedule() if kept is None else kept_schedule(kept)
 
 
 def cameras(store: Store, named: str | None) -> list[str]:
     """The cameras that a question is about. Raises UsageError for one without scores."""
-    known = store.scored_cameras()
+    known = store.scores.cameras()
     if named is not None and named not in known:
         there = ", ".join(known) or "none"
         raise UsageError(f"--camera {named}: no scores of it (they are stored by the minute); there are of {there}")
@@ -108,8 +108,8 @@ class Suggestion:
 def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggestion:
     """The threshold for `per_day` false alarms a day, from the last 30 days and the operator's verdicts."""
     rule = rule_of(store, camera)
-    scores = store.score_columns(camera, until - LOOK_BACK, until)
-    true = store.verdicts(camera, "true", until - LOOK_BACK)
+    scores = store.scores.columns(camera, until - LOOK_BACK, until)
+    true = store.events.verdicts(camera, "true", until - LOOK_BACK)
     days = scored_days(scores)
     proposal = propose(armed(store, camera, scores), rule, per_day, true, days)
     misfit, zone = drift_of(store, camera, scores, rule, until), schedule_of(store, camera).zone
@@ -118,7 +118,7 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
 
 def drift_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
     """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
-    promised = json.loads(store.settings().get(camera, {}).get("budget", "{}"))
+    promised = json.loads(store.settings.all().get(camera, {}).get("budget", "{}"))
     broken = ""
     if promised.get("threshold") == rule.threshold_on:  # another one, set since, was promised nothing
         broken = over_promise(armed(store, camera, scores), rule, until, promised["high"])
@@ -132,5 +132,5 @@ def apply(store: Store, suggestion: Suggestion) -> None:
         return
     promised = {name: getattr(proposal, name) for name in ("threshold", "per_day", "low", "high")}
     with store.transaction():
-        store.setting(suggestion.camera, "threshold", repr(proposal.threshold))
-        store.setting(suggestion.camera, "budget", json.dumps(promised))
+        store.settings.set(suggestion.camera, "threshold", repr(proposal.threshold))
+        store.settings.set(suggestion.camera, "budget", json.dumps(promised))

@@ -16,6 +16,7 @@ from typing import Final
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.base.processes import StartProcess, end_with_parent
+from stream.watch.reaper import Reaper
 
 FIRST_AFTER: Final = 300.0
 EVERY: Final = 3 * 3_600.0
@@ -32,7 +33,7 @@ def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
     try:
         with Store.read_only(folder) as store:
             found = {
-                name: drift_of(store, name, store.score_columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
+                name: drift_of(store, name, store.scores.columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
                 for name in cameras
             }
     except (StreamError, sqlite3.Error, ValueError):
@@ -43,9 +44,10 @@ def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
 class DriftWatch:
     """At most one process at a time; the main loop calls `turn`, which never waits."""
 
-    def __init__(self, folder: Path, start_process: StartProcess, now: float) -> None:
+    def __init__(self, folder: Path, start_process: StartProcess, reaper: Reaper, now: float) -> None:
         self._folder = folder
         self._start_process = start_process
+        self._reaper = reaper
         self._next = now + FIRST_AFTER
         self._running: tuple[BaseProcess, Connection] | None = None
 
@@ -67,6 +69,6 @@ class DriftWatch:
         except (EOFError, OSError):
             found = {}
         pipe.close()
-        process.join(1)
+        self._reaper.end(process)
         self._running = None
         return found

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.arrays import UInt8Array
 from engine.default_bundle import project_version
 from stream.alarm.event import ModelName
+from stream.archive.journal import Journal
 from stream.service.self_test import SelfTest
+from stream.sinks.command_listener import CommandListener
 from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
+from stream.watch.reaper import Reaper
 
 
 class Overview:
@@ -27,9 +30,13 @@ class Overview:
         mqtt: MqttSink | None,
         metrics: Metrics,
         self_test: SelfTest | None,
-        oldest_unwritten: Callable[[], float] = lambda: 0.0,
+        journal: Journal,
+        commands: CommandListener | None,
+        reaper: Reaper,
     ) -> None:
-        self._oldest_unwritten = oldest_unwritten
+        self._reaper = reaper
+        self._journal = journal
+        self._commands = commands
         self._node = node
         self._model = model
         self._decoders = decoders
@@ -53,7 +60,8 @@ class Overview:
             "loop_age": round(time.monotonic() - self._last_turn, 3),
             "pid": os.getpid(),
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
-            "oldest_unwritten": round(self._oldest_unwritten(), 3),
+            "oldest_unwritten": round(self._journal.oldest_unwritten, 3),
+            **self._lost(),
             "cameras": self._cameras(),
         }
 
@@ -64,11 +72,11 @@ class Overview:
 
     def picture(self, camera: str) -> UInt8Array | None:
         """A camera's newest picture, (224, 224, 3) RGB."""
-        return next((d.camera.picture for d in self._decoders if d.camera.name == camera), None)
+        return next((d.camera.window.picture for d in tuple(self._decoders) if d.camera.name == camera), None)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
         """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
-        return next((list(d.camera.line) for d in self._decoders if d.camera.name == camera), [])
+        return next((list(d.camera.line) for d in tuple(self._decoders) if d.camera.name == camera), [])
 
     def missing(self) -> str:
         """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
@@ -80,7 +88,16 @@ class Overview:
         """Prometheus' text."""
         if self._self_test is not None:
             self._metrics.self_tested(self._self_test.as_json(time.time())["age"])
-        return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting)
+        return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting, self._lost())
+
+    def _lost(self) -> dict[str, int]:
+        """What queues gave up since the start, and processes that no kill ends."""
+        return {
+            "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
+            "score_chunks_lost": self._journal.scores_lost,
+            "commands_dropped": 0 if self._commands is None else self._commands.dropped,
+            "processes_stuck": len(self._reaper),
+        }
 
     def stats(self) -> dict[str, Any]:
         """The payload of the `stats` topic."""
@@ -91,7 +108,7 @@ class Overview:
             "version": project_version(),
             "model": {"bundle": self._model.bundle, "sha256": self._model.sha256, "backend": self._model.backend},
             "outbox": 0 if self._mqtt is None else self._mqtt.waiting,
-            "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
+            **self._lost(),
             "cameras": self._cameras(),
         }
 
@@ -99,6 +116,6 @@ class Overview:
         now = time.monotonic()
         return {
             decoder.camera.name: dict(decoder.camera.health(now))
-            for decoder in self._decoders
+            for decoder in tuple(self._decoders)
             if not decoder.config.is_self_test
         }

@@ -20,6 +20,7 @@ from stream.service.self_test import SelfTest, render
 from stream.service.staged_footage import STAGED_THRESHOLD
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.learnt_score import calibration_of
+from stream.watch.reaper import Reaper
 from stream.watch.watched_camera import WatchedCamera
 
 
@@ -32,6 +33,7 @@ class SelfTestCamera:
         manifest: Manifest,
         model: ModelName,
         start_process: StartProcess,
+        reaper: Reaper,
         zone: tzinfo | None = None,
     ) -> None:
         self._zone = zone
@@ -39,6 +41,7 @@ class SelfTestCamera:
         self._manifest = manifest
         self._model = model
         self._start_process = start_process
+        self._reaper = reaper
         self._rendering: tuple[BaseProcess, Connection] | None = None
         self._decoder: DecoderProcess | None = None
 
@@ -59,7 +62,7 @@ class SelfTestCamera:
             recording = str(pipe.recv())
         except (EOFError, OSError):
             recording = ""
-        process.join(1)
+        self._reaper.end(process)
         pipe.close()
         self._rendering = None
         if not recording:
@@ -72,7 +75,7 @@ class SelfTestCamera:
         config = self._test.camera(recording, alarm, now, self._zone)
         camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest))
         try:
-            self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process)
+            self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process, self._reaper)
         except StreamError as error:  # no room: the cameras go on; overdue says that it failed
             log.error("the self-test cannot begin", reason=str(error))
         return self._decoder
@@ -82,15 +85,15 @@ class SelfTestCamera:
         for decoder, clip in batch:
             if decoder is self._decoder:
                 self._test.scored(clip.start, clip.clip)
-                if decoder.camera.event is not None:
-                    self._test.raised(decoder.camera.event.id, decoder.camera.event.start_time)
+                if decoder.camera.alarm.event is not None:
+                    self._test.raised(decoder.camera.alarm.event.id, decoder.camera.alarm.event.start_time)
 
     def leaves(self, now: float, epoch: float) -> DecoderProcess | None:
         """The decoder that is to be ended: the recording is over, or the time is."""
         if self._test.overdue(now, epoch):
             log.error("the self-test failed", reason=self._test.result.said)
             if self._rendering is not None:
-                self._rendering[0].kill()
+                self._reaper.end(self._rendering[0])
                 self._rendering[1].close()
                 self._rendering = None
             return self._gone()

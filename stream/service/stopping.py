@@ -16,6 +16,7 @@ from stream.base.log import log
 # The contract allows five seconds from the signal to the exit.
 PARTS_WITHIN: Final = 2.8
 FORCED_AFTER: Final = 3.8
+ENDED_WITHIN: Final = 0.5  # for what has nothing left to do but to end
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -44,6 +45,11 @@ class StopClock:
         """A stop is asked for, by whatever. Only the first counts."""
         if self._began is None:
             self._began = time.monotonic()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._began is not None
 
     def left(self, at_most: float) -> float:
         """Seconds that a part may take: `at_most`, or what its forerunners left."""

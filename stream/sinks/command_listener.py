@@ -68,6 +68,12 @@ class CommandListener:
         """Hear no more. The network thread is not waited for: it may hang in a connection that nobody answers."""
         self._client.disconnect()
 
+    @property
+    def dropped(self) -> int:
+        """Verdicts that were dropped because too many waited."""
+        with self._lock:
+            return self._inbox.dropped
+
     def take(self) -> list[Command]:
         """What has arrived since the last call."""
         with self._lock:

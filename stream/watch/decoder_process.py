@@ -1,4 +1,4 @@
-"""The decoder processes as the service sees them: one for each camera, replaced when it dies or falls silent."""
+"""A decoder process as the service sees it: one for each camera, replaced when it dies or falls silent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from engine.manifest import Manifest
@@ -14,35 +15,51 @@ from stream.base.errors import StreamError
 from stream.base.processes import StartProcess
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, run_camera
-from stream.camera.messages import ClipClosed, ClipReady, Message, Order, SnapshotTaken
+from stream.camera.messages import ClipClosed, ClipReady, Message, Order, SnapshotTaken, StateChanged
 from stream.settings.settings import CameraConfig
 from stream.watch.pending_messages import PendingMessages
+from stream.watch.reaper import Reaper
 from stream.watch.watched_camera import WatchedCamera
 
 PENDING_CLIPS: Final = 3
 SILENT_AFTER: Final = 20.0
 # Sixteen processes that load their libraries at once on two busy cores take longer than SILENT_AFTER.
 STARTED_WITHIN: Final = 180.0
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds between attempts to start a process
 
 
 class DecoderProcess:
     """A camera's decoder process, its ring, the clips that it finished and nobody has scored, and its camera.
 
-    Raises StreamError where there is no room for one more.
+    State changes wait behind the clips that came before them, so that an alarm of these clips never begins after the
+    camera was reported lost. Raises StreamError where there is no room for one more.
     """
 
     def __init__(
-        self, config: CameraConfig, camera: WatchedCamera, manifest: Manifest, replay: bool, start_process: StartProcess
+        self,
+        config: CameraConfig,
+        camera: WatchedCamera,
+        manifest: Manifest,
+        replay: bool,
+        start_process: StartProcess,
+        reaper: Reaper,
     ) -> None:
         self.config = config
         self.camera = camera
         self.ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
         self.pending_messages = PendingMessages()
         self.pending_clips: deque[ClipReady] = deque()
+        self._clips_taken = 0
+        self._pending_states: deque[tuple[int, StateChanged, float]] = deque()  # behind how many clips; when it came
+        self.process: BaseProcess | None = None
+        self.pipe: Connection | None = None
+        self._failed_starts = 0
+        self._retry_at = float("inf")
         self._manifest = manifest
         self._replay = replay
         self._settings = self._settings_for(config)
         self._start_process = start_process
+        self._reaper = reaper
         try:
             self.start()
         except OSError as error:
@@ -73,6 +90,31 @@ class DecoderProcess:
         self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.camera.name}")
         self.last_sign, self._patience = time.monotonic(), STARTED_WITHIN
         self.finished = False
+        self._failed_starts, self._retry_at = 0, float("inf")
+
+    def start_failed(self, now: float) -> None:
+        """It could not be started at monotonic time `now`: try again later, after growing pauses."""
+        self._retry_at = now + min(LAST_RETRY, FIRST_RETRY * 2.0**self._failed_starts)
+        self._failed_starts += 1
+
+    def start_due(self, now: float) -> bool:
+        """Whether to try again to start it."""
+        return now >= self._retry_at
+
+    def take(self, clip: ClipReady) -> None:
+        """The decoder finished a clip."""
+        self.pending_clips.append(clip)
+        self._clips_taken += 1
+
+    def defer(self, state: StateChanged, now: float) -> None:
+        """The camera's state changed after the clips that were taken so far."""
+        self._pending_states.append((self._clips_taken, state, now))
+
+    def due_states(self) -> Iterator[tuple[StateChanged, float]]:
+        """State changes before which no clip waits any more, and when they came; each once."""
+        while self._pending_states and self._pending_states[0][0] <= self._clips_taken - len(self.pending_clips):
+            _, state, at = self._pending_states.popleft()
+            yield state, at
 
     def gave_sign(self, now: float) -> None:
         """It said something at monotonic time `now`."""
@@ -84,7 +126,9 @@ class DecoderProcess:
         What it said while a batch took long still waits in the pipe.
         """
         silence = now - self.last_sign
-        return silence if silence > self._patience and not self.pipe.poll() else None
+        if self.pipe is None or silence <= self._patience or self.pipe.poll():
+            return None
+        return silence
 
     def give_back(self, slot: int) -> None:
         self._tell(slot)
@@ -103,35 +147,37 @@ class DecoderProcess:
         self._tell(STOP)
 
     def _tell(self, message: int | Order) -> None:
-        with suppress(OSError):  # the decoder may be gone; the supervisor notices
-            self.pipe.send(message)
+        if self.pipe is not None:
+            with suppress(OSError):  # the decoder may be gone; the intake notices
+                self.pipe.send(message)
 
-    def restart(self) -> None:
-        """End the process by force and start another."""
+    def abandon(self) -> None:
+        """End the process by force; what it had not delivered is lost. Returns at once."""
         self.pending_clips.clear()
         self.pending_messages.lost()
-        self.camera.restarted()
-        self.process.kill()
         self.end()
-        self.start()
 
-    def end(self, within: float = 0.5) -> None:
-        """Let the process end by itself within so many seconds, else by force."""
-        self.process.join(within)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.pipe.close()
+    def end(self) -> None:
+        """End the process by force; returns at once."""
+        if self.process is not None:
+            self._reaper.end(self.process)
+        if self.pipe is not None:
+            self.pipe.close()
+        self.process = self.pipe = None
 
 
 def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:
     """Every message that is there, waiting up to `timeout` seconds for the first; None where a process has ended."""
-    by_pipe: dict[Any, DecoderProcess] = {decoder.pipe: decoder for decoder in decoders}
-    for pipe in wait(by_pipe, timeout):
+    by_pipe: dict[Any, DecoderProcess] = {d.pipe: d for d in decoders if d.pipe is not None}
+    if not by_pipe:
+        time.sleep(timeout)
+        return
+    ready: list[Any] = wait(by_pipe, timeout)
+    for pipe in ready:
         decoder = by_pipe[pipe]
         try:
-            while decoder.pipe.poll():
-                yield decoder, decoder.pipe.recv()
+            while pipe.poll():
+                yield decoder, pipe.recv()
         except (EOFError, OSError):
             yield decoder, None
 
@@ -141,14 +187,12 @@ def hear_out(
     within: float,
     file_written: Callable[[DecoderProcess, SnapshotTaken | ClipClosed], None],
 ) -> None:
-    """Hear what they close on their way out, having been told to stop; after so many seconds the others are killed."""
+    """Hear what they close on their way out, having been told to stop, for so many seconds at most."""
     deadline = time.monotonic() + within
-    running = [decoder for decoder in decoders if not decoder.finished]
+    running = [decoder for decoder in decoders if not decoder.finished and decoder.pipe is not None]
     while running and (rest := deadline - time.monotonic()) > 0:
         for decoder, message in received(running, rest):
             if isinstance(message, SnapshotTaken | ClipClosed):
                 file_written(decoder, message)
             elif message is None:
                 running.remove(decoder)
-    for decoder in running:
-        decoder.process.kill()

@@ -36,16 +36,13 @@ class CameraChanges(Protocol):
 
 
 class Fleet:
-    """`decoders`, the service's list, holds those in use in the order of the configuration; `begin` starts one.
-
-    `report` gives the service's reporter.
-    """
+    """`decoders`, the service's list, holds those in use in the order of the configuration; `begin` starts one."""
 
     def __init__(
         self,
         decoders: list[DecoderProcess],
         begin: Callable[[CameraConfig], DecoderProcess],
-        report: Callable[[], Reporter],
+        report: Reporter,
     ) -> None:
         self._decoders = decoders
         self._begin = begin
@@ -77,12 +74,12 @@ class Fleet:
                 self.dismiss(decoder, "removed" if name in removed else "reconfigured")
         changed = [c for c in cameras if c.name in staying and staying[c.name].config != c]
         for camera in changed:
-            self._report().configure(staying[camera.name], camera)
+            self._report.overrides.configure(staying[camera.name], camera)
         self._decoders[:] = [*(staying.get(camera.name) or begun[camera.name] for camera in cameras), *self_test]
         for name in removed:
-            self._report().forget(name)
+            self._report.forget(name)
         for decoder in begun.values():
-            self._report().introduce(decoder.camera)
+            self._report.introduce(decoder.camera)
         if before:
             log.info(
                 "cameras reconfigured",
@@ -100,15 +97,14 @@ class Fleet:
                 begun[camera.name] = self._begin(camera)
         except StreamError:
             for decoder in begun.values():
-                decoder.process.kill()
-                decoder.end(0.0)
+                decoder.end()
                 decoder.ring.close()
             raise
         return begun
 
     def dismiss(self, decoder: DecoderProcess, reason: str) -> None:
         """End what is open of a decoder that is in use no longer, and let it close its files."""
-        self._report().close_events(decoder, reason)
+        self._report.events.close(decoder, reason)
         decoder.pending_clips.clear()
         decoder.stop()
         self._leaving[decoder] = time.monotonic() + _GONE_WITHIN
@@ -118,15 +114,14 @@ class Fleet:
         done = {decoder for decoder, until in self._leaving.items() if time.monotonic() > until}
         for decoder, message in received(self.leaving, 0):
             if isinstance(message, SnapshotTaken | ClipClosed):
-                self._report().file_written(decoder, message)
+                self._report.events.file_written(decoder, message)
             elif message is None:
                 done.add(decoder)
         for decoder in done:
-            decoder.process.kill()
-            decoder.end(0.0)
+            decoder.end()
             decoder.pending_messages.lost()
             decoder.ring.close()
         for decoder in self.leaving:
-            self._report().release(decoder)
+            self._report.events.release(decoder)
             if decoder in done:
                 del self._leaving[decoder]

@@ -1,4 +1,4 @@
-"""What the decoders say, taken in by the main loop: clips wait to be scored, states change, the dead are replaced."""
+"""What the decoders send, taken in by the main loop: clips wait to be scored, states change, the dead are replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TURN: Final = 0.2
 
 
 class Intake:
-    """`decoders` is the service's list, `report` gives its reporter, `stopping` says whether a stop was asked for.
+    """`decoders` is the service's list, `stopping` says whether a stop was asked for.
 
     `fault` is why a recording could not be read.
     """
@@ -26,7 +26,7 @@ class Intake:
     def __init__(
         self,
         decoders: Sequence[DecoderProcess],
-        report: Callable[[], Reporter],
+        report: Reporter,
         metrics: Metrics,
         stopping: Callable[[], bool],
         *,
@@ -58,20 +58,22 @@ class Intake:
         if isinstance(message, ClipReady):
             self._take_clip(decoder, message, now)
         elif isinstance(message, Counters):
-            self._metrics.counted(camera.name, camera.counters, message)
+            self._metrics.counted(camera.name, camera.presence.counters, message)
             camera.counted(message, now)
         elif isinstance(message, StateChanged):
-            self._state_changed(decoder, message)
+            if message.state is CameraState.ENDED:
+                self._recording_ended(decoder, message)
+            decoder.defer(message, now)
+            self._apply_states(decoder)
         else:
-            self._report().file_written(decoder, message)
-        self._report().status(camera)
+            self._report.events.file_written(decoder, message)
+        self._report.topics.status(camera)
 
     def _take_clip(self, decoder: DecoderProcess, clip: ClipReady, now: float) -> None:
-        camera = decoder.camera
-        if not camera.enabled:
+        if not decoder.camera.presence.enabled:
             decoder.give_back(clip.slot)
             return
-        decoder.pending_clips.append(clip)
+        decoder.take(clip)
         if len(decoder.pending_clips) > PENDING_CLIPS and not self._replay:
             self._shed(decoder, now)
 
@@ -87,47 +89,67 @@ class Intake:
         decoder.give_back(decoder.pending_clips.popleft().slot)
         if camera.status(now) != "degraded":
             log.warning("scoring does not keep up: clips are dropped", camera=camera.name)
-        camera.shed(now)
+        camera.presence.shed(now)
         self._metrics.shed(camera.name)
 
-    def _state_changed(self, decoder: DecoderProcess, message: StateChanged) -> None:
-        camera = decoder.camera
-        camera.changed(message, time.monotonic())
-        if message.state is CameraState.ONLINE:
-            log.info("camera online", camera=camera.name, source=message.detail)
-        elif message.state is CameraState.OFFLINE:
-            log.warning(
-                "camera offline; trying again", camera=camera.name, reason=message.reason, detail=message.detail
-            )
-            self._metrics.disconnected(camera.name, message.reason)
-            self._report().event(decoder, camera.close_alarm("camera_lost"))
-        elif message.state is CameraState.ENDED:
-            decoder.finished = True
-            decoder.pending_messages.lost()
-            if message.reason is None:
-                log.info("recording ended", camera=camera.name)
-            else:
-                log.error("recording not readable", camera=camera.name, reason=message.reason)
-                detail = f" ({message.detail})" if message.detail else ""
-                if decoder.config.is_self_test:
-                    return
-                self.fault = UsageError(f"{camera.name}: {message.reason}{detail}")
+    def _recording_ended(self, decoder: DecoderProcess, message: StateChanged) -> None:
+        """The decoder has nothing more to send; its clips may still wait."""
+        name = decoder.camera.name
+        decoder.finished = True
+        decoder.pending_messages.lost()
+        if message.reason is None:
+            log.info("recording ended", camera=name)
+            return
+        log.error("recording not readable", camera=name, reason=message.reason)
+        if not decoder.config.is_self_test:
+            detail = f" ({message.detail})" if message.detail else ""
+            self.fault = UsageError(f"{name}: {message.reason}{detail}")
 
-    def replace_silent(self, decoder: DecoderProcess, now: float) -> None:
-        """Replace it if it hangs."""
-        if not decoder.finished and (silence := decoder.silent(now)) is not None:
+    def _apply_states(self, decoder: DecoderProcess) -> None:
+        """Changes of state, each after the clips that came before it."""
+        camera = decoder.camera
+        for message, at in decoder.due_states():
+            camera.changed(message, at)
+            if message.state is CameraState.ONLINE:
+                log.info("camera online", camera=camera.name, source=message.detail)
+            elif message.state is CameraState.OFFLINE:
+                reason, detail = message.reason, message.detail
+                log.warning("camera offline; trying again", camera=camera.name, reason=reason, detail=detail)
+                self._metrics.disconnected(camera.name, reason)
+                self._report.events.say(decoder, camera.alarm.close("camera_lost"))
+            self._report.topics.status(camera)
+
+    def look_after(self, decoder: DecoderProcess, now: float) -> None:
+        """Once a turn: change states whose clips are scored, replace it if it hangs, start it if that is due again."""
+        self._apply_states(decoder)
+        if decoder.start_due(now):
+            self._start(decoder, now)
+        elif not decoder.finished and (silence := decoder.silent(now)) is not None:
             self._replace(decoder, f"no sign of life for {silence:.0f} s")
 
     def _replace(self, decoder: DecoderProcess, why: str) -> None:
         """Replace a decoder that hangs or died; the other cameras notice nothing."""
         log.error("decoder replaced", camera=decoder.camera.name, reason=why)
-        lost = StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, why)
-        self._state_changed(decoder, lost)
-        if not decoder.config.source.live:
+        live, now = decoder.config.source.live, time.monotonic()
+        if live:
+            decoder.abandon()
+        else:
             decoder.finished = True
             decoder.pending_messages.lost()
-            if decoder.config.is_self_test:
-                return
-            self.fault = StreamError(f"{decoder.camera.name}: {Reason.DECODER_LOST}: {why}")
-            return
-        decoder.restart()
+            if not decoder.config.is_self_test:
+                self.fault = StreamError(f"{decoder.camera.name}: {Reason.DECODER_LOST}: {why}")
+        decoder.defer(StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, why), now)
+        self._apply_states(decoder)
+        if live:
+            decoder.camera.restarted()
+            self._start(decoder, now)
+
+    def _start(self, decoder: DecoderProcess, now: float) -> None:
+        """Start its process; without room for one the camera is offline until a later attempt succeeds."""
+        try:
+            decoder.start()
+        except OSError as error:
+            decoder.start_failed(now)
+            detail = error.strerror or type(error).__name__
+            decoder.defer(StateChanged(CameraState.OFFLINE, -1, Reason.NO_PROCESS, detail), now)
+            self._apply_states(decoder)

@@ -106,6 +106,8 @@ class ScoreLearner:
 
     def alarm_began(self, event: str, feature: FloatArray, time: float) -> str | None:
         """Remember an alarm's feature, (crops, C); returns the event called false that it resembles."""
+        if self._calibration is None:  # scored as before, verdicts teach nothing
+            return None
         mean = np.asarray(feature.mean(axis=0), np.float32)
         while len(self._features) >= _REMEMBERED:
             del self._features[next(iter(self._features))]

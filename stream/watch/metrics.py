@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -15,6 +16,13 @@ from stream.watch.watched_camera import WatchedCamera
 
 _STAGE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _ALARM_SECONDS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0)
+# What queues gave up, by its key in /healthz.
+_LOST: Final = {
+    "events_lost": "Event messages that the outbox gave up",
+    "score_chunks_lost": "Minutes of scores that were not stored because the disk was too far behind",
+    "commands_dropped": "Verdicts that were dropped because too many waited",
+    "processes_stuck": "Processes that were killed and are still there",
+}
 
 
 class Metrics:
@@ -30,9 +38,15 @@ class Metrics:
             "mgfn_window_fill_ratio", "Clips in the window as a share of 32", ["camera"], registry=registry
         )
         self._frames = Counter(
-            "mgfn_frames", "Frames by result: decoded, corrupt", ["camera", "result"], registry=registry
+            "mgfn_frames",
+            "Frames by result: decoded, corrupt, late (not later than the one before)",
+            ["camera", "result"],
+            registry=registry,
         )
         self._dropped = Counter("mgfn_clips_dropped", "Clips given up unscored", ["camera"], registry=registry)
+        self._broken = Counter(
+            "mgfn_clips_broken", "Clips given up at a gap in the camera's time", ["camera"], registry=registry
+        )
         self._reconnects = Counter(
             "mgfn_reconnects", "Connections lost or refused, by reason", ["camera", "reason"], registry=registry
         )
@@ -59,6 +73,9 @@ class Metrics:
         self._outbox = Gauge(
             "mgfn_mqtt_outbox_messages", "Event messages that the broker has not acknowledged", registry=registry
         )
+        self._lost = {
+            name: Gauge(f"mgfn_{name}", f"{text}, since the start", registry=registry) for name, text in _LOST.items()
+        }
         self._self_test = Gauge(
             "mgfn_self_test_age_seconds",
             "Since the last self-test that passed; +Inf before the first",
@@ -70,9 +87,9 @@ class Metrics:
 
     def camera(self, camera: WatchedCamera) -> None:
         """State of a camera, as often as it says something."""
-        self._up.labels(camera.name).set(camera.available)
-        self._fps.labels(camera.name).set(camera.counters.fps if camera.available else 0.0)
-        self._threshold.labels(camera.name).set(camera.rule.settings.threshold_on)
+        self._up.labels(camera.name).set(camera.presence.available)
+        self._fps.labels(camera.name).set(camera.presence.counters.fps if camera.presence.available else 0.0)
+        self._threshold.labels(camera.name).set(camera.alarm.rule.settings.threshold_on)
         self._fill.labels(camera.name).set(len(camera.window) / WINDOW)
 
     def forget(self, camera: str) -> None:
@@ -86,6 +103,8 @@ class Metrics:
         corrupt = max(0, after.corrupt_frames - before.corrupt_frames)
         self._frames.labels(camera, "decoded").inc(max(0, after.frames - before.frames))
         self._frames.labels(camera, "corrupt").inc(corrupt)
+        self._frames.labels(camera, "late").inc(max(0, after.late_frames - before.late_frames))
+        self._broken.labels(camera).inc(max(0, after.broken_clips - before.broken_clips))
         self._dropped.labels(camera).inc(max(0, after.dropped_clips - before.dropped_clips))
 
     def shed(self, camera: str) -> None:
@@ -120,7 +139,9 @@ class Metrics:
         """Seconds since the last self-test that passed."""
         self._self_test.set(float("inf") if age is None else age)
 
-    def exposition(self, outbox: int) -> bytes:
-        """The text that Prometheus reads."""
+    def exposition(self, outbox: int, lost: Mapping[str, int]) -> bytes:
+        """The text that Prometheus reads; `lost` by the names of `_LOST`."""
         self._outbox.set(outbox)
+        for name, gauge in self._lost.items():
+            gauge.set(lost[name])
         return generate_latest(self.registry)

@@ -17,13 +17,13 @@ _KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
 
 def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
     """Its outbox first, then the ends of what it left open, and their files. Nothing else uses the store yet."""
-    for message in store.waiting():
-        if mqtt is None:
+    for message in store.events.waiting():
+        if mqtt is None or message.payload.suppressed is not None:
             journal.delivered(message.key or 0)
         else:
             mqtt.event(message)
     now = time.time()
-    for payload, awaits_files in store.unfinished():
+    for payload, awaits_files in store.events.unfinished():
         event = Event(payload)
         if payload.end_time is None:
             at = event.last_time if payload.label == "anomaly" else now

@@ -35,13 +35,12 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
     metrics.stage("head", time.monotonic() - after_backbone)
     for (decoder, clip), row in zip(batch, scores, strict=True):
         scored = decoder.camera.scored(clip, row, engine.contributions)
-        report.event(decoder, scored.event, clip)
-        report.scored(decoder.camera, scored)
+        report.scored(decoder, scored, clip)
 
 
 def _features(batch: Batch, engine: Engine) -> list[FloatArray]:
     """The feature of each clip, (crops, C): one that is known already, else from the backbone, together."""
-    features = [decoder.camera.known_feature(clip) for decoder, clip in batch]
+    features = [decoder.camera.window.known_feature(clip) for decoder, clip in batch]
     moved = [d.ring.clips[clip.slot] for (d, clip), known in zip(batch, features, strict=True) if known is None]
     if moved:
         fresh = iter(engine.features(moved[0][None] if len(moved) == 1 else np.stack(moved)))

@@ -40,7 +40,7 @@ class CommandRoutes:
     def verdict(self, event_id: str, body: Verdict) -> dict[str, str]:
         with self._sources.store() as store:
             event = stored_event(store, event_id)
-        self._sources.post(GiveVerdict(event["camera"], event_id, body.verdict))
+        self._sources.post(GiveVerdict(event.message.camera, event_id, body.verdict))
         return {"id": event_id, "verdict": body.verdict}
 
     def threshold(self, camera: str, body: Threshold) -> dict[str, Any]:

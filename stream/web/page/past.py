@@ -45,8 +45,8 @@ class PastRoutes:
         self._sources.check(camera)
         now = time.time()
         with self._sources.store() as store:
-            columns = store.score_columns(camera, now - since, now)
-            alarms = store.alarm_times(camera, now - since)
+            columns = store.scores.columns(camera, now - since, now)
+            alarms = store.events.alarm_times(camera, now - since)
         where = np.minimum(((columns.starts - (now - since)) / since * bins).astype(np.intp), bins - 1)
         peaks = np.full(bins, -1.0)
         np.maximum.at(peaks, where, columns.scores)
@@ -60,24 +60,25 @@ class PastRoutes:
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> list[dict[str, Any]]:
         with self._sources.store() as store:
-            return store.latest_events(camera, before, limit)
+            return [event.as_json() for event in store.events.latest(camera, before, limit)]
 
     def event(self, event_id: str) -> dict[str, Any]:
         """An event with the scores around it and every clip of its window; what is no longer stored is empty."""
         with self._sources.store() as store:
             event = stored_event(store, event_id)
-            until = (event["end_time"] or time.time()) + _AROUND
-            columns = store.score_columns(event["camera"], event["start_time"] - _AROUND, until)
+            camera, begin = event.message.camera, event.message.start_time - _AROUND
+            until = (event.message.end_time or time.time()) + _AROUND
+            columns = store.scores.columns(camera, begin, until)
         window = self._window(event_id)
         curve = _curve(columns)
-        stored = curve[-1][0] if curve else event["start_time"] - _AROUND
-        curve += [point for point in self._sources.line(event["camera"]) if stored < point[0] <= until]
+        stored = curve[-1][0] if curve else begin
+        curve += [point for point in self._sources.line(camera) if stored < point[0] <= until]
         clips = []
         if window is not None:
             rows = zip(window.times.tolist(), window.weights.tolist(), strict=True)
             clips = [{"start": start, "end": end, "weight": round(weight, 4)} for (start, end), weight in rows]
         shown = [[round(at, 2), round(score, 4)] for at, score in curve]
-        return event | {"curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS}
+        return event.as_json() | {"curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS}
 
     def _window(self, event_id: str) -> StoredExplanation | None:
         try:

@@ -51,7 +51,7 @@ class QuestionRoutes:
             history.cameras(store, camera)
             key = (camera, since, int(now // 60))
             if self._kept is None or self._kept[0] != key:  # a slider asks again and again
-                self._kept = (key, store.score_columns(camera, now - since, now))
+                self._kept = (key, store.scores.columns(camera, now - since, now))
             answer = history.what_if(store, camera, self._kept[1], threshold, min_duration)
         return answer.as_json()
 

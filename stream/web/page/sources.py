@@ -13,6 +13,7 @@ from fastapi import HTTPException
 from engine.arrays import UInt8Array
 from stream.alarm.event import EVENT_ID
 from stream.alarm.requests import Command
+from stream.archive.event_store import ListedEvent
 from stream.archive.store import Store
 from stream.base.errors import StreamError, UsageError
 from stream.web.page_stream import Live
@@ -49,9 +50,9 @@ class PageSources:
             raise HTTPException(422 if isinstance(error, UsageError) else 404, str(error)) from None
 
 
-def stored_event(store: Store, event_id: str) -> dict[str, Any]:
+def stored_event(store: Store, event_id: str) -> ListedEvent:
     """One event. Raises HTTPException 404 for an unknown id."""
-    event = store.event(event_id) if EVENT_ID.fullmatch(event_id) else None
+    event = store.events.get(event_id) if EVENT_ID.fullmatch(event_id) else None
     if event is None:
         raise HTTPException(404, "no such event")
     return event

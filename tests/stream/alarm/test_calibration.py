@@ -18,7 +18,7 @@ from stream.alarm.codec import CalibrationError
 from stream.alarm.threshold import Budget, State
 from tests.stream.alarm.cameras import CHANNELS, CLIP, RULE, SETTINGS, Clip, feature, ordinary, watched
 
-FIGHT = 3.0  # logit: ten spreads above the middle camera
+FIGHT = 4.0  # logit: twelve spreads above the middle camera
 
 
 def kept(calibration: Calibration, budget: Budget | None = None) -> Calibration:

@@ -34,8 +34,18 @@ def test_the_hours_of_the_day_are_learnt() -> None:
     first = learn(level, 24, cycle=2.0)
     learn(level, 8 * 24, 24 * HOUR, cycle=2.0)
     later = learn(level, 24, 9 * 24 * HOUR, cycle=2.0)
-    assert np.std(first) > 0.85
+    assert np.std(first) > 0.8
     assert np.std(later) < 0.45
+
+
+def test_the_unit_stays_the_same_where_the_level_wanders_within_hours() -> None:
+    level = Level(SETTINGS)
+    units = []
+    for day in range(12):
+        for hour in range(24):
+            learn(level, 1, (24.0 * day + hour) * HOUR, shift=2.0 * np.sin(7.0 * (24 * day + hour) ** 1.3))
+            units.append(level.transform((24.0 * day + hour) * HOUR)[1])
+    assert np.mean(units[-24:]) == pytest.approx(np.mean(units[:24]), rel=0.15)
 
 
 def test_a_new_level_is_followed_over_hours_not_at_once() -> None:
@@ -47,11 +57,14 @@ def test_a_new_level_is_followed_over_hours_not_at_once() -> None:
     assert level.location > 2.5
 
 
-def test_in_the_first_hour_it_moves_within_reach_of_the_prior() -> None:
+def test_in_the_first_minutes_it_moves_within_reach_of_the_prior_then_by_its_step() -> None:
     level = Level(SETTINGS)
-    learn(level, 0.9, shift=20.0)
-    assert level.location == pytest.approx(SETTINGS.reach * SETTINGS.between / SETTINGS.spread)
+    reach = SETTINGS.reach * SETTINGS.between / SETTINGS.spread
+    learn(level, 0.15, shift=20.0)
+    assert level.location == pytest.approx(reach)
     assert level.bounded
+    learn(level, 0.9, 540.0, shift=20.0)
+    assert level.location == pytest.approx(reach + SETTINGS.step_per_hour)
 
 
 def test_the_spread_is_drawn_to_that_of_others_and_held() -> None:

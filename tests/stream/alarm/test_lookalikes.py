@@ -22,9 +22,9 @@ def near(kind: int, share: float = 0.0, other: int = 50) -> FloatArray:
 def test_what_resembles_a_false_alarm_is_named_until_it_expires() -> None:
     lookalikes = LookAlikes(LookAlikeSettings(days=30))
     lookalikes.add("a", "false_alarm", near(1), 0.0)
-    assert lookalikes.match(near(1, 0.03), DAY) == "a"
+    assert lookalikes.match(near(1, 0.01), DAY) == "a"
     assert lookalikes.match(near(2), DAY) is None
-    assert lookalikes.match(near(1, 0.03), 31 * DAY) is None
+    assert lookalikes.match(near(1, 0.01), 31 * DAY) is None
     assert [(example.id, expires) for example, expires in lookalikes.listed(DAY)] == [("a", 30 * DAY)]
     assert lookalikes.listed(31 * DAY) == []
 
@@ -38,14 +38,14 @@ def test_zero_days_switch_it_off() -> None:
 def test_a_true_one_protects_its_like_and_raises_it() -> None:
     lookalikes = LookAlikes()
     lookalikes.add("a", "false_alarm", near(1), 0.0)
-    lookalikes.add("b", "true", near(1, 0.05), 0.0)
-    assert lookalikes.match(near(1, 0.04), 1.0) is None
+    lookalikes.add("b", "true", near(1, 0.025), 0.0)
+    assert lookalikes.match(near(1, 0.022), 1.0) is None
     assert lookalikes.match(near(1), 1.0) == "a"
-    assert lookalikes.bonus(near(1, 0.05), 1.0) == pytest.approx(1, abs=0.01)
-    assert 0 < lookalikes.bonus(near(1, 0.04), 1.0) < 1
+    assert lookalikes.bonus(near(1, 0.025), 1.0) == pytest.approx(1, abs=0.01)
+    assert 0 < lookalikes.bonus(near(1, 0.022), 1.0) < 1
     assert lookalikes.bonus(near(1), 1.0) == 0
     assert lookalikes.bonus(near(3), 1.0) == 0
-    assert lookalikes.bonus(near(1, 0.05), 300 * DAY) > 0  # a true one does not expire
+    assert lookalikes.bonus(near(1, 0.025), 300 * DAY) > 0  # a true one does not expire
 
 
 def test_a_verdict_is_replaced_and_revoked() -> None:

@@ -34,11 +34,11 @@ def test_without_history_the_prior_counts() -> None:
     found = learnt_threshold(AlarmCounts(SETTINGS, RULE), Budget(1.0), SETTINGS)
     assert found.state is State.LEARNING
     rows = dict(SETTINGS.tail)
-    assert 6.0 < found.z < 9.0
+    assert 8.0 < found.z < 9.0
     assert found.per_day == pytest.approx(1.0)
     assert found.low < 1 < found.high
-    assert np.interp(6.0, AlarmCounts(SETTINGS, RULE).levels, prior_rates(SETTINGS)) == pytest.approx(
-        rows[6.0], rel=0.05
+    assert np.interp(5.0, AlarmCounts(SETTINGS, RULE).levels, prior_rates(SETTINGS)) == pytest.approx(
+        rows[5.0], rel=0.05
     )
 
 

@@ -19,6 +19,7 @@ from stream.archive.journal import LIMIT, Journal
 from stream.archive.retention import Retention
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
+from tests.servers.processes import until
 
 MOMENT = Moment(0.9, 0.9, 32, 1001.0)
 
@@ -61,7 +62,7 @@ def test_messages_are_kept_before_they_are_said(tmp_path: Path) -> None:
             for key in keys[:-1]:
                 journal.delivered(key)
             assert journal.written(10)
-            assert [w.key for w in store.waiting()] == keys[-1:]
+            assert [w.key for w in store.events.waiting()] == keys[-1:]
 
 
 def test_a_full_database_costs_history_and_no_alarm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +79,7 @@ def test_a_full_database_costs_history_and_no_alarm(tmp_path: Path, capsys: pyte
                 journal.message(event.update(MOMENT), 1.0, awaits_files=False)
             journal.message(event.end(MOMENT, 1.0, "score"), 1.0, awaits_files=False)
             assert journal.written(20)
+            until(lambda: len(writing.said) == 102, what="the refused messages")
             assert [m.payload.seq for m in writing.said] == list(range(102))
             assert writing.said[-1].key is None
             assert "".join(capsys.readouterr()).count("alarms go out from memory") == 1
@@ -94,7 +96,7 @@ def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:
             path = store.media / f"{1000 + number}.00-abcdef.jpg"
             path.write_bytes(b"x" * 1000)
             os.utime(path, (number, time.time() - 100 + number))
-            store.file_kept(path.stem, "snapshot", 1000)
+            store.events.file_kept(path.stem, "snapshot", 1000)
         (store.media / "notes.txt").write_text("not ours")
         half = store.media / "1000.00-abcdef.part.mp4"
         half.write_bytes(b"x")
@@ -124,7 +126,7 @@ def test_a_disk_that_fails_for_one_task_fails_for_no_other(tmp_path: Path) -> No
         writing.journal.setting("door", "threshold", "0.5")
         with writing.running() as journal:
             assert journal.written(10)
-        assert store.settings() == {"door": {"threshold": "0.5"}}
+        assert store.settings.all() == {"door": {"threshold": "0.5"}}
 
 
 @pytest.mark.slow
@@ -141,15 +143,15 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
 def test_another_threshold_keeps_no_promise_of_the_last_one(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
-        store.setting("door", "threshold", "0.7")  # as `suggest-threshold --apply` writes both
-        store.setting("door", "budget", "{}")
+        store.settings.set("door", "threshold", "0.7")  # as `suggest-threshold --apply` writes both
+        store.settings.set("door", "budget", "{}")
         with Writing(store, Retention()).running() as journal:
             journal.setting("door", "threshold", "0.7")  # the service takes it over
             assert journal.written(10)
-            assert store.settings() == {"door": {"threshold": "0.7", "budget": "{}"}}
+            assert store.settings.all() == {"door": {"threshold": "0.7", "budget": "{}"}}
             journal.setting("door", "threshold", "0.6")
             assert journal.written(10)
-            assert store.settings() == {"door": {"threshold": "0.6"}}
+            assert store.settings.all() == {"door": {"threshold": "0.6"}}
 
 
 def test_a_locked_database_holds_up_no_alarm_and_costs_no_history(tmp_path: Path) -> None:
@@ -175,16 +177,16 @@ def test_a_locked_database_holds_up_no_alarm_and_costs_no_history(tmp_path: Path
             assert [(w.payload.id, w.payload.seq) for _, w in said] == [(e.id, n) for e in alarms for n in (0, 1)]
             assert {w.key for _, w in said} == {None}
             assert 1.9 < journal.oldest_unwritten < 4.0
-            assert store.waiting() == []  # after a kill now no `end` is owed
+            assert store.events.waiting() == []  # after a kill now no `end` is owed
             for _, waiting in said[:4]:
                 journal.delivered_early(waiting.payload, waiting.payload)
             time.sleep(5.0)
             other.execute("COMMIT")
             assert journal.written(10)
             assert journal.oldest_unwritten == 0.0
-            assert {e["id"] for e in store.events(0.0)} == {e.id for e in alarms}
+            assert {e.message.id for e in store.events.since(0.0)} == {e.id for e in alarms}
             assert len(said) == 10
-            assert [(w.payload.id, w.payload.seq) for w in store.waiting()] == [
+            assert [(w.payload.id, w.payload.seq) for w in store.events.waiting()] == [
                 (e.id, n) for e in alarms[2:] for n in (0, 1)
             ]
         finally:

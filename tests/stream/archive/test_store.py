@@ -29,11 +29,11 @@ def begun(camera: str = "door", start: float = 1000.0) -> Event:
 def test_messages_leave_in_order_and_once(tmp_path: Path) -> None:
     event = begun()
     with Store.open(tmp_path) as store:
-        keys = [store.message(event.new(MOMENT), 1001.0, awaits_files=True)]
-        keys += [store.message(event.update(MOMENT), 1003.0, awaits_files=True)]
-        store.delivered(keys[0])
+        keys = [store.events.add(event.new(MOMENT), 1001.0, awaits_files=True)]
+        keys += [store.events.add(event.update(MOMENT), 1003.0, awaits_files=True)]
+        store.events.delivered(keys[0])
     with Store.open(tmp_path) as store:
-        (waiting,) = store.waiting()
+        (waiting,) = store.events.waiting()
         assert (waiting.payload.type, waiting.made, waiting.key) == ("update", 1003.0, keys[1])
 
 
@@ -46,12 +46,12 @@ def test_what_an_earlier_run_left_unfinished(tmp_path: Path) -> None:
     )
     with Store.open(tmp_path) as store:
         for event in (still_open, unfilmed, done):
-            store.message(event.new(MOMENT), 1.0, awaits_files=True)
-        store.message(lost.new(MOMENT), 1.0, awaits_files=False)
+            store.events.add(event.new(MOMENT), 1.0, awaits_files=True)
+        store.events.add(lost.new(MOMENT), 1.0, awaits_files=False)
         for event in (unfilmed, done):
-            store.message(event.end(MOMENT, 1300.0, "score"), 2.0, awaits_files=True)
-        store.message(done.media(snapshot=True, clip=True), 3.0, awaits_files=True)
-        found = [(payload.id, payload.seq, files) for payload, files in store.unfinished()]
+            store.events.add(event.end(MOMENT, 1300.0, "score"), 2.0, awaits_files=True)
+        store.events.add(done.media(snapshot=True, clip=True), 3.0, awaits_files=True)
+        found = [(payload.id, payload.seq, files) for payload, files in store.events.unfinished()]
     assert found == [(still_open.id, 0, True), (unfilmed.id, 1, True), (lost.id, 0, False)]
 
 
@@ -59,19 +59,19 @@ def test_verdicts_find_the_event_of_their_camera(tmp_path: Path) -> None:
     first, second, elsewhere = begun(start=1000.0), begun(start=2000.0), begun("yard", 3000.0)
     with Store.open(tmp_path) as store:
         for event in (first, second, elsewhere):
-            store.message(event.new(MOMENT), 1.0, awaits_files=False)
-        assert store.verdict("door", first.id, "true") == first.id
-        assert store.verdict("door", "latest", "false_alarm") == second.id
-        assert store.verdict("door", elsewhere.id, "true") is None
-        assert store.verdict("hall", "latest", "true") is None
-        store.file_kept(first.id, "snapshot", 1234)
-        rows = store.events(since=0.0)
-        assert [row["verdict"] for row in rows] == ["true", "false_alarm", None]
-        assert [row["snapshot_bytes"] for row in rows] == [1234, 0, 0]
-        assert store.latest_snapshot("door") == first.id
-        store.file_kept(first.id, "snapshot", 0)
-        assert store.latest_snapshot("door") is None
-        assert [row["id"] for row in store.events(since=2500.0)] == [elsewhere.id]
+            store.events.add(event.new(MOMENT), 1.0, awaits_files=False)
+        assert store.events.judge("door", first.id, "true") == first.id
+        assert store.events.judge("door", "latest", "false_alarm") == second.id
+        assert store.events.judge("door", elsewhere.id, "true") is None
+        assert store.events.judge("hall", "latest", "true") is None
+        store.events.file_kept(first.id, "snapshot", 1234)
+        rows = store.events.since(since=0.0)
+        assert [row.verdict for row in rows] == ["true", "false_alarm", None]
+        assert [row.snapshot_bytes for row in rows] == [1234, 0, 0]
+        assert store.events.latest_snapshot("door") == first.id
+        store.events.file_kept(first.id, "snapshot", 0)
+        assert store.events.latest_snapshot("door") is None
+        assert [row.message.id for row in store.events.since(since=2500.0)] == [elsewhere.id]
 
 
 def test_the_last_verdict_is_on_an_alarm_and_not_on_a_test(tmp_path: Path) -> None:
@@ -79,27 +79,27 @@ def test_the_last_verdict_is_on_an_alarm_and_not_on_a_test(tmp_path: Path) -> No
     test = Event.begun("door", 2000.0, (0.8, 0.6), MODEL, test=True)
     with Store.open(tmp_path) as store:
         for event in (alarm, test):
-            store.message(event.new(MOMENT), 1.0, awaits_files=False)
-        assert store.verdict("door", "latest", "false_alarm") == alarm.id
-        assert store.verdict("door", test.id, "true") == test.id
+            store.events.add(event.new(MOMENT), 1.0, awaits_files=False)
+        assert store.events.judge("door", "latest", "false_alarm") == alarm.id
+        assert store.events.judge("door", test.id, "true") == test.id
 
 
 def test_the_last_message_is_shown_as_it_left(tmp_path: Path) -> None:
     event = begun()
     with Store.open(tmp_path) as store:
         new, update = event.new(MOMENT), event.update(MOMENT)
-        keys = [store.message(payload, 1001.0, awaits_files=False) for payload in (new, update)]
-        store.delivered(keys[0], stamped(new, 1001.0, 1001.5))  # no longer the last
-        (shown,) = store.events(0.0)
-        assert (shown["published_time"], shown["latency_ms"], shown["delayed"]) == (None, None, False)
+        keys = [store.events.add(payload, 1001.0, awaits_files=False) for payload in (new, update)]
+        store.events.delivered(keys[0], stamped(new, 1001.0, 1001.5))  # no longer the last
+        (shown,) = store.events.since(0.0)
+        assert (shown.message.published_time, shown.message.latency_ms, shown.message.delayed) == (None, None, False)
         left = stamped(update, 1001.0, 1020.5)
-        store.delivered(keys[1], left)
+        store.events.delivered(keys[1], left)
         said = left.as_json()
-        (shown,) = store.events(0.0)
-        assert {name: shown[name] for name in said} == said
-        assert (shown["latency_ms"], shown["delayed"]) == (19_500, True)
+        (shown,) = store.events.since(0.0)
+        assert shown.as_json() == said | {"verdict": None, "snapshot_bytes": 0, "clip_bytes": 0}
+        assert (shown.message.latency_ms, shown.message.delayed) == (19_500, True)
         # an earlier run's event goes on from what its messages count from
-        ((kept, _),) = store.unfinished()
+        ((kept, _),) = store.events.unfinished()
         end = Event(kept).end(None, 1002.0, "restart")
         assert (Event(kept).last_time, end.published_time, end.delayed) == (1001.0, None, False)
         assert stamped(end, 1030.0, 1030.0).latency_ms == 29_000
@@ -108,20 +108,20 @@ def test_the_last_message_is_shown_as_it_left(tmp_path: Path) -> None:
 def test_scores_settings_and_topics(tmp_path: Path) -> None:
     scores = [LoggedScore(1000.0 + i, 1001.0 + i, i / 100, 32) for i in range(60)]
     with Store.open(tmp_path) as store:
-        store.scored("door", pack(scores[:30]))
-        store.scored("door", pack(scores[30:]))
-        store.scored("yard", pack(scores[:1]))
-        found = store.score_columns("door", 1010.0, 1040.0)
+        store.scores.add("door", pack(scores[:30]))
+        store.scores.add("door", pack(scores[30:]))
+        store.scores.add("yard", pack(scores[:1]))
+        found = store.scores.columns("door", 1010.0, 1040.0)
         assert found.starts.tolist() == [1010.0 + i for i in range(30)]
         store.forget(scores_before=1020.0, events_before=0.0)
-        assert len(store.score_columns("door", 0.0, 2000.0)) == 30
-        store.setting("door", "threshold", "0.5")
-        store.setting("door", "threshold", "0.7")
-        assert store.settings() == {"door": {"threshold": "0.7"}}
-        store.retained("mgfn/door/anomaly", kept=True)
-        store.retained("mgfn/door/status", kept=True)
-        store.retained("mgfn/door/status", kept=False)
-        assert store.retained_topics() == ["mgfn/door/anomaly"]
+        assert len(store.scores.columns("door", 0.0, 2000.0)) == 30
+        store.settings.set("door", "threshold", "0.5")
+        store.settings.set("door", "threshold", "0.7")
+        assert store.settings.all() == {"door": {"threshold": "0.7"}}
+        store.settings.retain("mgfn/door/anomaly", kept=True)
+        store.settings.retain("mgfn/door/status", kept=True)
+        store.settings.retain("mgfn/door/status", kept=False)
+        assert store.settings.retained_topics() == ["mgfn/door/anomaly"]
 
 
 def test_an_hour_of_scores_becomes_one_chunk_and_stays_the_same(tmp_path: Path) -> None:
@@ -129,39 +129,39 @@ def test_an_hour_of_scores_becomes_one_chunk_and_stays_the_same(tmp_path: Path) 
     scores = [LoggedScore(began + i, began + i + 1, i % 100 / 100, 32) for i in range(3 * 3600)]
     with Store.open(tmp_path) as store:
         for first in range(0, len(scores), 60):
-            store.scored("door", pack(scores[first : first + 60]))
-        before = store.score_columns("door", began, began + 3 * 3600)
-        assert store.merge_scores(began + 2 * 3600 + 1800, at_most=1) == 1
-        assert store.merge_scores(began + 2 * 3600 + 1800, at_most=9) == 1
-        assert store.merge_scores(began + 2 * 3600 + 1800, at_most=9) == 0
+            store.scores.add("door", pack(scores[first : first + 60]))
+        before = store.scores.columns("door", began, began + 3 * 3600)
+        assert store.scores.merge(began + 2 * 3600 + 1800, at_most=1) == 1
+        assert store.scores.merge(began + 2 * 3600 + 1800, at_most=9) == 1
+        assert store.scores.merge(began + 2 * 3600 + 1800, at_most=9) == 0
         assert store._database.execute("SELECT count(*) FROM scores").fetchone() == (62,)
-        after = store.score_columns("door", began, began + 3 * 3600)
+        after = store.scores.columns("door", began, began + 3 * 3600)
         np.testing.assert_allclose(after.starts, before.starts, atol=1e-3)
         np.testing.assert_array_equal(after.values, before.values)
         # a time at the very end of a merged hour finds it, too
-        assert len(store.score_columns("door", began + 3_590, began + 3_600)) == 10
+        assert len(store.scores.columns("door", began + 3_590, began + 3_600)) == 10
 
 
 def test_a_damaged_chunk_costs_its_own_time_and_not_the_writer(tmp_path: Path) -> None:
     began = 1_795_000_000.0 - 1_795_000_000 % 3600
     with Store.open(tmp_path) as store:
         for first in (0, 60, 120):
-            store.scored(
+            store.scores.add(
                 "door", pack([LoggedScore(began + first + i, began + first + i + 1, 0.5, 32) for i in range(60)])
             )
         store._database.execute("UPDATE scores SET chunk = substr(chunk, 1, 40) WHERE start = ?", (began + 60,))
-        assert len(store.score_columns("door", began, began + 3600)) == 120
-        assert store.merge_scores(began + 2 * 3600, at_most=9) == 1
-        assert len(store.score_columns("door", began, began + 3600)) == 120
+        assert len(store.scores.columns("door", began, began + 3600)) == 120
+        assert store.scores.merge(began + 2 * 3600, at_most=9) == 1
+        assert len(store.scores.columns("door", began, began + 3600)) == 120
 
 
 def test_a_second_process_is_refused_and_a_reader_is_not(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         with pytest.raises(UsageError, match="another mgfn-stream uses it"):
             Store.open(tmp_path)
-        store.message(begun().new(MOMENT), 1.0, awaits_files=False)
+        store.events.add(begun().new(MOMENT), 1.0, awaits_files=False)
         with Store.read_only(tmp_path) as reader:
-            assert len(reader.events(0.0)) == 1
+            assert len(reader.events.since(0.0)) == 1
     Store.open(tmp_path).close()
 
 
@@ -185,7 +185,7 @@ def test_a_corrupt_database_is_set_aside_and_said(
 ) -> None:
     with Store.open(tmp_path) as store:
         for start in range(200):
-            store.message(begun(start=float(start)).new(MOMENT), 1.0, awaits_files=False)
+            store.events.add(begun(start=float(start)).new(MOMENT), 1.0, awaits_files=False)
     path = tmp_path / DATABASE
     content = bytearray(path.read_bytes())
     content[:] = (
@@ -193,7 +193,7 @@ def test_a_corrupt_database_is_set_aside_and_said(
     )
     path.write_bytes(content)
     with Store.open(tmp_path) as store:
-        assert store.events(0.0) == []
+        assert store.events.since(0.0) == []
     (aside,) = [p for p in tmp_path.glob("events.db.corrupt-*") if not p.name.endswith(("-wal", "-shm"))]
     assert aside.read_bytes() == bytes(content)
     assert "the database is corrupt: set aside" in "".join(capsys.readouterr())
@@ -213,13 +213,13 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_all_or_nothing(tmp_path: Path) -> None:
     def fail_halfway(store: Store) -> None:
         with store.transaction():
-            store.setting("door", "threshold", "0.5")
+            store.settings.set("door", "threshold", "0.5")
             raise KeyError
 
     with Store.open(tmp_path) as store:
         with pytest.raises(KeyError):
             fail_halfway(store)
-        assert store.settings() == {}
+        assert store.settings.all() == {}
 
 
 def test_an_end_that_fails_leaves_room_for_the_next_transaction(tmp_path: Path) -> None:
@@ -231,8 +231,8 @@ def test_an_end_that_fails_leaves_room_for_the_next_transaction(tmp_path: Path) 
         with pytest.raises(sqlite3.IntegrityError), store.transaction():  # it is the COMMIT that fails
             store._database.execute("INSERT INTO child VALUES (1)")
         with store.transaction():
-            store.setting("door", "threshold", "0.5")
-        assert store.settings() == {"door": {"threshold": "0.5"}}
+            store.settings.set("door", "threshold", "0.5")
+        assert store.settings.all() == {"door": {"threshold": "0.5"}}
 
 
 def test_a_folder_on_a_disk_that_knows_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,12 +254,12 @@ def test_a_start_on_a_full_disk_makes_room_from_old_media(
         old.write_bytes(bytes(200_000))
         if used_before:
             with Store.open(folder) as store:
-                store.message(begun().new(MOMENT), 1.0, awaits_files=False)
-                store.file_kept("1000.00-abcdef", "clip", 200_000)
+                store.events.add(begun().new(MOMENT), 1.0, awaits_files=False)
+                store.events.file_kept("1000.00-abcdef", "clip", 200_000)
         fill(folder)
         with Store.open(folder) as store:
-            assert len(store.events(0.0)) == used_before
-            store.setting("door", "threshold", "0.5")
+            assert len(store.events.since(0.0)) == used_before
+            store.settings.set("door", "threshold", "0.5")
             assert store._database.execute("SELECT count(*) FROM files").fetchone() == (0,)
         assert not old.exists()
     assert "the disk is full: old media makes room" in "".join(capsys.readouterr())
@@ -272,10 +272,10 @@ def test_a_start_on_a_disk_full_of_other_things_keeps_alarms_in_memory(
         Store.open(folder).close()
         fill(folder)
         with Store.open(folder) as store:
-            assert store.message(begun().new(MOMENT), 1.0, awaits_files=False) == 1
+            assert store.events.add(begun().new(MOMENT), 1.0, awaits_files=False) == 1
             with pytest.raises(UsageError, match="another mgfn-stream uses it"):
                 Store.open(folder)
         (folder / "filler").unlink()
         with Store.open(folder) as store:
-            assert store.events(0.0) == []
+            assert store.events.since(0.0) == []
     assert "alarms go out from memory" in "".join(capsys.readouterr())

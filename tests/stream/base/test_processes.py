@@ -15,7 +15,7 @@ from tests.servers.processes import until
 PARENT = """
 import os, signal, sys, time
 from stream.base.processes import end_with_parent
-from stream.service.service import start_process
+from stream.service.processes import start_process
 from stream.service.stopping import _exit
 
 def body(pipe):

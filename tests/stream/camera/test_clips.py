@@ -45,7 +45,7 @@ def test_a_picture_that_is_not_later_is_left_out() -> None:
     assembler.place(0.04)
     assert assembler.place(0.04).position is None
     assert assembler.place(0.02).position is None
-    assert assembler.left_out == 2
+    assert assembler.late_frames == 2
     assert assembler.place(0.08).position == 2
 
 
@@ -55,7 +55,7 @@ def test_a_gap_or_a_jump_back_gives_up_the_running_clip(jump: float) -> None:
     feed(assembler, [10 + k / 25 for k in range(10)])
     times = [10 + jump + k / 25 for k in range(16)]
     (clip,) = feed(assembler, times)
-    assert assembler.given_up == 1
+    assert assembler.broken_clips == 1
     assert (clip.clip, clip.start) == (0, times[0])
     assert clip.end == pytest.approx(times[-1] + 0.04)
 
@@ -98,22 +98,22 @@ def test_of_50_frames_a_second_every_second_one_is_kept_once_the_rate_is_known()
     assembler = ClipAssembler()
     positions = [assembler.place(k / 50).position for k in range(14)]
     assert positions == [0, 1, 2, 3, 4, 5, 6, 7, 0, None, 1, None, 2, None]
-    assert assembler.given_up == 1
+    assert assembler.broken_clips == 1
 
 
 def test_a_rate_that_changes_is_followed_and_one_between_two_choices_does_not_go_to_and_fro() -> None:
     assembler = ClipAssembler()
     feed(assembler, [k / 25 for k in range(200)])
-    assert assembler.given_up == 0
+    assert assembler.broken_clips == 0
     clips = feed(assembler, [8 + k / 50 for k in range(400)])
     assert clips[-1].end - clips[-1].start == pytest.approx(0.64)
-    given_up = assembler.given_up
+    given_up = assembler.broken_clips
     assert given_up == 1
     time = 16.0
     for k in range(1200):
         time += 1 / (35 if k // 60 % 2 else 36)
         assembler.place(time)
-    assert assembler.given_up == given_up
+    assert assembler.broken_clips == given_up
 
 
 @pytest.mark.parametrize("stride", [4, 8])
@@ -138,7 +138,7 @@ def test_a_gap_does_not_let_a_clip_overlap_it() -> None:
     assembler = ClipAssembler(4)
     feed(assembler, [k / 25 for k in range(22)])
     assert feed(assembler, [10 + k / 25 for k in range(15)]) == []
-    assert assembler.given_up == 1
+    assert assembler.broken_clips == 1
 
 
 def test_a_recording_whose_pictures_are_counted_has_no_gaps() -> None:
@@ -163,9 +163,9 @@ def test_a_camera_that_is_too_slow_makes_none() -> None:
 def test_a_slow_camera_that_pauses_begins_a_new_clip() -> None:
     assembler = ClipAssembler()
     assert len(feed(assembler, [float(k) for k in range(40)])) == 2
-    assert assembler.given_up == 0
+    assert assembler.broken_clips == 0
     feed(assembler, [50.0 + k for k in range(5)])
-    assert assembler.given_up == 1
+    assert assembler.broken_clips == 1
 
 
 def test_the_camera_clock_sees_through_the_opening_burst() -> None:

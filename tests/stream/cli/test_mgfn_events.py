@@ -34,10 +34,10 @@ def data(tmp_path: Path) -> Path:
     with Store.open(tmp_path) as store:
         for age, verdict in ((2 * 86_400.0, "true"), (60.0, None)):
             event = Event.begun("door", time.time() - age, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
-            store.message(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
-            store.message(event.end(None, event.start_time + 4.5, "score"), 1.0, awaits_files=False)
+            store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+            store.events.add(event.end(None, event.start_time + 4.5, "score"), 1.0, awaits_files=False)
             if verdict is not None:
-                store.verdict("door", event.id, verdict)
+                store.events.judge("door", event.id, verdict)
     return tmp_path
 
 
@@ -51,11 +51,11 @@ def scored(tmp_path: Path) -> Path:
         rows.append(LoggedScore(began + index, began + index + 1, score, 32))
     with Store.open(tmp_path) as store, store.transaction():
         for first in range(0, len(rows), 60):
-            store.scored("door", pack(rows[first : first + 60]))
+            store.scores.add("door", pack(rows[first : first + 60]))
         event = Event.begun("door", began + 600, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
-        store.message(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
-        store.message(event.end(None, event.start_time + 5, "score"), 1.0, awaits_files=False)
-        store.verdict("door", event.id, "true")
+        store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+        store.events.add(event.end(None, event.start_time + 5, "score"), 1.0, awaits_files=False)
+        store.events.judge("door", event.id, "true")
     return tmp_path
 
 
@@ -81,7 +81,7 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
     assert "proposed: 0.9" in (said := capsys.readouterr().out)
     assert "of 1 alarms called true it keeps 0 and would have missed" in said
     with Store.read_only(scored) as store:
-        assert store.settings() == {}
+        assert store.settings.all() == {}
     with Store.open(scored):  # as mgfn-stream holds it
         assert run(monkeypatch, "suggest-threshold", "--per-day", 4, "--data", scored, "--apply", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
@@ -89,15 +89,15 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
     assert answer["proposal"]["threshold"] < 0.9
     assert answer["proposal"]["low"] <= answer["proposal"]["per_day"] <= answer["proposal"]["high"]
     with Store.read_only(scored) as store:
-        kept = store.settings()["door"]
+        kept = store.settings.all()["door"]
     assert float(kept["threshold"]) == answer["proposal"]["threshold"]
     assert json.loads(kept["budget"])["per_day"] == answer["proposal"]["per_day"]
     with Store.open(scored) as store:
         now = time.time()
         promised = json.loads(kept["budget"]) | {"high": 0.0}
-        store.setting("door", "budget", json.dumps(promised))
+        store.settings.set("door", "budget", json.dumps(promised))
         assert "alarms in the last day; at most 0.0" in history.suggest(store, "door", 4, now).misfit
-        store.setting("door", "threshold", "0.5")  # of another threshold nothing was promised
+        store.settings.set("door", "threshold", "0.5")  # of another threshold nothing was promised
         assert history.suggest(store, "door", 4, now).misfit == ""
 
 
@@ -117,7 +117,7 @@ def test_a_schedule_counts_in_every_answer(
     minute = began.weekday() * 1_440 + began.hour * 60 + began.minute
     first_day = Schedule((Period(minute % 10_080, minute % 10_080 + 1_430),))
     with Store.open(scored) as store:
-        store.setting("door", "schedule", first_day.as_text())
+        store.settings.set("door", "schedule", first_day.as_text())
     assert run(monkeypatch, "what-if", "--data", scored, "--threshold", 0.7) == 0
     assert "door: 4 in 2.00 scored days" in capsys.readouterr().out
     assert run(monkeypatch, "suggest-threshold", "--per-day", 1.6, "--data", scored, "--json") == 0
@@ -142,10 +142,10 @@ def test_a_verdict_is_given_and_taken_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
 ) -> None:
     with Store.open(data) as store:  # as mgfn-stream holds it
-        event_id = store.events(0.0)[1]["id"]
+        event_id = store.events.since(0.0)[1].message.id
         for said, kept in (("false_alarm", "false_alarm"), ("none", None)):
             assert run(monkeypatch, "verdict", event_id, said, "--data", data) == 0
-            assert store.events(0.0)[1]["verdict"] == kept
+            assert store.events.since(0.0)[1].verdict == kept
     assert run(monkeypatch, "verdict", "1.00-abcdef", "true", "--data", data) == 2
     assert "1.00-abcdef: no such event" in capsys.readouterr().err
     assert run(monkeypatch, "verdict", event_id, "wrong", "--data", data) == 2
@@ -160,14 +160,14 @@ def test_times_are_those_of_the_sites_zone_in_order_and_a_cut_alarm_lasted_longe
     model = ModelName("b", "0" * 64, "openvino")
     with Store.open(tmp_path) as store:
         event = Event.begun("door", began, (0.8, 0.373015873), model, zone=zone)
-        store.message(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
-        store.message(event.end(None, began, "restart"), 1.0, awaits_files=False)
+        store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+        store.events.add(event.end(None, began, "restart"), 1.0, awaits_files=False)
         for camera, burst in (("a", 500), ("b", 100)):
             rows = [
                 LoggedScore(began + i, began + i + 1, 0.9 if burst <= i < burst + 5 else 0.1, 32) for i in range(600)
             ]
-            store.scored(camera, pack(rows))
-            store.setting(camera, "schedule", Schedule((), zone).as_text())
+            store.scores.add(camera, pack(rows))
+            store.settings.set(camera, "schedule", Schedule((), zone).as_text())
     assert run(monkeypatch, "list", "--data", tmp_path) == 0
     said = capsys.readouterr().out
     assert "+05:45" in said

@@ -45,11 +45,11 @@ def alarmed(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> tupl
     with running(folder, *arguments, "--threshold", "1") as service:
         until(lambda: len(lines(scores)) >= 14, 60, "nine seconds of the recording")
         with Store.beside(folder / "data") as store:
-            store.setting("door", "threshold", "0")
+            store.settings.set("door", "threshold", "0")
         until(lambda: service.process.poll() is not None, 60, "the recording's end")
     with Store.read_only(folder / "data") as store:
-        (event,) = store.events(0.0)
-    return folder / "data", event["id"]
+        (event,) = store.events.since(0.0)
+    return folder / "data", event.message.id
 
 
 def again(data: Path, event: str, *arguments: object) -> subprocess.CompletedProcess[str]:

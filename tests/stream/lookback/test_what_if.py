@@ -59,12 +59,16 @@ def as_live(
     camera = WatchedCamera(CameraConfig(Source("door", "x", live=False), rule, stride=stride), ModelName("b", "0", "x"))
     rows, found, connection, number = [], [], 0, 0
     for index, score in enumerate(scores):
-        was_open, start, top = camera.event is not None, camera.rule.start_time or 0.0, camera.rule.top_score
+        was_open, start, top = (
+            camera.alarm.event is not None,
+            camera.alarm.rule.start_time or 0.0,
+            camera.alarm.rule.top_score,
+        )
         if index in connects:
             camera.changed(StateChanged(CameraState.OFFLINE, connection, Reason.STALLED))
-            camera.close_alarm("camera_lost")
+            camera.alarm.close("camera_lost")
             if was_open:
-                found.append(WouldBe(start, camera.rule.end_time, top))
+                found.append(WouldBe(start, camera.alarm.rule.end_time, top))
             connection, number = connection + 1, 0
             camera.changed(StateChanged(CameraState.ONLINE, connection))
         at = 1_795_000_000 + index * stride / 25 - 20.0 * sum(before <= index for before in set_back)
@@ -73,11 +77,11 @@ def as_live(
         window: Any = np.full(len(camera.window), round(score * 65_535) / 65_535)  # as stored, else 0.65 is not 0.65
         scored = camera.scored(clip, window, lambda window: np.zeros(len(window), np.float32))
         if scored.change is Change.ENDED:
-            found.append(WouldBe(start, camera.rule.end_time, top))
+            found.append(WouldBe(start, camera.alarm.rule.end_time, top))
         rows.append(LoggedScore(at, at + CLIP, scored.score, scored.window, scored.connects))
         number += 1
-    if camera.event is not None and camera.rule.start_time is not None:
-        found.append(WouldBe(camera.rule.start_time, None, camera.rule.top_score))
+    if camera.alarm.event is not None and camera.alarm.rule.start_time is not None:
+        found.append(WouldBe(camera.alarm.rule.start_time, None, camera.alarm.rule.top_score))
     return pack(rows), found
 
 
@@ -145,7 +149,7 @@ def test_off_schedule_there_would_have_been_none_as_live() -> None:
         camera.push(clip, np.zeros((1, 4), np.float32))
         scores = np.full(len(camera.window), row.score)
         said.append(camera.scored(clip, scores, lambda window: np.zeros(len(window), np.float32)).event)
-    said.append(camera.close_alarm("stopped"))
+    said.append(camera.alarm.close("stopped"))
     rang = [(e.start_time, e.end_time, e.top_score) for e in said if e is not None and e.type == "end"]
     kept = columns([chunk])
     would = alarms(kept.armed(schedule.covered(kept.starts)), rule)

@@ -13,7 +13,8 @@ import pytest
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from stream.service.drift_watch import EVERY, FIRST_AFTER, DriftWatch
-from stream.service.service import start_process
+from stream.service.processes import start_process
+from stream.watch.reaper import Reaper
 from tests.servers.processes import until
 
 
@@ -28,8 +29,8 @@ def test_a_changed_scene_is_found_and_an_unchanged_one_is_not(tmp_path: Path) ->
                 level = lately if hour >= 5 * 24 else 0.1
                 scores = rng.normal(level, 0.02, 360).clip(0, 1).tolist()
                 rows = [LoggedScore(began + 10 * i, began + 10 * i + 10, s, 32) for i, s in enumerate(scores)]
-                store.scored(camera, pack(rows))
-    watch = DriftWatch(tmp_path, start_process, 0.0)
+                store.scores.add(camera, pack(rows))
+    watch = DriftWatch(tmp_path, start_process, Reaper(), 0.0)
     assert watch.turn(FIRST_AFTER - 1, cameras) == {}
     found: dict[str, str] = {}
     until(lambda: found.update(watch.turn(FIRST_AFTER + 1, cameras)) or found, 60, "the end of the check")
@@ -40,7 +41,7 @@ def test_a_changed_scene_is_found_and_an_unchanged_one_is_not(tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_folder_that_is_gone_finds_nothing(tmp_path: Path) -> None:
-    watch = DriftWatch(tmp_path / "gone", start_process, 0.0)
+    watch = DriftWatch(tmp_path / "gone", start_process, Reaper(), 0.0)
     watch.turn(FIRST_AFTER, ["door"])
     until(lambda: watch.turn(FIRST_AFTER, ["door"]) == {} and watch._running is None, 60, "the end of the check")
 
@@ -52,7 +53,7 @@ def test_a_check_that_cannot_start_waits_for_the_next(tmp_path: Path) -> None:
         tried.append(name)
         raise OSError(errno.EMFILE, "Too many open files")
 
-    watch = DriftWatch(tmp_path, no_room, 0.0)
+    watch = DriftWatch(tmp_path, no_room, Reaper(), 0.0)
     for now in (FIRST_AFTER, FIRST_AFTER + 1, FIRST_AFTER + EVERY):
         assert watch.turn(now, ["door"]) == {}
     assert tried == ["mgfn-drift"] * 2

@@ -92,7 +92,7 @@ def test_two_hundred_events_over_kills_of_the_program_and_of_the_broker(
             drill.go_on(begun=80, also=drill.alarming)
             broker.kill()
             with Store.read_only(tmp_path / "data") as store:
-                until(store.waiting, what="events waiting for the broker")
+                until(store.events.waiting, what="events waiting for the broker")
             broker.start()
             drill.go_on(begun=120)
             broker.kill()
@@ -103,11 +103,11 @@ def test_two_hundred_events_over_kills_of_the_program_and_of_the_broker(
             drill.go_on(begun=EVENTS)
             until(lambda: drill.ids("end") == drill.ids("new"), what="the last ends")
             with Store.read_only(tmp_path / "data") as store:
-                until(lambda: not store.waiting(), what="an empty outbox")
+                until(lambda: not store.events.waiting(), what="an empty outbox")
             assert third.stop() == 0
         with Store.read_only(tmp_path / "data") as store:
-            assert not store.waiting()
-            kept = {event["id"]: event for event in store.events(0.0)}
+            assert not store.events.waiting()
+            kept = {e.message.id: e.message.as_json() for e in store.events.since(0.0)}
         until(lambda: drill.told(kept), what="the last messages")
         drill.subscriber.close()
         late = Subscriber(broker.port, "mgfn/+/anomaly")

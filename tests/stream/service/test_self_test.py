@@ -23,6 +23,7 @@ from stream.service import self_test_camera
 from stream.service.self_test import Result, SelfTest, Stage, cached_sample
 from stream.service.self_test_camera import SelfTestCamera
 from stream.settings.flags import self_test_every
+from stream.watch.reaper import Reaper
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
@@ -129,8 +130,8 @@ def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.Monkey
     manifest = cast(
         Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6, min_duration=None), calibration=None)
     )
-    rendering = cast(SpawnProcess, SimpleNamespace(join=lambda _: None))
-    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours))
+    rendering = cast(SpawnProcess, SimpleNamespace(kill=lambda: None))
+    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours), Reaper())
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(700.0, 1_700.0) is None
     assert test.result == Result(False, 1_700.0, Stage.STARTED)
@@ -145,7 +146,7 @@ def test_without_room_for_its_process_the_cameras_go_on() -> None:
     manifest = cast(
         Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6, min_duration=None), calibration=None)
     )
-    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), no_room)
+    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), no_room, Reaper())
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(10_000.0, 11_000.0) is None
     assert test.result == Result(False, 11_000.0, Stage.RENDERING)
@@ -199,7 +200,7 @@ def test_the_last_one_is_told_after_a_restart(tmp_path: Path, tiny_bundle: Path,
     test.raised("b", 2_026.0)
     test.heard(message("b"), 2_027.0)
     with Store.open(tmp_path / "data") as store:
-        store.setting("self-test", "self_test", test.memory())
+        store.settings.set("self-test", "self_test", test.memory())
     subscriber = Subscriber(mosquitto.port)
     video = write_video(tmp_path / "yard.mp4", moving_pictures(500))
     with running(tmp_path, "--rtsp", f"yard={video}", "--bundle", tiny_bundle, "--mqtt", mosquitto.url) as service:

@@ -15,8 +15,8 @@ import pytest
 from stream.archive.store import Store
 from stream.base.errors import StreamError
 from stream.service import stopping
-from stream.service.service import check_threads
 from stream.service.stopping import StopClock
+from stream.service.threads import Threads
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
@@ -38,18 +38,22 @@ def test_parts_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_thread_that_alarms_need_is_missed() -> None:
-    over = threading.Event()
-    alive = threading.Thread(target=over.wait)
-    dead = threading.Thread(target=lambda: None)
-    for thread in (alive, dead):
-        thread.start()
-    dead.join(10)
-    check_threads({"journal": alive, "mqtt": alive, "web": dead})
-    check_threads({"journal": alive})
+    over, threads = threading.Event(), Threads()
+
+    def wait() -> None:
+        over.wait()
+
+    threads.start(wait, "journal")
+    threads.start(lambda: None, "web")
+    threads.join("web", 10)
+    threads.check()
+    threads.start(lambda: None, "mqtt")
+    threads.join("mqtt", 10)
+    assert (threads.alive("journal"), threads.alive("mqtt"), threads.alive("clock")) == (True, False, False)
     with pytest.raises(StreamError, match="the thread 'mqtt' died"):
-        check_threads({"journal": alive, "mqtt": dead})
+        threads.check()
     over.set()
-    alive.join(10)
+    threads.join("journal", 10)
 
 
 # Hashing neither returns to Python's signal handlers nor holds its lock: as a batch of clips does in the engine.
@@ -122,5 +126,5 @@ def test_neither_a_decoder_nor_a_broker_that_hangs_holds_the_stop(
         assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
     with Store.read_only(tmp_path / "data") as store:
         # it was decided, written and will be told after the next start
-        assert [m.payload.end_reason for m in store.waiting() if m.payload.type == "end"] == ["stopped"]
+        assert [m.payload.end_reason for m in store.events.waiting() if m.payload.type == "end"] == ["stopped"]
     subscriber.close()

@@ -13,7 +13,7 @@ from typing import Any
 import paho.mqtt.publish
 import pytest
 
-from stream.service.service import start_process
+from stream.service.processes import start_process
 from stream.sinks.embedded_broker import HOST, EmbeddedBroker, free_port, run_broker
 from tests.servers.mosquitto import Subscriber
 from tests.servers.processes import listening, until

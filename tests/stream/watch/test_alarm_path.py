@@ -90,9 +90,11 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         assert length + 9.5 < times[-1] - times[0] < length + 11.7
         assert len(times) == round((times[-1] - times[0]) * 25) + 1
 
-        subscriber.publish("mgfn/door/feedback/set", '{"id":"latest","verdict":"false_alarm"}')
+        subscriber.publish(
+            "mgfn/door/feedback/set", '{"id":"latest","verdict":"true"}'
+        )  # a false one's like would not ring
         with Store.read_only(tmp_path / "data") as store:
-            until(lambda: store.events(0.0)[0]["verdict"] == "false_alarm", PATIENCE, "the verdict")
+            until(lambda: store.events.since(0.0)[0].verdict == "true", PATIENCE, "the verdict")
         sent = len([1 for topic, _, _ in subscriber.messages if topic.endswith("/config")])
         subscriber.publish("homeassistant/status", "online")
         until(lambda: sum(t.endswith("/config") for t, _, _ in subscriber.messages) > sent, PATIENCE, "discovery again")
@@ -207,5 +209,5 @@ def test_a_second_service_on_the_same_data_folder_ends_with_2(tmp_path: Path, ti
         )
     assert second.returncode == 2
     assert second.stderr.splitlines() == [
-        f"cli.py: --data {tmp_path}: another mgfn-stream uses it; give each its own folder"
+        f"mgfn-stream: --data {tmp_path}: another mgfn-stream uses it; give each its own folder"
     ]

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from engine.manifest import Manifest
 from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
@@ -20,8 +19,9 @@ from stream.base.errors import StreamError
 from stream.camera.messages import Counters
 from stream.settings.settings import CameraConfig
 from stream.watch.decoder_process import SILENT_AFTER, STARTED_WITHIN, DecoderProcess
+from stream.watch.reaper import Reaper
 from stream.watch.watched_camera import WatchedCamera
-from tests.bundles import CHANNELS, TINY
+from tests.bundles import tiny_manifest
 
 CONFIG = CameraConfig(Source("door", "rtsp://127.0.0.1:9/cam", live=True), AlarmSettings(0.5, 0.4))
 
@@ -36,11 +36,7 @@ def ends() -> Iterator[tuple[DecoderProcess, Connection]]:
         return process, ours
 
     camera = WatchedCamera(CONFIG, ModelName("tiny", "0" * 64, "openvino"))
-    manifest = Manifest(
-        project_version="0", created="", backbone=TINY, head=None, channels=CHANNELS, crops=1, geometry="squash",
-        thresholds=None, files={},
-    )  # fmt: skip
-    handle = DecoderProcess(CONFIG, camera, manifest, False, start)
+    handle = DecoderProcess(CONFIG, camera, tiny_manifest(), False, start, Reaper())
     yield handle, theirs
     ours.close()
     theirs.close()
@@ -69,5 +65,5 @@ def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[De
 
     decoder, _ = ends
     with pytest.raises(StreamError, match="no process for door: Too many open files"):
-        DecoderProcess(CONFIG, decoder.camera, decoder._manifest, False, refused)
+        DecoderProcess(CONFIG, decoder.camera, decoder._manifest, False, refused, Reaper())
     assert not hasattr(rings[0], "clips")  # closed

@@ -12,10 +12,11 @@ from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
 from stream.base.errors import StreamError
-from stream.service.service import start_process
+from stream.service.processes import start_process
 from stream.settings.settings import CameraConfig
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.fleet import Fleet
+from stream.watch.reaper import Reaper
 from stream.watch.reporter import Reporter
 from stream.watch.watched_camera import WatchedCamera
 from tests.servers.processes import free_port
@@ -28,20 +29,24 @@ def camera(name: str) -> CameraConfig:
 def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> None:
     manifest = Bundle.open(tiny_bundle).manifest
     begun: list[DecoderProcess] = []
+    reaper = Reaper()
 
     def begin(config: CameraConfig) -> DecoderProcess:
         if begun:
             raise StreamError("shared memory: no room")
         begun.append(
-            DecoderProcess(config, WatchedCamera(config, ModelName("b", "0", "x")), manifest, False, start_process)
+            DecoderProcess(
+                config, WatchedCamera(config, ModelName("b", "0", "x")), manifest, False, start_process, reaper
+            )
         )
         return begun[0]
 
     decoders: list[DecoderProcess] = []
-    fleet = Fleet(decoders, begin, lambda: cast(Reporter, None))  # nothing may be reported
+    fleet = Fleet(decoders, begin, cast(Reporter, None))  # nothing may be reported
     with pytest.raises(StreamError, match="no room"):
         fleet.configure([camera("door"), camera("yard")])
     assert decoders == []
     assert fleet.leaving == []
-    assert not begun[0].process.is_alive()
+    reaper.wait(10)
+    assert (begun[0].process, len(reaper)) == (None, 0)
     assert not hasattr(begun[0].ring, "clips")  # closed

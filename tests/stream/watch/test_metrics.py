@@ -17,6 +17,7 @@ from stream.settings.settings import CameraConfig
 from stream.watch.metrics import Metrics
 from stream.watch.watched_camera import WatchedCamera
 
+LOST = {"events_lost": 1, "score_chunks_lost": 2, "commands_dropped": 3, "processes_stuck": 4}
 MODEL = ModelName("default", "ab" * 32, "openvino")
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana-dashboard.json"
 
@@ -27,7 +28,7 @@ def told() -> dict[str, dict[tuple[str, ...], float]]:
     metrics.camera(camera)
     metrics.counted("door", Counters(0, 0, 0, 0, 0), Counters(25.0, 100, 2, 1, 0))
     metrics.counted("door", Counters(25.0, 100, 2, 1, 0), Counters(25.0, 10, 0, 0, 0))  # a replaced decoder
-    metrics.counted("door", Counters(25.0, 10, 0, 0, 0), Counters(25.0, 30, 1, 0, 0))
+    metrics.counted("door", Counters(25.0, 10, 0, 0, 0), Counters(25.0, 30, 1, 0, 0, broken_clips=2, late_frames=5))
     metrics.shed("door")
     metrics.disconnected("door", Reason.STALLED)
     metrics.scored("door", 0.25)
@@ -36,7 +37,7 @@ def told() -> dict[str, dict[tuple[str, ...], float]]:
     metrics.published(640)
     metrics.recipient("frigate")
     metrics.notified("frigate", "failed")
-    families = text_string_to_metric_families(metrics.exposition(outbox=3).decode())
+    families = text_string_to_metric_families(metrics.exposition(outbox=3, lost=LOST).decode())
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for sample in (sample for family in families for sample in family.samples):
         found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
@@ -49,7 +50,9 @@ def test_names_labels_and_values() -> None:
     assert found["mgfn_threshold"] == {("door",): 0.8}
     assert found["mgfn_score"] == {("door",): 0.25}
     assert found["mgfn_window_fill_ratio"] == {("door",): 0.0}
-    assert found["mgfn_frames_total"] == {("door", "decoded"): 120.0, ("door", "corrupt"): 3.0}
+    assert found["mgfn_frames_total"] == {("door", "decoded"): 120.0, ("door", "corrupt"): 3.0, ("door", "late"): 5.0}
+    assert found["mgfn_clips_broken_total"] == {("door",): 2.0}
+    assert [found[f"mgfn_{name}"][()] for name in LOST] == [1.0, 2.0, 3.0, 4.0]
     assert found["mgfn_clips_dropped_total"] == {("door",): 2.0}
     assert found["mgfn_reconnects_total"] == {("door", "stalled"): 1.0}
     assert found["mgfn_alarms_total"] == {("door",): 1.0}

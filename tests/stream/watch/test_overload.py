@@ -56,21 +56,21 @@ def test_overload_is_shared_said_and_over(tmp_path: Path, slow_engine: Any) -> N
         thread = threading.Thread(target=service.run)
         thread.start()
         try:
-            until(lambda: len(service._decoders) == len(CAMERAS), what="the cameras")
-            watched = [decoder.camera for decoder in service._decoders]
-            until(lambda: all(camera.shed_clips for camera in watched), what="overload of all three")
+            until(lambda: service.parts and len(service.parts.decoders) == len(CAMERAS), what="the cameras")
+            assert service.parts is not None
+            decoders = service.parts.decoders
+            watched = [decoder.camera for decoder in decoders]
+            until(lambda: all(c.presence.shed_clips for c in watched), what="overload of all three")
             assert {camera.status(time.monotonic()) for camera in watched} == {"degraded"}
-            before = [camera.shed_clips for camera in watched]
-            until(lambda: sum(camera.shed_clips for camera in watched) >= sum(before) + 9, what="more of it")
-            gave = [camera.shed_clips - earlier for camera, earlier in zip(watched, before, strict=True)]
+            before = [c.presence.shed_clips for c in watched]
+            until(lambda: sum(c.presence.shed_clips for c in watched) >= sum(before) + 9, what="more of it")
+            gave = [c.presence.shed_clips - earlier for c, earlier in zip(watched, before, strict=True)]
             assert max(gave) - min(gave) <= 2
             state["cost"] = 0.0
-            until(
-                lambda: not any(decoder.pending_clips for decoder in service._decoders), what="what waited being scored"
-            )
-            gave = [camera.shed_clips for camera in watched]
+            until(lambda: not any(decoder.pending_clips for decoder in decoders), what="what waited being scored")
+            gave = [c.presence.shed_clips for c in watched]
             thread.join(60)  # the recordings' end
-            assert sum(camera.shed_clips for camera in watched) <= sum(gave) + 3  # a pause of the machine sheds, too
+            assert sum(c.presence.shed_clips for c in watched) <= sum(gave) + 3  # a pause of the machine sheds, too
             assert all(camera.status(time.monotonic() + 40) != "degraded" for camera in watched)
         finally:
             service.stop()

@@ -21,15 +21,24 @@ from stream.archive.retention import Retention
 from stream.archive.store import Store
 from stream.base.addresses import SELF_TEST_CAMERA, Source
 from stream.lookback.history import rule_of
+from stream.service.build import LineFiles, make_reporter
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.courier import Courier
 from stream.sinks.mqtt_client import TlsFiles
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
+from stream.watch.outlet import Outlet
 from stream.watch.reporter import Reporter
+from stream.watch.retained_pictures import RetainedPictures
 from stream.watch.watched_camera import WatchedCamera
 from stream.web.page_stream import Live
 from tests.events import event_message
+
+
+def reporter(settings: ServiceSettings, journal: Journal, store: Store) -> Reporter:
+    metrics, pictures = Metrics(ModelName("b", "0" * 64, "openvino")), RetainedPictures(None, store.media)
+    kept, lines = store.settings.all(), LineFiles(None, None)
+    return make_reporter(settings, journal, None, pictures, metrics, Live().tell, kept, store.media, lines, None)
 
 
 class Box:
@@ -56,29 +65,29 @@ class Box:
     [("door", False, True), ("door", True, True), (SELF_TEST_CAMERA, True, False)],
 )
 def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: bool, told: bool) -> None:
-    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
     box, metrics = Box(), Metrics(ModelName("b", "0" * 64, "openvino"))
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        report = Reporter(settings, store, journal, None, None, metrics, Live().tell, [Courier(box, metrics.notified)])
-        report.committed(Waiting(event_message(camera=camera, test=test), 1.0))
+        outlet = Outlet(metrics, Live().tell, [Courier(box, metrics.notified)], keeps=True)
+        outlet.connect(journal, None)
+        outlet.committed(Waiting(event_message(camera=camera, test=test), 1.0))
     assert box.offered == ([camera] if told else [])
 
 
 def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
-    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
     model = ModelName("b", "0" * 64, "openvino")
     payload = Event.begun("door", 1_000.0, (0.8, 0.6), model).new(Moment(0.9, 0.9, 32, 1_000.0))
     with Store.open(tmp_path) as store:
-        key = store.message(payload, 1_000.5, awaits_files=False)
+        key = store.events.add(payload, 1_000.5, awaits_files=False)
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
-        report.settled(Waiting(payload, 1_000.5, key), stamped(payload, 1_000.5, 1_000.75))
+        outlet = Outlet(Metrics(model), Live().tell, (), keeps=True)
+        outlet.connect(journal, None)
+        outlet.settled(Waiting(payload, 1_000.5, key), stamped(payload, 1_000.5, 1_000.75))
         journal.stop()
         journal.run()
-        (listed,) = store.events(0.0)
-        assert (listed["published_time"], listed["latency_ms"]) == (1_000.75, 750)
-        assert store.waiting() == []
+        (listed,) = store.events.since(0.0)
+        assert (listed.message.published_time, listed.message.latency_ms) == (1_000.75, 750)
+        assert store.events.waiting() == []
 
 
 def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) -> None:
@@ -92,19 +101,18 @@ def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) ->
         decoder = cast(DecoderProcess, SimpleNamespace(camera=camera, config=config, shed_pending=lambda: None))
         with Store.open(tmp_path) as store:
             journal = Journal(store, Retention(), queue.Queue(100), lambda _message: None, lambda *_: None)
-            report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
-            report.recover()
+            report = reporter(settings, journal, store)
             report.introduce(camera)
             for command in commands:
-                report.obey([decoder], command)
+                report.overrides.obey([decoder], command)
             writer = threading.Thread(target=journal.run)
             writer.start()
             journal.stop()
             writer.join(10)
-            found = store.settings()["door"]
+            found = store.settings.all()["door"]
         return (
-            camera.rule.settings.threshold_on,
-            camera.enabled,
+            camera.alarm.rule.settings.threshold_on,
+            camera.presence.enabled,
             {n: v for n, v in found.items() if n in ("enabled", "threshold")},
         )
 
@@ -126,9 +134,9 @@ def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> No
     model = ModelName("b", "0" * 64, "openvino")
     with Store.in_memory(tmp_path) as store:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        report = Reporter(settings, store, journal, None, None, Metrics(model), Live().tell)
+        report = reporter(settings, journal, store)
         report.introduce(WatchedCamera(camera, model))
         journal.stop()
         journal.run()
         assert rule_of(store, "door") == rule
-        assert kept_schedule(store.settings()["door"]["schedule"]) == nights
+        assert kept_schedule(store.settings.all()["door"]["schedule"]) == nights

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from dataclasses import replace
 from datetime import UTC
 from zoneinfo import ZoneInfo
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.arrays import FloatArray
-from stream.alarm.event import ModelName
+from stream.alarm.event import EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Period, Schedule
 from stream.base.addresses import Source
@@ -45,6 +47,10 @@ def score(camera: WatchedCamera, number: int, value: float, connection: int = 0)
     return camera.scored(ready, np.full(len(camera.window), value, np.float32), nothing_known)
 
 
+def ended(camera: WatchedCamera, epoch: float) -> list[EventMessage]:
+    return [message for message in camera.due_ends(epoch) if message is not None]
+
+
 def test_warming_until_the_window_is_full() -> None:
     camera = make()
     for number in range(32):
@@ -72,7 +78,7 @@ def test_dropped_clips_degrade_for_thirty_seconds() -> None:
     camera.counted(Counters(25.0, 100, 0, 1, 0), now=10.0)
     assert camera.status(39.0) == "degraded"
     assert camera.status(41.0) == "warming"
-    camera.shed(50.0)
+    camera.presence.shed(50.0)
     assert camera.status(60.0) == "degraded"
 
 
@@ -134,9 +140,8 @@ def test_a_test_event_begins_and_ends_by_itself() -> None:
     assert new is not None
     assert (new.type, new.test, camera.alarming) == ("new", True, True)
     assert camera.begin_test(1001.0) is None
-    assert camera.end_test(1001.0) is None
-    end = camera.end_test(1002.0)
-    assert end is not None
+    assert ended(camera, 1001.0) == []
+    (end,) = ended(camera, 1002.0)
     assert (end.id, end.test, end.end_reason, camera.alarming) == (new.id, True, "test", False)
 
 
@@ -148,11 +153,10 @@ def test_a_camera_away_for_thirty_seconds_is_an_event_until_it_returns() -> None
     assert new is not None
     assert (new.label, new.start_time, new.top_score) == ("camera_lost", 1050.0, 0.0)
     assert camera.begin_loss(82.0, 1082.0) is None
-    assert camera.end_loss(1082.0) is None
+    assert ended(camera, 1082.0) == []
     assert dict(camera.health(90.0))["stalls_last_hour"] == 1
     camera.changed(StateChanged(CameraState.ONLINE, 1))
-    end = camera.end_loss(1095.0)
-    assert end is not None
+    (end,) = ended(camera, 1095.0)
     assert (end.id, end.end_reason, end.end_time) == (new.id, "returned", 1095.0)
 
 
@@ -206,17 +210,17 @@ def test_other_settings_hold_from_the_next_clip_on_and_the_window_stays() -> Non
     assert outcome.event is not None
     assert (outcome.event.threshold_on, outcome.window) == (0.4, 6)
     camera.set_threshold(0.8)
-    assert camera.rule.settings.threshold_off == pytest.approx(0.6)
+    assert camera.alarm.rule.settings.threshold_off == pytest.approx(0.6)
 
 
 def test_a_lost_camera_ends_its_alarm() -> None:
     camera = make()
     score(camera, 0, 0.9)
     camera.changed(StateChanged(CameraState.OFFLINE, 0, Reason.STALLED))
-    end = camera.close_alarm("camera_lost")
+    end = camera.alarm.close("camera_lost")
     assert end is not None
     assert (end.end_reason, end.end_time) == ("camera_lost", 100.64)
-    assert camera.close_alarm("camera_lost") is None
+    assert camera.alarm.close("camera_lost") is None
     assert camera.status(0.0) == "offline"
 
 
@@ -241,15 +245,37 @@ def test_overlapping_clips_fill_the_window_in_the_same_time_and_an_alarm_names_t
 def test_a_feature_stands_for_clips_that_do_not_differ_from_its_own() -> None:
     camera = make()
     first, second = clip(0), clip(1)
-    assert camera.known_feature(first) is None
+    assert camera.window.known_feature(first) is None
     camera.push(first, FEATURE)
-    assert camera.known_feature(second) is None
+    assert camera.window.known_feature(second) is None
     like_first = replace(second, like=0)
-    assert camera.known_feature(like_first) is FEATURE
-    assert camera.known_feature(replace(like_first, connection=1)) is None
+    assert camera.window.known_feature(like_first) is FEATURE
+    assert camera.window.known_feature(replace(like_first, connection=1)) is None
     camera.push(second, FEATURE + 1)
-    assert camera.known_feature(replace(clip(2), like=0)) is None
+    assert camera.window.known_feature(replace(clip(2), like=0)) is None
     # clip 1 was given up unscored, clip 2 is like it: its feature then stands for both
     third = replace(clip(4), like=3)
     camera.push(third, FEATURE + 2)
-    assert camera.known_feature(replace(clip(5), like=3)) is not None
+    assert camera.window.known_feature(replace(clip(5), like=3)) is not None
+
+
+def test_its_health_can_be_read_while_its_connection_comes_and_goes() -> None:
+    camera, stopped = make(), threading.Event()
+
+    def flap() -> None:
+        connection = 0
+        while not stopped.is_set():
+            connection += 1
+            camera.changed(StateChanged(CameraState.OFFLINE, connection, Reason.STALLED), 1.0)
+            camera.changed(StateChanged(CameraState.ONLINE, connection), 1.0)
+
+    loop, interval = threading.Thread(target=flap), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    loop.start()
+    try:
+        found = [int(str(dict(camera.health(2.0))["reconnects_last_hour"])) for _ in range(500)]
+    finally:
+        stopped.set()
+        loop.join(10)
+        sys.setswitchinterval(interval)
+    assert found == sorted(found)

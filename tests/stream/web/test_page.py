@@ -89,7 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterato
                 LoggedScore(began + i, began + i + 1, 0.9 if i % 20_000 < 5 else 0.1, 32)
                 for i in range(first, first + 100)
             ]
-            store.scored("door", pack(rows))
+            store.scores.add("door", pack(rows))
     with watched(folder, tiny_bundle) as found:
         yield found
 
@@ -140,7 +140,7 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     dialog.locator("[data-verdict=false_alarm]").click()
     dialog.locator("[data-verdict=false_alarm].chosen").wait_for()
     with Store.read_only(site.data) as store:
-        until(lambda: [e for e in store.events(0.0) if e["id"] == event_id][0]["verdict"] == "false_alarm")  # noqa: RUF015
+        until(lambda: [e for e in store.events.since(0.0) if e.message.id == event_id][0].verdict == "false_alarm")  # noqa: RUF015
     page.keyboard.press("Escape")
     holds(page, "!document.querySelector('dialog').open")
     holds(page, "id => document.activeElement.closest('li')?.dataset.id === id", event_id)

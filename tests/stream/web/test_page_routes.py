@@ -78,10 +78,10 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i in range(first, first + 60):
                 start = now - 80_000 + i
                 rows.append(LoggedScore(start, start + 1, 0.9 if i % 40_000 in range(39_000, 39_005) else 0.1, 32))
-            store.scored("door", pack(rows))
+            store.scores.add("door", pack(rows))
         event = Event.begun("door", now - 1_000, (0.8, 0.6), MODEL)
-        store.message(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
-        store.message(event.end(None, now - 995, "score"), now, awaits_files=False)
+        store.events.add(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
+        store.events.add(event.end(None, now - 995, "score"), now, awaits_files=False)
         times = np.stack([np.arange(32.0), np.arange(1, 33.0)], axis=1) + now - 1_030
         weights = np.linspace(0, 1, 32, dtype=np.float32)
         pictures = np.zeros((32, 112, 112, 3), np.uint8)
@@ -148,8 +148,8 @@ def test_the_newest_scores_are_there_before_they_are_stored(data: Path) -> None:
     site, now = Site(data), time.time()
     with Store.open(data) as store:
         event = Event.begun("door", now + 20, (0.8, 0.6), MODEL)
-        store.message(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
-        store.message(event.end(None, now + 50, "score"), now, awaits_files=False)
+        store.events.add(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
+        store.events.add(event.end(None, now + 50, "score"), now, awaits_files=False)
     site.line = [(now + 25, 0.95), (now + 60, 0.95), (now + 61, 0.5), (now + 100, 0.5)]  # stored is up to now + 40
     with site.serving() as client:
         assert client.get("/api/cameras/door/line").json() == [[round(at, 2), score] for at, score in site.line]
@@ -162,8 +162,8 @@ def test_a_long_alarm_shows_its_highest_scores(data: Path) -> None:
     now = time.time()
     with Store.open(data) as store:
         event = Event.begun("door", now - 60_000, (0.8, 0.6), MODEL)
-        store.message(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
-        store.message(event.end(None, now - 100, "score"), now, awaits_files=False)
+        store.events.add(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
+        store.events.add(event.end(None, now - 100, "score"), now, awaits_files=False)
     with Site(data).serving() as client:
         curve = client.get(f"/api/events/{event.id}").json()["curve"]
     assert len(curve) <= 1_000
@@ -185,7 +185,7 @@ def test_what_it_does(data: Path) -> None:
         done = client.post("/api/cameras/door/budget", json={"per_day": 5})
         assert done.status_code == 202
     with Store.read_only(data) as store:
-        assert float(store.settings()["door"]["threshold"]) == done.json()["proposal"]["threshold"]
+        assert float(store.settings.all()["door"]["threshold"]) == done.json()["proposal"]["threshold"]
 
 
 HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%F0%9F%92%A9", "1000.00-abcdef%0A"]
@@ -367,7 +367,7 @@ def test_no_picture_and_no_window_are_not_found(data: Path) -> None:
     site.picture = None
     with Store.open(data) as store:
         bare = Event.begun("door", time.time(), (0.8, 0.6), MODEL)
-        store.message(bare.new(Moment(0.9, 0.9, 1, 1.0)), 1.0, awaits_files=False)
+        store.events.add(bare.new(Moment(0.9, 0.9, 1, 1.0)), 1.0, awaits_files=False)
         (store.media / f"{bare.id}.npz").write_bytes(b"damaged")
     with site.serving() as client:
         assert client.get("/api/cameras/door/picture.jpg").status_code == 404

@@ -78,7 +78,7 @@ def test_off_schedule_a_camera_is_scored_and_recorded_without_alarms(
     assert windows == [min(32, n + 1) for n in range(len(windows))]  # one connection
     with Store.read_only(tmp_path / "data") as store:
         for name in ("on", "off"):
-            assert len(store.score_columns(name, 0.0, 1e12)) == len(scores_of(name))
+            assert len(store.scores.columns(name, 0.0, 1e12)) == len(scores_of(name))
     subscriber.close()
 
 

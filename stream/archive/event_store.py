@@ -1,0 +1,160 @@
+"""Events as they were last told, the verdicts on them, their files, and the outbox of messages not yet delivered."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stream.alarm.event import EventMessage
+from stream.alarm.outbox import Waiting
+
+_COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
+
+
+@dataclass(frozen=True)
+class ListedEvent:
+    """An event's last message and what is known beside it; sizes are 0 where there is no file."""
+
+    message: EventMessage
+    verdict: str | None
+    snapshot_bytes: int
+    clip_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """As the page and `mgfn-events list --json` show it."""
+        beside = {"verdict": self.verdict, "snapshot_bytes": self.snapshot_bytes, "clip_bytes": self.clip_bytes}
+        return self.message.as_json() | beside
+
+
+def _read(payload: str) -> EventMessage:
+    return EventMessage.from_stored(json.loads(payload))
+
+
+class EventStore:
+    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def add(self, payload: EventMessage, made: float, *, awaits_files: bool) -> int:
+        """Keep a message of an event and put it into the outbox; returns its key there."""
+        stored = payload.as_stored()
+        text = json.dumps(stored)
+        files = "closed" if payload.type == "media" else "awaited" if awaits_files else "none"
+        row = {name: stored[name] for name in _COLUMNS} | {"payload": text, "files": files}
+        self._database.execute(
+            """INSERT INTO events (id, camera, label, test, start_time, end_time, end_reason, top_score, payload, files)
+               VALUES (:id, :camera, :label, :test, :start_time, :end_time, :end_reason, :top_score, :payload, :files)
+               ON CONFLICT (id) DO UPDATE SET end_time = :end_time, end_reason = :end_reason, top_score = :top_score,
+                   payload = :payload, files = CASE :files WHEN 'none' THEN files ELSE :files END""",
+            row,
+        )
+        return self._database.execute(
+            "INSERT INTO outbox (made, payload) VALUES (?, ?) RETURNING key", (made, text)
+        ).fetchone()[0]
+
+    def delivered(self, key: int, said: EventMessage | None = None) -> None:
+        """The broker has it, as it was `said` (None: it was given up)."""
+        self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
+        if said is not None:  # times of its leaving alone: what it counts from stays, for the messages to come
+            self._database.execute(
+                """UPDATE events SET payload = json_set(payload, '$.published_time', ?, '$.delayed', json(?))
+                   WHERE id = ? AND json_extract(payload, '$.seq') = ?""",
+                (said.published_time, json.dumps(said.delayed), said.id, said.seq),
+            )
+
+    def waiting(self) -> list[Waiting]:
+        """The outbox, oldest first."""
+        rows = self._database.execute("SELECT payload, made, key FROM outbox ORDER BY key")
+        return [Waiting(_read(payload), made, key) for payload, made, key in rows]
+
+    def unfinished(self) -> list[tuple[EventMessage, bool]]:
+        """The last message of each event without `end`, or whose files are awaited; and whether they are."""
+        rows = self._database.execute(
+            "SELECT payload, files FROM events WHERE end_time IS NULL OR files = 'awaited' ORDER BY start_time"
+        )
+        return [(_read(payload), files == "awaited") for payload, files in rows]
+
+    def since(self, since: float) -> list[ListedEvent]:
+        """Events that began at epoch time `since` or later, oldest first."""
+        return self._listed("start_time >= ?", (since,), "ORDER BY start_time")
+
+    def _listed(self, where: str, values: tuple[object, ...], order: str) -> list[ListedEvent]:
+        rows = self._database.execute(
+            f"""SELECT payload, verdict,
+                      coalesce((SELECT bytes FROM files WHERE event = id AND kind = 'snapshot'), 0),
+                      coalesce((SELECT bytes FROM files WHERE event = id AND kind = 'clip'), 0)
+               FROM events WHERE {where} {order}""",  # noqa: S608 -- ours
+            values,
+        )
+        return [ListedEvent(_read(payload), verdict, snapshot, clip) for payload, verdict, snapshot, clip in rows]
+
+    def get(self, event_id: str) -> ListedEvent | None:
+        """One event, None: unknown."""
+        found = self._listed("id = ?", (event_id,), "")
+        return found[0] if found else None
+
+    def latest(self, camera: str | None, before: float, limit: int) -> list[ListedEvent]:
+        """At most `limit` events that began before that epoch time, newest first."""
+        return self._listed(
+            "start_time < ? AND (? IS NULL OR camera = ?)",
+            (before, camera, camera, limit),
+            "ORDER BY start_time DESC LIMIT ?",
+        )
+
+    def verdicts(self, camera: str, verdict: str, since: float) -> list[tuple[float, float]]:
+        """When the alarms of a camera with that verdict began and ended, oldest first."""
+        rows = self._database.execute(
+            """SELECT start_time, coalesce(end_time, start_time) FROM events
+               WHERE camera = ? AND verdict = ? AND start_time >= ? AND label = 'anomaly' AND NOT test
+               ORDER BY start_time""",
+            (camera, verdict, since),
+        )
+        return rows.fetchall()
+
+    def alarm_times(self, camera: str, since: float) -> list[float]:
+        """When the alarms of a camera began, oldest first; no tests."""
+        rows = self._database.execute(
+            """SELECT start_time FROM events
+               WHERE camera = ? AND start_time >= ? AND label = 'anomaly' AND NOT test ORDER BY start_time""",
+            (camera, since),
+        )
+        return [start for (start,) in rows]
+
+    def judge(self, camera: str, event_id: str, verdict: str | None) -> str | None:
+        """Keep an operator's verdict, None: take it back; `event_id` "latest" is the camera's last alarm.
+
+        Returns the event's id, None: unknown.
+        """
+        if event_id == "latest":
+            chosen = """(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' AND NOT test
+                         ORDER BY start_time DESC LIMIT 1)"""
+        else:
+            chosen = "?3"
+        row = self._database.execute(
+            f"UPDATE events SET verdict = ?1 WHERE camera = ?2 AND id = {chosen} RETURNING id",  # noqa: S608 -- ours
+            (verdict, camera) if event_id == "latest" else (verdict, camera, event_id),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def file_kept(self, event_id: str, kind: str, size: int) -> None:
+        """A picture or clip of `size` bytes is on disk; 0: no longer."""
+        if size:
+            self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (event_id, kind, size))
+        else:
+            self._database.execute("DELETE FROM files WHERE event = ? AND kind = ?", (event_id, kind))
+
+    def latest_snapshot(self, camera: str) -> str | None:
+        """Id of the camera's newest event that has a picture."""
+        row = self._database.execute(
+            """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
+               WHERE camera = ? ORDER BY start_time DESC LIMIT 1""",
+            (camera,),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def forget(self, before: float) -> None:
+        """Delete events that are over and began before that epoch time."""
+        self._database.execute("DELETE FROM events WHERE start_time < ? AND end_time IS NOT NULL", (before,))

@@ -1,0 +1,54 @@
+"""The scores of all cameras, in chunks of a minute that later become one for each hour."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from stream.archive.score_log import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, legible, pack
+
+
+class ScoreStore:
+    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def add(self, camera: str, chunk: bytes) -> None:
+        """Keep a chunk of scores."""
+        self._database.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?)", (chunk_start(chunk), camera, chunk))
+
+    def columns(self, camera: str, since: float, until: float) -> ScoreColumns:
+        """Scores of clips that began in that time (epoch seconds): a week of a camera in a tenth of a second."""
+        rows = self._database.execute(
+            "SELECT chunk FROM scores WHERE camera = ? AND start >= ? AND start < ? ORDER BY start",
+            (camera, since - LONGEST_CHUNK, until),
+        )
+        return columns(chunk for (chunk,) in rows).between(since, until)
+
+    def merge(self, before: float, at_most: int) -> int:
+        """Make one chunk of the many of an hour, of hours that end before that epoch time; how many hours were merged.
+
+        A quarter of the rows' room and of the time that reading weeks takes. At most `at_most` hours at once.
+        """
+        hours = self._database.execute(
+            """SELECT camera, CAST(start / 3600 AS INTEGER) AS hour FROM scores
+               WHERE start < ? GROUP BY camera, hour HAVING count(*) > 1 LIMIT ?""",
+            (before - before % 3600, at_most),
+        ).fetchall()
+        for camera, hour in hours:
+            span = (camera, hour * 3600, (hour + 1) * 3600)
+            chunks = "FROM scores WHERE camera = ? AND start >= ? AND start < ?"
+            rows = self._database.execute(f"SELECT chunk {chunks} ORDER BY start", span).fetchall()
+            whole = [score for (chunk,) in rows for score in legible(chunk)]
+            self._database.execute(f"DELETE {chunks}", span)
+            for first in range(0, len(whole), MOST_IN_CHUNK):
+                self.add(camera, pack(whole[first : first + MOST_IN_CHUNK]))
+        return len(hours)
+
+    def cameras(self) -> list[str]:
+        """Cameras of which there are scores, by name."""
+        return [name for (name,) in self._database.execute("SELECT DISTINCT camera FROM scores ORDER BY camera")]
+
+    def forget(self, before: float) -> None:
+        """Delete chunks that began before that epoch time."""
+        self._database.execute("DELETE FROM scores WHERE start < ?", (before,))

@@ -1,0 +1,35 @@
+"""Settings that survive a restart, and the topics under which the broker keeps a message of ours."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+
+class SettingStore:
+    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def set(self, camera: str, name: str, value: str | None) -> None:
+        """Keep a setting over restarts; None: no longer."""
+        if value is None:
+            self._database.execute("DELETE FROM settings WHERE camera = ? AND name = ?", (camera, name))
+        else:
+            self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (camera, name, value))
+
+    def all(self) -> dict[str, dict[str, str]]:
+        """What was set, by camera."""
+        found: dict[str, dict[str, str]] = {}
+        for camera, name, value in self._database.execute("SELECT camera, name, value FROM settings"):
+            found.setdefault(camera, {})[name] = value
+        return found
+
+    def retain(self, topic: str, *, kept: bool) -> None:
+        """The broker keeps a message of ours under `topic`, or no longer."""
+        verb = "INSERT OR IGNORE INTO retained VALUES (?)" if kept else "DELETE FROM retained WHERE topic = ?"
+        self._database.execute(verb, (topic,))
+
+    def retained_topics(self) -> Sequence[str]:
+        return [topic for (topic,) in self._database.execute("SELECT topic FROM retained")]

@@ -1,0 +1,247 @@
+"""Builds the service's parts from its settings. Nothing runs yet: `running` starts threads and decoders."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from engine.engine import Engine
+from stream.alarm.event import ModelName
+from stream.alarm.requests import AUTO, SetThreshold
+from stream.archive.journal import LIMIT, Journal, Task
+from stream.archive.store import Store
+from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
+from stream.service.drift_watch import DriftWatch
+from stream.service.overview import Overview
+from stream.service.processes import start_process
+from stream.service.self_test import SelfTest
+from stream.service.self_test_camera import SelfTestCamera
+from stream.service.self_test_runner import SelfTestRunner
+from stream.settings.settings import CameraConfig, ServiceSettings
+from stream.sinks.command_listener import CommandListener
+from stream.sinks.courier import Courier
+from stream.sinks.mqtt import MqttSink
+from stream.sinks.recipients import recipients_of
+from stream.sinks.score_file import ScoresFile
+from stream.watch.camera_memory import CameraMemory, Kept
+from stream.watch.camera_topics import CameraTopics
+from stream.watch.decoder_process import DecoderProcess
+from stream.watch.event_files import EventFiles
+from stream.watch.event_report import EventReport
+from stream.watch.fleet import CameraChanges, Fleet
+from stream.watch.intake import Intake
+from stream.watch.learnt_score import calibration_of
+from stream.watch.metrics import Metrics
+from stream.watch.outlet import Outlet
+from stream.watch.overrides import Overrides
+from stream.watch.reaper import Reaper
+from stream.watch.reporter import Reporter
+from stream.watch.retained_pictures import RetainedPictures
+from stream.watch.score_report import ScoreReport, TellPages
+from stream.watch.watched_camera import WatchedCamera
+from stream.web.page.sources import PageSources
+from stream.web.page_stream import Live
+from stream.web.server import Pages, make_app, make_server, page_for_others
+
+Web = tuple[socket.socket, str | None]  # the listening socket, and the token that requests must bring
+
+
+@dataclass(frozen=True)
+class LineFiles:
+    """The files that `--scores` and `--events` name, None where they were not asked for."""
+
+    scores: ScoresFile | None
+    events: ScoresFile | None
+
+    @classmethod
+    def opened(cls, settings: ServiceSettings) -> LineFiles:
+        patient = settings.replay
+        return cls(
+            ScoresFile(settings.scores, patient=patient) if settings.scores else None,
+            ScoresFile(settings.events, "--events", patient=patient) if settings.events else None,
+        )
+
+    def close(self) -> None:
+        for file in (self.scores, self.events):
+            if file is not None:
+                file.close()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that the service consists of; what is None was not asked for."""
+
+    settings: ServiceSettings
+    engine: Engine
+    model: ModelName
+    store: Store
+    kept: Kept  # settings of earlier runs
+    decoders: list[DecoderProcess]  # those in use, in the order of the configuration
+    reaper: Reaper
+    metrics: Metrics
+    journal: Journal
+    mqtt: MqttSink | None
+    commands: CommandListener | None
+    couriers: list[Courier]
+    report: Reporter
+    intake: Intake
+    fleet: Fleet
+    self_test: SelfTestRunner | None
+    drift_watch: DriftWatch | None
+    overview: Overview
+    live: Live
+    server: uvicorn.Server | None
+    changes: CameraChanges | None
+
+
+def build(
+    settings: ServiceSettings,
+    engine: Engine,
+    store: Store,
+    broker: BrokerAddress | None,
+    lines: LineFiles,
+    web: Web | None,
+    changes: CameraChanges | None,
+    stopping: Callable[[], bool],
+) -> Parts:
+    """The finished parts. `broker` is None where nothing is published; `stopping` says whether a stop was asked for."""
+    path = str(engine.bundle.path.absolute())
+    model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name, path)
+    kept = store.settings.all()
+    metrics, live, reaper = Metrics(model), Live(), Reaper()
+    decoders: list[DecoderProcess] = []
+    couriers = make_couriers(settings, store.media, metrics)
+    outlet = Outlet(metrics, live.tell, couriers, keeps=not settings.replay)
+    mqtt = None
+    if broker is not None:
+        prefix, node, tls = settings.topic_prefix, settings.node, settings.tls
+        mqtt = MqttSink(broker, prefix, node, tls, settled=outlet.settled, retained=outlet.retained)
+    pictures = RetainedPictures(mqtt, store.media)
+    test = make_self_test(settings, kept)
+    zone = settings.cameras[0].schedule.zone if settings.cameras else None
+    manifest = engine.manifest
+    test_camera = None if test is None else SelfTestCamera(test, manifest, model, start_process, reaper, zone)
+    commands = None
+    if mqtt is not None and broker is not None and not settings.replay:
+        heard = None if test_camera is None else test_camera.heard
+        names = [camera.name for camera in settings.cameras]
+        commands = CommandListener(
+            broker, settings.topic_prefix, settings.node, settings.tls, names, mqtt.announce_soon, heard
+        )
+    setter = SettingsOfOthers(decoders, commands)
+    journal = Journal(
+        store, settings.retention, queue.Queue[Task | None](LIMIT), outlet.committed, pictures.expired, setter.changed
+    )
+    outlet.connect(journal, mqtt)
+    page = None if web is None else page_for_others(web[0])
+    report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store.media, lines, page)
+    starter = CameraStarter(settings, engine, model, reaper)
+    fleet = Fleet(decoders, starter.start, report)
+    runner = None
+    if test is not None and test_camera is not None:
+        runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt)
+    drift_watch = None
+    if not settings.replay:
+        drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
+    overview = Overview(settings.node, model, decoders, mqtt, metrics, test, journal, commands, reaper)
+    server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
+    intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
+    return Parts(
+        settings, engine, model, store, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers, report,
+        intake, fleet, runner, drift_watch, overview, live, server, changes,
+    )  # fmt: skip
+
+
+def make_reporter(
+    settings: ServiceSettings,
+    journal: Journal,
+    mqtt: MqttSink | None,
+    pictures: RetainedPictures,
+    metrics: Metrics,
+    tell_pages: TellPages,
+    kept: Kept,
+    media: Path,
+    lines: LineFiles,
+    page: str | None,
+) -> Reporter:
+    """What the loop says, for these settings."""
+    keeps = not settings.replay
+    topics = CameraTopics(settings, mqtt, metrics, page)
+    files = EventFiles(journal, media, pictures, keeps=keeps)
+    events = EventReport(journal, files, topics, metrics, lines.events)
+    memory = CameraMemory(journal, kept, keeps=keeps, recalls_learnt=settings.calibration is None)
+    scores = ScoreReport(journal, mqtt, lines.scores, metrics, tell_pages, keeps=keeps)
+    overrides = Overrides(journal, events, topics, memory, kept)
+    return Reporter(journal, scores, events, files, topics, pictures, memory, overrides)
+
+
+def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics) -> list[Courier]:
+    """One for each recipient beside MQTT; a replay tells none."""
+    recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, media)
+    couriers = [Courier(recipient, metrics.notified) for recipient in recipients]
+    for courier in couriers:
+        metrics.recipient(courier.name)
+    return couriers
+
+
+def make_self_test(settings: ServiceSettings, kept: Kept) -> SelfTest | None:
+    """The self-test with its result of an earlier run."""
+    if settings.self_test is None:
+        return None
+    test = SelfTest(settings.self_test, time.monotonic())
+    if memory := kept.get(SELF_TEST_CAMERA, {}).get("self_test"):
+        test.recall(memory)
+    return test
+
+
+def make_web_server(
+    settings: ServiceSettings,
+    overview: Overview,
+    commands: CommandListener | None,
+    live: Live,
+    media: Path,
+    token: str | None,
+) -> uvicorn.Server:
+    """Health and metrics; the page as well, except in a replay, which keeps no events to show."""
+    page = None
+    if not settings.replay and commands is not None:
+        page = PageSources(overview.state, overview.picture, overview.line, commands.post, live, settings.data)
+    kept_media = None if settings.replay else media
+    return make_server(make_app(Pages(overview.health, overview.missing, overview.exposition, kept_media, page), token))
+
+
+class CameraStarter:
+    """Starts a camera's decoder. Raises StreamError where there is no room for it."""
+
+    def __init__(self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper) -> None:
+        self._calibrations = settings.calibration or {}
+        self._replay = settings.replay
+        self._manifest = engine.manifest
+        self._calibration = calibration_of(engine.manifest)
+        self._model = model
+        self._reaper = reaper
+
+    def start(self, config: CameraConfig) -> DecoderProcess:
+        camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration)
+        if config.name in self._calibrations:
+            camera.learner.recall(self._calibrations[config.name])
+        return DecoderProcess(config, camera, self._manifest, self._replay, start_process, self._reaper)
+
+
+class SettingsOfOthers:
+    """Settings that another process wrote, `mgfn-events suggest-threshold --apply`; heard by the journal's thread."""
+
+    def __init__(self, decoders: list[DecoderProcess], commands: CommandListener | None) -> None:
+        self._decoders = decoders
+        self._commands = commands
+
+    def changed(self, camera: str, name: str, value: str) -> None:
+        known = any(decoder.camera.name == camera for decoder in tuple(self._decoders))
+        if name == "threshold" and known and self._commands is not None:
+            self._commands.post(SetThreshold(camera, AUTO if value == AUTO else float(value)))

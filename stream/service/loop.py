@@ -1,0 +1,133 @@
+"""The main loop: one turn takes in what came, scores a batch, and looks after everything that is due.
+
+It waits for no camera, disk, broker or process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from engine.errors import EngineError
+from stream.base.errors import StreamError
+from stream.base.log import log
+from stream.service.build import Parts
+from stream.service.supervisor import Supervisor
+from stream.service.threads import Threads
+from stream.sinks.embedded_broker import EmbeddedBroker
+from stream.watch.scheduling import next_batch
+from stream.watch.scoring import score
+
+_STATS_EVERY: Final = 60.0
+_SCENES_EVERY: Final = 3_600.0
+
+
+class MainLoop:
+    """`run` returns when a stop is asked for, or all recordings are at their end."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        threads: Threads,
+        broker: EmbeddedBroker | None,
+        supervisor: Supervisor,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._parts = parts
+        self._threads = threads
+        self._broker = broker
+        self._supervisor = supervisor
+        self._stopping = stopping
+        self._next_stats = time.monotonic()
+        self._next_scenes = self._next_stats + _SCENES_EVERY
+
+    def run(self) -> None:
+        """Raises StreamError if the engine fails, or a thread has died that alarms need."""
+        parts = self._parts
+        while not self._stopping():
+            parts.intake.receive()
+            self._score()
+            self._supervise()
+            parts.overview.turned()
+            self._supervisor.alive()
+            if all(d.finished and not d.pending_clips for d in parts.decoders if not d.config.is_self_test):
+                return
+
+    def _score(self) -> None:
+        parts = self._parts
+        lines = next_batch(parts.decoders, parts.engine.backend.batch)
+        if not lines:
+            return
+        batch = [(line, line.pending_clips.popleft()) for line in lines]
+        try:
+            score(batch, parts.engine, parts.report, parts.metrics)
+        except EngineError as error:
+            raise StreamError(f"the engine failed while it scored: {error}") from error
+        parts.overview.scored()
+        if parts.self_test is not None:
+            parts.self_test.camera.seen(batch)
+
+    def _supervise(self) -> None:
+        parts = self._parts
+        self._reconfigure()
+        self._threads.check()
+        now, epoch = time.monotonic(), time.time()
+        if self._broker is not None and not self._stopping():
+            self._broker.look_after(now)
+        for command in parts.commands.take() if parts.commands is not None else ():
+            parts.report.overrides.obey(parts.decoders, command)
+        self._look_after_cameras(now, epoch)
+        if parts.self_test is not None:
+            parts.self_test.turn(now, epoch)
+        if parts.drift_watch is not None:
+            self._report_drift(parts.drift_watch.turn(now, parts.fleet.names))
+        self._now_and_then(now, epoch)
+
+    def _reconfigure(self) -> None:
+        """Take other cameras, if there are any, and see those off that go."""
+        parts = self._parts
+        if parts.changes is not None and (cameras := parts.changes.take()) is not None:
+            try:
+                parts.fleet.configure(cameras)
+            except StreamError as error:
+                log.error("cameras not reconfigured; trying again later", reason=str(error))
+                parts.changes.retry()
+            if parts.commands is not None:
+                parts.commands.watch(parts.fleet.names)
+        parts.fleet.see_off()
+        parts.reaper.collect()
+
+    def _look_after_cameras(self, now: float, epoch: float) -> None:
+        """Replace decoders that hang, and begin and end events that no score brings about."""
+        events = self._parts.report.events
+        for decoder in self._parts.decoders:
+            camera = decoder.camera
+            self._parts.intake.look_after(decoder, now)
+            if decoder.finished and not decoder.pending_clips:
+                decoder.pending_messages.lost()
+                events.say(decoder, camera.alarm.close("stopped"))
+            if not (decoder.finished or self._parts.settings.replay):
+                events.say(decoder, camera.begin_loss(now, epoch))
+            for message in camera.due_ends(epoch):
+                events.say(decoder, message)
+            events.release(decoder)
+
+    def _report_drift(self, found: dict[str, str]) -> None:
+        for camera in (decoder.camera for decoder in self._parts.decoders):
+            drift = found.get(camera.name, camera.drift)
+            if drift and not camera.drift:
+                log.warning("the threshold no longer fits", camera=camera.name, reason=drift)
+            camera.drift = drift
+
+    def _now_and_then(self, now: float, epoch: float) -> None:
+        parts = self._parts
+        if now >= self._next_scenes:
+            self._next_scenes = now + _SCENES_EVERY
+            for decoder in parts.decoders:
+                parts.report.memory.keep_scene(decoder.camera)
+        if now >= self._next_stats and parts.mqtt is not None:
+            self._next_stats = now + _STATS_EVERY
+            parts.mqtt.stats(parts.overview.stats())
+            if parts.self_test is not None:
+                parts.self_test.publish(epoch)

@@ -1,0 +1,32 @@
+"""Starts child processes; whoever needs one is given `start_process`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -> tuple[SpawnProcess, Connection]:
+    """A process that runs `target(*args, pipe)`, and the other end of its pipe; it ends with this process.
+
+    Raises OSError where the machine has no room for one more.
+    """
+    ours, theirs = _spawn.Pipe()
+    process = _spawn.Process(target=target, args=(*args, theirs), name=name, daemon=True)
+    # Ctrl-C reaches the whole group, also while the child still imports; the service decides
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        theirs.close()
+    return process, ours

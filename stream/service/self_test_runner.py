@@ -1,0 +1,49 @@
+"""The self-test within the main loop: its camera comes and goes, its result is kept and published."""
+
+from __future__ import annotations
+
+from stream.archive.journal import Journal
+from stream.base.addresses import SELF_TEST_CAMERA
+from stream.service.self_test import Result, SelfTest
+from stream.service.self_test_camera import SelfTestCamera
+from stream.sinks.mqtt import MqttSink
+from stream.watch.decoder_process import DecoderProcess
+from stream.watch.fleet import Fleet
+
+
+class SelfTestRunner:
+    """Used by the loop alone. `mqtt` is None where nothing is published."""
+
+    def __init__(
+        self,
+        test: SelfTest,
+        camera: SelfTestCamera,
+        decoders: list[DecoderProcess],
+        fleet: Fleet,
+        journal: Journal,
+        mqtt: MqttSink | None,
+    ) -> None:
+        self.camera = camera
+        self._test = test
+        self._decoders = decoders
+        self._fleet = fleet
+        self._journal = journal
+        self._mqtt = mqtt
+        self._published: Result | None = None
+
+    def turn(self, now: float, epoch: float) -> None:
+        """Begin or end a test if it is time, and say what came of it."""
+        if (decoder := self.camera.arrives(now, epoch)) is not None:
+            self._decoders.append(decoder)
+        if (decoder := self.camera.leaves(now, epoch)) is not None:
+            self._decoders.remove(decoder)
+            self._fleet.dismiss(decoder, "stopped")
+        if self._test.result is not self._published:
+            self._journal.setting(SELF_TEST_CAMERA, "self_test", self._test.memory())
+            self.publish(epoch)
+
+    def publish(self, epoch: float) -> None:
+        """What came of the last test."""
+        self._published = self._test.result
+        if self._mqtt is not None:
+            self._mqtt.self_test(self._test.as_json(epoch))

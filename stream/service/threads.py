@@ -1,0 +1,35 @@
+"""The service's threads, by name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from stream.base.errors import StreamError
+
+NEEDED_BY_ALARMS = ("journal", "mqtt")
+
+
+class Threads:
+    """All are daemons: none keeps the process alive."""
+
+    def __init__(self) -> None:
+        self._threads: dict[str, threading.Thread] = {}
+
+    def start(self, body: Callable[[], None], name: str) -> None:
+        self._threads[name] = threading.Thread(target=body, name=name, daemon=True)
+        self._threads[name].start()
+
+    def join(self, name: str, timeout: float) -> None:
+        """Wait up to `timeout` seconds for a thread; at once if there is none of that name."""
+        if name in self._threads:
+            self._threads[name].join(timeout)
+
+    def alive(self, name: str) -> bool:
+        return name in self._threads and self._threads[name].is_alive()
+
+    def check(self) -> None:
+        """Raise StreamError if one has died without which no alarm leaves: better started anew than deaf."""
+        for name in NEEDED_BY_ALARMS:
+            if name in self._threads and not self._threads[name].is_alive():
+                raise StreamError(f"the thread {name!r} died, see above: no alarm would leave any more")

@@ -1,0 +1,116 @@
+"""The alarm of one camera: scores go in, the messages of its events come out. Pure: time comes with the clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from stream.alarm.event import Event, EventMessage, FocusRegion, Label, ModelName, Moment
+from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
+from stream.archive.explanation import Explanation
+from stream.camera.messages import ClipReady
+from stream.settings.settings import CameraConfig
+
+UPDATE_EVERY: Final = 2.0
+UPDATE_STEP: Final = 0.01
+
+
+def begun_event(
+    config: CameraConfig,
+    rule: AlarmSettings,
+    model: ModelName,
+    start: float,
+    label: Label = "anomaly",
+    *,
+    test: bool = False,
+    focus: FocusRegion | None = None,
+) -> Event:
+    """A new event of this camera under the thresholds in force; the self-test's are tests."""
+    thresholds = (rule.threshold_on, rule.threshold_off)
+    test, zone = test or config.is_self_test, config.schedule.zone
+    return Event.begun(config.name, start, thresholds, model, label, test=test, zone=zone, focus=focus)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a clip's score did: the message that it caused, if any, and the explanation of the alarm that it began."""
+
+    event: EventMessage | None = None
+    change: Change | None = None
+    explanation: Explanation | None = None
+
+
+class CameraAlarm:
+    """`explain` (raw score) explains the window that the newest clip completed; `resembles` (event id, start) names the
+    event called false that an alarm resembles. Each is asked once an alarm."""
+
+    def __init__(self, config: CameraConfig, model: ModelName, settings: AlarmSettings) -> None:
+        self.rule = AlarmRule(settings)
+        self.event: Event | None = None
+        self.last = Moment(0.0, 0.0, 0, 0.0)
+        self.scheduled = True  # as of its last clip
+        self._config = config
+        self._model = model
+        self._last_end = 0.0
+        self._said_score, self._said_at = 0.0, 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether it turns `anomaly` ON."""
+        return self.event is not None and not self.event.suppressed
+
+    def configure(self, config: CameraConfig) -> None:
+        self._config = config
+
+    def advance(
+        self,
+        clip: ClipReady,
+        score: float,
+        raw: float,
+        window: int,
+        explain: Callable[[], Explanation],
+        resembles: Callable[[str, float], str | None],
+    ) -> Judged:
+        """Take the next clip: its final score, the head's own, and how many clips stand in its window."""
+        self.scheduled = self._config.schedule.covers(clip.start)
+        if not self.scheduled:
+            ended = self.close("schedule")
+            self.last, self._last_end = Moment(score, 0.0, window, clip.start, raw=raw), clip.end
+            return Judged(ended)
+        change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
+        self.last = Moment(score, self.rule.top_score, window, clip.start, raw=raw)
+        self._last_end = clip.end
+        if change is Change.STARTED:
+            return self._started(clip, explain, resembles)
+        if change is Change.ENDED:
+            return Judged(self._end(self.rule.end_time, "score"), change)
+        if self.event is not None and self._worth_an_update(clip.end):
+            self._said_score, self._said_at = self.rule.top_score, clip.end
+            return Judged(self.event.update(self.last), change)
+        return Judged(change=change)
+
+    def _started(
+        self, clip: ClipReady, explain: Callable[[], Explanation], resembles: Callable[[str, float], str | None]
+    ) -> Judged:
+        start = clip.start if self.rule.start_time is None else self.rule.start_time
+        self.event = begun_event(self._config, self.rule.settings, self._model, start, focus=clip.focus)
+        if (resembled := resembles(self.event.id, clip.start)) is not None:
+            self.event.suppress("lookalike", resembled)
+        explanation = explain()
+        message = self.event.new(replace(self.last, top_clips=explanation.top_clips()))
+        self._said_score, self._said_at = self.rule.top_score, clip.end
+        return Judged(message, Change.STARTED, explanation)
+
+    def _worth_an_update(self, at: float) -> bool:
+        waited = abs(at - self._said_at)  # the clock may have been set back
+        return self.rule.top_score >= self._said_score + UPDATE_STEP and waited >= UPDATE_EVERY
+
+    def close(self, reason: str) -> EventMessage | None:
+        """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
+        self.rule.end(self._last_end)
+        return self._end(self.rule.end_time, reason)
+
+    def _end(self, at: float, reason: str) -> EventMessage | None:
+        event, self.event = self.event, None
+        return None if event is None else event.end(self.last, at, reason)

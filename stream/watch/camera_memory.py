@@ -1,0 +1,69 @@
+"""What a camera keeps over a restart: its usual scene, what it has learnt, and the rule in force for questions later.
+
+A replay keeps nothing, and neither does the self-test's camera.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Final
+
+from stream.archive.journal import Journal
+from stream.base.log import log
+from stream.watch.watched_camera import WatchedCamera
+
+LEARNT_KEPT_EVERY: Final = 600.0  # seconds
+
+Kept = Mapping[str, Mapping[str, str]]  # camera -> setting -> value, as the store gives them
+
+
+class CameraMemory:
+    """`recalls_learnt` is False where a calibration was given that goes before what an earlier run learnt."""
+
+    def __init__(self, journal: Journal, kept: Kept, *, keeps: bool, recalls_learnt: bool) -> None:
+        self._journal = journal
+        self._kept = kept
+        self._keeps = keeps
+        self._recalls_learnt = recalls_learnt
+        self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was written last
+
+    def recall(self, camera: WatchedCamera) -> None:
+        """What an earlier run kept, unless another bundle scored then."""
+        self._recall_learnt(camera)
+        model, _, scene = self._kept.get(camera.name, {}).get("scene", "").partition(" ")
+        if model == camera.model.sha256:
+            camera.scene.recall(scene)
+
+    def _recall_learnt(self, camera: WatchedCamera) -> None:
+        bundle, _, text = self._kept.get(camera.name, {}).get("learnt", "").partition(" ")
+        if bundle != camera.model.sha256 or not camera.learner.learns or not self._recalls_learnt:
+            return
+        try:
+            camera.learner.recall(json.loads(text))
+        except ValueError as error:  # a defect of the file costs what was learnt, not the camera
+            log.warning("what the camera had learnt cannot be used", camera=camera.name, reason=str(error))
+
+    def note_rule(self, camera: WatchedCamera) -> None:
+        """For what-if, which knows neither flags nor site file nor bundle."""
+        if self._keeps:
+            self._journal.setting(camera.name, "alarm", json.dumps(asdict(camera.alarm.rule.settings)))
+            self._journal.setting(camera.name, "schedule", camera.schedule.as_text())
+
+    def keep_scene(self, camera: WatchedCamera) -> None:
+        """What the camera usually sees."""
+        scene = camera.scene.memory()
+        if self._keeps and scene is not None and not camera.is_self_test:
+            self._journal.setting(camera.name, "scene", f"{camera.model.sha256} {scene}")
+
+    def keep_learnt(self, camera: WatchedCamera) -> None:
+        """What the camera has learnt."""
+        kept = camera.learner.to_json()
+        if self._keeps and kept is not None and not camera.is_self_test:
+            self._journal.setting(camera.name, "learnt", f"{camera.model.sha256} {json.dumps(kept)}")
+
+    def keep_learnt_now_and_then(self, camera: WatchedCamera, time_of_clip: float) -> None:
+        if self._keeps and time_of_clip >= self._learnt_kept.get(camera.name, float("-inf")) + LEARNT_KEPT_EVERY:
+            self.keep_learnt(camera)
+            self._learnt_kept[camera.name] = time_of_clip

@@ -1,0 +1,65 @@
+"""What subscribers and gauges know of a camera beside scores and events: status, settings, discovery."""
+
+from __future__ import annotations
+
+import time
+
+from engine.default_bundle import project_version
+from stream.settings.settings import ServiceSettings
+from stream.sinks.home_assistant import discovery, discovery_topic
+from stream.sinks.mqtt import MqttSink
+from stream.watch.metrics import Metrics
+from stream.watch.watched_camera import WatchedCamera
+
+
+class CameraTopics:
+    """Used by the loop alone. `page` is the web page's address if others reach it; `mqtt` None: nothing is published.
+
+    The self-test's camera has no topics.
+    """
+
+    def __init__(self, settings: ServiceSettings, mqtt: MqttSink | None, metrics: Metrics, page: str | None) -> None:
+        self._prefix, self._node = settings.topic_prefix, settings.node
+        self._discovered = not settings.replay
+        self._mqtt = mqtt
+        self._metrics = metrics
+        self._page = page
+
+    def introduce(self, camera: WatchedCamera) -> None:
+        """All topics of a camera that is new."""
+        self.status(camera)
+        self.settings(camera)
+        if self._mqtt is None:
+            return
+        self._mqtt.camera_anomaly(camera.name, active=False)
+        if self._discovered:
+            payload = discovery(self._prefix, self._node, camera.name, project_version(), self._page)
+            self._mqtt.announce(discovery_topic(self._node, camera.name), payload)
+
+    def status(self, camera: WatchedCamera) -> None:
+        """Status, problem and availability."""
+        if camera.is_self_test:
+            return
+        if self._mqtt is not None:
+            now = time.monotonic()
+            problem, available = camera.problem(now), camera.presence.available
+            self._mqtt.camera_status(camera.name, camera.status(now), available=available, problem=problem)
+        self._metrics.camera(camera)
+
+    def settings(self, camera: WatchedCamera) -> None:
+        """The settings that can be set over MQTT, and what the camera has learnt."""
+        if self._mqtt is not None:
+            threshold = camera.alarm.rule.settings.threshold_on
+            self._mqtt.camera_settings(camera.name, enabled=camera.presence.enabled, threshold=threshold)
+            self._mqtt.camera_calibration(camera.name, camera.learner.state())
+
+    def anomaly(self, camera: WatchedCamera) -> None:
+        """Whether an alarm is open."""
+        if self._mqtt is not None and not camera.is_self_test:
+            self._mqtt.camera_anomaly(camera.name, active=camera.alarming)
+
+    def forget(self, camera: str) -> None:
+        """The camera is gone: its topics are emptied."""
+        self._metrics.forget(camera)
+        if self._mqtt is not None:
+            self._mqtt.forget(camera, discovery_topic(self._node, camera))

@@ -1,0 +1,101 @@
+"""The newest clips of one camera: their features for the head, their thumbnails for the explanation of an alarm."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from engine.arrays import FloatArray, UInt8Array
+from engine.geometry import SIDE
+from engine.window import WINDOW, FeatureWindow
+from stream.archive.explanation import Explanation, shares, thumbnail
+from stream.camera.messages import ClipReady
+from stream.camera.view import View
+
+NO_PICTURE: Final = np.zeros((SIDE, SIDE, 3), np.uint8)
+
+
+class ClipWindow:
+    """Clips of one connection; `every` of them begin within the length of one, where they overlap."""
+
+    def __init__(self, every: int) -> None:
+        self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
+        self._every = every
+        self._features = FeatureWindow(every=every)
+        self._connection = -1
+        # of the clips whose features are kept: times and thumbnails
+        self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * every + 1)
+        self._newest: tuple[int, FloatArray] | None = None
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    @property
+    def full(self) -> bool:
+        return len(self._features) == WINDOW
+
+    @property
+    def newest(self) -> FloatArray:
+        """The newest clip's feature, (crops, C). Raises IndexError while empty."""
+        return self._features.newest
+
+    @property
+    def connects(self) -> bool:
+        """Whether the newest clip follows nothing: the first of a connection, or since the window was emptied."""
+        return len(self._clips) == 1
+
+    def begin_connection(self, connection: int) -> bool:
+        """Clips of a new connection do not follow the old ones. Returns whether it is a new one, and empties then."""
+        if connection == self._connection:
+            return False
+        self._connection = connection
+        self.empty()
+        return True
+
+    def forget_connection(self) -> None:
+        """The decoder counts its connections from 0 again: whichever comes next is a new one."""
+        self._connection = -1
+
+    def empty(self) -> None:
+        self._features.reset()
+        self._clips.clear()
+        self._newest = None
+
+    def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array) -> FloatArray:
+        """Take a clip's feature, (crops, C), and last picture; returns the window to be scored, (T, crops, C)."""
+        self._newest = (clip.clip if clip.like is None else clip.like, feature)
+        self._features.push(feature)
+        self._clips.append((clip.start, clip.end, thumbnail(picture)))
+        self.picture = picture
+        return self._features.array()
+
+    def known_feature(self, clip: ClipReady) -> FloatArray | None:
+        """The newest feature, if nothing has moved since and it applies to this clip; None: the backbone must run."""
+        if self._newest is None or clip.connection != self._connection or clip.like != self._newest[0]:
+            return None
+        return self._newest[1]
+
+    def explanation(
+        self,
+        raw: float,
+        contributions: Callable[[FloatArray], FloatArray],
+        bundle: str,
+        view: View,
+        level: tuple[float, float, float] | None,
+    ) -> Explanation:
+        """Which clips gave the window its score `raw`; `contributions` says what each clip of a window adds to it."""
+        features = self._features.array()
+        clips = list(self._clips)[:: -self._every][::-1]
+        return Explanation(
+            np.array([clip[:2] for clip in clips]),
+            features,
+            shares(contributions(features)),
+            raw,
+            bundle,
+            np.stack([clip[2] for clip in clips]),
+            view,
+            level,
+        )

@@ -1,0 +1,72 @@
+"""Events on their way out of the loop: each message waits for its files and then goes to the journal, in order."""
+
+from __future__ import annotations
+
+import time
+
+from stream.alarm.event import EventMessage
+from stream.archive.journal import Journal
+from stream.base.log import log
+from stream.camera.messages import ClipClosed, ClipReady, SnapshotTaken
+from stream.sinks.score_file import ScoresFile
+from stream.watch.camera_topics import CameraTopics
+from stream.watch.decoder_process import DecoderProcess
+from stream.watch.event_files import EventFiles
+from stream.watch.metrics import Metrics
+
+
+class EventReport:
+    """Used by the loop alone. `lines` is the file that `--events` names."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        files: EventFiles,
+        topics: CameraTopics,
+        metrics: Metrics,
+        lines: ScoresFile | None = None,
+    ) -> None:
+        self._journal = journal
+        self._files = files
+        self._topics = topics
+        self._metrics = metrics
+        self._lines = lines
+
+    def say(self, decoder: DecoderProcess, message: EventMessage | None, clip: ClipReady | None = None) -> None:
+        """The next message of an event, if there is one; `clip` is the one that caused it."""
+        if message is None:
+            return
+        alarm = message.label == "anomaly"
+        if message.type != "update":
+            self._log(decoder, message)
+        if message.type == "new" and alarm and not message.test and message.suppressed is None:
+            self._metrics.alarm(decoder.camera.name)
+        if alarm:
+            self._files.order(decoder, message, clip)
+            self._topics.anomaly(decoder.camera)
+        decoder.pending_messages.say(message)
+        self.release(decoder)
+
+    @staticmethod
+    def _log(decoder: DecoderProcess, message: EventMessage) -> None:
+        what = "test" if message.test else "alarm" if message.label == "anomaly" else "camera lost"
+        more = {} if message.suppressed is None else {"suppressed": message.suppressed}
+        log.info(f"{what} {message.type}", camera=decoder.camera.name, id=message.id, score=message.score, **more)
+
+    def release(self, decoder: DecoderProcess) -> None:
+        """Let go of messages that wait for their files no longer."""
+        for message in decoder.pending_messages.due(time.monotonic()):
+            if self._lines is not None and not decoder.camera.is_self_test:
+                self._lines.write_line(message.as_json())
+            awaits_files = self._files.keeps and message.label == "anomaly"
+            self._journal.message(message, time.time(), awaits_files=awaits_files)
+
+    def file_written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
+        """A decoder wrote a picture or clip, or could not; messages may have waited for it."""
+        self._files.written(decoder, written)
+        self.release(decoder)
+
+    def close(self, decoder: DecoderProcess, reason: str) -> None:
+        """The `end` of everything that is open."""
+        for message in decoder.camera.close(reason, time.time()):
+            self.say(decoder, message)

@@ -1,0 +1,71 @@
+"""What is said once a message of an event is committed: to the broker, the page, Frigate and people.
+
+Called from the journal's and the MQTT sink's threads, never by the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stream.alarm.event import EventMessage
+from stream.alarm.outbox import Waiting
+from stream.archive.journal import Journal
+from stream.base.addresses import SELF_TEST_CAMERA
+from stream.sinks.courier import Courier
+from stream.sinks.mqtt import MqttSink
+from stream.watch.metrics import Metrics
+from stream.watch.score_report import TellPages
+
+
+class Outlet:
+    """Between journal and sinks, each of which tells it and is told by it: `connect` before either runs.
+
+    `keeps` is False for a replay, which leaves no retained topics to be emptied later.
+    """
+
+    _journal: Journal
+    _mqtt: MqttSink | None
+
+    def __init__(self, metrics: Metrics, tell_pages: TellPages, couriers: Sequence[Courier], *, keeps: bool) -> None:
+        self._metrics = metrics
+        self._tell_pages = tell_pages
+        self._couriers = couriers
+        self._keeps = keeps
+
+    def connect(self, journal: Journal, mqtt: MqttSink | None) -> None:
+        """`mqtt` is None where nothing is published."""
+        self._journal, self._mqtt = journal, mqtt
+
+    def committed(self, message: Waiting) -> None:
+        """A message is in the database, or must not wait for it any longer."""
+        self._tell_pages("event", message.payload.as_json())
+        if message.payload.suppressed is not None:  # listed and shown; nobody is told
+            if message.key is not None:
+                self._journal.delivered(message.key)
+            return
+        if message.payload.camera != SELF_TEST_CAMERA:  # nobody's alarm, once a day
+            for courier in self._couriers:
+                courier.offer(message.payload)
+        if self._mqtt is not None:
+            self._mqtt.event(message)
+        else:
+            self._delivered(message, None)
+
+    def settled(self, message: Waiting, said: EventMessage | None) -> None:
+        """The broker has a message as it was `said`, or it was given up."""
+        self._delivered(message, said)
+        if said is None or said.type != "new" or said.label != "anomaly" or said.test:
+            return
+        if said.latency_ms is not None:
+            self._metrics.published(said.latency_ms)
+
+    def _delivered(self, message: Waiting, said: EventMessage | None) -> None:
+        if message.key is not None:
+            self._journal.delivered(message.key, said)
+        else:
+            self._journal.delivered_early(message.payload, said)
+
+    def retained(self, topic: str, kept: bool) -> None:
+        """The broker keeps a message of ours, or no longer."""
+        if self._keeps:
+            self._journal.retained(topic, kept=kept)

@@ -1,0 +1,114 @@
+"""What an operator sets over MQTT or the page: it goes before flags and site file, and survives a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Literal
+
+from stream.alarm.requests import AUTO, Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
+from stream.archive.journal import Journal
+from stream.base.log import log
+from stream.settings.settings import CameraConfig
+from stream.watch.camera_memory import CameraMemory, Kept
+from stream.watch.camera_topics import CameraTopics
+from stream.watch.decoder_process import DecoderProcess
+from stream.watch.event_report import EventReport
+from stream.watch.watched_camera import WatchedCamera
+
+
+class Overrides:
+    """Used by the loop alone. `kept` is what earlier runs were told."""
+
+    def __init__(
+        self, journal: Journal, events: EventReport, topics: CameraTopics, memory: CameraMemory, kept: Kept
+    ) -> None:
+        self._journal = journal
+        self._events = events
+        self._topics = topics
+        self._memory = memory
+        self._kept = {camera: dict(settings) for camera, settings in kept.items()}
+
+    def apply(self, camera: WatchedCamera) -> None:
+        """What was set for the camera earlier."""
+        found = self._kept.get(camera.name, {})
+        kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
+        if "threshold" in kept:
+            _set_threshold(camera, AUTO if kept["threshold"] == AUTO else float(kept["threshold"]))
+        if "enabled" in kept:
+            camera.set_enabled(kept["enabled"] == "ON", time.monotonic())
+        if kept:
+            log.info("set over MQTT earlier, still in force; `reset` takes it back", camera=camera.name, **kept)
+
+    def configure(self, decoder: DecoderProcess, config: CameraConfig) -> None:
+        """Other settings of a camera whose process and window stay."""
+        camera = decoder.camera
+        decoder.config = config
+        camera.configure(config)
+        self._memory.note_rule(camera)
+        if "enabled" not in self._kept.get(camera.name, {}):
+            self._enable(decoder, config.enabled)
+        self.apply(camera)
+        self._topics.settings(camera)
+        self._topics.status(camera)
+
+    def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
+        """A command; a verdict may be on a camera that is gone."""
+        decoder = next((d for d in decoders if d.camera.name == command.camera), None)
+        if isinstance(command, GiveVerdict):
+            self._journal.verdict(command.camera, command.event, command.verdict)
+            if decoder is not None:
+                self._teach(decoder.camera, command)
+            return
+        if decoder is None:  # gone since it was given
+            return
+        if isinstance(command, SetEnabled):
+            self._set_enabled(decoder, command)
+        elif isinstance(command, SetThreshold):
+            self._set_threshold(decoder.camera, command)
+        elif isinstance(command, RunTest):
+            self._events.say(decoder, decoder.camera.begin_test(time.time()))
+        self._topics.settings(decoder.camera)
+        self._topics.status(decoder.camera)
+
+    def _set_enabled(self, decoder: DecoderProcess, command: SetEnabled) -> None:
+        self._enable(decoder, decoder.config.enabled if command.enabled is None else command.enabled)
+        self._keep(command.camera, "enabled", {None: None, True: "ON", False: "OFF"}[command.enabled])
+
+    def _set_threshold(self, camera: WatchedCamera, command: SetThreshold) -> None:
+        before = camera.alarm.rule.settings
+        _set_threshold(camera, command.threshold)
+        if (now := camera.alarm.rule.settings) != before:
+            log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learnt=now.learnt)
+        self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
+
+    def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
+        """The camera learns from a verdict on one of its last alarms."""
+        if camera.learner.judged(verdict.event, verdict.verdict, time.time(), camera.alarm.rule.top_score):
+            log.info("verdict learnt", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
+            self._memory.keep_learnt(camera)
+
+    def _enable(self, decoder: DecoderProcess, enabled: bool) -> None:
+        camera = decoder.camera
+        if enabled == camera.presence.enabled:
+            return
+        camera.set_enabled(enabled, time.monotonic())
+        log.info("enabled" if enabled else "disabled", camera=camera.name)
+        if not enabled:
+            decoder.shed_pending()
+            self._events.say(decoder, camera.alarm.close("disabled"))
+
+    def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str | None) -> None:
+        kept = self._kept.setdefault(camera, {})
+        if value is None:
+            kept.pop(name, None)
+        else:
+            kept[name] = value
+        self._journal.setting(camera, name, value)
+
+
+def _set_threshold(camera: WatchedCamera, threshold: float | Literal["auto"] | None) -> None:
+    if threshold == AUTO:
+        camera.learn_threshold()
+    else:
+        camera.set_threshold(threshold)

@@ -1,0 +1,96 @@
+"""Whether a camera delivers, and how well. Pure: times are passed in, in seconds of a monotonic clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from stream.base.errors import Reason
+from stream.camera.messages import CameraState, Counters, StateChanged
+
+DEGRADED_FOR: Final = 30.0
+_HOUR: Final = 3600.0
+_LOSSES: Final = 1_000
+
+
+class Presence:
+    """`away_since` is when the last picture came, None while it delivers."""
+
+    def __init__(self, enabled: bool, now: float) -> None:
+        self.state = CameraState.CONNECTING
+        self.counters = Counters(0.0, 0, 0, 0, 0)
+        self.enabled = enabled
+        self.shed_clips = 0
+        self.away_since: float | None = now
+        self._away_for = ""
+        self._degraded_until = float("-inf")
+        self._losses: tuple[tuple[float, Reason | None], ...] = ()
+
+    @property
+    def available(self) -> bool:
+        return self.state is CameraState.ONLINE
+
+    def changed(self, message: StateChanged, now: float) -> None:
+        """The decoder reports another state."""
+        was, self.state = self.state, message.state
+        self._away_for = message.reason or ""
+        if message.state is CameraState.ONLINE:
+            self.away_since = None
+        elif was is CameraState.ONLINE:
+            self.away_since = now
+            # never changed in place: other threads read it
+            self._losses = (*self._losses[1 - _LOSSES :], (now, message.reason))
+
+    def restarted(self) -> None:
+        """The decoder process is a new one: it counts from 0 again."""
+        self.counters = Counters(0.0, 0, 0, 0, 0)
+
+    def counted(self, counters: Counters, now: float) -> None:
+        """The decoder's sign of life."""
+        if counters.dropped_clips > self.counters.dropped_clips:
+            self._degraded_until = now + DEGRADED_FOR
+        self.counters = counters
+
+    def shed(self, now: float) -> None:
+        """A clip was given up because scoring did not keep up."""
+        self.shed_clips += 1
+        self._degraded_until = now + DEGRADED_FOR
+
+    def set_enabled(self, enabled: bool, now: float) -> bool:
+        """Returns whether it was switched on by this."""
+        switched_on = enabled and not self.enabled
+        if switched_on:
+            self.away_since = None if self.available else now
+        self.enabled = enabled
+        return switched_on
+
+    def status(self, now: float, scene_problem: str, *, window_full: bool) -> str:
+        """`disabled`, `offline`, `degraded` (see `problem`), `warming` (window not full) or `online`."""
+        if not self.enabled:
+            return "disabled"
+        if not self.available:
+            return "offline"
+        if now < self._degraded_until or scene_problem or self.counters.problem:
+            return "degraded"
+        return "online" if window_full else "warming"
+
+    def problem(self, now: float, scene_problem: str) -> str:
+        """Why it is offline or degraded, "" if it is not."""
+        if self.enabled and self.state is CameraState.OFFLINE:
+            return str(self._away_for)
+        if problem := scene_problem or self.counters.problem:
+            return problem
+        return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
+
+    def health(self, now: float) -> Iterator[tuple[str, object]]:
+        """Its part of what `/healthz` and `stats` say of the camera."""
+        lately = [reason for at, reason in self._losses if now - at <= _HOUR]
+        yield "fps", round(self.counters.fps, 1)
+        yield "frames", self.counters.frames
+        yield "corrupt_frames", self.counters.corrupt_frames
+        yield "dropped_clips", self.counters.dropped_clips + self.shed_clips
+        yield "broken_clips", self.counters.broken_clips
+        yield "late_frames", self.counters.late_frames
+        yield "reconnects", self.counters.reconnects
+        yield "reconnects_last_hour", len(lately)
+        yield "stalls_last_hour", lately.count(Reason.STALLED)

@@ -1,0 +1,62 @@
+"""Scores on their way out of the loop: to the broker, the page, the score file, and in chunks to the journal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from stream.archive.journal import Journal
+from stream.archive.score_log import LoggedScore, ScoreBook
+from stream.sinks.mqtt import MqttSink
+from stream.sinks.score_file import ScoresFile
+from stream.watch.metrics import Metrics
+from stream.watch.watched_camera import Scored, WatchedCamera
+
+TellPages = Callable[[Literal["score", "event"], Mapping[str, Any]], None]
+
+
+class ScoreReport:
+    """Used by the loop alone. `lines` is the file that `--scores` names; `keeps` is False for a replay."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        mqtt: MqttSink | None,
+        lines: ScoresFile | None,
+        metrics: Metrics,
+        tell_pages: TellPages,
+        *,
+        keeps: bool,
+    ) -> None:
+        self._journal = journal
+        self._mqtt = mqtt
+        self._lines = lines
+        self._metrics = metrics
+        self._tell_pages = tell_pages
+        self._keeps = keeps
+        self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
+
+    def say(self, camera: WatchedCamera, scored: Scored) -> None:
+        """One clip's score, to everybody."""
+        threshold, clip, name = camera.alarm.rule.settings.threshold_on, scored.clip, camera.name
+        if self._mqtt is not None:
+            self._mqtt.score(name, scored.score, threshold, clip.end, scored.window)
+        told = {"camera": name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
+        self._tell_pages("score", told | {"window": scored.window})
+        if self._lines is not None:
+            self._lines.write(name, clip.clip, clip.start, clip.end, scored.score, scored.raw, threshold, scored.window)
+        if self._keeps:
+            logged = LoggedScore(clip.start, clip.end, scored.score, scored.window, scored.connects)
+            if (chunk := self._books[name].add(logged)) is not None:
+                self._journal.scores(name, chunk)
+        self._metrics.scored(name, scored.score)
+
+    def flush(self, camera: str) -> None:
+        """Scores of the camera that no full chunk holds yet."""
+        if camera in self._books and (chunk := self._books.pop(camera).flush()) is not None:
+            self._journal.scores(camera, chunk)
+
+    def flush_all(self) -> None:
+        for camera in list(self._books):
+            self.flush(camera)
