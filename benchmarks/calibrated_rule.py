@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.budget_simulation import CLIP, Day, FloatVector, Options, Rung, World, camera_days
+from benchmarks.simulated_cameras import CLIP, Day, FloatVector, World, camera_days
+from benchmarks.simulated_rules import Options, Rung
 from stream.alarm.calibration import Calibration
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks.budget_simulation import CLIP, Day, World, camera_days
 from benchmarks.calibrated_rule import CalibratedRule
+from benchmarks.simulated_cameras import CLIP, Day, World, camera_days
 from stream.alarm.calibration import Calibration
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.threshold import Budget
