@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import Event, EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings, Change
 from stream.alarm.schedule import Schedule
 from stream.archive.explanation import Explanation
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings.settings import CameraConfig
 from stream.watch.camera_alarm import CameraAlarm, begun_event
