@@ -1,4 +1,8 @@
-"""The clock of the service: steady time that goes on over restarts, and how far the wall clock is ahead of it."""
+"""The clock of the service: steady time that goes on over restarts, and how far the wall clock is ahead of it.
+
+The scoring loop, retention and the outbox reckon in steady time; messages, scores and pages tell the wall clock's. At
+the first start both agree. A wall clock that is set moves only the difference.
+"""
 
 from __future__ import annotations
 
