@@ -6,7 +6,6 @@ head is an MGFN of 64 channels with seeded weights. The real backbone and head a
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from configs.atomic import replacing_folder
 from engine.manifest import Manifest, Thresholds, Weights
 from export.bundle import Sources, write_artefacts, write_manifest
 from mgfn.checkpoint import save_head
-from mgfn.network import Mgfn, MgfnConfig, Stage
+from mgfn.paper import Paper, PaperConfig
 
 CHANNELS = 64
 TINY = Weights(name="i3d", source="a test", license="Apache-2.0", sha256="0" * 64)
@@ -37,10 +36,9 @@ class TinyBackbone(nn.Module):
         return torch.cat([quarters.mean(dim=2), quarters[..., 0]], dim=1).repeat(1, 8) * self.gain
 
 
-def tiny_head(seed: int = 0) -> Mgfn:
+def tiny_head(seed: int = 0) -> Paper:
     torch.manual_seed(seed)
-    config = MgfnConfig(CHANNELS, (Stage("glance", 8, 1), Stage("focus", 8, 1)))
-    return Mgfn(dataclasses.replace(config, alpha=0.1)).eval()
+    return Paper(PaperConfig(CHANNELS, widths=(8, 8))).eval()
 
 
 def tiny_manifest() -> Manifest:

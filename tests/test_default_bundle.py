@@ -20,7 +20,9 @@ from engine.focus import focus_clip
 from mgfn.backbones import show_layers
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import load_head
-from mgfn.network import Head, MgfnConfig
+from mgfn.extended import ExtendedConfig
+from mgfn.network import Head
+from mgfn.paper import PaperConfig
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +39,9 @@ def test_the_default_head_is_small_and_says_where_it_comes_from() -> None:
     head, texts = load_head(default_head())
     assert default_head().stat().st_size <= 4 << 20
     assert head.config.channels == 2688
-    assert isinstance(head.config, MgfnConfig)
-    assert (head.config.stages[0].width, head.config.stages[-1].width) == (2688 // 32, 2688 // 16)
+    assert isinstance(head.config, ExtendedConfig)
+    assert isinstance(head.config.network, PaperConfig)
+    assert head.config.network.stages == PaperConfig(2688).stages
     assert 0 < float(texts["threshold_off"]) < float(texts["threshold_on"]) < 1
     assert "recipes.field_head" in texts["provenance"]
 

@@ -21,7 +21,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from configs.atomic import replacing, write_file
 from mgfn.checkpoint import save_head
-from mgfn.network import Head, Mgfn, MgfnOutput
+from mgfn.extended import Extended
+from mgfn.network import Head, MgfnOutput
 from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
 from mgfn.training.dataset import LabelledVideo
 from mgfn.training.inputs import settle_inputs
@@ -98,7 +99,7 @@ def fit(
     first, history = _restored(out / STATE, head, optimizer, identity, device) if resume else (0, [])
     # each file is an item of its own, as the five of an XD-Violence video are in the released list
     groups = [[file for v in data.train if v.abnormal is abnormal for file in v.files] for abnormal in (False, True)]
-    if first == 0 and isinstance(head, Mgfn) and head.config.standardise:
+    if first == 0 and isinstance(head, Extended):
         settle_inputs(head, lambda: map(data.segments.load, groups[0]))
     metrics = _metrics(history[-1]) if history else None
     if resume:

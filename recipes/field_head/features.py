@@ -27,6 +27,7 @@ import openvino
 from av import VideoFrame
 from rich.progress import track
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.focus import COLUMNS, LOOKED_AT, ROWS, Region, cropped, find_region, region_of
 from engine.geometry import SIDE, scaled
@@ -108,7 +109,7 @@ _Frames = tuple[bool, float, float, list[VideoFrame]]
 
 def _overlapping(path: Path) -> Iterator[_Frames]:
     """Whether a clip lies between two others, its times and its 16 frames; one every 8 frames."""
-    assembler, newest, count = ClipAssembler(8), deque[VideoFrame](maxlen=16), 0
+    assembler, newest, count = ClipAssembler(8), deque[VideoFrame](maxlen=CLIP_LENGTH), 0
     for time, frame in _decoded(path):
         placed = assembler.place(time)
         if placed.position is None:
@@ -127,7 +128,7 @@ def _thinned(path: Path, rate: int) -> Iterator[_Frames]:
     for index, timed in enumerate(_decoded(path)):
         if index % keep_every == 0:
             clip.append(timed)
-        if len(clip) == 16:
+        if len(clip) == CLIP_LENGTH:
             step = clip[-1][0] - clip[-2][0]
             yield False, clip[0][0], clip[-1][0] + step, [frame for _, frame in clip]
             clip = []

@@ -97,3 +97,11 @@ def items(value: object, name: str, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
         raise CalibrationError(f"calibration: {name} is not a list of at most {most}")
     return value
+
+
+def pair(value: object, name: str) -> tuple[float, float]:
+    """A JSON list of two finite numbers."""
+    both = items(value, name, 2)
+    if len(both) != 2:
+        raise CalibrationError(f"calibration: {name} is not two numbers")
+    return number(both[0], name), number(both[1], name)

@@ -11,8 +11,10 @@ import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Any, Final, Literal, Self
+
+from stream.alarm.wall import WallMark, local_time, zone_name, zone_of
 
 SCHEMA: Final = 2
 DELAYED_AFTER: Final = 10.0
@@ -70,10 +72,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class EventMessage:
-    """One message of an event, as in the contract, sections 4 and 5. Times are epoch seconds.
+    """One message of an event, as in the contract, sections 4 and 5. Times are epoch seconds: steady ones within the
+    scoring loop, and the wall clock's from `by_the_wall` on, which notes in `mark` what the clock was then.
 
     `latency_from` is the time that `latency_ms` counts from: the alarm's start in `new`, otherwise the start of the
-    clip that caused the message. It is stored and not published. `focus_region` is x, y, width, height in 0..1.
+    clip that caused the message; `zone` names the time zone of `local_time` (None: the machine's). Like `mark` they are
+    stored and not published. `focus_region` is x, y, width, height in 0..1.
     `resembles` is the event called a false alarm that a suppressed one looks like.
     """
 
@@ -106,6 +110,35 @@ class EventMessage:
     acknowledged: Acknowledgement | None = None
     raw: float | None = None
     resembles: str | None = None
+    zone: str | None = None
+    mark: WallMark | None = None
+
+    def by_the_wall(self, mark: WallMark) -> Self:
+        """A message with steady times, as the wall clock tells them."""
+        return replace(self._later(mark.shift), mark=mark)
+
+    def corrected(self, now: WallMark) -> Self:
+        """The message with times of the clock as it stands `now`, if it has been set since they were taken."""
+        if self.mark is None or not (seconds := self.mark.correction(now, self.start_time)):
+            return self
+        return replace(self._later(seconds), mark=now)
+
+    def _later(self, seconds: float) -> Self:
+        if not seconds:
+            return self
+        start = round(self.start_time + seconds, 3)
+        return replace(
+            self,
+            start_time=start,
+            local_time=local_time(start, zone_of(self.zone)),
+            end_time=None if self.end_time is None else round(self.end_time + seconds, 3),
+            published_time=None if self.published_time is None else round(self.published_time + seconds, 3),
+            latency_from=round(self.latency_from + seconds, 3),
+            top_clips=tuple(TopClip(c.start + seconds, c.end + seconds, c.weight) for c in self.top_clips),
+            acknowledged=None
+            if self.acknowledged is None
+            else replace(self.acknowledged, time=self.acknowledged.time + seconds),
+        )
 
     @property
     def latency_ms(self) -> int | None:
@@ -154,7 +187,8 @@ class EventMessage:
 
     def as_stored(self) -> dict[str, Any]:
         """The form in the database: the public one and what a later message counts from."""
-        return self.as_json() | {"latency_from": self.latency_from}
+        mark = None if self.mark is None else asdict(self.mark)
+        return self.as_json() | {"latency_from": self.latency_from, "zone": self.zone, "mark": mark}
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> Self:
@@ -168,6 +202,8 @@ class EventMessage:
             values["focus_region"] = tuple(region)
         if acknowledged := stored.get("acknowledged"):
             values["acknowledged"] = Acknowledgement(**acknowledged)
+        if mark := stored.get("mark"):
+            values["mark"] = WallMark(**mark)
         return cls(**values)
 
 
@@ -200,21 +236,24 @@ class Event:
         test: bool = False,
         zone: tzinfo | None = None,
         focus: FocusRegion | None = None,
+        wall_shift: float = 0.0,
     ) -> Self:
         """An event without any message yet; `start_time` in seconds, `thresholds` on and off.
 
-        `zone` is that of `local_time`; None: the machine's.
+        `zone` is that of `local_time`; None: the machine's. The wall clock is `wall_shift` ahead of `start_time`; the
+        id is named after it.
         """
         return cls(
             EventMessage(
                 type="new",
-                id=f"{start_time:.2f}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6)),
+                id=f"{max(0.0, start_time + wall_shift):.2f}-" + "".join(secrets.choice(_ALPHABET) for _ in range(6)),
                 seq=-1,
                 camera=camera,
                 label=label,
                 test=test,
                 start_time=round(start_time, 3),
-                local_time=datetime.fromtimestamp(start_time).astimezone(zone).isoformat(timespec="milliseconds"),
+                local_time=local_time(start_time, zone),
+                zone=zone_name(zone),
                 threshold_on=thresholds[0],
                 threshold_off=round(thresholds[1], 4),
                 model=model,
@@ -292,6 +331,6 @@ def _rounded(region: FocusRegion) -> FocusRegion:
     return x, y, width, height
 
 
-def stamped(message: EventMessage, made: float, now: float) -> EventMessage:
-    """The message as it leaves at epoch time `now`; it was `made` earlier if the broker was away."""
-    return replace(message, published_time=round(now, 3), delayed=now - made > DELAYED_AFTER)
+def stamped(message: EventMessage, waited: float, now: float) -> EventMessage:
+    """The message as it leaves at epoch time `now`, having `waited` so many seconds since it was decided."""
+    return replace(message, published_time=round(now, 3), delayed=waited > DELAYED_AFTER)

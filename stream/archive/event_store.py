@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
+from stream.alarm.wall import UNSET_BEFORE, WallMark
 
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
@@ -39,16 +40,19 @@ class EventStore:
         self._database = database
 
     def add(self, payload: EventMessage, made: float, *, awaits_files: bool) -> int:
-        """Keep a message of an event and put it into the outbox; returns its key there."""
+        """Keep a message of an event, `made` at that steady time, and put it into the outbox; returns its key there."""
         stored = payload.as_stored()
         text = json.dumps(stored)
         files = "closed" if payload.type == "media" else "awaited" if awaits_files else "none"
-        row = {name: stored[name] for name in _COLUMNS} | {"payload": text, "files": files}
+        row = {name: stored[name] for name in _COLUMNS} | {"payload": text, "files": files, "made": made}
         self._database.execute(
-            """INSERT INTO events (id, camera, label, test, start_time, end_time, end_reason, top_score, payload, files)
-               VALUES (:id, :camera, :label, :test, :start_time, :end_time, :end_reason, :top_score, :payload, :files)
-               ON CONFLICT (id) DO UPDATE SET end_time = :end_time, end_reason = :end_reason, top_score = :top_score,
-                   payload = :payload, files = CASE :files WHEN 'none' THEN files ELSE :files END""",
+            """INSERT INTO events (id, camera, label, test, start_time, end_time, end_reason, top_score, payload, files,
+                   age_from)
+               VALUES (:id, :camera, :label, :test, :start_time, :end_time, :end_reason, :top_score, :payload, :files,
+                   :made)
+               ON CONFLICT (id) DO UPDATE SET start_time = :start_time, end_time = :end_time, end_reason = :end_reason,
+                   top_score = :top_score, payload = :payload,
+                   files = CASE :files WHEN 'none' THEN files ELSE :files END""",
             row,
         )
         return self._database.execute(
@@ -69,6 +73,22 @@ class EventStore:
         """The outbox, oldest first."""
         rows = self._database.execute("SELECT payload, made, key FROM outbox ORDER BY key")
         return [Waiting(_read(payload), made, key) for payload, made, key in rows]
+
+    def correct(self, now: WallMark) -> None:
+        """The wall clock was set: new times for events that are open or not delivered, or were kept before the clock
+        was ever set. The others keep those that their subscribers know."""
+        rows = self._database.execute(
+            """SELECT payload FROM events WHERE start_time < ? OR end_time IS NULL OR files = 'awaited'
+                   OR id IN (SELECT json_extract(payload, '$.id') FROM outbox)""",
+            (UNSET_BEFORE,),
+        ).fetchall()
+        for (payload,) in rows:
+            before = _read(payload)
+            if (after := before.corrected(now)) is not before:
+                self._database.execute(
+                    "UPDATE events SET start_time = ?, end_time = ?, payload = ? WHERE id = ?",
+                    (after.start_time, after.end_time, json.dumps(after.as_stored()), after.id),
+                )
 
     def unfinished(self) -> list[tuple[EventMessage, bool]]:
         """The last message of each event without `end`, or whose files are awaited; and whether they are."""
@@ -130,7 +150,7 @@ class EventStore:
         """
         if event_id == "latest":
             chosen = """(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' AND NOT test
-                         ORDER BY start_time DESC LIMIT 1)"""
+                         ORDER BY age_from DESC, start_time DESC LIMIT 1)"""
         else:
             chosen = "?3"
         row = self._database.execute(
@@ -150,11 +170,16 @@ class EventStore:
         """Id of the camera's newest event that has a picture."""
         row = self._database.execute(
             """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
-               WHERE camera = ? ORDER BY start_time DESC LIMIT 1""",
+               WHERE camera = ? ORDER BY age_from DESC, start_time DESC LIMIT 1""",
             (camera,),
         ).fetchone()
         return None if row is None else str(row[0])
 
+    def newest(self) -> list[float]:
+        """The steady time that the newest event's age counts from, if there is one."""
+        rows = self._database.execute("SELECT max(age_from) FROM events")
+        return [newest for (newest,) in rows if newest is not None]
+
     def forget(self, before: float) -> None:
-        """Delete events that are over and began before that epoch time."""
-        self._database.execute("DELETE FROM events WHERE start_time < ? AND end_time IS NOT NULL", (before,))
+        """Delete events that are over and whose age counts from before that steady time."""
+        self._database.execute("DELETE FROM events WHERE age_from < ? AND end_time IS NOT NULL", (before,))

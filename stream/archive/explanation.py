@@ -36,7 +36,7 @@ def shares(contributions: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Explanation:
-    """T clips, oldest first: `times` (T, 2) start and end in epoch seconds, `features` (T, crops, C), `weights` (T,).
+    """T clips, oldest first: `times` (T, 2) start and end in steady time, `features` (T, crops, C), `weights` (T,).
 
     `score` is the newest clip's, `bundle` the folder of the model; `thumbnails` (T, 112, 112, 3) RGB show the last
     picture of each clip as the model saw it, and `view` is what it sees of the camera's.

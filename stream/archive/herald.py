@@ -22,11 +22,10 @@ _EARLY_KEYS: Final = 10_000
 
 @dataclass(eq=False)
 class Pending:
-    """A message that is to be said; `due` in seconds of the monotonic clock."""
+    """A message that is to be said, `made` at that steady time; `due` in seconds of the monotonic clock."""
 
     payload: EventMessage
     made: float
-    noted: float
     due: float
     key: int | None = None
     said: bool = False
@@ -45,8 +44,7 @@ class Herald:
 
     def expect(self, payload: EventMessage, made: float) -> Pending:
         """The newest message, not yet written."""
-        now = time.monotonic()
-        pending = Pending(payload, made, now, now + _SAID_WITHIN)
+        pending = Pending(payload, made, time.monotonic() + _SAID_WITHIN)
         with self._changed:
             self._line.append(pending)
             self._changed.notify()
@@ -101,5 +99,5 @@ class Herald:
                         return
                     pending = self._line.popleft()
                     pending.said = True
-                    message = Waiting(pending.payload, pending.made, pending.key, pending.noted)
+                    message = Waiting(pending.payload, pending.made, pending.key)
                 self._say(message)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from av import VideoFrame
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.focus import COLUMNS, ROWS, WHOLE, Region, focus_clip
 from engine.geometry import SIDE, crops_of, is_per_clip
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.view import Cropper, View, drawn_masks, widened
 
 

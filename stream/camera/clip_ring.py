@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.geometry import SIDE
 from stream.base.errors import StreamError
-from stream.camera.clips import CLIP_LENGTH
 
 
 class ClipRing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from stream.camera.clips import CLIP_LENGTH
+from configs.sizes import CLIP_LENGTH
 
 NO_CLIP_AFTER: Final = 100.0  # a clip at one picture in 5 s takes 80 s
 SLOWEST_RATE: Final = 0.2

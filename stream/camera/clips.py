@@ -8,12 +8,12 @@ from math import log
 from statistics import median
 from typing import Final, Literal
 
+from configs.sizes import CLIP_LENGTH
 from stream.base.errors import CameraError, Reason
 
 Stride = Literal[4, 8, 16]
 """Frames from the start of one clip to that of the next."""
 
-CLIP_LENGTH: Final = 16
 LONGEST_GAP: Final = 1.0
 FASTEST_RATE: Final = 120.0
 TRAINED_RATE: Final = 25.0

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 from stream.base.addresses import Source
+from stream.base.clock import SteadyClock
 from stream.base.errors import CameraError, Reason
 from stream.base.log import configure, log
 from stream.camera.capture import Capture
@@ -42,6 +43,7 @@ class CameraSettings:
     source: Source
     geometry: str
     ring: ClipRing
+    clock: SteadyClock
     replay: bool = False
     transport: str = "tcp"
     pre_roll: float = 5.0
@@ -86,9 +88,9 @@ class Decoder:
         self._ring = settings.ring
         self._free = list(range(settings.ring.slots))
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
-        self._recorder = Recorder(settings.pre_roll, self._send)
+        self._recorder = Recorder(settings.pre_roll, self._send, settings.clock)
         self._cropper = ClipCropper(settings.view, settings.geometry)
-        self._shift: float | None = None  # epoch time less packet time
+        self._shift: float | None = None  # steady time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
         self._broken = self._late = 0  # of the connections that are over
@@ -162,9 +164,9 @@ class Decoder:
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
                     clock.observe(picture.media_time, arrival)
-                    wall = time.time() - time.monotonic()
+                    steady = settings.clock.now() - time.monotonic()
                     packet_time = picture.media_time + (capture.origin or 0.0)
-                    self._shift = clock.arrived(picture.media_time) + wall - packet_time
+                    self._shift = clock.arrived(picture.media_time) + steady - packet_time
                     self._clips.picture()
                     self._remark_on(capture.timeline)
                     self._receive(0.0)
@@ -187,7 +189,7 @@ class Decoder:
                     focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
                     known = gate.representative(clip.clip, self._ring.clips[slot])
                     if not settings.replay:
-                        start, end = clock.arrived(start) + wall, clock.arrived(end) + wall
+                        start, end = clock.arrived(start) + steady, clock.arrived(end) + steady
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
                     like = None if known == clip.clip else known
                     self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))

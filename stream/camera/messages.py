@@ -23,7 +23,7 @@ class CameraState(StrEnum):
 
 @dataclass(frozen=True)
 class ClipReady:
-    """A clip lies in `slot`. Times in seconds: epoch where live, media time from 0 in a replay.
+    """A clip lies in `slot`. Times in seconds: steady where live, media time from 0 in a replay.
 
     `clip` counts from 0 for each `connection`; `arrival` is when its last frame came (monotonic clock). `like` is the
     earlier clip of this connection that it does not differ from, as far as the motion gate sees; None: it does.
@@ -107,7 +107,7 @@ class TakeSnapshot:
 
 @dataclass(frozen=True)
 class StartClip:
-    """Begin a clip at `path` with what was seen from epoch time `begin` on; it is cut after `longest` seconds."""
+    """Begin a clip at `path` with what was seen from steady time `begin` on; it is cut after `longest` seconds."""
 
     event: str
     path: Path
@@ -117,7 +117,7 @@ class StartClip:
 
 @dataclass(frozen=True)
 class EndClip:
-    """Close the clip once epoch time `until` has been seen."""
+    """Close the clip once steady time `until` has been seen."""
 
     event: str
     until: float

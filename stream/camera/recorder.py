@@ -18,7 +18,8 @@ import numpy as np
 from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
-from stream.base.atomic_files import partial_path
+from stream.base.atomic_files import partial_path, put_in_place
+from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.camera.clip_check import ClipCheck, WrittenClip
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
@@ -161,7 +162,8 @@ class _ClipFile:
 class Recorder:
     """Pictures and clips of one camera. `send` takes what the service is to hear."""
 
-    def __init__(self, pre_roll: float, send: Callable[[Message], None]) -> None:
+    def __init__(self, pre_roll: float, send: Callable[[Message], None], clock: SteadyClock) -> None:
+        self._clock = clock
         self._span = pre_roll + RING_SLACK
         self._send = send
         self._frames: deque[tuple[int, int, VideoFrame]] = deque(maxlen=_FRAMES_KEPT)
@@ -276,7 +278,7 @@ class Recorder:
             log.warning("a saved clip is not whole", id=clip.event, reason=check.problem)
         try:
             if check.worth_keeping:
-                clip.partial.rename(clip.path)
+                put_in_place(clip.partial, clip.path, self._clock.now())
                 return self._send(ClipClosed(clip.event, clip.path.stat().st_size, clip.seconds, check.problem))
             clip.partial.unlink(missing_ok=True)
             return self._send(ClipClosed(clip.event, 0, 0.0, check.problem))
@@ -294,7 +296,7 @@ class Recorder:
         partial = partial_path(order.path)
         try:
             partial.write_bytes(jpeg(frame, order.text))
-            partial.rename(order.path)
+            put_in_place(partial, order.path, self._clock.now())
         except OSError as error:
             partial.unlink(missing_ok=True)
             self._send(SnapshotTaken(order.event, 0, _reason(error)))

@@ -13,6 +13,7 @@ import numpy as np
 from av import VideoFrame
 from rich.table import Table
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.engine import Engine
 from engine.geometry import seen
@@ -21,7 +22,6 @@ from stream.base.errors import CameraError, Reason, UsageError
 from stream.base.redaction import redact_all, shown_url
 from stream.camera.capture import Capture
 from stream.camera.clip_watch import LONG_CLIP, SLOWEST_RATE, spans_long, too_slow
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.view import View, drawn_masks
 from stream.cli.tables import console
 from stream.settings.settings import ServiceSettings

@@ -19,14 +19,14 @@ from typing import Final
 
 import numpy as np
 
+from configs.sizes import CLIP_LENGTH
 from engine.engine import Engine
 from engine.geometry import crops_of
 from stream.camera.clip_ring import ClipRing
-from stream.camera.clips import CLIP_LENGTH
 from stream.extract.decoder import Decoded, Ended, Message, Opened, run_decoder
 from stream.extract.folder import FeatureFile, FeatureFolder
 from stream.extract.progress import ExtractionProgress
-from stream.extract.videos import Video
+from stream.extract.videos import VideoFile
 
 _TURN: Final = 0.2
 _WHOLE: Final = 0.9  # headers count roughly
@@ -54,7 +54,7 @@ class _Decoder:
     def start(self) -> None:
         self.pending: deque[int] = deque()
         self.lost = False
-        self.video: Video | None = None
+        self.video: VideoFile | None = None
         self.ended: Ended | None = None
         self.expected: float | None = None
         self.file: FeatureFile | None = None
@@ -65,7 +65,7 @@ class _Decoder:
         self.process.start()
         theirs.close()
 
-    def read(self, video: Video) -> None:
+    def read(self, video: VideoFile) -> None:
         """Give it its next video."""
         self.video, self.ended, self.expected, self.file = video, None, None, None
         self.send(str(video.path))
@@ -93,10 +93,10 @@ class Extraction:
         self._progress = progress
         self._clips_a_turn = max(1, settings.batch // crops_of(settings.geometry))
         self._decoders: list[_Decoder] = []
-        self._problems: list[tuple[Video, str]] = []
-        self.damaged: list[tuple[Video, str]] = []  # extracted, though not all of it could be read
+        self._problems: list[tuple[VideoFile, str]] = []
+        self.damaged: list[tuple[VideoFile, str]] = []  # extracted, though not all of it could be read
 
-    def run(self, videos: Sequence[Video]) -> list[tuple[Video, str]]:
+    def run(self, videos: Sequence[VideoFile]) -> list[tuple[VideoFile, str]]:
         """Extract every video; returns those that could not be, each with the reason.
 
         Raises StreamError where a feature file cannot be written. However it ends, no half-written file stays.

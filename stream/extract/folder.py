@@ -12,12 +12,14 @@ from typing import BinaryIO, Final, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from configs.atomic import PARTIAL, partial_path
 from engine.arrays import FloatArray
 from engine.backends.base import Form
 from engine.manifest import Sha256
 from stream.base.errors import StreamError, UsageError
 
 RECORD: Final = "extract.json"
+_FEATURES: Final = ".npy"
 
 
 class Record(BaseModel):
@@ -51,7 +53,7 @@ class FeatureFolder:
         with ExitStack() as stack:
             try:
                 path.mkdir(parents=True, exist_ok=True)
-                foreign = None if (path / RECORD).exists() else min(path.glob("*.npy"), default=None)
+                foreign = None if (path / RECORD).exists() else min(path.glob(f"[!.]*{_FEATURES}"), default=None)
                 if foreign is not None:
                     raise UsageError(
                         f"--out {path}: holds {foreign.name} but no {RECORD}: nobody knows what made it; "
@@ -77,7 +79,7 @@ class FeatureFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for partial in self.path.glob(".*.npy.part"):  # of this run, or of one that was killed
+        for partial in self.path.glob(f".*{PARTIAL}{_FEATURES}"):  # of this run, or of one that was killed
             partial.unlink(missing_ok=True)
         self._open.close()
 
@@ -98,7 +100,7 @@ class FeatureFolder:
             first = error.errors()[0]
             at = ".".join(str(part) for part in first["loc"]) or "as a whole"
             raise UsageError(f"{where}: {RECORD}: {at}: {first['msg']}; choose another folder") from None
-        if not any(self.path.glob("*.npy")):
+        if not any(self.path.glob(f"[!.]*{_FEATURES}")):
             return theirs == self._record
         for key, ours in self._record:
             if (other := getattr(theirs, key)) != ours:
@@ -110,7 +112,7 @@ class FeatureFolder:
 
     def file(self, name: str) -> Path:
         """Where the features of the video `name` go."""
-        return self.path / f"{name}.npy"
+        return self.path / f"{name}{_FEATURES}"
 
     def holds(self, name: str) -> bool:
         """Whether that video's features are there, whole and of the right shape."""
@@ -139,7 +141,7 @@ class FeatureFile:
 
     def __init__(self, path: Path, crops: int, channels: int) -> None:
         self._path = path
-        self._partial = path.with_name(f".{path.name}.part")
+        self._partial = partial_path(path)
         self._tail = (crops, channels)
         self.clips = 0
         with self._blamed():

@@ -9,8 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream.camera.clips import CLIP_LENGTH
-from stream.extract.videos import Video
+from configs.sizes import CLIP_LENGTH
+from stream.extract.videos import VideoFile
 
 
 class ExtractionProgress:
@@ -38,7 +38,7 @@ class ExtractionProgress:
     ) -> None:
         self._bar.stop()
 
-    def clip(self, video: Video, expected_frames: float | None) -> None:
+    def clip(self, video: VideoFile, expected_frames: float | None) -> None:
         """A clip of `video` is through."""
         self.clips += 1
         share = 0.0
@@ -48,7 +48,7 @@ class ExtractionProgress:
             share = self._shares[video.name] - before
         self._show(share * video.bytes)
 
-    def video(self, video: Video, line: str) -> None:
+    def video(self, video: VideoFile, line: str) -> None:
         """`video` is finished or has failed; `line` says which."""
         self.finished += 1
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)

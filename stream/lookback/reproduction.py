@@ -17,13 +17,13 @@ import av.error
 import numpy as np
 from av import VideoFrame
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from engine.geometry import SIDE
 from stream.archive.explanation import StoredExplanation
 from stream.base.errors import StreamError
 from stream.camera.clip_cropper import ClipCropper
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.recorder import FIRST_PICTURE
 
 SAME_ENGINE: Final = 1e-3

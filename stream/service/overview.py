@@ -10,6 +10,7 @@ from typing import Any
 from engine.arrays import UInt8Array
 from engine.default_bundle import project_version
 from stream.alarm.event import ModelName
+from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.service.self_test import SelfTest
 from stream.sinks.command_listener import CommandListener
@@ -33,7 +34,9 @@ class Overview:
         journal: Journal,
         commands: CommandListener | None,
         reaper: Reaper,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._reaper = reaper
         self._journal = journal
         self._commands = commands
@@ -67,8 +70,7 @@ class Overview:
 
     def state(self) -> Mapping[str, Any]:
         """What the web page shows beside scores and events."""
-        tested = None if self._self_test is None else self._self_test.as_json(time.time())
-        return self.stats() | self.health() | {"self_test": tested}
+        return self.stats() | self.health() | {"self_test": self._tested()}
 
     def picture(self, camera: str) -> UInt8Array | None:
         """A camera's newest picture, (224, 224, 3) RGB."""
@@ -76,7 +78,8 @@ class Overview:
 
     def line(self, camera: str) -> list[tuple[float, float]]:
         """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
-        return next((list(d.camera.line) for d in tuple(self._decoders) if d.camera.name == camera), [])
+        line = next((d.camera.line for d in tuple(self._decoders) if d.camera.name == camera), ())
+        return [(self._clock.wall(at), score) for at, score in line]
 
     def missing(self) -> str:
         """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
@@ -86,9 +89,14 @@ class Overview:
 
     def exposition(self) -> bytes:
         """Prometheus' text."""
-        if self._self_test is not None:
-            self._metrics.self_tested(self._self_test.as_json(time.time())["age"])
+        if (tested := self._tested()) is not None:
+            self._metrics.self_tested(tested["age"])
         return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting, self._lost())
+
+    def _tested(self) -> dict[str, Any] | None:
+        if self._self_test is None:
+            return None
+        return self._self_test.as_json(self._clock.now(), self._clock.mark.shift)
 
     def _lost(self) -> dict[str, int]:
         """What queues gave up since the start, and processes that no kill ends."""

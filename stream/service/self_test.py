@@ -42,7 +42,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """The last run: whether it passed (None: none yet), when that became known (epoch seconds), and how far it came."""
+    """The last run: whether it passed (None: none yet), when that became known (steady time), and how far it came."""
 
     passed: bool | None
     at: float | None
@@ -64,7 +64,7 @@ def render(pipe: Any) -> None:
 
 
 class SelfTest:
-    """When to run and what came of it. `every` in seconds; `now` is a monotonic clock's, `epoch` wall time."""
+    """When to run and what came of it. `every` in seconds; `now` is a monotonic clock's, `steady` steady time."""
 
     def __init__(self, every: float, now: float, sample: Callable[[], Path | None] = cached_sample) -> None:
         self._every = every
@@ -75,15 +75,15 @@ class SelfTest:
         self._stage = Stage.NO_FOOTAGE
         self._event: str | None = None
         self.result = Result(None, None, "not run yet")
-        self.last_pass: float | None = None  # epoch seconds
+        self.last_pass: float | None = None  # steady time
 
-    def due(self, now: float, epoch: float) -> bool:
+    def due(self, now: float, steady: float) -> bool:
         """Whether to begin; the recording has to be rendered next."""
         if self._until is not None or now < self._due:
             return False
         self._due = now + self._every
         if self._sample() is None:
-            self.result = Result(None, epoch, Stage.NO_FOOTAGE)
+            self.result = Result(None, steady, Stage.NO_FOOTAGE)
             return False
         self._stage, self._event, self._until = Stage.RENDERING, None, now + _RENDERED_WITHIN
         return True
@@ -105,7 +105,7 @@ class SelfTest:
         if INCIDENT[0] - _NEAR <= start - self._began <= INCIDENT[1] + _NEAR and self._stage is Stage.SCORED:
             self._stage, self._event = Stage.RAISED, event_id
 
-    def heard(self, payload: bytes, epoch: float) -> bool:
+    def heard(self, payload: bytes, steady: float) -> bool:
         """A message of an event as the broker gave it back; whether it is the one that was awaited."""
         if self._event is None or self._event.encode() not in payload:
             return False
@@ -115,25 +115,25 @@ class SelfTest:
             return False
         if not isinstance(told, dict) or told.get("id") != self._event or told.get("test") is not True:
             return False
-        self._finish(True, epoch, Stage.PASSED)
+        self._finish(True, steady, Stage.PASSED)
         return True
 
-    def overdue(self, now: float, epoch: float) -> bool:
+    def overdue(self, now: float, steady: float) -> bool:
         """Whether a run has just failed for lack of time."""
         if self._until is None or now < self._until:
             return False
-        self._finish(False, epoch, self._stage)
+        self._finish(False, steady, self._stage)
         return True
 
     @property
     def running(self) -> bool:
         return self._until is not None
 
-    def _finish(self, passed: bool, epoch: float, said: str) -> None:
+    def _finish(self, passed: bool, steady: float, said: str) -> None:
         self._until = self._event = None
         if passed:
-            self.last_pass = epoch
-        self.result = Result(passed, epoch, said)
+            self.last_pass = steady
+        self.result = Result(passed, steady, said)
 
     def memory(self) -> str:
         """What came of the last one, to be kept over a restart; `recall` reads it."""
@@ -143,8 +143,11 @@ class SelfTest:
         kept = json.loads(memory)
         self.result, self.last_pass = Result(*kept["result"]), kept["last_pass"]
 
-    def as_json(self, epoch: float) -> dict[str, Any]:
-        """What the topic and the page show: `last_pass` is an epoch time, `age` the seconds since, None without one."""
-        age = None if self.last_pass is None else round(max(0.0, epoch - self.last_pass))
-        told = {"passed": self.result.passed, "said": self.result.said, "time": self.result.at}
-        return told | {"last_pass": self.last_pass, "age": age}
+    def as_json(self, steady: float, shift: float) -> dict[str, Any]:
+        """What the topic and the page show: `last_pass` is an epoch time, `age` the seconds since, None without one.
+
+        The wall clock is `shift` ahead of steady time.
+        """
+        age = None if self.last_pass is None else round(max(0.0, steady - self.last_pass))
+        at, last = (None if time is None else time + shift for time in (self.result.at, self.last_pass))
+        return {"passed": self.result.passed, "said": self.result.said, "time": at, "last_pass": last, "age": age}

@@ -11,8 +11,9 @@ import av
 import cv2
 import numpy as np
 
+from configs.atomic import replacing
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
-from stream.camera.clips import CLIP_LENGTH
 
 FPS: Final = 25
 LENGTH: Final = 45.0
@@ -34,10 +35,8 @@ def staged_footage(sample: Path, folder: Path) -> Path:
     key = hashlib.sha256(f"{_RECIPE}{LENGTH}{INCIDENT}{sample.stat().st_size}".encode()).hexdigest()[:12]
     target = folder / f"demo-{key}.mp4"
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".part.mp4")
-        _render(sample, partial)
-        partial.replace(target)
+        with replacing(target) as partial:
+            _render(sample, partial)
     return target
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from stream.base.atomic_files import partial_path
+from configs.atomic import write_file
 from stream.base.errors import StreamError, UsageError
 
 SCHEMA: Final = 1
@@ -40,10 +40,7 @@ def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> 
 def write_calibration(path: Path, bundle_sha256: str, learnt: Mapping[str, Any]) -> None:
     """Write the file whole or not at all. Raises StreamError where it cannot be written."""
     text = json.dumps({"schema": SCHEMA, "bundle": bundle_sha256, "cameras": dict(learnt)})
-    partial = partial_path(path)
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_file(path, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise StreamError(f"--save-calibration {path}: cannot be written: {error.strerror}") from None

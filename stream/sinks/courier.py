@@ -44,9 +44,20 @@ class Recipient(Protocol):
 
 
 class Courier:
-    """`told` hears of each message's fate: recipient's name, and "delivered", "failed" or "dropped"."""
+    """`told` hears of each message's fate: recipient's name, and "delivered", "failed" or "dropped".
 
-    def __init__(self, recipient: Recipient, told: Callable[[str, str], None], *, queue_limit: int = LIMIT) -> None:
+    `correct` gives a message as it is to be told now: the clock may have been set since it was made.
+    """
+
+    def __init__(
+        self,
+        recipient: Recipient,
+        told: Callable[[str, str], None],
+        *,
+        queue_limit: int = LIMIT,
+        correct: Callable[[EventMessage], EventMessage] = lambda message: message,
+    ) -> None:
+        self._correct = correct
         self._recipient = recipient
         self._told = told
         self._limit = queue_limit
@@ -82,7 +93,7 @@ class Courier:
         while (message := self._next()) is not None:
             payload, said = message
             try:
-                self._recipient.deliver(payload)
+                self._recipient.deliver(self._correct(payload))
             except UndeliveredError as error:
                 self._failed(payload, said, error)
             except Exception as error:  # noqa: BLE001 -- a defect costs one message, not all to come; its text may hold the address

@@ -23,7 +23,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.alarm.event import EventMessage, stamped
 from stream.alarm.outbox import LIMIT, Outbox, Waiting
+from stream.archive.clock import Clock
 from stream.base.addresses import BrokerAddress
+from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.sinks.mqtt_client import KEEPALIVE, TlsFiles, make_client, refusal, why
 
@@ -53,7 +55,9 @@ class MqttSink:
         settled: Callable[[Waiting, EventMessage | None], None] = lambda _message, _payload: None,
         retained: Callable[[str, bool], None] = lambda _topic, _kept: None,
         queue_limit: int = LIMIT,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or Clock(SteadyClock.by_the_wall())
         self.shown = address.shown
         self._address = address
         self._prefix = prefix
@@ -172,7 +176,7 @@ class MqttSink:
     def event(self, message: Waiting) -> None:
         """Queue one message of an event. What the outbox gives up for it is counted."""
         with self._changed:
-            given_up = self._outbox.put(message, time.monotonic())
+            given_up = self._outbox.put(message)
             if given_up is not None:
                 self._lose([given_up])
             self._changed.notify()
@@ -209,7 +213,7 @@ class MqttSink:
                 self._changed.wait(_ACKNOWLEDGED_WITHIN if acknowledging else self._until_announcing())
             if self._over() and not self._may_send():
                 return False
-            self._lose(self._outbox.expire(time.monotonic()))
+            self._lose(self._outbox.expire(self._clock.now()))
             # After a lost connection paho sends again what was not acknowledged, and may do so after what is new:
             # the last word on a topic waits for the one before it.
             event = self._outbox.take() if len(self._outbox) and self._in_flight is None else None
@@ -217,8 +221,8 @@ class MqttSink:
             for topic in states:
                 del self._unsaid[topic]
         if event is not None:
-            now = time.time()
-            said = stamped(event.payload, now - event.waited(time.monotonic(), now), now)
+            corrected = event.payload.corrected(self._clock.mark)
+            said = stamped(corrected, self._clock.now() - event.made, time.time())
             # paho answers "no connection" yet keeps the message and delivers it later: never handed over twice
             sent = self._client.publish(f"{self._prefix}/events", json.dumps(said.as_json()), qos=1)
             self._in_flight = (sent, event, said)

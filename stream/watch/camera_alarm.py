@@ -21,15 +21,22 @@ def begun_event(
     rule: AlarmSettings,
     model: ModelName,
     start: float,
+    wall: Callable[[float], float],
     label: Label = "anomaly",
     *,
     test: bool = False,
     focus: FocusRegion | None = None,
 ) -> Event:
-    """A new event of this camera under the thresholds in force; the self-test's are tests."""
+    """A new event of this camera under the thresholds in force; the self-test's are tests.
+
+    `wall` says what the wall clock makes of the clips' time.
+    """
     thresholds = (rule.threshold_on, rule.threshold_off)
     test, zone = test or config.is_self_test, config.schedule.zone
-    return Event.begun(config.name, start, thresholds, model, label, test=test, zone=zone, focus=focus)
+    shift = wall(start) - start
+    return Event.begun(
+        config.name, start, thresholds, model, label, test=test, zone=zone, focus=focus, wall_shift=shift
+    )
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,10 @@ class CameraAlarm:
     """`explain` (raw score) explains the window that the newest clip completed; `resembles` (event id, start) names the
     event called false that an alarm resembles. Each is asked once an alarm."""
 
-    def __init__(self, config: CameraConfig, model: ModelName, settings: AlarmSettings) -> None:
+    def __init__(
+        self, config: CameraConfig, model: ModelName, settings: AlarmSettings, wall: Callable[[float], float]
+    ) -> None:
+        self._wall = wall
         self.rule = AlarmRule(settings)
         self.event: Event | None = None
         self.last = Moment(0.0, 0.0, 0, 0.0)
@@ -73,7 +83,7 @@ class CameraAlarm:
         resembles: Callable[[str, float], str | None],
     ) -> Judged:
         """Take the next clip: its final score, the head's own, and how many clips stand in its window."""
-        self.scheduled = self._config.schedule.covers(clip.start)
+        self.scheduled = self._config.schedule.covers(self._wall(clip.start))
         if not self.scheduled:
             ended = self.close("schedule")
             self.last, self._last_end = Moment(score, 0.0, window, clip.start, raw=raw), clip.end
@@ -94,7 +104,7 @@ class CameraAlarm:
         self, clip: ClipReady, explain: Callable[[], Explanation], resembles: Callable[[str, float], str | None]
     ) -> Judged:
         start = clip.start if self.rule.start_time is None else self.rule.start_time
-        self.event = begun_event(self._config, self.rule.settings, self._model, start, focus=clip.focus)
+        self.event = begun_event(self._config, self.rule.settings, self._model, start, self._wall, focus=clip.focus)
         if (resembled := resembles(self.event.id, clip.start)) is not None:
             self.event.suppress("lookalike", resembled)
         explanation = explain()

@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from engine.manifest import Manifest
+from stream.base.clock import SteadyClock
 from stream.base.errors import StreamError
 from stream.base.processes import StartProcess
 from stream.camera.clip_ring import ClipRing
@@ -43,7 +44,9 @@ class DecoderProcess:
         replay: bool,
         start_process: StartProcess,
         reaper: Reaper,
+        clock: SteadyClock,
     ) -> None:
+        self._clock = clock
         self.config = config
         self.camera = camera
         self.ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
@@ -71,6 +74,7 @@ class DecoderProcess:
             config.source,
             self._manifest.geometry,
             self.ring,
+            self._clock,
             replay=self._replay,
             transport=config.transport,
             pre_roll=config.clip.pre_roll,

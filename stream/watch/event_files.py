@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from stream.alarm.event import EventMessage
+from stream.archive.clock import Clock
 from stream.archive.explanation import Explanation
 from stream.archive.journal import Journal
 from stream.archive.media import Kind, media_path
@@ -19,7 +20,8 @@ from stream.watch.retained_pictures import RetainedPictures
 class EventFiles:
     """Used by the loop alone. `media` is the folder they go to; where `keeps` is False (a replay) none are made."""
 
-    def __init__(self, journal: Journal, media: Path, pictures: RetainedPictures, *, keeps: bool) -> None:
+    def __init__(self, journal: Journal, media: Path, pictures: RetainedPictures, clock: Clock, *, keeps: bool) -> None:
+        self._clock = clock
         self._journal = journal
         self._media = media
         self._pictures = pictures
@@ -32,9 +34,9 @@ class EventFiles:
         rolls = decoder.config.clip
         if message.type == "new":
             decoder.pending_messages.expect_files(message.id, time.monotonic())
-            seen = time.time() if clip is None else clip.end
+            seen = self._clock.now() if clip is None else clip.end
             zone = decoder.config.schedule.zone
-            at = datetime.fromtimestamp(seen).astimezone(zone).isoformat(sep=" ", timespec="seconds")
+            at = datetime.fromtimestamp(self._clock.wall(seen)).astimezone(zone).isoformat(sep=" ", timespec="seconds")
             text = f"{message.camera}  {at}  score {message.score:.2f}{'  TEST' if message.test else ''}"
             shown = None if clip is None else (clip.connection, clip.clip)
             decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, shown))

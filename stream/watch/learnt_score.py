@@ -69,7 +69,7 @@ class ScoreLearner:
         inside = min(max(raw, _SURE), 1 - _SURE)
         logit = math.log(inside / (1 - inside))
         bonus = self._lookalikes.bonus(mean, start)
-        middle, spread = self._calibration.transform
+        middle, spread = self._calibration.ordinary.transform
         found = self._calibration.observe(start, end, logit, mean, learn=learn, bonus=bonus)
         return LearntScore(found.score, (middle, spread, found.z - (logit - middle) / spread))
 

@@ -76,6 +76,9 @@ class Metrics:
         self._lost = {
             name: Gauge(f"mgfn_{name}", f"{text}, since the start", registry=registry) for name, text in _LOST.items()
         }
+        self._clock_steps = Counter(
+            "mgfn_clock_steps", "How often the wall clock was set by half a second or more", registry=registry
+        )
         self._self_test = Gauge(
             "mgfn_self_test_age_seconds",
             "Since the last self-test that passed; +Inf before the first",
@@ -121,6 +124,10 @@ class Metrics:
 
     def stage(self, stage: str, seconds: float) -> None:
         self._stage.labels(stage).observe(seconds)
+
+    def clock_set(self) -> None:
+        """The wall clock was set while the service ran."""
+        self._clock_steps.inc()
 
     def published(self, latency_ms: int) -> None:
         """An alarm's `new` was acknowledged."""

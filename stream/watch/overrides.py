@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from stream.alarm.requests import AUTO, Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
+from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
@@ -21,8 +22,15 @@ class Overrides:
     """Used by the loop alone. `kept` is what earlier runs were told."""
 
     def __init__(
-        self, journal: Journal, events: EventReport, topics: CameraTopics, memory: CameraMemory, kept: Kept
+        self,
+        journal: Journal,
+        events: EventReport,
+        topics: CameraTopics,
+        memory: CameraMemory,
+        kept: Kept,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._journal = journal
         self._events = events
         self._topics = topics
@@ -67,7 +75,7 @@ class Overrides:
         elif isinstance(command, SetThreshold):
             self._set_threshold(decoder.camera, command)
         elif isinstance(command, RunTest):
-            self._events.say(decoder, decoder.camera.begin_test(time.time()))
+            self._events.say(decoder, decoder.camera.begin_test(self._clock.now()))
         self._topics.settings(decoder.camera)
         self._topics.status(decoder.camera)
 
@@ -84,7 +92,7 @@ class Overrides:
 
     def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
         """The camera learns from a verdict on one of its last alarms."""
-        if camera.learner.judged(verdict.event, verdict.verdict, time.time(), camera.alarm.rule.top_score):
+        if camera.learner.judged(verdict.event, verdict.verdict, self._clock.now(), camera.alarm.rule.top_score):
             log.info("verdict learnt", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
             self._memory.keep_learnt(camera)
 

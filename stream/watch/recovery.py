@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from stream.alarm.event import Event
@@ -22,11 +21,12 @@ def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
             journal.delivered(message.key or 0)
         else:
             mqtt.event(message)
-    now = time.time()
-    for payload, awaits_files in store.events.unfinished():
+    now = store.clock.now()
+    for left, awaits_files in store.events.unfinished():
+        payload = left.corrected(store.clock.mark)
         event = Event(payload)
         if payload.end_time is None:
-            at = event.last_time if payload.label == "anomaly" else now
+            at = event.last_time if payload.label == "anomaly" else store.clock.wall(now)
             log.warning("event left open by an earlier run ended", camera=event.camera, id=event.id)
             journal.message(event.end(None, at, "restart"), now, awaits_files=False)
         if awaits_files:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import Event, EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings, Change
 from stream.alarm.schedule import Schedule
 from stream.archive.explanation import Explanation
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings.settings import CameraConfig
 from stream.watch.camera_alarm import CameraAlarm, begun_event
@@ -43,8 +43,8 @@ class Scored:
 
 
 class WatchedCamera:
-    """State of one camera. Times in seconds: those of its clips for alarms; `now` is a monotonic clock's, `epoch` wall
-    time where an event begins or ends without a clip."""
+    """State of one camera. Times in seconds: those of its clips for alarms; `now` is a monotonic clock's, `steady` the
+    clips' time, steady where live, for events that begin or end without one. `wall` turns it into the wall clock's."""
 
     def __init__(
         self,
@@ -52,13 +52,14 @@ class WatchedCamera:
         model: ModelName,
         now: float = 0.0,
         calibration: CalibrationSettings | None = None,
+        wall: Callable[[float], float] = lambda at: at,
     ) -> None:
         self.name = config.name
         self.is_self_test = config.is_self_test
         self.model = model
         self.learner = ScoreLearner(calibration, config.alarm)
         self.window = ClipWindow(CLIP_LENGTH // config.stride)
-        self.alarm = CameraAlarm(config, model, self.learner.in_force())
+        self.alarm = CameraAlarm(config, model, self.learner.in_force(), wall)
         self.presence = Presence(config.enabled, now)
         self.scene = SceneWatch()
         self.drift = ""  # why the threshold no longer fits the history
@@ -66,6 +67,7 @@ class WatchedCamera:
         self._test = RequestedTest()
         self._loss = CameraLoss()
         self._config = config
+        self._wall = wall
 
     # clips
 
@@ -118,30 +120,30 @@ class WatchedCamera:
 
     # events that no score brings about
 
-    def begin_test(self, epoch: float) -> EventMessage | None:
+    def begin_test(self, steady: float) -> EventMessage | None:
         """The `new` of a test event; None while one is open."""
-        return self._test.begin(epoch, self._test_event, self.alarm.last.score, len(self.window))
+        return self._test.begin(steady, self._test_event, self.alarm.last.score, len(self.window))
 
     def _test_event(self, start: float) -> Event:
-        return begun_event(self._config, self.alarm.rule.settings, self.model, start, test=True)
+        return begun_event(self._config, self.alarm.rule.settings, self.model, start, self._wall, test=True)
 
-    def begin_loss(self, now: float, epoch: float) -> EventMessage | None:
+    def begin_loss(self, now: float, steady: float) -> EventMessage | None:
         """The `new` of a `camera_lost` event once the camera has been away for too long."""
-        return self._loss.begin(now, epoch, self.presence, self._config.lost_after, self._loss_event)
+        return self._loss.begin(now, steady, self.presence, self._config.lost_after, self._loss_event)
 
     def _loss_event(self, start: float) -> Event:
-        return begun_event(self._config, self.alarm.rule.settings, self.model, start, "camera_lost")
+        return begun_event(self._config, self.alarm.rule.settings, self.model, start, self._wall, "camera_lost")
 
-    def due_ends(self, epoch: float) -> Iterator[EventMessage | None]:
+    def due_ends(self, steady: float) -> Iterator[EventMessage | None]:
         """The `end` of a test or a `camera_lost` event that is over."""
-        yield self._loss.end(epoch, self.presence)
-        yield self._test.end(epoch)
+        yield self._loss.end(steady, self.presence)
+        yield self._test.end(steady)
 
-    def close(self, reason: str, epoch: float) -> Iterator[EventMessage | None]:
+    def close(self, reason: str, steady: float) -> Iterator[EventMessage | None]:
         """The `end` of everything that is open."""
         yield self.alarm.close(reason)
-        yield self._test.end(epoch, stopping=reason)
-        yield self._loss.end(epoch, self.presence, stopping=reason)
+        yield self._test.end(steady, stopping=reason)
+        yield self._loss.end(steady, self.presence, stopping=reason)
 
     @property
     def alarming(self) -> bool:

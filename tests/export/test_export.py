@@ -30,7 +30,7 @@ from export.verify import FEATURE_LIMIT, SCORE_LIMIT, Comparison, verification_c
 from mgfn.backbones import Backbone
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import save_head
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.paper import Paper, PaperConfig
 from tests.bundles import CHANNELS, TinyBackbone, tiny_head, tiny_sources, write_tiny_bundle
 
 # The torch backend builds the backbone by name, so it needs the real one.
@@ -244,7 +244,7 @@ def test_an_int8_form_that_fails_is_left_out_and_said(monkeypatch: pytest.Monkey
 def test_the_real_backbone_on_every_backend(tmp_path: Path, kinetics_i3d: I3D) -> None:
     checkpoint = tmp_path / "head.safetensors"
     torch.manual_seed(0)
-    save_head(checkpoint, Mgfn(MgfnConfig.paper(1024)), {"threshold_on": "0.6", "threshold_off": "0.4"})
+    save_head(checkpoint, Paper(PaperConfig(1024)), {"threshold_on": "0.6", "threshold_off": "0.4"})
     sources = export_bundle.load_sources("i3d", None, checkpoint)
     try:
         kept, held_out = read_footage(find_videos([]), "squash")

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from mgfn.checkpoint import load_head
 from mgfn.evaluation.metrics import Frames, ScoredVideo
 from mgfn.evaluation.scoring import video_scores
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.paper import Paper, PaperConfig
 from mgfn.training.cli import app
 from mgfn.training.compose import Composer, Mixture
 from mgfn.training.dataset import LabelledVideo
@@ -184,7 +184,7 @@ def test_xd_violence_files_are_items_and_scores_their_mean(tmp_path: Path, confi
 
 def test_validation_finds_what_the_benchmark_finds_also_where_scores_are_nearly_equal(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    head, rng = Mgfn(MgfnConfig.paper(64)).eval(), np.random.default_rng(0)
+    head, rng = Paper(PaperConfig(64)).eval(), np.random.default_rng(0)
     videos, scored = [], []
     for index in range(8):
         clips = int(rng.integers(20, 60))

@@ -75,7 +75,9 @@ class PastRoutes:
         curve += [point for point in self._sources.line(camera) if stored < point[0] <= until]
         clips = []
         if window is not None:
-            rows = zip(window.times.tolist(), window.weights.tolist(), strict=True)
+            mark = event.message.mark  # the window's times are steady ones
+            times = window.times + (0.0 if mark is None else mark.shift)
+            rows = zip(times.tolist(), window.weights.tolist(), strict=True)
             clips = [{"start": start, "end": end, "weight": round(weight, 4)} for (start, end), weight in rows]
         shown = [[round(at, 2), round(score, 4)] for at, score in curve]
         return event.as_json() | {"curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mgfn.evaluation import cli
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.released import Released, ReleasedConfig
 from tests.mgfn.evaluation.conftest import Run
 from tests.mgfn.evaluation.known import UCF_TRUTH, write_intervals
 
@@ -61,7 +61,7 @@ def test_wrong_use_is_one_line_and_leaves_nothing(
     changes: dict[str, str],
     says: str,
 ) -> None:
-    torch.save(Mgfn(MgfnConfig.released(64)).state_dict(), tmp_path / "other.pkl") if "other.pkl" in str(
+    torch.save(Released(ReleasedConfig(64)).state_dict(), tmp_path / "other.pkl") if "other.pkl" in str(
         changes
     ) else None
     (tmp_path / "empty.list").write_text("\n")

@@ -15,10 +15,11 @@ import pytest
 
 from stream.alarm.event import Event, ModelName, Moment
 from stream.alarm.outbox import Waiting
-from stream.archive.journal import LIMIT, Journal
+from stream.archive.journal import Journal
 from stream.archive.retention import Retention
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
+from stream.archive.writer import LIMIT
 from tests.servers.processes import until
 
 MOMENT = Moment(0.9, 0.9, 32, 1001.0)
@@ -98,9 +99,6 @@ def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:
             os.utime(path, (number, time.time() - 100 + number))
             store.events.file_kept(path.stem, "snapshot", 1000)
         (store.media / "notes.txt").write_text("not ours")
-        half = store.media / "1000.00-abcdef.part.mp4"
-        half.write_bytes(b"x")
-        os.utime(half, (0, 0))
         writing = Writing(store, Retention(media_bytes=2_500, free_bytes=0))
         with writing.running() as journal:
             assert journal.written(10)
@@ -122,7 +120,7 @@ def test_a_disk_that_fails_for_one_task_fails_for_no_other(tmp_path: Path) -> No
 
     with Store.open(tmp_path) as store:
         writing = Writing(store, Retention())
-        writing.journal._put(broken)
+        writing.journal._writer.put(broken)
         writing.journal.setting("door", "threshold", "0.5")
         with writing.running() as journal:
             assert journal.written(10)

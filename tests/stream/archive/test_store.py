@@ -171,7 +171,7 @@ def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     database.execute("PRAGMA user_version = 99")
     database.close()
     for opening in (Store.open, Store.read_only):
-        with pytest.raises(UsageError, match="version 99 is newer than this program's 1"):
+        with pytest.raises(UsageError, match="version 99 is newer than this program's 2"):
             opening(tmp_path)
     assert not list(tmp_path.glob("*corrupt*"))
     database = sqlite3.connect(tmp_path / DATABASE)

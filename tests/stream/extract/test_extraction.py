@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 
+from configs.atomic import PARTIAL, partial_path
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from engine.geometry import crops_of, write_crops
@@ -102,7 +103,7 @@ def test_what_is_there_is_left_alone_and_what_is_not_whole_is_made_again(
     whole, cut = tmp_path / "a.npy", tmp_path / "b#1.c.npy"
     before, content = whole.stat().st_mtime_ns, cut.read_bytes()
     cut.write_bytes(content[:-1])
-    (tmp_path / ".a.npy.part").write_bytes(b"of a run that was killed")
+    partial_path(whole).write_bytes(b"of a run that was killed")
     capsys.readouterr()
     assert run(monkeypatch, *arguments) == 0
     assert "1 videos to extract, 1 are there" in (said := capsys.readouterr().err)
@@ -268,7 +269,7 @@ def test_a_signal_leaves_nothing_half_written(
     tmp_path: Path, tiny_bundle: Path, long_video: Path, signum: signal.Signals, code: int
 ) -> None:
     with extracting(long_video, tmp_path, tiny_bundle) as process:
-        until((tmp_path / ".long.npy.part").exists, seconds=60, what="the first clip")
+        until(lambda: any(tmp_path.glob(f".long.*{PARTIAL}.npy")), seconds=60, what="the first clip")
         running = psutil.Process(process.pid)
         children = running.children()
         process.send_signal(signum)
@@ -286,7 +287,7 @@ def test_a_decoder_that_dies_costs_its_video_alone(tmp_path: Path, tiny_bundle: 
     (folder / "a.mp4").symlink_to(long_video)
     write_video(folder / "b.mp4", moving_pictures(32))
     with extracting(folder, out, tiny_bundle) as process:
-        until((out / ".a.npy.part").exists, seconds=60, what="the first clip")
+        until(lambda: any(out.glob(f".a.*{PARTIAL}.npy")), seconds=60, what="the first clip")
         (decoder,) = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
         decoder.kill()
         said = process.communicate(timeout=60)[1]

@@ -33,11 +33,11 @@ PICTURES = moving_pictures(16 * 40)
 class Running:
     """`mgfn-stream` in a process of its own; its log is kept."""
 
-    def __init__(self, folder: Path, *arguments: object) -> None:
+    def __init__(self, folder: Path, *arguments: object, env: dict[str, str] | None = None) -> None:
         self.log = folder / "service.log"
         command = [sys.executable, "-m", "stream.cli", "--data", str(folder / "data"), *map(str, arguments)]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(command, stderr=log, start_new_session=True, env=os.environ | (env or {}))
 
     def said(self, text: str) -> bool:
         return text in self.log.read_text()
@@ -48,8 +48,8 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *arguments: object) -> Iterator[Running]:
-    service = Running(folder, *arguments)
+def running(folder: Path, *arguments: object, env: dict[str, str] | None = None) -> Iterator[Running]:
+    service = Running(folder, *arguments, env=env)
     try:
         yield service
     finally:
