@@ -97,7 +97,7 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
 def check_target(target: Path) -> None:
     """Raise ExportError unless `target` is free, empty or a bundle that may be replaced."""
     if target.is_file() or (target.is_dir() and any(target.iterdir()) and not _is_bundle(target)):
-        raise ExportError(f"--out {target}: is not empty and not a bundle; allowed: a new, empty or bundle folder")
+        raise ExportError(f"--out {target}: must be a new or empty folder, or an existing bundle")
 
 
 def _is_bundle(folder: Path) -> bool:

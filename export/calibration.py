@@ -44,7 +44,7 @@ def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UIn
         clips += _clips(video, geometry, -(-(wanted - len(clips)) // len(left)))
     if len(clips) < 3:
         raise ExportError(
-            f"--calibration: {len(clips)} clips of {CLIP_LENGTH} frames in {len(videos)} video(s); from 3 allowed"
+            f"--calibration: {len(clips)} clips of {CLIP_LENGTH} frames in {len(videos)} video(s); at least 3 needed"
         )
     held_out = min(HELD_OUT_CLIPS, max(1, len(clips) // 3))
     return np.stack(clips[:-held_out]), np.stack(clips[-held_out:])

@@ -89,11 +89,13 @@ def _config(path: Path, kind: type[HeadConfig], text: str) -> HeadConfig:
 def _check_size(path: Path, config: MgfnConfig) -> None:
     widths = [config.channels, *(stage.width for stage in config.stages)]
     if not all(1 <= width <= _LARGEST_WIDTH for width in widths):
-        raise CheckpointError(f"head {path}: configuration has widths {widths}, allowed 1 to {_LARGEST_WIDTH}")
+        raise CheckpointError(f"head {path}: configuration has widths {widths}; must be from 1 to {_LARGEST_WIDTH}")
     if config.members > _MOST_MEMBERS:
-        raise CheckpointError(f"head {path}: configuration has {config.members} members, allowed 1 to {_MOST_MEMBERS}")
+        raise CheckpointError(
+            f"head {path}: configuration has {config.members} members; must be from 1 to {_MOST_MEMBERS}"
+        )
     if (blocks := sum(stage.depth for stage in config.stages)) > _MOST_BLOCKS:
-        raise CheckpointError(f"head {path}: configuration has {blocks} blocks, allowed 1 to {_MOST_BLOCKS}")
+        raise CheckpointError(f"head {path}: configuration has {blocks} blocks; must be from 1 to {_MOST_BLOCKS}")
 
 
 def _load_released(path: Path) -> Head:

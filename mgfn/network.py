@@ -85,22 +85,26 @@ class MgfnConfig:
         for stage in self.stages:
             # the normalisation over one channel is nothing but its bias
             if stage.width < 2 or stage.depth < 1:
-                raise ValueError(f"a stage of width {stage.width}, depth {stage.depth}; allowed from 2 and from 1")
+                raise ValueError(
+                    f"a stage of width {stage.width}, depth {stage.depth}; must be at least 2 and at least 1"
+                )
             has_heads = stage.kind == "glance" or not self.weightless
             if has_heads and stage.width % _heads(stage.width):
                 raise ValueError(f"width {stage.width} does not split evenly into {_heads(stage.width)} heads")
         if self.fusion and len({stage.width for stage in self.stages}) > 1:
             raise ValueError("fused stages have different widths; they are added, so all must have the same")
         if not 1 <= self.reduce_kernel <= 31 or self.reduce_kernel % 2 == 0:
-            raise ValueError(f"reduce_kernel {self.reduce_kernel}, allowed: odd, 1 to 31")
+            raise ValueError(f"reduce_kernel {self.reduce_kernel}; must be odd, from 1 to 31")
         if not 1 <= self.expansion <= 64:
-            raise ValueError(f"expansion {self.expansion}, allowed 1 to 64")
+            raise ValueError(f"expansion {self.expansion}; must be from 1 to 64")
         if not 0 <= self.dropout < 1 or not math.isfinite(self.alpha):
-            raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; allowed 0 to below 1, and any number")
+            raise ValueError(
+                f"dropout {self.dropout}, alpha {self.alpha}; must be from 0 to below 1, and a finite number"
+            )
         if not 0 < self.scene_prior <= 1000:
-            raise ValueError(f"scene_prior {self.scene_prior}, allowed above 0 to 1000")
+            raise ValueError(f"scene_prior {self.scene_prior}; must be above 0 and at most 1000")
         if not 1 <= self.smoothing <= 32 or not 0 <= self.probes <= 32:
-            raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; allowed 1 to 32 and 0 to 32")
+            raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; must be from 1 to 32 and from 0 to 32")
         if self.relative and not self.standardise:
             raise ValueError("relative needs standardise: it holds the training mean")
 

@@ -36,7 +36,9 @@ class _Timeline(BaseModel):
     def _intervals_lie_inside(self) -> _Timeline:
         for first, past in self.anomalous:
             if not first < past <= self.frames:
-                raise ValueError(f"interval [{first}, {past}) of {self.frames} frames; allowed: first < past <= frames")
+                raise ValueError(
+                    f"interval [{first}, {past}) of {self.frames} frames; must satisfy first < past <= frames"
+                )
         return self
 
 

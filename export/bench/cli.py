@@ -54,9 +54,9 @@ def bench(
     Example: mgfn-bench --json bench.json
     """
     if cameras is not None and not 1 <= cameras <= _MOST_CAMERAS:
-        raise BenchError(f"--cameras {cameras}: allowed is 1 to {_MOST_CAMERAS}")
+        raise BenchError(f"--cameras {cameras}: must be from 1 to {_MOST_CAMERAS}")
     if not _SECONDS[0] <= seconds <= _SECONDS[1]:
-        raise BenchError(f"--seconds {seconds:g}: allowed is {_SECONDS[0]:g} to {_SECONDS[1]:g}")
+        raise BenchError(f"--seconds {seconds:g}: must be from {_SECONDS[0]:g} to {_SECONDS[1]:g}")
     for package, extra in _EXTRAS.items():
         if find_spec(package) is None:
             raise BenchError(f"needs {package}, which is not installed; run: pip install 'mgfn-stream[{extra}]'")

@@ -20,9 +20,11 @@ class RtfmConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.channels <= 1 << 14 or not 2 <= self.width <= 1 << 12:
-            raise ValueError(f"channels {self.channels}, width {self.width}; allowed 1 to {1 << 14}, 2 to {1 << 12}")
+            raise ValueError(
+                f"channels {self.channels}, width {self.width}; must be from 1 to {1 << 14} and from 2 to {1 << 12}"
+            )
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout}; allowed 0 to below 1")
+            raise ValueError(f"dropout {self.dropout}; must be from 0 to below 1")
 
 
 class NonLocal(nn.Module):

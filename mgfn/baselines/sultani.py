@@ -21,9 +21,9 @@ class SultaniConfig:
 
     def __post_init__(self) -> None:
         if not all(1 <= width <= 1 << 14 for width in (self.channels, *self.hidden)):
-            raise ValueError(f"channels {self.channels}, hidden {self.hidden}; allowed 1 to {1 << 14}")
+            raise ValueError(f"channels {self.channels}, hidden {self.hidden}; must be from 1 to {1 << 14}")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout}; allowed 0 to below 1")
+            raise ValueError(f"dropout {self.dropout}; must be from 0 to below 1")
 
 
 class Sultani(Head):

@@ -179,9 +179,9 @@ def stream(
     from mgfn.truth import read_truth
 
     if threshold is not None and not 0 <= threshold <= 1:
-        raise EvaluationError(f"--threshold {threshold}: allowed is 0 to 1")
+        raise EvaluationError(f"--threshold {threshold}: must be from 0 to 1")
     if not 1 <= fps <= 240:
-        raise EvaluationError(f"--fps {fps}: allowed is 1 to 240")
+        raise EvaluationError(f"--fps {fps}: must be from 1 to 240")
     if out is not None:
         check_out(out)
     network, texts = load_head(head)

@@ -68,7 +68,7 @@ class Benchmark:
 def check_out(out: Path) -> None:
     """Raise EvaluationError unless `out` is a new or empty folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise EvaluationError(f"--out {out}: is not empty; allowed: a new or empty folder")
+        raise EvaluationError(f"--out {out}: is not empty; must be a new or empty folder")
 
 
 def write_benchmark(benchmark: Benchmark, folder: Path, advance: Callable[[], None] = lambda: None) -> None:

@@ -72,7 +72,7 @@ def check_scores_folder(out: Path, names: Sequence[str]) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise EvaluationError(f"FEATURES: {', '.join(twice)} given more than once; --out holds one file for each name")
     if out.exists() and not out.is_dir():
-        raise EvaluationError(f"--out {out}: is a file, allowed is a folder")
+        raise EvaluationError(f"--out {out}: is a file; must be a folder")
     foreign = [name for name in names if (out / name).exists() and not _holds_scores(out / name)]
     if foreign:
         raise EvaluationError(

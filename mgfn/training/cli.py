@@ -87,16 +87,16 @@ def _hardware(device: str | None, precision: str) -> tuple[torch.device, Precisi
     from mgfn.training.config import ProblemsError
 
     if device not in (None, "cpu", "cuda"):
-        raise ProblemsError([f"--device {device}; allowed: cpu, cuda"])
+        raise ProblemsError([f"--device {device}; must be cpu or cuda"])
     if device == "cuda" and not torch.cuda.is_available():
-        raise ProblemsError(["--device cuda: PyTorch sees no CUDA device here; allowed: cpu"])
+        raise ProblemsError(["--device cuda: PyTorch finds no CUDA device here; use cpu"])
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if precision == "float32":
         return chosen, "float32"
     if precision == "bf16":
         return chosen, "bf16"
-    raise ProblemsError([f"--precision {precision}; allowed: float32, bf16"])
+    raise ProblemsError([f"--precision {precision}; must be float32 or bf16"])
 
 
 def _check_out(out: Path, resume: bool) -> None:
@@ -108,7 +108,7 @@ def _check_out(out: Path, resume: bool) -> None:
     taken = out.is_dir() and any(path.name != "segments" for path in out.iterdir())
     if out.is_file() or (taken and not resume):
         raise ProblemsError(
-            [f"--out {out}: is not an empty folder; allowed: a new one, or --resume to go on with its run"]
+            [f"--out {out}: is not empty; must be a new or empty folder, unless --resume continues its run"]
         )
 
 

@@ -112,7 +112,7 @@ def _csv_rows(
         if split not in get_args(Split):
             problems.append(f"{path}: {where}: split {split!r}; allowed: {', '.join(get_args(Split))}")
         if frames is not None and not (frames.isdecimal() and int(frames) > 0):
-            problems.append(f"{path}: {where}: frames {frames!r}; allowed: a whole number from 1")
+            problems.append(f"{path}: {where}: frames {frames!r}; must be a whole number of at least 1")
         elif file and label in _LABELS and split in get_args(Split):
             yield LabelledVideo(
                 video_name(file),

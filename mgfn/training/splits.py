@@ -15,7 +15,7 @@ def listed_videos(data: DataSettings) -> list[LabelledVideo]:
     """All videos of both lists. Raises ProblemsError with all that is wrong with either."""
     problems: list[str] = []
     if data.labels is None:
-        problems.append("--labels: is missing; allowed: a CSV of labels or a list file")
+        problems.append("--labels: is missing; must be a CSV file with labels, or a list file")
     if data.features is not None and not data.features.is_dir():
         problems.append(f"--features {data.features}: no such folder")
     videos: list[LabelledVideo] = []

@@ -87,7 +87,7 @@ class CalibrationSettings:
         for name, least, most in (("scenes", 1, 8), ("sketch", 16, 1024), ("memory", 4, 256), ("smoothing", 1, 32)):
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
-                raise CalibrationError(f"calibration: setting {name} is {value!r}, allowed is {least} to {most}")
+                raise CalibrationError(f"calibration: setting {name} is {value!r}, must be from {least} to {most}")
         rows = [(number(z, "setting tail", 0.0), number(rate, "setting tail", 1e-9)) for z, rate in self.tail]
         if len(rows) < 2 or any(b[0] <= a[0] or b[1] >= a[1] for a, b in pairwise(rows)):
             raise CalibrationError("calibration: setting tail is not two or more of rising z and falling rate")

@@ -64,7 +64,7 @@ def number(value: object, name: str, least: float = -math.inf, most: float = mat
     if math.isnan(found) or (finite and math.isinf(found)):
         raise CalibrationError(f"calibration: {name} is {value!r}, not a finite number")
     if not least <= found <= most:
-        raise CalibrationError(f"calibration: {name} is {value!r}, allowed is {least:g} to {most:g}")
+        raise CalibrationError(f"calibration: {name} is {value!r}, must be from {least:g} to {most:g}")
     return found
 
 

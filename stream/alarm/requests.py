@@ -58,11 +58,11 @@ def parse_command(camera: str, word: str, payload: bytes) -> Command:
     if word == "test":
         return RunTest(camera)
     if len(payload) > _LONGEST_PAYLOAD:
-        raise ValueError(f"{len(payload)} bytes; allowed are {_LONGEST_PAYLOAD}")
+        raise ValueError(f"{len(payload)} bytes; must be at most {_LONGEST_PAYLOAD}")
     text = payload.decode("utf-8", "replace").strip()
     if word == "enabled":
         if text not in ("ON", "OFF", RESET):
-            raise ValueError(f"{text[:40]!r}; allowed are ON, OFF and {RESET}")
+            raise ValueError(f"{text[:40]!r}; must be ON, OFF or {RESET}")
         return SetEnabled(camera, None if text == RESET else text == "ON")
     if word == "threshold":
         if text == RESET:
@@ -74,13 +74,13 @@ def parse_command(camera: str, word: str, payload: bytes) -> Command:
         except ValueError:
             number = float("nan")
         if not 0 <= number <= 1:
-            raise ValueError(f"{text[:40]!r}; allowed is a number from 0 to 1, {AUTO} or {RESET}")
+            raise ValueError(f"{text[:40]!r}; must be a number from 0 to 1, {AUTO} or {RESET}")
         return SetThreshold(camera, number)
     return _parse_feedback(camera, text)
 
 
 def _parse_feedback(camera: str, text: str) -> GiveVerdict:
-    allowed = 'allowed is {"id": ID or "latest", "verdict": "true" or "false_alarm"}'
+    allowed = 'must be {"id": ID or "latest", "verdict": "true" or "false_alarm"}'
     try:
         given = json.loads(text)
         event, verdict = given["id"], given["verdict"]

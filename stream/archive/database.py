@@ -68,7 +68,7 @@ def lock_folder(lock: int, folder: Path) -> None:
         raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
     except OSError as error:
         raise UsageError(
-            f"--data {folder}: cannot be locked: {error.strerror}; allowed is a folder on a disk of this machine"
+            f"--data {folder}: cannot be locked: {error.strerror}; must be a folder on a local disk"
         ) from None
 
 

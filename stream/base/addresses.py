@@ -1,4 +1,4 @@
-"""Sources and broker addresses: parsing and `{MGFN_NAME}`. An address that is not allowed is refused unopened."""
+"""Parses sources and broker addresses, and fills in `{MGFN_NAME}`. Nothing is opened here."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
         if problem := name_problem(name):
             raise UsageError(f"{flag}: {problem}")
         if name in {source.name for source in sources}:
-            raise UsageError(f"{flag}: two cameras are named {name!r}; each name is allowed once")
+            raise UsageError(f"{flag}: two cameras are named {name!r}; names must be unique")
         where = f"{flag} {name}"
         whole = expand(url, where)
         try:
@@ -183,7 +183,7 @@ def _split_name(value: str) -> tuple[str | None, str]:
 def name_problem(name: str) -> str:
     """Why a camera may not have this name, "" if it may."""
     if not CAMERA_NAME.fullmatch(name):
-        return f"camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -"
+        return f"camera name {name!r}: must be 1 to 64 characters of a-z A-Z 0-9 _ -"
     if name == SELF_TEST_CAMERA:
         return f"camera name {name!r} is the self-test's own; choose another"
     return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
@@ -193,7 +193,7 @@ def prefix_problem(prefix: str) -> str:
     """Why topics may not begin with this, "" if they may."""
     wrong = not prefix.isprintable() or any(mark in prefix for mark in "+#") or prefix.startswith("$")
     if wrong or "" in prefix.split("/"):  # an empty level is a slip: everybody would look one level too high
-        return "allowed is a topic of printable characters without + #, a leading $ and empty levels (/ at an end, //)"
+        return "must be printable, without +, # or a leading $, and without empty levels (a / at either end, //)"
     return ""
 
 
@@ -226,8 +226,8 @@ def is_live(url: str) -> bool:
         found = None
     if found is None:
         named = colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.,-]*", scheme)
-        what = "this scheme is not allowed" if named else "no such file"
-        raise UsageError(f"{what}; allowed are rtsp://, rtsps:// and paths of video files")
+        what = "scheme not supported" if named else "no such file"
+        raise UsageError(f"{what}; must be an rtsp:// or rtsps:// URL, or the path of a video file")
     if found.st_size == 0:
         raise UsageError("the file is empty")
     return False
@@ -274,7 +274,7 @@ def broker_at(url: str) -> BrokerAddress:
     """The same, `{MGFN_NAME}` being filled in; the UsageError does not hold the URL."""
     parts = _split(url)
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise UsageError("allowed is mqtt[s]://[user:password@]host[:port]")
+        raise UsageError("must be mqtt[s]://[user:password@]host[:port]")
     tls = parts.scheme == "mqtts"
     return BrokerAddress(
         parts.hostname,

@@ -118,7 +118,9 @@ class Capture:
         rate = stream.average_rate
         # A live stream's nominal rate is a guess from its headers; there the media times decide.
         if not self._source.live and rate is not None and rate > FASTEST_RATE:
-            raise CameraError(Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
+            raise CameraError(
+                Reason.BAD_RATE, f"{float(rate):.0f} frames per second; must be at most {FASTEST_RATE:.0f}"
+            )
         return stream
 
     @property
@@ -206,7 +208,7 @@ class Capture:
 
     def _check_size(self, width: int, height: int) -> None:
         if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; allowed are 1 to {LARGEST_SIDE} each way")
+            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; each side must be from 1 to {LARGEST_SIDE}")
 
     def _translated(self, error: Exception) -> CameraError:
         """A library's error as ours. Its text holds the whole URL, password included: only its reason is kept."""

@@ -148,7 +148,7 @@ class ClipAssembler:
         elif self._rate_frames == (_RATE_FRAMES if self._rate_known else _FIRST_RATE_FRAMES):
             rate = self._rate_frames / (media_time - self._rate_start)
             if self._rate_known and rate > FASTEST_RATE * 1.01:
-                raise CameraError(Reason.BAD_RATE, f"{rate:.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
+                raise CameraError(Reason.BAD_RATE, f"{rate:.0f} frames per second; must be at most {FASTEST_RATE:.0f}")
             self._rate_known = True
             self._choose_thinning(rate)
             self._rate_frames = 0

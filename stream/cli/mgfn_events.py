@@ -38,14 +38,14 @@ DataFolder = Annotated[
 ]
 SiteFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Site file of mgfn-stream, whose `data` is looked at."),
+    typer.Option("--config", metavar="FILE", help="Site file of mgfn-stream; its `data` folder is used."),
 ]
-Camera = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="This camera alone.")]
+Camera = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="Only this camera.")]
 
 
 @app.callback()
 def main_options() -> None:
-    """Look back at alarms, also while mgfn-stream runs.
+    """Look back at alarms. Works while mgfn-stream is running.
 
     Example: mgfn-events list --since 24h
     """
@@ -55,12 +55,12 @@ def duration(text: str, flag: str) -> float:
     """Seconds of `7d`, `12h`, `90m`, `30s`, `2w`. Raises UsageError for anything else."""
     found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smhdw])", text)
     if found is None:
-        raise UsageError(f"{flag} {text}: allowed is a number and a unit: 30s, 90m, 12h, 7d, 2w")
+        raise UsageError(f"{flag} {text}: must be a number with a unit, such as 30s, 90m, 12h, 7d or 2w")
     return float(found[1]) * _UNITS[found[2]]
 
 
 def folder_of(data: Path | None, config: Path | None) -> Path:
-    """The data folder: --data, else what the site file says, else the user's state folder. Raises UsageError."""
+    """The data folder: from --data, the site file, or the user's state folder. Raises UsageError."""
     if data is None and config is not None:
         from stream.settings.site.reading import data_folder
 
@@ -70,7 +70,7 @@ def folder_of(data: Path | None, config: Path | None) -> Path:
 
 @contextmanager
 def looked_at(data: Path | None, config: Path | None, *, writes: bool = False) -> Iterator[Store]:
-    """The data folder's store. Raises UsageError where there is none, StreamError where it cannot be read."""
+    """The store in the data folder. Raises UsageError if there is none, StreamError if it cannot be read."""
     from stream.archive.store import Store
 
     folder = folder_of(data, config)
@@ -86,11 +86,11 @@ def looked_at(data: Path | None, config: Path | None, *, writes: bool = False) -
 @app.command("list")
 def list_events(
     since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     data: DataFolder = None,
     config: SiteFile = None,
 ) -> None:
-    """Alarms, lost cameras and tests, oldest first.
+    """List alarms, lost cameras and tests, oldest first.
 
     Example: mgfn-events list --since 24h --json
     """
@@ -107,25 +107,27 @@ def list_events(
 @app.command("what-if")
 def what_if(
     since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",
-    threshold: Annotated[float | None, typer.Option(metavar="F", help="Alarm-on threshold; absent: as it is.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="F", help="Alarm-on threshold; default: the current one.")
+    ] = None,
     min_duration: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds that the score must stay up; absent: as it is.")
+        float | None, typer.Option(metavar="S", help="Minimum duration in seconds; default: the current one.")
     ] = None,
     camera: Camera = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a camera instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per camera.")] = False,
     data: DataFolder = None,
     config: SiteFile = None,
 ) -> None:
-    """The alarms there would have been with other settings, from stored scores.
+    """List the alarms that other settings would have raised, from the stored scores.
 
     Example: mgfn-events what-if --since 7d --threshold 0.7 --min-duration 2
     """
     from stream.lookback import history
 
     if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
+        raise UsageError(f"--threshold {threshold}: must be from 0 to 1")
     if min_duration is not None and not 0 <= min_duration <= 3_600:
-        raise UsageError(f"--min-duration {min_duration}: allowed is 0 to 3600 seconds")
+        raise UsageError(f"--min-duration {min_duration}: must be from 0 to 3600 seconds")
     now = time.time()
     began = now - duration(since, "--since")
     with looked_at(data, config) as store:
@@ -156,39 +158,40 @@ def _print_answers(answers: list[Answer], since: str) -> None:
     for answer in answers:
         rule = answer.settings
         rate = (
-            f"{len(answer.alarms) / answer.days:.2f} a day" if answer.days > 0.5 else "less than half a day was scored"
+            f"{len(answer.alarms) / answer.days:.2f} per day" if answer.days > 0.5 else "less than half a day of scores"
         )
         scored = f"{answer.days:.2f} scored days" if answer.days > 0.5 else f"{answer.days * 24:.2f} scored hours"
         out.print(
-            f"{answer.camera}: {len(answer.alarms)} in {scored} of the last {since} ({rate}) at "
-            f"threshold {rule.threshold_on:g}, off {rule.threshold_off:.3g}, {rule.min_duration:g} s"
+            f"{answer.camera}: {len(answer.alarms)} alarms in {scored} of the last {since} ({rate}), with "
+            f"alarm-on {rule.threshold_on:g}, alarm-off {rule.threshold_off:.3g}, minimum duration "
+            f"{rule.min_duration:g} s"
         )
     if not answers:
-        out.print(f"no scores in the last {since} (they are stored by the minute)")
+        out.print(f"no scores in the last {since} (they are stored once a minute)")
 
 
 @app.command("suggest-threshold")
 def suggest_threshold(
-    per_day: Annotated[float, typer.Option(metavar="N", help="False alarms a day that you can bear.")],
+    per_day: Annotated[float, typer.Option(metavar="N", help="Acceptable number of false alarms per day.")],
     camera: Camera = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Put it into force, also while mgfn-stream runs.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a camera instead of text.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Put it into force; mgfn-stream may be running.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per camera.")] = False,
     data: DataFolder = None,
     config: SiteFile = None,
 ) -> None:
-    """The threshold for an alarm budget, from each camera's scores and verdicts of the last 30 days.
+    """Propose a threshold for a number of false alarms, from the scores and verdicts of the last 30 days.
 
     Example: mgfn-events suggest-threshold --per-day 2 --camera front_door --apply
     """
     from stream.lookback import history
 
     if not 0 < per_day <= 1_000:
-        raise UsageError(f"--per-day {per_day:g}: allowed is more than 0, up to 1000")
+        raise UsageError(f"--per-day {per_day:g}: must be above 0 and at most 1000")
     now = time.time()
     with looked_at(data, config, writes=apply) as store:
         names = history.cameras(store, camera)
         if not names and not as_json:
-            sys.stdout.write("no scores of any camera yet (they are stored by the minute)\n")
+            sys.stdout.write("no scores yet (they are stored once a minute)\n")
         for name in names:
             suggestion = history.suggest(store, name, per_day, now)
             applied = apply and suggestion.proposal is not None
@@ -205,39 +208,36 @@ def _print_suggestion(suggestion: Suggestion, applied: bool) -> None:
     proposal = suggestion.proposal
     say(f"{suggestion.camera}: threshold now {suggestion.now:g}\n")
     if suggestion.misfit:
-        say(f"  it no longer fits: {suggestion.misfit}\n")
+        say(f"  the threshold no longer fits: {suggestion.misfit}\n")
     if proposal is None:
-        say(f"  no proposal: {suggestion.days * 24:.1f} hours were scored, half a day is needed\n")
+        say(f"  no proposal: only {suggestion.days * 24:.1f} hours were scored; half a day is needed\n")
         return
     how = {
         "counted": f"counted in {proposal.days:.1f} scored days: {proposal.counted} alarms",
         "extrapolated": f"extrapolated from the highest episodes of {proposal.days:.1f} scored days",
-        "quiet": f"{proposal.counted} alarms in {proposal.days:.1f} scored days, and no more at any lower threshold",
+        "quiet": f"{proposal.counted} alarms in {proposal.days:.1f} scored days; no lower threshold gives more",
     }[proposal.method]
     verb = "now in force" if applied else "proposed"
     say(f"  {verb}: {proposal.threshold:g}  ({how})\n")
-    say(f"  expect {proposal.per_day:.2f} false alarms a day; 95 %: {proposal.low:.2f} to {proposal.high:.2f}\n")
-    say(f"  of {proposal.found + len(proposal.missed)} alarms called true it keeps {proposal.found}")
-    say(
-        f" and would have missed: {', '.join(_local(begin, suggestion.zone) for begin, _ in proposal.missed)}\n"
-        if proposal.missed
-        else "\n"
-    )
+    say(f"  expected: {proposal.per_day:.2f} false alarms a day (95 %: {proposal.low:.2f} to {proposal.high:.2f})\n")
+    missed = ", ".join(_local(begin, suggestion.zone) for begin, _ in proposal.missed)
+    say(f"  of {proposal.found + len(proposal.missed)} alarms marked as true, {proposal.found} are kept")
+    say(f"; missed: {missed}\n" if missed else "\n")
 
 
 @app.command()
 def verdict(
-    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as `list` shows it.")],
-    said: Annotated[str, typer.Argument(metavar="true|false_alarm|none", help="none takes it back.")],
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the event, as shown by `list`.")],
+    said: Annotated[str, typer.Argument(metavar="true|false_alarm|none", help="none withdraws the verdict.")],
     data: DataFolder = None,
     config: SiteFile = None,
 ) -> None:
-    """Say whether an alarm was right, or take that back; also while mgfn-stream runs.
+    """Mark an alarm as true or false, or withdraw the verdict. Works while mgfn-stream is running.
 
     Example: mgfn-events verdict 1795466000.12-a1b2c3 false_alarm
     """
     if said not in ("true", "false_alarm", "none"):
-        raise UsageError(f"{said}: allowed is true, false_alarm or none")
+        raise UsageError(f"{said}: must be true, false_alarm or none")
     with looked_at(data, config, writes=True) as store:
         event = store.events.get(event_id)
         if event is None:
@@ -247,22 +247,22 @@ def verdict(
 
 @app.command()
 def reproduce(
-    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id, as `list` shows it.")],
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the event, as shown by `list`.")],
     bundle: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The event's bundle, where it lies elsewhere now.")
+        Path | None, typer.Option(metavar="DIR", help="The bundle that scored the event, if it was moved.")
     ] = None,
     backend: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Engine as in mgfn-stream --backend; absent: the event's.")
+        str | None, typer.Option(metavar="NAME", help="Engine, as in mgfn-stream; default: the one that scored it.")
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     data: DataFolder = None,
     config: SiteFile = None,
 ) -> None:
     """Score an alarm again from its stored features and its saved clip, and compare.
 
-    Exit code 0: they agree within 0.001 on the same engine, 0.02 on another; 1: they do not. What was scored in INT8
-    and is scored again in float32, or the other way round, may exceed 0.02 where pictures are compared.
+    The exit code is 0 if the scores agree within 0.001 on the same engine, or within 0.02 on another one, and 1 if they
+    do not. If one score was computed in INT8 and the other in float32, frames may differ by more than 0.02.
 
     Example: mgfn-events reproduce 1795466000.12-a1b2c3
     """
@@ -300,10 +300,10 @@ def reproduce(
 
 def _print_reproduction(found: Reproduction) -> None:
     say = sys.stdout.write
-    say(f"recorded on {found.recorded_backend}, again on {found.backend}; allowed are {found.limit:g}\n")
+    say(f"recorded with {found.recorded_backend}, scored again with {found.backend}; tolerance {found.limit:g}\n")
     say(f"score: {found.recorded:.6f} recorded, {found.again:.6f} from the stored features\n")
     if found.from_pictures is None:
-        say(f"pictures not compared: {found.no_pictures}\n")
+        say(f"frames not compared: {found.no_pictures}\n")
     else:
         say(f"       {found.from_pictures:.6f} with {found.compared} features from the saved clip\n")
         say(f"features: relative error {found.error:.2g}, 1 - cosine {found.distance:.2g}\n")
@@ -311,9 +311,9 @@ def _print_reproduction(found: Reproduction) -> None:
     was, now = (_arithmetic(name) for name in (found.recorded_backend, found.backend))
     if was != now:
         say(
-            f"the event was scored in {was}, this engine computes in {now}: that alone moves features by some percent "
-            f"and scores by some hundredths; --backend {found.recorded_backend.removesuffix('-cuda')} compares like "
-            "with like\n"
+            f"the event was scored in {was}, but this engine computes in {now}: that alone changes features by a few "
+            f"percent and scores by a few hundredths; --backend {found.recorded_backend.removesuffix('-cuda')} uses "
+            "the same arithmetic\n"
         )
 
 
@@ -321,7 +321,7 @@ def _arithmetic(backend: str) -> str:
     from engine.backends import BACKENDS
 
     row = BACKENDS.get(backend.removesuffix("-cuda"))
-    return "another arithmetic" if row is None else row.form
+    return "a different arithmetic" if row is None else row.form
 
 
 def _local(epoch: float, zone: tzinfo | None) -> str:
@@ -336,7 +336,7 @@ def _print_table(events: list[ListedEvent], since: str) -> None:
     table = Table("began", "lasted", "camera", "what", "top score", "ended by", "verdict", "files", "id")
     for listed in events:
         event, sizes = listed.message, {"snapshot": listed.snapshot_bytes, "clip": listed.clip_bytes}
-        at_least = "at least " if event.end_reason == "restart" else ""  # it ran on until it was cut off
+        at_least = "at least " if event.end_reason == "restart" else ""  # the program was killed during the alarm
         table.add_row(
             datetime.fromisoformat(event.local_time).isoformat(sep=" ", timespec="seconds"),
             "open" if event.end_time is None else f"{at_least}{event.end_time - event.start_time:.1f} s",
@@ -350,7 +350,7 @@ def _print_table(events: list[ListedEvent], since: str) -> None:
         )
     out = console(180)
     out.print(table)
-    out.print(f"{len(events)} in the last {since}")
+    out.print(f"{len(events)} events in the last {since}")
 
 
 def main() -> NoReturn:

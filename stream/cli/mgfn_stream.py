@@ -110,18 +110,18 @@ def watch(
     from stream.web import server as web
 
     if rtsp and config is not None:
-        raise UsageError("--config, --rtsp: both were given; allowed is one: put the camera into the site file")
+        raise UsageError("--config, --rtsp: both were given; use only one, and put the camera into the site file")
     if not rtsp and config is None:
         raise UsageError("--rtsp: give at least one camera: --rtsp [NAME=]URL, or a site file: --config FILE")
     asks_token = http is None and http_token_file is None and not replay
     site = None if config is None else read_site(config, asks_token=asks_token)
     sources = parse_sources(rtsp or ())
     if false_alarms_per_day is not None and not 0 < false_alarms_per_day <= 10_000:
-        raise UsageError(f"--false-alarms-per-day {false_alarms_per_day}: allowed is above 0, up to 10000")
+        raise UsageError(f"--false-alarms-per-day {false_alarms_per_day}: must be above 0 and at most 10000")
     if false_alarms_per_day is not None and threshold is not None:
-        raise UsageError("--threshold, --false-alarms-per-day: both were given; allowed is one")
+        raise UsageError("--threshold, --false-alarms-per-day: both were given; use only one")
     if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
+        raise UsageError(f"--threshold {threshold}: must be from 0 to 1")
     given = options(
         Flags(
             mqtt, mqtt_ca, mqtt_cert, mqtt_key, topic_prefix, bundle, backend, device, scores, http, http_token_file,

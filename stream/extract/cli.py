@@ -62,10 +62,10 @@ def extract(
     from stream.settings.bundle import cached_bundle, check_device
 
     if crops not in (None, 1, 10):
-        raise UsageError(f"--crops {crops}: allowed is 1 or 10")
+        raise UsageError(f"--crops {crops}: must be 1 or 10")
     for flag, number in (("--workers", workers), ("--batch", batch)):
         if number is not None and number < 1:
-            raise UsageError(f"{flag} {number}: allowed is 1 or more")
+            raise UsageError(f"{flag} {number}: must be 1 or more")
     if bundle is not None and (backbone is not None or backbone_weights is not None):
         raise UsageError("--bundle: holds its backbone and weights; leave --backbone and --backbone-weights out")
     check_device(device)

@@ -29,7 +29,7 @@ def check_device(device: str) -> None:
     """Raise UsageError unless `device` is auto, cpu or cuda[:N]."""
     kind, colon, number = device.partition(":")
     if device not in ("auto", "cpu") and not (kind == "cuda" and (not colon or number.isdigit())):
-        raise UsageError(f"--device {device}: allowed is auto, cpu or cuda[:N]")
+        raise UsageError(f"--device {device}: must be auto, cpu or cuda[:N]")
 
 
 def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:

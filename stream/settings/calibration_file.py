@@ -24,7 +24,7 @@ def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> 
     except OSError as error:
         raise UsageError(f"{flag}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise UsageError(f"{flag}: is not JSON; allowed is a file that --save-calibration wrote") from None
+        raise UsageError(f"{flag}: is not JSON; must be a file written by --save-calibration") from None
     if not isinstance(given, dict) or given.get("schema") != SCHEMA or not isinstance(given.get("cameras"), dict):
         raise UsageError(f"{flag}: is not a calibration of schema {SCHEMA}")
     if given.get("bundle") != bundle_sha256:

@@ -121,5 +121,5 @@ def self_test_every(text: str) -> float | None:
     except ValueError:
         hours = float("nan")
     if not 0.005 <= hours <= 10_000:
-        raise UsageError(f"--self-test {text}: allowed is off or a number of hours, 0.005 to 10000")
+        raise UsageError(f"--self-test {text}: must be off or a number of hours from 0.005 to 10000")
     return hours * 3_600

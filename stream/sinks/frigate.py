@@ -54,7 +54,7 @@ class FrigateBridge:
             address = httpx.URL("")
         if address.scheme not in ("http", "https") or not address.host or address.query:
             shown = shown_url(settings.url)
-            raise UsageError(f"frigate: url {shown}: allowed is http[s]://[user:password@]host[:port]")
+            raise UsageError(f"frigate: url {shown}: must be http[s]://[user:password@]host[:port]")
         self._login = {"user": address.username, "password": address.password} if address.username else None
         try:
             trust = ssl.create_default_context(cafile=settings.ca)

@@ -48,7 +48,7 @@ def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyT
     for name in ("apprise", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if settings.per_hour < 1:
-        raise UsageError(f"notify.per_hour: {settings.per_hour}: allowed is 1 or more")
+        raise UsageError(f"notify.per_hour: {settings.per_hour}: must be 1 or more")
     # No pictures from Apprise's own site in messages, no state on disk; without a time limit of its own Apprise stays
     # in our thread, and its plugins give up after seconds by themselves.
     asset = apprise.AppriseAsset(

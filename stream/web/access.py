@@ -70,7 +70,7 @@ class Guard:
     def _refusal(self, request: Request) -> Response | None:
         host = request.headers.get("host", "")
         if self._token is None and not _is_this_machine(host):
-            return JSONResponse({"detail": f"host {host[:80]!r}: allowed is an address or localhost"}, 403)
+            return JSONResponse({"detail": f"host {host[:80]!r}: must be an IP address or localhost"}, 403)
         if request.method in _SAFE:
             return None
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")

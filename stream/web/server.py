@@ -106,7 +106,7 @@ def _own_address() -> str:
 def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise UsageError(f"--http {address}: allowed is HOST:PORT or off")
+        raise UsageError(f"--http {address}: must be HOST:PORT or off")
     return host.strip("[]"), int(port)
 
 

@@ -108,8 +108,8 @@ def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--cameras", "0"], "--cameras 0: allowed is 1 to 512"),
-        (["--seconds", "1"], "--seconds 1: allowed is 5 to 60"),
+        (["--cameras", "0"], "--cameras 0: must be from 1 to 512"),
+        (["--seconds", "1"], "--seconds 1: must be from 5 to 60"),
         (["--json", "/nowhere/x.json"], "--json /nowhere/x.json: cannot be written"),
         (["--nonsense"], "No such option: --nonsense"),
     ],

@@ -47,7 +47,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 def test_a_full_folder_that_is_no_bundle_is_refused(tmp_path: Path, tiny_bundle: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(ExportError, match="is not empty and not a bundle"):
+    with pytest.raises(ExportError, match="must be a new or empty folder, or an existing bundle"):
         check_target(tmp_path)
     with pytest.raises(ExportError):
         check_target(tmp_path / "precious.txt")
@@ -58,7 +58,7 @@ def test_a_full_folder_that_is_no_bundle_is_refused(tmp_path: Path, tiny_bundle:
 @pytest.mark.parametrize("manifest", ['{"manifest_version": 3, "name": "my extension"}', "[]", "\xff", ""])
 def test_a_foreign_manifest_makes_no_bundle(tmp_path: Path, manifest: str) -> None:
     (tmp_path / "manifest.json").write_text(manifest, encoding="latin-1")
-    with pytest.raises(ExportError, match="is not empty and not a bundle"):
+    with pytest.raises(ExportError, match="must be a new or empty folder, or an existing bundle"):
         check_target(tmp_path)
 
 

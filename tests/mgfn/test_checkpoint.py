@@ -153,12 +153,12 @@ def config(**changes: Any) -> str:
         ("[]", "configuration"),
         (config(channels="many"), "configuration channels"),
         (config(stages=[{"kind": "stare", "width": 8, "depth": 1}]), r"configuration stages\.0\.kind"),
-        (config(channels=1 << 20), "allowed 1 to 16384"),
+        (config(channels=1 << 20), "must be from 1 to 16384"),
         (config(stages=[]), "configuration as a whole: .*0 stages"),
-        (config(reduce_kernel=2), "reduce_kernel 2, allowed: odd, 1 to 31"),
+        (config(reduce_kernel=2), "reduce_kernel 2; must be odd, from 1 to 31"),
         (config(dropout=2.0), r"dropout 2\.0"),
-        (config(expansion=-1), "expansion -1, allowed 1 to 64"),
-        (config(stages=[{"kind": "glance", "width": 8, "depth": 1 << 30}]), "1073741824 blocks, allowed 1 to 256"),
+        (config(expansion=-1), "expansion -1; must be from 1 to 64"),
+        (config(stages=[{"kind": "glance", "width": 8, "depth": 1 << 30}]), "1073741824 blocks; must be from 1 to 256"),
     ],
 )
 def test_hostile_configurations(tmp_path: Path, text: str, says: str) -> None:

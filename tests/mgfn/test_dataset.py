@@ -46,7 +46,7 @@ def test_a_csv(tmp_path: Path) -> None:
                 "a is listed 2 times (line 4, line 8)",
             ],
         ),
-        ("file,label,frames\na,normal,-3\n", ["frames '-3'; allowed: a whole number from 1"]),
+        ("file,label,frames\na,normal,-3\n", ["frames '-3'; must be a whole number of at least 1"]),
         ("path,label\na,normal\n", ["column file is missing; columns: file,label[,split][,class][,frames]"]),
         ("file,label,color\na,normal,red\n", ["unknown column color; allowed: file, label, split, class, frames"]),
         ("file,label\n", ["lists no videos"]),

@@ -39,5 +39,5 @@ def test_a_checkpoint_of_too_many_members(tmp_path: Path) -> None:
     head = make_head(CONFIG)
     head.config = dataclasses.replace(CONFIG, members=10_000)
     save_head(tmp_path / "head.safetensors", head, {})
-    with pytest.raises(CheckpointError, match="10000 members, allowed 1 to 32"):
+    with pytest.raises(CheckpointError, match="10000 members; must be from 1 to 32"):
         load_head(tmp_path / "head.safetensors")

@@ -271,17 +271,17 @@ def test_every_parameter_learns(structure: Structure, clips: int) -> None:
     ("changes", "says"),
     [
         ({"stages": ()}, "0 stages"),
-        ({"stages": (Stage("glance", 1, 1),)}, "width 1, depth 1; allowed from 2 and from 1"),
+        ({"stages": (Stage("glance", 1, 1),)}, "width 1, depth 1; must be at least 2 and at least 1"),
         ({"stages": (Stage("glance", 8, 0),)}, "width 8, depth 0"),
         ({"stages": (Stage("glance", 200, 1),)}, "width 200 does not split evenly into 3 heads"),
         ({"stages": (Stage("focus", 200, 1),), "weightless": False}, "width 200 does not split"),
         ({"stages": (Stage("glance", 8, 1), Stage("focus", 16, 1)), "fusion": True}, "different widths"),
-        ({"reduce_kernel": 2}, "reduce_kernel 2, allowed: odd"),
+        ({"reduce_kernel": 2}, "reduce_kernel 2; must be odd"),
         ({"expansion": 0}, "expansion 0"),
         ({"dropout": 1.0}, r"dropout 1\.0"),
         ({"alpha": float("nan")}, "alpha nan"),
         ({"members": 0}, "0 members"),
-        ({"smoothing": 0}, "smoothing 0, probes 0; allowed 1 to 32"),
+        ({"smoothing": 0}, "smoothing 0, probes 0; must be from 1 to 32"),
     ],
 )
 def test_what_cannot_be_built_is_refused(changes: dict[str, Any], says: str) -> None:

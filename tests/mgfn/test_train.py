@@ -103,7 +103,7 @@ def test_a_run_and_what_it_leaves(tmp_path: Path, labels: Path, config: Path) ->
     assert load_head(out / "last.safetensors")[1]["step"] == "4"
     assert list((out / "tensorboard").glob("events.*"))
     again = run("--config", config, "--labels", labels, "--out", out)
-    assert (again.exit_code, "is not an empty folder" in again.output) == (2, True)
+    assert (again.exit_code, "must be a new or empty folder" in again.output) == (2, True)
 
 
 def test_going_on_gives_the_result_of_an_uninterrupted_run(
@@ -212,8 +212,8 @@ def test_what_is_not_looked_at_and_what_says_little_is_said(tmp_path: Path, labe
     ("arguments", "says"),
     [
         (["--config", "nothing"], "--config nothing: no such file or preset"),
-        (["--device", "tpu"], "--device tpu; allowed: cpu, cuda"),
-        (["--precision", "int8"], "--precision int8; allowed: float32, bf16"),
+        (["--device", "tpu"], "--device tpu; must be cpu or cuda"),
+        (["--precision", "int8"], "--precision int8; must be float32 or bf16"),
         (["--select", "best"], "select: 'best'; allowed: 'last', 'val' or 'test-best'"),
         (["--steps", "0"], "steps: 0; allowed: from 1"),
         (["--features", "/nowhere"], "--features /nowhere: no such folder"),

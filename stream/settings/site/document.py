@@ -109,13 +109,11 @@ class _Reader:
                 continue
             key = str(key_node.value)
             if key == "<<":
-                self._complain(
-                    line, (*path, key), "merge keys are not allowed; what cameras share stands in `defaults`"
-                )
+                self._complain(line, (*path, key), "merge keys are not supported; use `defaults` for shared settings")
                 continue
             if key in found:
                 first = self._document.lines[(*path, key)]
-                self._complain(line, (*path, key), f"given twice, first in line {first}; allowed is once")
+                self._complain(line, (*path, key), f"duplicate key, first given in line {first}")
                 continue
             self._document.lines[(*path, key)] = line
             found[key] = self.value(value_node, (*path, key))

@@ -60,7 +60,7 @@ class RegionModel(SiteModel):
     def _inside(self) -> RegionModel:
         for begin, size, names in ((self.x, self.width, "x + width"), (self.y, self.height, "y + height")):
             if begin + size > 1 + 1e-9:
-                raise ValueError(f"{names} is {begin + size:g}; allowed is at most 1")
+                raise ValueError(f"{names} is {begin + size:g}; must be at most 1")
         return self
 
 
@@ -80,7 +80,7 @@ class PeriodModel(SiteModel):
         if self.begin == self.end:
             raise ValueError(f'from and to are both {self.begin}; for a whole day use "00:00" to "24:00"')
         if self.begin == "24:00":
-            raise ValueError('from is 24:00; allowed is "00:00" to "23:59"')
+            raise ValueError('from is 24:00; must be "00:00" to "23:59"')
         return self
 
     @property

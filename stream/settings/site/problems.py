@@ -18,14 +18,14 @@ from stream.settings.site.values import ALLOWED_BY
 _KEY: Final = "[key]"  # pydantic's mark for a dictionary's key
 _LONGEST_VALUE: Final = 80
 _TYPES: Final = {
-    "float_type": "allowed is a number",
-    "int_type": "allowed is a whole number",
-    "bool_type": "allowed is true or false",
-    "string_type": "allowed is text; put it in quotes",
-    "list_type": "allowed is a list",
-    "model_type": "allowed is a block of keys",
-    "dict_type": "allowed is a block of keys",
-    "finite_number": "allowed is a number",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text; put it in quotes",
+    "list_type": "must be a list",
+    "model_type": "must be a block of keys",
+    "dict_type": "must be a block of keys",
+    "finite_number": "must be a number",
 }
 _BOUNDS: Final = {
     "greater_than_equal": ("at least", "ge"),
@@ -50,7 +50,7 @@ def _described(error: ErrorDetails, document: Document) -> Problem:
     if kind == "list_type" and path[-3:-2] == (
         "masks",
     ):  # a number where a point stands: a polygon, not a list of them
-        path, text = path[:-2], "allowed is a list of polygons, [[[x, y], [x, y], [x, y]]]: one bracket more"
+        path, text = path[:-2], "must be a list of polygons, [[[x, y], [x, y], [x, y]]]: add one more pair of brackets"
     elif kind == "extra_forbidden":
         text = _elsewhere(path) or unknown(str(path[-1]), _known_keys(SiteFile, path[:-1]))
     elif kind == "missing":
@@ -69,14 +69,14 @@ def _allowed(error: ErrorDetails) -> str:
         return _TYPES[kind]
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return f"allowed is {words} {context[bound]:g}"
+        return f"must be {words} {context[bound]:g}"
     if kind == "literal_error":
-        return f"allowed is {context['expected']}"
+        return f"must be {context['expected']}"
     if kind == "string_pattern_mismatch":
         return ALLOWED_BY[context["pattern"]]
     if kind in ("too_short", "too_long"):
         words = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-        return f"{context['actual_length']} given; allowed are {words}"
+        return f"{context['actual_length']} given; must be {words}"
     if kind == "value_error":
         return str(context["error"])
     return error["msg"][0].lower() + error["msg"][1:]

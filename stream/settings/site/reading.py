@@ -62,7 +62,7 @@ def read_bytes(path: Path) -> bytes:
     """The file's content. Raises SiteError if it cannot be read or is too large."""
     try:
         if path.exists() and not path.is_file():
-            raise SiteError([f"{path}: not a file; allowed is a YAML file"])
+            raise SiteError([f"{path}: not a file; must be a YAML file"])
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
@@ -106,7 +106,7 @@ def data_folder(path: Path) -> Path | None:
     if folder is None:
         return None
     if not isinstance(folder, str):
-        raise SiteError([f"{path}: data: allowed is a path"])
+        raise SiteError([f"{path}: data: must be a path"])
     try:
         return path.absolute().parent / expanded(folder)
     except UsageError as error:
@@ -158,7 +158,7 @@ def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
     if mqtt is not None and mqtt.url is not None and not mqtt.url.startswith("mqtts://"):
         for key in ("ca", "cert", "key"):
             if getattr(mqtt, key) is not None:
-                text = "is for an encrypted connection; allowed with a `url` that begins with mqtts://"
+                text = "needs an encrypted connection: a `url` that begins with mqtts://"
                 yield Problem(document.line(("mqtt", key)), f"mqtt.{key}", text)
     for name in () if given.frigate is None else given.frigate.cameras or ():
         if name not in given.cameras:
@@ -188,5 +188,5 @@ def _of_camera(name: str, own: CameraModel, defaults: CameraDefaults | None, doc
         yield Problem(document.line(path), key_of(path), f"{alarm.threshold_off:g}: needs `threshold_on` beside it")
     elif alarm.threshold_off > alarm.threshold_on:
         whose = "" if in_camera else f" of {name}"
-        text = f"{alarm.threshold_off:g}: allowed is at most `threshold_on`{whose}, {alarm.threshold_on:g}"
+        text = f"{alarm.threshold_off:g}: must be at most `threshold_on`{whose}, {alarm.threshold_on:g}"
         yield Problem(document.line(path), key_of(path), text)

@@ -326,7 +326,7 @@ def test_a_true_alarm_is_no_false_one_of_the_budget() -> None:
         ("sprea", 1.0, "unknown setting sprea"),
         ("spread", 0.0, "spread is 0.0, must be above 0"),
         ("spread", float("inf"), "not a finite number"),
-        ("memory", 4_000, "memory is 4000, allowed is 4 to 256"),
+        ("memory", 4_000, "memory is 4000, must be from 4 to 256"),
         ("tail", [[3, 1]], "tail"),
         ("tail", [[3, 1], [2, 0.5]], "tail"),
         ("tail", 5, "tail"),

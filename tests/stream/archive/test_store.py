@@ -240,7 +240,7 @@ def test_a_folder_on_a_disk_that_knows_no_locks(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", unknown)
-    with pytest.raises(UsageError, match=r"cannot be locked: No locks available; allowed is a folder on a disk"):
+    with pytest.raises(UsageError, match=r"cannot be locked: No locks available; must be a folder on a local disk"):
         Store.open(tmp_path)
 
 

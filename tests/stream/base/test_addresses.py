@@ -27,7 +27,7 @@ def test_names_are_given_or_counted() -> None:
      "x=ftp://a/b", "data:text/plain,hi", "rtmp://a/b"],
 )  # fmt: skip
 def test_other_schemes_are_refused_and_named(value: str) -> None:
-    with pytest.raises(UsageError, match=r"(?s)--rtsp.*allowed are rtsp://, rtsps://"):
+    with pytest.raises(UsageError, match=r"(?s)--rtsp.*must be an rtsp:// or rtsps:// URL"):
         parse_sources([value])
 
 

@@ -156,7 +156,7 @@ def test_the_time_between() -> None:
     assert self_test_every("off") is None
     assert self_test_every("24") == 86_400
     for wrong in ("", "x", "0", "-1", "nan", "inf"):
-        with pytest.raises(UsageError, match=r"--self-test .*: allowed is off or a number of hours"):
+        with pytest.raises(UsageError, match=r"--self-test .*: must be off or a number of hours"):
             self_test_every(wrong)
 
 

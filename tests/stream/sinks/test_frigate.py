@@ -135,7 +135,7 @@ def test_login_again_when_the_cookie_has_run_out_and_no_password_in_errors() -> 
     "url", ["", "frigate:5000", "ftp://frigate", "http://", "http://u:hunter2@h:x/", "http://h?a=b"]
 )
 def test_addresses_that_are_none(url: str) -> None:
-    with pytest.raises(UsageError, match=r"frigate: url .*allowed is http\[s\]://") as refused:
+    with pytest.raises(UsageError, match=r"frigate: url .*must be http\[s\]://") as refused:
         FrigateBridge(FrigateSettings(url))
     assert "hunter2" not in str(refused.value)
 

@@ -118,7 +118,7 @@ def test_targets_that_are_none_are_named_by_position(url: str, capfd: pytest.Cap
 
 
 def test_a_bound_that_is_none() -> None:
-    with pytest.raises(UsageError, match=r"notify\.per_hour: 0: allowed is 1 or more"):
+    with pytest.raises(UsageError, match=r"notify\.per_hour: 0: must be 1 or more"):
         notify_targets(NotifySettings(("json://localhost",), per_hour=0), None)
 
 

@@ -107,7 +107,7 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
         exposition = httpx.get(f"http://127.0.0.1:{port}/metrics").text
         assert {line.split()[2] for line in exposition.splitlines() if line.startswith("# TYPE")} >= METRICS
-        assert service.said("allowed is a number from 0 to 1")
+        assert service.said("must be a number from 0 to 1")
         service.process.kill()
         service.process.wait(10)
         until(lambda: subscriber.last("mgfn/available") == "offline", PATIENCE, "the last will")

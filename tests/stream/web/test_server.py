@@ -102,7 +102,7 @@ def test_an_address_is_checked_without_taking_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert check_address(f"127.0.0.1:{port}", None) == ("127.0.0.1", port, None)
-    with pytest.raises(UsageError, match=r"--http 127\.0\.0\.1:99999: allowed is HOST:PORT or off"):
+    with pytest.raises(UsageError, match=r"--http 127\.0\.0\.1:99999: must be HOST:PORT or off"):
         check_address("127.0.0.1:99999", None)
 
 

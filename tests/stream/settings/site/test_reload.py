@@ -167,7 +167,7 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
         # a bad file changes nothing, and says so with a line for each problem; nor does one that needs a restart
         count = len(scores_of("yard"))
         site.write("  door: {url: http://there, masks: [[[0, 2], [0, 0], [1, 1]]]}\n")
-        for problem in ("masks[0][0][1]: 2: allowed is at most 1", "url: http://there: this scheme is not allowed"):
+        for problem in ("masks[0][0][1]: 2: must be at most 1", "url: http://there: scheme not supported"):
             until(partial(service.said, f"site.yaml:7: cameras.door.{problem}"), PATIENCE)
         site.write(one("yard", masked) + one("gate"), top="retention: {media_days: 3}\n")
         until(lambda: service.said("this key needs a restart"), PATIENCE, "the key named")
