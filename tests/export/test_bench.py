@@ -141,8 +141,8 @@ def test_what_was_measured_before_a_stop_is_told(
     assert stop.value.code == 130
     found = json.loads((tmp_path / "bench.json").read_text())
     assert (found["backbone_clip_ms"], found["decode_fps_per_core"]) == ({"torch": 400.0}, 1500.0)
-    assert found["notes"] == ["stopped by the user: what would have come next is missing"]
-    assert "stopped by the user" in capsys.readouterr().out
+    assert found["notes"] == ["interrupted by the user; the remaining measurements are missing"]
+    assert "interrupted by the user" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -95,8 +95,8 @@ def test_a_folder_is_searched_by_name(tmp_path: Path) -> None:
             ["--int8", "--calibration", "{folder}/short.mp4"],
             "2 clips of 16 frames in 1 video(s); at least 3 needed",
         ),
-        (["--calibration", "{folder}/short.mp4"], "--calibration: is for --int8, which was not given"),
-        (["--int8", "{folder}/short.mp4"], "short.mp4: unexpected; footage is named after --calibration"),
+        (["--calibration", "{folder}/short.mp4"], "--calibration: requires --int8"),
+        (["--int8", "{folder}/short.mp4"], "short.mp4: unexpected argument; footage must follow --calibration"),
     ],
 )
 def test_wrong_footage(

@@ -269,8 +269,8 @@ def test_lines_are_not_broken_where_a_terminal_would_end(
     target = tmp_path / ("b" * 100)
     assert run(monkeypatch, "--out", target) == 0
     said = capsys.readouterr().err.splitlines()
-    alone = f"the default head does not fit i3d's {CHANNELS} channels: the bundle will hold the backbone alone"
-    assert said == [alone, note, f"bundle written to {target}: the backbone alone, without a head"]
+    alone = f"the default head does not match the {CHANNELS} channels of i3d: the bundle will contain only the backbone"
+    assert said == [alone, note, f"bundle written to {target} (backbone only, without a head)"]
 
 
 def test_a_named_head_that_does_not_fit_is_told_before_the_work(
@@ -283,7 +283,8 @@ def test_a_named_head_that_does_not_fit_is_told_before_the_work(
 
     monkeypatch.setattr("export.build.build", stop)
     assert run(monkeypatch, "--out", tmp_path / "b", "--head", "mine.safetensors") == 2
-    says = f"--head mine.safetensors does not fit i3d's {CHANNELS} channels: the bundle will hold the backbone alone"
+    says = f"--head mine.safetensors does not match the {CHANNELS} channels of i3d"
+    says += ": the bundle will contain only the backbone"
     assert capsys.readouterr().err.splitlines() == [says, "mgfn-export: far enough"]
 
 
@@ -311,7 +312,7 @@ def test_a_head_of_other_channels_leaves_the_backbone_alone(
     checkpoint = tmp_path / "head.safetensors"
     save_head(checkpoint, tiny_head(), {})
     assert run(monkeypatch, "--out", tmp_path / "b", "--head", checkpoint, "--no-verify") == 0
-    assert "the backbone alone, without a head" in capsys.readouterr().err
+    assert "(backbone only, without a head)" in capsys.readouterr().err
     assert Bundle.open(tmp_path / "b").manifest.head is None
     with Engine.open(tmp_path / "b", "onnxruntime", "cpu") as engine:
         assert engine.features(verification_clips(1, 1)).shape == (1, 1, 1024)

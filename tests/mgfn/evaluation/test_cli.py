@@ -94,7 +94,7 @@ def test_what_is_missing_is_named(
 ) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "sklearn" else object())
     assert run("stream", *ucf) == 2
-    assert capsys.readouterr().err == "mgfn-eval: needs sklearn: pip install 'mgfn-stream[train]'\n"
+    assert capsys.readouterr().err == "mgfn-eval: needs sklearn; run: pip install 'mgfn-stream[train]'\n"
 
 
 @pytest.mark.parametrize("command", ["score", "benchmark", "stream"])

@@ -68,7 +68,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "\udcff"], "--topic-prefix"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "mgfn/"], "--topic-prefix 'mgfn/': must be printable"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", ""], "--topic-prefix ''"),
-        (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources are recordings"),
+        (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources must be recordings"),
         (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "requires --http-token-file"),
         (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "must be HOST:PORT or off"),
         (["--check", "--rtsp", "rtsp://h/1", "--http", "0.0.0.0:80"], "--http 0.0.0.0:80: any address but loopback"),
@@ -142,7 +142,7 @@ def test_a_name_that_is_not_filled_in_is_said_once(
 ) -> None:
     urls = ["--rtsp", "door=rtsp://u:{DOOR_PW}@h/1", "--mqtt", "mqtt://u:{MQTT_PW}@h"]
     assert run(monkeypatch, *urls, "--http", "off", "--data", tmp_path, "--bundle", tmp_path / "none") == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if "only {MGFN_NAME} is filled in" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if "only {MGFN_NAME} is replaced" in line]
     assert [('"door"' in line, '"mqtt"' in line) for line in said] == [(True, False), (False, True)]
     assert "_PW" not in "".join(said)
 
@@ -152,7 +152,7 @@ def test_a_live_camera_in_a_replay_is_named(
 ) -> None:
     (tmp_path / "site.yaml").write_text("cameras: {door: {url: rtsp://h/1}}")
     assert run(monkeypatch, "--replay", "--config", tmp_path / "site.yaml") == 2
-    assert "--replay: sources are recordings; door is a live URL" in capsys.readouterr().err
+    assert "--replay: sources must be recordings; door is a live URL" in capsys.readouterr().err
 
 
 def replayed(monkeypatch: pytest.MonkeyPatch, scores: Path, *arguments: object) -> dict[str, list[dict[str, Any]]]:

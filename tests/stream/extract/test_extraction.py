@@ -105,8 +105,8 @@ def test_what_is_there_is_left_alone_and_what_is_not_whole_is_made_again(
     (tmp_path / ".a.npy.part").write_bytes(b"of a run that was killed")
     capsys.readouterr()
     assert run(monkeypatch, *arguments) == 0
-    assert "1 videos to extract, 1 are there" in (said := capsys.readouterr().err)
-    assert "b#1.c.npy is not whole" in said
+    assert "1 videos to extract, 1 already extracted" in (said := capsys.readouterr().err)
+    assert "b#1.c.npy is incomplete" in said
     assert whole.stat().st_mtime_ns == before
     assert cut.read_bytes() == content
 
@@ -145,7 +145,7 @@ def test_a_video_that_is_cut_short_is_named_at_the_end(
     cut = cut_avi(tmp_path / "cut.avi", 80)
     arguments = [cut, videos / "a.mp4", "--out", tmp_path / "out", "--bundle", tiny_bundle, "--backend", "onnxruntime"]
     assert run(monkeypatch, *arguments) == 0
-    said = capsys.readouterr().err.partition("1 of 2 videos damaged or cut short")[2].splitlines()[1:]
+    said = capsys.readouterr().err.partition("1 of 2 videos are damaged or truncated")[2].splitlines()[1:]
     assert len(said) == 1
     assert said[0].startswith(f"  {cut}: ")
     assert "of the 80 that it promises" in said[0]
@@ -173,8 +173,8 @@ def test_why_a_video_gave_no_clip(frames: int, corrupt: int, says: str) -> None:
         (["VIDEOS", "--out", "OUT", "--device", "tpu"], "--device tpu: must be auto, cpu or cuda[:N]"),
         (["VIDEOS", "--out", "OUT", "--backend", "tpu", "--bundle", "BUNDLE"], "backend 'tpu': unknown; allowed: auto"),
         (["VIDEOS", "--out", "OUT", "--bundle", "OUT"], "no manifest.json"),
-        (["VIDEOS", "--out", "OUT", "--bundle", "BUNDLE", "--backbone", "i3d"], "leave --backbone and"),
-        (["VIDEOS", "--out", "OUT", "--bundle", "BUNDLE", "--backbone-weights", "w"], "leave --backbone and"),
+        (["VIDEOS", "--out", "OUT", "--bundle", "BUNDLE", "--backbone", "i3d"], "do not use --backbone"),
+        (["VIDEOS", "--out", "OUT", "--bundle", "BUNDLE", "--backbone-weights", "w"], "do not use --backbone"),
         (
             ["VIDEOS", "--out", "OUT", "--backbone-weights", "w.pth"],
             "--backbone-weights w.pth: cannot be read",
