@@ -91,11 +91,11 @@ class GpuWithFallback:
             raise error
         if size > 1:
             if self._largest is None:
-                _log.warning("%s: out of GPU memory at a batch of %d; smaller batches from now on", self.name, size)
+                _log.warning("%s: out of GPU memory with batch %d; using smaller batches from now on", self.name, size)
             self._largest = size // 2
             return
         gpu, self._backend = self._backend, self._open_cpu()
         self._open_cpu = self._largest = None
         gpu_name = gpu.name
         gpu.close()
-        _log.warning("%s: out of GPU memory at a batch of 1; %s on the CPU from now on", gpu_name, self.name)
+        _log.warning("%s: out of GPU memory with batch 1; using %s on the CPU from now on", gpu_name, self.name)

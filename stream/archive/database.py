@@ -84,13 +84,13 @@ def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connectio
         if shutil.disk_usage(folder).free >= _FULL:
             raise
         gone = evict(folder / MEDIA, retention, time.time())
-        log.error("the disk is full: old media makes room", problem=str(error), files=len(gone))
+        log.error("disk full: deleting old media", problem=str(error), files=len(gone))
     try:
         database = _opened(path)
     except UsageError as error:
         if shutil.disk_usage(folder).free >= _FULL:
             raise
-        log.error("alarms go out from memory until there is room and this is restarted", error=str(error))
+        log.error("publishing alarms from memory until there is room and the program is restarted", error=str(error))
         return in_memory()
     rows = [(file.event_id, file.kind) for file in gone]
     database.executemany("DELETE FROM files WHERE event = ? AND kind = ?", rows)
@@ -116,7 +116,7 @@ def _set_aside(path: Path, error: sqlite3.Error) -> None:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    log.error("the database is corrupt: set aside, a new one is begun", file=str(aside), error=str(error))
+    log.error("database corrupt: renamed, and a new one created", file=str(aside), error=str(error))
 
 
 def _try_open(path: Path) -> sqlite3.Connection:

@@ -147,7 +147,7 @@ class Journal:
                 partial.rename(path)
             except OSError as error:
                 partial.unlink(missing_ok=True)
-                log.warning("no window of the event", id=event_id, reason=error.strerror)
+                log.warning("event has no window", id=event_id, reason=error.strerror)
             else:
                 store.events.file_kept(event_id, "window", path.stat().st_size)
 
@@ -168,7 +168,7 @@ class Journal:
         def write(store: Store) -> None:
             found = store.events.judge(camera, event_id, verdict)
             if found is None:
-                log.warning("verdict on an unknown event ignored", camera=camera, id=event_id)
+                log.warning("verdict ignored: unknown event", camera=camera, id=event_id)
             else:
                 log.info("verdict", camera=camera, id=found, verdict=verdict)
 
@@ -235,7 +235,7 @@ class Journal:
             self._noted.pop()
             if not self._overfull:
                 self._overfull = True
-                log.error("the disk does not answer: history is being lost")
+                log.error("disk does not respond: losing history")
             if pending is not None:
                 self._herald.refused(pending)
 
@@ -251,11 +251,11 @@ class Journal:
                     continue
                 after = [self._write_alone(task) for task in tasks] if not _locked(error) else []
                 if _locked(error):
-                    log.error("the database stayed locked: history is lost", tasks=len(tasks))
+                    log.error("database stayed locked: history lost", tasks=len(tasks))
             else:
                 if self._refused and tasks:
                     self._refused = False
-                    log.warning("the database is written again")
+                    log.warning("writing the database again")
             break
         for then in after:
             if then is not None:
@@ -271,7 +271,7 @@ class Journal:
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._refused:
             self._refused = True
-            log.error("the database cannot be written; alarms go out from memory", error=str(error))
+            log.error("database cannot be written: publishing alarms from memory", error=str(error))
         self._next_look = 0.0
 
     def _look_after(self) -> None:

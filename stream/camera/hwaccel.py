@@ -36,5 +36,5 @@ def accelerator(wanted: Hwaccel, camera: str, nodes: dict[str, Path] = _NODES) -
         else:
             return HWAccel(kind, allow_software_fallback=True)
     reason = "; ".join(reasons) or "no device found"
-    log.warning("hardware decoding does not work: the CPU decodes", camera=camera, hwaccel=wanted, reason=reason)
+    log.warning("hardware decoding failed; using the CPU", camera=camera, hwaccel=wanted, reason=reason)
     return None

@@ -273,7 +273,7 @@ class Recorder:
         """Give a clip its name and say so; one that is not worth it is deleted."""
         clip = check.clip
         if check.problem:
-            log.warning("a saved clip is not whole", id=clip.event, reason=check.problem)
+            log.warning("saved clip is incomplete", id=clip.event, reason=check.problem)
         try:
             if check.worth_keeping:
                 clip.partial.rename(clip.path)

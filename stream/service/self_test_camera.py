@@ -52,7 +52,7 @@ class SelfTestCamera:
             try:
                 self._rendering = self._start_process(render, (), "mgfn-self-test")
             except OSError as error:  # the cameras go on; overdue says that it failed
-                log.error("the self-test cannot begin", reason=error.strerror)
+                log.error("self-test cannot start", reason=error.strerror)
         if self._rendering is None or thresholds is None:
             return None
         process, pipe = self._rendering
@@ -77,7 +77,7 @@ class SelfTestCamera:
         try:
             self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process, self._reaper)
         except StreamError as error:  # no room: the cameras go on; overdue says that it failed
-            log.error("the self-test cannot begin", reason=str(error))
+            log.error("self-test cannot start", reason=str(error))
         return self._decoder
 
     def seen(self, batch: Iterable[tuple[DecoderProcess, ClipReady]]) -> None:
@@ -91,7 +91,7 @@ class SelfTestCamera:
     def leaves(self, now: float, epoch: float) -> DecoderProcess | None:
         """The decoder that is to be ended: the recording is over, or the time is."""
         if self._test.overdue(now, epoch):
-            log.error("the self-test failed", reason=self._test.result.said)
+            log.error("self-test failed", reason=self._test.result.said)
             if self._rendering is not None:
                 self._reaper.end(self._rendering[0])
                 self._rendering[1].close()
@@ -107,4 +107,4 @@ class SelfTestCamera:
     def heard(self, payload: bytes) -> None:
         """An event as the broker gave it back; from the network's thread."""
         if self._test.heard(payload, time.time()):
-            log.info("the self-test passed")
+            log.info("self-test passed")

@@ -63,7 +63,7 @@ class StopClock:
             pass
         self.start()
         time.sleep(FORCED_AFTER)
-        log.error("the stop took too long: ended by force")
+        log.error("stop took too long: ended by force")
         self._save()
         _exit()
 

@@ -43,7 +43,7 @@ class CameraMemory:
         try:
             camera.learner.recall(json.loads(text))
         except ValueError as error:  # a defect of the file costs what was learnt, not the camera
-            log.warning("what the camera had learnt cannot be used", camera=camera.name, reason=str(error))
+            log.warning("stored calibration cannot be used", camera=camera.name, reason=str(error))
 
     def note_rule(self, camera: WatchedCamera) -> None:
         """For what-if, which knows neither flags nor site file nor bundle."""

@@ -57,7 +57,7 @@ class EventFiles:
         else:
             decoder.pending_messages.closed(written.event, kept=kept)
         if not kept:
-            log.warning(f"no {kind} of the event", camera=camera, id=written.event, reason=written.problem)
+            log.warning(f"event has no {kind}", camera=camera, id=written.event, reason=written.problem)
             return
         show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" else None
         self._journal.file_kept(written.event, kind, written.bytes, show)

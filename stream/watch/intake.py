@@ -88,7 +88,7 @@ class Intake:
         camera = decoder.camera
         decoder.give_back(decoder.pending_clips.popleft().slot)
         if camera.status(now) != "degraded":
-            log.warning("scoring does not keep up: clips are dropped", camera=camera.name)
+            log.warning("scoring cannot keep up: dropping clips", camera=camera.name)
         camera.presence.shed(now)
         self._metrics.shed(camera.name)
 

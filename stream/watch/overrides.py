@@ -38,7 +38,7 @@ class Overrides:
         if "enabled" in kept:
             camera.set_enabled(kept["enabled"] == "ON", time.monotonic())
         if kept:
-            log.info("set over MQTT earlier, still in force; `reset` takes it back", camera=camera.name, **kept)
+            log.info("override from an earlier run applied; `reset` removes it", camera=camera.name, **kept)
 
     def configure(self, decoder: DecoderProcess, config: CameraConfig) -> None:
         """Other settings of a camera whose process and window stay."""
@@ -85,7 +85,7 @@ class Overrides:
     def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
         """The camera learns from a verdict on one of its last alarms."""
         if camera.learner.judged(verdict.event, verdict.verdict, time.time(), camera.alarm.rule.top_score):
-            log.info("verdict learnt", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
+            log.info("verdict learned", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
             self._memory.keep_learnt(camera)
 
     def _enable(self, decoder: DecoderProcess, enabled: bool) -> None:

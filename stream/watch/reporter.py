@@ -71,7 +71,7 @@ class Reporter:
             log.warning("alarm suppressed: hourly_cap reached", camera=camera.name, score=round(scored.score, 4))
         for change in camera.learner.changes():
             log.info(
-                "threshold learnt", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
+                "threshold learned", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
                 state=str(change.state), why=change.why,
             )  # fmt: skip
             self.memory.note_rule(camera)

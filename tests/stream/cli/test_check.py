@@ -142,7 +142,7 @@ ENGINE = cast(
 def test_a_target_that_is_wrong_has_its_row_and_the_rest_is_tried(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match=r"notify\.targets\[1\]: no URL that Apprise understands"):
+    with pytest.raises(UsageError, match=r"notify\.targets\[1\]: must be a URL that Apprise supports"):
         check_all(settings(tmp_path, (), ("json://hunter2@h", "nonsense://hunter2")), ENGINE, tmp_path)
     said = capsys.readouterr().out
     assert "failed notify.targets[1]: no URL" in row(said, "notify")
@@ -157,7 +157,7 @@ def test_cameras_are_tried_all_at_once_and_the_table_keeps_to_its_width(
 
     def tried(*_: object) -> NoReturn:
         together.wait()  # broken where one waits for the other
-        raise CameraError(Reason.STALLED, "no answer in time")
+        raise CameraError(Reason.STALLED, "no response in time")
 
     monkeypatch.setattr("stream.cli.check._tried", tried)
     monkeypatch.setenv("COLUMNS", "90")
@@ -165,7 +165,7 @@ def test_cameras_are_tried_all_at_once_and_the_table_keeps_to_its_width(
     cameras = tuple(CameraConfig(source, alarm) for source in parse_sources(["rtsp://h/a"] * 16))
     assert not check_all(settings(tmp_path, cameras, ("json://h",)), ENGINE, tmp_path)
     said = capsys.readouterr().out
-    assert said.count("no answer in time") == 16
+    assert said.count("no response in time") == 16
     assert max(map(len, said.splitlines())) <= 90
 
 

@@ -177,7 +177,7 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
         cameras = httpx.get(f"http://127.0.0.1:{port}/api/state").json()
         assert list(cameras["cameras"]) == ["door"]
         assert cameras["self_test"]["passed"] is True
-        # a verdict on what is no camera of ours is kept, and holds up nothing
+        # a verdict on what is unknown camera is kept, and holds up nothing
         raised = next(e for e in subscriber.events() if e["camera"] == "self-test")
         address = f"http://127.0.0.1:{port}/api/events/{raised['id']}"
         until(lambda: service.said("alarm end") or service.said("test end"), 60, "the end of its alarm")

@@ -180,7 +180,7 @@ def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
         assert of_type(subscriber, "end")[0]["end_reason"] == "disabled"
         (media,) = of_type(subscriber, "media")
         assert media["clip"] is None
-        assert service.said("alarms go out from memory")
+        assert service.said("publishing alarms from memory")
         assert not old.exists()  # the oldest media makes room
         assert service.said("media expired")
         count = len(lines(scores))
