@@ -32,12 +32,12 @@ def default_export(backbone: str = DEFAULT_BACKBONE) -> tuple[list[str], str]:
     """Flags of `mgfn-export` for the bundle built on first use on this machine, and why they are these."""
     instructions = int8_instructions()
     if backbone != DEFAULT_BACKBONE:
-        return [], "float32, to extract features with"
+        return [], "float32, for feature extraction"
     if gpu_present():
-        return ["--fp16"], "half precision beside float32, as this machine has a GPU"
+        return ["--fp16"], "half precision in addition to float32, because this machine has a GPU"
     if instructions:
-        return ["--int8"], f"INT8, as this CPU has {instructions}"
-    return [], "float32, as this CPU has neither VNNI nor AMX"
+        return ["--int8"], f"INT8, because this CPU has {instructions}"
+    return [], "float32, because this CPU has neither VNNI nor AMX"
 
 
 def default_bundle_path(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:

@@ -84,7 +84,7 @@ class Engine:
         NaN or infinity in what the backend gives, BundleError where the bundle has no head.
         """
         if self.manifest.head is None:
-            raise BundleError(f"bundle {self.bundle.path}: holds a backbone alone, no head to score with")
+            raise BundleError(f"bundle {self.bundle.path}: has no head, so it cannot score")
         tail = (self.manifest.crops, self.manifest.channels)
         by_length: dict[int, list[int]] = {}
         for index, window in enumerate(windows):

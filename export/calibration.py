@@ -94,7 +94,7 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
                 pictures = list(islice(late, CLIP_LENGTH))
                 at = next((frame.time for frame in reversed(pictures) if frame.time is not None), at)
                 if not index and not pictures:
-                    raise ExportError(f"--calibration {video}: gave no picture")
+                    raise ExportError(f"--calibration {video}: gave no frame")
                 if len(pictures) < CLIP_LENGTH:
                     break
                 clips.append(_cut(pictures, geometry))

@@ -87,13 +87,13 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
             skipped.append(str(error))
             continue
         order = " > ".join(f"{c} on {d}" for c, d in attempts)
-        reason = f"first that works here of {order}" if name == "auto" else "; ".join(["asked for", *skipped])
+        reason = f"the first that works of {order}" if name == "auto" else "; ".join(["asked for", *skipped])
         if on.startswith("cuda"):
             backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu", float32=float32)[0])
         return backend, f"{reason}; {why}" if why else reason
-    problem = skipped[0] if len(skipped) == 1 else "no engine works here: " + "; ".join(skipped)
+    problem = skipped[0] if len(skipped) == 1 else "no engine works on this machine: " + "; ".join(skipped)
     if all(on.startswith("cuda") for _, on in attempts) and not gpu_present():
-        problem += "; this machine shows no NVIDIA GPU"
+        problem += "; no NVIDIA GPU found"
     raise BackendError(problem)
 
 
@@ -132,8 +132,8 @@ def _preferred_form(bundle: Bundle, name: str, device: str) -> tuple[str, str | 
     if name == "openvino" and BACKENDS["openvino-int8"].file in files:
         instructions = int8_instructions()
         if instructions:
-            return "openvino-int8", f"INT8, as this CPU has {instructions}"
-        return name, "float32, as this CPU has neither VNNI nor AMX"
+            return "openvino-int8", f"INT8, because this CPU has {instructions}"
+        return name, "float32, because this CPU has neither VNNI nor AMX"
     if name == "onnxruntime" and device.startswith("cuda") and BACKENDS["onnxruntime-fp16"].file in files:
         return "onnxruntime-fp16", "half precision"
     return name, None

@@ -64,7 +64,7 @@ def plan_of(bundle: Bundle, stem: str, target: Target) -> Path:
         )
     cached = cache_folder() / files[graph][:16] / name
     if not cached.is_file():
-        why = f"{others} is of another GPU or TensorRT version" if others else "the bundle holds none"
+        why = f"{others} was built for another GPU or TensorRT version" if others else "the bundle contains none"
         _log.warning("building the TensorRT %s (once, takes minutes): %s", name, why)
         build_plan(bundle.file(graph), cached, profiles(stem, bundle.manifest), target)
     return cached

@@ -52,11 +52,11 @@ class AlarmBudget:
 
     def _judge(self, time: float, *, drifting: bool) -> None:
         self.threshold = learnt_threshold(self.counts, self.budget, self._settings, drifting=drifting)
-        why = f"learnt from {self.threshold.hours:.0f} hours"
+        why = f"learned from {self.threshold.hours:.0f} hours"
         if self.threshold.recent:
             why = "more alarms in the last hours than the budget allows"
         elif self.threshold.state is State.DRIFTING:
-            why = "the level moves faster than it may be learnt"
+            why = "the level changes faster than it can be learned"
         score, state = self._told
         if abs(self.threshold.score - score) >= _NOTABLE or self.threshold.state is not state:
             self.tell(time, why)

@@ -194,7 +194,7 @@ class Calibration:
         self.transform = self.scenes.level.transform(end)
         self.smoothed.clear()
         if change == "new":
-            self.alarms.tell(start, f"a scene not seen before: {len(self.scenes)} in turn, each with its own level")
+            self.alarms.tell(start, f"new scene; {len(self.scenes)} scenes in turn, each with its own level")
 
     def _learn(self, *, everything: bool) -> None:
         batch = self.pending.take(everything=everything)
@@ -234,7 +234,7 @@ class Calibration:
             raise CalibrationError(f"calibration: schema is {schema!r}, expected {SCHEMA}")
         given = members(value, "state", _KEYS)
         if given["settings"] != _fingerprint(settings):
-            raise CalibrationError("calibration: learnt with other settings than this bundle's")
+            raise CalibrationError("calibration: learned with settings that differ from those of this bundle")
         found = cls(settings, rule, budget)
         channels = given["channels"]
         found._channels = None if channels is None else int(number(channels, "channels", 1, 100_000))

@@ -65,7 +65,7 @@ def lock_folder(lock: int, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
+        raise UsageError(f"--data {folder}: in use by another mgfn-stream; use a separate folder for each") from None
     except OSError as error:
         raise UsageError(
             f"--data {folder}: cannot be locked: {error.strerror}; must be a folder on a local disk"

@@ -69,9 +69,9 @@ def unpack(chunk: bytes) -> list[LoggedScore]:
         columns = np.frombuffer(zlib.decompress(chunk[_HEADER.size :]), np.uint8)
         steps, spans, values, windows = np.split(columns, np.cumsum([4, 2, 2])[:3] * count)
     except (struct.error, zlib.error, ValueError) as error:
-        raise ValueError(f"no chunk of scores: {error}") from None
+        raise ValueError(f"not a chunk of scores: {error}") from None
     if len(windows) != count:
-        raise ValueError("no chunk of scores: cut short")
+        raise ValueError("not a chunk of scores: truncated")
 
     def column(raw: np.ndarray, kind: str) -> np.ndarray:
         return np.ascontiguousarray(raw.reshape(-1, count).T).view(kind).ravel()

@@ -67,7 +67,7 @@ class Store:
         except OSError as error:  # another user's, most likely
             raise UsageError(f"--data {folder}: cannot be read: {error.strerror}") from None
         if not there:
-            raise UsageError(f"--data {folder}: holds no {DATABASE}; mgfn-stream makes it")
+            raise UsageError(f"--data {folder}: holds no {DATABASE}; start mgfn-stream to create it")
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
             check_version(database, path)

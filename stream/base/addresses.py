@@ -144,7 +144,7 @@ def _secret(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8-sig").rstrip("\r\n") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UsageError(f"the secret file {path} cannot be read: {reason}") from None
 
 
@@ -185,8 +185,8 @@ def name_problem(name: str) -> str:
     if not CAMERA_NAME.fullmatch(name):
         return f"camera name {name!r}: must be 1 to 64 characters of a-z A-Z 0-9 _ -"
     if name == SELF_TEST_CAMERA:
-        return f"camera name {name!r} is the self-test's own; choose another"
-    return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
+        return f"camera name {name!r} is reserved for the self-test; choose another"
+    return f"camera name {name!r} is reserved for MQTT topics; choose another" if name in RESERVED_NAMES else ""
 
 
 def prefix_problem(prefix: str) -> str:
@@ -217,7 +217,7 @@ def is_live(url: str) -> bool:
     """
     if is_rtsp(url):
         if not _split(url).hostname:
-            raise UsageError("names no host")
+            raise UsageError("has no host")
         return True
     scheme, colon, _ = url.partition(":")
     try:
@@ -238,7 +238,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise UsageError(f"is no valid address; {_SPELLED}") from None
+        raise UsageError(f"is not a valid address; {_SPELLED}") from None
     if "@" in parts.path + parts.query + parts.fragment:
         raise UsageError(f"has an @ after the host; {_SPELLED}")
     return parts

@@ -82,7 +82,7 @@ class Capture:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if source.live and monotonic() - began >= open_timeout:
                 # FFmpeg calls a camera that never answers by several names
-                raise CameraError(Reason.STALLED, "no answer in time") from None
+                raise CameraError(Reason.STALLED, "no response in time") from None
             raise self._translated(error) from None
         try:
             self.stream = self._video_stream()
@@ -110,7 +110,7 @@ class Capture:
             raise CameraError(Reason.NO_VIDEO, f"{self._source.shown} holds {kinds}")
         stream = next((each for each in videos if each.codec_context is not None), None)
         if stream is None:
-            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: its codec is not known here")
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: unknown codec")
         stream.thread_count = 1
         stream.codec_context.thread_count = 1
         if stream.width or stream.height:
@@ -160,7 +160,7 @@ class Capture:
         if self._source.live:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
         if self.origin is None:
-            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no picture")
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no frame")
 
     def _correct(self, packet: Packet[VideoStream]) -> None:
         """Replace the packet's time by that of the timeline: from here on nobody sees another."""
@@ -222,7 +222,7 @@ class Capture:
         if not self._source.live:
             return CameraError(Reason.NOT_READABLE, f"{self._source.shown}: {text}")
         if isinstance(error, av.error.ExitError | TimeoutError):
-            return CameraError(Reason.STALLED, "no answer in time")
+            return CameraError(Reason.STALLED, "no response in time")
         if isinstance(error, av.error.InvalidDataError):
             return CameraError(Reason.NOT_READABLE, text)
         if isinstance(error, av.error.EOFError) or getattr(error, "errno", None) in (

@@ -67,7 +67,7 @@ class ClipCheck:
             pictures = 0
         expected = self.clip.packets
         if pictures < _WHOLE * expected:
-            self.problem = f"{pictures} of {expected} pictures of the clip can be decoded"
+            self.problem = f"{pictures} of {expected} frames of the clip can be decoded"
             self.worth_keeping = pictures >= _WORTH_KEEPING * expected
         elif last - first < _WHOLE * self.clip.seconds:
             self.problem = f"the clip lasts {last - first:.1f} s instead of {self.clip.seconds:.1f} s"

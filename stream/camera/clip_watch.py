@@ -38,15 +38,15 @@ class ClipWatch:
             return ""
         if self._pictures < SLOWEST_RATE * passed:
             return too_slow(self._pictures / passed)
-        found = f"{self._pictures} pictures in {passed:.0f} s, but never {CLIP_LENGTH} in a row"
+        found = f"{self._pictures} frames in {passed:.0f} s, but never {CLIP_LENGTH} in a row"
         return f"nothing is scored: {found}; check the camera's frame rate and clock"
 
 
 def too_slow(rate: float) -> str:
     """What is said of a camera that sends so few pictures a second."""
-    return f"nothing is scored: the camera sends a picture every {1 / rate:.0f} s; at least one every 5 s is needed"
+    return f"nothing is scored: the camera sends a frame every {1 / rate:.0f} s; at least one every 5 s is needed"
 
 
 def spans_long(seconds: float) -> str:
     """What is said of clips that span so much more than those of training."""
-    return f"a clip spans {seconds:.0f} s, in training 0.64 s: what happens fast is not seen"
+    return f"a clip spans {seconds:.0f} s (0.64 s in training): fast incidents are missed"

@@ -156,7 +156,7 @@ class Decoder:
                             self._send(StateChanged(CameraState.ONLINE, self._connection, detail=capture.shown))
                             self._clips.connected(arrival)
                         else:
-                            log.warning("picture size changed", camera=settings.source.name, size=capture.size)
+                            log.warning("image size changed", camera=settings.source.name, size=capture.size)
                         size = capture.size
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
@@ -199,9 +199,9 @@ class Decoder:
 
     def _remark_on(self, timeline: Timeline) -> None:
         if timeline.by_arrival:
-            self._say_once("the camera's time stamps are of no use: times of arrival are taken instead")
+            self._say_once("timestamps of the camera are unusable: using arrival times")
         elif timeline.corrected:
-            self._say_once("some of the camera's time stamps are wrong: they are corrected")
+            self._say_once("some timestamps of the camera are wrong: correcting them")
 
     def _say_once(self, what: str) -> None:
         """Log a peculiarity of the camera; the figures in it may vary."""
@@ -220,7 +220,7 @@ class Decoder:
             except CameraError as error:
                 if error.reason is Reason.UNAUTHORIZED:  # one wrong password at a time
                     raise
-                what = "the sub-stream cannot be opened: trying the main stream"
+                what = "sub-stream cannot be opened: trying the main stream"
                 log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
                 self._beat()
         return Capture(settings.source, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)

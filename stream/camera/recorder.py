@@ -289,7 +289,7 @@ class Recorder:
         if frame is None and self._frames and (order.clip is not None or self._stream is not None):
             frame = self._frames[-1][2]
         if frame is None:
-            self._send(SnapshotTaken(order.event, 0, "no picture yet"))
+            self._send(SnapshotTaken(order.event, 0, "no image yet"))
             return
         partial = partial_path(order.path)
         try:
@@ -322,5 +322,5 @@ def jpeg(frame: VideoFrame, text: str) -> bytes:
     cv2.putText(picture, text, (4, height - base - 3), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
     done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not done:
-        raise OSError("the picture cannot be encoded")
+        raise OSError("the image cannot be encoded")
     return encoded.tobytes()

@@ -48,7 +48,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     table.add_row("bundle", "ok", f"{bundle.path} on {engine.backend.name} ({engine.reason})")
     fine = True
     if settings.broker is None:
-        table.add_row("broker", "ok", "none given: the embedded one will start")
+        table.add_row("broker", "ok", "none given: an embedded one will be started")
     else:
         problem = probe(settings.broker, settings.tls, settings.node)
         fine = not problem
@@ -90,7 +90,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
                 path = folder / f"{camera.name}.jpg"
                 if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
                     raise UsageError(f"--data {folder}: {path.name} cannot be written there")
-                found = f"{found}; what the model sees: {path}"
+                found = f"{found}; what the model sees:  {path}"
                 pictured.add(camera.name)
             table.add_row(name, "ok", found)
     finally:

@@ -69,7 +69,7 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
     found: dict[int, FloatArray] = {}
     try:
         if clip is None:
-            raise StreamError("the event's clip is not there (any more)")
+            raise StreamError("the event's clip does not exist (any more)")
         epochs, pictures = _pictures(clip, window.times[-1, 1])
         step = _step(window, epochs)
         cropper = ClipCropper(window.view, manifest.geometry)

@@ -63,7 +63,7 @@ class MainLoop:
         try:
             score(batch, parts.engine, parts.report, parts.metrics)
         except EngineError as error:
-            raise StreamError(f"the engine failed while it scored: {error}") from error
+            raise StreamError(f"the engine failed while scoring: {error}") from error
         parts.overview.scored()
         if parts.self_test is not None:
             parts.self_test.camera.seen(batch)

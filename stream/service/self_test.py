@@ -32,8 +32,8 @@ _NEAR: Final = 3.0
 class Stage(StrEnum):
     """How far the path was seen to work; each is the reason if nothing follows."""
 
-    NO_FOOTAGE = "the sample footage is not in the cache: make demo fetches it"
-    RENDERING = "the recording could not be made"
+    NO_FOOTAGE = "the sample footage is not in the cache; run make demo"
+    RENDERING = "the recording could not be created"
     STARTED = "no clip was scored"
     SCORED = "the incident raised no alarm"
     RAISED = "the alarm did not come back from the broker"

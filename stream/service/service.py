@@ -136,4 +136,4 @@ def _check_outcome(parts: Parts) -> None:
         raise parts.intake.fault
     mqtt = parts.mqtt
     if parts.settings.replay and mqtt is not None and (lost := mqtt.waiting + mqtt.events_lost):
-        raise StreamError(f"--mqtt {mqtt.shown}: {lost} messages of events were not delivered")
+        raise StreamError(f"--mqtt {mqtt.shown}: {lost} event messages were not delivered")

@@ -32,4 +32,4 @@ class Threads:
         """Raise StreamError if one has died without which no alarm leaves: better started anew than deaf."""
         for name in NEEDED_BY_ALARMS:
             if name in self._threads and not self._threads[name].is_alive():
-                raise StreamError(f"the thread {name!r} died, see above: no alarm would leave any more")
+                raise StreamError(f"the thread {name!r} died (see above); alarms could no longer be published")

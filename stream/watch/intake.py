@@ -125,7 +125,7 @@ class Intake:
         if decoder.start_due(now):
             self._start(decoder, now)
         elif not decoder.finished and (silence := decoder.silent(now)) is not None:
-            self._replace(decoder, f"no sign of life for {silence:.0f} s")
+            self._replace(decoder, f"no response for {silence:.0f} s")
 
     def _replace(self, decoder: DecoderProcess, why: str) -> None:
         """Replace a decoder that hangs or died; the other cameras notice nothing."""

@@ -136,9 +136,9 @@ class ScoreLearner:
     def recall(self, kept: object) -> None:
         """Go on from what `to_json` gave. Raises CalibrationError for anything else; nothing is changed then."""
         if self._settings is None:
-            raise CalibrationError("calibration: this bundle is not calibrated")
+            raise CalibrationError("calibration: this bundle does not support calibration")
         if not isinstance(kept, dict) or kept.keys() != {"calibration", "lookalikes"}:
-            raise CalibrationError("calibration: not the learnt state of a camera")
+            raise CalibrationError("calibration: not a stored state of a camera")
         settings = LookAlikeSettings(days=self._alarm.lookalike_days)
         found = Calibration.from_json(kept["calibration"], self._settings, self._alarm, _budget(self._alarm))
         self._lookalikes = LookAlikes.from_json(kept["lookalikes"], settings)

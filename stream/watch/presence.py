@@ -80,7 +80,7 @@ class Presence:
             return str(self._away_for)
         if problem := scene_problem or self.counters.problem:
             return problem
-        return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
+        return "clips were dropped: the machine cannot keep up" if now < self._degraded_until else ""
 
     def health(self, now: float) -> Iterator[tuple[str, object]]:
         """Its part of what `/healthz` and `stats` say of the camera."""

@@ -74,11 +74,11 @@ class SceneWatch:
         if self._lasts("flat", float(brightness.std()) < _FLAT, at, _FLAT_FOR):
             level = float(brightness.mean())
             found = "blinded" if level > _BRIGHT else "covered or dark" if level < _DARK else "covered"
-            found = f"{found}: the picture shows nothing"
+            found = f"{found}: the image is uniform"
         same = self._before is not None and np.array_equal(small, self._before)
         self._before = small.copy()
         if not found and self._lasts("frozen", same, at, _FROZEN_FOR):
-            found = "frozen: the picture has not changed"
+            found = "frozen: the image does not change"
         moved = self._moved(np.asarray(window, np.float32), at, step, known=not found)
         self.problem = found or moved
 
@@ -112,4 +112,4 @@ class SceneWatch:
             self._mean = self._mean + share * (now - self._mean)
             self._usual += share * (distance - self._usual)
             self._learnt += step
-        return "moved: the scene is another than it used to be" if moved else ""
+        return "moved: the scene differs from the past" if moved else ""

@@ -76,7 +76,7 @@ class Guard:
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
         foreign = origin is not None and origin.partition("://")[2] != host
         if foreign or site not in ("same-origin", "none"):
-            return JSONResponse({"detail": "a page of another site may change nothing here"}, 403)
+            return JSONResponse({"detail": "requests from other sites are not allowed"}, 403)
         return None
 
     def _known(self, request: Request) -> bool:
@@ -115,7 +115,7 @@ def _derived(token: str, use: str) -> str:
 
 def _login_page(wrong: bool) -> Response:
     text = resources.files("stream.web.page").joinpath("static", "login.html").read_text(encoding="utf-8")
-    text = text.replace("{{said}}", "This is not the token." if wrong else "")
+    text = text.replace("{{said}}", "Wrong token." if wrong else "")
     headers = {"WWW-Authenticate": "Bearer", "Content-Security-Policy": _LOGIN_STYLE, "Cache-Control": "no-store"}
     return HTMLResponse(text, 401, headers)
 

@@ -54,7 +54,7 @@ def check_address(address: str | None, token_file: Path | None) -> tuple[str, in
     host, port = (DEFAULT_HOST, DEFAULT_PORT) if address is None else _split(address)
     if not is_loopback(host) and token is None:
         raise UsageError(
-            f"--http {address}: any address but loopback requires --http-token-file (`token_file` in the site file)"
+            f"--http {address}: addresses other than loopback require --http-token-file (`token_file` in the site file)"
         )
     return host, port, token
 
@@ -116,7 +116,7 @@ def _read_token(path: Path | None) -> str | None:
     try:
         token = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'no UTF-8 text')}") from None
+        raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
     if len(token) < 16:
         raise UsageError(f"--http-token-file {path}: holds {len(token)} characters, at least 16 are required")
     return token

@@ -89,7 +89,7 @@ def test_a_folder_is_searched_by_name(tmp_path: Path) -> None:
         (["--int8", "--calibration", "{folder}/none"], "--calibration {folder}/none: no such file or folder"),
         (["--int8", "--calibration", "{folder}/empty"], "--calibration {folder}/empty: holds no video; looked for *"),
         (["--int8", "--calibration", "{folder}/text.mp4"], "text.mp4: cannot be read as a video: "),
-        (["--int8", "--calibration", "{folder}/broken.mp4"], "broken.mp4: gave no picture"),
+        (["--int8", "--calibration", "{folder}/broken.mp4"], "broken.mp4: gave no frame"),
         (["--int8", "--calibration", "{folder}/sound.mp4"], "sound.mp4: holds no video stream"),
         (
             ["--int8", "--calibration", "{folder}/short.mp4"],

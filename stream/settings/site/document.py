@@ -73,7 +73,7 @@ def _not_yaml(error: MarkedYAMLError) -> Problem:
         mark = error.context_mark
     hint = "; indent with spaces" if "\\t" in str(error.problem) else ""
     if "flow" in str(error.context) and "got '{'" in str(error.problem):
-        hint = "; in braces or brackets put a value that holds {MGFN_NAME} in quotes"
+        hint = "; inside braces or brackets, put values with {MGFN_NAME} in quotes"
     said = ", ".join(str(part) for part in (error.context, error.problem) if part)
     return Problem(mark.line + 1 if mark else None, "", f"not YAML: {said}{hint}")
 
@@ -105,7 +105,7 @@ class _Reader:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, ScalarNode):
-                self._complain(line, path, "a key must be a word")
+                self._complain(line, path, "a key must be a single word")
                 continue
             key = str(key_node.value)
             if key == "<<":

@@ -117,7 +117,7 @@ def _elsewhere(path: Path) -> str:
     model = _model_at(SiteFile, path[:-1])
     inner = ((field.alias or name, _model_in(field.annotation)) for name, field in model.model_fields.items())
     found = [f"`{name}`" for name, block in inner if block is not None and path[-1] in _keys(block)]
-    return f"unknown key here; it belongs into {' or '.join(found)}" if found else ""
+    return f"unknown key here; it belongs in {' or '.join(found)}" if found else ""
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

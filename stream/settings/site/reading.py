@@ -120,9 +120,9 @@ def _document(path: Path, content: bytes) -> Document:
         line = content[: error.start].count(b"\n") + 1
         raise _refused(path, [Problem(line, "", "not UTF-8 text")]) from None
     if document.data is None and not document.problems:
-        document.problems.append(Problem(None, "", "is empty; required are `cameras` with at least one camera"))
+        document.problems.append(Problem(None, "", "is empty; `cameras` with at least one camera is required"))
     elif document.data is not None and not isinstance(document.data, dict):
-        document.problems.append(Problem(1, "", "holds no keys; required are `cameras` with at least one camera"))
+        document.problems.append(Problem(1, "", "has no keys; `cameras` with at least one camera is required"))
     if not isinstance(document.data, dict):
         raise _refused(path, document.problems)
     return document
@@ -163,7 +163,7 @@ def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
     for name in () if given.frigate is None else given.frigate.cameras or ():
         if name not in given.cameras:
             path = ("frigate", "cameras", name)
-            text = unknown(name, list(given.cameras), "no camera of `cameras`")
+            text = unknown(name, list(given.cameras), "not a camera of this file")
             yield Problem(document.line(path), key_of(path), text)
     for name, own in given.cameras.items():
         yield from _of_camera(name, own, given.defaults, document)
@@ -174,7 +174,7 @@ def _open_to_others(given: SiteFile, document: Document) -> Iterator[Problem]:
     if http is None or http.address is None or http.address == "off" or http.token_file is not None:
         return
     if not is_loopback(http.address.rpartition(":")[0].strip("[]")):
-        text = f"{http.address}: any address but loopback needs `token_file` beside it"
+        text = f"{http.address}: addresses other than loopback require `token_file`"
         yield Problem(document.line(("http", "address")), "http.address", text)
 
 
@@ -185,7 +185,7 @@ def _of_camera(name: str, own: CameraModel, defaults: CameraDefaults | None, doc
     in_camera = own.alarm is not None and own.alarm.threshold_off is not None
     path: KeyPath = ("cameras", name, "alarm", "threshold_off") if in_camera else ("defaults", "alarm", "threshold_off")
     if alarm.threshold_on is None:
-        yield Problem(document.line(path), key_of(path), f"{alarm.threshold_off:g}: needs `threshold_on` beside it")
+        yield Problem(document.line(path), key_of(path), f"{alarm.threshold_off:g}: requires `threshold_on`")
     elif alarm.threshold_off > alarm.threshold_on:
         whose = "" if in_camera else f" of {name}"
         text = f"{alarm.threshold_off:g}: must be at most `threshold_on`{whose}, {alarm.threshold_on:g}"

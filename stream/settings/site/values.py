@@ -20,7 +20,7 @@ _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
-    _NAME: "a camera's name is 1 to 64 of a-z A-Z 0-9 _ -",
+    _NAME: "a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
     _TIME: 'must be "HH:MM" with two digits each, such as "08:00"',
     _ADDRESS: "must be HOST:PORT or off",
 }

@@ -87,7 +87,7 @@ class LiveRoutes:
         self._sources.check(camera)
         picture = self._sources.picture(camera)
         if picture is None:
-            raise HTTPException(404, "no picture yet")
+            raise HTTPException(404, "no image yet")
         return Response(jpeg(picture, _PICTURE_QUALITY), media_type="image/jpeg")
 
     def line(self, camera: str) -> list[list[float]]:

@@ -90,7 +90,7 @@ class PastRoutes:
         """The pictures of the window's clips on one sheet."""
         window = self._window(event_id) if EVENT_ID.fullmatch(event_id) else None
         if window is None:
-            raise HTTPException(404, "no film strip of this event")
+            raise HTTPException(404, "this event has no film strip")
         return Response(window.strip, media_type="image/jpeg", headers=_CACHED)
 
     def thumbnail(self, event_id: str) -> Response:
@@ -99,7 +99,7 @@ class PastRoutes:
             path = media_path(self._sources.folder / "media", event_id, "snapshot")
             small = reduced(path.read_bytes())
         except (ValueError, OSError):
-            raise HTTPException(404, "no picture of this event") from None
+            raise HTTPException(404, "this event has no image") from None
         return Response(small, media_type="image/jpeg", headers=_CACHED)
 
 

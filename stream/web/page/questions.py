@@ -19,7 +19,7 @@ from stream.lookback import history
 from stream.web.page.sources import PageSources
 
 _WAIT_FOR_TURN: Final = 20.0
-Since = Annotated[float, Query(gt=0, le=31 * DAY, description="seconds back from now")]
+Since = Annotated[float, Query(gt=0, le=31 * DAY, description="seconds before now")]
 
 
 class Budget(BaseModel):
@@ -77,7 +77,7 @@ class QuestionRoutes:
     @contextmanager
     def _question(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=_WAIT_FOR_TURN):
-            raise HTTPException(503, "another question is being answered")
+            raise HTTPException(503, "another query is running")
         try:
             yield
         finally:

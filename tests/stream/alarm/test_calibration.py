@@ -274,7 +274,7 @@ def wrong(*path: str, value: object) -> Any:
     [
         ([], "schema"),
         (wrong("schema", value=2), "schema is 2, expected 1"),
-        (wrong("settings", value="x"), "other settings"),
+        (wrong("settings", value="x"), "settings that differ"),
         (wrong("extra", value=1), "unknown key extra"),
         (wrong("channels", value=17), "scene centre has shape .64., expected .17."),
         (wrong("transform", value=[0.0, float("nan")]), "not a finite number"),

@@ -157,7 +157,7 @@ def test_a_damaged_chunk_costs_its_own_time_and_not_the_writer(tmp_path: Path) -
 
 def test_a_second_process_is_refused_and_a_reader_is_not(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
-        with pytest.raises(UsageError, match="another mgfn-stream uses it"):
+        with pytest.raises(UsageError, match="in use by another mgfn-stream"):
             Store.open(tmp_path)
         store.events.add(begun().new(MOMENT), 1.0, awaits_files=False)
         with Store.read_only(tmp_path) as reader:
@@ -273,7 +273,7 @@ def test_a_start_on_a_disk_full_of_other_things_keeps_alarms_in_memory(
         fill(folder)
         with Store.open(folder) as store:
             assert store.events.add(begun().new(MOMENT), 1.0, awaits_files=False) == 1
-            with pytest.raises(UsageError, match="another mgfn-stream uses it"):
+            with pytest.raises(UsageError, match="in use by another mgfn-stream"):
                 Store.open(folder)
         (folder / "filler").unlink()
         with Store.open(folder) as store:

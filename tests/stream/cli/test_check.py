@@ -145,7 +145,7 @@ def test_a_target_that_is_wrong_has_its_row_and_the_rest_is_tried(
     with pytest.raises(UsageError, match=r"notify\.targets\[1\]: must be a URL that Apprise supports"):
         check_all(settings(tmp_path, (), ("json://hunter2@h", "nonsense://hunter2")), ENGINE, tmp_path)
     said = capsys.readouterr().out
-    assert "failed notify.targets[1]: no URL" in row(said, "notify")
+    assert "failed notify.targets[1]: must be a URL" in row(said, "notify")
     assert "ok" in row(said, "broker")
     assert "hunter2" not in said
 
@@ -205,7 +205,7 @@ def test_the_check_of_a_camera_of_few_pictures() -> None:
     units = encode_as("h264", moving_pictures(50))
     with SettableCamera(Track(units, steady(1))).running() as slow:
         found, _ = _tried(Source("slow", slow.url, live=True), "tcp")
-    assert "1.0 fps; a clip spans 16 s, in training 0.64 s: what happens fast is not seen" in found
+    assert "1.0 fps; a clip spans 16 s (0.64 s in training): fast incidents are missed" in found
     with SettableCamera(Track(units, steady(0.125))).running() as too_slow, pytest.raises(CameraError) as caught:
         _tried(Source("slow", too_slow.url, live=True), "tcp")
-    assert "nothing is scored: the camera sends a picture every 8 s" in caught.value.detail
+    assert "nothing is scored: the camera sends a frame every 8 s" in caught.value.detail

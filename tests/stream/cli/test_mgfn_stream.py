@@ -69,9 +69,12 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "mgfn/"], "--topic-prefix 'mgfn/': must be printable"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", ""], "--topic-prefix ''"),
         (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources must be recordings"),
-        (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "requires --http-token-file"),
+        (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "require --http-token-file"),
         (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "must be HOST:PORT or off"),
-        (["--check", "--rtsp", "rtsp://h/1", "--http", "0.0.0.0:80"], "--http 0.0.0.0:80: any address but loopback"),
+        (
+            ["--check", "--rtsp", "rtsp://h/1", "--http", "0.0.0.0:80"],
+            "--http 0.0.0.0:80: addresses other than loopback",
+        ),
         (["--replay", "--rtsp", __file__, "--http", "nonsense"], "--http nonsense: must be HOST:PORT or off"),
         (["--rtsp", "rtsp://u:{MGFN_NOWHERE}@h/1"], "{MGFN_NOWHERE} is neither"),
         (["--no-such-flag"], "--no-such-flag"),
@@ -237,7 +240,7 @@ def test_a_replay_waits_for_the_broker_and_fails_where_it_stays_away(
     nobody = f"mqtt://127.0.0.1:{free_port()}"
     assert run(monkeypatch, *arguments, "--mqtt", nobody) == 1
     said = capfd.readouterr().err.splitlines()
-    assert said[-1] == f"mgfn-stream: --mqtt {nobody}: 2 messages of events were not delivered"
+    assert said[-1] == f"mgfn-stream: --mqtt {nobody}: 2 event messages were not delivered"
     assert run(monkeypatch, *arguments[:-1], "1", "--mqtt", nobody) == 0  # it had nothing to tell
 
     monkeypatch.setattr(service, "_REPLAY_WAITS", 60.0)

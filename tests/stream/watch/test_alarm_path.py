@@ -209,5 +209,5 @@ def test_a_second_service_on_the_same_data_folder_ends_with_2(tmp_path: Path, ti
         )
     assert second.returncode == 2
     assert second.stderr.splitlines() == [
-        f"mgfn-stream: --data {tmp_path}: another mgfn-stream uses it; give each its own folder"
+        f"mgfn-stream: --data {tmp_path}: in use by another mgfn-stream; use a separate folder for each"
     ]

@@ -138,7 +138,7 @@ cameras:
 def test_a_camera_whose_name_and_address_are_wrong(name: str) -> None:
     said = " ".join(found := problems(f"cameras:\n  {name}: {{url: 'http://u:hunter2@h/x', fps: 1}}\n"))
     assert len(found) == 3
-    assert f"site.yaml:2: cameras.{name}: {name}: camera" in said.replace("a camera's", "camera")
+    assert f"site.yaml:2: cameras.{name}: {name}: camera" in said.replace("a camera name", "camera name")
     assert "http://***@h/x: scheme not supported" in said
     assert "hunter2" not in said
 
@@ -194,15 +194,15 @@ cameras:
         "did you mean Europe/Berlin?",
         "site.yaml:2: nod: unknown key; did you mean node? allowed: ",
         "site.yaml:4: defaults.alarm.threshold_off: 0.9: must be at most `threshold_on` of door, 0.5",
-        "site.yaml:4: defaults.alarm.threshold_off: 0.9: needs `threshold_on` beside it",
-        "site.yaml:7: cameras.door.url: rtsp://***@h:99999999/1: is no valid address; in user and password "
+        "site.yaml:4: defaults.alarm.threshold_off: 0.9: requires `threshold_on`",
+        "site.yaml:7: cameras.door.url: rtsp://***@h:99999999/1: is not a valid address; in user and password "
         "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25",
         "site.yaml:8: cameras.door.transport: quic: must be 'tcp' or 'udp'",
         "site.yaml:9: cameras.door.lost_afer: unknown key; did you mean lost_after? allowed: ",
         "site.yaml:12: cameras.door.alarm.hourly_cap: 1.5: must be a whole number",
         "site.yaml:13: cameras.door: duplicate key, first given in line 6",
-        "site.yaml:14: cameras.a+b: a+b: a camera's name is 1 to 64 of a-z A-Z 0-9 _ -",
-        "site.yaml:15: cameras.events: events: camera name 'events' is a word of the topics; choose another",
+        "site.yaml:14: cameras.a+b: a+b: a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
+        "site.yaml:15: cameras.events: events: camera name 'events' is reserved for MQTT topics; choose another",
         "site.yaml:16: cameras.yard.masks[0][1][0]: 1.2: must be at most 1",
         "site.yaml:16: cameras.yard.url: is missing",
     ]  # fmt: skip
@@ -217,7 +217,7 @@ cameras:
         ("enabled: 'true'", "enabled: true: must be true or false, without quotes"),
         ("alarm: {hourly_cap: '5'}", "hourly_cap: 5: must be a whole number, without quotes"),
         ("masks: [[0, 0], [1, 0], [1, 0.3]]", "site.yaml:4: cameras.door.masks: must be a list of polygons"),
-        ("min_duration: 3", "cameras.door.min_duration: unknown key here; it belongs into `alarm`"),
+        ("min_duration: 3", "cameras.door.min_duration: unknown key here; it belongs in `alarm`"),
         ("lost_after: .nan", "lost_after: nan: must be a number"),
         ("lost_after: 0", "lost_after: 0: must be at least 1"),
         ("transport: 5", "transport: 5: must be 'tcp' or 'udp'"),
@@ -248,7 +248,7 @@ cameras:
         ("sub_stream: http://h/2", "sub_stream: http://h/2: scheme not supported"),
         ("sub_stream: /dev/null", "sub_stream: /dev/null: no such file"),
         ("url: rtsp://h/2", "cameras.door.url: duplicate key, first given in line 3"),
-        ("? [a]\n: 1", "a key must be a word"),
+        ("? [a]\n: 1", "a key must be a single word"),
     ],
 )  # fmt: skip
 def test_wrong_values_of_a_camera(lines: str, says: str) -> None:
@@ -262,7 +262,7 @@ def test_wrong_values_of_a_camera(lines: str, says: str) -> None:
         ("http://u:hunter2@h/1", "http://***@h/1: scheme not supported; must be an rtsp:// or rtsps:// URL"),
         ("rtsp://u:{MGFN_NOWHERE}@h", "{MGFN_NOWHERE} is neither in the environment nor a secret file"),
         ("rtsp:/u:hunter2@h/1", "***@h/1: no such file"),
-        ("rtsp:///x", "names no host"),
+        ("rtsp:///x", "has no host"),
         ("none.mp4", "no such file"),
         ("", "at least 1 character"),
         ("x" * 3000, "no such file"),
@@ -279,9 +279,9 @@ def test_wrong_addresses_never_show_a_password(url: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "site.yaml: is empty; required are `cameras`"),
+        ("", "site.yaml: is empty; `cameras` with"),
         ("# nothing\n", "site.yaml: is empty"),
-        ("- a\n", "site.yaml:1: holds no keys"),
+        ("- a\n", "site.yaml:1: has no keys"),
         ("mqtt: {url: mqtt://h}\n", "cameras: is missing"),
         ("cameras: {}\n", "site.yaml:1: cameras: 0 given; must be at least 1"),
         ("cameras:\n", "cameras: null: must be a block of keys"),
@@ -301,16 +301,16 @@ def test_wrong_addresses_never_show_a_password(url: str, says: str) -> None:
         ("mqtt: {url: mqtt://h, ca: x}\ncameras: {a: {url: rtsp://h}}", "mqtt.ca: needs an encrypted connection"),
         ("mqtt: {topic_prefix: a/#}\ncameras: {a: {url: rtsp://h}}", "mqtt.topic_prefix: a/#: must be printable"),
         ("mqtt: {topic_prefix: mgfn/}\ncameras: {a: {url: rtsp://h}}", "mqtt.topic_prefix: mgfn/: must be printable"),
-        ("cameras: {a: {url: rtsp://u:{MGFN_X}@h}}", "put a value that holds {MGFN_NAME} in quotes"),
-        ("cameras: {self-test: {url: rtsp://h}}", "camera name 'self-test' is the self-test's own; choose another"),
+        ("cameras: {a: {url: rtsp://u:{MGFN_X}@h}}", "put values with {MGFN_NAME} in quotes"),
+        ("cameras: {self-test: {url: rtsp://h}}", "camera name 'self-test' is reserved for the self-test"),
         ("frigate: {url: http://h, cameras: {dor: Front}}\ncameras: {door: {url: rtsp://h}}",
-         "site.yaml:1: frigate.cameras.dor: no camera of `cameras`; did you mean door? allowed: door"),
+         "site.yaml:1: frigate.cameras.dor: not a camera of this file; did you mean door? allowed: door"),
         ("http: {address: 127.0.0.1:65536}\ncameras: {a: {url: rtsp://h}}", "must be HOST:PORT or off"),
         ("http: {address: nonsense}\ncameras: {a: {url: rtsp://h}}", "http.address: nonsense: must be HOST:PORT"),
         ("frigate: {url: ftp://u:hunter2@h}\ncameras: {a: {url: rtsp://h}}", "frigate.url: ftp://***@h: must be"),
         ('data: "a\\0b"\ncameras: {a: {url: rtsp://h}}', "data: 'a\\x00b': holds characters that cannot be printed"),
         ('cameras: {a: {url: "rtsp://h\\e[2J"}}', "a.url: 'rtsp://h\\x1b[2J': holds characters that cannot be printed"),
-        ("cameras: {a: {url: 'rtsp://[::1'}}", "a.url: rtsp://[::1: is no valid address"),
+        ("cameras: {a: {url: 'rtsp://[::1'}}", "a.url: rtsp://[::1: is not a valid address"),
         ("device: tpu\ncameras: {a: {url: rtsp://h}}", "device: tpu: must be auto, cpu or cuda[:N]"),
         ("backend: onyx\ncameras: {a: {url: rtsp://h}}", "backend: onyx: must be auto, "),
         ("time_zone: Europe\ncameras: {a: {url: rtsp://h}}", "time_zone: Europe: unknown time zone"),
@@ -320,7 +320,7 @@ def test_wrong_addresses_never_show_a_password(url: str, says: str) -> None:
         ("node: \"x\ncameras: {a: {url: rtsp://h}}\n\n\n", "site.yaml:1: not YAML: while scanning a quoted scalar"),
         ("mqtt: mqtt://u:hunter2@h\ncameras: {a: {url: rtsp://h}}", "***@h: must be a block of keys, {url: ...}"),
         ("cameras: {a: rtsp://u:hunter2@h}", "cameras.a: rtsp://***@h: must be a block of keys, {url: ...}"),
-        ("transport: udp\ncameras: {a: {url: rtsp://h}}", "transport: unknown key here; it belongs into `defaults` or"),
+        ("transport: udp\ncameras: {a: {url: rtsp://h}}", "transport: unknown key here; it belongs in `defaults` or"),
     ],
 )  # fmt: skip
 def test_wrong_files(text: str | bytes, says: str) -> None:
@@ -335,7 +335,7 @@ def test_an_address_that_others_reach_needs_a_token_with_the_other_problems() ->
     with pytest.raises(SiteError) as caught:
         checked(Path("site.yaml"), text.encode(), asks_token=True)
     assert caught.value.problems[1] == (
-        "site.yaml:3: http.address: 0.0.0.0:8080: any address but loopback needs `token_file` beside it"
+        "site.yaml:3: http.address: 0.0.0.0:8080: addresses other than loopback require `token_file`"
     )
     assert checked(Path("s"), text[7:].replace("0.0.0.0:", "localhost:").encode(), asks_token=True)
 

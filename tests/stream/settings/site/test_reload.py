@@ -98,7 +98,7 @@ def test_the_sub_stream_is_watched_and_the_main_one_stands_in_for_it(
         with main.running():
             until(lambda: len(lines(tmp_path / "s.jsonl")) > 1, PATIENCE, "scores of the main stream")
             assert watched() == [shown["main"]]
-            assert service.said("the sub-stream cannot be opened: trying the main stream")
+            assert service.said("sub-stream cannot be opened: trying the main stream")
         with sub.running():
             until(lambda: watched() == [shown["main"], shown["sub"]], PATIENCE, "the sub-stream once it is there")
         assert service.stop() == 0
