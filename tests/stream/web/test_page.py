@@ -149,7 +149,7 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     page.locator("#budget button[type=submit], #budget button:not([type])").click()
     holds(page, "/95 %/.test(document.getElementById('budget-answer').textContent)")
     page.locator("#budget-apply").click()
-    holds(page, "/is in force/.test(document.getElementById('budget-answer').textContent)")
+    holds(page, "/ set to /.test(document.getElementById('budget-answer').textContent)")
     until(lambda: site.asked("state")["cameras"]["door"]["threshold"] not in (0, 1), what="the threshold in force")
     assert site.complaints == []
     page.close()
