@@ -94,7 +94,7 @@ class Level:
             self._anchor, self._anchor_spread, self._anchored = self.location, self.spread, hours
         reach = settings.step_per_hour if hours else settings.reach * settings.between / settings.spread
         self.location = min(max(goal, self._anchor - reach), self._anchor + reach)
-        self.bounded = abs(goal - self.location) > 0.5
+        self.bounded = bool(abs(goal - self.location) > 0.5)
         evidence = self._recent.total / HOUR
         share = evidence / (evidence + settings.spread_prior_hours)
         own = max((high - low) / 2, 1e-3)

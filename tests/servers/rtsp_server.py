@@ -39,7 +39,8 @@ def feed(source, units, fps):
         buffer = Gst.Buffer.new_wrapped(unit)
         buffer.pts = buffer.dts = round(index * Gst.SECOND / fps)
         buffer.duration = round(Gst.SECOND / fps)
-        print("unit", index, time.time(), flush=True)
+        sys.stdout.write(f"unit {index} {time.time()}\n")  # in one piece: several threads say it
+        sys.stdout.flush()
         if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
             return
     source.emit("end-of-stream")

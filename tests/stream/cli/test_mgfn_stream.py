@@ -19,7 +19,7 @@ import torch
 
 from engine.geometry import write_crops
 from stream.cli import mgfn_stream as cli
-from stream.service import service
+from stream.service import running
 from tests.bundles import TinyBackbone, tiny_head
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import free_port
@@ -235,7 +235,7 @@ def test_a_recording_that_is_no_video_ends_with_2(
 def test_a_replay_waits_for_the_broker_and_fails_where_it_stays_away(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tiny_bundle: Path, tmp_path: Path, video: Path
 ) -> None:
-    monkeypatch.setattr(service, "_REPLAY_WAITS", 3.0)
+    monkeypatch.setattr(running, "_REPLAY_WAITS", 3.0)
     arguments = ["--replay", "--rtsp", f"old={video}", "--bundle", tiny_bundle, "--threshold", "0"]
     nobody = f"mqtt://127.0.0.1:{free_port()}"
     assert run(monkeypatch, *arguments, "--mqtt", nobody) == 1
@@ -243,7 +243,7 @@ def test_a_replay_waits_for_the_broker_and_fails_where_it_stays_away(
     assert said[-1] == f"mgfn-stream: --mqtt {nobody}: 2 event messages were not delivered"
     assert run(monkeypatch, *arguments[:-1], "1", "--mqtt", nobody) == 0  # it had nothing to tell
 
-    monkeypatch.setattr(service, "_REPLAY_WAITS", 60.0)
+    monkeypatch.setattr(running, "_REPLAY_WAITS", 60.0)
     (tmp_path / "mosquitto").mkdir()
     broker = Mosquitto(tmp_path / "mosquitto")
     later = threading.Timer(1.5, broker.start)
