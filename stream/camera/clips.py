@@ -76,7 +76,8 @@ class ClipAssembler:
     sends less than one frame per second, down to one in 5 s, a gap is 2.5 of its steps. Variable frame rates are
     supported: a clip is 16 frames, and its times are those of its frames.
 
-    broken_clips: number of clips discarded. late_frames: number of frames that were not later than the previous one.
+    broken_clips: number of clips discarded.
+    late_frames: number of frames that were not later than the previous one.
     counted: for recordings whose frames are counted, whatever their times are; only the thinning omits frames.
     """
 

@@ -25,9 +25,11 @@ class CameraState(StrEnum):
 class ClipReady:
     """A clip is in `slot`. Times in seconds: epoch time live, media time from 0 in a replay.
 
-    clip: counts from 0 for each `connection`. arrival: when its last frame arrived (monotonic clock). like: the earlier
-    clip of this connection from which the motion gate found no difference, or None. focus: the part of the image that
-    the model sees, as x, y, width, height in fractions; None if the geometry of the bundle does not choose one.
+    clip: counts from 0 for each `connection`.
+    arrival: when its last frame arrived (monotonic clock).
+    like: the earlier clip of this connection from which the motion gate found no difference, or None.
+    focus: the part of the image that the model sees, as x, y, width, height in fractions; None if the geometry of the
+        bundle does not choose one.
     """
 
     connection: int

@@ -27,8 +27,9 @@ class Timeline:
     with it. A gap that arrival times confirm stays a gap. Timestamps that stand still, are missing, or run at a
     different speed than frames arrive are replaced by arrival times.
 
-    reordered: timestamps may be earlier than the previous one (B-frames in decoding order). corrected: number of
-    corrected timestamps. by_arrival: timestamps are no longer used.
+    reordered: timestamps may be earlier than the previous one (B-frames in decoding order).
+    corrected: number of corrected timestamps.
+    by_arrival: timestamps are no longer used.
     """
 
     def __init__(self, *, reordered: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""`mgfn-events`: look back at what happened."""
+"""`mgfn-events`: look back at past events."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def main_options() -> None:
 
 
 def duration(text: str, flag: str) -> float:
-    """Seconds of `7d`, `12h`, `90m`, `30s`, `2w`. Raises UsageError for anything else."""
+    """Seconds for `7d`, `12h`, `90m`, `30s`, `2w`. Raises UsageError for anything else."""
     found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smhdw])", text)
     if found is None:
         raise UsageError(f"{flag} {text}: must be a number with a unit, such as 30s, 90m, 12h, 7d or 2w")
@@ -287,7 +287,7 @@ def reproduce(
     except BackendError:
         if backend is not None:
             raise
-        opened = Engine.open(path, "auto", device)  # the event's engine is not on this machine
+        opened = Engine.open(path, "auto", device)  # the engine that scored the event is not available on this machine
     with opened as engine:
         found = score_again(engine, window, model.backend, clip if clip.is_file() else None)
     if as_json:

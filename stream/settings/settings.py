@@ -116,8 +116,9 @@ class ServiceSettings:
     data: folder for events, images and clips.
     frigate, notify: None if not configured; a replay does not use them.
     self_test: seconds between self-tests, None for none.
-    events: file to which each message of an event is appended, one JSON object a line.
-    calibration: what each camera learned in another run. save_calibration: file for what the cameras learn in this one.
+    events: file to which each message of an event is appended, one JSON object per line.
+    calibration: what each camera learned in another run.
+    save_calibration: file for what the cameras learn in this run.
     """
 
     cameras: tuple[CameraConfig, ...]

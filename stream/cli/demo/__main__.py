@@ -58,7 +58,7 @@ def demo(
             subscriber = subscribe(broker_port, events)
             seen = run(service, scores, duration)
             subscriber.loop_stop()
-    # one alarm each, by its first message
+    # count the first message of each alarm
     alarms = [event for event in events if (event["type"], event["label"], event["test"]) == ("new", "anomaly", False)]
     starts = [event["start_time"] for event in alarms]
     inside, outside = judge(starts, seen)
@@ -69,7 +69,7 @@ def demo(
 
 @contextmanager
 def watching(url: str, scores: Path, log: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """`mgfn-stream` on the camera, and the port of its embedded broker."""
+    """`mgfn-stream` watching the camera, and the port of its embedded broker."""
     command = [sys.executable, "-m", "stream.cli", "--rtsp", f"demo={url}", "--scores", str(scores)]
     # a minute of one street is not enough history to learn a threshold from
     command += ["--data", str(scores.parent / "data"), "--threshold", str(STAGED_THRESHOLD)]
@@ -91,7 +91,7 @@ def subscribe(port: int, events: list[dict[str, Any]]) -> mqtt.Client:
     """An ordinary subscriber to `mgfn/events`."""
 
     def on_message(_client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        print(message.payload.decode(), flush=True)  # noqa: T201 -- the demo's output
+        print(message.payload.decode(), flush=True)  # noqa: T201 -- the output of the demo
         events.append(json.loads(message.payload))
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
@@ -103,7 +103,7 @@ def subscribe(port: int, events: list[dict[str, Any]]) -> mqtt.Client:
 
 
 def run(service: subprocess.Popen[str], scores: Path, duration: float | None) -> list[Playback]:
-    """Wait for the end; returns the playback of each connection."""
+    """Wait until the end; returns the playback of each connection."""
     began = time.monotonic()
     wait_for(lambda: scores.exists() and scores.read_text().strip(), service, "mgfn-stream", seconds=120)
     say(f"first score after {time.monotonic() - began:.1f} s")

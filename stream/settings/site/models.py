@@ -100,7 +100,7 @@ def _disjoint(entries: list[PeriodModel]) -> list[PeriodModel]:
 
 @with_keys_of(AlarmSettings)
 class AlarmModel(SiteModel):
-    """When scores become an alarm."""
+    """The alarm rule and thresholds."""
 
     threshold_on: Share | None = Field(
         None, description="Score at which an alarm begins. Default: learned, to keep `false_alarms_per_day`."

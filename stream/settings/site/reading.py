@@ -1,4 +1,4 @@
-"""The site file: read, checked as a whole, converted. A file with any problem is refused with all of them."""
+"""Reads the site file, checks it as a whole, and converts it. A file with problems is rejected with all of them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from stream.settings.site.problems import described, path_of, unknown
 from stream.settings.site.values import FOLDER
 
 _LARGEST: Final = 1 << 20
-_SOME_URL: Final = "rtsp://unknown/"  # for a camera whose own is wrong, so that its other keys can be checked
+_SOME_URL: Final = "rtsp://unknown/"  # used for a camera with an invalid URL, so that its other keys can be checked
 
 
 class SiteError(UsageError):
-    """A site file that cannot be used; `problems` has a line for each thing that is wrong, none with a password."""
+    """An unusable site file; `problems` has one line for each problem, without passwords."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -37,29 +37,30 @@ class SiteError(UsageError):
 
 @dataclass(frozen=True)
 class Site:
-    """A site file without problems; every key is there to be looked at in `given`."""
+    """A valid site file; `given` contains its keys."""
 
     path: Path
     given: SiteFile
     content: bytes = field(repr=False)
 
     def cameras(self, bundle: AlarmSettings) -> tuple[CameraConfig, ...]:
-        """The cameras; `bundle` is how alarms are made where the file says nothing."""
+        """The cameras; `bundle` has the alarm settings for missing keys."""
         zone = None if self.given.time_zone is None else ZoneInfo(self.given.time_zone)
         own = self.given.cameras.items()
         return tuple(camera_config(n, inherited(camera, self.given.defaults), zone, bundle) for n, camera in own)
 
 
 def read_site(path: Path, *, asks_token: bool = False) -> Site:
-    """Read and check. Raises SiteError with everything that is wrong with the file.
+    """Read and check the file. Raises SiteError with all problems.
 
-    `asks_token`: an `http.address` that others reach needs its `token_file`, no flag being there instead of either.
+    asks_token: an `http.address` that other machines can reach requires `token_file`, because no flag replaces either
+    of them.
     """
     return checked(path, read_bytes(path), asks_token=asks_token)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content. Raises SiteError if it cannot be read or is too large."""
+    """The content of the file. Raises SiteError if it cannot be read or is too large."""
     try:
         if path.exists() and not path.is_file():
             raise SiteError([f"{path}: not a file; must be a YAML file"])
@@ -73,13 +74,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def checked(path: Path, content: bytes, *, asks_token: bool = False) -> Site:
-    """The site that `content`, the file's, describes; as `read_site`."""
+    """The site described by `content`, the content of the file; otherwise like `read_site`."""
     document = _document(path, content)
     problems = list(document.problems)
     data = document.data
     given: SiteFile | None = None
     left_out: list[KeyPath] = []
-    for _ in range(3):  # what is wrong is left out, so that the rest can be checked, too
+    for _ in range(3):  # remove invalid parts, so that the rest can be checked, too
         try:
             given = SiteFile.model_validate(data, context={FOLDER: path.absolute().parent})
             break
@@ -95,12 +96,12 @@ def checked(path: Path, content: bytes, *, asks_token: bool = False) -> Site:
             problems += _open_to_others(given, document)
     if problems:
         raise _refused(path, problems)
-    assert given is not None  # noqa: S101 -- else there is a problem
+    assert given is not None  # noqa: S101 -- otherwise there is a problem
     return Site(path, given, content)
 
 
 def data_folder(path: Path) -> Path | None:
-    """The `data` key alone, for who has no use for the rest and may lack its secrets. Raises SiteError."""
+    """Only the `data` key, for callers that do not need the rest and may not have its secrets. Raises SiteError."""
     data = _document(path, read_bytes(path)).data
     folder = data.get("data")
     if folder is None:
@@ -139,10 +140,10 @@ def _place(path: Path, line: int | None) -> str:
 
 
 def _leave_out(data: dict[str, Any], error: ErrorDetails) -> None:
-    """Remove what is wrong, lists as a whole; what lacks something required goes with it, but a camera stays."""
+    """Remove the invalid part, lists as a whole. A block that lacks a required key is removed, but a camera stays."""
     path = path_of(error)
     if len(path) == 3 and (path[0], path[2]) == ("cameras", "url"):
-        if path[1] in data["cameras"]:  # else it went with its name
+        if path[1] in data["cameras"]:  # otherwise it was removed with its name
             data["cameras"][path[1]]["url"] = _SOME_URL
         return
     path = tuple(itertools.takewhile(lambda part: not isinstance(part, int), path))
@@ -153,7 +154,7 @@ def _leave_out(data: dict[str, Any], error: ErrorDetails) -> None:
 
 
 def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
-    """What is wrong only in sight of what a camera inherits."""
+    """Problems that depend on what a camera inherits, or on several keys."""
     mqtt = given.mqtt
     if mqtt is not None and mqtt.url is not None and not mqtt.url.startswith("mqtts://"):
         for key in ("ca", "cert", "key"):

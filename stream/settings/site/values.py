@@ -1,4 +1,4 @@
-"""Kinds of values in the site file: each is checked, and what is to be filled in is filled in."""
+"""Types of values in the site file, with their checks. Placeholders are replaced here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stream.base.addresses import broker_at, expanded, is_live, is_rtsp, name_pr
 from stream.base.errors import UsageError
 from stream.settings.bundle import check_device
 
-FOLDER: Final = "folder"  # in the validation's context: where relative paths begin
+FOLDER: Final = "folder"  # key in the validation context: the folder for relative paths
 _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
@@ -31,7 +31,7 @@ def _folder(info: ValidationInfo) -> Path:
 
 
 def _text(text: str) -> str:
-    """Filled in."""
+    """With placeholders replaced."""
     try:
         whole = expanded(text)
     except UsageError as error:
@@ -42,7 +42,7 @@ def _text(text: str) -> str:
 
 
 def _path(text: str, info: ValidationInfo) -> str:
-    """Filled in, and relative to the site file's folder."""
+    """With placeholders replaced, relative to the folder of the site file."""
     return str(_folder(info) / _text(text))
 
 

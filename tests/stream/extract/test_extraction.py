@@ -215,7 +215,7 @@ def test_one_crop_of_a_bundle_that_cuts_two(
     bundle = write_tiny_bundle(tmp_path / "two", crops=2)
     arguments = [videos / "a.mp4", "--out", tmp_path / "o", "--bundle", bundle, "--backend", "onnxruntime"]
     assert run(monkeypatch, *arguments, "--crops", "1") == 2
-    assert "--crops 1: the bundle's geometry ends cuts 2 crops" in capsys.readouterr().err
+    assert "--crops 1: the geometry ends of the bundle has 2 crops" in capsys.readouterr().err
     assert run(monkeypatch, *arguments) == 0
     assert np.load(tmp_path / "o" / "a.npy").shape == (2, 2, CHANNELS)
 
