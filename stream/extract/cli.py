@@ -1,4 +1,4 @@
-"""`mgfn-extract`: videos to features."""
+"""`mgfn-extract`: extracts features from videos."""
 
 from __future__ import annotations
 

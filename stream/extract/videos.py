@@ -1,4 +1,4 @@
-"""What the user named, as a list of videos with a NAME each."""
+"""Converts the user's arguments to a list of videos, each with a name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream.base.redaction import redact_url
 
 @dataclass(frozen=True)
 class Video:
-    """A recording; `name` is its file's name without the suffix, `bytes` its size."""
+    """A recording; `name` is its file name without suffix, `bytes` its size."""
 
     name: str
     path: Path
@@ -22,10 +22,10 @@ class Video:
 
 
 def find_videos(inputs: Sequence[str]) -> list[Video]:
-    """Files as they were named, and those below each folder that look like videos, hidden ones left out.
+    """The named files, and the files in each folder that look like videos, without hidden ones.
 
-    Raises UsageError for what is not there or cannot be read, for a folder without videos and for two videos of
-    one name.
+    Raises UsageError for what does not exist or cannot be read, for a folder without videos, and for two videos with
+    the same name.
     """
     videos: dict[str, Video] = {}
     for given in inputs:
