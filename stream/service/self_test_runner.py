@@ -1,4 +1,4 @@
-"""The self-test within the main loop: its camera comes and goes, its result is kept and published."""
+"""Runs the self-test within the main loop: adds and removes its camera, stores and publishes its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream.watch.fleet import Fleet
 
 
 class SelfTestRunner:
-    """Used by the loop alone. `mqtt` is None where nothing is published."""
+    """Used only by the loop. `mqtt` is None if nothing is published."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class SelfTestRunner:
         self._published: Result | None = None
 
     def turn(self, now: float, epoch: float) -> None:
-        """Begin or end a test if it is time, and say what came of it."""
+        """Begin or end a test if it is due, and report the result."""
         if (decoder := self.camera.arrives(now, epoch)) is not None:
             self._decoders.append(decoder)
         if (decoder := self.camera.leaves(now, epoch)) is not None:
@@ -43,7 +43,7 @@ class SelfTestRunner:
             self.publish(epoch)
 
     def publish(self, epoch: float) -> None:
-        """What came of the last test."""
+        """Publish the result of the last test."""
         self._published = self._test.result
         if self._mqtt is not None:
             self._mqtt.self_test(self._test.as_json(epoch))
