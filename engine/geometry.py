@@ -5,8 +5,7 @@
 | `squash` | 1 | all of it, without keeping proportions |
 | `ends`   | 2 | all of it, in proportion: one square at each end of the long side (they overlap up to 2:1) |
 | `center` | 1 | 43 %: the middle 224 x 224 after the short side became 256 |
-| `ten`    | 10 | all of it, without keeping proportions: five squares of 340 x 256, four corners and the middle, and
-their mirror images |
+| `ten`    | 10 | all of it, without keeping proportions: four corners and the middle of 340 x 256, and their mirrors |
 | `focus`  | 1 | one square per clip around what moves, else all of it (`engine.focus`); a single image is used whole |
 
 `ten` is that of the published UCF-Crime features, in their order, and resampled like them with a Lanczos filter.

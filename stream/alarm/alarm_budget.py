@@ -1,4 +1,4 @@
-"""The threshold in force on one camera: learnt by the hour and after each alarm, with a word on every change."""
+"""The threshold in force for one camera: learned every hour and after each alarm, with a reason for every change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEYS: Final = ("counts", "budget", "threshold", "told")
 
 @dataclass(frozen=True)
 class ThresholdChange:
-    """The threshold (a score) or its state has changed at `time`; `why` is a few words for the log."""
+    """The threshold (a score) or its state changed at `time`; `why` is a short reason for the log."""
 
     time: float
     old: float
@@ -43,7 +43,7 @@ class AlarmBudget:
         self._changes: deque[ThresholdChange] = deque(maxlen=_MOST_CHANGES)
 
     def advance(self, start: float, end: float, z: float, *, drifting: bool) -> None:
-        """Count the next clip of calibrated logit `z`, and learn the threshold anew where an hour or an alarm ends."""
+        """Count the next clip of calibrated logit `z`; learn the threshold again when an hour or an alarm ends."""
         hour = int(self.counts.newest // _HOUR) if self.counts.watched else None
         rung = self.counts.advance(start, end, z)
         near = rung and self.counts.levels[rung - 1] >= _NEAR * self.threshold.z
@@ -62,7 +62,7 @@ class AlarmBudget:
             self.tell(time, why)
 
     def tell(self, time: float, why: str) -> None:
-        """Note the threshold in force as a change."""
+        """Record the threshold in force as a change."""
         self._changes.append(ThresholdChange(time, self._told[0], self.threshold.score, self.threshold.state, why))
         self._told = (self.threshold.score, self.threshold.state)
 
@@ -79,7 +79,7 @@ class AlarmBudget:
         self.tell(time, "another budget" if budget.threshold is None else "set")
 
     def forget(self, time: float, why: str) -> None:
-        """Begin again with the prior's tail."""
+        """Start again from the prior's tail."""
         self.counts = AlarmCounts(self._settings, self._rule)
         self.threshold = learnt_threshold(self.counts, self.budget, self._settings)
         self.tell(time, why)
@@ -103,7 +103,7 @@ class AlarmBudget:
     def from_json(
         cls, value: object, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget
     ) -> AlarmBudget:
-        """With another budget than it was written with, the threshold is learnt anew. Raises CalibrationError."""
+        """With another budget than it was written with, the threshold is learned again. Raises CalibrationError."""
         given = members(value, "alarms", _KEYS)
         found = cls(settings, rule, budget)
         found.counts = AlarmCounts.from_json(given["counts"], settings, rule)

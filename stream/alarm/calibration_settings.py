@@ -1,4 +1,4 @@
-"""The constants of calibration: what is believed of a camera before it is known, and how fast it is learnt."""
+"""Constants of the calibration: what is assumed of an unknown camera, and how fast its own values are learned."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from stream.alarm.codec import CalibrationError, number
 class CalibrationSettings:
     """The prior comes from the bundle's manifest; the rest are defaults that a manifest may override.
 
-    "Spread" is half the width of the middle 68 % of a camera's ordinary logits. `z` is a logit less (part of) the
-    camera's own level, over its spread. Raises CalibrationError for values that make no sense.
+    "Spread" is half the width of the middle 68 % of a camera's ordinary logits. `z` is a logit minus (part of) the
+    camera's own level, divided by its spread. Raises CalibrationError for invalid values.
     """
 
     # the prior: cameras at large
@@ -99,9 +99,9 @@ class CalibrationSettings:
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Self:
-        """From a JSON object, as in a bundle's manifest; keys that are left out keep their defaults.
+        """From a JSON object, as in a bundle's manifest; missing keys keep their defaults.
 
-        Raises CalibrationError for an unknown key or a value that makes no sense.
+        Raises CalibrationError for an unknown key or an invalid value.
         """
         known = {item.name for item in fields(cls)}
         if unknown := sorted(set(given) - known):
@@ -127,6 +127,6 @@ class CalibrationSettings:
         return grown / (1 + grown)
 
     def z_of(self, score: float) -> float:
-        """The calibrated logit of a score; scores of 0 and 1 are taken for the nearest ones that have one."""
+        """The calibrated logit of a score; scores of 0 and 1 are replaced by the closest ones that have one."""
         inside = min(max(score, 1e-12), 1 - 1e-12)
         return self.score_middle + self.score_width * math.log(inside / (1 - inside))

@@ -15,7 +15,7 @@ _WIDTH: Final = 2 * REACH / BINS
 
 
 class ForgettingHistogram:
-    """Weights of values in [-16, 16]; what lies outside counts in the outermost bin."""
+    """Weights of values in [-16, 16]; values outside count in the outermost bins."""
 
     def __init__(self) -> None:
         self._weights = np.zeros(BINS)

@@ -1,8 +1,9 @@
-"""A camera's own level: robust location and spread of its ordinary logits, over hours and hours of the day.
+"""A camera's own level: robust location and spread of its ordinary logits, over hours, and by hour of the day.
 
-The location is a median over hours that forgets, less what the hour of the day explains. It starts at the prior, moves
-within `reach` of it in the first ten minutes and `step_per_hour` in each hour of evidence after that, so that nobody
-teaches it slowly that trouble is normal. The spread is drawn to that of other cameras while history is short.
+The location is a median over hours that forgets, minus what the hour of the day explains. It starts at the prior and
+moves at most `reach` from it in the first ten minutes, and at most `step_per_hour` in each hour of evidence after that,
+so that trouble that grows slowly is not learned as normal. While the history is short, the spread is drawn to that of
+other cameras.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _KEYS: Final = (
 
 
 class Level:
-    """One scene of one camera. Inside, logits are in spreads of the prior from the prior's location.
+    """One scene of one camera. Internally, logits are in spreads of the prior, from the prior's location.
 
-    `learnt` is seconds of evidence; `bounded` says that the location would be elsewhere, but may not move so fast.
+    `learnt`: seconds of evidence. `bounded`: the location would be elsewhere, but must not move so fast.
     """
 
     def __init__(self, settings: CalibrationSettings) -> None:
@@ -102,7 +103,7 @@ class Level:
         self.spread = min(max(goal, self._anchor_spread / _SPREAD_STEP), self._anchor_spread * _SPREAD_STEP)
 
     def _end_hour(self, ended: float) -> None:
-        """The profile takes a part of how the hour that ended differed from the last hours."""
+        """The profile takes over part of the difference between the hour that ended and the last hours."""
         hour = int(ended // HOUR) % _HOURS
         if self._hour.total >= _KNOWN_HOUR and self.learnt >= 6 * HOUR:
             gain, bound = self._settings.profile_gain, self._settings.step_per_hour

@@ -1,7 +1,7 @@
-"""A small memory of a camera's own ordinary features, and how far a new one lies from it.
+"""A small memory of a camera's own ordinary features, and the distance of a new one from it.
 
-The memory keeps what differs: a feature that resembles a remembered one refreshes it, and a full memory gives up the
-older of its two closest. After the first minutes it takes few an hour, so that nothing fills it quickly.
+The memory keeps what differs: a feature that resembles a remembered one refreshes it, and a full memory drops the older
+of its two closest. After the first minutes it accepts only a few per hour, so that nothing fills it quickly.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Messages that the broker has not acknowledged, oldest first. Pure: monotonic time is passed in.
 
-Bounded: what is older than `longest_wait` is given up, and a full box gives up its oldest `update`, else its oldest
-message: an alarm's beginning and end outlive its details.
+Bounded: messages older than `longest_wait` are discarded, and a full outbox discards its oldest `update`, or else its
+oldest message, so that the begin and end of an alarm outlive its details.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Waiting:
     noted: float | None = None
 
     def waited(self, now: float, epoch: float) -> float:
-        """Seconds since it was decided; the wall clock counts only for an earlier run's message."""
+        """Seconds since it was decided; the wall clock is only used for a message of an earlier run."""
         return epoch - self.made if self.noted is None else now - self.noted
 
 
 class Outbox:
-    """A bounded line of messages."""
+    """A bounded queue of messages."""
 
     def __init__(self, limit: int = LIMIT, longest_wait: float = LONGEST_WAIT) -> None:
         self._limit = limit
@@ -45,7 +45,9 @@ class Outbox:
         return len(self._line)
 
     def put(self, message: Waiting, now: float) -> Waiting | None:
-        """Add the newest; returns the one that was given up for it, if any. An earlier run's waits from `now` on."""
+        """Add the newest message; returns the one that was discarded for it, if any. Those of an earlier run wait from
+        `now`.
+        """
         given_up = None
         if len(self._line) >= self._limit:
             entry = next((e for e in self._line if e[0].payload.type == "update"), self._line[0])
@@ -55,7 +57,7 @@ class Outbox:
         return given_up
 
     def expire(self, now: float) -> list[Waiting]:
-        """Give up what has waited too long by monotonic time `now`."""
+        """Discard what has waited too long by monotonic time `now`."""
         gone = []
         while self._line and now - self._line[0][1] > self._longest_wait:
             gone.append(self._line.popleft()[0])

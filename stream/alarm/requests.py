@@ -1,7 +1,7 @@
 """Commands that arrive over MQTT: parsed, coalesced, bounded. Pure.
 
-The last word counts: of many `enabled` or `threshold` commands for a camera only the newest is kept until the
-scoring loop takes them, so that a flood costs it nothing.
+Of many `enabled` or `threshold` commands for a camera, only the newest is kept until the scoring loop takes them, so a
+flood costs the loop nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LONGEST_PAYLOAD: Final = 1_024
 
 @dataclass(frozen=True)
 class SetEnabled:
-    """`enabled` None: as configured, again."""
+    """`enabled` None: back to the configured value."""
 
     camera: str
     enabled: bool | None
@@ -30,7 +30,7 @@ class SetEnabled:
 
 @dataclass(frozen=True)
 class SetThreshold:
-    """`threshold` None: as configured, again; "auto": learnt."""
+    """`threshold` None: back to the configured value; "auto": learned."""
 
     camera: str
     threshold: float | Literal["auto"] | None
@@ -54,7 +54,7 @@ Command = SetEnabled | SetThreshold | GiveVerdict | RunTest
 
 
 def parse_command(camera: str, word: str, payload: bytes) -> Command:
-    """The payload of `<camera>/<word>/set`. Raises ValueError that says what was given and what is allowed."""
+    """The payload of `<camera>/<word>/set`. Raises ValueError that names what was given and what is allowed."""
     if word == "test":
         return RunTest(camera)
     if len(payload) > _LONGEST_PAYLOAD:
@@ -114,6 +114,6 @@ class Inbox:
         self._commands[key] = command
 
     def take(self) -> list[Command]:
-        """All of them, in the order of their arrival; the box is empty afterwards."""
+        """All commands, in order of arrival; the inbox is empty afterwards."""
         commands, self._commands, self._verdicts = self._commands, {}, 0
         return list(commands.values())

@@ -65,14 +65,14 @@ class AlarmSettings:
     learnt: bool = True
 
     def with_threshold(self, on: float) -> AlarmSettings:
-        """The same with a fixed alarm-on threshold; hysteresis keeps its share."""
+        """The same with a fixed alarm-on threshold; alarm-off keeps its ratio to it."""
         share = self.threshold_off / self.threshold_on if self.threshold_on else 1.0
         return replace(self, threshold_on=on, threshold_off=on * share, learnt=False)
 
 
 @dataclass(frozen=True)
 class ScoredClip:
-    """A clip's score; times in seconds of whatever clock the camera's clips carry."""
+    """The score of a clip; times in seconds of whatever clock the camera's clips carry."""
 
     start: float
     end: float
@@ -104,7 +104,7 @@ class AlarmRule:
 
     @property
     def falling(self) -> bool:
-        """Whether an open alarm has fallen below alarm-off and may still come back."""
+        """Whether an open alarm has fallen below alarm-off but may still return."""
         return self._fell_at is not None
 
     def advance(self, clip: ScoredClip) -> Change | None:
@@ -125,7 +125,9 @@ class AlarmRule:
         return self._start(self.start_time)
 
     def _set_back(self, now: float) -> None:
-        """The clock was set back: what lies ahead of it is taken to be now, else cool-down would last for hours."""
+        """The clock was set back: treat times ahead of it as now, because otherwise the cool-down would last for
+        hours.
+        """
         self.quiet_until = min(self.quiet_until, now + self.settings.cool_down)
         self._starts = deque(min(start, now) for start in self._starts)
         if self.start_time is not None:
@@ -158,7 +160,7 @@ class AlarmRule:
         return None
 
     def end(self, at: float) -> bool:
-        """Close an open alarm at time `at`, or forget a beginning one. Returns whether one was open."""
+        """Close an open alarm at time `at`, or forget one that is beginning. Returns whether one was open."""
         was_active, self.active = self.active, False
         self.start_time = None
         if was_active:

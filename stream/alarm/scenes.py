@@ -1,7 +1,7 @@
 """A camera that shows several scenes in turn (pan-tilt-zoom tours) has one level for each of them.
 
-A scene is known by the mean of its features. Another known scene that lies much nearer is taken up within seconds; a
-new one is opened when the picture stays far from all that are known, for longer than an incident brings.
+A scene is recognised by the mean of its features. If another known scene is much closer, it is selected within seconds.
+A new scene is opened if the image stays far from all known ones for longer than an incident lasts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEYS: Final = ("scenes", "current", "smoothed", "far_since")
 
 
 class Scene:
-    """Its level, and by what it is recognised: `centre` (D,) and the `usual` distance from it."""
+    """The level of a scene, and how it is recognised: `centre` (D,), and the `usual` distance from it."""
 
     def __init__(self, level: Level, centre: FloatArray | None, seen: float) -> None:
         self.level = level
@@ -47,7 +47,7 @@ class Scene:
 
 
 class Scenes:
-    """The scenes of one camera. `level` is that of the scene that is seen now."""
+    """The scenes of one camera. `level` is that of the current scene."""
 
     def __init__(self, settings: CalibrationSettings) -> None:
         self._settings = settings

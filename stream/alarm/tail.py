@@ -1,7 +1,7 @@
-"""How often a camera would have rung, at every threshold: the alarm rule run at 64 thresholds side by side.
+"""How many alarms a camera would have raised at every threshold: the alarm rule at 64 thresholds side by side.
 
-Counted are alarms, not clips: two clips in a row, hysteresis, merge gap and cool-down are those of the live rule.
-Counts are kept by hour for two days and by day for two months.
+It counts alarms, not clips: minimum duration, hysteresis, merge gap and cool-down are those of the live rule. Counts
+are kept by hour for two days, and by day for two months.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def grid(settings: CalibrationSettings) -> FloatVector:
 
 
 class AlarmCounts:
-    """Alarms of one camera at each threshold of the grid. Feed every clip in order; times in seconds."""
+    """Alarms of one camera at each threshold of the grid. Takes every clip in order; times in seconds."""
 
     def __init__(self, settings: CalibrationSettings, rule: AlarmSettings) -> None:
         self._rule = rule
@@ -54,7 +54,7 @@ class AlarmCounts:
         self._days = _Buckets(_DAY)
 
     def advance(self, start: float, end: float, z: float) -> int:
-        """Take a clip. Returns how many thresholds it set off: 0, or those of the grid's first so many at most."""
+        """Take a clip. Returns how many of the grid's thresholds, from the lowest, it set off."""
         self.expose(start, end)
         if self.idle and z < self.lowest:
             return 0
@@ -78,7 +78,9 @@ class AlarmCounts:
         return int(np.flatnonzero(rung)[-1]) + 1
 
     def expose(self, start: float, end: float) -> None:
-        """Time goes on without anything that could ring (`advance` calls it). The clips were from `start` to `end`."""
+        """Time passes without anything that could raise an alarm (`advance` calls it). The clips were from `start` to
+        `end`.
+        """
         if start < self.newest:
             self._set_back(start)
         self.newest, self._end = start, end  # of several clips: start of the first; nothing is open then
@@ -94,13 +96,13 @@ class AlarmCounts:
         self.idle = True
 
     def _set_back(self, now: float) -> None:
-        """The clock was set back: what lies ahead of it is taken to be now."""
+        """The clock was set back: treat times ahead of it as now."""
         self._quiet = np.minimum(self._quiet, now + self._rule.cool_down)
         self._begun = np.fmin(self._begun, np.where(np.isnan(self._begun), np.nan, now))
         self._fell = np.fmin(self._fell, np.where(np.isnan(self._fell), np.nan, now))
 
     def excuse(self, time: float, z: float) -> None:
-        """An alarm at `time` that reached `z` was a true one: it does not count."""
+        """An alarm at `time` that reached `z` was a true one, so it does not count."""
         at = self.levels <= z
         self._hours.excuse(time, at)
         self._days.excuse(time, at)

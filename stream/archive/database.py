@@ -1,4 +1,4 @@
-"""The database file of the data folder: made, opened, refused, set aside. What stands in it is the store's."""
+"""The database file of the data folder: created, opened, refused, or renamed if corrupt. The store uses it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _create(database: sqlite3.Connection) -> None:
 
 
 def check_version(database: sqlite3.Connection, path: Path) -> int:
-    """The database's version, 0: empty. Raises UsageError for one that is newer than this program."""
+    """The version of the database; 0 means empty. Raises UsageError for one that is newer than this program."""
     version = int(database.execute("PRAGMA user_version").fetchone()[0])
     if version > VERSION:
         database.close()
@@ -54,14 +54,16 @@ def check_version(database: sqlite3.Connection, path: Path) -> int:
 
 
 def in_memory() -> sqlite3.Connection:
-    """An empty database that nobody keeps."""
+    """An empty database that is not stored."""
     database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     _create(database)
     return database
 
 
 def lock_folder(lock: int, folder: Path) -> None:
-    """Take the open lock file of a folder. Raises UsageError if another process has it or the disk knows no locks."""
+    """Lock the open lock file of a folder. Raises UsageError if another process holds it or the disk supports no
+    locks.
+    """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -73,9 +75,10 @@ def lock_folder(lock: int, folder: Path) -> None:
 
 
 def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connection:
-    """The folder's database; on a full disk old media makes room as `retention` says, and else it is one in memory.
+    """The folder's database. If the disk is full, old media is deleted according to `retention`, or the database is in
+    memory.
 
-    Raises UsageError for one that can be neither used nor set aside.
+    Raises UsageError for a database that can be neither used nor renamed.
     """
     path = folder / DATABASE
     try:

@@ -1,10 +1,10 @@
-"""What goes to the data folder, written by a thread of its own so that the scoring loop never waits for a disk.
+"""Writes to the data folder in a separate thread, so that the scoring loop never waits for a disk.
 
-Verbs only note what is to be written and return at once. `run`, in a thread that the service makes, writes batches,
-one transaction each. The `Herald` hands a message of an event to the broker's sink when it is committed, when the
-disk refuses it, or after 1.5 s: a full, locked or hanging disk never holds up an alarm. While another program locks the
-database, tasks wait and are written when the lock is gone. The line is bounded (LIMIT): scores stop at half of it;
-messages that no longer fit are said and not written.
+All other methods only queue and return at once. `run`, in a thread created by the service, writes batches in one
+transaction each. The `Herald` passes an event message to the MQTT sink when it is committed, when the disk refuses it,
+or after 1.5 s, so a full, locked or hanging disk never delays an alarm. While another program locks the database, tasks
+wait and are written when the lock is released. The queue is bounded (LIMIT): scores are omitted from half of it on;
+messages that no longer fit are published without being written.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to d
 
 
 class Journal:
-    """The writer. `say` takes committed messages to the broker; `expired` hears of files that are gone.
+    """The writer. `say` takes committed messages to the broker; `expired` is called with deleted files.
 
-    `changed` hears of settings (camera, name, value) that another process wrote into the database.
+    `changed` is called with settings (camera, name, value) that another process wrote to the database.
     """
 
     def __init__(
@@ -306,7 +306,7 @@ def _locked(error: sqlite3.Error) -> bool:
 
 
 class _Said:
-    """A message's task: if the disk refuses it, it is said all the same."""
+    """The task of a message: if the disk refuses it, it is published anyway."""
 
     def __init__(self, task: Task, herald: Herald, pending: Pending) -> None:
         self._task = task

@@ -1,4 +1,4 @@
-"""The folder of pictures, clips and windows: where an event's files lie, and which of them must go."""
+"""The folder of images, clips and windows: where the files of an event are, and which must be deleted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
 
 @dataclass(frozen=True)
 class MediaFile:
-    """A picture, clip or window on disk; `written` in epoch seconds."""
+    """An image, clip or window on disk; `written` in epoch seconds."""
 
     event_id: str
     kind: Kind

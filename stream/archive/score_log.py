@@ -1,8 +1,8 @@
-"""Scores by clip, kept compactly: about a minute of one camera becomes one compressed chunk, later an hour. Pure.
+"""Compact storage of scores: about a minute of one camera is one compressed chunk, later an hour. Pure.
 
-A chunk is zlib over four columns: starts (milliseconds, as differences), durations (milliseconds), scores (16 bit)
-and window lengths, whose two high bits say whether a clip is the first of a connection. Chunks of before November 2026
-lack these bits: there the first of several clips with a window of 1 is taken for it.
+A chunk is zlib over four columns: starts (milliseconds, as differences), durations (milliseconds), scores (16 bit) and
+window lengths, whose two high bits say whether a clip is the first of a connection. Chunks from before November 2026
+lack these bits; there, the first of several clips with a window of 1 counts as the first of a connection.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _TOGETHER: Final = 60_000  # clips that are decoded at once: what the processor'
 
 @dataclass(frozen=True)
 class LoggedScore:
-    """One clip: epoch seconds, score in [0, 1], clips that stood in the window, whether it begins a connection.
+    """One clip: epoch seconds, score in [0, 1], number of clips in its window, whether it begins a connection.
 
-    Enabling a camera again begins a connection, too: the clip follows nothing.
+    Enabling a camera again begins a connection, too, because the clip does not follow another one.
     """
 
     start: float
@@ -55,7 +55,7 @@ def pack(scores: Sequence[LoggedScore]) -> bytes:
 
 
 def legible(chunk: bytes) -> list[LoggedScore]:
-    """The scores of a chunk; none of a damaged one, which costs its own time and not the history."""
+    """The scores of a chunk; none of a damaged one, so that only its own time is lost."""
     try:
         return unpack(chunk)
     except ValueError:
@@ -95,10 +95,10 @@ def _connects(windows: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class ScoreColumns:
-    """Scores of many clips of one camera as arrays of one length, in the order of their chunks.
+    """Scores of many clips of one camera as arrays of the same length, in the order of their chunks.
 
-    `starts` in epoch seconds, `spans` in milliseconds, `values` in 1/65,535, `windows` in clips;
-    `connects`: which clips begin a connection.
+    `starts` in epoch seconds, `spans` in milliseconds, `values` in 1/65,535, `windows` in clips; `connects`: which
+    clips begin a connection.
     """
 
     starts: NDArray[np.float64]
@@ -139,9 +139,9 @@ class ScoreColumns:
         return self._chosen((self.starts >= since) & (self.starts < until))
 
     def armed(self, covered: NDArray[np.bool_]) -> ScoreColumns:
-        """The clips that are `covered` by a schedule; after a gap the next one follows nothing, as on a new connection.
+        """The clips that are `covered` by a schedule; after a gap, the next one counts as the first of a connection.
 
-        That is what the alarm rule does live: an open alarm ends where the schedule does.
+        The live alarm rule does the same: an open alarm ends when the schedule does.
         """
         found = self._chosen(covered)
         if found is not self:
@@ -210,7 +210,7 @@ def _joined(planes: NDArray[np.uint8], kind: str) -> NDArray[Any]:
 
 
 class ScoreBook:
-    """Scores of one camera on their way into chunks."""
+    """Scores of one camera that are collected into chunks."""
 
     def __init__(self) -> None:
         self._scores: list[LoggedScore] = []

@@ -1,4 +1,4 @@
-"""Settings that survive a restart, and the topics under which the broker keeps a message of ours."""
+"""Settings that survive a restart, and the topics that the broker retains for us."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class SettingStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database

@@ -1,7 +1,7 @@
 """The data folder: one SQLite database of events, verdicts, scores, settings and the outbox, and a folder of media.
 
-One process at a time (a lock file). WAL with synchronous=NORMAL: what was committed survives a kill of the program;
-a power cut may take the last moments. A database of a newer version is refused, a corrupt one set aside.
+One process at a time (a lock file). WAL with synchronous=NORMAL: committed data survive a kill of the program; a power
+cut may lose the last moments. A database of a newer version is refused; a corrupt one is renamed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _BUSY: Final = 10.0
 
 
 class Store:
-    """The open data folder, in three parts; a context manager. Used by one thread at a time; errors are sqlite3's."""
+    """The open data folder, in three parts. Context manager. Used by one thread at a time; errors are those of
+    sqlite3.
+    """
 
     def __init__(self, database: sqlite3.Connection, folder: Path, lock: int | None) -> None:
         self._database = database

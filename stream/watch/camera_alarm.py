@@ -1,4 +1,4 @@
-"""The alarm of one camera: scores go in, the messages of its events come out. Pure: time comes with the clips."""
+"""The alarm of one camera: takes scores, returns the messages of its events. Pure: time comes with the clips."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def begun_event(
     test: bool = False,
     focus: FocusRegion | None = None,
 ) -> Event:
-    """A new event of this camera under the thresholds in force; the self-test's are tests."""
+    """A new event of this camera with the thresholds in force; those of the self-test are tests."""
     thresholds = (rule.threshold_on, rule.threshold_off)
     test, zone = test or config.is_self_test, config.schedule.zone
     return Event.begun(config.name, start, thresholds, model, label, test=test, zone=zone, focus=focus)
@@ -34,7 +34,9 @@ def begun_event(
 
 @dataclass(frozen=True)
 class Judged:
-    """What a clip's score did: the message that it caused, if any, and the explanation of the alarm that it began."""
+    """The result of a clip's score: the message that it caused, if any, and the explanation of the alarm that it
+    began.
+    """
 
     event: EventMessage | None = None
     change: Change | None = None
@@ -42,8 +44,11 @@ class Judged:
 
 
 class CameraAlarm:
-    """`explain` (raw score) explains the window that the newest clip completed; `resembles` (event id, start) names the
-    event called false that an alarm resembles. Each is asked once an alarm."""
+    """The alarm of one camera.
+
+    `explain` (raw score) explains the window that the newest clip completed. `resembles` (event id, start) names the
+    event marked as false that an alarm resembles. Each is called once per alarm.
+    """
 
     def __init__(self, config: CameraConfig, model: ModelName, settings: AlarmSettings) -> None:
         self.rule = AlarmRule(settings)
@@ -57,7 +62,7 @@ class CameraAlarm:
 
     @property
     def active(self) -> bool:
-        """Whether it turns `anomaly` ON."""
+        """Whether `anomaly` is ON because of it."""
         return self.event is not None and not self.event.suppressed
 
     def configure(self, config: CameraConfig) -> None:
@@ -72,7 +77,7 @@ class CameraAlarm:
         explain: Callable[[], Explanation],
         resembles: Callable[[str, float], str | None],
     ) -> Judged:
-        """Take the next clip: its final score, the head's own, and how many clips stand in its window."""
+        """Take the next clip: its final score, the head's own, and the number of clips in its window."""
         self.scheduled = self._config.schedule.covers(clip.start)
         if not self.scheduled:
             ended = self.close("schedule")
@@ -107,7 +112,7 @@ class CameraAlarm:
         return self.rule.top_score >= self._said_score + UPDATE_STEP and waited >= UPDATE_EVERY
 
     def close(self, reason: str) -> EventMessage | None:
-        """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
+        """The camera is lost or disabled, or the service stops: the `end` of an open alarm, if there is one."""
         self.rule.end(self._last_end)
         return self._end(self.rule.end_time, reason)
 

@@ -1,6 +1,6 @@
-"""What a camera keeps over a restart: its usual scene, what it has learnt, and the rule in force for questions later.
+"""What a camera keeps over a restart: its usual scene, what it has learned, and the alarm rule for later queries.
 
-A replay keeps nothing, and neither does the self-test's camera.
+A replay and the camera of the self-test keep nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Kept = Mapping[str, Mapping[str, str]]  # camera -> setting -> value, as the sto
 
 
 class CameraMemory:
-    """`recalls_learnt` is False where a calibration was given that goes before what an earlier run learnt."""
+    """`recalls_learnt` is False if a calibration was given, which takes precedence over what an earlier run learned."""
 
     def __init__(self, journal: Journal, kept: Kept, *, keeps: bool, recalls_learnt: bool) -> None:
         self._journal = journal
@@ -30,7 +30,7 @@ class CameraMemory:
         self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was written last
 
     def recall(self, camera: WatchedCamera) -> None:
-        """What an earlier run kept, unless another bundle scored then."""
+        """Restore what an earlier run stored, unless it used another bundle."""
         self._recall_learnt(camera)
         model, _, scene = self._kept.get(camera.name, {}).get("scene", "").partition(" ")
         if model == camera.model.sha256:
@@ -46,7 +46,7 @@ class CameraMemory:
             log.warning("stored calibration cannot be used", camera=camera.name, reason=str(error))
 
     def note_rule(self, camera: WatchedCamera) -> None:
-        """For what-if, which knows neither flags nor site file nor bundle."""
+        """Store the rule for what-if, which does not read flags, site file or bundle."""
         if self._keeps:
             self._journal.setting(camera.name, "alarm", json.dumps(asdict(camera.alarm.rule.settings)))
             self._journal.setting(camera.name, "schedule", camera.schedule.as_text())

@@ -1,4 +1,4 @@
-"""Events on their way out of the loop: each message waits for its files and then goes to the journal, in order."""
+"""Passes event messages from the loop to the journal, in order. Each message waits for its files first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stream.watch.metrics import Metrics
 
 
 class EventReport:
-    """Used by the loop alone. `lines` is the file that `--events` names."""
+    """Used only by the loop. `lines` is the file of `--events`."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class EventReport:
         log.info(f"{what} {message.type}", camera=decoder.camera.name, id=message.id, score=message.score, **more)
 
     def release(self, decoder: DecoderProcess) -> None:
-        """Let go of messages that wait for their files no longer."""
+        """Send messages whose files are complete, or that have waited long enough."""
         for message in decoder.pending_messages.due(time.monotonic()):
             if self._lines is not None and not decoder.camera.is_self_test:
                 self._lines.write_line(message.as_json())
@@ -62,7 +62,7 @@ class EventReport:
             self._journal.message(message, time.time(), awaits_files=awaits_files)
 
     def file_written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
-        """A decoder wrote a picture or clip, or could not; messages may have waited for it."""
+        """A decoder wrote an image or clip, or failed to; messages may have waited for it."""
         self._files.written(decoder, written)
         self.release(decoder)
 

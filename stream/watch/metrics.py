@@ -1,4 +1,4 @@
-"""Prometheus metrics of the service. The loop and the sinks' threads tell, the web server's thread reads."""
+"""Prometheus metrics of the service. The loop and the sinks' threads write, the web server's thread reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOST: Final = {
 
 
 class Metrics:
-    """All metrics in a registry of their own."""
+    """All metrics, in a separate registry."""
 
     def __init__(self, model: ModelName) -> None:
         self.registry = registry = CollectorRegistry()
@@ -93,13 +93,13 @@ class Metrics:
         self._fill.labels(camera.name).set(len(camera.window) / WINDOW)
 
     def forget(self, camera: str) -> None:
-        """The camera is gone: its state is shown no longer, its totals stay."""
+        """The camera was removed: its state is no longer shown, its totals stay."""
         for gauge in (self._up, self._fps, self._score, self._threshold, self._fill):
             with suppress(KeyError):  # it may not have been told of
                 gauge.remove(camera)
 
     def counted(self, camera: str, before: Counters, after: Counters) -> None:
-        """A decoder's totals went from `before` to `after`; a replaced decoder's begin at 0 again."""
+        """A decoder's totals went from `before` to `after`; those of a new process begin at 0."""
         corrupt = max(0, after.corrupt_frames - before.corrupt_frames)
         self._frames.labels(camera, "decoded").inc(max(0, after.frames - before.frames))
         self._frames.labels(camera, "corrupt").inc(corrupt)
@@ -127,12 +127,12 @@ class Metrics:
         self._alarm_latency.observe(latency_ms / 1000)
 
     def recipient(self, to: str) -> None:
-        """One of the courier's: its series begin at 0, so that the first message is seen as a rise."""
+        """A recipient of a courier: its series begin at 0, so that the first message is visible as an increase."""
         for result in ("delivered", "failed", "dropped"):
             self._notifications.labels(to, result)
 
     def notified(self, to: str, result: str) -> None:
-        """A message to one of the courier's recipients met its fate."""
+        """The outcome of a message to one of the couriers' recipients."""
         self._notifications.labels(to, result).inc()
 
     def self_tested(self, age: float | None) -> None:

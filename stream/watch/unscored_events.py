@@ -1,4 +1,4 @@
-"""Events that no score brings about: a test that somebody asked for, and a camera that is lost. Pure."""
+"""Events that are not caused by scores: requested tests, and lost cameras. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RequestedTest:
 
 
 class CameraLoss:
-    """The `camera_lost` event; `now` is a monotonic clock's, `epoch` wall time."""
+    """The `camera_lost` event; `now` is monotonic, `epoch` is wall time."""
 
     def __init__(self) -> None:
         self._event: Event | None = None
