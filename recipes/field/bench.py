@@ -56,7 +56,7 @@ def held_out(
     cameras = [
         Camera(recording.source, footages[recording.name], scores[recording.name])
         for recording in recordings
-        if recording.name in scores and (recording.incident is None or scores[recording.name].calm)
+        if recording.name in scores and any(len(half) for _, half in scores[recording.name].halves)
     ]
     held = []
     for sources, _ in heads:
@@ -79,7 +79,7 @@ def outcomes(
     for group in held:
         for name, scores in group.scores.items():
             footage, recording = footages[name], recordings[name]
-            learnt = history(footage, scores, group.settings, alarm) if settled else None
+            learnt = history(footage, scores.calm, group.settings, alarm) if settled else None
             part, raw = scores.judged if learnt is not None else (slice(0, len(scores.whole)), scores.whole)
             seen = watch(footage, part, raw, group.settings, alarm, learnt)
             found.append(Outcome(recording, seen, judge(seen.alarms, recording.incident, seen.begin, seen.end)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -10,8 +11,6 @@ from typing import Final
 import torch
 
 from mgfn.network import Head
-
-_NEVER: Final = -60.0  # a logit that adds nothing to a soft maximum
 
 
 def _as_it_is(head: Head) -> Head:
@@ -32,7 +31,8 @@ def _without_probes(head: Head) -> Head:
     changed = deepcopy(head)
     with torch.no_grad():
         changed.get_parameter("probes.weight").zero_()
-        changed.get_parameter("probes.bias").fill_(_NEVER)
+        bias = changed.get_parameter("probes.bias")
+        bias.fill_(-math.log(len(bias)))  # their soft maximum is 0, and is added
         changed.get_parameter("fc.weight").mul_(2)
         changed.get_parameter("fc.bias").mul_(2)
     return changed
