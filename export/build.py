@@ -1,4 +1,4 @@
-"""A bundle from networks: its artefacts one after the other, each judged beside PyTorch."""
+"""Builds a bundle from networks: one artefact after the other, each compared with PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from export.verify import Comparison, compare, reference, verify
 
 
 class VerificationError(ExportError):
-    """An artefact that is not what PyTorch computes. `rows` are all comparisons."""
+    """An artefact differs from PyTorch. `rows` are all comparisons."""
 
     def __init__(self, rows: list[Comparison]) -> None:
         failed = [row for row in rows if not row.passed]
@@ -26,9 +26,9 @@ class VerificationError(ExportError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What goes into a bundle beside the float32 graphs.
+    """What a bundle contains besides the float32 graphs.
 
-    `footage`: clips to calibrate INT8 on and clips held out, as `calibration.read_footage` gives them; None: no INT8.
+    `footage`: calibration clips for INT8, and held-out clips, as returned by `calibration.read_footage`; None: no INT8.
     """
 
     footage: tuple[UInt8Array, UInt8Array] | None = None
@@ -40,11 +40,11 @@ class Wanted:
 def build(
     sources: Sources, head: Path, wanted: Wanted, target: Path, say: Callable[[str], None]
 ) -> tuple[list[Comparison], list[str]]:
-    """Write the bundle at `target`, whole or not at all; `say` is told each step.
+    """Write the whole bundle at `target`, or nothing; `say` is called with each step.
 
-    `head` is the checkpoint that the head came from. Returns the comparisons and what the user should read of
-    them. Raises VerificationError where float32 or half precision fail, BackendError where no plan can be built.
-    An INT8 form that fails is left out, and that is said.
+    `head` is the checkpoint of the head. Returns the comparisons, and notes for the user. Raises VerificationError if
+    float32 or half precision fails, and BackendError if a plan cannot be built. An INT8 form that fails is omitted,
+    with a note.
     """
     with replacing_folder(target) as folder:
         say("exporting to ONNX")

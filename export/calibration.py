@@ -1,4 +1,4 @@
-"""Clips of footage, cut as the bundle's geometry says: what INT8 is calibrated on, and what it is judged by."""
+"""Clips of footage with the geometry of the bundle, for the calibration and verification of INT8."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SEEK_SECONDS: Final = 10.0
 
 
 def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UInt8Array]:
-    """Clips to calibrate on and clips held out, each uint8 (K, crops, 16, 224, 224, 3) RGB.
+    """Calibration clips and held-out clips, each uint8 (K, crops, 16, 224, 224, 3) RGB.
 
-    At most CALIBRATION_CLIPS and HELD_OUT_CLIPS, spread evenly over the videos; the held-out ones are the last
-    ones, a third at most, so that none overlaps the others.
-    Raises ExportError for a file that is no video, and for too little footage.
+    At most CALIBRATION_CLIPS and HELD_OUT_CLIPS, spread evenly over the videos. The held-out clips are the last ones,
+    at most a third, so that none overlaps the others. Raises ExportError for a file that is not a video, and for too
+    little footage.
     """
     wanted = CALIBRATION_CLIPS + HELD_OUT_CLIPS
     if len(videos) > wanted:
@@ -51,9 +51,9 @@ def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UIn
 
 
 def find_videos(given: Sequence[Path]) -> list[Path]:
-    """The videos among `given`, files and folders, in order of their names; none given: the sample footage.
+    """The videos among `given` files and folders, in order of their names; by default the sample footage.
 
-    Raises ExportError for a path that is not there and a folder that holds no video, FetchError offline.
+    Raises ExportError for a missing path and a folder without videos, and FetchError if offline.
     """
     if not given:
         return [fetch(PinnedFile.named("samples.json", "bikes"), cache_folder("samples"))]
@@ -72,7 +72,7 @@ def find_videos(given: Sequence[Path]) -> list[Path]:
 
 
 def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
-    """At most `wanted` clips at even distances over the video; none overlaps another."""
+    """At most `wanted` clips, evenly spaced over the video, without overlap."""
     clips: list[UInt8Array] = []
     try:
         with av.open(f"file:{video.absolute()}", options={"protocol_whitelist": "file"}) as container:
@@ -90,7 +90,7 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
                 if start > at + _SEEK_SECONDS:
                     container.seek(round(start / tick), stream=stream)
                     frames = _frames(container, stream)
-                late = dropwhile(lambda f: f.time is not None and f.time < start, frames)  # noqa: B023 -- used up here
+                late = dropwhile(lambda f: f.time is not None and f.time < start, frames)  # noqa: B023 -- used up before the next iteration
                 pictures = list(islice(late, CLIP_LENGTH))
                 at = next((frame.time for frame in reversed(pictures) if frame.time is not None), at)
                 if not index and not pictures:
@@ -105,7 +105,7 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
 
 
 def _cut(pictures: Sequence[VideoFrame], geometry: str) -> UInt8Array:
-    """A clip's 16 pictures as uint8 (crops, 16, 224, 224, 3)."""
+    """The 16 frames of a clip as uint8 (crops, 16, 224, 224, 3)."""
     clip = np.empty((crops_of(geometry), CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
     if is_per_clip(geometry):
         focus_clip(pictures, clip)
@@ -116,7 +116,7 @@ def _cut(pictures: Sequence[VideoFrame], geometry: str) -> UInt8Array:
 
 
 def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Frames from where the container stands; damaged packets are left out, as `mgfn-extract` leaves them out."""
+    """Frames from the current position; damaged packets are skipped, as in `mgfn-extract`."""
     for packet in container.demux(stream):
         with suppress(av.error.InvalidDataError):
             yield from packet.decode()

@@ -1,4 +1,4 @@
-"""`mgfn-export`: build a model bundle."""
+"""`mgfn-export`: builds a model bundle."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def export(
     """
     del onnx
     if missing := [package for package in _NEEDED if find_spec(package) is None]:
-        print(f"mgfn-export: needs {', '.join(missing)}; run: pip install 'mgfn-stream[export]'", file=sys.stderr)  # noqa: T201 -- the one line
+        print(f"mgfn-export: needs {', '.join(missing)}; run: pip install 'mgfn-stream[export]'", file=sys.stderr)  # noqa: T201 -- the only line
         raise typer.Exit(2)
     # imported here because torch loads slowly, and --help should be instant
     from export.build import VerificationError, Wanted, build

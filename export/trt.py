@@ -12,7 +12,7 @@ from export.bundle import ExportError
 
 
 def check_possible() -> None:
-    """Raise ExportError, saying what to install, where no plan can be built."""
+    """Raise ExportError, with what to install, if plans cannot be built."""
     missing = [
         name for name, package in (("tensorrt", "tensorrt"), ("cuda-bindings", "cuda")) if not find_spec(package)
     ]
@@ -23,7 +23,7 @@ def check_possible() -> None:
 
 
 def write_plans(folder: Path, manifest: Manifest) -> None:
-    """Build the plan of each half-precision graph in `folder`, beside it. Raises BackendError."""
+    """Build the plan of each half-precision graph in `folder`. Raises BackendError."""
     target, _ = this_machine("cuda")
     for stem in STEMS if manifest.head else STEMS[:1]:
         build_plan(folder / f"{stem}-fp16.onnx", folder / target.plan_name(stem), profiles(stem, manifest), target)

@@ -1,4 +1,4 @@
-"""Every engine that this machine has, and its peers, one after the other; each in a process of its own."""
+"""Measures every available engine and its peers one after the other, each in a separate process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from engine.bundle import Bundle
 from export.bench.probe import PEERS
 
 _PROBE_SECONDS, _PEER_SECONDS = 150.0, 75.0
-# its graphs run on a CPU to be verified there, not to be used
+# its graphs run on a CPU only for verification
 _NOT_ON_CPU: Final = ("onnxruntime-fp16",)
 
 
 def wanted(bundle: Bundle) -> Iterator[tuple[str, str]]:
-    """(backend or peer, device): what can run here, the fastest first, peers last."""
+    """(backend or peer, device): what can run here, fastest first, peers last."""
     files = bundle.manifest.files
     for device in ("cuda", "cpu") if gpu_present() else ("cpu",):
         for name, row in BACKENDS.items():
@@ -36,9 +36,9 @@ def wanted(bundle: Bundle) -> Iterator[tuple[str, str]]:
 def measure(
     bundle: Bundle, deadline: float, say: Callable[[str], None], rows: list[dict[str, Any]], notes: list[str]
 ) -> None:
-    """Add to `rows` what each engine took, and to `notes` what could not be measured and why.
+    """Add the results of each engine to `rows`, and what could not be measured, with the reason, to `notes`.
 
-    What `deadline` (monotonic) leaves no time for is left out, and that is said.
+    What does not fit before `deadline` (monotonic) is omitted, with a note.
     """
     for name, device in wanted(bundle):
         left = deadline - time.monotonic()

@@ -1,4 +1,4 @@
-"""The figures as a table, as JSON and as a plot."""
+"""The figures as a table, as JSON, and as a plot."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def summary(
     tries: Sequence[Try],
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    """One JSON object; what was not measured is not in it.
+    """One JSON object; what was not measured is omitted.
 
-    `decoding` is keyed by picture size, the substream first; `alone` is one camera of 1280x720,
-    None where it was not tried.
+    `decoding` is keyed by image size, the sub-stream first; `alone` is one camera of 1280x720, None if it was not
+    tried.
     """
     out: dict[str, Any] = {
         "machine": machine,
@@ -68,7 +68,7 @@ def _cameras(tries: Sequence[Try]) -> dict[str, Any]:
 
 
 def show(console: Console, found: dict[str, Any]) -> None:
-    """Print what `summary` gave."""
+    """Print the result of `summary`."""
     about = found["machine"]
     gpus = f", {', '.join(about['gpus'])}" if "gpus" in about else ""
     console.print(f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB{gpus}", highlight=False)
@@ -143,7 +143,7 @@ def _tries(tries: Sequence[dict[str, Any]]) -> Table:
 
 
 def write(found: dict[str, Any], target: Path, plotted: bool = True) -> list[Path]:
-    """Write the JSON, and if `plotted` its plot beside it, where matplotlib is installed and something was tried."""
+    """Write the JSON, and if `plotted` its plot beside it, if matplotlib is installed and there is data."""
     write_file(target, json.dumps(found, indent=1) + "\n")
     written = [target]
     tries = [row for row in found.get("cameras", {}).get("tries", ()) if "lag_ms" in row]
