@@ -18,7 +18,7 @@ class VerificationError(ExportError):
     def __init__(self, rows: list[Comparison]) -> None:
         failed = [row for row in rows if not row.passed]
         super().__init__(
-            f"verification failed on {', '.join(row.backend for row in failed)}: allowed are {failed[0].allowed}; "
+            f"verification failed on {', '.join(row.backend for row in failed)}: required {failed[0].allowed}; "
             "no bundle was written"
         )
         self.rows = rows
@@ -58,8 +58,8 @@ def build(
             write_manifest(sources, folder, head)
         rows: list[Comparison] = []
         if wanted.verified:
-            say("verifying beside PyTorch")
-            rows = verify(sources, folder, say=lambda name: say(f"verifying {name} beside PyTorch"))
+            say("comparing with PyTorch")
+            rows = verify(sources, folder, say=lambda name: say(f"verifying {name} against PyTorch"))
             if not all(row.passed for row in rows):
                 raise VerificationError(rows)
         if wanted.footage is None:
@@ -86,8 +86,8 @@ def _add_int8(
         return compare("openvino-int8", folder, expected)
 
     rows = quantise_until_it_holds(folder, calibration, judge)
-    judged = f"INT8: calibrated on {len(calibration)} clips, judged on {len(held_out)} others; allowed are"
+    judged = f"INT8: calibrated on {len(calibration)} clips, verified on {len(held_out)} others; required:"
     if not rows[-1].passed:
-        return rows, f"{judged} {rows[-1].allowed}; it failed, also with some layers in float32: float32 is kept"
-    spared = "; the layers that hurt most stay in float32" if len(rows) > 1 else ""
+        return rows, f"{judged} {rows[-1].allowed}; it failed, also with some layers in float32, so float32 is used"
+    spared = "; the most sensitive layers stay in float32" if len(rows) > 1 else ""
     return rows, f"{judged} {rows[-1].allowed}{spared}"

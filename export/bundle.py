@@ -80,7 +80,7 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
         thresholds = Thresholds(
             on=float(texts.get("threshold_on", 0.5)),
             off=float(texts.get("threshold_off", texts.get("threshold_on", 0.5))),
-            chosen=texts.get("threshold_choice", "not chosen: the head names none"),
+            chosen=texts.get("threshold_choice", "not chosen: the head has none"),
             min_duration=float(texts["min_duration"]) if "min_duration" in texts else None,
         )
         calibration = json.loads(texts["calibration"]) if "calibration" in texts else None

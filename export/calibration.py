@@ -62,7 +62,9 @@ def find_videos(given: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not inside:
-                raise ExportError(f"--calibration {path}: holds no video; looked for *{', *'.join(sorted(SUFFIXES))}")
+                raise ExportError(
+                    f"--calibration {path}: contains no video; searched for *{', *'.join(sorted(SUFFIXES))}"
+                )
             videos += inside
         elif path.is_file():
             videos.append(path)
@@ -77,7 +79,7 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
     try:
         with av.open(f"file:{video.absolute()}", options={"protocol_whitelist": "file"}) as container:
             if not container.streams.video:
-                raise ExportError(f"--calibration {video}: holds no video stream")
+                raise ExportError(f"--calibration {video}: contains no video stream")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             tick = float(stream.time_base or 0)
@@ -94,7 +96,7 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
                 pictures = list(islice(late, CLIP_LENGTH))
                 at = next((frame.time for frame in reversed(pictures) if frame.time is not None), at)
                 if not index and not pictures:
-                    raise ExportError(f"--calibration {video}: gave no frame")
+                    raise ExportError(f"--calibration {video}: contains no frame")
                 if len(pictures) < CLIP_LENGTH:
                     break
                 clips.append(_cut(pictures, geometry))

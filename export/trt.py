@@ -17,7 +17,7 @@ def check_possible() -> None:
         name for name, package in (("tensorrt", "tensorrt"), ("cuda-bindings", "cuda")) if not find_spec(package)
     ]
     if not gpu_present():
-        raise ExportError("--trt: this machine shows no NVIDIA GPU, and a plan is built on the GPU that it is for")
+        raise ExportError("--trt: no NVIDIA GPU found; plans must be built on the GPU that will run them")
     if missing:
         raise ExportError(f"--trt: needs {' and '.join(missing)}; run: pip install 'mgfn-stream[trt]'")
 

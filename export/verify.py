@@ -60,7 +60,7 @@ class Comparison:
     def allowed(self) -> str:
         """The limits of its form, for display."""
         if self.form == "int8":
-            return f"cosines from {INT8_COSINE:g} and flipped alarms within {INT8_FLIP_MARGIN:g} of the threshold"
+            return f"cosines from {INT8_COSINE:g} and changed alarms within {INT8_FLIP_MARGIN:g} of the threshold"
         features, scores = self._limits
         return f"features within {features:g} and scores within {scores:g} of PyTorch"
 

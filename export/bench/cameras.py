@@ -165,7 +165,7 @@ def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
             wait_for(lambda: logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)
         except ChildError as error:
             said = log.read_text().splitlines() or ["nothing"]
-            raise ChildError(f"{error}; the last it said: {said[-1]}") from None
+            raise ChildError(f"{error}; its last output: {said[-1]}") from None
         broker = logged(log, "embedded broker")["broker"]
         page = logged(log, "web page")["address"]
         port = int(broker.rpartition(":")[2])

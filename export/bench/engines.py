@@ -43,14 +43,14 @@ def measure(
     for name, device in wanted(bundle):
         left = deadline - time.monotonic()
         if left < 1:
-            notes.append(f"{name} on {device}: left out, no time")
+            notes.append(f"{name} on {device}: omitted, no time left")
             continue
         say(f"{name} on {device}")
         limit = min(left, _PEER_SECONDS if name in PEERS else _PROBE_SECONDS)
         try:
             rows.append({**_probe(bundle.path, name, device, limit), "device": device})
         except (subprocess.SubprocessError, ValueError) as error:
-            notes.append(f"{name} on {device}: left out, {_reason(error)}")
+            notes.append(f"{name} on {device}: omitted, {_reason(error)}")
 
 
 def _probe(bundle: Path, name: str, device: str, seconds: float) -> dict[str, Any]:
@@ -65,6 +65,6 @@ def _probe(bundle: Path, name: str, device: str, seconds: float) -> dict[str, An
 
 def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.TimeoutExpired):
-        return f"not done after {error.timeout:.0f} s"
+        return f"not finished after {error.timeout:.0f} s"
     lines = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
     return lines[-1][:300] if lines else type(error).__name__

@@ -160,7 +160,7 @@ class Capture:
         if self._source.live:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
         if self.origin is None:
-            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no frame")
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} contains no frame")
 
     def _correct(self, packet: Packet[VideoStream]) -> None:
         """Replace the time of the packet by that of the timeline, for everything that follows."""

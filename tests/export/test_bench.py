@@ -100,7 +100,7 @@ def test_none_held_is_said_and_what_is_absent_is_left_out() -> None:
 
 @pytest.mark.slow
 def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
-    says = "exit code 2; the last it said: .*nowhere"
+    says = "exit code 2; its last output: .*nowhere"
     with pytest.raises(ChildError, match=says), watching(1, tmp_path / "video.mp4", tmp_path / "nowhere"):
         pass
 

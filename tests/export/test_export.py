@@ -156,7 +156,7 @@ def test_verification_clips_are_seeded_and_move() -> None:
         (["--backbone-weights", "none.ckpt"], "none.ckpt: no such file"),
         pytest.param(
             ["--trt"],
-            "--trt: this machine shows no NVIDIA GPU",
+            "--trt: no NVIDIA GPU found",
             marks=pytest.mark.skipif(gpu_present(), reason="a GPU is here"),
         ),
     ],
@@ -218,7 +218,7 @@ def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_
     rows, notes = build(tiny_sources(), checkpoint, wanted, tmp_path / "b", lambda _: None)
     assert [row.backend for row in rows if row.form == "int8"] == ["openvino-int8"]
     assert all(row.passed for row in rows)
-    assert notes[0].startswith("INT8: calibrated on 1 clips, judged on 2 others; allowed are cosines from 0.99")
+    assert notes[0].startswith("INT8: calibrated on 1 clips, verified on 2 others; required: cosines from 0.99")
     assert {"backbone-int8.xml", "backbone-int8.bin"} <= set(Bundle.open(tmp_path / "b").manifest.files)
 
 
@@ -235,7 +235,7 @@ def test_an_int8_form_that_fails_is_left_out_and_said(monkeypatch: pytest.Monkey
     wanted = Wanted(footage=(footage(1), footage(2)))
     rows, notes = build(tiny_sources(), checkpoint, wanted, tmp_path / "b", lambda _: None)
     assert [row.passed for row in rows if row.form == "int8"] == [False, False]
-    assert notes[0].endswith("it failed, also with some layers in float32: float32 is kept")
+    assert notes[0].endswith("it failed, also with some layers in float32, so float32 is used")
     assert not [name for name in Bundle.open(tmp_path / "b").manifest.files if "int8" in name]
 
 
@@ -294,14 +294,14 @@ def test_steps_are_lines_where_nobody_sees_a_bar_and_int8_is_named_where_it_ran(
     row = Comparison("openvino", "float32", 1.0, 0.0, 0.0, 0, 0)
 
     def built(*arguments: object) -> object:
-        arguments[-1]("verifying openvino beside PyTorch")  # type: ignore[operator]
+        arguments[-1]("verifying openvino against PyTorch")  # type: ignore[operator]
         return [row], []
 
     monkeypatch.setattr(export_bundle, "load_sources", lambda *_: tiny_sources())
     monkeypatch.setattr("export.build.build", built)
     assert run(monkeypatch, "--out", tmp_path / "b") == 0
     said = capsys.readouterr().err
-    assert said.startswith("verifying openvino beside PyTorch\n")
+    assert said.startswith("verifying openvino against PyTorch\n")
     assert "INT8" not in said
 
 
