@@ -22,7 +22,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "img"
 
 
 def save(name: str, png: bytes) -> None:
-    """With 64 colours: under 100 KB each."""
+    """With 64 colours, so that each is below 100 KB."""
     IMAGES.mkdir(exist_ok=True)
     Image.open(io.BytesIO(png)).convert("RGB").quantize(64).save(IMAGES / f"{name}.png", optimize=True)
     print(name, (IMAGES / f"{name}.png").stat().st_size)
@@ -64,7 +64,7 @@ def main() -> None:
             page.emulate_media(color_scheme="light")
             while not page.evaluate("/ s, top score/.test(document.querySelector('#event-list li').textContent)"):
                 page.wait_for_timeout(200)
-            page.wait_for_timeout(8_000)  # the clip holds five seconds after the alarm
+            page.wait_for_timeout(8_000)  # the clip contains five seconds after the alarm
             page.locator("#event-list li button").first.click()
             page.locator("dialog[open] .strip li").first.wait_for()
             page.wait_for_timeout(800)

@@ -1,4 +1,4 @@
-"""The product as it ships: the published backbone, the default head, the sample footage."""
+"""The shipped product: the published backbone, the default head, the sample footage."""
 
 from __future__ import annotations
 
