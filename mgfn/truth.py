@@ -1,4 +1,4 @@
-"""Ground truth by frame: per-video intervals (JSON) or the authors' concatenated labels (.npy)."""
+"""Ground truth by frame: intervals for each video (JSON), or the authors' concatenated labels (.npy)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from configs.command import gathered
 from configs.sizes import CLIP_LENGTH
 from configs.text import EncodingError, read_text
 
-# Published frame counts differ between feature sets by up to the last clip: whole, partial or left out.
+# Published frame counts differ between feature sets by up to the last clip: whole, partial or omitted.
 TOLERANCE_FRAMES: Final = CLIP_LENGTH
 
 BoolArray = NDArray[np.bool_]
@@ -23,7 +23,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class TruthError(Exception):
-    """Ground truth that cannot be read or does not fit the features; the message is one line for the user."""
+    """A ground truth that cannot be read or does not match the features; the message is one line for the user."""
 
 
 class _Timeline(BaseModel):
@@ -53,14 +53,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Truth:
-    """`labels`: bool (frames,) for each video, in their order. `unlisted`: others that the file holds."""
+    """`labels`: bool (frames,) for each video, in order. `unlisted`: other videos in the file."""
 
     labels: tuple[BoolArray, ...]
     differences: tuple[Difference, ...]
     unlisted: tuple[str, ...]
 
     def notes(self) -> list[str]:
-        """What a reader must know before comparing: lengths that differ, videos left out."""
+        """Notes that a reader needs before comparing figures: lengths that differ, omitted videos."""
         notes = [
             f"{d.video}: features {d.features} frames, ground truth {d.truth}; measured over {d.truth}, "
             + ("the last scores left out" if d.features > d.truth else "the last score going on")
@@ -74,12 +74,12 @@ class Truth:
 
 
 def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
-    """Frame labels from interval JSON, or from labels concatenated in the order of `clips`: clips of each video.
+    """Frame labels from interval JSON, or from labels concatenated in the order of `clips` (clips of each video).
 
-    JSON is `{NAME: {"frames": n, "anomalous": [[first, past-last), ...]}}`; a video is found by its name, which may
-    go on after an underscore (`Abuse028_x264_i3d`). Its length may differ by `TOLERANCE_FRAMES` from 16 frames a
-    clip. A .npy file must have the exact length, since nothing tells where a frame is missing.
-    Raises TruthError for a file that is neither, and for lengths that disagree.
+    JSON is `{NAME: {"frames": n, "anomalous": [[first, past-last), ...]}}`. A video is found by its name, which may
+    continue after an underscore (`Abuse028_x264_i3d`). Its length may differ by `TOLERANCE_FRAMES` from 16 frames per
+    clip. A .npy file must have the exact length, because nothing tells where a frame is missing. Raises TruthError for
+    a file that is neither, and for lengths that disagree.
     """
     try:
         labels, unlisted = (_intervals if path.suffix.lower() == ".json" else _concatenated)(path, clips)
@@ -102,7 +102,9 @@ def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
 
 
 def clip_of_frame(frames: int, clips: int) -> NDArray[np.int64]:
-    """(frames,): which clip's score a frame takes. Each is repeated 16 times; frames after the last clip take its."""
+    """(frames,): the clip whose score a frame has. Each is repeated 16 times; frames after the last clip use its
+    score.
+    """
     return np.minimum(np.arange(frames) // CLIP_LENGTH, clips - 1)
 
 

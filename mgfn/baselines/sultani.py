@@ -1,4 +1,4 @@
-"""Sultani et al. (CVPR 2018): each clip by itself through three fully connected layers; trained by ranking bags."""
+"""Sultani et al. (CVPR 2018): each clip alone through three fully connected layers; trained by ranking bags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mgfn.network import Head, MgfnOutput
 
 @dataclass(frozen=True)
 class SultaniConfig:
-    """Widths and dropout as published. Raises ValueError for settings that no network can be built from."""
+    """Widths and dropout as published. Raises ValueError for impossible settings."""
 
     channels: int
     hidden: tuple[int, int] = (512, 32)

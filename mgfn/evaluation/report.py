@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: figures as JSON, a plot for each video, one HTML page that needs no other file."""
+"""The output of an evaluation: figures as JSON, a plot for each video, and a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ figure{margin:1em 0}figcaption{color:#555}"""
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All that a benchmark found; `settings` says from what (head, list, ground truth, resamples, seed).
+    """The results of a benchmark; `settings` describes its inputs (head, list, ground truth, resamples, seed).
 
-    `doubts`: what makes the ground truth doubtful.
+    `doubts`: warnings about the ground truth.
     """
 
     protocol: Protocol
@@ -56,11 +56,11 @@ class Benchmark:
     doubts: Sequence[str] = ()
 
     def notes(self) -> list[str]:
-        """What a reader must know before comparing."""
+        """Notes that a reader needs before comparing figures."""
         return [*self.doubts, *self.truth.notes()]
 
     def headline(self) -> list[str]:
-        """Names of the figures, the protocol's own first."""
+        """Names of the figures, that of the protocol first."""
         first = "auc" if self.protocol is Protocol.UCF_CRIME else "average_precision"
         return [first, *(name for name in NAMES if name != first)]
 
@@ -84,7 +84,7 @@ def write_benchmark(benchmark: Benchmark, folder: Path, advance: Callable[[], No
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON; NaN, a figure that was not defined, becomes null."""
+    """Write JSON; NaN, for an undefined figure, becomes null."""
     path.write_text(json.dumps(_null(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -97,7 +97,7 @@ def _null(value: Any) -> Any:
 
 
 def as_json(benchmark: Benchmark) -> dict[str, Any]:
-    """All figures: `figures` with their 95 % intervals, `classes`, `videos`, `notes` and what they were made from."""
+    """All figures: `figures` with 95 % intervals, `classes`, `videos`, `notes` and the inputs."""
     measures = asdict(benchmark.measures)
     return {
         "protocol": benchmark.protocol.value,
@@ -164,12 +164,12 @@ def _picture(png: bytes, what: str) -> str:
 
 
 def shown(value: float, digits: int = 4) -> str:
-    """A figure for people; a dash where there is none."""
+    """A figure for display; a dash if there is none."""
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
-    """The HTML report, pictures inside."""
+    """The HTML report, with embedded images."""
     measures, content = asdict(benchmark.measures), as_json(benchmark)
     title = f"{'/'.join(Path(str(benchmark.settings['head'])).parts[-2:])} on {benchmark.protocol.value}"
     figures = [

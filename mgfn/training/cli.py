@@ -1,4 +1,4 @@
-"""`mgfn-train`: train MGFN or a baseline on features of videos that are labelled as wholes."""
+"""`mgfn-train`: trains MGFN or a baseline on features of videos that are labelled as a whole."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from configs.command import Terminated, run_command
 from configs.console import plain_console
 
-if TYPE_CHECKING:  # torch takes seconds to import: --help and a wrong flag do not wait for it
+if TYPE_CHECKING:  # torch takes seconds to import, and --help should be instant
     import torch
 
     from mgfn.training.config import TrainConfig
     from mgfn.training.loop import Data, Precision, Reached
 
 _FEW = 10  # videos
-_SAID_EVERY = 30.0  # seconds, where no bar is seen
+_SAID_EVERY = 30.0  # seconds, if no progress bar is visible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = plain_console(stderr=True)

@@ -1,11 +1,11 @@
-"""Which videos there are: a CSV of labels, or the authors' list files of UCF-Crime and XD-Violence.
+"""The training videos: a CSV of labels, or the authors' list files of UCF-Crime and XD-Violence.
 
-A CSV has the columns `file,label` and may have `split`, `class`, `frames`: `file` is a feature file, with or without
-`.npy`, in the feature folder; `label` is normal or abnormal (or 0 or 1); `split` is train (where it is absent), val
-or test; `class` is free text; `frames` is the video's length, against which the number of clips is checked.
+A CSV has the columns `file,label` and optionally `split`, `class`, `frames`. `file` is a feature file in the feature
+folder, with or without `.npy`; `label` is normal or abnormal (or 0 or 1); `split` is train (the default), val or test;
+`class` is free text; `frames` is the length of the video, against which the number of clips is checked.
 
-A list file has one feature file a line and no labels. UCF-Crime: names with `Normal` in them are normal, and a training
-list has all abnormal videos first, as the released one has its 810: both must agree. XD-Violence: names that end in
+A list file has one feature file per line and no labels. UCF-Crime: names with `Normal` are normal, and a training list
+has all abnormal videos first, as the released one has its 810; both must agree. XD-Violence: names that end in
 `_label_A` are normal, and each video has five files of one crop each, `NAME__0.npy` to `NAME__4.npy`.
 """
 
@@ -41,7 +41,7 @@ _COLUMNS = ("file", "label", "split", "class", "frames")
 
 @dataclass(frozen=True)
 class LabelledVideo(Video):
-    """A video with its label and what else a list says of it."""
+    """A video with its label and the other columns of the list."""
 
     abnormal: bool
     split: Split
@@ -50,10 +50,10 @@ class LabelledVideo(Video):
 
 
 def read_videos(labels: Path, features: Path | None, layout: Layout, split: Split = "train") -> list[LabelledVideo]:
-    """The videos of a CSV (by its ending) or of a list file, in its order; `split` is that of a list file.
+    """The videos of a CSV (by its suffix) or of a list file, in order; `split` is that of a list file.
 
-    `features` is the folder of the feature files; without it they are looked for beside the list. Raises ProblemsError
-    with all that is wrong with the list, and then also names the files that are not there, which is else not looked at.
+    `features` is the folder of the feature files; by default that of the list. Raises ProblemsError with all problems
+    of the list, including missing files, which are otherwise not checked here.
     """
     try:
         text = read_list_text(labels)
@@ -161,7 +161,7 @@ def _list_lines(
 
 
 def _other_layout(layout: Layout, coded: int, lines: int) -> Layout | None:
-    """The layout that a list seems to be of instead, by how many of its lines hold a label's code."""
+    """The layout that a list probably has instead, by how many of its lines contain a label code."""
     if layout == "xd-violence" and lines and not coded:
         return "ucf-crime"
     return "xd-violence" if layout == "ucf-crime" and coded > lines / 2 else None
