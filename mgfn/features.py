@@ -51,7 +51,7 @@ def check_axes(path: Path, shape: tuple[int, ...], channels: int | None = None) 
         problem = f"{crops} crops of {shape[-1]} channels, at most {MOST_CROPS} crops are plausible"
     if shape[-1] - 1 in known:
         problem = problem or f"{shape[-1]} channels"
-        problem += f"; {shape[-1] - 1} and the magnitude, which the network computes itself: leave the last one out"
+        problem += f"; {shape[-1] - 1} and the magnitude, which the network computes itself: remove the last one"
     elif problem and swapped:
         problem += f"; axis {swapped[-1]} has {shape[swapped[-1]]}: are the axes in another order?"
     if problem:
@@ -65,7 +65,7 @@ def _mapped(path: Path) -> NDArray[np.floating]:
     except OSError as error:
         raise FeatureError(f"features {path}: {error.strerror or 'cut short'}") from None
     except (ValueError, EOFError):  # NumPy's own message describes its internals, and how to read a pickle unsafely
-        raise FeatureError(f"features {path}: not a whole .npy file of numbers") from None
+        raise FeatureError(f"features {path}: not a complete .npy file of numbers") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim not in (2, 3) or 0 in array.shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise FeatureError(f"features {path}: {found}, expected float (clips, crops, C) or (clips, C)")

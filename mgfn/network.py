@@ -106,7 +106,7 @@ class MgfnConfig:
         if not 1 <= self.smoothing <= 32 or not 0 <= self.probes <= 32:
             raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; must be from 1 to 32 and from 0 to 32")
         if self.relative and not self.standardise:
-            raise ValueError("relative needs standardise: it holds the training mean")
+            raise ValueError("relative needs standardise, which provides the training mean")
 
     @classmethod
     def paper(cls, channels: int, structure: Structure = "GF") -> MgfnConfig:

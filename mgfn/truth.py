@@ -63,12 +63,12 @@ class Truth:
         """Notes that a reader needs before comparing figures: lengths that differ, omitted videos."""
         notes = [
             f"{d.video}: features {d.features} frames, ground truth {d.truth}; measured over {d.truth}, "
-            + ("the last scores left out" if d.features > d.truth else "the last score going on")
+            + ("last scores not used" if d.features > d.truth else "the last score is repeated")
             for d in self.differences
         ]
         if self.unlisted:
             notes.append(
-                f"{len(self.unlisted)} videos of the ground truth are not on the list: " + ", ".join(self.unlisted)
+                f"{len(self.unlisted)} videos of the ground truth are not in the list: " + ", ".join(self.unlisted)
             )
         return notes
 
@@ -126,7 +126,7 @@ def _intervals(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], t
             missing.append(video)
             continue
         if name in used:
-            raise TruthError(f"--ground-truth {path}: {name} stands for two listed videos, {video} is one")
+            raise TruthError(f"--ground-truth {path}: {name} matches two listed videos, {video} is one")
         used.add(name)
         label = np.zeros(timelines[name].frames, bool)
         for first, past in timelines[name].anomalous:
@@ -146,16 +146,18 @@ def _concatenated(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray]
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError):
-        raise TruthError(f"--ground-truth {path}: neither .json of intervals nor a whole .npy of labels") from None
+        raise TruthError(
+            f"--ground-truth {path}: neither a .json file of intervals nor a complete .npy file of labels"
+        ) from None
     if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "biuf":
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise TruthError(f"--ground-truth {path}: {found}, expected one label a frame: (frames,)")
+        raise TruthError(f"--ground-truth {path}: {found}, expected one label per frame: (frames,)")
     if not np.isin(array, (0, 1)).all():
         raise TruthError(f"--ground-truth {path}: holds other labels than 0 and 1")
     ends = CLIP_LENGTH * np.cumsum(list(clips.values()))
     if len(array) != ends[-1]:
         raise TruthError(
             f"--ground-truth {path}: {len(array)} frames, the features of the {len(clips)} listed videos have "
-            f"{ends[-1]} (16 a clip); a concatenated file must have the same (interval JSON may differ by a clip)"
+            f"{ends[-1]} (16 per clip); a concatenated file must have the same (interval JSON may differ by a clip)"
         )
     return np.split(array.astype(bool), ends[:-1]), ()

@@ -108,7 +108,7 @@ def read_dict(path: Path, backbone: str) -> dict[Any, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
         # PyTorch's own message on unpickling explains how to run code from the file
-        reason = "damaged, or more than arrays and plain values"
+        reason = "damaged, or contains more than arrays and plain values"
         if isinstance(error, (RuntimeError, OSError)) and str(error):
             reason = str(error).splitlines()[0]
         raise WeightsError(f"weights of {backbone}: cannot read {path}: {reason}") from None
@@ -130,7 +130,7 @@ def filled(
     problems += [f"left over {str(name)[:80]!r}" for name in state if name not in wanted]
     for name, value in wanted.items():
         if name in state and not _is_dense(state[name]):
-            problems.append(f"{name} is no plain array of numbers")
+            problems.append(f"{name} is not a plain array of numbers")
         elif name in state and state[name].shape != value.shape:
             problems.append(f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}")
     if problems:

@@ -21,9 +21,9 @@ class Backbone:
     build: Callable[[], nn.Module]
     """The module without weights."""
     load: Callable[[Path | None], nn.Module]
-    """Evaluation-mode module with trained weights, from a file or, given None, from the published source."""
+    """Evaluation-mode module with trained weights, from a file, or from the published source if None."""
     layers: Mapping[str, int] = field(default_factory=dict)
-    """Layers whose means it can show beside its feature, in the network's order, the feature's own last; channels."""
+    """Layers whose means it can also output, in the network's order, that of the feature last; with channels."""
 
     def layers_of(self, channels: int) -> tuple[str, ...] | None:
         """The last layers that together have so many channels; None if there are none."""

@@ -226,7 +226,7 @@ def load(path: Path | None) -> VideoSwin:
     """
     if path is None:
         raise WeightsError(
-            "backbone videoswin-t has no weights that can be fetched: pass the published Kinetics-400 checkpoint "
+            "backbone videoswin-t has no weights that can be downloaded: provide the published Kinetics-400 checkpoint "
             "(swin_tiny_patch244_window877_kinetics400_1k.pth; keys backbone.patch_embed.proj.weight ... "
             "backbone.norm.bias under state_dict) with --backbone-weights FILE"
         )
@@ -235,7 +235,9 @@ def load(path: Path | None) -> VideoSwin:
     state = {str(name): value for name, value in (content if key is None else content[key]).items()}
     first = next((name for name in state if name.endswith(_TABLE)), None)
     if first is None:
-        raise WeightsError(f"weights of videoswin-t: {path} is no Video Swin checkpoint: nothing in it ends {_TABLE}")
+        raise WeightsError(
+            f"weights of videoswin-t: {path} is not a Video Swin checkpoint: no name in it ends with {_TABLE}"
+        )
     prefix = first.removesuffix(_TABLE)
     if found := _relative(state, prefix):
         raise WeightsError(
@@ -257,7 +259,7 @@ def _relative(state: Mapping[str, Any], prefix: str) -> str | None:
     """Which other network of the Swin family this is, for the user; None: this one, or unknown."""
     patches, table = _shape(state.get(prefix + _PATCHES)), _shape(state[prefix + _TABLE])
     if len(patches) == 4:
-        return "an image Swin Transformer (its patches have no time)"
+        return "an image Swin Transformer (without patches in time)"
     depth = len({name.partition("layers.2.blocks.")[2].partition(".")[0] for name in state} - {""})
     size = _SIZES.get((patches[0], depth)) if len(patches) == 5 else None
     if size != "T":
@@ -266,7 +268,7 @@ def _relative(state: Mapping[str, Any], prefix: str) -> str | None:
         return f"Video Swin-T with patches of {' x '.join(map(str, patches[2:]))}"
     rows = prod(2 * side - 1 for side in VideoSwinConfig.window)
     if table and table[0] != rows:
-        return f"Video Swin-T with position tables of {table[0]} rows, which tell of another window"
+        return f"Video Swin-T with position tables of {table[0]} rows, which belong to another window"
     return None
 
 

@@ -28,8 +28,8 @@ PLOTS: Final = "plots"
 NAMES: Final = {
     "auc": "AUC, frames",
     "average_precision": "AP, frames (average precision)",
-    "precision_recall_trapezoid": "AP as the released code prints it (trapezoids under precision and recall)",
-    "auc_abnormal_videos": "AUC, frames of abnormal videos alone",
+    "precision_recall_trapezoid": "AP as printed by the released code (trapezoids under precision and recall)",
+    "auc_abnormal_videos": "AUC, frames of abnormal videos only",
     "false_alarm_rate": "false-alarm rate at 0.5, frames of normal videos",
 }
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}

@@ -78,7 +78,7 @@ def check_scores_folder(out: Path, names: Sequence[str]) -> None:
     foreign = [name for name in names if (out / name).exists() and not _holds_scores(out / name)]
     if foreign:
         raise EvaluationError(
-            f"--out {out}: holds {', '.join(foreign)}, which are no scores (float32, one axis); choose another folder"
+            f"--out {out}: holds {', '.join(foreign)}, which are not scores (float32, one axis); choose another folder"
         )
 
 

@@ -40,7 +40,7 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
         name = files[0].stem if len(files) == 1 else files[0].stem.removesuffix("__0")
         listed.append(Video(name, files, listed=where))
     if not listed:
-        raise EvaluationError(f"--list {path}: is empty, expected one feature file (.npy) a line")
+        raise EvaluationError(f"--list {path}: is empty, expected one feature file (.npy) per line")
     problems: list[str] = []
     videos = []
     for video in gather_crops(listed, problems, XD_CROPS if xd else None):
@@ -54,7 +54,7 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
             problems.append(f"the files of {video.name} hold {clips} clips, expected the same number")
         videos.append(video)
     if problems:
-        hint = "" if folder is not None else " (for a list of another machine's paths give --features DIR)"
+        hint = "" if folder is not None else " (if the paths are those of another machine, use --features DIR)"
         shown = "; ".join(gathered(problems))
         raise EvaluationError(f"--list {path}: {len(problems)} entries do not fit{hint}: {shown}")
     return videos

@@ -64,7 +64,7 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
         videos = list(_csv_rows(labels, text, features, layout, problems))
     else:
         if layout == "plain":
-            raise ProblemsError([f"{labels}: a list file holds no labels; give a .csv, or set data.layout"])
+            raise ProblemsError([f"{labels}: a list file contains no labels; use a .csv, or set data.layout"])
         videos = list(_list_lines(labels, text, features, layout, split, problems))
     found: list[str] = []
     if layout == "xd-violence":
@@ -133,8 +133,8 @@ def _list_lines(
     if looks := _other_layout(layout, coded, len(lines)):
         named = coded if looks == "xd-violence" else len(lines) - coded
         problems.append(
-            f"{path}: {named} of {len(lines)} lines are no names of {layout}; this looks like {looks}: "
-            f"take a preset of it, or data: {{layout: {looks}}} in a configuration"
+            f"{path}: {named} of {len(lines)} lines are not names of {layout}; this looks like {looks}: "
+            f"use a preset for it, or data: {{layout: {looks}}} in a configuration"
         )
         return
     abnormal_first = sum("Normal" not in video_name(line) for _, line in lines)
@@ -144,9 +144,9 @@ def _list_lines(
             abnormal = "Normal" not in name
             category = (re.match(r"[A-Za-z]+", name) or [""])[0] if abnormal else "Normal"
             if split == "train" and abnormal != (place < abnormal_first):
-                said = "an abnormal video by its name, but stands among normal ones"
+                said = "an abnormal video by its name, but is among normal ones"
                 if not abnormal:
-                    said = "a normal video by its name, but stands among abnormal ones"
+                    said = "a normal video by its name, but is among abnormal ones"
                 problems.append(
                     f"{path}: {where}: {name} is {said}; a list has all abnormal videos first (a CSV any order)"
                 )

@@ -50,15 +50,15 @@ def split_videos(
         taken = {v.name for v in held_out}
         train = [v for v in train if v.name not in taken]
     problems = []
-    sides = [("to learn from", train)]
+    sides = [("for training", train)]
     if held_out or config.select != "last":
-        sides.append((f"to measure on, which --select {config.select} needs", held_out))
+        sides.append((f"for evaluation, which --select {config.select} needs", held_out))
     for purpose, group in sides:
         for abnormal, name in ((False, "normal"), (True, "abnormal")):
             if not any(v.abnormal is abnormal for v in group):
                 problems.append(f"{config.data.labels}: no {name} videos {purpose}")
     on_both = {v.name for v in train} & {v.name for v in held_out}
-    problems += [f"{name} is listed to learn from and to measure on" for name in sorted(on_both)]
+    problems += [f"{name} is listed for training and for evaluation" for name in sorted(on_both)]
     if problems:
         raise ProblemsError(gathered(problems))
     return train, held_out

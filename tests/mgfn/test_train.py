@@ -129,7 +129,7 @@ def test_going_on_gives_the_result_of_an_uninterrupted_run(
         assert all(torch.equal(whole[key], cut[key]) for key in whole)
     assert (tmp_path / "whole" / "metrics.json").read_bytes() == (tmp_path / "cut" / "metrics.json").read_bytes()
     other = run(*common, "--out", tmp_path / "cut", "--resume", "--seed", "1")
-    assert (other.exit_code, "is of another run: seed was 0, is 1" in other.output) == (2, True)
+    assert (other.exit_code, "belongs to another run: seed was 0, is 1" in other.output) == (2, True)
 
 
 def test_a_standardising_network_knows_the_normal_videos(tmp_path: Path, labels: Path, config: Path) -> None:
