@@ -68,7 +68,7 @@ def streaming(
     lines = [
         f"**{title}**",
         "",
-        "| look-ahead, clips | AUC | AP | found | median delay, s | false alarms an hour (95 % bound) | in alarm |",
+        "| look-ahead, clips | AUC | AP | found | median delay, s | false alarms per hour (95 % bound) | in alarm |",
         "|---|---|---|---|---|---|---|",
     ]
     for look_ahead in range(3):
