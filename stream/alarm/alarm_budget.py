@@ -14,7 +14,7 @@ from stream.alarm.threshold import Budget, State, Threshold, learnt_threshold
 
 _HOUR: Final = 3_600.0
 _NOTABLE: Final = 0.02  # of the score
-_NEAR: Final = 0.9  # of the threshold: an alarm there may change it
+_NEAR: Final = 0.9  # of the threshold: an alarm this high may change it
 _MOST_CHANGES: Final = 32
 _KEYS: Final = ("counts", "budget", "threshold", "told")
 
@@ -85,7 +85,7 @@ class AlarmBudget:
         self.tell(time, why)
 
     def state(self) -> dict[str, Any]:
-        """The payload of `mgfn/<camera>/calibration/state` (contract, section 5)."""
+        """The payload of `mgfn/<camera>/calibration/state` (docs/mqtt.md)."""
         numbers = {name: round(getattr(self.threshold, name), 3) for name in ("per_day", "low", "high")}
         mode = "auto" if self.budget.threshold is None else "fixed"
         return {"mode": mode, "state": str(self.threshold.state), "hours": round(self.counts.hours, 3), **numbers}
@@ -114,7 +114,7 @@ class AlarmBudget:
         if given["budget"] == asdict(budget):
             found.threshold = _threshold(given["threshold"])
             if found.threshold.state is State.SETTLED and found.counts.hours < settings.settled_hours:
-                found.threshold = replace(found.threshold, state=State.LEARNING)  # a history shorter than stated
+                found.threshold = replace(found.threshold, state=State.LEARNING)  # shorter than the stated history
         else:
             found.threshold = learnt_threshold(found.counts, budget, settings)
         return found

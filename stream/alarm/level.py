@@ -21,8 +21,8 @@ from stream.alarm.histogram import ForgettingHistogram
 HOUR: Final = 3_600.0
 _HOURS: Final = 24
 _FIRST: Final = 600.0  # seconds of evidence
-_SPREAD_STEP: Final = 1.1  # by this factor at most the spread changes in an hour of evidence
-_KNOWN_HOUR: Final = 1_200.0  # seconds of evidence from which on an hour of the day teaches the profile
+_SPREAD_STEP: Final = 1.1  # the spread changes at most by this factor in an hour of evidence
+_KNOWN_HOUR: Final = 1_200.0  # seconds of evidence from which on an hour of the day changes the profile
 _MOST_PROFILE: Final = 6.0  # prior spreads
 _MOST_BREATHING: Final = 1.0  # of the logarithm of the spread
 _MIDDLE: Final = (0.16, 0.5, 0.84)
@@ -41,14 +41,14 @@ class Level:
     def __init__(self, settings: CalibrationSettings) -> None:
         self._settings = settings
         self._recent = ForgettingHistogram()
-        self._hour = ForgettingHistogram()  # of the hour that runs
+        self._hour = ForgettingHistogram()  # of the current hour
         self._profile = np.zeros(_HOURS)  # what the hour of the day adds to the location
         self._breathing = np.zeros(_HOURS)  # and to the logarithm of the spread
         self.location = 0.0
         self.spread = 1.0
         self._anchor = 0.0
         self._anchor_spread = 1.0
-        self._anchored = 0  # at which hour of evidence after the first minutes the anchor was set
+        self._anchored = 0  # the hour of evidence, after the first minutes, at which the anchor was set
         self.learnt = 0.0
         self._newest: float | None = None
         self.bounded = False
@@ -60,7 +60,7 @@ class Level:
         grown = hours / (hours + settings.weight_hours)
         weight = settings.location_weight + grown * (settings.location_weight_settled - settings.location_weight)
         offset, breathing = self._of_the_day(time)
-        # a camera of which little is known may stand anywhere: it must stand out by more
+        # the level of a little-known camera is uncertain, so its clips must stand out by more
         unknown = settings.prior_seconds / (settings.prior_seconds + self.learnt)
         middle = weight * (self.location + offset) + settings.caution * unknown
         return settings.location + settings.spread * middle, settings.spread * self.spread * math.exp(breathing)
@@ -113,7 +113,7 @@ class Level:
             wider = gain * math.log(max(high - low, 1e-3) / max(all_high - all_low, 1e-3))
             self._profile[hour] += min(max(step, -bound), bound)
             self._breathing[hour] += min(max(wider, -0.2), 0.2)
-            # only how hours differ from each other: what they share is the location's and the spread's to learn
+            # only differences between hours: what they share belongs to location and spread
             self._profile -= self._profile.mean()
             self._breathing -= self._breathing.mean()
             np.clip(self._profile, -_MOST_PROFILE, _MOST_PROFILE, out=self._profile)
@@ -148,7 +148,7 @@ class Level:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings) -> Level:
-        """Raises CalibrationError for what is none."""
+        """Raises CalibrationError for invalid content."""
         given = members(value, "level", _KEYS)
         found = cls(settings)
         found._recent = ForgettingHistogram.from_json(given["recent"], "level recent")

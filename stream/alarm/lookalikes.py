@@ -17,7 +17,7 @@ Verdict = Literal["true", "false_alarm"]
 
 SCHEMA: Final = 1
 _DAY: Final = 86_400.0
-_MOST: Final = 64  # of each verdict; the oldest goes
+_MOST: Final = 64  # of each verdict; the oldest is dropped
 _KEYS: Final = ("schema", "channels", "verdicts")
 _VERDICT_KEYS: Final = ("id", "verdict", "time", "vector")
 
@@ -72,13 +72,13 @@ class LookAlikes:
             self._examples.remove(other)
 
     def revoke(self, id: str) -> bool:
-        """Take a verdict back. Returns whether there was one."""
+        """Withdraw a verdict. Returns whether there was one."""
         count = len(self._examples)
         self._examples = [example for example in self._examples if example.id != id]
         return len(self._examples) < count
 
     def listed(self, time: float) -> list[tuple[Example, float | None]]:
-        """What is in force at `time`, each with when it expires (None: never)."""
+        """The examples in force at `time`, each with its expiry (None: never)."""
         return [
             (example, example.time + self.settings.days * _DAY if example.verdict == "false_alarm" else None)
             for example in self._examples
@@ -132,7 +132,7 @@ class LookAlikes:
 
     @classmethod
     def from_json(cls, value: object, settings: LookAlikeSettings | None = None) -> LookAlikes:
-        """Raises CalibrationError, one line, for another schema and wrong content."""
+        """Raises CalibrationError, in one line, for another schema or invalid content."""
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             raise CalibrationError(f"look-alikes: not of schema {SCHEMA}")
         given = members(value, "look-alikes", _KEYS)

@@ -119,7 +119,7 @@ class FeatureMemory:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings, length: int) -> FeatureMemory:
-        """Raises CalibrationError for what is none, and for sketches of another length than `length`."""
+        """Raises CalibrationError for invalid content, and for sketches of another length than `length`."""
         given = members(value, "features", _KEYS)
         found = cls(settings)
         found._vectors = unpack(given["vectors"], "features vectors", "<f2", (None, None)).astype(np.float32)

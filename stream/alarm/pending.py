@@ -53,7 +53,7 @@ class Pending:
         self.learn.append(learn and not self.held_off(start))
 
     def add_feature(self, start: float, z: float, vector: FloatArray) -> None:
-        """Take the sketch of a clip that was added as one to learn, unless one came just before."""
+        """Add the sketch of a clip that is to be learned, unless one was added just before."""
         if not self._features or start - self._features[-1][0] >= self._spacing:
             self._features.append((start, z, vector))
 
@@ -66,7 +66,7 @@ class Pending:
         self._alarmed = None
 
     def due(self, learnt: float) -> bool:
-        """Whether a batch is together."""
+        """Whether a batch is complete."""
         return self.clips[-1][1] - self.clips[0][0] >= self.block(learnt) + self._guard or len(self.clips) >= _MOST
 
     def block(self, learnt: float) -> float:
@@ -103,7 +103,7 @@ class Pending:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings, length: int) -> Pending:
-        """Raises CalibrationError for what is none; `length` is that of the sketches."""
+        """Raises CalibrationError for invalid content; `length` is that of the sketches."""
         given = members(value, "pending", _KEYS)
         found = cls(settings)
         clips = unpack(given["clips"], "pending clips", "<f8", (None, 3))

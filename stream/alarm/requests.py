@@ -14,8 +14,8 @@ from stream.alarm.event import EVENT_ID
 
 Verdict = Literal["true", "false_alarm"]
 WORDS: Final = ("enabled", "threshold", "feedback", "test")
-RESET: Final = "reset"  # instead of a value: back to what flags and site file say
-AUTO: Final = "auto"  # instead of a threshold: it is learnt
+RESET: Final = "reset"  # instead of a value: back to flags and site file
+AUTO: Final = "auto"  # instead of a threshold: it is learned
 FEEDBACK_LIMIT: Final = 1_000
 _LONGEST_PAYLOAD: Final = 1_024
 

@@ -49,7 +49,7 @@ class AlarmCounts:
         self._fell = np.full(LEVELS, np.nan)
         self._quiet = np.full(LEVELS, -np.inf)
         self.newest = self._end = -math.inf
-        self.idle = True  # nothing is open or beginning: clips below `lowest` change nothing
+        self.idle = True  # no alarm is open or beginning: clips below `lowest` change nothing
         self._hours = _Buckets(_HOUR)
         self._days = _Buckets(_DAY)
 
@@ -83,12 +83,12 @@ class AlarmCounts:
         """
         if start < self.newest:
             self._set_back(start)
-        self.newest, self._end = start, end  # of several clips: start of the first; nothing is open then
+        self.newest, self._end = start, end  # for several clips: start of the first; no alarm is open then
         self._hours.at(start, end - start, _HOURS_KEPT)
         self._days.at(start, end - start, _DAYS_KEPT)
 
     def interrupt(self) -> None:
-        """A new connection: what is open ends."""
+        """A new connection: open alarms end."""
         ended = np.where(np.isnan(self._fell), self._end, self._fell) + self._rule.cool_down
         self._quiet = np.where(self._active, ended, self._quiet)
         self._active[:] = False
@@ -148,7 +148,7 @@ class AlarmCounts:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings, rule: AlarmSettings) -> AlarmCounts:
-        """Raises CalibrationError for what is none."""
+        """Raises CalibrationError for invalid content."""
         given = members(value, "alarms", _KEYS)
         found = cls(settings, rule)
         found._active = unpack(given["active"], "alarms active", "|b1", (LEVELS,))
@@ -179,7 +179,9 @@ class _Buckets:
         self._open = -math.inf
 
     def at(self, time: float, seconds: float, most: int) -> None:
-        """Watched for `seconds` from `time`; a time before the newest bucket (a clock set back) counts there."""
+        """`seconds` watched from `time`; a time before the newest bucket (after a step back of the clock) counts
+        there.
+        """
         number = time // self._span
         if number > self._open:
             keep = self.numbers > number - most

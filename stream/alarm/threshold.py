@@ -36,7 +36,7 @@ class State(StrEnum):
 
     LEARNING = "learning"  # too little history: the prior counts
     SETTLED = "settled"  # the camera's own history
-    DRIFTING = "drifting"  # the last hours are not like the history
+    DRIFTING = "drifting"  # the last hours differ from the history
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def learnt_threshold(
     levels, prior = counts.levels, prior_rates(settings)
     own, seconds = counts.remembered(settings.half_life_days)
     days = seconds / _DAY
-    prior_days = settings.tail_prior_days**2 / (settings.tail_prior_days + days)  # it fades as evidence grows
+    prior_days = settings.tail_prior_days**2 / (settings.tail_prior_days + days)  # the prior fades as evidence grows
     rates = _falling((prior_days * prior + own) / (prior_days + days))
     z, recent = _crossing(levels, rates, budget.false_alarms_per_day), False
     if budget.threshold is not None:

@@ -24,7 +24,7 @@ _SCALE: Final = 65_535
 _WINDOW: Final = 0x3F  # of the window's byte
 _CONNECTS: Final = 0x80
 _STORED: Final = 0x40  # whether `_CONNECTS` is stored
-_TOGETHER: Final = 60_000  # clips that are decoded at once: what the processor's cache holds
+_TOGETHER: Final = 60_000  # number of clips decoded at once: what fits in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def pack(scores: Sequence[LoggedScore]) -> bytes:
     spans = np.clip(np.rint([(s.end - s.start) * 1000 for s in scores]), 0, 65_535).astype("<u2")
     values = np.rint(np.clip([s.score for s in scores], 0, 1) * _SCALE).astype("<u2")
     windows = np.array([s.window | _STORED | (_CONNECTS if s.connects else 0) for s in scores], np.uint8)
-    # bytes of one significance side by side: the high ones hardly change
+    # bytes of the same significance side by side: the high ones hardly change
     columns = b"".join(column.view(np.uint8).reshape(len(scores), -1).T.tobytes() for column in (steps, spans, values))
     return _HEADER.pack(len(scores), first) + zlib.compress(columns + windows.tobytes(), 9)
 
@@ -158,9 +158,9 @@ class ScoreColumns:
 
 
 def columns(chunks: Iterable[bytes]) -> ScoreColumns:
-    """The scores of many chunks at once: those of one length are decoded together, far faster than one by one.
+    """The scores of many chunks at once; chunks of the same length are decoded together, which is much faster.
 
-    A damaged chunk is left out: it costs its own time and not the history.
+    A damaged chunk is skipped: only its own time is lost.
     """
     by_length: dict[int, list[tuple[int, float, bytes]]] = {}
     total = 0
@@ -187,7 +187,7 @@ def columns(chunks: Iterable[bytes]) -> ScoreColumns:
     for count, part in parts:
         begins, firsts, raws = zip(*part, strict=True)
         planes = np.frombuffer(b"".join(raws), np.uint8).reshape(len(part), 9, count)
-        # alone, chunks of one length lie in order: no scattering
+        # if all chunks have one length, they are in order: no scattering
         alone = slice(begins[0], begins[0] + len(part) * count)
         where: Any = alone if len(by_length) == 1 else np.array(begins)[:, None] + np.arange(count)
         shape = (len(part) * count,) if len(by_length) == 1 else (len(part), count)
@@ -216,14 +216,14 @@ class ScoreBook:
         self._scores: list[LoggedScore] = []
 
     def add(self, score: LoggedScore) -> bytes | None:
-        """Take the next score; returns a chunk when about a minute is together, or the clock has leapt."""
+        """Add the next score; returns a chunk when about a minute is complete, or the clock has jumped."""
         leapt = bool(self._scores) and not 0 <= score.start - self._scores[-1].start <= CHUNK_SPAN
         chunk = self.flush() if leapt else None
         self._scores.append(score)
         return self.flush() if chunk is None and score.end - self._scores[0].start >= CHUNK_SPAN else chunk
 
     def flush(self) -> bytes | None:
-        """The chunk so far, if it holds anything."""
+        """The incomplete chunk, if it is not empty."""
         scores, self._scores = self._scores, []
         return pack(scores) if scores else None
 

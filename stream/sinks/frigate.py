@@ -47,7 +47,7 @@ class FrigateBridge:
     def __init__(self, settings: FrigateSettings) -> None:
         self._settings = settings
         self._open: dict[str, str] = {}  # our events -> Frigate's
-        self._looked: set[str] = set()  # cameras on which nothing of ours is open that we do not know
+        self._looked: set[str] = set()  # cameras on which we have no unknown open event
         try:
             address = httpx.URL(settings.url)
         except httpx.InvalidURL:
@@ -78,10 +78,10 @@ class FrigateBridge:
             self._create(camera, payload)
             return
         known = self._open.pop(payload.id, None)
-        self._looked.discard(camera)  # until it has ended, by this try or another
+        self._looked.discard(camera)  # until it has ended, by this attempt or another
         if known is not None:
             self._end(known, payload.end_time)
-        else:  # begun before a restart, Frigate's answer was lost, or an earlier try failed
+        else:  # begun before a restart, Frigate's response was lost, or an earlier attempt failed
             self._end_left_over(camera, payload.end_time)
         self._looked.add(camera)
 
@@ -95,7 +95,7 @@ class FrigateBridge:
     def _create(self, camera: str, payload: EventMessage) -> None:
         if camera not in self._looked:
             self._end_left_over(camera, None)
-        self._looked.discard(camera)  # until the answer is here: without it the event may have been made all the same
+        self._looked.discard(camera)  # until the response arrives: without it the event may have been created anyway
         label, sub_label = self._settings.label, self._settings.sub_label
         answer = self._call(
             "POST",
@@ -117,7 +117,7 @@ class FrigateBridge:
         self._call("PUT", f"/api/events/{quote(event_id, safe='')}/end", {} if at is None else {"end_time": at}, (404,))
 
     def _end_left_over(self, camera: str, at: float | None) -> None:
-        """End what is open under our label and not known to us."""
+        """End open events with our label that we do not know."""
         wanted = {"cameras": camera, "labels": self._settings.label, "in_progress": 1, "limit": 100}
         found = _json(self._call("GET", "/api/events", query=wanted))
         known = set(self._open.values())
@@ -137,9 +137,9 @@ class FrigateBridge:
         try:
             answer = self._client.request(method, path, json=body, params=query)
             if answer.status_code == httpx.codes.UNAUTHORIZED and self._login is not None:
-                self._client.post("/api/login", json=self._login)  # gives a cookie, which runs out some day
+                self._client.post("/api/login", json=self._login)  # returns a cookie, which expires some day
                 answer = self._client.request(method, path, json=body, params=query)
-        except httpx.HTTPError as error:  # its text may hold the address
+        except httpx.HTTPError as error:  # its text may contain the address
             raise UndeliveredError(f"no response ({type(error).__name__})") from None
         if answer.is_success or answer.status_code in also_fine:
             return answer

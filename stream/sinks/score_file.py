@@ -95,7 +95,7 @@ class ScoresFile:
             self._file.close()
 
     def _append(self, data: bytes) -> None:
-        # a line cut short by a full disk must not swallow the next one
+        # a line truncated by a full disk must not swallow the next one
         data = b"\n" * self._torn + data
         try:
             if self._file is None:

@@ -27,7 +27,7 @@ class CameraMemory:
         self._kept = kept
         self._keeps = keeps
         self._recalls_learnt = recalls_learnt
-        self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was written last
+        self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was last written
 
     def recall(self, camera: WatchedCamera) -> None:
         """Restore what an earlier run stored, unless it used another bundle."""
@@ -42,7 +42,7 @@ class CameraMemory:
             return
         try:
             camera.learner.recall(json.loads(text))
-        except ValueError as error:  # a defect of the file costs what was learnt, not the camera
+        except ValueError as error:  # a damaged file loses what was learned, not the camera
             log.warning("stored calibration cannot be used", camera=camera.name, reason=str(error))
 
     def note_rule(self, camera: WatchedCamera) -> None:
@@ -52,13 +52,13 @@ class CameraMemory:
             self._journal.setting(camera.name, "schedule", camera.schedule.as_text())
 
     def keep_scene(self, camera: WatchedCamera) -> None:
-        """What the camera usually sees."""
+        """Store what the camera usually sees."""
         scene = camera.scene.memory()
         if self._keeps and scene is not None and not camera.is_self_test:
             self._journal.setting(camera.name, "scene", f"{camera.model.sha256} {scene}")
 
     def keep_learnt(self, camera: WatchedCamera) -> None:
-        """What the camera has learnt."""
+        """Store what the camera has learned."""
         kept = camera.learner.to_json()
         if self._keeps and kept is not None and not camera.is_self_test:
             self._journal.setting(camera.name, "learnt", f"{camera.model.sha256} {json.dumps(kept)}")
