@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PARTIAL: Final = ".part"
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file is written before it is renamed into place."""
+    """The path where a file is written before it is renamed."""
     return path.with_name(path.stem + PARTIAL + path.suffix)
 
 
