@@ -108,7 +108,7 @@ def _load_released(path: Path) -> Head:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
         # not PyTorch's own words: they advise to read the file unsafely
-        raise CheckpointError(f"head {path}: neither whole safetensors nor a state dict of plain arrays") from None
+        raise CheckpointError(f"head {path}: neither complete safetensors nor a state dict of plain arrays") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"head {path}: holds a {type(state).__name__}, expected a state dict of arrays")
     tokens = state.get("to_tokens.weight")

@@ -1,7 +1,7 @@
-"""A small bundle for tests of what surrounds the models: a real backend runs it, in milliseconds.
+"""A small bundle for tests of the code around the models: a real backend runs it, in milliseconds.
 
-Its backbone gives eight means of the clip (by quarter of time, of brightness and redness), eight times over; its
-head is an MGFN of 64 channels with seeded weights. The real backbone and head are in the slow tier.
+Its backbone returns eight means of the clip (by quarter of time, of brightness and redness), eight times; its head is
+an MGFN of 64 channels with seeded weights. The real backbone and head are used in the slow tests.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def tiny_head(seed: int = 0) -> Paper:
 
 
 def tiny_manifest() -> Manifest:
-    """Of a bundle that nobody opens."""
+    """The manifest of a bundle that is not opened."""
     return Manifest(
         project_version="0", created="", backbone=TINY, head=None, channels=CHANNELS, crops=1, geometry="squash",
         thresholds=None, files={},
@@ -58,8 +58,8 @@ def tiny_sources(crops: int = 1, on: float = 0.5, off: float = 0.4) -> Sources:
 def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float = 0.4, all_forms: bool = False) -> Path:
     """Write it to `folder` as `mgfn-export` does.
 
-    `all_forms` adds half precision and OpenVINO's own format under the INT8 form's name. The backbone has nothing
-    to quantise: what NNCF makes of a real one is in the slow tier.
+    `all_forms` adds half precision, and OpenVINO's own format under the name of the INT8 form. This backbone has
+    nothing to quantise; NNCF's result for a real one is tested in the slow tests.
     """
     sources = tiny_sources(crops, on, off)
     assert sources.head is not None
@@ -75,7 +75,7 @@ def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float 
 
 
 def copy_bundle(bundle: Path, target: Path, float32_alone: bool = False, **files: bytes) -> Path:
-    """A copy of a tiny bundle that lists `files` too; `float32_alone` leaves its other forms out."""
+    """A copy of a tiny bundle that lists `files` too; `float32_alone` omits its other forms."""
     shutil.copytree(bundle, target)
     for path in target.iterdir() if float32_alone else ():
         if "-" in path.stem:

@@ -1,4 +1,4 @@
-"""The product as it ships: the published backbone, the default head, the sample footage."""
+"""The shipped product: the published backbone, the default head, the sample footage."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ def test_the_demo_finds_its_staged_incident_and_nothing_else(sample: Path) -> No
         capture_output=True, text=True, check=False, env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert run.stderr.strip().endswith("1 alarm: 1 in the staged incident, 0 outside it")
+    assert run.stderr.strip().endswith("1 alarm: 1 in the staged incident, 0 outside")
     events = [json.loads(line) for line in run.stdout.splitlines()]
     assert events[0]["type"] == "new"

@@ -85,7 +85,7 @@ def fit(
 
     Returns the metrics of the chosen head, if any were measured. Every `validate_every` steps the state is kept, and
     `resume` goes on from there with the result of an uninterrupted run; `report` is told where, with no losses, before
-    the first step. Raises ProblemsError if that state is of another run.
+    the first step. Raises ProblemsError if that state belongs to another run.
     """
     torch.manual_seed(config.seed)
     try:
@@ -163,7 +163,7 @@ def _restored(
     except Exception as error:  # noqa: BLE001 -- a damaged file makes PyTorch's reader raise almost anything
         raise ProblemsError([f"--resume: {path} cannot be read ({' '.join(str(error).split())[:120]})"]) from None
     if differing:
-        raise ProblemsError([f"--resume: {path} is of another run: {'; '.join(differing)}"])
+        raise ProblemsError([f"--resume: {path} belongs to another run: {'; '.join(differing)}"])
     head.load_state_dict(state["head"])
     optimizer.load_state_dict(state["optimizer"])
     history: list[dict[str, Any]] = json.loads(state["history"])

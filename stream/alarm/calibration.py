@@ -1,9 +1,9 @@
-"""What one camera has learnt of itself, and the score that follows: level, novelty, threshold. Pure.
+"""What one camera has learned about itself, and the resulting score: level, novelty, threshold. Pure.
 
     logit -> (own level, own spread) -> + novelty -> mean over the last clips -> z -> score in (0, 1)
 
-`observe` takes every clip in order; the same clips give the same results to the bit, also through `to_json` and
-`from_json` in between. A state of 256 features, 4 scenes and two months takes less than 300 KB as JSON.
+`observe` takes every clip in order. The same clips give bit-identical results, also if `to_json` and `from_json` are
+used in between. A state of 256 features, 4 scenes and two months takes less than 300 KB as JSON.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _KEYS: Final = ("schema", "settings", "channels", "alarms", "smoothed", "ringing
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A clip's `score` in (0, 1) and what it is made of: `z`, of which `novelty` is what the features said.
+    """The `score` in (0, 1) of a clip, and its parts: `z`, of which `novelty` comes from the features.
 
-    `known`: the camera's own level counts, not the prior alone.
+    `known`: the camera's own level is used, not only the prior.
     """
 
     score: float
@@ -44,7 +44,7 @@ class Calibrated:
 
 
 class Calibration:
-    """The learnt state of one camera; times are seconds of the camera's clips."""
+    """The learned state of one camera; times are seconds of the camera's clips."""
 
     def __init__(self, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget | None = None) -> None:
         self.settings = settings
@@ -111,7 +111,7 @@ class Calibration:
         self.alarms.counts.interrupt()
 
     def forget(self, time: float, why: str = "the scene moved") -> None:
-        """Begin again from the prior."""
+        """Start again from the prior."""
         self._begin()
         self.alarms.forget(time, why)
 
@@ -120,7 +120,9 @@ class Calibration:
         self.alarms.set(budget, time)
 
     def excuse(self, time: float, score: float) -> None:
-        """The alarm that began at `time` and reached `score` was a true one: it is no false alarm of the budget."""
+        """The alarm that began at `time` and reached `score` was a true one, so it does not count against the
+        budget.
+        """
         self.alarms.counts.excuse(time, self.settings.z_of(score))
 
     def take_changes(self) -> list[ThresholdChange]:
@@ -132,7 +134,7 @@ class Calibration:
         return self.alarms.state()
 
     def _checked(self, logit: float, feature: FloatArray | None) -> FloatArray | None:
-        """The feature's sketch."""
+        """The sketch of the feature."""
         if not math.isfinite(logit):
             raise ValueError(f"logit is {logit}, not a finite number")
         if feature is None:
@@ -147,7 +149,7 @@ class Calibration:
         return (sum(before) + alone) / (len(before) + 1)
 
     def _follow_clock(self, start: float) -> None:
-        """After a gap, or where the clock was set back, the next clip follows nothing."""
+        """After a gap, or if the clock was set back, the next clip does not follow the previous one."""
         if self.newest is None or self.newest[0] <= start <= self.newest[1] + _GAP:
             return
         self.interrupt()
@@ -155,7 +157,7 @@ class Calibration:
             self.ordinary.pending.end_alarm()
 
     def _relearnt(self, start: float, *, learn: bool) -> bool:
-        """Whether to learn: outside alarms, and in one that lasts so long that it is a new level."""
+        """Whether to learn: outside alarms, and during an alarm that lasts so long that it is a new level."""
         if learn:
             self._ringing_since = None
             return True
@@ -192,16 +194,16 @@ class Calibration:
     def from_json(
         cls, value: object, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget | None = None
     ) -> Calibration:
-        """Raises CalibrationError, one line, for another schema, other settings and wrong content.
+        """Raises CalibrationError, in one line, for another schema, other settings or invalid content.
 
-        With another budget than it was written with, the threshold is learnt anew from the counts.
+        With another budget than it was written with, the threshold is learned again from the counts.
         """
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             schema = value.get("schema") if isinstance(value, dict) else None
             raise CalibrationError(f"calibration: schema is {schema!r}, expected {SCHEMA}")
         given = members(value, "state", _KEYS)
         if given["settings"] != _fingerprint(settings):
-            raise CalibrationError("calibration: learnt with other settings than this bundle's")
+            raise CalibrationError("calibration: learned with settings that differ from those of this bundle")
         found = cls(settings, rule, budget)
         channels = given["channels"]
         found._channels = None if channels is None else int(number(channels, "channels", 1, 100_000))

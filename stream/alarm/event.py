@@ -1,7 +1,7 @@
-"""The life of an alarm as its subscribers see it: `new`, `update`, `end`, `media` with one id and a counting `seq`.
+"""The life of an alarm as subscribers see it: `new`, `update`, `end` and `media`, with one id and a counting `seq`.
 
-`EventMessage` is one such message. `as_json` is the only place that writes its JSON, `from_stored` the only one that
-reads it back.
+`EventMessage` is one such message. `as_json` is the only place that writes its JSON, and `from_stored` the only one
+that reads it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FocusRegion = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class ModelName:
-    """Which bundle on which backend scored; `folder` is where the bundle lies and is not part of any message."""
+    """The bundle and backend that scored; `folder` is the location of the bundle, and not part of any message."""
 
     bundle: str
     sha256: str
@@ -40,7 +40,7 @@ class ModelName:
 
 @dataclass(frozen=True)
 class TopClip:
-    """A clip that drove an alarm; times in seconds, `weight` its share of what all clips added to the score."""
+    """A clip that caused an alarm; times in seconds, `weight` is its share of what all clips added to the score."""
 
     start: float
     end: float
@@ -49,7 +49,7 @@ class TopClip:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """Who has seen the alarm, and when (epoch seconds)."""
+    """Who has acknowledged the alarm, and when (epoch seconds)."""
 
     time: float
     by: str
@@ -57,7 +57,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True)
 class Moment:
-    """What is known when a message of an event is made; `start` (seconds) is that of the clip that caused it.
+    """What is known when a message is created; `start` (seconds) is that of the clip that caused it.
 
     `top_clips` explain the alarm: given with `new`, they stay in every later message. `raw` is the head's own score.
     """
@@ -142,13 +142,13 @@ class EventMessage:
 
     @property
     def latency_ms(self) -> int | None:
-        """Milliseconds from `latency_from` to publication; None for a message that has not left."""
+        """Milliseconds from `latency_from` to publication; None for an unpublished message."""
         if self.published_time is None:
             return None
         return round(self.published_time * 1000) - round(self.latency_from * 1000)
 
     def as_json(self) -> dict[str, Any]:
-        """The public form, as it is published and listed."""
+        """The public form, as published and listed."""
         clips = [
             {"start": round(c.start, 3), "end": round(c.end, 3), "weight": round(c.weight, 4)} for c in self.top_clips
         ]
@@ -192,7 +192,7 @@ class EventMessage:
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> Self:
-        """Read what `as_stored` wrote, or what schema 1 did, whose stored `latency_ms` was `latency_from` in ms."""
+        """Read what `as_stored` wrote, or schema 1, whose stored `latency_ms` was `latency_from` in ms."""
         values = {key: value for key, value in stored.items() if key not in ("schema", "latency_ms")}
         if stored["schema"] == 1:
             values["latency_from"] = stored["latency_ms"] / 1000
@@ -216,9 +216,9 @@ def clip_url(event_id: str) -> str:
 
 
 class Event:
-    """One alarm. Each verb returns the next message, as in the contract, section 4.
+    """One alarm. Each verb returns the next message.
 
-    `stamped` fills in `published_time` and `delayed` when a message leaves.
+    `stamped` fills in `published_time` and `delayed` when a message is published.
     """
 
     def __init__(self, last: EventMessage) -> None:
@@ -238,7 +238,7 @@ class Event:
         focus: FocusRegion | None = None,
         wall_shift: float = 0.0,
     ) -> Self:
-        """An event without any message yet; `start_time` in seconds, `thresholds` on and off.
+        """An event without messages yet; `start_time` in seconds, `thresholds` on and off.
 
         `zone` is that of `local_time`; None: the machine's. The wall clock is `wall_shift` ahead of `start_time`; the
         id is named after it.
@@ -263,7 +263,7 @@ class Event:
         )
 
     def suppress(self, why: Suppression, resembles: str | None = None) -> None:
-        """It is stored and shown, and nobody is told; `resembles` is the event whose verdict says so."""
+        """Store and show the event, but do not publish it; `resembles` is the event whose verdict is the reason."""
         self._last = replace(self._last, suppressed=why, resembles=resembles)
 
     @property

@@ -1,7 +1,7 @@
 """Messages that the broker has not acknowledged, oldest first. Pure: steady time is passed in.
 
-Bounded: what is older than `longest_wait` is given up, and a full box gives up its oldest `update`, else its oldest
-message: an alarm's beginning and end outlive its details.
+Bounded: messages older than `longest_wait` are discarded, and a full outbox discards its oldest `update`, or else its
+oldest message, so that the begin and end of an alarm outlive its details.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Waiting:
 
 
 class Outbox:
-    """A bounded line of messages."""
+    """A bounded queue of messages."""
 
     def __init__(self, limit: int = LIMIT, longest_wait: float = LONGEST_WAIT) -> None:
         self._limit = limit

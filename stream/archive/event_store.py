@@ -1,4 +1,4 @@
-"""Events as they were last told, the verdicts on them, their files, and the outbox of messages not yet delivered."""
+"""Events with their last message, verdicts and files, and the outbox of undelivered messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "e
 
 @dataclass(frozen=True)
 class ListedEvent:
-    """An event's last message and what is known beside it; sizes are 0 where there is no file."""
+    """The last message of an event, with verdict and file sizes (0 if there is no file)."""
 
     message: EventMessage
     verdict: str | None
@@ -34,7 +34,7 @@ def _read(payload: str) -> EventMessage:
 
 
 class EventStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -60,7 +60,7 @@ class EventStore:
         ).fetchone()[0]
 
     def delivered(self, key: int, said: EventMessage | None = None) -> None:
-        """The broker has it, as it was `said` (None: it was given up)."""
+        """The broker has the message as it was `said`; None: it was discarded."""
         self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
         if said is not None:  # times of its leaving alone: what it counts from stays, for the messages to come
             self._database.execute(
@@ -144,9 +144,9 @@ class EventStore:
         return [start for (start,) in rows]
 
     def judge(self, camera: str, event_id: str, verdict: str | None) -> str | None:
-        """Keep an operator's verdict, None: take it back; `event_id` "latest" is the camera's last alarm.
+        """Store an operator's verdict; None withdraws it. `event_id` "latest" is the camera's last alarm.
 
-        Returns the event's id, None: unknown.
+        Returns the event's id; None if it is unknown.
         """
         if event_id == "latest":
             chosen = """(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' AND NOT test

@@ -1,7 +1,8 @@
-"""Says messages of events in the order in which they were decided, written or not.
+"""Publishes event messages in the order in which they were decided, whether or not they are written.
 
-A message is said once it is committed or refused by the disk, and 1.5 s after it was decided at the latest. A later
-message waits for an earlier one, so order holds for each camera. A subscriber tells duplicates by (`id`, `seq`).
+A message is published once it is committed or refused by the disk, and at the latest 1.5 s after it was decided. A
+later message waits for an earlier one, so the order of each camera is kept. Subscribers recognise duplicates by (`id`,
+`seq`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Pending:
 
 
 class Herald:
-    """Threads: verbs from any; `run` in a thread of its own."""
+    """Thread-safe; `run` needs its own thread."""
 
     def __init__(self, say: Callable[[Waiting], None]) -> None:
         self._say = say

@@ -1,4 +1,4 @@
-"""What goes to the data folder, written by a thread of its own so that the scoring loop never waits for a disk.
+"""Writes to the data folder in a separate thread, so that the scoring loop never waits for a disk.
 
 Verbs only note what is to be written and return at once. `run`, in a thread that the service makes, writes. The
 `Herald` hands a message of an event to the broker's sink when it is committed, when the disk refuses it, or after
@@ -32,7 +32,7 @@ Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene", "learnt"
 class Journal:
     """`say` takes committed messages to the broker; `expired` hears of files that are gone.
 
-    `changed` hears of settings (camera, name, value) that another process wrote into the database.
+    `changed` is called with settings (camera, name, value) that another process wrote to the database.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Journal:
                     partial.write_bytes(explanation.packed())
                     self._clock.steady.stamp(partial)
             except OSError as error:
-                log.warning("no window of the event", id=event_id, reason=error.strerror)
+                log.warning("event has no window", id=event_id, reason=error.strerror)
             else:
                 store.events.file_kept(event_id, "window", path.stat().st_size)
 
@@ -143,7 +143,7 @@ class Journal:
         def write(store: Store) -> None:
             found = store.events.judge(camera, event_id, verdict)
             if found is None:
-                log.warning("verdict on an unknown event ignored", camera=camera, id=event_id)
+                log.warning("verdict ignored: unknown event", camera=camera, id=event_id)
             else:
                 log.info("verdict", camera=camera, id=found, verdict=verdict)
 

@@ -1,4 +1,4 @@
-"""The folder of pictures, clips and windows: where an event's files lie, and which of them must go."""
+"""The folder of images, clips and windows: where the files of an event are, and which must be deleted."""
 
 from __future__ import annotations
 

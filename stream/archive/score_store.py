@@ -1,4 +1,4 @@
-"""The scores of all cameras, in chunks of a minute that later become one for each hour."""
+"""The scores of all cameras, in chunks of a minute that are later merged into one per hour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stream.archive.score_log import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns,
 
 
 class ScoreStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -32,9 +32,9 @@ class ScoreStore:
         return columns(chunk for (chunk,) in rows).between(since, until)
 
     def merge(self, before: float, at_most: int) -> int:
-        """Make one chunk of the many of an hour, of hours that end before that epoch time; how many hours were merged.
+        """Merge the chunks of each hour that ended before that epoch time; returns how many hours were merged.
 
-        A quarter of the rows' room and of the time that reading weeks takes. At most `at_most` hours at once.
+        Saves three quarters of the rows' space and of the time to read weeks. At most `at_most` hours per call.
         """
         hours = self._database.execute(
             """SELECT camera, CAST(start / 3600 AS INTEGER) AS hour FROM scores

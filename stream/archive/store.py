@@ -1,7 +1,7 @@
 """The data folder: one SQLite database of events, verdicts, scores, settings and the outbox, and a folder of media.
 
-One process at a time (a lock file). WAL with synchronous=NORMAL: what was committed survives a kill of the program;
-a power cut may take the last moments. A database of a newer version is refused, a corrupt one set aside.
+One process at a time (a lock file). WAL with synchronous=NORMAL: committed data survive a kill of the program; a power
+cut may lose the last moments. A database of a newer version is refused; a corrupt one is renamed.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Store:
         except OSError as error:  # another user's, most likely
             raise UsageError(f"--data {folder}: cannot be read: {error.strerror}") from None
         if not there:
-            raise UsageError(f"--data {folder}: holds no {DATABASE}; mgfn-stream makes it")
+            raise UsageError(f"--data {folder}: holds no {DATABASE}; start mgfn-stream to create it")
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
             check_version(database, path)

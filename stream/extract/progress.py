@@ -1,4 +1,4 @@
-"""What a user sees of an extraction: a line for each video and, on a terminal, a bar below them."""
+"""Progress of an extraction: a line for each video and, on a terminal, a progress bar below."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream.extract.videos import VideoFile
 
 
 class ExtractionProgress:
-    """Counts clips and guesses the time left from the bytes of videos that are through. A context manager."""
+    """Counts clips, and estimates the remaining time from the sizes of finished videos. Context manager."""
 
     def __init__(self, videos: int, total_bytes: int, console: Console) -> None:
         self.clips = self.finished = 0

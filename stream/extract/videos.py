@@ -1,4 +1,4 @@
-"""What the user named, as a list of videos with a NAME each."""
+"""Converts the user's arguments to a list of videos, each with a name."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class VideoFile:
 def find_videos(inputs: Sequence[str]) -> list[VideoFile]:
     """Files as they were named, and those below each folder that look like videos, hidden ones left out.
 
-    Raises UsageError for what is not there or cannot be read, for a folder without videos and for two videos of
-    one name.
+    Raises UsageError for what does not exist or cannot be read, for a folder without videos, and for two videos with
+    the same name.
     """
     videos: dict[str, VideoFile] = {}
     for given in inputs:

@@ -1,4 +1,4 @@
-"""The self-test's test camera as the main loop sees it: it comes, is scored beside the others, and goes."""
+"""The test camera of the self-test in the main loop: it is added, scored beside the others, and removed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from stream.watch.watched_camera import WatchedCamera
 
 
 class SelfTestCamera:
-    """At most one at a time. The bundle's own thresholds apply: what is tested is the path, not the site's tuning."""
+    """At most one at a time. The bundle's own thresholds apply, because the path is tested and not the site's
+    settings.
+    """
 
     def __init__(
         self,
@@ -53,8 +55,8 @@ class SelfTestCamera:
         if self._decoder is None and self._rendering is None and self._test.due(now, steady):
             try:
                 self._rendering = self._start_process(render, (), "mgfn-self-test")
-            except OSError as error:  # the cameras go on; overdue says that it failed
-                log.error("the self-test cannot begin", reason=error.strerror)
+            except OSError as error:  # the cameras continue; the test times out
+                log.error("self-test cannot start", reason=error.strerror)
         if self._rendering is None or thresholds is None:
             return None
         process, pipe = self._rendering
@@ -68,11 +70,11 @@ class SelfTestCamera:
         pipe.close()
         self._rendering = None
         if not recording:
-            return None  # overdue says so
+            return None  # the test times out
         alarm = AlarmSettings(thresholds.on, thresholds.off)
         if thresholds.min_duration is not None:
             alarm = replace(alarm, min_duration=thresholds.min_duration)
-        if self._manifest.calibration is not None:  # the path is tested, not a threshold that the camera has to learn
+        if self._manifest.calibration is not None:  # the path is tested, not a threshold that the camera must learn
             alarm = alarm.with_threshold(STAGED_THRESHOLD)
         config = self._test.camera(recording, alarm, now, self._zone)
         camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest), self._clock.wall)

@@ -1,4 +1,4 @@
-"""The self-test within the main loop: its camera comes and goes, its result is kept and published."""
+"""Runs the self-test within the main loop: adds and removes its camera, stores and publishes its result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream.watch.fleet import Fleet
 
 
 class SelfTestRunner:
-    """Used by the loop alone. `mqtt` is None where nothing is published."""
+    """Used only by the loop. `mqtt` is None if nothing is published."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
-"""Alarms and states to an MQTT broker.
+"""Publishes alarms and states to an MQTT broker.
 
-Events wait in the outbox and leave one at a time, in order, each acknowledged before the next: neither a lost broker
-nor a kill of this program loses one that is in the database. States are retained and published again on every
-connection. Scores are sent only while connected: an old one is of no use.
+Events wait in the outbox and are published in order, one at a time, each acknowledged before the next. Neither a lost
+broker nor a kill of this program loses an event that is in the database. States are retained and published again on
+every connection. Scores are published only while connected, because old scores are useless.
 
-The service runs `deliver` in a thread; paho's client has a network thread of its own.
+The service runs `deliver` in a thread; paho's client has its own network thread.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ _TOO_LARGE_FOR: Final = 3_600.0
 
 
 class MqttSink:
-    """Publishes under `prefix`. It connects when it can, and goes on trying for ever.
+    """Publishes under `prefix`, and keeps reconnecting.
 
-    Verbs only note what is to be said and return at once; `deliver`, in a thread of its own, says it. No lock is
-    held while paho is called: paho calls back with its own locks held. `settled` hears of each message that was
-    acknowledged (with its payload as it left) or given up (None), `retained` of topics that the broker keeps for us.
+    All other methods only queue and return at once; `deliver` publishes, in its own thread. No lock is held while paho
+    is called, because paho calls back with its own locks held. `settled` is called for each message that was
+    acknowledged (with the published payload) or discarded (None). `retained` is called when the broker starts or stops
+    retaining a topic for us.
     """
 
     def __init__(
@@ -201,7 +202,7 @@ class MqttSink:
             pass
         if self.waiting:
             # those in the data folder go out after the next start; a replay has none
-            log.error("events not delivered by the end", count=self.waiting, broker=self.shown)
+            log.error("events not delivered before the stop", count=self.waiting, broker=self.shown)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -287,7 +288,7 @@ class MqttSink:
         if not self._picture_told:
             self._picture_told = True
             log.error(
-                "the broker drops the connection for a picture: given up; look at the broker's maximum packet size",
+                "image discarded: the broker drops the connection for it; check the broker's maximum packet size",
                 broker=self.shown, topic=topic, bytes=size,
             )  # fmt: skip
 
@@ -304,7 +305,7 @@ class MqttSink:
         for message in messages:
             self.events_lost += 1
             if self.events_lost == 1:
-                log.error("events are being lost: the broker has been away for too long", broker=self.shown)
+                log.error("losing events: the broker has been away for too long", broker=self.shown)
             self._settled(message, None)
 
     def _state(self, topic: str, payload: str | bytes) -> None:
@@ -321,18 +322,18 @@ class MqttSink:
 
     def _on_connect(self, _c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if code.is_failure:
-            self._complain("the broker refused us", refusal(code))
+            self._complain("broker refused the connection", refusal(code))
             return
         with self._changed:
             self._connected, self._complaint = True, ""
             self._unsaid = dict.fromkeys(self._states)
             self._changed.notify()
-        log.info("connected to the broker", broker=self.shown)
+        log.info("broker connected", broker=self.shown)
 
     def _on_connect_fail(self, _c: Any, _u: Any) -> None:
         # paho keeps the error for itself: in a callback of `except` it is the one that is being handled
         error = sys.exc_info()[1]
-        self._complain("the broker cannot be reached; trying again for ever", why(error))
+        self._complain("broker cannot be reached; trying again", why(error))
 
     def _complain(self, what: str, reason: str) -> None:
         if self._complaint != what:
@@ -341,7 +342,7 @@ class MqttSink:
 
     def _on_disconnect(self, _c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if self._connected and code.is_failure:
-            log.warning("lost the broker", broker=self.shown, reason=str(code))
+            log.warning("broker connection lost", broker=self.shown, reason=str(code))
         with self._changed:
             self._connected = False
             self._take_back_pictures()

@@ -1,4 +1,4 @@
-"""The alarm of one camera: scores go in, the messages of its events come out. Pure: time comes with the clips."""
+"""The alarm of one camera: takes scores, returns the messages of its events. Pure: time comes with the clips."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def begun_event(
 
 @dataclass(frozen=True)
 class Judged:
-    """What a clip's score did: the message that it caused, if any, and the explanation of the alarm that it began."""
+    """The result of a clip's score: the message that it caused, if any, and the explanation of the alarm that it
+    began.
+    """
 
     event: EventMessage | None = None
     change: Change | None = None
@@ -49,8 +51,11 @@ class Judged:
 
 
 class CameraAlarm:
-    """`explain` (raw score) explains the window that the newest clip completed; `resembles` (event id, start) names the
-    event called false that an alarm resembles. Each is asked once an alarm."""
+    """The alarm of one camera.
+
+    `explain` (raw score) explains the window that the newest clip completed. `resembles` (event id, start) names the
+    event marked as false that an alarm resembles. Each is called once per alarm.
+    """
 
     def __init__(
         self, config: CameraConfig, model: ModelName, settings: AlarmSettings, wall: Callable[[float], float]
@@ -67,7 +72,7 @@ class CameraAlarm:
 
     @property
     def active(self) -> bool:
-        """Whether it turns `anomaly` ON."""
+        """Whether `anomaly` is ON because of it."""
         return self.event is not None and not self.event.suppressed
 
     def configure(self, config: CameraConfig) -> None:
@@ -117,7 +122,7 @@ class CameraAlarm:
         return self.rule.top_score >= self._said_score + UPDATE_STEP and waited >= UPDATE_EVERY
 
     def close(self, reason: str) -> EventMessage | None:
-        """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
+        """The camera is lost or disabled, or the service stops: the `end` of an open alarm, if there is one."""
         self.rule.end(self._last_end)
         return self._end(self.rule.end_time, reason)
 

@@ -1,4 +1,4 @@
-"""The picture, clip and window of each event: asked of the decoder, noted once they are written."""
+"""The image, clip and window of each event: requested from the decoder, recorded when they are written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stream.watch.retained_pictures import RetainedPictures
 
 
 class EventFiles:
-    """Used by the loop alone. `media` is the folder they go to; where `keeps` is False (a replay) none are made."""
+    """Used only by the loop. `media` is their folder. If `keeps` is False (in a replay), none are made."""
 
     def __init__(self, journal: Journal, media: Path, pictures: RetainedPictures, clock: Clock, *, keeps: bool) -> None:
         self._clock = clock
@@ -28,7 +28,7 @@ class EventFiles:
         self.keeps = keeps
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
-        """Ask for what goes with the message of an alarm; `clip` is the one that caused it and is to be shown."""
+        """Request the files for the message of an alarm; `clip` is the one that caused it and is shown."""
         if not self.keeps:
             return
         rolls = decoder.config.clip
@@ -46,12 +46,12 @@ class EventFiles:
             decoder.order(EndClip(message.id, message.end_time + rolls.post_roll))
 
     def explained(self, message: EventMessage, explanation: Explanation) -> None:
-        """The window of an alarm goes beside its picture and clip."""
+        """Store the window of an alarm beside its image and clip."""
         if self.keeps:
             self._journal.explained(message.id, explanation)
 
     def written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
-        """A decoder wrote a picture or clip, or could not."""
+        """A decoder wrote an image or clip, or failed to."""
         camera, kept = decoder.camera.name, written.bytes > 0
         kind: Kind = "snapshot" if isinstance(written, SnapshotTaken) else "clip"
         if kind == "snapshot":
@@ -59,7 +59,7 @@ class EventFiles:
         else:
             decoder.pending_messages.closed(written.event, kept=kept)
         if not kept:
-            log.warning(f"no {kind} of the event", camera=camera, id=written.event, reason=written.problem)
+            log.warning(f"event has no {kind}", camera=camera, id=written.event, reason=written.problem)
             return
         show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" else None
         self._journal.file_kept(written.event, kind, written.bytes, show)

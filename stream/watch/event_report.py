@@ -1,4 +1,4 @@
-"""Events on their way out of the loop: each message waits for its files and then goes to the journal, in order."""
+"""Passes event messages from the loop to the journal, in order. Each message waits for its files first."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class EventReport:
             self._journal.message(message, self._clock.now(), awaits_files=awaits_files)
 
     def file_written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
-        """A decoder wrote a picture or clip, or could not; messages may have waited for it."""
+        """A decoder wrote an image or clip, or failed to; messages may have waited for it."""
         self._files.written(decoder, written)
         self.release(decoder)
 

@@ -1,4 +1,4 @@
-"""What an operator sets over MQTT or the page: it goes before flags and site file, and survives a restart."""
+"""Overrides set over MQTT or the page: they take precedence over flags and site file, and survive a restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stream.watch.watched_camera import WatchedCamera
 
 
 class Overrides:
-    """Used by the loop alone. `kept` is what earlier runs were told."""
+    """Used only by the loop. `kept`: the overrides of earlier runs."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Overrides:
         self._kept = {camera: dict(settings) for camera, settings in kept.items()}
 
     def apply(self, camera: WatchedCamera) -> None:
-        """What was set for the camera earlier."""
+        """Apply the camera's stored overrides."""
         found = self._kept.get(camera.name, {})
         kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
         if "threshold" in kept:
@@ -46,10 +46,10 @@ class Overrides:
         if "enabled" in kept:
             camera.set_enabled(kept["enabled"] == "ON", time.monotonic())
         if kept:
-            log.info("set over MQTT earlier, still in force; `reset` takes it back", camera=camera.name, **kept)
+            log.info("override from an earlier run applied; `reset` removes it", camera=camera.name, **kept)
 
     def configure(self, decoder: DecoderProcess, config: CameraConfig) -> None:
-        """Other settings of a camera whose process and window stay."""
+        """Change the settings of a camera whose process and window stay."""
         camera = decoder.camera
         decoder.config = config
         camera.configure(config)
@@ -61,7 +61,7 @@ class Overrides:
         self._topics.status(camera)
 
     def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
-        """A command; a verdict may be on a camera that is gone."""
+        """Carry out a command; a verdict may concern a removed camera."""
         decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if isinstance(command, GiveVerdict):
             self._journal.verdict(command.camera, command.event, command.verdict)

@@ -1,4 +1,4 @@
-"""What an earlier run left in the data folder: messages that wait, events that were open, files that were awaited."""
+"""What an earlier run left in the data folder: unsent messages, open events, expected files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
 
 
 def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
-    """Its outbox first, then the ends of what it left open, and their files. Nothing else uses the store yet."""
+    """Its outbox first, then the ends of open events, and their files. The store is not used elsewhere yet."""
     for message in store.events.waiting():
         if mqtt is None or message.payload.suppressed is not None:
             journal.delivered(message.key or 0)

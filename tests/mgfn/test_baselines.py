@@ -153,5 +153,5 @@ def test_a_checkpoint_of_an_unknown_network_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_settings_no_network_can_be_built_from(make: Any) -> None:
-    with pytest.raises(ValueError, match="allowed"):
+    with pytest.raises(ValueError, match="must be"):
         make()

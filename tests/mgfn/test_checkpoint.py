@@ -116,7 +116,7 @@ class Hostile:
 def test_a_pickle_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"to_tokens.weight": Hostile()}, tmp_path / "evil.pkl")
-    with pytest.raises(CheckpointError, match=r"neither whole safetensors nor a state dict of plain arrays$"):
+    with pytest.raises(CheckpointError, match=r"neither complete safetensors nor a state dict of plain arrays$"):
         load_head(tmp_path / "evil.pkl")
     assert not (tmp_path / "hostile-was-here").exists()
 
@@ -132,7 +132,7 @@ def test_a_missing_and_a_cut_file(checkpoint: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         load_head(checkpoint.with_name("none"))
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="neither whole safetensors"):
+    with pytest.raises(CheckpointError, match="neither complete safetensors"):
         load_head(checkpoint)
 
 

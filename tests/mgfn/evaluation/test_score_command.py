@@ -54,8 +54,8 @@ def test_a_checkpoint_of_the_released_layout_gives_the_authors_scores(tmp_path: 
     ("inputs", "out", "says"),
     [
         (["a.npy", "deep/a.npy"], "scores", "a.npy given more than once"),
-        (["a.npy"], ".", "holds a.npy, which are no scores"),
-        (["a.npy"], "a.npy", "is a file, allowed is a folder"),
+        (["a.npy"], ".", "holds a.npy, which are not scores"),
+        (["a.npy"], "a.npy", "is a file; must be a folder"),
         (["a.npy", "wide.npy"], "scores", "wide.npy: shape (2, 3): 3 channels, expected 2"),
         (["a.npy", "none.npy"], "scores", "none.npy: No such file"),
         (["a.npy", "nan.npy"], "scores", "nan.npy: 1 clips hold NaN"),

@@ -274,7 +274,7 @@ def wrong(*path: str, value: object) -> Any:
     [
         ([], "schema"),
         (wrong("schema", value=2), "schema is 2, expected 1"),
-        (wrong("settings", value="x"), "other settings"),
+        (wrong("settings", value="x"), "settings that differ"),
         (wrong("extra", value=1), "unknown key extra"),
         (wrong("channels", value=17), "scene centre has shape .64., expected .17."),
         (wrong("transform", value=[0.0, float("nan")]), "not a finite number"),
@@ -326,7 +326,7 @@ def test_a_true_alarm_is_no_false_one_of_the_budget() -> None:
         ("sprea", 1.0, "unknown setting sprea"),
         ("spread", 0.0, "spread is 0.0, must be above 0"),
         ("spread", float("inf"), "not a finite number"),
-        ("memory", 4_000, "memory is 4000, allowed is 4 to 256"),
+        ("memory", 4_000, "memory is 4000, must be from 4 to 256"),
         ("tail", [[3, 1]], "tail"),
         ("tail", [[3, 1], [2, 0.5]], "tail"),
         ("tail", 5, "tail"),
