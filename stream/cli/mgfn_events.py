@@ -22,6 +22,7 @@ from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all
 
 if TYPE_CHECKING:
+    from stream.alarm.event import EventMessage
     from stream.archive.event_store import ListedEvent
     from stream.archive.store import Store
     from stream.lookback.history import Answer, Suggestion
@@ -341,7 +342,7 @@ def _print_table(events: list[ListedEvent], since: str) -> None:
             datetime.fromisoformat(event.local_time).isoformat(sep=" ", timespec="seconds"),
             "open" if event.end_time is None else f"{at_least}{event.end_time - event.start_time:.1f} s",
             event.camera,
-            "test" if event.test else event.label,
+            _what(event),
             f"{event.top_score:.2f}" if event.label == "anomaly" else "",
             event.end_reason or "",
             listed.verdict or "",
@@ -351,6 +352,14 @@ def _print_table(events: list[ListedEvent], since: str) -> None:
     out = console(180)
     out.print(table)
     out.print(f"{len(events)} in the last {since}")
+
+
+def _what(event: EventMessage) -> str:
+    """What kind of event it is, and why nobody was told where that is so."""
+    what = "test" if event.test else "notice" if event.severity == "notice" else event.label
+    if event.suppressed is None:
+        return what
+    return f"{what}, suppressed: {event.suppressed}{f' of {event.resembles}' if event.resembles else ''}"
 
 
 def main() -> NoReturn:

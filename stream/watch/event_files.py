@@ -23,6 +23,7 @@ class EventFiles:
         self._journal = journal
         self._media = media
         self._pictures = pictures
+        self._untold: set[str] = set()  # events whose picture is awaited and not published
         self.keeps = keeps
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
@@ -31,15 +32,19 @@ class EventFiles:
             return
         rolls = decoder.config.clip
         if message.type == "new":
-            decoder.pending_messages.expect_files(message.id, time.monotonic())
+            filmed = message.suppressed != "hourly_cap"  # a flood of alarms must not fill the disk
+            decoder.pending_messages.expect_files(message.id, time.monotonic(), clip=filmed)
+            if message.suppressed is not None:
+                self._untold.add(message.id)
             seen = time.time() if clip is None else clip.end
             zone = decoder.config.schedule.zone
             at = datetime.fromtimestamp(seen).astimezone(zone).isoformat(sep=" ", timespec="seconds")
             text = f"{message.camera}  {at}  score {message.score:.2f}{'  TEST' if message.test else ''}"
-            shown = None if clip is None else (clip.connection, clip.clip)
-            decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, shown))
-            begin = message.start_time - rolls.pre_roll
-            decoder.order(StartClip(message.id, media_path(self._media, message.id, "clip"), begin, rolls.longest))
+            taken_of = None if clip is None else (clip.connection, clip.clip)
+            decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, taken_of))
+            if filmed:
+                begin = message.start_time - rolls.pre_roll
+                decoder.order(StartClip(message.id, media_path(self._media, message.id, "clip"), begin, rolls.longest))
         elif message.type == "end" and message.end_time is not None:
             decoder.order(EndClip(message.id, message.end_time + rolls.post_roll))
 
@@ -56,8 +61,11 @@ class EventFiles:
             decoder.pending_messages.pictured(written.event, taken=kept)
         else:
             decoder.pending_messages.closed(written.event, kept=kept)
+        told = written.event not in self._untold
+        if kind == "snapshot":
+            self._untold.discard(written.event)
         if not kept:
             log.warning(f"no {kind} of the event", camera=camera, id=written.event, reason=written.problem)
             return
-        show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" else None
+        show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" and told else None
         self._journal.file_kept(written.event, kind, written.bytes, show)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stream.alarm.rule import Change
 from stream.archive.journal import Journal
 from stream.base.log import log
 from stream.camera.messages import ClipReady
@@ -67,8 +66,6 @@ class Reporter:
         self._scores.say(camera, scored)
         if scored.explanation is not None and scored.event is not None:
             self._files.explained(scored.event, scored.explanation)
-        if scored.change is Change.CAPPED:
-            log.warning("alarm suppressed: hourly_cap reached", camera=camera.name, score=round(scored.score, 4))
         for change in camera.learner.changes():
             log.info(
                 "threshold learnt", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
