@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.budget_simulation import CLIP, Day, FloatVector, Options, Rung, World, camera_days
+from benchmarks.simulated_cameras import CLIP, Day, FloatVector, World, camera_days
+from benchmarks.simulated_rules import Options, Rung
 from stream.alarm.calibration import Calibration
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
@@ -87,7 +88,7 @@ class CalibratedRule:
     def _stretch(self, starts: FloatVector, logits: FloatVector, found: list[Rung]) -> int:
         """Clips up to where something is learnt anew, at most these; returns how many."""
         calibration, counts = self.calibration, self.calibration.alarms.counts
-        middle, spread = calibration.transform
+        middle, spread = calibration.ordinary.transform
         alone = (logits - middle) / spread
         quiet = self._quiet_until(starts, self._smooth(alone))
         if not quiet:
@@ -96,7 +97,7 @@ class CalibratedRule:
         rows = list(
             zip(starts[:quiet].tolist(), (starts[:quiet] + CLIP).tolist(), logits[:quiet].tolist(), strict=True)
         )
-        pending = calibration.pending
+        pending = calibration.ordinary.pending
         held = [not pending.held_off(row[0]) for row in rows] if pending.held_off(rows[0][0]) else [True] * quiet
         pending.clips.extend(rows)
         pending.learn.extend(held)
@@ -112,7 +113,7 @@ class CalibratedRule:
 
     def _quiet_until(self, starts: FloatVector, z: FloatVector) -> int:
         """How many clips neither ring, nor let the level or the threshold be learnt anew."""
-        counts, pending = self.calibration.alarms.counts, self.calibration.pending
+        counts, pending = self.calibration.alarms.counts, self.calibration.ordinary.pending
         if not (counts.idle and counts.watched) or self._rule.active or self._rule.start_time is not None:
             return 0
         warm = z >= min(counts.lowest, self.calibration.threshold.z) - 1e-9
@@ -123,7 +124,7 @@ class CalibratedRule:
         hour = np.floor(counts.newest / 3_600)
         quiet = min(quiet, int(np.searchsorted(starts, 3_600 * (hour + 1))))
         if pending.clips:
-            block = pending.block(self.calibration.scenes.level.learnt) + self._settings.guard_seconds
+            block = pending.block(self.calibration.ordinary.level.learnt) + self._settings.guard_seconds
             quiet = min(quiet, int(np.searchsorted(starts + CLIP - pending.clips[0][0], block)))
         else:
             quiet = min(quiet, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +14,11 @@ import configs
 from configs.text import EncodingError, read_text
 from mgfn.baselines.rtfm import Rtfm, RtfmConfig
 from mgfn.baselines.sultani import Sultani, SultaniConfig
+from mgfn.extended import Extended, ExtendedConfig
 from mgfn.features import MOST_CROPS
-from mgfn.network import Head, Mgfn, MgfnConfig, Structure
+from mgfn.network import Head
+from mgfn.paper import Paper, PaperConfig, Structure
+from mgfn.released import Released, ReleasedConfig
 
 PRESETS = Path(configs.__file__).parent / "train"
 
@@ -46,9 +48,8 @@ class MgfnSettings(_Model):
     standardise: bool = False
 
     def build(self, channels: int) -> Head:
-        config = MgfnConfig.paper(channels, self.structure)
-        changes = {"alpha": self.alpha, "dropout": self.dropout, "standardise": self.standardise}
-        return Mgfn(dataclasses.replace(config, **changes))  # type: ignore[arg-type] # checked by this model
+        config = PaperConfig(channels, self.structure, self.alpha, dropout=self.dropout)
+        return Extended(ExtendedConfig(config)) if self.standardise else Paper(config)
 
 
 class ReleasedSettings(_Model):
@@ -58,7 +59,8 @@ class ReleasedSettings(_Model):
     standardise: bool = False
 
     def build(self, channels: int) -> Head:
-        return Mgfn(dataclasses.replace(MgfnConfig.released(channels), standardise=self.standardise))
+        config = ReleasedConfig(channels)
+        return Extended(ExtendedConfig(config)) if self.standardise else Released(config)
 
 
 class SultaniSettings(_Model):

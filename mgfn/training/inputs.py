@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 
 import torch
 
+from mgfn.extended import Extended
 from mgfn.features import FloatArray
-from mgfn.network import Mgfn
 
 
 @torch.no_grad()
-def settle_inputs(head: Mgfn, videos: Callable[[], Iterable[FloatArray]]) -> None:
+def settle_inputs(head: Extended, videos: Callable[[], Iterable[FloatArray]]) -> None:
     """Set the mean and the deviation of each channel, as the network sees it, over videos (T, crops, C).
 
     `videos` is called twice and gives the same each time: none but one of them need stand in memory. A tenth of the

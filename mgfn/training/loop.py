@@ -21,7 +21,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from configs.atomic import replacing, write_file
 from mgfn.checkpoint import save_head
-from mgfn.network import Head, Mgfn, MgfnOutput
+from mgfn.extended import Extended
+from mgfn.network import Head, MgfnOutput
 from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
 from mgfn.training.dataset import LabelledVideo
 from mgfn.training.inputs import settle_inputs
@@ -84,7 +85,7 @@ def fit(
 
     Returns the metrics of the chosen head, if any were measured. Every `validate_every` steps the state is kept, and
     `resume` goes on from there with the result of an uninterrupted run; `report` is told where, with no losses, before
-    the first step. Raises ProblemsError if that state is of another run.
+    the first step. Raises ProblemsError if that state belongs to another run.
     """
     torch.manual_seed(config.seed)
     try:
@@ -98,7 +99,7 @@ def fit(
     first, history = _restored(out / STATE, head, optimizer, identity, device) if resume else (0, [])
     # each file is an item of its own, as the five of an XD-Violence video are in the released list
     groups = [[file for v in data.train if v.abnormal is abnormal for file in v.files] for abnormal in (False, True)]
-    if first == 0 and isinstance(head, Mgfn) and head.config.standardise:
+    if first == 0 and isinstance(head, Extended):
         settle_inputs(head, lambda: map(data.segments.load, groups[0]))
     metrics = _metrics(history[-1]) if history else None
     if resume:
@@ -162,7 +163,7 @@ def _restored(
     except Exception as error:  # noqa: BLE001 -- a damaged file makes PyTorch's reader raise almost anything
         raise ProblemsError([f"--resume: {path} cannot be read ({' '.join(str(error).split())[:120]})"]) from None
     if differing:
-        raise ProblemsError([f"--resume: {path} is of another run: {'; '.join(differing)}"])
+        raise ProblemsError([f"--resume: {path} belongs to another run: {'; '.join(differing)}"])
     head.load_state_dict(state["head"])
     optimizer.load_state_dict(state["optimizer"])
     history: list[dict[str, Any]] = json.loads(state["history"])

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mgfn.network import Mgfn
+from mgfn.extended import Extended
 from mgfn.training.compose import Composer, FloatArray
 
 # A probe's value is near 0 for ordinary clips and near 1 for incidents: as logits, -4 and 2.
@@ -45,7 +45,7 @@ class Probe:
 
 
 def fit_probe(
-    head: Mgfn, composer: Composer, tampering: bool, streams: int = 600, penalty: float = 2.6, rounds: int = _ROUNDS
+    head: Extended, composer: Composer, tampering: bool, streams: int = 600, penalty: float = 2.6, rounds: int = _ROUNDS
 ) -> Probe:
     """A probe for one kind of incident, on the standardised inputs of `head`; `penalty` for each clip.
 
@@ -68,7 +68,7 @@ def fit_probe(
 
 
 @torch.no_grad()
-def add_probes(head: Mgfn, probes: Sequence[Probe], network_share: float) -> None:
+def add_probes(head: Extended, probes: Sequence[Probe], network_share: float) -> None:
     """Put the probes beside the network, whose own logits then count `network_share`.
 
     A network that learnt from few recordings calls some ordinary clip an incident with all its conviction; a heavily
@@ -80,12 +80,12 @@ def add_probes(head: Mgfn, probes: Sequence[Probe], network_share: float) -> Non
     for index, probe in enumerate(probes):
         head.get_parameter("probes.weight")[index, :, 0] = _SLOPE * probe.slopes
         head.get_parameter("probes.bias")[index] = _SLOPE * probe.intercept + _OFFSET
-    head.fc.weight.mul_(network_share)
-    head.fc.bias.mul_(network_share)
+    head.network.fc.weight.mul_(network_share)
+    head.network.fc.bias.mul_(network_share)
 
 
 @torch.no_grad()
-def shown(head: Mgfn, features: FloatArray) -> Tensor:
+def shown(head: Extended, features: FloatArray) -> Tensor:
     """What the network is shown of a video (T, crops, C): the same shape, standardised."""
     x = torch.from_numpy(features).permute(1, 2, 0)
     return head.standardised(head.normalised(x)).permute(2, 0, 1)

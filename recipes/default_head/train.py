@@ -24,7 +24,9 @@ from sklearn.metrics import roc_auc_score
 from configs.console import plain_console
 from mgfn.checkpoint import save_head
 from mgfn.evaluation.scoring import newest_scores
-from mgfn.network import Head, MgfnConfig, MgfnEnsemble, make_head
+from mgfn.extended import Ensemble, ExtendedConfig
+from mgfn.network import Head
+from mgfn.paper import PaperConfig
 from mgfn.training.compose import Composer, Mixture, Stream, Take
 from mgfn.training.mil import MilSettings, train
 from mgfn.training.streaming import Alarms, clip_auc, count_alarms, threshold_for
@@ -39,13 +41,10 @@ HELD_OUT_STREAMS, HELD_OUT_CLIPS = 20, 96  # of each kind and fold
 RATES = (1.0, 0.3, 0.1)
 SHIPPED_RATE = 0.3
 OFF_SHARE = 0.75  # of the alarm-on threshold
-CONFIG = dataclasses.replace(
-    MgfnConfig.paper(1024),
-    reduce_kernel=1,
-    standardise=True,
+CONFIG = ExtendedConfig(
+    PaperConfig(1024, widths=(32, 64), reduce_kernel=1, dropout=0.5),
     root=True,
     relative=True,
-    dropout=0.5,
     scene_prior=1.0,
     probes=2,
     smoothing=3,
@@ -116,10 +115,9 @@ def composed(takes: Sequence[Take], kind: str, seed: int, streams: int, length: 
     return [composer.stream(length, kind in INCIDENTS) for _ in range(streams)]
 
 
-def train_head(takes: Sequence[Take], seed: int) -> MgfnEnsemble:
+def train_head(takes: Sequence[Take], seed: int) -> Ensemble:
     """The recipe: members trained from different seeds on their own streams."""
-    head = make_head(CONFIG)
-    assert isinstance(head, MgfnEnsemble)
+    head = Ensemble(CONFIG)
     for index in range(CONFIG.members):
         member_seed = seed * CONFIG.members + index
         composer = Composer(takes, MIXTURE, np.random.default_rng(member_seed))

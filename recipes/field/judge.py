@@ -23,17 +23,19 @@ AGAIN: Final = 30.0
 
 @dataclass(frozen=True)
 class Alarm:
-    """Seconds of media time."""
+    """Seconds of media time; it rang at the end of the clip that made it one."""
 
     start: float
+    rang: float
     end: float
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the alarms on one recording were worth; `delay` in seconds from the incident's start, None if missed.
+    """What the alarms on one recording were worth.
 
-    `ordinary` is the time in seconds in which an alarm would have been false, `false_at` when each false one began.
+    `delay` in seconds from the incident's start until it rang, None if missed. `ordinary` is the time in seconds in
+    which an alarm would have been false, `false_at` when each false one began.
     """
 
     found: bool
@@ -58,7 +60,7 @@ def judge(alarms: Sequence[Alarm], incident: Incident | None, begin: float, end:
         outside = max(0.0, alarm.end - alarm.start) - max(0.0, min(alarm.end, closes) - max(alarm.start, opens))
         false += 1 + int(outside / AGAIN)
         false_at.append(alarm.start)
-    delay = None if incident is None or not hits else max(0.0, hits[0].start - incident.start)
+    delay = None if incident is None or not hits else max(0.0, hits[0].rang - incident.start)
     return Verdict(bool(hits), delay, false, ordinary, tuple(false_at))
 
 

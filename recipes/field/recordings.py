@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,13 +71,16 @@ def field_recordings(data: Path, judged_only: bool = True) -> list[Recording]:
     return found
 
 
-def groups(recordings: Sequence[Recording], count: int = 10) -> list[frozenset[str]]:
-    """The sources in `count` groups, each left out together: heaviest first into the lightest group."""
-    weight: dict[str, int] = {}
-    for recording in recordings:
-        weight[recording.source] = weight.get(recording.source, 0) + (3 if recording.incident else 1)
+def normal_recordings(data: Path) -> list[Recording]:
+    """The recordings of `../shared/data/cctv-normal`: ordinary life, all of it in training and not judged."""
+    paths = sorted(path for path in (data / "cctv-normal").iterdir() if path.suffix in (".mp4", ".avi"))
+    return [Recording(f"normal-{path.stem}", path, f"N{path.stem}", None, False) for path in paths]
+
+
+def groups(weights: Mapping[str, int], count: int = 10) -> list[frozenset[str]]:
+    """Sources by weight in `count` groups, each left out together: the heaviest first, into the lightest group."""
     bins: list[tuple[int, list[str]]] = [(0, []) for _ in range(count)]
-    for source in sorted(weight, key=lambda name: (-weight[name], name)):
+    for source in sorted(weights, key=lambda name: (-weights[name], name)):
         lightest = min(range(count), key=lambda index: (bins[index][0], index))
-        bins[lightest] = (bins[lightest][0] + weight[source], [*bins[lightest][1], source])
+        bins[lightest] = (bins[lightest][0] + weights[source], [*bins[lightest][1], source])
     return [frozenset(sources) for _, sources in bins if sources]

@@ -2,11 +2,12 @@
 
 | view | clips |
 |---|---|
-| `focus` | of every recording, end to end: what is judged |
+| `focus` | of every recording, end to end |
 | `focus8` | of recordings with an incident, the ones between |
-| `aug` | as `focus`, as worse cameras show them: grey, dark, noisy, coarse, compressed, a clock burnt in |
+| `aug` | as `focus`, moved, as worse cameras show it: grey, dark, noisy, coarse, compressed, with a clock |
+| `slow6`, `slow11` | of pictures thinned to about 6 and 11 a second |
 | `tamper` | a camera that is covered, shaken, defocused, blinded (`recipes.default_head.tampering`) |
-| `slow` | every second picture |
+| `harmless` | a picture that jumps or stands still, and means nothing |
 
 Each .npz: `features` float32 (n, 2688), the means of Mixed_4f, 5b and 5c; `start`, `end` in seconds; `kind` (n,).
 """
@@ -26,9 +27,10 @@ import openvino
 from av import VideoFrame
 from rich.progress import track
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
-from engine.focus import focus_clip
-from engine.geometry import SIDE
+from engine.focus import COLUMNS, LOOKED_AT, ROWS, Region, cropped, find_region, region_of
+from engine.geometry import SIDE, scaled
 from export.onnx import export_backbone
 from mgfn.backbones import BACKBONES, show_layers
 from recipes.default_head import tampering
@@ -36,7 +38,7 @@ from recipes.field_head.data import Recording
 from stream.camera.clips import ClipAssembler
 
 LAYERS: Final = ("Mixed_4f", "Mixed_5b", "Mixed_5c")
-VIEWS: Final = ("focus", "focus8", "aug", "tamper", "slow")
+VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "tamper", "harmless")
 
 
 def extract(recordings: list[Recording], cache: Path, views: tuple[str, ...] = VIEWS) -> None:
@@ -85,56 +87,104 @@ _Cut = tuple[float, float, str, UInt8Array]
 
 def _clips(recording: Recording, view: str) -> Iterator[_Cut]:
     rng = np.random.default_rng(zlib.crc32(f"{view}/{recording.name}".encode()))
-    if view == "tamper":
-        if recording.kind == "ordinary":
-            yield from _tampered(recording.path, rng)
+    ordinary = recording.kind == "ordinary"
+    if view in ("tamper", "harmless"):
+        if ordinary:
+            yield from _changed(recording.path, view, rng)
         return
-    if view == "focus8" and recording.kind == "ordinary":
+    if (view == "focus8" and ordinary) or (view == "slow6" and not ordinary):
         return
-    keep_every = 2 if view == "slow" else 1
-    for between, start, end, frames in _frames(recording.path, keep_every):
+    frames = _thinned(recording.path, int(view[4:])) if view.startswith("slow") else _overlapping(recording.path)
+    for between, start, end, pictures in frames:
         if between == (view == "focus8"):
-            out = np.empty((1, 16, SIDE, SIDE, 3), np.uint8)
-            focus_clip(frames, out)
-            yield start, end, "plain", degraded(out[0], rng) if view == "aug" else out[0]
+            region = region_of(pictures)
+            if view == "aug":
+                region = _moved(region, pictures[0].width, pictures[0].height, rng)
+            clip = np.stack([scaled(cropped(picture, region), SIDE, SIDE) for picture in pictures])
+            yield start, end, "plain", degraded(clip, rng) if view == "aug" else clip
 
 
-def _frames(path: Path, keep_every: int) -> Iterator[tuple[bool, float, float, list[VideoFrame]]]:
+_Frames = tuple[bool, float, float, list[VideoFrame]]
+
+
+def _overlapping(path: Path) -> Iterator[_Frames]:
     """Whether a clip lies between two others, its times and its 16 frames; one every 8 frames."""
-    assembler, newest, count = ClipAssembler(8), deque[VideoFrame](maxlen=16), 0
+    assembler, newest, count = ClipAssembler(8), deque[VideoFrame](maxlen=CLIP_LENGTH), 0
+    for time, frame in _decoded(path):
+        placed = assembler.place(time)
+        if placed.position is None:
+            continue
+        newest.append(frame)
+        if placed.finished is not None:
+            yield bool(count % 2), placed.finished.start, placed.finished.end, list(newest)
+            count += 1
+
+
+def _thinned(path: Path, rate: int) -> Iterator[_Frames]:
+    """Clips of about `rate` pictures a second."""
+    with av.open(str(path)) as container:
+        keep_every = max(1, round(float(container.streams.video[0].average_rate or 25) / rate))
+    clip: list[tuple[float, VideoFrame]] = []
+    for index, timed in enumerate(_decoded(path)):
+        if index % keep_every == 0:
+            clip.append(timed)
+        if len(clip) == CLIP_LENGTH:
+            step = clip[-1][0] - clip[-2][0]
+            yield False, clip[0][0], clip[-1][0] + step, [frame for _, frame in clip]
+            clip = []
+
+
+def _decoded(path: Path) -> Iterator[tuple[float, VideoFrame]]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         for index, frame in enumerate(container.decode(stream)):
-            if index % keep_every:
-                continue
-            time = float(frame.time) if frame.time is not None else index / float(stream.average_rate or 25)
-            placed = assembler.place(time)
-            if placed.position is None:
-                continue
-            newest.append(frame)
-            if placed.finished is not None:
-                yield bool(count % 2), placed.finished.start, placed.finished.end, list(newest)
-                count += 1
+            yield float(frame.time) if frame.time is not None else index / float(stream.average_rate or 25), frame
 
 
-def _tampered(path: Path, rng: np.random.Generator) -> Iterator[_Cut]:
-    pictures: list[VideoFrame] = []
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            pictures.append(frame.reformat(width=398, height=SIDE, format="rgb24"))
-            if len(pictures) == 240:
-                break
+def _moved(region: Region, width: int, height: int, rng: np.random.Generator) -> Region:
+    """A square a little beside the one that was found, as it might have been."""
+    if region.is_whole:
+        return region
+    short = min(width, height)
+    side = min(max(region.w * width * rng.uniform(0.8, 1.5), 0.3 * short), short)
+    w, h = side / width, side / height
+    x = region.x + region.w / 2 + rng.uniform(-0.15, 0.15) * region.w - w / 2
+    y = region.y + region.h / 2 + rng.uniform(-0.15, 0.15) * region.h - h / 2
+    return Region(min(max(x, 0), 1 - w), min(max(y, 0), 1 - h), w, h)
+
+
+def _changed(path: Path, view: str, rng: np.random.Generator) -> Iterator[_Cut]:
+    pictures: list[UInt8Array] = []
+    shape = (0, 0)
+    for _, frame in _decoded(path):
+        pictures.append(scaled(frame, SIDE, SIDE))
+        shape = frame.width, frame.height
+        if len(pictures) == 240:
+            break
     if len(pictures) < 48:
         return
-    scenes = np.stack([picture.to_ndarray()[:, 87 : 87 + SIDE] for picture in pictures]).astype(np.uint8)
+    scenes = np.stack(pictures)
+    if view == "harmless":
+        later = scenes[int(rng.integers(len(scenes) - 16)) :]
+        for kind, clip in (("cut", tampering.cut(scenes, later, rng)), ("frozen", tampering.frozen(scenes, rng))):
+            yield 0.0, 0.64, kind, clip
+        return
     for kind in rng.choice(list(tampering.TAMPERS), 2, replace=False):
         begin = int(rng.integers(max(1, len(scenes) - 64)))
         changed = tampering.TAMPERS[str(kind)](tampering.ping_pong(scenes[begin : begin + 64], 64), 16, rng)
-        frames = [VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p") for picture in changed]
         for start in (8, 24, 40):
-            out = np.empty((1, 16, SIDE, SIDE, 3), np.uint8)
-            focus_clip(frames[start : start + 16], out)
-            yield start / 25, start / 25 + 0.64, str(kind), out[0]
+            yield start / 25, start / 25 + 0.64, str(kind), _focused(changed[start : start + 16], *shape)
+
+
+def _focused(clip: UInt8Array, width: int, height: int) -> UInt8Array:
+    """A clip (16, 224, 224, 3) of whole pictures, `width` by `height` once, cut to the square around what moves."""
+    small = [cv2.resize(cv2.cvtColor(clip[i], cv2.COLOR_RGB2GRAY), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
+             for i in LOOKED_AT]  # fmt: skip
+    region = find_region(np.stack(small).astype(np.uint8), width, height)
+    if region.is_whole:
+        return clip
+    left, top, right, bottom = region.pixels(SIDE, SIDE)
+    return np.stack([cv2.resize(picture[top:bottom, left:right], (SIDE, SIDE)) for picture in clip]).astype(np.uint8)
 
 
 def degraded(pictures: UInt8Array, rng: np.random.Generator) -> UInt8Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -12,8 +11,10 @@ from sklearn.linear_model import Ridge
 from torch.nn import functional
 
 from mgfn.evaluation.scoring import LOOK_AHEADS
+from mgfn.extended import Extended, ExtendedConfig
 from mgfn.losses import mean_logit
-from mgfn.network import Head, Mgfn, MgfnConfig
+from mgfn.network import Head
+from mgfn.paper import PaperConfig
 from mgfn.training.inputs import settle_inputs
 from mgfn.training.loop import batch_of
 from recipes.tables.data import Fold
@@ -59,7 +60,7 @@ def _scene(x: FloatArray, prior: FloatArray) -> FloatArray:
 def mgfn(fold: Fold, seed: int) -> Scores:
     """The network of small-data.yaml with cross-entropy on every clip of windows of 32, both labels weighing alike."""
     torch.manual_seed(seed)
-    head = Mgfn(dataclasses.replace(MgfnConfig.paper(1024), standardise=True)).train()
+    head = Extended(ExtendedConfig(PaperConfig(1024))).train()
     settle_inputs(head, lambda: (stream.features for stream in fold.streams if not stream.labels.any()))
     optimizer = torch.optim.Adam(head.parameters(), 1e-3, weight_decay=5e-4)
     rng = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from mgfn.evaluation.scoring import newest_scores
-from mgfn.network import Mgfn
+from mgfn.extended import Extended, ExtendedConfig
 from mgfn.training.compose import Composer, FloatArray, Mixture, Stream, Take
 from mgfn.training.inputs import settle_inputs
 from mgfn.training.mil import train
@@ -91,7 +91,7 @@ Learner = Callable[[Sequence[Take], Idea, int], Scorer]
 class Probe:
     """A ridge probe beside nothing: scores as the default head's do, of the newest clip of a filling window."""
 
-    head: Mgfn
+    head: Extended
     slopes: FloatArray
     intercept: float
     window: int
@@ -115,7 +115,7 @@ class Probe:
 def probe(takes: Sequence[Take], idea: Idea, seed: int) -> Scorer:
     """Told of every clip of composed streams whether it is an incident's."""
     composer = Composer(takes, TRAINED, np.random.default_rng(seed))
-    head = Mgfn(dataclasses.replace(ALONE, channels=takes[0].features.shape[-1]))
+    head = Extended(of_channels(ALONE, takes[0].features.shape[-1]))
     ordinary = [composer.stream(32, False).features for _ in range(200)]
     settle_inputs(head, lambda: ordinary)
     # as `fit_probe`: every other pair is a window that fills up
@@ -127,9 +127,14 @@ def probe(takes: Sequence[Take], idea: Idea, seed: int) -> Scorer:
     return Probe(head, slopes.float().numpy(), float(intercept), idea.window, idea.smoothing).scores
 
 
+def of_channels(config: ExtendedConfig, channels: int) -> ExtendedConfig:
+    """The configuration for features of so many channels."""
+    return dataclasses.replace(config, network=dataclasses.replace(config.network, channels=channels))
+
+
 def recipe(takes: Sequence[Take], idea: Idea, seed: int) -> Scorer:
     """The default head's recipe, one member, told of whole videos and of fights alone."""
-    config = dataclasses.replace(CONFIG, channels=takes[0].features.shape[-1], members=1, probes=1)
+    config = dataclasses.replace(of_channels(CONFIG, takes[0].features.shape[-1]), members=1, probes=1)
     composer = Composer(takes, TRAINED, np.random.default_rng(seed))
     head = train(dataclasses.replace(config, smoothing=idea.smoothing), composer, SETTINGS, seed)
     return functools.partial(newest_scores, head, window=idea.window)

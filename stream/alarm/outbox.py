@@ -1,7 +1,7 @@
-"""Messages that the broker has not acknowledged, oldest first. Pure: monotonic time is passed in.
+"""Messages that the broker has not acknowledged, oldest first. Pure: steady time is passed in.
 
-Bounded: what is older than `longest_wait` is given up, and a full box gives up its oldest `update`, else its oldest
-message: an alarm's beginning and end outlive its details.
+Bounded: messages older than `longest_wait` are discarded, and a full outbox discards its oldest `update`, or else its
+oldest message, so that the begin and end of an alarm outlive its details.
 """
 
 from __future__ import annotations
@@ -18,49 +18,44 @@ LONGEST_WAIT: Final = 7 * 86_400.0
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message; `made` in epoch seconds; `key` is its row in the database, None if it could not be written.
-
-    `noted` is when it was decided, in seconds of the monotonic clock; None: by an earlier run.
-    """
+    """A message, decided at steady time `made`; `key` is its row in the database, None if it could not be written."""
 
     payload: EventMessage
     made: float
     key: int | None = None
-    noted: float | None = None
-
-    def waited(self, now: float, epoch: float) -> float:
-        """Seconds since it was decided; the wall clock counts only for an earlier run's message."""
-        return epoch - self.made if self.noted is None else now - self.noted
 
 
 class Outbox:
-    """A bounded line of messages."""
+    """A bounded queue of messages."""
 
     def __init__(self, limit: int = LIMIT, longest_wait: float = LONGEST_WAIT) -> None:
         self._limit = limit
         self._longest_wait = longest_wait
-        self._line: deque[tuple[Waiting, float]] = deque()  # with its time of arrival
+        self._line: deque[Waiting] = deque()
 
     def __len__(self) -> int:
         return len(self._line)
 
-    def put(self, message: Waiting, now: float) -> Waiting | None:
-        """Add the newest; returns the one that was given up for it, if any. An earlier run's waits from `now` on."""
+    def put(self, message: Waiting) -> Waiting | None:
+        """Add the newest; returns the one that was given up for it, if any."""
         given_up = None
         if len(self._line) >= self._limit:
-            entry = next((e for e in self._line if e[0].payload.type == "update"), self._line[0])
-            self._line.remove(entry)
-            given_up = entry[0]
-        self._line.append((message, now if message.noted is None else message.noted))
+            given_up = next((each for each in self._line if each.payload.type == "update"), self._line[0])
+            self._line.remove(given_up)
+        self._line.append(message)
         return given_up
 
+    def put_back(self, message: Waiting) -> None:
+        """It was taken and has not reached the broker: it is the oldest again."""
+        self._line.appendleft(message)
+
     def expire(self, now: float) -> list[Waiting]:
-        """Give up what has waited too long by monotonic time `now`."""
+        """Give up what has waited too long by steady time `now`."""
         gone = []
-        while self._line and now - self._line[0][1] > self._longest_wait:
-            gone.append(self._line.popleft()[0])
+        while self._line and now - self._line[0].made > self._longest_wait:
+            gone.append(self._line.popleft())
         return gone
 
     def take(self) -> Waiting:
         """The oldest. Raises IndexError if there is none."""
-        return self._line.popleft()[0]
+        return self._line.popleft()

@@ -1,4 +1,4 @@
-"""The database file of the data folder: made, opened, refused, set aside. What stands in it is the store's."""
+"""The database file of the data folder: created, opened, refused, or renamed if corrupt. The store uses it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import fcntl
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Final
 
+from stream.alarm.wall import UNSET_BEFORE
 from stream.archive.media import evict
 from stream.archive.retention import Retention
 from stream.base.errors import UsageError
 from stream.base.log import log
 
-VERSION: Final = 1
+VERSION: Final = 2
 DATABASE: Final = "events.db"
 MEDIA: Final = "media"
 _FULL: Final = 2**20  # bytes: with less of the disk free, SQLite cannot even open its log
@@ -25,24 +28,54 @@ CREATE TABLE events (
     start_time REAL NOT NULL, end_time REAL, end_reason TEXT, top_score REAL NOT NULL,
     verdict TEXT,
     files TEXT NOT NULL,   -- none, awaited, closed
-    payload TEXT NOT NULL  -- the last message
+    payload TEXT NOT NULL, -- the last message
+    age_from REAL          -- steady time, see stream.archive.clock; the other times are the wall clock's
 ) WITHOUT ROWID;
 CREATE INDEX events_by_time ON events (start_time);
 CREATE TABLE files (event TEXT, kind TEXT, bytes INTEGER NOT NULL, PRIMARY KEY (event, kind)) WITHOUT ROWID;
 CREATE TABLE outbox (key INTEGER PRIMARY KEY AUTOINCREMENT, made REAL NOT NULL, payload TEXT NOT NULL);
-CREATE TABLE scores (start REAL, camera TEXT, chunk BLOB NOT NULL, PRIMARY KEY (start, camera)) WITHOUT ROWID;
+CREATE TABLE scores (
+    start REAL, camera TEXT, chunk BLOB NOT NULL, age_from REAL, PRIMARY KEY (start, camera)
+) WITHOUT ROWID;
 CREATE INDEX scores_by_camera ON scores (camera, start);
 CREATE TABLE settings (camera TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (camera, name)) WITHOUT ROWID;
 CREATE TABLE retained (topic TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_CLOCK_TABLES: Final = """
+CREATE TABLE clock (only INTEGER PRIMARY KEY, boot TEXT, since_boot REAL, steady REAL, wall REAL);
+CREATE TABLE clock_steps (at REAL NOT NULL, seconds REAL NOT NULL);
+"""
 
 
 def _create(database: sqlite3.Connection) -> None:
-    database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+    database.executescript(f"BEGIN; {_SCHEMA} {_CLOCK_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+
+
+def _upgrade(database: sqlite3.Connection, now: float) -> None:
+    """From version 1, whose ages were the wall clock's, at epoch time `now`.
+
+    What lies in the future, or was stamped before the clock was ever set, is taken to be as new as the newest.
+    """
+    stamps = [
+        stamp for (stamp,) in database.execute("SELECT start_time FROM events UNION ALL SELECT start FROM scores")
+    ]
+    newest = max((stamp for stamp in stamps if stamp <= now), default=max(stamps, default=now))
+    database.execute("BEGIN IMMEDIATE")
+    for table, column in (("events", "start_time"), ("scores", "start")):
+        odd = f"{column} > :newest OR ({column} < :unset AND :newest >= :unset)"
+        database.execute(f"ALTER TABLE {table} ADD COLUMN age_from REAL")
+        database.execute(
+            f"UPDATE {table} SET age_from = CASE WHEN {odd} THEN :newest ELSE {column} END",  # noqa: S608 -- ours
+            {"newest": newest, "unset": UNSET_BEFORE},
+        )
+    for statement in _CLOCK_TABLES.strip().split(";\n"):
+        database.execute(statement)
+    database.execute("PRAGMA user_version = 2")
+    database.execute("COMMIT")
 
 
 def check_version(database: sqlite3.Connection, path: Path) -> int:
-    """The database's version, 0: empty. Raises UsageError for one that is newer than this program."""
+    """The version of the database; 0 means empty. Raises UsageError for one that is newer than this program."""
     version = int(database.execute("PRAGMA user_version").fetchone()[0])
     if version > VERSION:
         database.close()
@@ -54,28 +87,31 @@ def check_version(database: sqlite3.Connection, path: Path) -> int:
 
 
 def in_memory() -> sqlite3.Connection:
-    """An empty database that nobody keeps."""
+    """An empty database that is not stored."""
     database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     _create(database)
     return database
 
 
 def lock_folder(lock: int, folder: Path) -> None:
-    """Take the open lock file of a folder. Raises UsageError if another process has it or the disk knows no locks."""
+    """Lock the open lock file of a folder. Raises UsageError if another process holds it or the disk supports no
+    locks.
+    """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
+        raise UsageError(f"--data {folder}: in use by another mgfn-stream; use a separate folder for each") from None
     except OSError as error:
         raise UsageError(
-            f"--data {folder}: cannot be locked: {error.strerror}; allowed is a folder on a disk of this machine"
+            f"--data {folder}: cannot be locked: {error.strerror}; must be a folder on a local disk"
         ) from None
 
 
 def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connection:
-    """The folder's database; on a full disk old media makes room as `retention` says, and else it is one in memory.
+    """The folder's database. If the disk is full, old media is deleted according to `retention`, or the database is in
+    memory.
 
-    Raises UsageError for one that can be neither used nor set aside.
+    Raises UsageError for a database that can be neither used nor renamed.
     """
     path = folder / DATABASE
     try:
@@ -83,14 +119,14 @@ def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connectio
     except UsageError as error:
         if shutil.disk_usage(folder).free >= _FULL:
             raise
-        gone = evict(folder / MEDIA, retention, time.time())
-        log.error("the disk is full: old media makes room", problem=str(error), files=len(gone))
+        gone = evict(folder / MEDIA, replace(retention, media_days=inf), 0.0)  # of no use here: how old they are
+        log.error("disk full: deleting old media", problem=str(error), files=len(gone))
     try:
         database = _opened(path)
     except UsageError as error:
         if shutil.disk_usage(folder).free >= _FULL:
             raise
-        log.error("alarms go out from memory until there is room and this is restarted", error=str(error))
+        log.error("publishing alarms from memory until there is room and the program is restarted", error=str(error))
         return in_memory()
     rows = [(file.event_id, file.kind) for file in gone]
     database.executemany("DELETE FROM files WHERE event = ? AND kind = ?", rows)
@@ -116,19 +152,23 @@ def _set_aside(path: Path, error: sqlite3.Error) -> None:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    log.error("the database is corrupt: set aside, a new one is begun", file=str(aside), error=str(error))
+    log.error("database corrupt: renamed, and a new one created", file=str(aside), error=str(error))
 
 
 def _try_open(path: Path) -> sqlite3.Connection:
     # opened by the main thread, handed to the writer: never used by two at a time
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        if check_version(database, path) == 0:
+        version = check_version(database, path)
+        if version == 0:
             database.execute("PRAGMA journal_mode = WAL")
             _create(database)
         elif (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
-        else:  # earlier databases have none
+        else:
+            if version == 1:
+                _upgrade(database, time.time())
+            # earlier databases have none
             database.execute("CREATE INDEX IF NOT EXISTS scores_by_camera ON scores (camera, start)")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA journal_size_limit = 8388608")

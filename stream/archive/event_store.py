@@ -1,4 +1,4 @@
-"""Events as they were last told, the verdicts on them, their files, and the outbox of messages not yet delivered."""
+"""Events with their last message, verdicts and files, and the outbox of undelivered messages."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any, Final
 
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
+from stream.alarm.wall import UNSET_BEFORE, WallMark
 
-# of an alarm that subscribers heard of
+# an alarm that was published
 _TOLD: Final = "label = 'anomaly' AND NOT test AND json_extract(payload, '$.suppressed') IS NULL"
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
 
 @dataclass(frozen=True)
 class ListedEvent:
-    """An event's last message and what is known beside it; sizes are 0 where there is no file."""
+    """The last message of an event, with verdict and file sizes (0 if there is no file)."""
 
     message: EventMessage
     verdict: str | None
@@ -35,22 +36,25 @@ def _read(payload: str) -> EventMessage:
 
 
 class EventStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def add(self, payload: EventMessage, made: float, *, awaits_files: bool) -> int:
-        """Keep a message of an event and put it into the outbox; returns its key there."""
+        """Keep a message of an event, `made` at that steady time, and put it into the outbox; returns its key there."""
         stored = payload.as_stored()
         text = json.dumps(stored)
         files = "closed" if payload.type == "media" else "awaited" if awaits_files else "none"
-        row = {name: stored[name] for name in _COLUMNS} | {"payload": text, "files": files}
+        row = {name: stored[name] for name in _COLUMNS} | {"payload": text, "files": files, "made": made}
         self._database.execute(
-            """INSERT INTO events (id, camera, label, test, start_time, end_time, end_reason, top_score, payload, files)
-               VALUES (:id, :camera, :label, :test, :start_time, :end_time, :end_reason, :top_score, :payload, :files)
-               ON CONFLICT (id) DO UPDATE SET end_time = :end_time, end_reason = :end_reason, top_score = :top_score,
-                   payload = :payload, files = CASE :files WHEN 'none' THEN files ELSE :files END""",
+            """INSERT INTO events (id, camera, label, test, start_time, end_time, end_reason, top_score, payload, files,
+                   age_from)
+               VALUES (:id, :camera, :label, :test, :start_time, :end_time, :end_reason, :top_score, :payload, :files,
+                   :made)
+               ON CONFLICT (id) DO UPDATE SET start_time = :start_time, end_time = :end_time, end_reason = :end_reason,
+                   top_score = :top_score, payload = :payload,
+                   files = CASE :files WHEN 'none' THEN files ELSE :files END""",
             row,
         )
         return self._database.execute(
@@ -58,7 +62,7 @@ class EventStore:
         ).fetchone()[0]
 
     def delivered(self, key: int, said: EventMessage | None = None) -> None:
-        """The broker has it, as it was `said` (None: it was given up)."""
+        """The broker has the message as it was `said`; None: it was discarded."""
         self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
         if said is not None:  # times of its leaving alone: what it counts from stays, for the messages to come
             self._database.execute(
@@ -71,6 +75,22 @@ class EventStore:
         """The outbox, oldest first."""
         rows = self._database.execute("SELECT payload, made, key FROM outbox ORDER BY key")
         return [Waiting(_read(payload), made, key) for payload, made, key in rows]
+
+    def correct(self, now: WallMark) -> None:
+        """The wall clock was set: new times for events that are open or not delivered, or were kept before the clock
+        was ever set. The others keep those that their subscribers know."""
+        rows = self._database.execute(
+            """SELECT payload FROM events WHERE start_time < ? OR end_time IS NULL OR files = 'awaited'
+                   OR id IN (SELECT json_extract(payload, '$.id') FROM outbox)""",
+            (UNSET_BEFORE,),
+        ).fetchall()
+        for (payload,) in rows:
+            before = _read(payload)
+            if (after := before.corrected(now)) is not before:
+                self._database.execute(
+                    "UPDATE events SET start_time = ?, end_time = ?, payload = ? WHERE id = ?",
+                    (after.start_time, after.end_time, json.dumps(after.as_stored()), after.id),
+                )
 
     def unfinished(self) -> list[tuple[EventMessage, bool]]:
         """The last message of each event without `end`, or whose files are awaited; and whether they are."""
@@ -125,12 +145,13 @@ class EventStore:
         return [start for (start,) in rows]
 
     def judge(self, camera: str, event_id: str, verdict: str | None) -> str | None:
-        """Keep an operator's verdict, None: take it back; `event_id` "latest" is the last alarm that was told.
+        """Store an operator's verdict; None withdraws it. `event_id` "latest" is the last alarm that was published.
 
-        Returns the event's id, None: unknown.
+        Returns the event's id; None if it is unknown.
         """
         if event_id == "latest":
-            chosen = f"(SELECT id FROM events WHERE camera = ?2 AND {_TOLD} ORDER BY start_time DESC LIMIT 1)"  # noqa: S608 -- ours
+            chosen = f"""(SELECT id FROM events WHERE camera = ?2 AND {_TOLD}
+                          ORDER BY age_from DESC, start_time DESC LIMIT 1)"""  # noqa: S608 -- ours
         else:
             chosen = "?3"
         row = self._database.execute(
@@ -150,11 +171,17 @@ class EventStore:
         """Id of the camera's newest alarm that was told, tests too, and has a picture."""
         row = self._database.execute(
             """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
-               WHERE camera = ? AND json_extract(payload, '$.suppressed') IS NULL ORDER BY start_time DESC LIMIT 1""",
+               WHERE camera = ? AND json_extract(payload, '$.suppressed') IS NULL
+               ORDER BY age_from DESC, start_time DESC LIMIT 1""",
             (camera,),
         ).fetchone()
         return None if row is None else str(row[0])
 
+    def newest(self) -> list[float]:
+        """The steady time that the newest event's age counts from, if there is one."""
+        rows = self._database.execute("SELECT max(age_from) FROM events")
+        return [newest for (newest,) in rows if newest is not None]
+
     def forget(self, before: float) -> None:
-        """Delete events that are over and began before that epoch time."""
-        self._database.execute("DELETE FROM events WHERE start_time < ? AND end_time IS NOT NULL", (before,))
+        """Delete events that are over and whose age counts from before that steady time."""
+        self._database.execute("DELETE FROM events WHERE age_from < ? AND end_time IS NOT NULL", (before,))

@@ -1,7 +1,8 @@
-"""Says messages of events in the order in which they were decided, written or not.
+"""Publishes event messages in the order in which they were decided, whether or not they are written.
 
-A message is said once it is committed or refused by the disk, and 1.5 s after it was decided at the latest. A later
-message waits for an earlier one, so order holds for each camera. A subscriber tells duplicates by (`id`, `seq`).
+A message is published once it is committed or refused by the disk, and at the latest 1.5 s after it was decided. A
+later message waits for an earlier one, so the order of each camera is kept. Subscribers recognise duplicates by (`id`,
+`seq`).
 """
 
 from __future__ import annotations
@@ -22,18 +23,17 @@ _EARLY_KEYS: Final = 10_000
 
 @dataclass(eq=False)
 class Pending:
-    """A message that is to be said; `due` in seconds of the monotonic clock."""
+    """A message that is to be said, `made` at that steady time; `due` in seconds of the monotonic clock."""
 
     payload: EventMessage
     made: float
-    noted: float
     due: float
     key: int | None = None
     said: bool = False
 
 
 class Herald:
-    """Threads: verbs from any; `run` in a thread of its own."""
+    """Thread-safe; `run` needs its own thread."""
 
     def __init__(self, say: Callable[[Waiting], None]) -> None:
         self._say = say
@@ -45,8 +45,7 @@ class Herald:
 
     def expect(self, payload: EventMessage, made: float) -> Pending:
         """The newest message, not yet written."""
-        now = time.monotonic()
-        pending = Pending(payload, made, now, now + _SAID_WITHIN)
+        pending = Pending(payload, made, time.monotonic() + _SAID_WITHIN)
         with self._changed:
             self._line.append(pending)
             self._changed.notify()
@@ -101,5 +100,5 @@ class Herald:
                         return
                     pending = self._line.popleft()
                     pending.said = True
-                    message = Waiting(pending.payload, pending.made, pending.key, pending.noted)
+                    message = Waiting(pending.payload, pending.made, pending.key)
                 self._say(message)

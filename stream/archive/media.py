@@ -1,23 +1,19 @@
-"""The folder of pictures, clips and windows: where an event's files lie, and which of them must go."""
+"""The folder of images, clips and windows: where the files of an event are, and which must be deleted."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from stream.alarm.event import EVENT_ID
 from stream.archive.retention import DAY, Retention
-from stream.base.atomic_files import PARTIAL
 from stream.base.log import log
 
 Kind = Literal["snapshot", "clip", "window"]
 SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz"}
-# A slow stream fills the muxer's buffer once in minutes, and no clip takes longer than an hour.
-_PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
 
 
 def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
@@ -29,7 +25,7 @@ def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
 
 @dataclass(frozen=True)
 class MediaFile:
-    """A picture, clip or window on disk; `written` in epoch seconds."""
+    """A picture, clip or window on disk; `written` is the file's own time, a steady one (see `put_in_place`)."""
 
     event_id: str
     kind: Kind
@@ -50,7 +46,7 @@ def listed(folder: Path) -> Iterator[MediaFile]:
 
 
 def to_evict(files: Iterable[MediaFile], retention: Retention, now: float, free: int) -> list[MediaFile]:
-    """The files that must go by epoch time `now` with `free` bytes of the disk left, oldest first. Pure."""
+    """The files that must go by steady time `now` with `free` bytes of the disk left, oldest first. Pure."""
     kept = sorted(files, key=lambda file: file.written)
     total = sum(file.bytes for file in kept)
     evicted: list[MediaFile] = []
@@ -65,14 +61,10 @@ def to_evict(files: Iterable[MediaFile], retention: Retention, now: float, free:
 
 
 def evict(folder: Path, retention: Retention, now: float) -> list[MediaFile]:
-    """Delete what must go, and halves of files that nobody finishes any more. Returns what is gone.
+    """Delete what must go by steady time `now`. Returns what is gone.
 
     Decoders rename their files meanwhile, and users delete them. Raises OSError for a folder that cannot be read.
     """
-    for path in folder.glob(f"*{PARTIAL}.*"):
-        with suppress(OSError):  # one that cannot be deleted must not keep the rest
-            if now - path.stat().st_mtime > _PARTIAL_IS_DEAD_AFTER:
-                path.unlink()
     gone: list[MediaFile] = []
     refused: list[str] = []
     for file in to_evict(listed(folder), retention, now, shutil.disk_usage(folder).free):

@@ -1,21 +1,27 @@
-"""The scores of all cameras, in chunks of a minute that later become one for each hour."""
+"""The scores of all cameras, in chunks of a minute that are later merged into one per hour."""
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
+from stream.alarm.wall import UNSET_BEFORE
 from stream.archive.score_log import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns, chunk_start, columns, legible, pack
 
 
 class ScoreStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
-    def add(self, camera: str, chunk: bytes) -> None:
-        """Keep a chunk of scores."""
-        self._database.execute("INSERT OR REPLACE INTO scores VALUES (?, ?, ?)", (chunk_start(chunk), camera, chunk))
+    def add(self, camera: str, chunk: bytes, age_from: float | None = None) -> None:
+        """Keep a chunk of scores, whose age counts from that steady time, else from its own."""
+        start = chunk_start(chunk)
+        row = (start, camera, chunk, start if age_from is None else age_from)
+        self._database.execute(
+            "INSERT OR REPLACE INTO scores (start, camera, chunk, age_from) VALUES (?, ?, ?, ?)", row
+        )
 
     def columns(self, camera: str, since: float, until: float) -> ScoreColumns:
         """Scores of clips that began in that time (epoch seconds): a week of a camera in a tenth of a second."""
@@ -26,9 +32,9 @@ class ScoreStore:
         return columns(chunk for (chunk,) in rows).between(since, until)
 
     def merge(self, before: float, at_most: int) -> int:
-        """Make one chunk of the many of an hour, of hours that end before that epoch time; how many hours were merged.
+        """Merge the chunks of each hour that ended before that epoch time; returns how many hours were merged.
 
-        A quarter of the rows' room and of the time that reading weeks takes. At most `at_most` hours at once.
+        Saves three quarters of the rows' space and of the time to read weeks. At most `at_most` hours per call.
         """
         hours = self._database.execute(
             """SELECT camera, CAST(start / 3600 AS INTEGER) AS hour FROM scores
@@ -38,17 +44,36 @@ class ScoreStore:
         for camera, hour in hours:
             span = (camera, hour * 3600, (hour + 1) * 3600)
             chunks = "FROM scores WHERE camera = ? AND start >= ? AND start < ?"
-            rows = self._database.execute(f"SELECT chunk {chunks} ORDER BY start", span).fetchall()
-            whole = [score for (chunk,) in rows for score in legible(chunk)]
+            rows = self._database.execute(f"SELECT chunk, age_from {chunks} ORDER BY start", span).fetchall()
+            whole = [score for chunk, _ in rows for score in legible(chunk)]
+            newest = max(age_from for _, age_from in rows)
             self._database.execute(f"DELETE {chunks}", span)
             for first in range(0, len(whole), MOST_IN_CHUNK):
-                self.add(camera, pack(whole[first : first + MOST_IN_CHUNK]))
+                self.add(camera, pack(whole[first : first + MOST_IN_CHUNK]), newest)
         return len(hours)
 
     def cameras(self) -> list[str]:
         """Cameras of which there are scores, by name."""
         return [name for (name,) in self._database.execute("SELECT DISTINCT camera FROM scores ORDER BY camera")]
 
+    def newest(self) -> list[float]:
+        """The steady time that the newest chunk's age counts from, if there is one."""
+        rows = self._database.execute("SELECT max(age_from) FROM scores")
+        return [newest for (newest,) in rows if newest is not None]
+
     def forget(self, before: float) -> None:
-        """Delete chunks that began before that epoch time."""
-        self._database.execute("DELETE FROM scores WHERE start < ?", (before,))
+        """Delete chunks whose age counts from before that steady time."""
+        self._database.execute("DELETE FROM scores WHERE age_from < ?", (before,))
+
+    def correct(self, shift: float) -> None:
+        """Move scores that were kept before the wall clock was ever set; it is `shift` ahead of steady time now."""
+        rows = self._database.execute(
+            "SELECT start, camera, chunk, age_from FROM scores WHERE start < ?", (UNSET_BEFORE,)
+        ).fetchall()
+        for start, camera, chunk, age_from in rows:
+            scores = legible(chunk)
+            if not scores or start + (by := age_from + shift - scores[-1].end) < UNSET_BEFORE:
+                continue
+            self._database.execute("DELETE FROM scores WHERE start = ? AND camera = ?", (start, camera))
+            moved = [replace(score, start=score.start + by, end=score.end + by) for score in scores]
+            self.add(camera, pack(moved), age_from)

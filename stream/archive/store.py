@@ -1,31 +1,39 @@
 """The data folder: one SQLite database of events, verdicts, scores, settings and the outbox, and a folder of media.
 
-One process at a time (a lock file). WAL with synchronous=NORMAL: what was committed survives a kill of the program;
-a power cut may take the last moments. A database of a newer version is refused, a corrupt one set aside.
+One process at a time (a lock file). WAL with synchronous=NORMAL: committed data survive a kill of the program; a power
+cut may lose the last moments. A database of a newer version is refused; a corrupt one is renamed.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from stream.archive.clock import Clock, ClockStore, KeptClock, continued
 from stream.archive.database import DATABASE, MEDIA, check_version, in_memory, lock_folder, opened_or_made_room
 from stream.archive.event_store import EventStore
+from stream.archive.media import listed
 from stream.archive.retention import Retention
 from stream.archive.score_store import ScoreStore
 from stream.archive.setting_store import SettingStore
+from stream.base.clock import SteadyClock
 from stream.base.errors import UsageError
+from stream.base.log import log
 
 _BUSY: Final = 10.0
 
 
 class Store:
-    """The open data folder, in three parts; a context manager. Used by one thread at a time; errors are sqlite3's."""
+    """The open data folder, in parts; a context manager. Used by one thread at a time; errors are sqlite3's.
+
+    `clock` goes on from the last run where the folder is open for writing; any thread may ask it.
+    """
 
     def __init__(self, database: sqlite3.Connection, folder: Path, lock: int | None) -> None:
         self._database = database
@@ -34,6 +42,8 @@ class Store:
         self.events = EventStore(database)
         self.scores = ScoreStore(database)
         self.settings = SettingStore(database)
+        self.clocks = ClockStore(database)
+        self.clock = Clock(SteadyClock.by_the_wall())
 
     @classmethod
     def open(cls, folder: Path, retention: Retention | None = None) -> Self:
@@ -48,7 +58,12 @@ class Store:
             raise UsageError(f"--data {folder}: cannot be written: {error.strerror}") from None
         try:
             lock_folder(lock, folder)
-            return cls(opened_or_made_room(folder, retention or Retention()), folder, lock)
+            store = cls(opened_or_made_room(folder, retention or Retention()), folder, lock)
+            try:
+                store._continue_clock()
+            except (sqlite3.Error, OSError) as error:
+                log.error("the time of the last run cannot be read", error=str(error))
+            return store
         except BaseException:
             os.close(lock)
             raise
@@ -67,7 +82,7 @@ class Store:
         except OSError as error:  # another user's, most likely
             raise UsageError(f"--data {folder}: cannot be read: {error.strerror}") from None
         if not there:
-            raise UsageError(f"--data {folder}: holds no {DATABASE}; mgfn-stream makes it")
+            raise UsageError(f"--data {folder}: holds no {DATABASE}; start mgfn-stream to create it")
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
             check_version(database, path)
@@ -85,6 +100,28 @@ class Store:
         cls.read_only(folder).close()
         database = sqlite3.connect(folder / DATABASE, isolation_level=None, timeout=_BUSY)
         return cls(database, folder, None)
+
+    def _continue_clock(self) -> None:
+        """Go on from the last run; without one, what the folder holds is taken to be as old as its newest."""
+        if (kept := self.clocks.kept()) is not None:
+            self.clock, step = continued(kept)
+            if step:
+                log.warning("the wall clock was set, or the machine was off for days", seconds=round(step, 1))
+                with self.transaction():
+                    self.clock_set(step)
+            return
+        stamps = [file.written for file in listed(self.media)] + self.events.newest() + self.scores.newest()
+        if stamps:
+            now = time.time()
+            newest = max((stamp for stamp in stamps if stamp <= now), default=max(stamps))
+            self.clock, _ = continued(KeptClock("", 0.0, newest, newest))
+
+    def clock_set(self, seconds: float) -> None:
+        """The wall clock was set: note it, and correct what is still to be told. Ages stay as they are."""
+        self.clocks.note_step(self.clock.now(), seconds)
+        self.events.correct(self.clock.mark)
+        self.scores.correct(self.clock.mark.shift)
+        self.clocks.keep(self.clock)
 
     def changes_of_others(self) -> int:
         """A number that changes whenever another process has written."""
@@ -121,6 +158,6 @@ class Store:
             raise
 
     def forget(self, scores_before: float, events_before: float) -> None:
-        """Delete what is older (epoch seconds)."""
+        """Delete what is older (steady time)."""
         self.scores.forget(scores_before)
         self.events.forget(events_before)

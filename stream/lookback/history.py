@@ -1,6 +1,6 @@
-"""What the data folder answers about the past: what-if, alarm budget, and whether a threshold still fits its scene.
+"""Queries over the data folder: what-if, threshold for a budget, and whether a threshold still fits.
 
-Used by `mgfn-events` and by the web page. Reads the store; nothing here changes a threshold but `apply`.
+Used by `mgfn-events` and by the web page. Only `apply` changes a threshold.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _DEFAULT: Final = AlarmSettings(0.5, 0.4)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a camera would have done under `settings` in `days` of scored time."""
+    """What a camera would have done with `settings` in `days` of scored time."""
 
     camera: str
     settings: AlarmSettings
     days: float
     alarms: list[WouldBe]
-    zone: tzinfo | None = None  # the camera's, None: the machine's
+    zone: tzinfo | None = None  # that of the camera; None means that of the machine
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -45,14 +45,14 @@ class Answer:
 
 
 def rule_of(store: Store, camera: str) -> AlarmSettings:
-    """The alarm settings in force: the service's own, with a threshold that was set since."""
+    """The alarm settings in force: those of the service, with a threshold that was set since."""
     kept = store.settings.all().get(camera, {})
     rule = AlarmSettings(**json.loads(kept["alarm"])) if "alarm" in kept else _DEFAULT
     return rule.with_threshold(float(kept["threshold"])) if "threshold" in kept else rule
 
 
 def armed(store: Store, camera: str, scores: ScoreColumns) -> ScoreColumns:
-    """Those at which the camera's schedule let it alarm: that in force, as if it always had been."""
+    """The scores within the camera's current schedule, as if it had always been in force."""
     return scores.armed(schedule_of(store, camera).covered(scores.starts))
 
 
@@ -63,7 +63,7 @@ def schedule_of(store: Store, camera: str) -> Schedule:
 
 
 def cameras(store: Store, named: str | None) -> list[str]:
-    """The cameras that a question is about. Raises UsageError for one without scores."""
+    """The cameras to answer for. Raises UsageError for one without scores."""
     known = store.scores.cameras()
     if named is not None and named not in known:
         there = ", ".join(known) or "none"
@@ -74,7 +74,9 @@ def cameras(store: Store, named: str | None) -> list[str]:
 def what_if(
     store: Store, camera: str, scores: ScoreColumns, threshold: float | None, min_duration: float | None
 ) -> Answer:
-    """The alarms there would have been in those `scores` of a camera; None leaves a setting as it is."""
+    """The alarms that these settings would have raised for the `scores` of a camera; None leaves a setting
+    unchanged.
+    """
     rule = rule_of(store, camera)
     if threshold is not None:
         rule = rule.with_threshold(threshold)
@@ -86,7 +88,9 @@ def what_if(
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A camera's proposal (None: too little history), its threshold now, and why that no longer fits ("": it does)."""
+    """A camera's proposal (None: too little history), its current threshold, and why that no longer fits ("": it
+    does).
+    """
 
     camera: str
     now: float
@@ -106,7 +110,7 @@ class Suggestion:
 
 
 def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggestion:
-    """The threshold for `per_day` false alarms a day, from the last 30 days and the operator's verdicts."""
+    """A threshold for `per_day` false alarms per day, from the last 30 days and the operator's verdicts."""
     rule = rule_of(store, camera)
     scores = store.scores.columns(camera, until - LOOK_BACK, until)
     true = store.events.verdicts(camera, "true", until - LOOK_BACK)
@@ -117,16 +121,18 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
 
 
 def drift_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
-    """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
+    """Why the threshold in force no longer fits the `scores`, or ""; also checks a promise that was made."""
     promised = json.loads(store.settings.all().get(camera, {}).get("budget", "{}"))
     broken = ""
-    if promised.get("threshold") == rule.threshold_on:  # another one, set since, was promised nothing
+    if promised.get("threshold") == rule.threshold_on:  # it was set later, and nothing was promised for it
         broken = over_promise(armed(store, camera, scores), rule, until, promised["high"])
     return broken or changed(scores, until)
 
 
 def apply(store: Store, suggestion: Suggestion) -> None:
-    """Put a proposal into force, now if mgfn-stream runs, else when it starts; and keep what was promised."""
+    """Put a proposal into force, at once if mgfn-stream is running, otherwise at its start; stores what was
+    promised.
+    """
     proposal = suggestion.proposal
     if proposal is None:
         return

@@ -1,4 +1,4 @@
-"""Builds the service's parts from its settings. Nothing runs yet: `running` starts threads and decoders."""
+"""Builds the parts of the service from its settings. Nothing runs yet: `running` starts threads and decoders."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import uvicorn
 from engine.engine import Engine
 from stream.alarm.event import ModelName
 from stream.alarm.requests import AUTO, SetThreshold
-from stream.archive.journal import LIMIT, Journal, Task
+from stream.archive.clock import Clock
+from stream.archive.journal import Journal
 from stream.archive.store import Store
+from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
 from stream.service.drift_watch import DriftWatch
 from stream.service.overview import Overview
@@ -49,12 +51,12 @@ from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server, page_for_others
 
-Web = tuple[socket.socket, str | None]  # the listening socket, and the token that requests must bring
+Web = tuple[socket.socket, str | None]  # the listening socket, and the token that requests must send
 
 
 @dataclass(frozen=True)
 class LineFiles:
-    """The files that `--scores` and `--events` name, None where they were not asked for."""
+    """The files named by `--scores` and `--events`, None if not given."""
 
     scores: ScoresFile | None
     events: ScoresFile | None
@@ -75,12 +77,13 @@ class LineFiles:
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that the service consists of; what is None was not asked for."""
+    """The parts of the service; those that were not configured are None."""
 
     settings: ServiceSettings
     engine: Engine
     model: ModelName
     store: Store
+    clock: Clock
     kept: Kept  # settings of earlier runs
     decoders: list[DecoderProcess]  # those in use, in the order of the configuration
     reaper: Reaper
@@ -110,23 +113,23 @@ def build(
     changes: CameraChanges | None,
     stopping: Callable[[], bool],
 ) -> Parts:
-    """The finished parts. `broker` is None where nothing is published; `stopping` says whether a stop was asked for."""
+    """The finished parts. `broker` is None if nothing is published; `stopping` says whether a stop was requested."""
     path = str(engine.bundle.path.absolute())
     model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name, path)
-    kept = store.settings.all()
+    kept, clock = store.settings.all(), store.clock
     metrics, live, reaper = Metrics(model), Live(), Reaper()
     decoders: list[DecoderProcess] = []
-    couriers = make_couriers(settings, store.media, metrics)
+    couriers = make_couriers(settings, store.media, metrics, clock)
     outlet = Outlet(metrics, live.tell, couriers, keeps=not settings.replay)
     mqtt = None
     if broker is not None:
         prefix, node, tls = settings.topic_prefix, settings.node, settings.tls
-        mqtt = MqttSink(broker, prefix, node, tls, settled=outlet.settled, retained=outlet.retained)
+        mqtt = MqttSink(broker, prefix, node, tls, settled=outlet.settled, retained=outlet.retained, clock=clock)
     pictures = RetainedPictures(mqtt, store.media)
     test = make_self_test(settings, kept)
     zone = settings.cameras[0].schedule.zone if settings.cameras else None
     manifest = engine.manifest
-    test_camera = None if test is None else SelfTestCamera(test, manifest, model, start_process, reaper, zone)
+    test_camera = None if test is None else SelfTestCamera(test, manifest, model, start_process, reaper, clock, zone)
     commands = None
     if mqtt is not None and broker is not None and not settings.replay:
         heard = None if test_camera is None else test_camera.heard
@@ -135,26 +138,25 @@ def build(
             broker, settings.topic_prefix, settings.node, settings.tls, names, mqtt.announce_soon, heard
         )
     setter = SettingsOfOthers(decoders, commands)
-    journal = Journal(
-        store, settings.retention, queue.Queue[Task | None](LIMIT), outlet.committed, pictures.expired, setter.changed
-    )
+    line: Line = queue.Queue(LIMIT)
+    journal = Journal(store, settings.retention, line, outlet.committed, pictures.expired, setter.changed)
     outlet.connect(journal, mqtt)
     page = None if web is None else page_for_others(web[0])
-    report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store.media, lines, page)
-    starter = CameraStarter(settings, engine, model, reaper)
+    report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page)
+    starter = CameraStarter(settings, engine, model, reaper, clock)
     fleet = Fleet(decoders, starter.start, report)
     runner = None
     if test is not None and test_camera is not None:
-        runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt)
+        runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
     drift_watch = None
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
-    overview = Overview(settings.node, model, decoders, mqtt, metrics, test, journal, commands, reaper)
+    overview = Overview(settings.node, model, decoders, mqtt, metrics, test, journal, commands, reaper, clock)
     server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
-        settings, engine, model, store, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers, report,
-        intake, fleet, runner, drift_watch, overview, live, server, changes,
+        settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
+        report, intake, fleet, runner, drift_watch, overview, live, server, changes,
     )  # fmt: skip
 
 
@@ -166,25 +168,29 @@ def make_reporter(
     metrics: Metrics,
     tell_pages: TellPages,
     kept: Kept,
-    media: Path,
+    store: Store,
     lines: LineFiles,
     page: str | None,
 ) -> Reporter:
-    """What the loop says, for these settings."""
+    """The reporter for these settings."""
     keeps = not settings.replay
     topics = CameraTopics(settings, mqtt, metrics, page)
-    files = EventFiles(journal, media, pictures, keeps=keeps)
-    events = EventReport(journal, files, topics, metrics, lines.events)
+    clock = store.clock
+    files = EventFiles(journal, store.media, pictures, clock, keeps=keeps)
+    events = EventReport(journal, files, topics, metrics, clock, lines.events)
     memory = CameraMemory(journal, kept, keeps=keeps, recalls_learnt=settings.calibration is None)
-    scores = ScoreReport(journal, mqtt, lines.scores, metrics, tell_pages, keeps=keeps)
-    overrides = Overrides(journal, events, topics, memory, kept)
+    scores = ScoreReport(journal, mqtt, lines.scores, metrics, tell_pages, clock, keeps=keeps)
+    overrides = Overrides(journal, events, topics, memory, kept, clock)
     return Reporter(journal, scores, events, files, topics, pictures, memory, overrides)
 
 
-def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics) -> list[Courier]:
+def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics, clock: Clock) -> list[Courier]:
     """One for each recipient beside MQTT; a replay tells none."""
     recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, media)
-    couriers = [Courier(recipient, metrics.notified) for recipient in recipients]
+    couriers = [
+        Courier(recipient, metrics.notified, correct=lambda message: message.corrected(clock.mark))
+        for recipient in recipients
+    ]
     for courier in couriers:
         metrics.recipient(courier.name)
     return couriers
@@ -208,7 +214,7 @@ def make_web_server(
     media: Path,
     token: str | None,
 ) -> uvicorn.Server:
-    """Health and metrics; the page as well, except in a replay, which keeps no events to show."""
+    """Health and metrics, and the page, except in a replay, which stores no events to show."""
     page = None
     if not settings.replay and commands is not None:
         page = PageSources(overview.state, overview.picture, overview.line, commands.post, live, settings.data)
@@ -217,9 +223,12 @@ def make_web_server(
 
 
 class CameraStarter:
-    """Starts a camera's decoder. Raises StreamError where there is no room for it."""
+    """Starts a camera's decoder. Raises StreamError if there are not enough resources."""
 
-    def __init__(self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper) -> None:
+    def __init__(
+        self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._calibrations = settings.calibration or {}
         self._replay = settings.replay
         self._manifest = engine.manifest
@@ -228,14 +237,18 @@ class CameraStarter:
         self._reaper = reaper
 
     def start(self, config: CameraConfig) -> DecoderProcess:
-        camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration)
+        camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration, self._clock.wall)
         if config.name in self._calibrations:
             camera.learner.recall(self._calibrations[config.name])
-        return DecoderProcess(config, camera, self._manifest, self._replay, start_process, self._reaper)
+        return DecoderProcess(
+            config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady
+        )
 
 
 class SettingsOfOthers:
-    """Settings that another process wrote, `mgfn-events suggest-threshold --apply`; heard by the journal's thread."""
+    """Settings written by another process (`mgfn-events suggest-threshold --apply`); reported by the journal's
+    thread.
+    """
 
     def __init__(self, decoders: list[DecoderProcess], commands: CommandListener | None) -> None:
         self._decoders = decoders

@@ -42,7 +42,7 @@ def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
 
 
 class DriftWatch:
-    """At most one process at a time; the main loop calls `turn`, which never waits."""
+    """At most one process at a time. The main loop calls `turn`, which never waits."""
 
     def __init__(self, folder: Path, start_process: StartProcess, reaper: Reaper, now: float) -> None:
         self._folder = folder
@@ -52,13 +52,13 @@ class DriftWatch:
         self._running: tuple[BaseProcess, Connection] | None = None
 
     def turn(self, now: float, cameras: list[str]) -> dict[str, str]:
-        """What a check that has just finished found; empty otherwise."""
+        """The result of a check that has just finished; otherwise empty."""
         if self._running is None:
             if now >= self._next:
                 self._next = now + EVERY
                 try:
                     self._running = self._start_process(find_drift, (self._folder, cameras), "mgfn-drift")
-                except OSError as error:  # the cameras go on; the next check will run
+                except OSError as error:  # the cameras continue, and the next check will run
                     log.error("drift check skipped", reason=error.strerror)
             return {}
         process, pipe = self._running

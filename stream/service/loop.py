@@ -1,6 +1,6 @@
-"""The main loop: one turn takes in what came, scores a batch, and looks after everything that is due.
+"""The main loop: each turn receives messages, scores a batch, and does whatever is due.
 
-It waits for no camera, disk, broker or process.
+It never waits for a camera, disk, broker or process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCENES_EVERY: Final = 3_600.0
 
 
 class MainLoop:
-    """`run` returns when a stop is asked for, or all recordings are at their end."""
+    """`run` returns when a stop was requested, or when all recordings have ended."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class MainLoop:
         self._next_scenes = self._next_stats + _SCENES_EVERY
 
     def run(self) -> None:
-        """Raises StreamError if the engine fails, or a thread has died that alarms need."""
+        """Raises StreamError if the engine fails, or if a thread that alarms need has died."""
         parts = self._parts
         while not self._stopping():
             parts.intake.receive()
@@ -63,7 +63,7 @@ class MainLoop:
         try:
             score(batch, parts.engine, parts.report, parts.metrics)
         except EngineError as error:
-            raise StreamError(f"the engine failed while it scored: {error}") from error
+            raise StreamError(f"the engine failed while scoring: {error}") from error
         parts.overview.scored()
         if parts.self_test is not None:
             parts.self_test.camera.seen(batch)
@@ -72,20 +72,28 @@ class MainLoop:
         parts = self._parts
         self._reconfigure()
         self._threads.check()
-        now, epoch = time.monotonic(), time.time()
+        if not parts.settings.replay:
+            self._look_at_clock()
+        now, steady = time.monotonic(), parts.clock.now()
         if self._broker is not None and not self._stopping():
             self._broker.look_after(now)
         for command in parts.commands.take() if parts.commands is not None else ():
             parts.report.overrides.obey(parts.decoders, command)
-        self._look_after_cameras(now, epoch)
+        self._look_after_cameras(now, steady)
         if parts.self_test is not None:
-            parts.self_test.turn(now, epoch)
+            parts.self_test.turn(now, steady)
         if parts.drift_watch is not None:
             self._report_drift(parts.drift_watch.turn(now, parts.fleet.names))
-        self._now_and_then(now, epoch)
+        self._now_and_then(now, steady)
+
+    def _look_at_clock(self) -> None:
+        if (step := self._parts.clock.look()) is not None:
+            log.warning("the wall clock was set; ages go on as before", seconds=round(step, 1))
+            self._parts.metrics.clock_set()
+            self._parts.journal.clock_set(step)
 
     def _reconfigure(self) -> None:
-        """Take other cameras, if there are any, and see those off that go."""
+        """Apply new cameras, if there are any, and close those that were removed."""
         parts = self._parts
         if parts.changes is not None and (cameras := parts.changes.take()) is not None:
             try:
@@ -98,7 +106,7 @@ class MainLoop:
         parts.fleet.see_off()
         parts.reaper.collect()
 
-    def _look_after_cameras(self, now: float, epoch: float) -> None:
+    def _look_after_cameras(self, now: float, steady: float) -> None:
         """Replace decoders that hang, and begin and end events that no score brings about."""
         events = self._parts.report.events
         for decoder in self._parts.decoders:
@@ -108,8 +116,8 @@ class MainLoop:
                 decoder.pending_messages.lost()
                 events.say(decoder, camera.alarm.close("stopped"))
             if not (decoder.finished or self._parts.settings.replay):
-                events.say(decoder, camera.begin_loss(now, epoch))
-            for message in camera.due_ends(epoch):
+                events.say(decoder, camera.begin_loss(now, steady))
+            for message in camera.due_ends(steady):
                 events.say(decoder, message)
             events.release(decoder)
 
@@ -120,7 +128,7 @@ class MainLoop:
                 log.warning("the threshold no longer fits", camera=camera.name, reason=drift)
             camera.drift = drift
 
-    def _now_and_then(self, now: float, epoch: float) -> None:
+    def _now_and_then(self, now: float, steady: float) -> None:
         parts = self._parts
         if now >= self._next_scenes:
             self._next_scenes = now + _SCENES_EVERY
@@ -130,4 +138,4 @@ class MainLoop:
             self._next_stats = now + _STATS_EVERY
             parts.mqtt.stats(parts.overview.stats())
             if parts.self_test is not None:
-                parts.self_test.publish(epoch)
+                parts.self_test.publish(steady)

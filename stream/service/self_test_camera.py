@@ -1,8 +1,7 @@
-"""The self-test's test camera as the main loop sees it: it comes, is scored beside the others, and goes."""
+"""The test camera of the self-test in the main loop: it is added, scored beside the others, and removed."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import tzinfo
@@ -12,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from engine.manifest import Manifest
 from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
+from stream.archive.clock import Clock
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.base.processes import StartProcess
@@ -25,7 +25,9 @@ from stream.watch.watched_camera import WatchedCamera
 
 
 class SelfTestCamera:
-    """At most one at a time. The bundle's own thresholds apply: what is tested is the path, not the site's tuning."""
+    """At most one at a time. The bundle's own thresholds apply, because the path is tested and not the site's
+    settings.
+    """
 
     def __init__(
         self,
@@ -34,8 +36,10 @@ class SelfTestCamera:
         model: ModelName,
         start_process: StartProcess,
         reaper: Reaper,
+        clock: Clock,
         zone: tzinfo | None = None,
     ) -> None:
+        self._clock = clock
         self._zone = zone
         self._test = test
         self._manifest = manifest
@@ -45,14 +49,14 @@ class SelfTestCamera:
         self._rendering: tuple[BaseProcess, Connection] | None = None
         self._decoder: DecoderProcess | None = None
 
-    def arrives(self, now: float, epoch: float) -> DecoderProcess | None:
+    def arrives(self, now: float, steady: float) -> DecoderProcess | None:
         """The decoder of a test that begins now."""
         thresholds = self._manifest.thresholds
-        if self._decoder is None and self._rendering is None and self._test.due(now, epoch):
+        if self._decoder is None and self._rendering is None and self._test.due(now, steady):
             try:
                 self._rendering = self._start_process(render, (), "mgfn-self-test")
-            except OSError as error:  # the cameras go on; overdue says that it failed
-                log.error("the self-test cannot begin", reason=error.strerror)
+            except OSError as error:  # the cameras continue; the test times out
+                log.error("self-test cannot start", reason=error.strerror)
         if self._rendering is None or thresholds is None:
             return None
         process, pipe = self._rendering
@@ -66,16 +70,18 @@ class SelfTestCamera:
         pipe.close()
         self._rendering = None
         if not recording:
-            return None  # overdue says so
+            return None  # the test times out
         alarm = AlarmSettings(thresholds.on, thresholds.off)
         if thresholds.min_duration is not None:
             alarm = replace(alarm, min_duration=thresholds.min_duration)
-        if self._manifest.calibration is not None:  # the path is tested, not a threshold that the camera has to learn
+        if self._manifest.calibration is not None:  # the path is tested, not a threshold that the camera must learn
             alarm = alarm.with_threshold(STAGED_THRESHOLD)
         config = self._test.camera(recording, alarm, now, self._zone)
-        camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest))
+        camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest), self._clock.wall)
         try:
-            self._decoder = DecoderProcess(config, camera, self._manifest, False, self._start_process, self._reaper)
+            self._decoder = DecoderProcess(
+                config, camera, self._manifest, False, self._start_process, self._reaper, self._clock.steady
+            )
         except StreamError as error:  # no room: the cameras go on; overdue says that it failed
             log.error("the self-test cannot begin", reason=str(error))
         return self._decoder
@@ -88,9 +94,9 @@ class SelfTestCamera:
                 if decoder.camera.alarm.event is not None:
                     self._test.raised(decoder.camera.alarm.event.id, decoder.camera.alarm.event.start_time)
 
-    def leaves(self, now: float, epoch: float) -> DecoderProcess | None:
+    def leaves(self, now: float, steady: float) -> DecoderProcess | None:
         """The decoder that is to be ended: the recording is over, or the time is."""
-        if self._test.overdue(now, epoch):
+        if self._test.overdue(now, steady):
             log.error("the self-test failed", reason=self._test.result.said)
             if self._rendering is not None:
                 self._reaper.end(self._rendering[0])
@@ -106,5 +112,5 @@ class SelfTestCamera:
 
     def heard(self, payload: bytes) -> None:
         """An event as the broker gave it back; from the network's thread."""
-        if self._test.heard(payload, time.time()):
+        if self._test.heard(payload, self._clock.now()):
             log.info("the self-test passed")

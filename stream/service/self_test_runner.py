@@ -1,7 +1,8 @@
-"""The self-test within the main loop: its camera comes and goes, its result is kept and published."""
+"""Runs the self-test within the main loop: adds and removes its camera, stores and publishes its result."""
 
 from __future__ import annotations
 
+from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.base.addresses import SELF_TEST_CAMERA
 from stream.service.self_test import Result, SelfTest
@@ -12,7 +13,7 @@ from stream.watch.fleet import Fleet
 
 
 class SelfTestRunner:
-    """Used by the loop alone. `mqtt` is None where nothing is published."""
+    """Used only by the loop. `mqtt` is None if nothing is published."""
 
     def __init__(
         self,
@@ -22,7 +23,9 @@ class SelfTestRunner:
         fleet: Fleet,
         journal: Journal,
         mqtt: MqttSink | None,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self.camera = camera
         self._test = test
         self._decoders = decoders
@@ -31,19 +34,19 @@ class SelfTestRunner:
         self._mqtt = mqtt
         self._published: Result | None = None
 
-    def turn(self, now: float, epoch: float) -> None:
+    def turn(self, now: float, steady: float) -> None:
         """Begin or end a test if it is time, and say what came of it."""
-        if (decoder := self.camera.arrives(now, epoch)) is not None:
+        if (decoder := self.camera.arrives(now, steady)) is not None:
             self._decoders.append(decoder)
-        if (decoder := self.camera.leaves(now, epoch)) is not None:
+        if (decoder := self.camera.leaves(now, steady)) is not None:
             self._decoders.remove(decoder)
             self._fleet.dismiss(decoder, "stopped")
         if self._test.result is not self._published:
             self._journal.setting(SELF_TEST_CAMERA, "self_test", self._test.memory())
-            self.publish(epoch)
+            self.publish(steady)
 
-    def publish(self, epoch: float) -> None:
+    def publish(self, steady: float) -> None:
         """What came of the last test."""
         self._published = self._test.result
         if self._mqtt is not None:
-            self._mqtt.self_test(self._test.as_json(epoch))
+            self._mqtt.self_test(self._test.as_json(steady, self._clock.mark.shift))

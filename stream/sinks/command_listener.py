@@ -1,7 +1,7 @@
-"""Listens for commands over MQTT, on a connection of its own: a flood of them holds up no alarm.
+"""Receives commands over MQTT, on a separate connection, so that a flood of commands delays no alarm.
 
-At most `RATE` a second are looked at; beyond that the network thread rests, and the broker keeps or drops the rest.
-Retained commands are ignored: they would come again with every connection.
+At most `RATE` messages are read per second; beyond that the network thread pauses, and the broker queues or drops the
+rest. Retained commands are ignored, because they would arrive again on every connection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SLICE: Final = 0.1
 class CommandListener:
     """Subscribes to the `set` topics of `cameras` and to Home Assistant's birth message.
 
-    `on_event` hears each event as the broker gives it back, for the self-test; in the network's thread.
+    `on_event` is called with each event that the broker sends back (for the self-test), in the network thread.
     """
 
     def __init__(
@@ -56,31 +56,31 @@ class CommandListener:
         self._client = client
 
     def watch(self, cameras: Collection[str]) -> None:
-        """From now on these are the cameras."""
+        """Replace the set of cameras."""
         self._cameras = frozenset(cameras)
 
     def start(self) -> None:
-        """Connect when possible, in paho's network thread."""
+        """Connect as soon as possible, in paho's network thread."""
         self._client.connect_async(self._address.host, self._address.port, KEEPALIVE)
         self._client.loop_start()
 
     def stop(self) -> None:
-        """Hear no more. The network thread is not waited for: it may hang in a connection that nobody answers."""
+        """Disconnect. The network thread is not joined, because it may hang in an unanswered connection."""
         self._client.disconnect()
 
     @property
     def dropped(self) -> int:
-        """Verdicts that were dropped because too many waited."""
+        """Number of verdicts that were dropped because too many were waiting."""
         with self._lock:
             return self._inbox.dropped
 
     def take(self) -> list[Command]:
-        """What has arrived since the last call."""
+        """The commands that have arrived since the last call."""
         with self._lock:
             return self._inbox.take()
 
     def post(self, command: Command) -> None:
-        """A command that came another way; from any thread."""
+        """Add a command that arrived in another way. Thread-safe."""
         with self._lock:
             self._inbox.put(command)
 
@@ -105,7 +105,7 @@ class CommandListener:
             return
         camera, word = message.topic.removeprefix(f"{self._prefix}/").split("/")[:2]
         if camera not in self._cameras:
-            self._complain("", word, "no camera of ours")
+            self._complain("", word, "unknown camera")
             return
         try:
             command = parse_command(camera, word, bytes(message.payload))
@@ -117,7 +117,7 @@ class CommandListener:
     def _complain(self, camera: str, word: str, problem: str) -> None:
         if (camera, word) not in self._complained:
             self._complained.add((camera, word))
-            log.warning("command ignored (said once)", topic=f"{camera or '+'}/{word}/set", problem=problem)
+            log.warning("command ignored (logged once)", topic=f"{camera or '+'}/{word}/set", problem=problem)
 
     def _pace(self) -> None:
         now = time.monotonic()

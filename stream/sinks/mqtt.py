@@ -1,10 +1,10 @@
-"""Alarms and states to an MQTT broker.
+"""Publishes alarms and states to an MQTT broker.
 
-Events wait in the outbox and leave one at a time, in order, each acknowledged before the next: neither a lost broker
-nor a kill of this program loses one that is in the database. States are retained and published again on every
-connection. Scores are sent only while connected: an old one is of no use.
+Events wait in the outbox and are published in order, one at a time, each acknowledged before the next. Neither a lost
+broker nor a kill of this program loses an event that is in the database. States are retained and published again on
+every connection. Scores are published only while connected, because old scores are useless.
 
-The service runs `deliver` in a thread; paho's client has a network thread of its own.
+The service runs `deliver` in a thread; paho's client has its own network thread.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.alarm.event import EventMessage, stamped
 from stream.alarm.outbox import LIMIT, Outbox, Waiting
+from stream.archive.clock import Clock
 from stream.base.addresses import BrokerAddress
+from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.sinks.mqtt_client import KEEPALIVE, TlsFiles, make_client, refusal, why
 
@@ -36,11 +38,12 @@ _TOO_LARGE_FOR: Final = 3_600.0
 
 
 class MqttSink:
-    """Publishes under `prefix`. It connects when it can, and goes on trying for ever.
+    """Publishes under `prefix`, and keeps reconnecting.
 
-    Verbs only note what is to be said and return at once; `deliver`, in a thread of its own, says it. No lock is
-    held while paho is called: paho calls back with its own locks held. `settled` hears of each message that was
-    acknowledged (with its payload as it left) or given up (None), `retained` of topics that the broker keeps for us.
+    All other methods only queue and return at once; `deliver` publishes, in its own thread. No lock is held while paho
+    is called, because paho calls back with its own locks held. `settled` is called for each message that was
+    acknowledged (with the published payload) or discarded (None). `retained` is called when the broker starts or stops
+    retaining a topic for us.
     """
 
     def __init__(
@@ -53,7 +56,9 @@ class MqttSink:
         settled: Callable[[Waiting, EventMessage | None], None] = lambda _message, _payload: None,
         retained: Callable[[str, bool], None] = lambda _topic, _kept: None,
         queue_limit: int = LIMIT,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or Clock(SteadyClock.by_the_wall())
         self.shown = address.shown
         self._address = address
         self._prefix = prefix
@@ -172,7 +177,7 @@ class MqttSink:
     def event(self, message: Waiting) -> None:
         """Queue one message of an event. What the outbox gives up for it is counted."""
         with self._changed:
-            given_up = self._outbox.put(message, time.monotonic())
+            given_up = self._outbox.put(message)
             if given_up is not None:
                 self._lose([given_up])
             self._changed.notify()
@@ -197,7 +202,7 @@ class MqttSink:
             pass
         if self.waiting:
             # those in the data folder go out after the next start; a replay has none
-            log.error("events not delivered by the end", count=self.waiting, broker=self.shown)
+            log.error("events not delivered before the stop", count=self.waiting, broker=self.shown)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -209,7 +214,7 @@ class MqttSink:
                 self._changed.wait(_ACKNOWLEDGED_WITHIN if acknowledging else self._until_announcing())
             if self._over() and not self._may_send():
                 return False
-            self._lose(self._outbox.expire(time.monotonic()))
+            self._lose(self._outbox.expire(self._clock.now()))
             # After a lost connection paho sends again what was not acknowledged, and may do so after what is new:
             # the last word on a topic waits for the one before it.
             event = self._outbox.take() if len(self._outbox) and self._in_flight is None else None
@@ -217,8 +222,8 @@ class MqttSink:
             for topic in states:
                 del self._unsaid[topic]
         if event is not None:
-            now = time.time()
-            said = stamped(event.payload, now - event.waited(time.monotonic(), now), now)
+            corrected = event.payload.corrected(self._clock.mark)
+            said = stamped(corrected, self._clock.now() - event.made, time.time())
             # paho answers "no connection" yet keeps the message and delivers it later: never handed over twice
             sent = self._client.publish(f"{self._prefix}/events", json.dumps(said.as_json()), qos=1)
             self._in_flight = (sent, event, said)
@@ -283,7 +288,7 @@ class MqttSink:
         if not self._picture_told:
             self._picture_told = True
             log.error(
-                "the broker drops the connection for a picture: given up; look at the broker's maximum packet size",
+                "image discarded: the broker drops the connection for it; check the broker's maximum packet size",
                 broker=self.shown, topic=topic, bytes=size,
             )  # fmt: skip
 
@@ -300,7 +305,7 @@ class MqttSink:
         for message in messages:
             self.events_lost += 1
             if self.events_lost == 1:
-                log.error("events are being lost: the broker has been away for too long", broker=self.shown)
+                log.error("losing events: the broker has been away for too long", broker=self.shown)
             self._settled(message, None)
 
     def _state(self, topic: str, payload: str | bytes) -> None:
@@ -317,18 +322,18 @@ class MqttSink:
 
     def _on_connect(self, _c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if code.is_failure:
-            self._complain("the broker refused us", refusal(code))
+            self._complain("broker refused the connection", refusal(code))
             return
         with self._changed:
             self._connected, self._complaint = True, ""
             self._unsaid = dict.fromkeys(self._states)
             self._changed.notify()
-        log.info("connected to the broker", broker=self.shown)
+        log.info("broker connected", broker=self.shown)
 
     def _on_connect_fail(self, _c: Any, _u: Any) -> None:
         # paho keeps the error for itself: in a callback of `except` it is the one that is being handled
         error = sys.exc_info()[1]
-        self._complain("the broker cannot be reached; trying again for ever", why(error))
+        self._complain("broker cannot be reached; trying again", why(error))
 
     def _complain(self, what: str, reason: str) -> None:
         if self._complaint != what:
@@ -337,7 +342,7 @@ class MqttSink:
 
     def _on_disconnect(self, _c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if self._connected and code.is_failure:
-            log.warning("lost the broker", broker=self.shown, reason=str(code))
+            log.warning("broker connection lost", broker=self.shown, reason=str(code))
         with self._changed:
             self._connected = False
             self._take_back_pictures()

@@ -1,4 +1,4 @@
-"""An MQTT client for a broker's address: certificates, login, and what its refusals mean."""
+"""Creates MQTT clients (certificates, login), and explains why a broker refused a connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REFUSALS: Final = ("Not authorized", "Bad user name or password")
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """Certificates for `mqtts://`; None takes the system's."""
+    """Certificates for `mqtts://`. None uses those of the system."""
 
     ca: Path | None = None
     cert: Path | None = None
@@ -31,7 +31,7 @@ class TlsFiles:
 
 
 def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client:
-    """A client for `address`, not yet connected. Raises UsageError for certificates that cannot be used."""
+    """A client for `address`, not connected yet. Raises UsageError for unusable certificates."""
     client_id = f"mgfn-{node[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
     if address.user is not None:
@@ -49,13 +49,13 @@ def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client
                 context.load_cert_chain(tls.cert, tls.key)
         except (ssl.SSLError, OSError) as error:
             shown = ", ".join(str(path) for path in given)
-            raise UsageError(f"{shown}: not usable as certificates: {error}") from None
+            raise UsageError(f"{shown}: not usable certificates: {error}") from None
         client.tls_set_context(context)
     return client
 
 
 def why(error: BaseException | None) -> str:
-    """Why a connection could not be made; never empty."""
+    """Why a connection failed; never empty."""
     if error is None:
         return "no connection"
     return (
@@ -64,12 +64,12 @@ def why(error: BaseException | None) -> str:
 
 
 def refusal(code: ReasonCode) -> str:
-    """Why the broker refused us, in plain words."""
+    """Why the broker refused the connection."""
     return Reason.UNAUTHORIZED if str(code) in _REFUSALS else str(code)
 
 
 def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0) -> str:
-    """Connect once and leave: "" if the broker took us, else one line that says why not."""
+    """Connect once and disconnect: "" if the broker accepted us, else the reason in one line."""
     client = make_client(address, tls, node)
     answered = threading.Event()
     answer: list[ReasonCode] = []
@@ -87,7 +87,7 @@ def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0
     client.loop_start()
     try:
         if not answered.wait(timeout):
-            return "no answer in time"
+            return "no response in time"
         if answer[0].is_failure:
             return refusal(answer[0])
         return ""

@@ -1,4 +1,4 @@
-"""The alarm of one camera: scores go in, the messages of its events come out. Pure: time comes with the clips."""
+"""The alarm of one camera: takes scores, returns the messages of its events. Pure: time comes with the clips."""
 
 from __future__ import annotations
 
@@ -21,20 +21,29 @@ def begun_event(
     rule: AlarmSettings,
     model: ModelName,
     start: float,
+    wall: Callable[[float], float],
     label: Label = "anomaly",
     *,
     test: bool = False,
     focus: FocusRegion | None = None,
 ) -> Event:
-    """A new event of this camera under the thresholds in force; the self-test's are tests."""
+    """A new event of this camera under the thresholds in force; the self-test's are tests.
+
+    `wall` says what the wall clock makes of the clips' time.
+    """
     thresholds = (rule.threshold_on, rule.threshold_off)
     test, zone = test or config.is_self_test, config.schedule.zone
-    return Event.begun(config.name, start, thresholds, model, label, test=test, zone=zone, focus=focus)
+    shift = wall(start) - start
+    return Event.begun(
+        config.name, start, thresholds, model, label, test=test, zone=zone, focus=focus, wall_shift=shift
+    )
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a clip's score did: the message that it caused, if any, and the explanation of the alarm that it began."""
+    """The result of a clip's score: the message that it caused, if any, and the explanation of the alarm that it
+    began.
+    """
 
     event: EventMessage | None = None
     change: Change | None = None
@@ -42,10 +51,16 @@ class Judged:
 
 
 class CameraAlarm:
-    """`explain` (raw score) explains the window that the newest clip completed; `resembles` (event id, start) names the
-    event called false that an alarm resembles. Each is asked once an alarm."""
+    """The alarm of one camera.
 
-    def __init__(self, config: CameraConfig, model: ModelName, settings: AlarmSettings) -> None:
+    `explain` (raw score) explains the window that the newest clip completed. `resembles` (event id, start) names the
+    event marked as false that an alarm resembles. Each is called once per alarm.
+    """
+
+    def __init__(
+        self, config: CameraConfig, model: ModelName, settings: AlarmSettings, wall: Callable[[float], float]
+    ) -> None:
+        self._wall = wall
         self.rule = AlarmRule(settings)
         self.event: Event | None = None
         self.last = Moment(0.0, 0.0, 0, 0.0)
@@ -57,7 +72,7 @@ class CameraAlarm:
 
     @property
     def active(self) -> bool:
-        """Whether it turns `anomaly` ON."""
+        """Whether `anomaly` is ON because of it."""
         return self.event is not None and not self.event.suppressed
 
     def configure(self, config: CameraConfig) -> None:
@@ -73,7 +88,7 @@ class CameraAlarm:
         resembles: Callable[[str, float], str | None],
     ) -> Judged:
         """Take the next clip: its final score, the head's own, and how many clips stand in its window."""
-        self.scheduled = self._config.schedule.covers(clip.start)
+        self.scheduled = self._config.schedule.covers(self._wall(clip.start))
         if not self.scheduled:
             ended = self.close("schedule")
             self.last, self._last_end = Moment(score, 0.0, window, clip.start, raw=raw), clip.end
@@ -94,7 +109,7 @@ class CameraAlarm:
         self, clip: ClipReady, explain: Callable[[], Explanation], resembles: Callable[[str, float], str | None]
     ) -> Judged:
         start = clip.start if self.rule.start_time is None else self.rule.start_time
-        self.event = begun_event(self._config, self.rule.settings, self._model, start, focus=clip.focus)
+        self.event = begun_event(self._config, self.rule.settings, self._model, start, self._wall, focus=clip.focus)
         if (resembled := resembles(self.event.id, clip.start)) is not None:
             self.event.suppress("lookalike", resembled)
             self.rule.discount()
@@ -110,7 +125,7 @@ class CameraAlarm:
         return self.rule.top_score >= self._said_score + UPDATE_STEP and waited >= UPDATE_EVERY
 
     def close(self, reason: str) -> EventMessage | None:
-        """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
+        """The camera is lost or disabled, or the service stops: the `end` of an open alarm, if there is one."""
         self.rule.end(self._last_end)
         return self._end(self.rule.end_time, reason)
 

@@ -1,10 +1,11 @@
-"""Events on their way out of the loop: each message waits for its files and then goes to the journal, in order."""
+"""Passes event messages from the loop to the journal, in order. Each message waits for its files first."""
 
 from __future__ import annotations
 
 import time
 
 from stream.alarm.event import EventMessage
+from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.base.log import log
 from stream.camera.messages import ClipClosed, ClipReady, SnapshotTaken
@@ -16,7 +17,10 @@ from stream.watch.metrics import Metrics
 
 
 class EventReport:
-    """Used by the loop alone. `lines` is the file that `--events` names."""
+    """Used by the loop alone. `lines` is the file that `--events` names.
+
+    Messages come in with steady times and leave with the wall clock's.
+    """
 
     def __init__(
         self,
@@ -24,8 +28,10 @@ class EventReport:
         files: EventFiles,
         topics: CameraTopics,
         metrics: Metrics,
+        clock: Clock,
         lines: ScoresFile | None = None,
     ) -> None:
+        self._clock = clock
         self._journal = journal
         self._files = files
         self._topics = topics
@@ -55,18 +61,19 @@ class EventReport:
 
     def release(self, decoder: DecoderProcess) -> None:
         """Let go of messages that wait for their files no longer."""
-        for message in decoder.pending_messages.due(time.monotonic()):
+        for due in decoder.pending_messages.due(time.monotonic()):
+            message = due.by_the_wall(self._clock.mark)
             if self._lines is not None and not decoder.camera.is_self_test:
                 self._lines.write_line(message.as_json())
             awaits_files = self._files.keeps and message.label == "anomaly"
-            self._journal.message(message, time.time(), awaits_files=awaits_files)
+            self._journal.message(message, self._clock.now(), awaits_files=awaits_files)
 
     def file_written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
-        """A decoder wrote a picture or clip, or could not; messages may have waited for it."""
+        """A decoder wrote an image or clip, or failed to; messages may have waited for it."""
         self._files.written(decoder, written)
         self.release(decoder)
 
     def close(self, decoder: DecoderProcess, reason: str) -> None:
         """The `end` of everything that is open."""
-        for message in decoder.camera.close(reason, time.time()):
+        for message in decoder.camera.close(reason, self._clock.now()):
             self.say(decoder, message)

@@ -1,4 +1,4 @@
-"""What an operator sets over MQTT or the page: it goes before flags and site file, and survives a restart."""
+"""Overrides set over MQTT or the page: they take precedence over flags and site file, and survive a restart."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from stream.alarm.requests import AUTO, Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
+from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
@@ -18,11 +19,18 @@ from stream.watch.watched_camera import WatchedCamera
 
 
 class Overrides:
-    """Used by the loop alone. `kept` is what earlier runs were told."""
+    """Used only by the loop. `kept`: the overrides of earlier runs."""
 
     def __init__(
-        self, journal: Journal, events: EventReport, topics: CameraTopics, memory: CameraMemory, kept: Kept
+        self,
+        journal: Journal,
+        events: EventReport,
+        topics: CameraTopics,
+        memory: CameraMemory,
+        kept: Kept,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._journal = journal
         self._events = events
         self._topics = topics
@@ -30,7 +38,7 @@ class Overrides:
         self._kept = {camera: dict(settings) for camera, settings in kept.items()}
 
     def apply(self, camera: WatchedCamera) -> None:
-        """What was set for the camera earlier."""
+        """Apply the camera's stored overrides."""
         found = self._kept.get(camera.name, {})
         kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
         if "threshold" in kept:
@@ -38,10 +46,10 @@ class Overrides:
         if "enabled" in kept:
             camera.set_enabled(kept["enabled"] == "ON", time.monotonic())
         if kept:
-            log.info("set over MQTT earlier, still in force; `reset` takes it back", camera=camera.name, **kept)
+            log.info("override from an earlier run applied; `reset` removes it", camera=camera.name, **kept)
 
     def configure(self, decoder: DecoderProcess, config: CameraConfig) -> None:
-        """Other settings of a camera whose process and window stay."""
+        """Change the settings of a camera whose process and window stay."""
         camera = decoder.camera
         decoder.config = config
         camera.configure(config)
@@ -53,7 +61,7 @@ class Overrides:
         self._topics.status(camera)
 
     def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
-        """A command; a verdict may be on a camera that is gone."""
+        """Carry out a command; a verdict may concern a removed camera."""
         decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if isinstance(command, GiveVerdict):
             self._journal.verdict(command.camera, command.event, command.verdict)
@@ -67,7 +75,7 @@ class Overrides:
         elif isinstance(command, SetThreshold):
             self._set_threshold(decoder.camera, command)
         elif isinstance(command, RunTest):
-            self._events.say(decoder, decoder.camera.begin_test(time.time()))
+            self._events.say(decoder, decoder.camera.begin_test(self._clock.now()))
         self._topics.settings(decoder.camera)
         self._topics.status(decoder.camera)
 
@@ -84,7 +92,7 @@ class Overrides:
 
     def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
         """The camera learns from a verdict on one of its last alarms."""
-        if camera.learner.judged(verdict.event, verdict.verdict, time.time(), camera.alarm.rule.top_score):
+        if camera.learner.judged(verdict.event, verdict.verdict, self._clock.now(), camera.alarm.rule.top_score):
             log.info("verdict learnt", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
             self._memory.keep_learnt(camera)
 

@@ -1,4 +1,6 @@
-"""What the scoring loop says, each part by an object of its own; here are the verbs that take several of them."""
+"""Everything that the scoring loop reports. Each part is a separate object; this one has the verbs that involve
+several.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from stream.watch.watched_camera import Scored, WatchedCamera
 
 
 class Reporter:
-    """Used by the loop alone."""
+    """Used only by the loop."""
 
     def __init__(
         self,
@@ -42,7 +44,7 @@ class Reporter:
         self._pictures = pictures
 
     def introduce(self, camera: WatchedCamera) -> None:
-        """A camera that is new: what it kept, what was set for it, and its topics."""
+        """A new camera: its stored state, its overrides, and its topics."""
         self._pictures.add(camera.name)
         self.memory.recall(camera)
         self.overrides.apply(camera)
@@ -58,7 +60,7 @@ class Reporter:
         self.topics.forget(camera)
 
     def scored(self, decoder: DecoderProcess, scored: Scored, clip: ClipReady) -> None:
-        """What came of a clip: its score, and the message of an event that it caused."""
+        """The results of a clip: its score, and the event message that it caused."""
         camera = decoder.camera
         self.events.say(decoder, scored.event, clip)
         if camera.is_self_test:
@@ -68,7 +70,7 @@ class Reporter:
             self._files.explained(scored.event, scored.explanation)
         for change in camera.learner.changes():
             log.info(
-                "threshold learnt", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
+                "threshold learned", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
                 state=str(change.state), why=change.why,
             )  # fmt: skip
             self.memory.note_rule(camera)
@@ -77,7 +79,7 @@ class Reporter:
         self.topics.status(camera)
 
     def finish(self, decoders: Iterable[DecoderProcess]) -> None:
-        """The last messages and scores; no decoder writes any more."""
+        """The last messages and scores; the decoders no longer write."""
         for decoder in decoders:
             decoder.pending_messages.lost()
             self.events.release(decoder)

@@ -1,4 +1,4 @@
-"""Scores on their way out of the loop: to the broker, the page, the score file, and in chunks to the journal."""
+"""Passes scores from the loop to the broker, the page and the score file, and in chunks to the journal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.score_log import LoggedScore, ScoreBook
 from stream.sinks.mqtt import MqttSink
@@ -17,7 +18,7 @@ TellPages = Callable[[Literal["score", "event"], Mapping[str, Any]], None]
 
 
 class ScoreReport:
-    """Used by the loop alone. `lines` is the file that `--scores` names; `keeps` is False for a replay."""
+    """Used only by the loop. `lines` is the file of `--scores`; `keeps` is False in a replay."""
 
     def __init__(
         self,
@@ -26,6 +27,7 @@ class ScoreReport:
         lines: ScoresFile | None,
         metrics: Metrics,
         tell_pages: TellPages,
+        clock: Clock,
         *,
         keeps: bool,
     ) -> None:
@@ -35,25 +37,27 @@ class ScoreReport:
         self._metrics = metrics
         self._tell_pages = tell_pages
         self._keeps = keeps
+        self._clock = clock
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
 
     def say(self, camera: WatchedCamera, scored: Scored) -> None:
-        """One clip's score, to everybody."""
+        """Report the score of one clip."""
         threshold, clip, name = camera.alarm.rule.settings.threshold_on, scored.clip, camera.name
+        start, end = self._clock.wall(clip.start), self._clock.wall(clip.end)
         if self._mqtt is not None:
-            self._mqtt.score(name, scored.score, threshold, clip.end, scored.window)
-        told = {"camera": name, "score": round(scored.score, 4), "threshold": threshold, "time": clip.end}
+            self._mqtt.score(name, scored.score, threshold, end, scored.window)
+        told = {"camera": name, "score": round(scored.score, 4), "threshold": threshold, "time": end}
         self._tell_pages("score", told | {"window": scored.window})
         if self._lines is not None:
-            self._lines.write(name, clip.clip, clip.start, clip.end, scored.score, scored.raw, threshold, scored.window)
+            self._lines.write(name, clip.clip, start, end, scored.score, scored.raw, threshold, scored.window)
         if self._keeps:
-            logged = LoggedScore(clip.start, clip.end, scored.score, scored.window, scored.connects)
+            logged = LoggedScore(start, end, scored.score, scored.window, scored.connects)
             if (chunk := self._books[name].add(logged)) is not None:
                 self._journal.scores(name, chunk)
         self._metrics.scored(name, scored.score)
 
     def flush(self, camera: str) -> None:
-        """Scores of the camera that no full chunk holds yet."""
+        """Scores of the camera that are not in a full chunk yet."""
         if camera in self._books and (chunk := self._books.pop(camera).flush()) is not None:
             self._journal.scores(camera, chunk)
 

@@ -1,4 +1,4 @@
-"""Events that no score brings about: a test that somebody asked for, and a camera that is lost. Pure."""
+"""Events that are not caused by scores: requested tests, and lost cameras. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from stream.watch.presence import Presence
 
 TEST_LASTS: Final = 2.0
 
-BeginEvent = Callable[[float], Event]  # an event that starts at that epoch time
+BeginEvent = Callable[[float], Event]  # an event that starts at that steady time
 
 
 class RequestedTest:
-    """One test event at a time; times are epoch seconds."""
+    """One test event at a time; times are steady."""
 
     def __init__(self) -> None:
         self._event: Event | None = None
@@ -23,30 +23,30 @@ class RequestedTest:
     def open(self) -> bool:
         return self._event is not None
 
-    def begin(self, epoch: float, event: BeginEvent, score: float, window: int) -> EventMessage | None:
+    def begin(self, steady: float, event: BeginEvent, score: float, window: int) -> EventMessage | None:
         """The `new` of a test event; None while one is open."""
         if self._event is not None:
             return None
-        self._event = event(epoch)
-        return self._event.new(Moment(score, score, window, epoch))
+        self._event = event(steady)
+        return self._event.new(Moment(score, score, window, steady))
 
-    def end(self, epoch: float, *, stopping: str = "") -> EventMessage | None:
+    def end(self, steady: float, *, stopping: str = "") -> EventMessage | None:
         """The `end` of the test event once it is over, or for the reason `stopping`."""
         event = self._event
-        if event is None or (epoch - event.start_time < TEST_LASTS and not stopping):
+        if event is None or (steady - event.start_time < TEST_LASTS and not stopping):
             return None
         self._event = None
-        return event.end(None, epoch, stopping or "test")
+        return event.end(None, steady, stopping or "test")
 
 
 class CameraLoss:
-    """The `camera_lost` event; `now` is a monotonic clock's, `epoch` wall time."""
+    """The `camera_lost` event; `now` is a monotonic clock's, `steady` steady time."""
 
     def __init__(self) -> None:
         self._event: Event | None = None
 
     def begin(
-        self, now: float, epoch: float, presence: Presence, lost_after: float, event: BeginEvent
+        self, now: float, steady: float, presence: Presence, lost_after: float, event: BeginEvent
     ) -> EventMessage | None:
         """The `new` once the camera has been away for too long."""
         if self._event is not None or presence.away_since is None or not presence.enabled:
@@ -54,14 +54,14 @@ class CameraLoss:
         away = now - presence.away_since
         if away < lost_after:
             return None
-        start = epoch - away
+        start = steady - away
         self._event = event(start)
         return self._event.new(Moment(0.0, 0.0, 0, start))
 
-    def end(self, epoch: float, presence: Presence, *, stopping: str = "") -> EventMessage | None:
+    def end(self, steady: float, presence: Presence, *, stopping: str = "") -> EventMessage | None:
         """The `end` once the camera is back or disabled, or for the reason `stopping`."""
         event = self._event
         if event is None or (presence.away_since is not None and presence.enabled and not stopping):
             return None
         self._event = None
-        return event.end(None, epoch, stopping or ("returned" if presence.enabled else "disabled"))
+        return event.end(None, steady, stopping or ("returned" if presence.enabled else "disabled"))

@@ -1,4 +1,4 @@
-"""Questions to a camera's whole history, one at a time: what-if, and a threshold for an alarm budget."""
+"""Queries over the whole history of a camera, one at a time: what-if, and a threshold for a number of false alarms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stream.lookback import history
 from stream.web.page.sources import PageSources
 
 _WAIT_FOR_TURN: Final = 20.0
-Since = Annotated[float, Query(gt=0, le=31 * DAY, description="seconds back from now")]
+Since = Annotated[float, Query(gt=0, le=31 * DAY, description="seconds before now")]
 
 
 class Budget(BaseModel):
@@ -28,7 +28,7 @@ class Budget(BaseModel):
 
 
 class QuestionRoutes:
-    """`/api/what-if`, `/api/suggestion` and a camera's `budget`."""
+    """`/api/what-if`, `/api/suggestion` and the `budget` of a camera."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
@@ -50,7 +50,7 @@ class QuestionRoutes:
         with self._question(), self._sources.store() as store:
             history.cameras(store, camera)
             key = (camera, since, int(now // 60))
-            if self._kept is None or self._kept[0] != key:  # a slider asks again and again
+            if self._kept is None or self._kept[0] != key:  # a slider sends many requests
                 self._kept = (key, store.scores.columns(camera, now - since, now))
             answer = history.what_if(store, camera, self._kept[1], threshold, min_duration)
         return answer.as_json()
@@ -77,7 +77,7 @@ class QuestionRoutes:
     @contextmanager
     def _question(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=_WAIT_FOR_TURN):
-            raise HTTPException(503, "another question is being answered")
+            raise HTTPException(503, "another query is running")
         try:
             yield
         finally:

@@ -22,8 +22,8 @@ def drained(box: Outbox) -> list[int]:
 def test_a_full_box_gives_up_its_oldest_update_first() -> None:
     box = Outbox(limit=4)
     for number, kind in enumerate(KINDS):
-        assert box.put(message(kind, number), 0.0) is None
-    gone = [box.put(message("new", number), 0.0) for number in (4, 5, 6)]
+        assert box.put(message(kind, number)) is None
+    gone = [box.put(message("new", number)) for number in (4, 5, 6)]
     assert [w.payload.seq for w in gone if w] == [1, 2, 0]
     assert drained(box) == [3, 4, 5, 6]
 
@@ -31,17 +31,16 @@ def test_a_full_box_gives_up_its_oldest_update_first() -> None:
 def test_what_waited_too_long_goes() -> None:
     box = Outbox(longest_wait=100.0)
     for number in range(3):
-        box.put(message("new", number, made=-1e9), float(number))  # the wall clock does not count
+        box.put(message("new", number, made=float(number)))
     assert [w.key for w in box.expire(101.5)] == [0, 1]
     assert drained(box) == [2]
     with pytest.raises(IndexError):
         box.take()
 
 
-def test_what_waited_is_told_by_the_monotonic_clock() -> None:
-    """Made in 1970, before the clock was set: it has waited for two seconds, not for fifty years."""
-    made_in_1970 = Waiting(event_message(type="new", seq=0), 12.0, 1, noted=500.0)
-    assert made_in_1970.waited(502.0, 1_795_466_000.0) == 2.0
+def test_what_did_not_reach_the_broker_is_the_oldest_again() -> None:
     box = Outbox()
-    box.put(made_in_1970, 501.0)
-    assert box.expire(502.0) == []
+    for number in range(3):
+        box.put(message("update", number))
+    box.put_back(box.take())
+    assert drained(box) == [0, 1, 2]

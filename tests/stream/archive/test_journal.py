@@ -15,10 +15,11 @@ import pytest
 
 from stream.alarm.event import Event, ModelName, Moment
 from stream.alarm.outbox import Waiting
-from stream.archive.journal import LIMIT, Journal
+from stream.archive.journal import Journal
 from stream.archive.retention import Retention
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
+from stream.archive.writer import LIMIT
 from tests.servers.processes import until
 
 MOMENT = Moment(0.9, 0.9, 32, 1001.0)
@@ -82,12 +83,12 @@ def test_a_full_database_costs_history_and_no_alarm(tmp_path: Path, capsys: pyte
             until(lambda: len(writing.said) == 102, what="the refused messages")
             assert [m.payload.seq for m in writing.said] == list(range(102))
             assert writing.said[-1].key is None
-            assert "".join(capsys.readouterr()).count("alarms go out from memory") == 1
+            assert "".join(capsys.readouterr()).count("publishing alarms from memory") == 1
             store._database.execute("PRAGMA max_page_count = 1000000")
             journal.message(begun().new(MOMENT), 1.0, awaits_files=False)
             assert journal.written(10)
             assert writing.said[-1].key is not None
-    assert "the database is written again" in "".join(capsys.readouterr())
+    assert "writing the database again" in "".join(capsys.readouterr())
 
 
 def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:
@@ -98,9 +99,6 @@ def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:
             os.utime(path, (number, time.time() - 100 + number))
             store.events.file_kept(path.stem, "snapshot", 1000)
         (store.media / "notes.txt").write_text("not ours")
-        half = store.media / "1000.00-abcdef.part.mp4"
-        half.write_bytes(b"x")
-        os.utime(half, (0, 0))
         writing = Writing(store, Retention(media_bytes=2_500, free_bytes=0))
         with writing.running() as journal:
             assert journal.written(10)
@@ -113,7 +111,7 @@ def test_verdicts_on_unknown_events_are_said(tmp_path: Path, capsys: pytest.Capt
     with Store.open(tmp_path) as store, Writing(store, Retention()).running() as journal:
         journal.verdict("door", "1000.00-abcdef", "true")
         assert journal.written(10)
-    assert "verdict on an unknown event ignored" in "".join(capsys.readouterr())
+    assert "verdict ignored: unknown event" in "".join(capsys.readouterr())
 
 
 def test_a_disk_that_fails_for_one_task_fails_for_no_other(tmp_path: Path) -> None:
@@ -122,7 +120,7 @@ def test_a_disk_that_fails_for_one_task_fails_for_no_other(tmp_path: Path) -> No
 
     with Store.open(tmp_path) as store:
         writing = Writing(store, Retention())
-        writing.journal._put(broken)
+        writing.journal._writer.put(broken)
         writing.journal.setting("door", "threshold", "0.5")
         with writing.running() as journal:
             assert journal.written(10)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.archive.media import MediaFile, evict, media_path, to_evict
+from stream.archive.media import MediaFile, media_path, to_evict
 from stream.archive.retention import DAY, Retention
 from stream.base.atomic_files import partial_path
 
@@ -59,44 +57,3 @@ def files(*ages: float) -> list[MediaFile]:
 def test_the_oldest_go_first(retention: Retention, free: int, gone: list[str]) -> None:
     evicted = to_evict(files(1, 20, 31, 10), retention, 100 * DAY, free)
     assert [file.event_id.partition(".")[0] for file in evicted] == gone
-
-
-def test_eviction_goes_on_where_a_decoder_renames_its_half_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old, clip = tmp_path / "1000.00-abcdef.jpg", tmp_path / "2000.00-abcdef.mp4"
-    old.write_bytes(b"x")
-    os.utime(old, (0, 0))
-    partial_path(clip).write_bytes(b"x")
-    glob = Path.glob
-
-    def renamed_after(self: Path, pattern: str) -> Iterator[Path]:
-        found = list(glob(self, pattern))
-        partial_path(clip).rename(clip)
-        return iter(found)
-
-    monkeypatch.setattr(Path, "glob", renamed_after)
-    gone = evict(tmp_path, Retention(media_days=1, free_bytes=0), 30 * DAY)
-    assert [file.event_id for file in gone] == [old.stem]
-    assert clip.exists()
-
-
-def test_the_half_of_a_slow_clip_stays(tmp_path: Path) -> None:
-    half, dead = (partial_path(tmp_path / f"{n}000.00-abcdef.mp4") for n in (1, 2))
-    for path, age in ((half, 1_000), (dead, 10_000)):  # a still scene at 1 fps writes once in minutes
-        path.write_bytes(b"x")
-        os.utime(path, (DAY - age, DAY - age))
-    evict(tmp_path, Retention(free_bytes=0), DAY)
-    assert half.exists()
-    assert not dead.exists()
-
-
-def test_a_half_that_cannot_be_deleted_does_not_keep_the_rest(tmp_path: Path) -> None:
-    half = partial_path(media_path(tmp_path, "1000.00-aaaaaa", "clip"))
-    half.mkdir()
-    old = media_path(tmp_path, "2000.00-bbbbbb", "clip")
-    old.write_bytes(b"x")
-    for path in (half, old):
-        os.utime(path, (1_000, 1_000))
-    assert [file.event_id for file in evict(tmp_path, Retention(), 1_000 + 400 * DAY)] == ["2000.00-bbbbbb"]
-    assert not old.exists()

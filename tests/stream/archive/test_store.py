@@ -171,7 +171,7 @@ def test_a_damaged_chunk_costs_its_own_time_and_not_the_writer(tmp_path: Path) -
 
 def test_a_second_process_is_refused_and_a_reader_is_not(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
-        with pytest.raises(UsageError, match="another mgfn-stream uses it"):
+        with pytest.raises(UsageError, match="in use by another mgfn-stream"):
             Store.open(tmp_path)
         store.events.add(begun().new(MOMENT), 1.0, awaits_files=False)
         with Store.read_only(tmp_path) as reader:
@@ -185,7 +185,7 @@ def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     database.execute("PRAGMA user_version = 99")
     database.close()
     for opening in (Store.open, Store.read_only):
-        with pytest.raises(UsageError, match="version 99 is newer than this program's 1"):
+        with pytest.raises(UsageError, match="version 99 is newer than this program's 2"):
             opening(tmp_path)
     assert not list(tmp_path.glob("*corrupt*"))
     database = sqlite3.connect(tmp_path / DATABASE)
@@ -210,7 +210,7 @@ def test_a_corrupt_database_is_set_aside_and_said(
         assert store.events.since(0.0) == []
     (aside,) = [p for p in tmp_path.glob("events.db.corrupt-*") if not p.name.endswith(("-wal", "-shm"))]
     assert aside.read_bytes() == bytes(content)
-    assert "the database is corrupt: set aside" in "".join(capsys.readouterr())
+    assert "database corrupt: renamed" in "".join(capsys.readouterr())
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_folder_on_a_disk_that_knows_no_locks(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", unknown)
-    with pytest.raises(UsageError, match=r"cannot be locked: No locks available; allowed is a folder on a disk"):
+    with pytest.raises(UsageError, match=r"cannot be locked: No locks available; must be a folder on a local disk"):
         Store.open(tmp_path)
 
 
@@ -276,7 +276,7 @@ def test_a_start_on_a_full_disk_makes_room_from_old_media(
             store.settings.set("door", "threshold", "0.5")
             assert store._database.execute("SELECT count(*) FROM files").fetchone() == (0,)
         assert not old.exists()
-    assert "the disk is full: old media makes room" in "".join(capsys.readouterr())
+    assert "disk full: deleting old media" in "".join(capsys.readouterr())
 
 
 def test_a_start_on_a_disk_full_of_other_things_keeps_alarms_in_memory(
@@ -287,9 +287,9 @@ def test_a_start_on_a_disk_full_of_other_things_keeps_alarms_in_memory(
         fill(folder)
         with Store.open(folder) as store:
             assert store.events.add(begun().new(MOMENT), 1.0, awaits_files=False) == 1
-            with pytest.raises(UsageError, match="another mgfn-stream uses it"):
+            with pytest.raises(UsageError, match="in use by another mgfn-stream"):
                 Store.open(folder)
         (folder / "filler").unlink()
         with Store.open(folder) as store:
             assert store.events.since(0.0) == []
-    assert "alarms go out from memory" in "".join(capsys.readouterr())
+    assert "publishing alarms from memory" in "".join(capsys.readouterr())

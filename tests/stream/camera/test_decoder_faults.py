@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from stream.base.addresses import Source
+from stream.base.clock import SteadyClock
 from stream.base.errors import Reason, StreamError
 from stream.base.log import configure
 from stream.camera import decoder as camera
@@ -27,7 +28,7 @@ def ends() -> Iterator[tuple[Decoder, Connection]]:
     """A decoder and the service's end of its pipe."""
     ring = ClipRing.create(1, 1)
     ours, theirs = multiprocessing.Pipe()
-    decoder = Decoder(CameraSettings(CAMERA, "squash", ring), theirs)
+    decoder = Decoder(CameraSettings(CAMERA, "squash", ring, SteadyClock.by_the_wall()), theirs)
     yield decoder, ours
     decoder.close()
     ours.close()

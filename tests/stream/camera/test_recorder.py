@@ -8,9 +8,12 @@ import av
 import numpy as np
 import pytest
 
+from stream.base.clock import SteadyClock
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.recorder import PacketRing, Recorder, StoredPacket
 from tests.servers.rtsp import moving_pictures, write_video
+
+CLOCK = SteadyClock.by_the_wall()
 
 
 def packet(number: int, size: int = 100) -> StoredPacket:
@@ -66,7 +69,7 @@ def test_a_clip_holds_what_was_before_and_after(tmp_path: Path, video: Path) -> 
     sent: list[Message] = []
     path = tmp_path / "1000.00-abcdef.mp4"
     start = StartClip("1000.00-abcdef", path, begin=1002.5, longest=60.0)
-    play(Recorder(5.0, sent.append), video, {100: start, 125: EndClip("1000.00-abcdef", until=1006.0)}, 200)
+    play(Recorder(5.0, sent.append, CLOCK), video, {100: start, 125: EndClip("1000.00-abcdef", until=1006.0)}, 200)
     (closed,) = sent
     assert isinstance(closed, ClipClosed)
     assert closed.bytes == path.stat().st_size
@@ -110,7 +113,7 @@ def test_whatever_the_camera_sends_is_kept_as_it_is(
 ) -> None:
     source = write_as(tmp_path / "source.mkv", codec, pix_fmt)
     sent: list[Message] = []
-    recorder, path = Recorder(5.0, sent.append), tmp_path / "1.00-aaaaaa.mp4"
+    recorder, path = Recorder(5.0, sent.append, CLOCK), tmp_path / "1.00-aaaaaa.mp4"
     play(recorder, source, {40: StartClip("1.00-aaaaaa", path, begin=1001.0, longest=60.0)}, 60)
     recorder.disconnected()
     with av.open(str(path)) as clip, av.open(str(source)) as original:
@@ -124,7 +127,7 @@ def test_whatever_the_camera_sends_is_kept_as_it_is(
 
 def test_a_long_clip_is_cut_and_a_lost_camera_closes_it(tmp_path: Path, video: Path) -> None:
     sent: list[Message] = []
-    recorder = Recorder(1.0, sent.append)
+    recorder = Recorder(1.0, sent.append, CLOCK)
     cut = StartClip("1.00-aaaaaa", tmp_path / "cut.mp4", begin=1000.0, longest=2.0)
     lost = StartClip("2.00-bbbbbb", tmp_path / "lost.mp4", begin=1003.0, longest=60.0)
     play(recorder, video, {10: cut, 100: lost}, 150)
@@ -141,7 +144,7 @@ def test_a_clip_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path
     sent: list[Message] = []
     start = StartClip("1.00-aaaaaa", tmp_path / "no" / "clip.mp4", begin=1000.0, longest=9.0)
     shot = TakeSnapshot("1.00-aaaaaa", tmp_path / "no" / "clip.jpg", "text", None)
-    play(Recorder(1.0, sent.append), video, {20: start, 21: shot}, 30)
+    play(Recorder(1.0, sent.append, CLOCK), video, {20: start, 21: shot}, 30)
     assert sent == [
         ClipClosed("1.00-aaaaaa", 0, 0.0, "No such file or directory"),
         SnapshotTaken("1.00-aaaaaa", 0, "No such file or directory"),
@@ -153,7 +156,7 @@ def test_the_picture_is_of_the_clip_that_was_scored_with_text_below(tmp_path: Pa
 
     sent: list[Message] = []
     path = tmp_path / "shot.jpg"
-    play(Recorder(1.0, sent.append), video, {70: TakeSnapshot("1.00-aaaaaa", path, "door  0.91", (0, 2))}, 90)
+    play(Recorder(1.0, sent.append, CLOCK), video, {70: TakeSnapshot("1.00-aaaaaa", path, "door  0.91", (0, 2))}, 90)
     assert sent == [SnapshotTaken("1.00-aaaaaa", path.stat().st_size)]
     picture = cv2.imread(str(path))
     assert picture is not None
@@ -168,5 +171,5 @@ def test_the_picture_is_of_the_clip_that_was_scored_with_text_below(tmp_path: Pa
 
 def test_no_picture_before_the_first_clip(tmp_path: Path) -> None:
     sent: list[Message] = []
-    Recorder(1.0, sent.append).obey(TakeSnapshot("1.00-aaaaaa", tmp_path / "x.jpg", "", None), None)
+    Recorder(1.0, sent.append, CLOCK).obey(TakeSnapshot("1.00-aaaaaa", tmp_path / "x.jpg", "", None), None)
     assert sent == [SnapshotTaken("1.00-aaaaaa", 0, "no picture yet")]

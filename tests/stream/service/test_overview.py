@@ -12,9 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.alarm.event import ModelName
 from stream.alarm.requests import FEEDBACK_LIMIT, GiveVerdict
-from stream.archive.journal import LIMIT, Journal
+from stream.archive.journal import Journal
 from stream.archive.retention import Retention
 from stream.archive.store import Store
+from stream.archive.writer import LIMIT
 from stream.base.addresses import BrokerAddress
 from stream.service.overview import Overview
 from stream.sinks.command_listener import CommandListener
@@ -36,7 +37,7 @@ def test_what_was_given_up_is_in_healthz_and_metrics(tmp_path: Path) -> None:
         for _ in range(LIMIT // 2 + 2):  # nobody writes
             journal.setting("door", "scene", "x")
         journal.scores("door", b"")
-        overview = Overview("node", MODEL, [], None, Metrics(MODEL), None, journal, commands, reaper)
+        overview = Overview("node", MODEL, [], None, Metrics(MODEL), None, journal, commands, reaper, store.clock)
         health = overview.health()
         families = text_string_to_metric_families(overview.exposition().decode())
         shown = {sample.name: sample.value for family in families for sample in family.samples}

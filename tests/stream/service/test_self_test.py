@@ -17,7 +17,9 @@ import pytest
 from engine.manifest import Manifest
 from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
+from stream.archive.clock import Clock
 from stream.archive.store import Store
+from stream.base.clock import SteadyClock
 from stream.base.errors import StreamError, UsageError
 from stream.service import self_test_camera
 from stream.service.self_test import Result, SelfTest, Stage, cached_sample
@@ -31,6 +33,7 @@ from tests.stream.service.test_service import lines, running
 
 ALARM = AlarmSettings(0.4, 0.3)
 SAMPLE = Path("bikes.mp4")
+CLOCK = Clock(SteadyClock.by_the_wall())
 
 
 def begun() -> SelfTest:
@@ -59,7 +62,7 @@ def test_it_passes_when_the_alarm_comes_back() -> None:
         assert not test.heard(other, 2_027.0)
     assert test.heard(message("b"), 2_027.0)
     assert not test.running
-    assert test.as_json(2_127.0) == {
+    assert test.as_json(2_127.0, 0.0) == {
         "passed": True, "said": "passed", "time": 2_027.0, "last_pass": 2_027.0, "age": 100
     }  # fmt: skip
     assert not test.due(700.0, 2_200.0)
@@ -93,7 +96,7 @@ def test_it_says_how_far_it_came() -> None:
             test.raised("b", 2_026.0)
         assert not test.overdue(679.0, 3_000.0)
         assert test.overdue(681.0, 3_000.0)
-        assert test.as_json(3_000.0) == {
+        assert test.as_json(3_000.0, 0.0) == {
             "passed": False, "said": said, "time": 3_000.0, "last_pass": None, "age": None
         }  # fmt: skip
 
@@ -105,10 +108,10 @@ def test_a_failure_keeps_the_age_of_the_last_pass() -> None:
     test.heard(message("b"), 2_027.0)
     assert test.due(100_000.0, 100_000.0)
     assert test.overdue(101_000.0, 101_000.0)
-    assert test.as_json(102_027.0)["age"] == 100_000
+    assert test.as_json(102_027.0, 0.0)["age"] == 100_000
     later = SelfTest(86_400.0, 0.0, lambda: SAMPLE)  # after a restart
     later.recall(test.memory())
-    assert later.as_json(102_027.0) == test.as_json(102_027.0)
+    assert later.as_json(102_027.0, 0.0) == test.as_json(102_027.0, 0.0)
     assert later.due(601.0, 102_027.0)
 
 
@@ -131,7 +134,7 @@ def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.Monkey
         Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6, min_duration=None), calibration=None)
     )
     rendering = cast(SpawnProcess, SimpleNamespace(kill=lambda: None))
-    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours), Reaper())
+    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), lambda *_: (rendering, ours), Reaper(), CLOCK)
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(700.0, 1_700.0) is None
     assert test.result == Result(False, 1_700.0, Stage.STARTED)
@@ -146,7 +149,7 @@ def test_without_room_for_its_process_the_cameras_go_on() -> None:
     manifest = cast(
         Manifest, SimpleNamespace(thresholds=SimpleNamespace(on=0.8, off=0.6, min_duration=None), calibration=None)
     )
-    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), no_room, Reaper())
+    camera = SelfTestCamera(test, manifest, ModelName("b", "0", "x"), no_room, Reaper(), CLOCK)
     assert camera.arrives(601.0, 1_601.0) is None
     assert camera.leaves(10_000.0, 11_000.0) is None
     assert test.result == Result(False, 11_000.0, Stage.RENDERING)
@@ -156,7 +159,7 @@ def test_the_time_between() -> None:
     assert self_test_every("off") is None
     assert self_test_every("24") == 86_400
     for wrong in ("", "x", "0", "-1", "nan", "inf"):
-        with pytest.raises(UsageError, match=r"--self-test .*: allowed is off or a number of hours"):
+        with pytest.raises(UsageError, match=r"--self-test .*: must be off or a number of hours"):
             self_test_every(wrong)
 
 
@@ -177,7 +180,7 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
         cameras = httpx.get(f"http://127.0.0.1:{port}/api/state").json()
         assert list(cameras["cameras"]) == ["door"]
         assert cameras["self_test"]["passed"] is True
-        # a verdict on what is no camera of ours is kept, and holds up nothing
+        # a verdict on what is unknown camera is kept, and holds up nothing
         raised = next(e for e in subscriber.events() if e["camera"] == "self-test")
         address = f"http://127.0.0.1:{port}/api/events/{raised['id']}"
         until(lambda: service.said("alarm end") or service.said("test end"), 60, "the end of its alarm")

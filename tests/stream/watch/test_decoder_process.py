@@ -15,6 +15,7 @@ import pytest
 from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
+from stream.base.clock import SteadyClock
 from stream.base.errors import StreamError
 from stream.camera.messages import Counters
 from stream.settings.settings import CameraConfig
@@ -36,7 +37,7 @@ def ends() -> Iterator[tuple[DecoderProcess, Connection]]:
         return process, ours
 
     camera = WatchedCamera(CONFIG, ModelName("tiny", "0" * 64, "openvino"))
-    handle = DecoderProcess(CONFIG, camera, tiny_manifest(), False, start, Reaper())
+    handle = DecoderProcess(CONFIG, camera, tiny_manifest(), False, start, Reaper(), SteadyClock(0.0))
     yield handle, theirs
     ours.close()
     theirs.close()
@@ -65,5 +66,5 @@ def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[De
 
     decoder, _ = ends
     with pytest.raises(StreamError, match="no process for door: Too many open files"):
-        DecoderProcess(CONFIG, decoder.camera, decoder._manifest, False, refused, Reaper())
+        DecoderProcess(CONFIG, decoder.camera, decoder._manifest, False, refused, Reaper(), SteadyClock(0.0))
     assert not hasattr(rings[0], "clips")  # closed

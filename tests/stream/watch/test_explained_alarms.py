@@ -14,12 +14,18 @@ from engine.default_bundle import default_bundle_path
 from engine.engine import Engine
 from engine.geometry import write_crops
 from engine.manifest import MANIFEST
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.tail import AlarmCounts
+from stream.alarm.threshold import Budget, learnt_threshold
 from stream.archive.explanation import shares
+from stream.watch.learnt_score import calibration_of
 
 pytestmark = pytest.mark.slow
 
 SOURCES = ("s00", "s01", "s06", "s18", "s23", "s33")
 INCIDENT = 3  # clips
+BUDGET = 48.0  # false alarms a day
+ALARM = AlarmSettings(threshold_on=0.95, threshold_off=0.76)
 
 
 def clips(path: Path, geometry: str, crops: int) -> list[UInt8Array]:
@@ -47,7 +53,10 @@ def test_the_incident_carries_most_of_the_weight(shared_data: Path) -> None:
             return [engine.features(clip[None])[0] for clip in seen[:INCIDENT]]
 
         manifest = engine.manifest
-        assert manifest.thresholds is not None
+        calibration = calibration_of(manifest)
+        assert calibration is not None
+        z = learnt_threshold(AlarmCounts(calibration, ALARM), Budget(BUDGET), calibration).z
+        rings_at = 1 / (1 + np.exp(-calibration.location - calibration.spread * z))
         for source in SOURCES:
             names = {
                 kind: [r["file"] for r in rows if (r["source"], r["anomalous"]) == (source, kind)] for kind in "01"
@@ -56,7 +65,7 @@ def test_the_incident_carries_most_of_the_weight(shared_data: Path) -> None:
             for name in names["1"][:4]:
                 stream = [ordinary[int(i)] for i in rng.integers(len(ordinary), size=32 - INCIDENT)] + features(name)
                 window = np.stack(stream[-32:])
-                if len(window) == 32 and engine.scores([window])[0][-1] >= manifest.thresholds.on:
+                if len(window) == 32 and engine.scores([window])[0][-1] >= rings_at:
                     explained.append(float(shares(engine.contributions(window))[-INCIDENT:].sum()))
     assert len(explained) >= 8, "too few of them alarm to say anything"
     print(f"{len(explained)} alarms, weight of the incident: {sorted(round(weight, 2) for weight in explained)}")

@@ -11,6 +11,7 @@ from engine.bundle import Bundle
 from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
+from stream.base.clock import SteadyClock
 from stream.base.errors import StreamError
 from stream.service.processes import start_process
 from stream.settings.settings import CameraConfig
@@ -36,7 +37,13 @@ def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> No
             raise StreamError("shared memory: no room")
         begun.append(
             DecoderProcess(
-                config, WatchedCamera(config, ModelName("b", "0", "x")), manifest, False, start_process, reaper
+                config,
+                WatchedCamera(config, ModelName("b", "0", "x")),
+                manifest,
+                False,
+                start_process,
+                reaper,
+                SteadyClock(0.0),
             )
         )
         return begun[0]

@@ -16,6 +16,7 @@ import pytest
 from stream.alarm.event import EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
+from stream.base.clock import SteadyClock
 from stream.base.errors import Reason
 from stream.camera.messages import CameraState, ClipReady, StateChanged
 from stream.settings.settings import CameraConfig
@@ -84,7 +85,9 @@ def machine() -> Iterator[Machine]:
 
 def watched(name: str, machine: Machine, reaper: Reaper) -> DecoderProcess:
     config = CameraConfig(Source(name, "rtsp://127.0.0.1:9/cam", live=True), AlarmSettings(0.5, 0.4))
-    return DecoderProcess(config, WatchedCamera(config, MODEL), tiny_manifest(), False, machine.start, reaper)
+    return DecoderProcess(
+        config, WatchedCamera(config, MODEL), tiny_manifest(), False, machine.start, reaper, SteadyClock(0.0)
+    )
 
 
 @pytest.fixture

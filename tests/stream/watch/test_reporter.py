@@ -38,7 +38,7 @@ from tests.events import event_message
 def reporter(settings: ServiceSettings, journal: Journal, store: Store) -> Reporter:
     metrics, pictures = Metrics(ModelName("b", "0" * 64, "openvino")), RetainedPictures(None, store.media)
     kept, lines = store.settings.all(), LineFiles(None, None)
-    return make_reporter(settings, journal, None, pictures, metrics, Live().tell, kept, store.media, lines, None)
+    return make_reporter(settings, journal, None, pictures, metrics, Live().tell, kept, store, lines, None)
 
 
 class Box:
@@ -82,7 +82,7 @@ def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
         journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
         outlet = Outlet(Metrics(model), Live().tell, (), keeps=True)
         outlet.connect(journal, None)
-        outlet.settled(Waiting(payload, 1_000.5, key), stamped(payload, 1_000.5, 1_000.75))
+        outlet.settled(Waiting(payload, 1_000.5, key), stamped(payload, 0.25, 1_000.75))
         journal.stop()
         journal.run()
         (listed,) = store.events.since(0.0)

@@ -5,15 +5,15 @@ import { time } from "/page/page.js";
 export const verdicts = { true: "true alarm", false_alarm: "false alarm" };
 
 const quiet = {
-  snooze: () => "not told: snoozed",
-  hourly_cap: () => "not told: too many alarms in the hour before",
-  lookalike: event => `not told: like ${event.resembles}, which was called a false alarm`,
+  snooze: () => "not published: snoozed",
+  hourly_cap: () => "not published: too many alarms in the last hour",
+  lookalike: event => `not published: similar to ${event.resembles}, marked as a false alarm`,
 };
 
-// whether nobody is to be alerted
+// whether the page stays silent
 export const isQuiet = event => Boolean(event.suppressed) || event.severity === "notice";
 
-// title, time and duration, verdict and why nobody was told
+// title, time and duration, verdict and why it was not published
 export function words(event) {
   const what = event.test ? "test" : event.severity === "notice" ? "notice" : event.label === "anomaly" ? "alarm" : "camera lost";
   const lasted = event.end_time === null ? "still open" :

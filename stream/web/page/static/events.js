@@ -10,7 +10,7 @@ let heard = null;  // events from the stream while the list is being requested
 
 function row(event) {
   const [title, when, verdict] = words(event);
-  const image = event.snapshot ? make("img", { src: path("api", "events", event.id, "thumbnail.jpg"), alt: "", loading: "lazy" }) : make("span", { class: "faint" }, "no picture");
+  const image = event.snapshot ? make("img", { src: path("api", "events", event.id, "thumbnail.jpg"), alt: "", loading: "lazy" }) : make("span", { class: "faint" }, "no image");
   return make("li", { "data-id": event.id }, make("button", { class: isQuiet(event) ? "event quiet" : "event", type: "button", onclick: () => detail(event.id) },
     image, make("span", { class: "words" }, make("strong", {}, title), make("span", {}, when), make("span", { class: "faint" }, verdict))));
 }

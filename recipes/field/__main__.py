@@ -1,0 +1,114 @@
+"""Judge the default head on real recordings, sources left out: `make field`.
+
+    python -m recipes.field [--data DIR] [--cache DIR] [--out DIR]
+
+The first run reads all recordings and trains ten heads (an hour or more on two cores); both are kept in the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+import torch
+
+from engine.engine import Engine
+from mgfn.network import Head
+from recipes.field.bench import BUDGETS, POINTS, Outcome, at_budget, held_out, outcomes, ranks, summary
+from recipes.field.features import Footage, footage
+from recipes.field.folds import fold_heads, source_groups
+from recipes.field.parts import PARTS
+from recipes.field.recordings import Recording, field_recordings
+from recipes.field.report import false_alarms, write
+from recipes.field_head import train
+from recipes.field_head.data import all_recordings, load_clips
+from recipes.field_head.features import extract
+from stream.alarm.rule import AlarmSettings
+from stream.settings.bundle import cached_bundle
+
+ALARM: Final = AlarmSettings(
+    float(train.metadata(frozenset())["threshold_on"]),
+    float(train.metadata(frozenset())["threshold_off"]),
+    min_duration=float(train.metadata(frozenset())["min_duration"]),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    root = Path(__file__).resolve().parents[2]
+    parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
+    parser.add_argument("--cache", type=Path, default=Path(platformdirs.user_cache_dir("mgfn-stream")))
+    parser.add_argument("--out", type=Path, default=root / "docs" / "benchmarks")
+    given = parser.parse_args()
+    if not (given.data / "field" / "manifest.csv").is_file():
+        raise SystemExit(f"--data {given.data}: holds no field/manifest.csv; make field needs the recordings")
+    torch.set_num_threads(2)
+    began = time.monotonic()
+    everything = all_recordings(given.data)
+    recordings = field_recordings(given.data)
+    with Engine.open(cached_bundle("i3d", None), "auto", "cpu") as engine:
+        seen = footage(recordings, engine, given.cache / "field" / "features")
+        backend = f"{engine.backend.name}, {engine.backend.precision}"
+    heads = _fold_heads(given.cache, everything)
+    results: dict[str, Any] = {"backbone": backend, "sources": len({r.source for r in recordings})}
+    results |= run(recordings, seen, heads)
+    results["minutes_taken"] = round((time.monotonic() - began) / 60, 1)
+    write(results, given.out)
+    print(json.dumps(results["prior"]))
+
+
+def _fold_heads(cache: Path, everything: Mapping[str, Any]) -> list[tuple[frozenset[str], Head]]:
+    extract(list(everything.values()), cache / "field-head")
+    views = tuple(dict.fromkeys((*train.PROBE_VIEWS, *train.NETWORK_VIEWS)))
+    left_out = source_groups(everything.values())
+    clips = load_clips(cache / "field-head", everything, views)
+    return list(zip(left_out, fold_heads(clips, left_out, cache / "field" / "heads"), strict=True))
+
+
+def run(
+    recordings: Sequence[Recording], seen: Mapping[str, Footage], heads: Sequence[tuple[frozenset[str], Head]]
+) -> dict[str, Any]:
+    """All figures of the benchmark, as plain JSON."""
+    by_name = {recording.name: recording for recording in recordings}
+    chosen = {key: value for key, value in train.CALIBRATION.items() if key not in ("location", "between", "spread")}
+    held, prior = held_out(recordings, seen, heads, chosen, ALARM)
+    found: dict[tuple[str, float], list[Outcome]] = {}
+    curve: dict[str, list[dict[str, Any]]] = {"settled": [], "new": []}
+    for budget in BUDGETS:
+        for camera, points in curve.items():
+            result = outcomes(by_name, seen, held, at_budget(ALARM, budget), settled=camera == "settled")
+            points.append({"budget": budget, "camera": camera, **summary(result)})
+            if budget in POINTS:
+                found[camera, budget] = result
+    points = [p for budget in POINTS for camera in curve for p in curve[camera] if p["budget"] == budget]
+    parts = []
+    for part in PARTS:
+        changed = [(sources, part.head(head)) for sources, head in heads]
+        alarm = replace(at_budget(ALARM, POINTS[0]), min_duration=part.min_duration or ALARM.min_duration)
+        scored, _ = held_out(recordings, seen, changed, {**chosen, **part.settings}, alarm)
+        row: dict[str, Any] = {"name": part.name, "auc": ranks(scored, by_name, seen)}
+        for camera in curve:
+            row[camera] = summary(outcomes(by_name, seen, scored, alarm, settled=camera == "settled"))
+        parts.append(row)
+    return {
+        "auc": ranks(held, by_name, seen),
+        "points": points,
+        "curve": curve,
+        "parts": parts,
+        "false_alarms": false_alarms(found),
+        "missed": {
+            f"{camera}, {budget:g}": [o.recording.name for o in result if o.recording.incident and not o.verdict.found]
+            for (camera, budget), result in found.items()
+        },
+        "prior": {key: value for key, value in prior.to_mapping().items() if key in train.CALIBRATION},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The benchmark: every recording watched by cameras that know nothing of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from mgfn.network import Head
+from recipes.field.features import Footage
+from recipes.field.judge import Verdict, judge, median_delay, rate_bound, share_interval
+from recipes.field.prior import Camera, measured
+from recipes.field.recordings import Recording
+from recipes.field.watch import Scores, Watched, history, score, watch
+from stream.alarm.calibration_settings import CalibrationSettings
+from stream.alarm.rule import AlarmSettings
+
+BUDGETS: Final = (0.25, 0.5, 1.0, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 768.0)  # false alarms a day
+POINTS: Final = (24.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One recording at one operating point."""
+
+    recording: Recording
+    watched: Watched
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the recordings of one group of sources are scored with: all of it made without them."""
+
+    settings: CalibrationSettings
+    scores: Mapping[str, Scores]  # by name, of the group's own recordings
+
+
+def held_out(
+    recordings: Sequence[Recording],
+    footages: Mapping[str, Footage],
+    heads: Sequence[tuple[frozenset[str], Head]],
+    chosen: Mapping[str, Any],
+    alarm: AlarmSettings,
+) -> tuple[list[Held], CalibrationSettings]:
+    """For each group of sources its scores and what the other groups' cameras say of cameras at large; and what all
+    of them say, which is what ships."""
+    scores = {
+        recording.name: score(recording, footages[recording.name], head)
+        for sources, head in heads
+        for recording in recordings
+        if recording.source in sources
+    }
+    cameras = [
+        Camera(recording.source, footages[recording.name], scores[recording.name])
+        for recording in recordings
+        if recording.name in scores and any(len(half) for _, half in scores[recording.name].halves)
+    ]
+    held = []
+    for sources, _ in heads:
+        own = {r.name: scores[r.name] for r in recordings if r.source in sources and r.judged}
+        if own:
+            held.append(Held(measured([c for c in cameras if c.source not in sources], chosen, alarm), own))
+    return held, measured(cameras, chosen, alarm)
+
+
+def outcomes(
+    recordings: Mapping[str, Recording],
+    footages: Mapping[str, Footage],
+    held: Sequence[Held],
+    alarm: AlarmSettings,
+    *,
+    settled: bool,
+) -> list[Outcome]:
+    """Every judged recording at one budget, as a new camera or with five minutes of history where there is calm."""
+    found = []
+    for group in held:
+        for name, scores in group.scores.items():
+            footage, recording = footages[name], recordings[name]
+            learnt = history(footage, scores.calm, group.settings, alarm) if settled else None
+            part, raw = scores.judged if learnt is not None else (slice(0, len(scores.whole)), scores.whole)
+            seen = watch(footage, part, raw, group.settings, alarm, learnt)
+            found.append(Outcome(recording, seen, judge(seen.alarms, recording.incident, seen.begin, seen.end)))
+    return sorted(found, key=lambda outcome: outcome.recording.name)
+
+
+def at_budget(alarm: AlarmSettings, budget: float) -> AlarmSettings:
+    """The same with another budget of false alarms a day."""
+    return replace(alarm, false_alarms_per_day=budget)
+
+
+def summary(found: Sequence[Outcome]) -> dict[str, Any]:
+    """Counts, shares with 95 % intervals, delay, and false alarms with the bound that they allow, as plain JSON."""
+    incidents = [o for o in found if o.recording.incident is not None]
+    groups = {
+        "violent": [o for o in incidents if o.recording.incident and o.recording.incident.violent],
+        "all": incidents,
+        "acted falls": [o for o in incidents if o.recording.incident and o.recording.incident.acted],
+        "with history": [o for o in incidents if o.watched.had_history],
+        "judged as new": [o for o in incidents if not o.watched.had_history],
+    }
+    for kind in sorted({o.recording.incident.kind for o in incidents if o.recording.incident}):
+        groups[kind] = [o for o in incidents if o.recording.incident and o.recording.incident.kind == kind]
+    ordinary = [o for o in found if o.recording.incident is None]
+    seconds, false = sum(o.verdict.ordinary for o in found), sum(o.verdict.false for o in found)
+    of_ordinary = sum(o.verdict.ordinary for o in ordinary), sum(o.verdict.false for o in ordinary)
+    return {
+        "found": {name: _share(group) for name, group in groups.items()},
+        "delay_s": {
+            "violent_found": _delay([o for o in groups["violent"] if o.verdict.found]),
+            "violent_missed": sum(not o.verdict.found for o in groups["violent"]),
+            "all_found": _delay([o for o in incidents if o.verdict.found]),
+        },
+        "false": _rate(false, seconds),
+        "false_in_ordinary_recordings": _rate(of_ordinary[1], of_ordinary[0]),
+    }
+
+
+def _share(group: Sequence[Outcome]) -> dict[str, Any]:
+    hits = [o.verdict.found for o in group]
+    low, high = share_interval(hits, [o.recording.source for o in group])
+    return {"found": sum(hits), "of": len(group), "low": round(low, 3), "high": round(high, 3)}
+
+
+def _delay(group: Sequence[Outcome]) -> float | None:
+    return round(median_delay([o.verdict.delay for o in group]), 2) if group else None
+
+
+def _rate(false: int, seconds: float) -> dict[str, Any]:
+    hours = seconds / 3600
+    return {
+        "count": false,
+        "minutes": round(seconds / 60, 1),
+        "an_hour": round(false / hours, 2),
+        "an_hour_at_most": round(rate_bound(false, hours), 2),
+    }
+
+
+def ranks(
+    held: Sequence[Held], recordings: Mapping[str, Recording], footages: Mapping[str, Footage]
+) -> dict[str, float]:
+    """AUC of clips inside incidents against ordinary ones, by the head's own score: violent ones, and all."""
+    from sklearn.metrics import roc_auc_score
+
+    values: dict[str, list[float]] = {"ordinary": [], "violent": [], "other": []}
+    for group in held:
+        for name, scores in group.scores.items():
+            incident = recordings[name].incident
+            footage = footages[name]
+            for start, end, value in zip(footage.start, footage.end, scores.whole, strict=True):
+                if incident is None:
+                    values["ordinary"].append(value)
+                elif min(end, incident.end) - max(start, incident.start) >= 0.5 * (end - start):
+                    values["violent" if incident.violent else "other"].append(value)
+    ordinary = values["ordinary"]
+    found = {}
+    for name, positive in (("violent", values["violent"]), ("all", values["violent"] + values["other"])):
+        truth = np.r_[np.zeros(len(ordinary)), np.ones(len(positive))]
+        found[name] = round(float(roc_auc_score(truth, np.r_[ordinary, positive])), 3)
+    return found

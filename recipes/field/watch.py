@@ -1,0 +1,167 @@
+"""A camera that shows a recording: the live path from a clip's feature to its alarms, without pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.arrays import FloatArray
+from mgfn.evaluation.scoring import newest_scores
+from mgfn.network import Head
+from recipes.field.features import Footage
+from recipes.field.judge import Alarm
+from recipes.field.recordings import Recording
+from stream.alarm.calibration_settings import CalibrationSettings
+from stream.alarm.event import ModelName
+from stream.alarm.rule import AlarmSettings
+from stream.alarm.tail import AlarmCounts, grid
+from stream.base.addresses import Source
+from stream.camera.messages import ClipReady
+from stream.settings.settings import CameraConfig
+from stream.watch.watched_camera import WatchedCamera
+
+HISTORY: Final = 300.0  # seconds
+_MODEL: Final = ModelName("field", "0" * 64, "torch", "")
+
+
+Part = tuple[slice, FloatArray]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The head's scores of the clips of one recording: of the `whole` (n,), of the `calm` that makes a history (None
+    without one), of what is `judged` after it, and of the `halves` of its ordinary part. Slices say which clips."""
+
+    whole: FloatArray
+    calm: Part | None
+    judged: Part
+    halves: tuple[Part, Part]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What came of it. `begin`, `end`: seconds of media time that were judged; `z`: each clip's, in spreads."""
+
+    alarms: tuple[Alarm, ...]
+    begin: float
+    end: float
+    times: FloatArray
+    z: FloatArray
+    threshold: float
+    had_history: bool
+
+
+def score(recording: Recording, footage: Footage, head: Head) -> Scores:
+    """Pass the recording through the head as one connection, and its parts as connections of their own."""
+
+    def part(begin: float, end: float) -> Part:
+        within = np.flatnonzero((footage.start >= begin) & (footage.end <= end + 1e-6))
+        clips = slice(int(within[0]), int(within[-1]) + 1) if len(within) else slice(0, 0)
+        features = footage.features[clips]
+        found = newest_scores(head, features) if len(features) else np.empty(0, np.float32)
+        return clips, np.asarray(found, np.float32)
+
+    length = footage.length
+    whole = part(0.0, length)
+    calm = recording.calm(length)
+    begin, end = (0.0, length) if recording.incident is None else calm or (0.0, 0.0)
+    halves = part(begin, (begin + end) / 2), part((begin + end) / 2, end)
+    if recording.incident is None:
+        return Scores(whole[1], halves[0] if len(halves[0][1]) else None, halves[1], halves)
+    shown = None if calm is None else part(*calm)
+    return Scores(whole[1], shown if shown and len(shown[1]) else None, whole, halves)
+
+
+def history(footage: Footage, calm: Part | None, settings: CalibrationSettings, alarm: AlarmSettings) -> str | None:
+    """What a camera learns from its calm, shown again and again for five minutes; None where there is none."""
+    if calm is None or not len(calm[1]):
+        return None
+    part, raw = calm
+    camera, shift, connection = _camera(settings, alarm), 0.0, 0
+    start, end = footage.start[part], footage.end[part]
+    while shift < HISTORY:
+        _show(camera, footage, part, raw, connection, shift - start[0])
+        shift += end[-1] - start[0]
+        connection += 1
+    return json.dumps(camera.learner.to_json())
+
+
+def watch(
+    footage: Footage,
+    part: slice,
+    raw: FloatArray,
+    settings: CalibrationSettings,
+    alarm: AlarmSettings,
+    learnt: str | None = None,
+) -> Watched:
+    """Show the clips of `part` to a camera that starts from what it has `learnt`."""
+    camera = _camera(settings, alarm)
+    if learnt is not None:
+        camera.learner.recall(json.loads(learnt))
+    threshold = camera.learner.in_force().threshold_on
+    alarms, scores = _show(camera, footage, part, raw, 0, 0.0)
+    times = footage.start[part]
+    begin, end = (float(times[0]), float(footage.end[part][-1])) if len(times) else (0.0, 0.0)
+    z = np.array([settings.z_of(value) for value in scores])
+    return Watched(tuple(alarms), begin, end, times, z, settings.z_of(threshold), learnt is not None)
+
+
+def count(
+    footage: Footage, scores: Scores, settings: CalibrationSettings, alarm: AlarmSettings
+) -> tuple[NDArray[np.float64], float]:
+    """Alarms at each threshold of the learner's grid (64,), and the seconds in which they were counted.
+
+    Each half of the ordinary part counts after the camera has learnt from the other half.
+    """
+    total, seconds = np.zeros(len(grid(settings))), 0.0
+    for learnt_from, counted in (scores.halves, scores.halves[::-1]):
+        learnt = history(footage, learnt_from, settings, alarm)
+        if learnt is None:
+            continue
+        counts, part = AlarmCounts(settings, alarm), counted[0]
+        camera = _camera(settings, alarm)
+        camera.learner.recall(json.loads(learnt))
+        _, values = _show(camera, footage, *counted, 0, 0.0)
+        for start, end, value in zip(footage.start[part], footage.end[part], values, strict=True):
+            counts.advance(float(start), float(end), settings.z_of(value))
+        alarms, watched = counts.remembered(1e6)
+        total, seconds = total + alarms, seconds + watched
+    return total, seconds
+
+
+def _camera(settings: CalibrationSettings, alarm: AlarmSettings) -> WatchedCamera:
+    config = CameraConfig(Source("recording", "recording", live=False), alarm)
+    return WatchedCamera(config, _MODEL, calibration=settings)
+
+
+def _nothing_explained(window: FloatArray) -> FloatArray:
+    return np.zeros(len(window), np.float32)
+
+
+def _show(
+    camera: WatchedCamera, footage: Footage, part: slice, raw: FloatArray, connection: int, shift: float
+) -> tuple[list[Alarm], list[float]]:
+    alarms: list[Alarm] = []
+    scores: list[float] = []
+    rang = 0.0
+    clips = zip(footage.start[part], footage.end[part], footage.features[part], raw, strict=True)
+    for index, (start, end, feature, value) in enumerate(clips):
+        clip = ClipReady(connection, index, float(start) + shift, float(end) + shift, 0.0, 0)
+        camera.push(clip, feature)
+        scored = camera.scored(clip, np.array([value], np.float32), _nothing_explained)
+        scores.append(scored.score)
+        message: Any = scored.event
+        if message is None or message.suppressed is not None or message.severity != "alarm":
+            continue
+        if message.type == "new":
+            rang = clip.end
+        elif message.type == "end":
+            alarms.append(Alarm(message.start_time, rang, message.end_time))
+    for message in camera.close("end_of_stream", 0.0):
+        if message is not None and message.suppressed is None and message.severity == "alarm":
+            alarms.append(Alarm(message.start_time, rang, message.end_time))
+    return alarms, scores

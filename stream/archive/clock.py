@@ -1,0 +1,111 @@
+"""The clock of the service: steady time that goes on over restarts, and how far the wall clock is ahead of it.
+
+The scoring loop, retention and the outbox reckon in steady time; messages, scores and pages tell the wall clock's. At
+the first start both agree. A wall clock that is set moves only the difference.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from stream.alarm.wall import WallMark
+from stream.archive.retention import DAY
+from stream.base.clock import SteadyClock, boot_id, since_boot
+
+STEP: Final = 0.5  # seconds; less is a clock that is read with delay
+_READ_WITHIN: Final = 0.05
+_LEAST_OFF: Final = 20.0  # no machine starts again sooner
+
+
+class Clock:
+    """`now` is steady time. Any thread may ask; one calls `look`."""
+
+    def __init__(self, steady: SteadyClock, shift: float = 0.0, boot: str = "") -> None:
+        self.steady = steady
+        self.mark = WallMark(boot or boot_id(), shift)
+
+    def now(self) -> float:
+        return self.steady.now()
+
+    def wall(self, at: float) -> float:
+        """The wall clock's time at steady time `at`, as the clock stands now."""
+        return at + self.mark.shift
+
+    def look(self) -> float | None:
+        """By how many seconds the wall clock was set since the last look; None: it was not."""
+        before, wall = self.now(), time.time()
+        if self.now() - before > _READ_WITHIN:  # this process was kept waiting in between
+            return None
+        step = wall - before - self.mark.shift
+        if abs(step) < STEP:
+            return None
+        self.mark = WallMark(self.mark.boot, self.mark.shift + step)
+        return step
+
+
+@dataclass(frozen=True)
+class KeptClock:
+    """How the clocks stood when they were kept: run of the machine, seconds since its start, steady and wall time."""
+
+    boot: str
+    since_boot: float
+    steady: float
+    wall: float
+
+    @classmethod
+    def of(cls, clock: Clock) -> KeptClock:
+        now = since_boot()
+        steady = now + clock.steady.offset
+        return cls(clock.mark.boot, now, steady, clock.wall(steady))
+
+    def steady_at(self, boot: str, running: float, wall: float) -> float:
+        """Steady time now, by the `wall` clock, in the run `boot` of the machine, `running` seconds after its start.
+
+        How long the machine was off is known from the wall clock alone. Whole days are not believed: a clock that was
+        wrong while the machine started makes nothing older than a day more.
+        """
+        if boot and boot == self.boot:
+            return self.steady + running - self.since_boot
+        off = wall - self.wall
+        return self.steady + (max(_LEAST_OFF, off % DAY) if off > 0 else _LEAST_OFF)
+
+
+class ClockStore:
+    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def keep(self, clock: Clock) -> None:
+        """Note how the clocks stand."""
+        kept = KeptClock.of(clock)
+        row = (kept.boot, kept.since_boot, kept.steady, kept.wall)
+        self._database.execute("INSERT OR REPLACE INTO clock VALUES (0, ?, ?, ?, ?)", row)
+
+    def kept(self) -> KeptClock | None:
+        row = self._database.execute("SELECT boot, since_boot, steady, wall FROM clock").fetchone()
+        return None if row is None else KeptClock(*row)
+
+    def note_step(self, at: float, seconds: float) -> None:
+        """The wall clock was set by so many seconds at steady time `at`."""
+        self._database.execute("INSERT INTO clock_steps VALUES (?, ?)", (at, seconds))
+
+    def steps(self) -> list[tuple[float, float]]:
+        """Each time the wall clock was set: when, in steady time, and by how many seconds; oldest first."""
+        return self._database.execute("SELECT at, seconds FROM clock_steps ORDER BY at").fetchall()
+
+
+def continued(kept: KeptClock | None) -> tuple[Clock, float]:
+    """The clock that goes on from what was kept, and by how many seconds the wall clock was set meanwhile (0: it was
+    not). In another run of the machine, whole days that it was off count as such."""
+    boot, running, wall = boot_id(), since_boot(), time.time()
+    if kept is None:
+        return Clock(SteadyClock(wall - running), 0.0, boot), 0.0
+    steady = kept.steady_at(boot, running, wall)
+    before = kept.wall - kept.steady
+    step = wall - steady - before
+    step = step if abs(step) >= STEP else 0.0
+    return Clock(SteadyClock(steady - running), before + step, boot), step

@@ -1,0 +1,72 @@
+"""Deletes what is too old or too much, by steady time: setting the wall clock deletes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from stream.archive.media import Kind, evict
+from stream.archive.retention import DAY, Retention
+from stream.archive.store import Store
+from stream.base.atomic_files import PARTIAL
+from stream.base.log import log
+
+_EVERY: Final = 30.0
+_ROOM_EVERY: Final = 2.0
+_MERGED_AFTER: Final = 600.0
+_HOURS_MERGED: Final = 20
+# A slow stream fills the muxer's buffer once in minutes, and no clip takes longer than an hour.
+_PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
+
+
+class Janitor:
+    """Used by the writer's thread. `expired` hears of files that are gone."""
+
+    def __init__(self, store: Store, retention: Retention, expired: Callable[[str, Kind], None]) -> None:
+        self._store = store
+        self._retention = retention
+        self._expired = expired
+        self._next_look = self._next_room = 0.0
+        self._partials: dict[str, tuple[int, float]] = {}  # when each was written last, and since when it is so
+
+    def turn(self, now: float, *, refused: bool) -> None:
+        """Look now and then, and sooner while the disk refuses to be written; `now` in seconds of a monotonic clock.
+
+        Raises sqlite3.Error.
+        """
+        if not self._store.persistent or (now < self._next_look and not (refused and now >= self._next_room)):
+            return
+        self._next_look, self._next_room = now + _EVERY, now + _ROOM_EVERY
+        self._delete_partials(now)
+        self._delete_old()
+
+    def _delete_old(self) -> None:
+        now, keep = self._store.clock.now(), self._retention
+        try:
+            gone = evict(self._store.media, keep, now)
+        except OSError as error:
+            log.error("old media cannot be deleted", error=error.strerror)
+            return
+        if gone:
+            log.info("media expired", files=len(gone), bytes=sum(file.bytes for file in gone))
+        for file in gone:
+            self._expired(file.event_id, file.kind)
+        with self._store.transaction():
+            for file in gone:
+                self._store.events.file_kept(file.event_id, file.kind, 0)
+            self._store.forget(now - keep.score_days * DAY, now - keep.event_days * DAY)
+            self._store.scores.merge(self._store.clock.wall(now) - _MERGED_AFTER, _HOURS_MERGED)
+            self._store.clocks.keep(self._store.clock)
+
+    def _delete_partials(self, now: float) -> None:
+        """Delete halves of files that nobody finishes any more."""
+        before, self._partials = self._partials, {}
+        for path in self._store.media.glob(f"*{PARTIAL}.*"):
+            with suppress(OSError):  # one that cannot be deleted must not keep the rest
+                written = path.stat().st_mtime_ns
+                known, since = before.get(path.name, (written, now))
+                if known == written and now - since > _PARTIAL_IS_DEAD_AFTER:
+                    path.unlink()
+                else:
+                    self._partials[path.name] = (written, since if known == written else now)

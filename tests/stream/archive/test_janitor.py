@@ -1,0 +1,148 @@
+"""What is deleted, and when: by steady time, whatever the wall clock says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream.alarm.event import Event, EventMessage, ModelName, Moment
+from stream.archive.clock import Clock
+from stream.archive.janitor import Janitor
+from stream.archive.media import media_path
+from stream.archive.retention import DAY, Retention
+from stream.archive.score_log import LoggedScore, pack
+from stream.archive.store import Store
+from stream.base.atomic_files import partial_path, put_in_place
+from stream.base.clock import SteadyClock, since_boot
+
+MOMENT = Moment(0.9, 0.9, 32, 1000.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path) as found:
+        yield found
+
+
+def janitor(store: Store, retention: Retention) -> tuple[Janitor, list[str]]:
+    gone: list[str] = []
+    return Janitor(store, retention, lambda event, _kind: gone.append(event)), gone
+
+
+def lived(store: Store, seconds: float) -> None:
+    """The service has run for so long since."""
+    store.clock = Clock(SteadyClock(store.clock.steady.offset + seconds), store.clock.mark.shift)
+
+
+def kept_alarm(store: Store) -> str:
+    """An alarm that is over, with a picture and scores."""
+    now = store.clock.now()
+    event = Event.begun("door", now, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
+    messages: list[EventMessage] = [event.new(MOMENT), event.end(None, now + 1, "score")]
+    for message in messages:
+        store.events.delivered(
+            store.events.add(message.by_the_wall(store.clock.mark), store.clock.now(), awaits_files=False)
+        )
+    path = media_path(store.media, event.id, "snapshot")
+    partial_path(path).write_bytes(b"x" * 1000)
+    put_in_place(partial_path(path), path, store.clock.now())
+    store.events.file_kept(event.id, "snapshot", 1000)
+    store.scores.add("door", pack([LoggedScore(store.clock.wall(now), now + 1, 0.9, 32)]), now)
+    return event.id
+
+
+@pytest.mark.parametrize("step", [60 * 365 * DAY, -60 * 365 * DAY, 3_600.0])
+def test_setting_the_wall_clock_deletes_nothing_and_ages_go_on(store: Store, step: float) -> None:
+    who, gone = janitor(store, Retention(media_days=1, score_days=2, event_days=3, free_bytes=0))
+    event = kept_alarm(store)
+    store.clock.mark = type(store.clock.mark)(store.clock.mark.boot, step)  # the clock is set
+    store.clock_set(step)
+    who.turn(100.0, refused=False)
+    assert gone == []
+    assert store.events.get(event) is not None
+    lived(store, 0.9 * DAY)
+    who.turn(200.0, refused=False)
+    assert gone == []
+    lived(store, 0.2 * DAY)
+    who.turn(300.0, refused=False)
+    assert gone == [event]
+    assert len(store.scores.cameras()) == 1
+    lived(store, DAY)
+    who.turn(400.0, refused=False)
+    assert store.scores.cameras() == []
+    assert store.events.get(event) is not None
+    lived(store, DAY)
+    who.turn(500.0, refused=False)
+    assert store.events.get(event) is None
+
+
+def test_the_oldest_go_first_even_after_the_clock_was_set_back(store: Store) -> None:
+    who, gone = janitor(store, Retention(media_bytes=1_500, free_bytes=0))
+    older = kept_alarm(store)
+    store.clock.mark = type(store.clock.mark)(store.clock.mark.boot, -10 * DAY)
+    lived(store, 60.0)
+    newer = kept_alarm(store)
+    who.turn(100.0, refused=False)
+    assert gone == [older]
+    assert store.events.judge("door", "latest", "true") == newer
+
+
+def test_ages_go_on_over_a_restart_though_the_clock_was_set_meanwhile(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        event = kept_alarm(store)
+        store.clocks.keep(store.clock)
+        before = store.clock.now()
+        boot = store.clock.mark.boot
+        # as if the wall clock had been a year behind then
+        store._database.execute("UPDATE clock SET wall = wall - ?", (365 * DAY,))
+    with Store.open(tmp_path) as store:
+        assert 0 <= store.clock.now() - before < 5.0
+        assert [round(seconds / DAY) for _, seconds in store.clocks.steps()] == [365]
+        assert store.clock.mark.boot == boot
+        who, gone = janitor(store, Retention(media_days=1, event_days=1, free_bytes=0))
+        who.turn(100.0, refused=False)
+        assert gone == []
+        assert store.events.get(event) is not None
+
+
+def test_a_half_is_dead_once_nobody_has_written_it_for_two_hours(store: Store) -> None:
+    who, _ = janitor(store, Retention(free_bytes=0))
+    half = partial_path(media_path(store.media, "1000.00-abcdef", "clip"))
+    stuck = partial_path(media_path(store.media, "2000.00-abcdef", "clip"))
+    half.write_bytes(b"x")
+    os.utime(half, (0, 0))  # whatever the file's time is
+    stuck.mkdir()  # cannot be deleted: must not keep the rest
+    os.utime(stuck, (0, 0))
+    who.turn(0.0, refused=False)
+    who.turn(7_000.0, refused=False)
+    os.utime(half, (since_boot(), since_boot()))  # written again
+    who.turn(8_000.0, refused=False)
+    who.turn(15_000.0, refused=False)
+    assert half.exists()
+    who.turn(15_201.0, refused=False)
+    assert not half.exists()
+    assert stuck.exists()
+
+
+def test_eviction_goes_on_where_a_decoder_renames_its_half_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, clip = media_path(store.media, "1000.00-abcdef", "snapshot"), media_path(store.media, "2.00-abcdef", "clip")
+    old.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    partial_path(clip).write_bytes(b"x")
+    glob = Path.glob
+
+    def renamed_after(self: Path, pattern: str) -> Iterator[Path]:
+        found = list(glob(self, pattern))
+        partial_path(clip).rename(clip)
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", renamed_after)
+    who, gone = janitor(store, Retention(media_days=1, free_bytes=0))
+    who.turn(100.0, refused=False)
+    assert gone == [old.stem]
+    assert clip.exists()
