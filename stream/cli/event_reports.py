@@ -67,8 +67,14 @@ def print_answers(answers: list[Answer], since: str) -> None:
             f"alarm-on {rule.threshold_on:g}, alarm-off {rule.threshold_off:.3g}, minimum duration "
             f"{rule.min_duration:g} s"
         )
+        if answer.left_out_before is not None:
+            out.print(_left_out(answer.left_out_before, answer.zone))
     if not answers:
         out.print(f"no scores in the last {since} (they are stored once a minute)")
+
+
+def _left_out(before: float, zone: tzinfo | None) -> str:
+    return f"scores before {_local(before, zone)} are left out: they are from another bundle, on another scale"
 
 
 def print_suggestion(suggestion: Suggestion, applied: bool) -> None:
@@ -78,6 +84,8 @@ def print_suggestion(suggestion: Suggestion, applied: bool) -> None:
     say(f"{suggestion.camera}: threshold now {suggestion.now:g}\n")
     if suggestion.misfit:
         say(f"  the threshold no longer fits: {suggestion.misfit}\n")
+    if suggestion.left_out_before is not None:
+        say(f"  {_left_out(suggestion.left_out_before, suggestion.zone)}\n")
     if proposal is None:
         say(f"  no proposal: only {suggestion.days * 24:.1f} hours were scored; half a day is needed\n")
         return

@@ -4,6 +4,7 @@ several.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from stream.archive.journal import Journal
@@ -46,6 +47,7 @@ class Reporter:
     def introduce(self, camera: WatchedCamera) -> None:
         """A new camera: its stored state, its overrides, and its topics."""
         self._pictures.add(camera.name)
+        self.memory.begin_epoch(camera, time.time())
         self.memory.recall(camera)
         self.overrides.apply(camera)
         self.memory.note_rule(camera)
