@@ -6,6 +6,7 @@ and other machines are told.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,3 +43,7 @@ class SteadyClock:
 
     def now(self) -> float:
         return since_boot() + self.offset
+
+    def stamp(self, path: Path) -> None:
+        """Let a file's age count from now: its time becomes steady time. Raises OSError."""
+        os.utime(path, (now := self.now(), now))
