@@ -46,11 +46,11 @@ class ExtendedConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.scene_prior <= 1000:
-            raise ValueError(f"scene_prior {self.scene_prior}, allowed above 0 to 1000")
+            raise ValueError(f"scene_prior {self.scene_prior}; must be above 0 and at most 1000")
         if not 1 <= self.smoothing <= 32 or not 0 <= self.probes <= 32:
-            raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; allowed 1 to 32 and 0 to 32")
+            raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; must be from 1 to 32 and from 0 to 32")
         if not 1 <= self.members <= _MOST_MEMBERS:
-            raise ValueError(f"{self.members} members, allowed 1 to {_MOST_MEMBERS}")
+            raise ValueError(f"{self.members} members; must be from 1 to {_MOST_MEMBERS}")
 
     @property
     def channels(self) -> int:

@@ -90,4 +90,4 @@ def output_of(last: Tensor, logits: Tensor, crops: int) -> MgfnOutput:
 def check_channels(channels: int) -> None:
     """Raise ValueError unless a network can have so many channels."""
     if not 1 <= channels <= MOST_CHANNELS:
-        raise ValueError(f"channels {channels}, allowed 1 to {MOST_CHANNELS}")
+        raise ValueError(f"channels {channels}; must be from 1 to {MOST_CHANNELS}")

@@ -46,11 +46,11 @@ class PaperConfig:
             if kind == "glance":
                 heads_of(width)
         if not 1 <= self.reduce_kernel <= 31 or self.reduce_kernel % 2 == 0:
-            raise ValueError(f"reduce_kernel {self.reduce_kernel}, allowed: odd, 1 to 31")
+            raise ValueError(f"reduce_kernel {self.reduce_kernel}; must be odd, from 1 to 31")
         if not 1 <= self.expansion <= 64:
-            raise ValueError(f"expansion {self.expansion}, allowed 1 to 64")
+            raise ValueError(f"expansion {self.expansion}; must be from 1 to 64")
         if not 0 <= self.dropout < 1 or not math.isfinite(self.alpha):
-            raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; allowed 0 to below 1, and any number")
+            raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; must be in [0, 1) and finite")
 
     @property
     def stages(self) -> tuple[tuple[Kind, int], tuple[Kind, int]]:

@@ -39,7 +39,7 @@ class ReleasedConfig:
                 raise ValueError(f"a stage of width {width}, depth {depth}; allowed 2 to {MOST_CHANNELS} and from 1")
             heads_of(width)
         if sum(self.depths) > _MOST_BLOCKS:
-            raise ValueError(f"{sum(self.depths)} blocks, allowed 1 to {_MOST_BLOCKS}")
+            raise ValueError(f"{sum(self.depths)} blocks; must be from 1 to {_MOST_BLOCKS}")
         if not math.isfinite(self.alpha) or not self.alpha:
             raise ValueError(f"alpha {self.alpha}, allowed: any number but 0")
 

@@ -186,7 +186,7 @@ class EventMessage:
         }
 
     def as_stored(self) -> dict[str, Any]:
-        """The form in the database: the public one and what a later message counts from."""
+        """The form in the database: the public form, and what later messages need."""
         mark = None if self.mark is None else asdict(self.mark)
         return self.as_json() | {"latency_from": self.latency_from, "zone": self.zone, "mark": mark}
 

@@ -29,7 +29,7 @@ class Ordinary:
 
     @property
     def level(self) -> Level:
-        """Of the scene that is seen now."""
+        """The level of the current scene."""
         return self.scenes.level
 
     @property

@@ -100,7 +100,7 @@ class Journal:
         self._writer.put(write)
 
     def retained(self, topic: str, *, kept: bool) -> None:
-        """The broker keeps a message of ours under `topic`, or no longer."""
+        """The broker retains a message of ours under `topic`, or no longer."""
         self._writer.put(lambda store: store.settings.retain(topic, kept=kept))
 
     def file_kept(self, event_id: str, kind: Kind, size: int, then: Callable[[], None] | None = None) -> None:

@@ -52,7 +52,7 @@ class Writer:
             self._noted.pop()
             if not self._overfull:
                 self._overfull = True
-                log.error("the disk does not answer: history is being lost")
+                log.error("disk does not respond: losing history")
             if refused is not None:
                 refused()
 
@@ -107,13 +107,13 @@ class Writer:
                     after = [self._write_alone(task, refused) for task, refused in tasks]
                     break
                 if self._stopping:
-                    log.error("the database stayed locked: history is lost", tasks=len(tasks))
+                    log.error("database stayed locked: history lost", tasks=len(tasks))
                     return
                 time.sleep(_LOCKED_PAUSE)  # the herald says what is due meanwhile
             else:
                 if self._refused and tasks:
                     self._refused = False
-                    log.warning("the database is written again")
+                    log.warning("writing the database again")
                 break
         for then in after:
             if then is not None:
@@ -129,7 +129,7 @@ class Writer:
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._refused:
             self._refused = True
-            log.error("the database cannot be written; alarms go out from memory", error=str(error))
+            log.error("database cannot be written: publishing alarms from memory", error=str(error))
 
 
 def _locked(error: sqlite3.Error) -> bool:

@@ -87,7 +87,7 @@ class CameraAlarm:
         explain: Callable[[], Explanation],
         resembles: Callable[[str, float], str | None],
     ) -> Judged:
-        """Take the next clip: its final score, the head's own, and how many clips stand in its window."""
+        """Take the next clip: its final score, the head's own, and the number of clips in its window."""
         self.scheduled = self._config.schedule.covers(self._wall(clip.start))
         if not self.scheduled:
             ended = self.close("schedule")

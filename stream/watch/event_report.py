@@ -60,7 +60,7 @@ class EventReport:
         log.info(f"{what} {message.type}", camera=decoder.camera.name, id=message.id, score=message.score, **more)
 
     def release(self, decoder: DecoderProcess) -> None:
-        """Let go of messages that wait for their files no longer."""
+        """Send messages whose files are complete, or that have waited long enough."""
         for due in decoder.pending_messages.due(time.monotonic()):
             message = due.by_the_wall(self._clock.mark)
             if self._lines is not None and not decoder.camera.is_self_test:
