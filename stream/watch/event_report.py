@@ -17,9 +17,9 @@ from stream.watch.metrics import Metrics
 
 
 class EventReport:
-    """Used by the loop alone. `lines` is the file that `--events` names.
+    """Used only by the loop. `lines` is the file of `--events`.
 
-    Messages come in with steady times and leave with the wall clock's.
+    Messages arrive with steady times and leave with wall-clock times.
     """
 
     def __init__(
