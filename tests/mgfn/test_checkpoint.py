@@ -154,9 +154,9 @@ def config(**changes: Any) -> str:
         (config(structure="stare"), "configuration structure: expected 'GF', 'FG', 'FF' or 'GF-fusion'"),
         (config(channels=1 << 20), "channels 1048576, allowed 1 to 16384"),
         (config(widths=[8]), r"configuration widths\.1"),
-        (config(reduce_kernel=2), "reduce_kernel 2, allowed: odd, 1 to 31"),
+        (config(reduce_kernel=2), "reduce_kernel 2; must be odd, from 1 to 31"),
         (config(dropout=2.0), r"dropout 2\.0"),
-        (config(expansion=-1), "expansion -1, allowed 1 to 64"),
+        (config(expansion=-1), "expansion -1; must be from 1 to 64"),
     ],
 )
 def test_hostile_configurations(tmp_path: Path, text: str, says: str) -> None:
