@@ -16,6 +16,7 @@ Shapes: N windows (or videos), T clips, P crops, B = N * P, C channels of the ba
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import Field
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -55,15 +56,15 @@ class Head(nn.Module):
     config: HeadConfig
 
 
-class Network(Head):
+class Network(Head, ABC):
     """MGFN in either form. `run` is the network itself; `forward` separates and joins crops."""
 
     to_logits: nn.Sequential
     fc: nn.Linear
 
+    @abstractmethod
     def run(self, shown: Tensor, magnitude: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, T) and their magnitude (B, 1, T) -> last features (B, T, D), logits (B, T)."""
-        raise NotImplementedError
 
     def forward(self, features: Tensor) -> MgfnOutput:
         x = crops_apart(features)  # (B, C, T)

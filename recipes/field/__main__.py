@@ -24,7 +24,7 @@ from recipes.field.bench import BUDGETS, POINTS, Outcome, at_budget, held_out, o
 from recipes.field.features import Footage, footage
 from recipes.field.folds import fold_heads, source_groups
 from recipes.field.parts import all_together, network_alone, probes_alone, without_tampering
-from recipes.field.recordings import Recording, field_recordings, normal_recordings
+from recipes.field.recordings import Recording, benchmark_recordings
 from recipes.field.report import false_alarms, write
 from recipes.field.watch import Combine, Parted, score
 from recipes.field_head import train
@@ -51,7 +51,6 @@ class Variant:
 
 
 VARIANTS: Final = (
-    Variant("probes and MGFN (shipped)"),
     Variant("probes alone", probes_alone),
     Variant("MGFN alone", network_alone),
     Variant("without the probe for tampering", without_tampering),
@@ -72,7 +71,7 @@ def main() -> None:
     torch.set_num_threads(2)
     began = time.monotonic()
     everything = all_recordings(given.data)
-    recordings = [*field_recordings(given.data), *normal_recordings(given.data)]
+    recordings = benchmark_recordings(everything.values())
     with Engine.open(cached_bundle("i3d", None), "auto", "cpu") as engine:
         seen = footage(recordings, engine, given.cache / "field" / "features")
         backend = f"{engine.backend.name}, {engine.backend.precision}"
@@ -114,16 +113,17 @@ def run(
             if budget in POINTS:
                 found[camera, budget] = result
     points = [p for budget in POINTS for camera in curve for p in curve[camera] if p["budget"] == budget]
-    parts = []
+    shipped: dict[str, Any] = {"name": "probes and MGFN (shipped)", "auc": ranks(held, by_name, seen)}
+    parts = [shipped | {camera: summary(found[camera, POINTS[0]]) for camera in curve}]
     for part in VARIANTS:
-        alarm = replace(at_budget(ALARM, POINTS[0]), min_duration=part.min_duration or ALARM.min_duration)
+        alarm = replace(ALARM, min_duration=part.min_duration or ALARM.min_duration)
         scored, _ = held_out(recordings, seen, groups, parted, part.combine, {**chosen, **part.settings}, alarm)
         row: dict[str, Any] = {"name": part.name, "auc": ranks(scored, by_name, seen)}
         for camera in curve:
-            row[camera] = summary(outcomes(by_name, seen, scored, alarm, settled=camera == "settled"))
+            at_point = at_budget(alarm, POINTS[0])
+            row[camera] = summary(outcomes(by_name, seen, scored, at_point, settled=camera == "settled"))
         parts.append(row)
     return {
-        "auc": ranks(held, by_name, seen),
         "points": points,
         "curve": curve,
         "parts": parts,

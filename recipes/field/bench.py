@@ -85,7 +85,12 @@ def outcomes(
             learnt = history(footage, scores.calm, group.settings, alarm) if settled else None
             part, raw = scores.judged if learnt is not None else (slice(0, len(scores.whole)), scores.whole)
             seen = watch(footage, part, raw, group.settings, alarm, learnt)
-            found.append(Outcome(recording, seen, judge(seen.alarms, recording.incident, seen.begin, seen.end)))
+            shown = None
+            if learnt is not None and scores.calm is not None:
+                calm = scores.calm[0]
+                shown = float(footage.start[calm][0]), float(footage.end[calm][-1])
+            verdict = judge(seen.alarms, recording.incident, seen.begin, seen.end, shown)
+            found.append(Outcome(recording, seen, verdict))
     return sorted(found, key=lambda outcome: outcome.recording.name)
 
 

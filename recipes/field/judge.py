@@ -45,12 +45,23 @@ class Verdict:
     false_at: tuple[float, ...] = ()
 
 
-def judge(alarms: Sequence[Alarm], incident: Incident | None, begin: float, end: float) -> Verdict:
-    """Judge the alarms on what lies between `begin` and `end`."""
+def judge(
+    alarms: Sequence[Alarm],
+    incident: Incident | None,
+    begin: float,
+    end: float,
+    history: tuple[float, float] | None = None,
+) -> Verdict:
+    """Judge the alarms between `begin` and `end`.
+
+    Seconds that were the camera's `history` are not ordinary time, but an alarm in them is false.
+    """
     opens, closes = (math.inf, math.inf) if incident is None else (incident.start - EARLY, incident.end + LATE)
     ordinary = end - begin
     if incident is not None:
         ordinary -= max(0.0, min(end, closes) - max(begin, opens))
+    if history is not None:
+        ordinary -= max(0.0, min(end, history[1]) - max(begin, history[0]))
     hits = [alarm for alarm in alarms if opens <= alarm.start <= closes]
     false = 0
     false_at = []

@@ -1,12 +1,13 @@
-"""The recordings of `../shared/data/field` and what is known of them."""
+"""The recordings that the benchmark judges, and what is known of them."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from recipes.field_head.data import Recording as LabelledRecording
 
 CALM_LEAST: Final = 5.0  # seconds of calm that make a history
 CALM_ENDS_BEFORE: Final = 1.0  # seconds before the incident, by when an alarm already counts
@@ -47,34 +48,18 @@ class Recording:
         after = self.incident.end + 2.0
         return (after, length) if length - after >= CALM_LEAST else None
 
-    def judged_from(self, settled: bool) -> float:
-        """From when on it is judged, as a share of its length: an ordinary one's history is not judged."""
-        return 0.5 if settled and self.incident is None else 0.0
 
-
-def field_recordings(data: Path, judged_only: bool = True) -> list[Recording]:
-    """The recordings in the order of the manifest. Raises FileNotFoundError where `data` holds none."""
-    folder = data / "field"
+def benchmark_recordings(labelled: Iterable[LabelledRecording]) -> list[Recording]:
+    """The judged recordings of `field`, and those of `cctv-normal`, which are ordinary and not judged."""
     found = []
-    with (folder / "manifest.csv").open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
+    for recording in labelled:
+        if recording.judged or recording.name.startswith("normal/"):
             incident = None
-            if row["kind"] not in ("ordinary", "visitor") and row["start"]:
-                incident = Incident(
-                    row["kind"], row["violent"] == "yes", row["acted"] == "yes",
-                    float(row["start"]), float(row["end"]),
-                )  # fmt: skip
-            judged = row["judged"] == "yes"
-            if judged or not judged_only:
-                path = folder / "videos" / row["file"]
-                found.append(Recording(path.stem, path, row["source"], incident, judged))
+            if recording.kind != "ordinary":
+                incident = Incident(recording.kind, recording.violent, recording.acted, recording.start, recording.end)
+            name = recording.name.removeprefix("field/").replace("/", "-")
+            found.append(Recording(name, recording.path, recording.source, incident, recording.judged))
     return found
-
-
-def normal_recordings(data: Path) -> list[Recording]:
-    """The recordings of `../shared/data/cctv-normal`: ordinary life, all of it in training and not judged."""
-    paths = sorted(path for path in (data / "cctv-normal").iterdir() if path.suffix in (".mp4", ".avi"))
-    return [Recording(f"normal-{path.stem}", path, f"N{path.stem}", None, False) for path in paths]
 
 
 def groups(weights: Mapping[str, int], count: int = 10) -> list[frozenset[str]]:

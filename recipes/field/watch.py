@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from recipes.field.judge import Alarm
 from recipes.field.parts import logit, probe_logits, without_probes
 from recipes.field.recordings import Recording
 from stream.alarm.calibration_settings import CalibrationSettings
-from stream.alarm.event import ModelName
+from stream.alarm.event import EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.tail import AlarmCounts, grid
 from stream.base.addresses import Source
@@ -28,7 +28,6 @@ from stream.watch.watched_camera import WatchedCamera
 
 HISTORY: Final = 300.0  # seconds
 _MODEL: Final = ModelName("field", "0" * 64, "torch", "")
-
 
 Part = tuple[slice, FloatArray]
 
@@ -172,23 +171,26 @@ def _nothing_explained(window: FloatArray) -> FloatArray:
 def _show(
     camera: WatchedCamera, footage: Footage, part: slice, raw: FloatArray, connection: int, shift: float
 ) -> tuple[list[Alarm], list[float]]:
-    alarms: list[Alarm] = []
     scores: list[float] = []
-    rang = 0.0
+    messages: list[tuple[EventMessage | None, float]] = []
     clips = zip(footage.start[part], footage.end[part], footage.features[part], raw, strict=True)
     for index, (start, end, feature, value) in enumerate(clips):
         clip = ClipReady(connection, index, float(start) + shift, float(end) + shift, 0.0, 0)
         camera.push(clip, feature)
         scored = camera.scored(clip, np.array([value], np.float32), _nothing_explained)
         scores.append(scored.score)
-        message: Any = scored.event
+        messages.append((scored.event, clip.end))
+    messages += [(message, 0.0) for message in camera.close("end_of_stream", 0.0)]
+    return list(_alarms(messages)), scores
+
+
+def _alarms(messages: Iterable[tuple[EventMessage | None, float]]) -> Iterator[Alarm]:
+    """The alarms that count, from each message and the end of the clip that caused it."""
+    rang = 0.0
+    for message, at in messages:
         if message is None or message.suppressed is not None or message.severity != "alarm":
             continue
         if message.type == "new":
-            rang = clip.end
-        elif message.type == "end":
-            alarms.append(Alarm(message.start_time, rang, message.end_time))
-    for message in camera.close("end_of_stream", 0.0):
-        if message is not None and message.suppressed is None and message.severity == "alarm":
-            alarms.append(Alarm(message.start_time, rang, message.end_time))
-    return alarms, scores
+            rang = at
+        elif message.type == "end" and message.end_time is not None:
+            yield Alarm(message.start_time, rang, message.end_time)

@@ -28,6 +28,7 @@ class Recording:
     source: str
     kind: str
     violent: bool
+    acted: bool
     judged: bool
     start: float = math.nan
     end: float = math.nan
@@ -40,8 +41,9 @@ def all_recordings(data: Path) -> dict[str, Recording]:
         for row in csv.DictReader(file):
             path = data / "field" / "videos" / row["file"]
             times = (float(row["start"] or "nan"), float(row["end"] or "nan"))
-            violent, judged = row["violent"] == "yes", row["judged"] == "yes"
-            found.append(Recording(f"field/{path.stem}", path, row["source"], row["kind"], violent, judged, *times))
+            violent, acted, judged = (row[name] == "yes" for name in ("violent", "acted", "judged"))
+            name = f"field/{path.stem}"
+            found.append(Recording(name, path, row["source"], row["kind"], violent, acted, judged, *times))
     with (data / "cctv-fights" / "manifest.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             path = data / "cctv-fights" / "videos" / row["file"]
@@ -49,10 +51,10 @@ def all_recordings(data: Path) -> dict[str, Recording]:
             source = "F" + (row["source"] or "unknown")
             times = (-math.inf, math.inf) if fight else (math.nan, math.nan)
             kind = "fight" if fight else "ordinary"
-            found.append(Recording(f"fights/{path.stem}", path, source, kind, fight, False, *times))
+            found.append(Recording(f"fights/{path.stem}", path, source, kind, fight, False, False, *times))
     for path in sorted((data / "cctv-normal").iterdir()):
         if path.suffix in (".mp4", ".avi"):
-            found.append(Recording(f"normal/{path.stem}", path, f"N{path.stem}", "ordinary", False, False))
+            found.append(Recording(f"normal/{path.stem}", path, f"N{path.stem}", "ordinary", False, False, False))
     return {recording.name: recording for recording in found}
 
 

@@ -32,6 +32,11 @@ def test_alarms_on_a_recording_with_an_incident(
     assert verdict.ordinary == 100.0 - 13.0
 
 
+def test_history_is_not_ordinary_time_though_an_alarm_in_it_is_false() -> None:
+    verdict = judge([Alarm(2.0, 2.5, 4.0)], FIGHT, 0.0, 100.0, history=(0.0, 9.0))
+    assert (verdict.false, verdict.ordinary) == (1, 100.0 - 13.0 - 9.0)
+
+
 def test_every_alarm_on_an_ordinary_recording_is_false() -> None:
     verdict = judge([Alarm(1.0, 1.5, 2.0), Alarm(40.0, 40.5, 41.0)], None, 0.0, 60.0)
     assert (verdict.false, verdict.ordinary, verdict.false_at) == (2, 60.0, (1.0, 40.0))

@@ -19,8 +19,9 @@ from recipes.field.__main__ import ALARM
 from recipes.field.bench import at_budget
 from recipes.field.features import footage
 from recipes.field.parts import all_together
-from recipes.field.recordings import field_recordings
+from recipes.field.recordings import benchmark_recordings
 from recipes.field.watch import score, watch
+from recipes.field_head.data import all_recordings
 from stream.watch.learnt_score import calibration_of
 
 BUDGET = 400.0  # rings where it was trained to
@@ -32,7 +33,7 @@ def test_a_replay_gives_the_benchmarks_scores_and_alarms(shared_data: Path, tmp_
     bundle = default_bundle_path()
     if not (bundle / MANIFEST).is_file():
         pytest.skip("needs the default bundle: mgfn-stream builds it on first use")
-    (recording,) = (r for r in field_recordings(shared_data) if r.name == "fight-b10")
+    (recording,) = (r for r in benchmark_recordings(all_recordings(shared_data).values()) if r.name == "fight-b10")
     with Engine.open(bundle, "auto", "cpu") as engine:
         seen = footage([recording], engine, tmp_path / "cache")[recording.name]
         settings = calibration_of(engine.manifest)
