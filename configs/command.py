@@ -17,6 +17,7 @@ from typer.main import get_command
 
 _USER_INFO: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
 _INTERRUPTED = 128 + signal.SIGINT
+_TERMINATED = 128 + signal.SIGTERM
 _SHOWN_ALIKE: Final = 3
 # words that distinguish problems of the same kind: paths, numbers, names of files and videos, values
 _PARTICULAR: Final = re.compile(r"\S*[\d/_'.]\S*")
@@ -73,8 +74,12 @@ def run_command(
     except (KeyboardInterrupt, typer.Abort):
         code = 0 if stopping_is_success else _INTERRUPTED
     except Terminated:
-        code = 0 if stopping_is_success else 143
+        code = 0 if stopping_is_success else _TERMINATED
     except Exception as error:  # noqa: BLE001 -- a bug is printed in full, and ends with 1
+        # A signal that arrives in the callback of a native library comes out as the cause of that library's error.
+        if isinstance(error.__cause__, (Terminated, KeyboardInterrupt)):
+            signalled = _TERMINATED if isinstance(error.__cause__, Terminated) else _INTERRUPTED
+            sys.exit(0 if stopping_is_success else signalled)
         # A wrong flag raises typer's own error, which has an exit code and a message.
         message = getattr(error, "format_message", None)
         found = 2 if message else exit_code_of(error)

@@ -20,6 +20,12 @@ def go(what: str, service: bool = False) -> None:
         raise typer.Exit(1)
     if what == "defect":
         raise KeyError("a bug")
+    if what == "native":  # what CPython makes of an exception that a native function ignores
+        try:
+            print("ready", flush=True)
+            time.sleep(30)
+        except BaseException as stopped:
+            raise SystemError("returned a result with an exception set") from stopped
     print("ready", flush=True)
     time.sleep(30 * (what == "wait"))
 stops = "--service" in sys.argv
@@ -53,8 +59,9 @@ def test_failure_success_and_a_defect() -> None:
         (["--service"], signal.SIGTERM, 0),
     ],
 )
-def test_signals(flags: list[str], signum: signal.Signals, code: int) -> None:
-    command = [sys.executable, "-c", PROGRAM, "wait", *flags]
+@pytest.mark.parametrize("where", ["wait", "native"])
+def test_signals(flags: list[str], signum: signal.Signals, code: int, where: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, where, *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
