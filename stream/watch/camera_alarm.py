@@ -27,9 +27,9 @@ def begun_event(
     test: bool = False,
     focus: FocusRegion | None = None,
 ) -> Event:
-    """A new event of this camera under the thresholds in force; the self-test's are tests.
+    """A new event of this camera with the thresholds in force; those of the self-test are tests.
 
-    `wall` says what the wall clock makes of the clips' time.
+    `wall` converts the clips' time to wall-clock time.
     """
     thresholds = (rule.threshold_on, rule.threshold_off)
     test, zone = test or config.is_self_test, config.schedule.zone
@@ -87,7 +87,7 @@ class CameraAlarm:
         explain: Callable[[], Explanation],
         resembles: Callable[[str, float], str | None],
     ) -> Judged:
-        """Take the next clip: its final score, the head's own, and how many clips stand in its window."""
+        """Take the next clip: its final score, the head's own, and the number of clips in its window."""
         self.scheduled = self._config.schedule.covers(self._wall(clip.start))
         if not self.scheduled:
             ended = self.close("schedule")

@@ -93,7 +93,7 @@ class Overrides:
     def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
         """The camera learns from a verdict on one of its last alarms."""
         if camera.learner.judged(verdict.event, verdict.verdict, self._clock.now(), camera.alarm.rule.top_score):
-            log.info("verdict learnt", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
+            log.info("verdict learned", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
             self._memory.keep_learnt(camera)
 
     def _enable(self, decoder: DecoderProcess, enabled: bool) -> None:
