@@ -41,7 +41,7 @@ class PaperConfig:
         for kind, width in self.stages:
             # normalising one channel leaves only its bias
             if not 2 <= width <= MOST_CHANNELS:
-                raise ValueError(f"a stage of width {width}, allowed 2 to {MOST_CHANNELS}")
+                raise ValueError(f"stage width {width}; must be from 2 to {MOST_CHANNELS}")
             if kind == "glance":
                 heads_of(width)
         if not 1 <= self.reduce_kernel <= 31 or self.reduce_kernel % 2 == 0:

@@ -36,12 +36,14 @@ class ReleasedConfig:
         for width, depth in zip(self.widths, self.depths, strict=True):
             # normalising one channel leaves only its bias
             if not 2 <= width <= MOST_CHANNELS or depth < 1:
-                raise ValueError(f"a stage of width {width}, depth {depth}; allowed 2 to {MOST_CHANNELS} and from 1")
+                raise ValueError(
+                    f"stage width {width}, depth {depth}; must be from 2 to {MOST_CHANNELS}, and at least 1"
+                )
             heads_of(width)
         if sum(self.depths) > _MOST_BLOCKS:
             raise ValueError(f"{sum(self.depths)} blocks; must be from 1 to {_MOST_BLOCKS}")
         if not math.isfinite(self.alpha) or not self.alpha:
-            raise ValueError(f"alpha {self.alpha}, allowed: any number but 0")
+            raise ValueError(f"alpha {self.alpha}; must be a finite number other than 0")
 
 
 class Released(Network):

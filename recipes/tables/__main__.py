@@ -20,6 +20,7 @@ from recipes.default_head.features import extract
 from recipes.tables.ceiling import CEILINGS
 from recipes.tables.data import FOLDS, Fold, fights, make_fold
 from recipes.tables.default_head import default_head
+from recipes.tables.gradients import gradients
 from recipes.tables.limits import limits
 from recipes.tables.methods import TABLES, Method
 from recipes.tables.report import Runs, streaming, table
@@ -52,7 +53,9 @@ def made(name: str, make: Callable[[Fold, int], Scores], folds: list[Fold], fold
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     root = Path(__file__).resolve().parents[2]
-    parser.add_argument("tables", nargs="+", choices=[*TABLES, "ceiling", "streaming", "default-head", "limits"])
+    parser.add_argument(
+        "tables", nargs="+", choices=[*TABLES, "ceiling", "gradients", "streaming", "default-head", "limits"]
+    )
     parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
     cached = Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head"
     parser.add_argument("--cache", type=Path, default=cached)
@@ -78,6 +81,8 @@ def main() -> None:
             lines = streaming(method.title, runs(method), held_out)
         elif name == "default-head":
             lines = default_head(given.data, given.cache, given.graph)
+        elif name == "gradients":
+            lines = gradients(folds)
         elif name == "ceiling":
             rows = {title: made(title, make, folds, FOLDS, cache) for title, make in CEILINGS.items()}
             lines = table(rows, held_out)

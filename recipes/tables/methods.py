@@ -56,6 +56,10 @@ def ablation(title: str, preset: str) -> Method:
     return Method(title, preset, LEARNING)
 
 
+PAIRS = (
+    Method("the paper's settings, sum over pairs", "ablation-fam-mc", SUM),
+    Method("the paper's settings, mean over pairs", "ablation-fam-mc", MEAN),
+)
 TABLES: dict[str, tuple[Method, ...]] = {
     "methods": (
         Method("Sultani et al. (2018)", "sultani"),
@@ -70,30 +74,29 @@ TABLES: dict[str, tuple[Method, ...]] = {
     "causes": (
         Method("the paper's settings", "ablation-fam-mc"),
         Method(
-            "and the released weights of smoothness and sparsity",
+            "plus the released weights of smoothness and sparsity",
             "ablation-fam-mc",
             {"loss": {"smoothness": {"weight": 0.0008}, "sparsity": {"weight": 0.008}}},
         ),
         Method(
-            "and standardised features",
+            "plus standardised features",
             "ablation-fam-mc",
             {
                 "network": {"standardise": True},
                 "loss": {"smoothness": {"weight": 0.0008}, "sparsity": {"weight": 0.008}},
             },
         ),
-        Method("and clips chosen by score (small-data)", "small-data"),
-        Method("small-data, features as they are", "small-data", {"network": {"standardise": False}}),
+        Method("plus clips selected by score, pairs averaged (= small-data)", "small-data"),
+        Method("small-data, but raw features", "small-data", {"network": {"standardise": False}}),
         Method(
-            "small-data, the paper's weights",
+            "small-data, but the paper's weights",
             "small-data",
             {"loss": {"smoothness": {"weight": 1.0}, "sparsity": {"weight": 1.0}}},
         ),
     ),
     # equation 8 as it is written, and with the mean of each term
     "pairs": (
-        Method("the paper's settings, sum over pairs", "ablation-fam-mc", SUM),
-        Method("the paper's settings, mean over pairs", "ablation-fam-mc", MEAN),
+        *PAIRS,
         Method("small-data, sum over pairs", "small-data", SUM),
         Method("small-data, mean over pairs", "small-data", MEAN),
     ),

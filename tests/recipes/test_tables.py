@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from mgfn.training.compose import Stream
+from mgfn.training.dataset import LabelledVideo
 from recipes.default_head.features import extract
 from recipes.tables import __main__ as tables
+from recipes.tables.data import Fold
 from recipes.tables.default_head import default_head
-from recipes.tables.methods import STEPS, TABLES, Method
+from recipes.tables.gradients import norms
+from recipes.tables.methods import PAIRS, STEPS, TABLES, Method
 from recipes.tables.report import streaming, table
 from recipes.tables.runs import Scores, keep, kept
 
@@ -108,3 +111,17 @@ def test_extracting_leaves_the_threads_that_were_asked_for(monkeypatch: pytest.M
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_the_sum_over_pairs_pulls_some_sixty_times_as_strongly(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    videos = []
+    for index in range(16):
+        np.save(tmp_path / f"{index}.npy", rng.random((32, 1, 64), np.float32) * (1 + index % 2))
+        videos.append(LabelledVideo(f"{index}", (tmp_path / f"{index}.npy",), bool(index % 2), "train"))
+    fold = Fold(tmp_path, videos, [], [])
+    summed, averaged = (norms(method.config(0), fold, seed=0) for method in PAIRS)
+    assert set(summed) == {"cross-entropy", "smoothness", "sparsity", "magnitude"}
+    assert 56 <= summed["magnitude"] / averaged["magnitude"] <= 64  # pairs within a class and between the classes
+    assert summed["sparsity"] == averaged["sparsity"]
