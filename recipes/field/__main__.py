@@ -24,7 +24,7 @@ from recipes.field.bench import BUDGETS, POINTS, Outcome, at_budget, held_out, o
 from recipes.field.features import Footage, footage
 from recipes.field.folds import fold_heads, source_groups
 from recipes.field.parts import PARTS
-from recipes.field.recordings import Recording, field_recordings
+from recipes.field.recordings import Recording, field_recordings, normal_recordings
 from recipes.field.report import false_alarms, write
 from recipes.field_head import train
 from recipes.field_head.data import all_recordings, load_clips
@@ -51,12 +51,12 @@ def main() -> None:
     torch.set_num_threads(2)
     began = time.monotonic()
     everything = all_recordings(given.data)
-    recordings = field_recordings(given.data)
+    recordings = [*field_recordings(given.data), *normal_recordings(given.data)]
     with Engine.open(cached_bundle("i3d", None), "auto", "cpu") as engine:
         seen = footage(recordings, engine, given.cache / "field" / "features")
         backend = f"{engine.backend.name}, {engine.backend.precision}"
     heads = _fold_heads(given.cache, everything)
-    results: dict[str, Any] = {"backbone": backend, "sources": len({r.source for r in recordings})}
+    results: dict[str, Any] = {"backbone": backend, "sources": len({r.source for r in recordings if r.judged})}
     results |= run(recordings, seen, heads)
     results["minutes_taken"] = round((time.monotonic() - began) / 60, 1)
     write(results, given.out)

@@ -21,8 +21,8 @@ def _without_network(head: Head) -> Head:
     """The probes alone."""
     changed = deepcopy(head)
     with torch.no_grad():
-        changed.get_parameter("fc.weight").zero_()
-        changed.get_parameter("fc.bias").zero_()
+        changed.get_parameter("network.fc.weight").zero_()
+        changed.get_parameter("network.fc.bias").zero_()
     return changed
 
 
@@ -33,8 +33,8 @@ def _without_probes(head: Head) -> Head:
         changed.get_parameter("probes.weight").zero_()
         bias = changed.get_parameter("probes.bias")
         bias.fill_(-math.log(len(bias)))  # their soft maximum is 0, and is added
-        changed.get_parameter("fc.weight").mul_(2)
-        changed.get_parameter("fc.bias").mul_(2)
+        changed.get_parameter("network.fc.weight").mul_(2)
+        changed.get_parameter("network.fc.bias").mul_(2)
     return changed
 
 

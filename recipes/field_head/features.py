@@ -37,6 +37,7 @@ from recipes.default_head import tampering
 from recipes.field_head.data import Recording
 from stream.camera.clips import ClipAssembler
 
+_NO_FEATURES: Final = np.empty((0, 2688), np.float32)
 LAYERS: Final = ("Mixed_4f", "Mixed_5b", "Mixed_5c")
 VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "tamper", "harmless")
 
@@ -51,12 +52,10 @@ def extract(recordings: list[Recording], cache: Path, views: tuple[str, ...] = V
             if target.exists():
                 continue
             clips = list(_clips(recording, view))
-            if not clips:
-                continue
             partial = target.with_suffix(".part.npz")
             np.savez(
                 partial,
-                features=np.stack([backbone(pictures) for *_, pictures in clips]),
+                features=np.stack([backbone(pictures) for *_, pictures in clips]) if clips else _NO_FEATURES,
                 start=np.array([clip[0] for clip in clips]),
                 end=np.array([clip[1] for clip in clips]),
                 kind=np.array([clip[2] for clip in clips]),

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from configs.atomic import PARTIAL
 from stream.archive.media import Kind, evict
 from stream.archive.retention import DAY, Retention
 from stream.archive.store import Store
-from stream.base.atomic_files import PARTIAL
 from stream.base.log import log
 
 _EVERY: Final = 30.0

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from configs.atomic import replacing
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.archive.explanation import Explanation
@@ -23,7 +24,6 @@ from stream.archive.others import SettingsOfOtherProcesses
 from stream.archive.retention import Retention
 from stream.archive.store import Store
 from stream.archive.writer import Line, Writer
-from stream.base.atomic_files import partial_path, put_in_place
 from stream.base.log import log
 
 Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene", "learnt", "self_test"]
@@ -119,12 +119,11 @@ class Journal:
 
         def write(store: Store) -> None:
             path = media_path(store.media, event_id, "window")
-            partial = partial_path(path)
             try:
-                partial.write_bytes(explanation.packed())
-                put_in_place(partial, path, self._clock.now())
+                with replacing(path) as partial:
+                    partial.write_bytes(explanation.packed())
+                    self._clock.steady.stamp(partial)
             except OSError as error:
-                partial.unlink(missing_ok=True)
                 log.warning("event has no window", id=event_id, reason=error.strerror)
             else:
                 store.events.file_kept(event_id, "window", path.stat().st_size)

@@ -5,6 +5,7 @@ All ages, timeouts and orders use steady time. The wall clock is only used for w
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,3 +42,7 @@ class SteadyClock:
 
     def now(self) -> float:
         return since_boot() + self.offset
+
+    def stamp(self, path: Path) -> None:
+        """Let a file's age count from now: its time becomes steady time. Raises OSError."""
+        os.utime(path, (now := self.now(), now))

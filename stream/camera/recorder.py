@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from time import monotonic
@@ -18,7 +19,7 @@ import numpy as np
 from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
-from stream.base.atomic_files import partial_path, put_in_place
+from configs.atomic import partial_path, replacing
 from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.camera.clip_check import ClipCheck, WrittenClip
@@ -151,11 +152,9 @@ class _ClipFile:
         return WrittenClip(self.order.event, self._partial, self.order.path, self._packets, seconds)
 
     def give_up(self) -> None:
-        try:
+        with suppress(av.error.FFmpegError, OSError, ValueError):  # disk full: the incomplete file is deleted next
             self._container.close()
-        except (av.error.FFmpegError, OSError, ValueError):
-            pass  # disk full: the incomplete file is deleted next
-        finally:
+        with suppress(OSError):
             self._partial.unlink(missing_ok=True)
 
 
@@ -278,12 +277,14 @@ class Recorder:
             log.warning("saved clip is incomplete", id=clip.event, reason=check.problem)
         try:
             if check.worth_keeping:
-                put_in_place(clip.partial, clip.path, self._clock.now())
+                self._clock.stamp(clip.partial)
+                clip.partial.rename(clip.path)
                 return self._send(ClipClosed(clip.event, clip.path.stat().st_size, clip.seconds, check.problem))
             clip.partial.unlink(missing_ok=True)
             return self._send(ClipClosed(clip.event, 0, 0.0, check.problem))
         except OSError as error:
-            clip.partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                clip.partial.unlink(missing_ok=True)
             return self._send(ClipClosed(clip.event, 0, 0.0, _reason(error)))
 
     def _take(self, order: TakeSnapshot) -> None:
@@ -293,12 +294,11 @@ class Recorder:
         if frame is None:
             self._send(SnapshotTaken(order.event, 0, "no image yet"))
             return
-        partial = partial_path(order.path)
         try:
-            partial.write_bytes(jpeg(frame, order.text))
-            put_in_place(partial, order.path, self._clock.now())
+            with replacing(order.path) as partial:
+                partial.write_bytes(jpeg(frame, order.text))
+                self._clock.stamp(partial)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             self._send(SnapshotTaken(order.event, 0, _reason(error)))
             return
         self._send(SnapshotTaken(order.event, order.path.stat().st_size))
