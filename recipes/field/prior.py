@@ -13,11 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import FloatArray
 from recipes.field.features import Footage
-from recipes.field.watch import Scores, count
+from recipes.field.parts import logit
+from recipes.field.watch import Scores
 from stream.alarm.calibration_settings import CalibrationSettings
-from stream.alarm.rule import AlarmSettings
 from stream.alarm.tail import grid
 
 FEWEST: Final = 5  # clips of ordinary footage that tell where a camera stands
@@ -37,34 +36,30 @@ class Camera:
     scores: Scores
 
 
-def measured(cameras: Sequence[Camera], chosen: Mapping[str, object], alarm: AlarmSettings) -> CalibrationSettings:
-    """Prior settings for heads like those that scored the cameras; `chosen` are the settings that are not measured."""
+def population(cameras: Sequence[Camera], chosen: Mapping[str, object]) -> CalibrationSettings:
+    """Where cameras stand, by their ordinary logits; `chosen` are the settings that are not measured."""
     middles, spreads, weights = [], [], []
     for camera in cameras:
         raw = np.concatenate([half for _, half in camera.scores.halves])
         if len(raw) < FEWEST:
             continue
-        low, middle, high = np.quantile(_logit(raw), (0.16, 0.5, 0.84))
+        low, middle, high = np.quantile(logit(raw), (0.16, 0.5, 0.84))
         middles.append(middle)
         spreads.append((high - low) / 2)
         weights.append(1 / sum(other.source == camera.source for other in cameras))
     location = _median(middles, weights)
     between = 1.4826 * _median([abs(middle - location) for middle in middles], weights)
-    settings = CalibrationSettings.from_mapping(
+    return CalibrationSettings.from_mapping(
         {**chosen, "location": location, "between": between, "spread": _median(spreads, weights)}
     )
-    return replace(settings, tail=_tail(cameras, settings, alarm))
 
 
-def _tail(
-    cameras: Sequence[Camera], settings: CalibrationSettings, alarm: AlarmSettings
-) -> tuple[tuple[float, float], ...]:
-    """Alarms a day at rising thresholds, of cameras that know their own level."""
-    alarms, seconds = np.zeros(len(grid(settings))), 0.0
-    for camera in cameras:
-        own, watched = count(camera.footage, camera.scores, settings, alarm)
-        alarms, seconds = alarms + own, seconds + watched
-    return exponential_tail(grid(settings), alarms, seconds)
+def with_tail(
+    settings: CalibrationSettings, counted: Sequence[tuple[NDArray[np.float64], float]]
+) -> CalibrationSettings:
+    """The same with alarms a day at rising thresholds, from the alarms (64,) and seconds counted on each camera."""
+    alarms = np.sum([alarms for alarms, _ in counted], axis=0)
+    return replace(settings, tail=exponential_tail(grid(settings), alarms, sum(seconds for _, seconds in counted)))
 
 
 def exponential_tail(
@@ -90,11 +85,6 @@ def exponential_tail(
     rows = [row for row in rows if row[0] < loudest] + [(loudest, rate)]
     rows += [(loudest + step * scale, rate * float(np.exp(-step))) for step in range(1, _STEPS)]
     return tuple((round(z, 3), float(f"{rate:.4g}")) for z, rate in rows)
-
-
-def _logit(score: FloatArray) -> FloatArray:
-    inside = np.clip(score.astype(np.float64), 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def _median(values: Sequence[float], weights: Sequence[float]) -> float:

@@ -46,7 +46,10 @@ class AlarmSettings:
         metadata={"doc": "An alarm that returns within this many seconds continues. Default: {default}."},
     )
     hourly_cap: Annotated[int, Interval(ge=1, le=3_600)] = field(
-        default=60, metadata={"doc": "Maximum number of alarms in any hour. Default: {default}."}
+        default=60,
+        metadata={
+            "doc": "Maximum number of alarms in any hour. Further ones are listed, not published. Default: {default}."
+        },
     )
     false_alarms_per_day: Annotated[float, Interval(gt=0, le=10_000)] = field(
         default=1.0,
@@ -85,15 +88,19 @@ class Change(StrEnum):
     STARTED = "started"
     ROSE = "rose"  # the top score is now higher
     ENDED = "ended"
-    CAPPED = "capped"  # it would have started, but the hour's cap is reached
+    CAPPED = "capped"  # it started over the hour's cap: it runs like any other, but is not published
 
 
 class AlarmRule:
-    """The alarm of one camera. `advance` takes each scored clip in order; `end` closes what is open."""
+    """The alarm of one camera. `advance` takes each scored clip in order; `end` closes what is open.
+
+    `capped`: the alarm that began last did so over the hourly cap.
+    """
 
     def __init__(self, settings: AlarmSettings) -> None:
         self.settings = settings
         self.active = False
+        self.capped = False
         self.start_time: float | None = None  # of the first clip at or above threshold_on
         self.end_time = 0.0  # of the alarm that ended last
         self.top_score = 0.0
@@ -138,13 +145,17 @@ class AlarmRule:
     def _start(self, at: float) -> Change:
         while self._starts and self._starts[0] <= at - _HOUR:
             self._starts.popleft()
-        if len(self._starts) >= self.settings.hourly_cap:
-            self.start_time = None
-            self.quiet_until = at + max(self.settings.cool_down, self.settings.min_duration)
+        self.active = True
+        self.capped = len(self._starts) >= self.settings.hourly_cap
+        if self.capped:
             return Change.CAPPED
         self._starts.append(at)
-        self.active = True
         return Change.STARTED
+
+    def discount(self) -> None:
+        """The alarm that has just begun is suppressed for another reason: it does not count towards the hourly cap."""
+        if not self.capped:
+            self._starts.pop()
 
     def _advance_active(self, clip: ScoredClip) -> Change | None:
         if clip.score < self.settings.threshold_off and self._fell_at is None:

@@ -119,7 +119,7 @@ def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connectio
     except UsageError as error:
         if shutil.disk_usage(folder).free >= _FULL:
             raise
-        gone = evict(folder / MEDIA, replace(retention, media_days=inf), 0.0)  # not useful here: their age
+        gone = evict(folder / MEDIA, replace(retention, media_days=inf), 0.0)  # of no use here: how old they are
         log.error("disk full: deleting old media", problem=str(error), files=len(gone))
     try:
         database = _opened(path)

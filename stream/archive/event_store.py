@@ -11,6 +11,8 @@ from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.alarm.wall import UNSET_BEFORE, WallMark
 
+# an alarm that was published
+_TOLD: Final = "label = 'anomaly' AND NOT test AND json_extract(payload, '$.suppressed') IS NULL"
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
 
@@ -137,22 +139,21 @@ class EventStore:
         return rows.fetchall()
 
     def alarm_times(self, camera: str, since: float) -> list[float]:
-        """When the alarms of a camera began, oldest first; no tests."""
+        """When the alarms of a camera began, oldest first; neither tests nor suppressed ones."""
         rows = self._database.execute(
-            """SELECT start_time FROM events
-               WHERE camera = ? AND start_time >= ? AND label = 'anomaly' AND NOT test ORDER BY start_time""",
+            f"SELECT start_time FROM events WHERE camera = ? AND start_time >= ? AND {_TOLD} ORDER BY start_time",  # noqa: S608 -- ours
             (camera, since),
         )
         return [start for (start,) in rows]
 
     def judge(self, camera: str, event_id: str, verdict: str | None) -> str | None:
-        """Store an operator's verdict; None withdraws it. `event_id` "latest" is the camera's last alarm.
+        """Store an operator's verdict; None withdraws it. `event_id` "latest" is the last alarm that was published.
 
         Returns the event's id; None if it is unknown.
         """
         if event_id == "latest":
-            chosen = """(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' AND NOT test
-                         ORDER BY age_from DESC, start_time DESC LIMIT 1)"""
+            chosen = f"""(SELECT id FROM events WHERE camera = ?2 AND {_TOLD}
+                          ORDER BY age_from DESC, start_time DESC LIMIT 1)"""  # noqa: S608 -- ours
         else:
             chosen = "?3"
         row = self._database.execute(
@@ -169,10 +170,11 @@ class EventStore:
             self._database.execute("DELETE FROM files WHERE event = ? AND kind = ?", (event_id, kind))
 
     def latest_snapshot(self, camera: str) -> str | None:
-        """Id of the camera's newest event that has an image."""
+        """Id of the camera's newest alarm that was told, tests too, and has a picture."""
         row = self._database.execute(
             """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
-               WHERE camera = ? ORDER BY age_from DESC, start_time DESC LIMIT 1""",
+               WHERE camera = ? AND json_extract(payload, '$.suppressed') IS NULL
+               ORDER BY age_from DESC, start_time DESC LIMIT 1""",
             (camera,),
         ).fetchone()
         return None if row is None else str(row[0])

@@ -26,7 +26,9 @@ from stream.archive.store import Store
 from stream.archive.writer import Line, Writer
 from stream.base.log import log
 
-Setting = Literal["enabled", "threshold", "alarm", "schedule", "scene", "learnt", "self_test"]
+Setting = Literal[
+    "enabled", "threshold", "threshold_scale", "alarm", "schedule", "scene", "learnt", "epoch", "self_test"
+]
 
 
 class Journal:

@@ -131,7 +131,7 @@ class Writer:
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._refused:
             self._refused = True
-            log.error("database cannot be written: publishing alarms from memory", error=str(error))
+            log.error("the database cannot be written: publishing alarms from memory", error=str(error))
 
 
 def _locked(error: sqlite3.Error) -> bool:

@@ -11,6 +11,7 @@ from rich.table import Table
 from stream.cli.tables import console
 
 if TYPE_CHECKING:
+    from stream.alarm.event import EventMessage
     from stream.archive.event_store import ListedEvent
     from stream.lookback.history import Answer, Suggestion
     from stream.lookback.reproduction import Reproduction
@@ -26,7 +27,7 @@ def print_events(events: list[ListedEvent], since: str) -> None:
             datetime.fromisoformat(event.local_time).isoformat(sep=" ", timespec="seconds"),
             "open" if event.end_time is None else f"{at_least}{event.end_time - event.start_time:.1f} s",
             event.camera,
-            "test" if event.test else event.label,
+            _what(event),
             f"{event.top_score:.2f}" if event.label == "anomaly" else "",
             event.end_reason or "",
             listed.verdict or "",
@@ -36,6 +37,14 @@ def print_events(events: list[ListedEvent], since: str) -> None:
     out = console(180)
     out.print(table)
     out.print(f"{len(events)} events in the last {since}")
+
+
+def _what(event: EventMessage) -> str:
+    """The kind of event, and why it was not published if it was not."""
+    what = "test" if event.test else "notice" if event.severity == "notice" else event.label
+    if event.suppressed is None:
+        return what
+    return f"{what}, suppressed: {event.suppressed}{f' of {event.resembles}' if event.resembles else ''}"
 
 
 def print_answers(answers: list[Answer], since: str) -> None:
@@ -58,8 +67,14 @@ def print_answers(answers: list[Answer], since: str) -> None:
             f"alarm-on {rule.threshold_on:g}, alarm-off {rule.threshold_off:.3g}, minimum duration "
             f"{rule.min_duration:g} s"
         )
+        if answer.left_out_before is not None:
+            out.print(_left_out(answer.left_out_before, answer.zone))
     if not answers:
         out.print(f"no scores in the last {since} (they are stored once a minute)")
+
+
+def _left_out(before: float, zone: tzinfo | None) -> str:
+    return f"scores before {_local(before, zone)} are left out: they are from another bundle, on another scale"
 
 
 def print_suggestion(suggestion: Suggestion, applied: bool) -> None:
@@ -69,6 +84,8 @@ def print_suggestion(suggestion: Suggestion, applied: bool) -> None:
     say(f"{suggestion.camera}: threshold now {suggestion.now:g}\n")
     if suggestion.misfit:
         say(f"  the threshold no longer fits: {suggestion.misfit}\n")
+    if suggestion.left_out_before is not None:
+        say(f"  {_left_out(suggestion.left_out_before, suggestion.zone)}\n")
     if proposal is None:
         say(f"  no proposal: only {suggestion.days * 24:.1f} hours were scored; half a day is needed\n")
         return

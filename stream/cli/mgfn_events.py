@@ -132,7 +132,7 @@ def what_if(
     with looked_at(data, config) as store:
         names = history.cameras(store, camera)
         answers = (
-            history.what_if(store, name, store.scores.columns(name, began, now), threshold, min_duration)
+            history.what_if(store, name, history.history_of(store, name, began, now), threshold, min_duration)
             for name in names
         )
         if as_json:

@@ -6,13 +6,16 @@ Used by `mgfn-events` and by the web page. Only `apply` changes a threshold.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import tzinfo
 from typing import Any, Final
 
+from stream.alarm.requests import AUTO
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule, kept_schedule
 from stream.archive.retention import DAY
+from stream.archive.score_epoch import Scale, ScoreEpoch, kept_threshold
 from stream.archive.score_log import ScoreColumns
 from stream.archive.store import Store
 from stream.base.errors import UsageError
@@ -33,6 +36,7 @@ class Answer:
     days: float
     alarms: list[WouldBe]
     zone: tzinfo | None = None  # that of the camera; None means that of the machine
+    left_out_before: float | None = None  # epoch seconds: earlier scores are from another bundle
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -40,6 +44,7 @@ class Answer:
             "threshold": self.settings.threshold_on,
             "min_duration": self.settings.min_duration,
             "days": round(self.days, 3),
+            "left_out_before": self.left_out_before,
             "alarms": [asdict(alarm) for alarm in self.alarms],
         }
 
@@ -48,7 +53,34 @@ def rule_of(store: Store, camera: str) -> AlarmSettings:
     """The alarm settings in force: those of the service, with a threshold that was set since."""
     kept = store.settings.all().get(camera, {})
     rule = AlarmSettings(**json.loads(kept["alarm"])) if "alarm" in kept else _DEFAULT
-    return rule.with_threshold(float(kept["threshold"])) if "threshold" in kept else rule
+    threshold = kept_threshold(kept, _scale(kept))
+    return rule if threshold in (None, AUTO) else rule.with_threshold(float(threshold))
+
+
+def _scale(kept: Mapping[str, str]) -> Scale:
+    epoch = ScoreEpoch.kept(kept)
+    return "raw" if epoch is None else epoch.scale
+
+
+@dataclass(frozen=True)
+class History:
+    """The `scores` of a camera that its bundle in force gave; None of before `left_out_before` (epoch seconds), if set.
+
+    Scores of another bundle are on another scale, and no threshold fits both.
+    """
+
+    scores: ScoreColumns
+    left_out_before: float | None = None
+
+
+def history_of(store: Store, camera: str, since: float, until: float) -> History:
+    """A camera's comparable scores of that time (epoch seconds)."""
+    scores = store.scores.columns(camera, since, until)
+    epoch = ScoreEpoch.kept(store.settings.all().get(camera, {}))
+    if epoch is None or epoch.since <= since:
+        return History(scores)
+    comparable = scores.between(epoch.since, until)
+    return History(comparable, None if len(comparable) == len(scores) else epoch.since)
 
 
 def armed(store: Store, camera: str, scores: ScoreColumns) -> ScoreColumns:
@@ -71,10 +103,8 @@ def cameras(store: Store, named: str | None) -> list[str]:
     return known if named is None else [named]
 
 
-def what_if(
-    store: Store, camera: str, scores: ScoreColumns, threshold: float | None, min_duration: float | None
-) -> Answer:
-    """The alarms that these settings would have raised for the `scores` of a camera; None leaves a setting
+def what_if(store: Store, camera: str, history: History, threshold: float | None, min_duration: float | None) -> Answer:
+    """The alarms that these settings would have raised for the `history` of a camera; None leaves a setting
     unchanged.
     """
     rule = rule_of(store, camera)
@@ -82,8 +112,8 @@ def what_if(
         rule = rule.with_threshold(threshold)
     if min_duration is not None:
         rule = replace(rule, min_duration=min_duration)
-    would_be, zone = alarms(armed(store, camera, scores), rule), schedule_of(store, camera).zone
-    return Answer(camera, rule, scored_days(scores), would_be, zone)
+    would_be, zone = alarms(armed(store, camera, history.scores), rule), schedule_of(store, camera).zone
+    return Answer(camera, rule, scored_days(history.scores), would_be, zone, history.left_out_before)
 
 
 @dataclass(frozen=True)
@@ -98,6 +128,7 @@ class Suggestion:
     proposal: Proposal | None
     misfit: str
     zone: tzinfo | None = None
+    left_out_before: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -105,6 +136,7 @@ class Suggestion:
             "threshold_now": self.now,
             "days": round(self.days, 2),
             "misfit": self.misfit,
+            "left_out_before": self.left_out_before,
             "proposal": None if self.proposal is None else asdict(self.proposal),
         }
 
@@ -112,12 +144,13 @@ class Suggestion:
 def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggestion:
     """A threshold for `per_day` false alarms per day, from the last 30 days and the operator's verdicts."""
     rule = rule_of(store, camera)
-    scores = store.scores.columns(camera, until - LOOK_BACK, until)
-    true = store.events.verdicts(camera, "true", until - LOOK_BACK)
+    found = history_of(store, camera, until - LOOK_BACK, until)
+    scores, since = found.scores, found.left_out_before or until - LOOK_BACK
+    true = store.events.verdicts(camera, "true", since)
     days = scored_days(scores)
     proposal = propose(armed(store, camera, scores), rule, per_day, true, days)
     misfit, zone = drift_of(store, camera, scores, rule, until), schedule_of(store, camera).zone
-    return Suggestion(camera, rule.threshold_on, days, proposal, misfit, zone)
+    return Suggestion(camera, rule.threshold_on, days, proposal, misfit, zone, found.left_out_before)
 
 
 def drift_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
@@ -138,5 +171,7 @@ def apply(store: Store, suggestion: Suggestion) -> None:
         return
     promised = {name: getattr(proposal, name) for name in ("threshold", "per_day", "low", "high")}
     with store.transaction():
+        scale = _scale(store.settings.all().get(suggestion.camera, {}))
+        store.settings.set(suggestion.camera, "threshold_scale", scale)
         store.settings.set(suggestion.camera, "threshold", repr(proposal.threshold))
         store.settings.set(suggestion.camera, "budget", json.dumps(promised))

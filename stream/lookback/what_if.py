@@ -3,6 +3,7 @@
 The rule only gets the clips that can change its state. The others (below the threshold while no alarm is open, above it
 while one is open) are skipped with array operations, so a week of a camera takes milliseconds. One thing is not in the
 history: a restart of the program resets cool-down and the hourly count.
+Alarms over the hourly cap run to their end, as live, and are left out of the answer.
 """
 
 from __future__ import annotations
@@ -57,15 +58,15 @@ class _Replay:
                     break
                 if self._rule.active and self._in_order:
                     index = self._skip_while_open(index, below, ends)
-        if self._rule.active and self._rule.start_time is not None:
+        if self._rule.active and self._rule.start_time is not None and not self._rule.capped:
             yield WouldBe(self._rule.start_time, None, self._rule.top_score)
 
     def _feed(self, index: int) -> Iterator[WouldBe]:
         rule, row = self._rule, self._scores.row(index)
-        start, top = rule.start_time or 0.0, rule.top_score
-        if self._connects[index] and index and rule.end(self._scores.row(index - 1).end):
+        start, top, told = rule.start_time or 0.0, rule.top_score, not rule.capped
+        if self._connects[index] and index and rule.end(self._scores.row(index - 1).end) and told:
             yield WouldBe(start, rule.end_time, top)
-        if rule.advance(ScoredClip(row.start, row.end, row.score)) is Change.ENDED:
+        if rule.advance(ScoredClip(row.start, row.end, row.score)) is Change.ENDED and told:
             yield WouldBe(start, rule.end_time, top)
 
     def _runs_that_may_start(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -25,7 +25,7 @@ EVERY: Final = 3 * 3_600.0
 def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
     """Body of the process: sends {camera: why its threshold no longer fits, or ""}."""
     from stream.archive.store import Store
-    from stream.lookback.history import LOOK_BACK, drift_of, rule_of
+    from stream.lookback.history import LOOK_BACK, drift_of, history_of, rule_of
 
     os.nice(10)
     end_with_parent()
@@ -33,7 +33,9 @@ def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
     try:
         with Store.read_only(folder) as store:
             found = {
-                name: drift_of(store, name, store.scores.columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
+                name: drift_of(
+                    store, name, history_of(store, name, now - LOOK_BACK, now).scores, rule_of(store, name), now
+                )
                 for name in cameras
             }
     except (StreamError, sqlite3.Error, ValueError):

@@ -96,7 +96,7 @@ class CameraAlarm:
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
         self.last = Moment(score, self.rule.top_score, window, clip.start, raw=raw)
         self._last_end = clip.end
-        if change is Change.STARTED:
+        if change in (Change.STARTED, Change.CAPPED):
             return self._started(clip, explain, resembles)
         if change is Change.ENDED:
             return Judged(self._end(self.rule.end_time, "score"), change)
@@ -112,10 +112,13 @@ class CameraAlarm:
         self.event = begun_event(self._config, self.rule.settings, self._model, start, self._wall, focus=clip.focus)
         if (resembled := resembles(self.event.id, clip.start)) is not None:
             self.event.suppress("lookalike", resembled)
+            self.rule.discount()
+        elif self.rule.capped:
+            self.event.suppress("hourly_cap")
         explanation = explain()
         message = self.event.new(replace(self.last, top_clips=explanation.top_clips()))
         self._said_score, self._said_at = self.rule.top_score, clip.end
-        return Judged(message, Change.STARTED, explanation)
+        return Judged(message, Change.CAPPED if self.rule.capped else Change.STARTED, explanation)
 
     def _worth_an_update(self, at: float) -> bool:
         waited = abs(at - self._said_at)  # the clock may have been set back

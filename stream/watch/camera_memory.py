@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Final
 
 from stream.archive.journal import Journal
+from stream.archive.score_epoch import ScoreEpoch, next_epoch
 from stream.base.log import log
 from stream.watch.watched_camera import WatchedCamera
 
@@ -28,6 +29,16 @@ class CameraMemory:
         self._keeps = keeps
         self._recalls_learnt = recalls_learnt
         self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was last written
+
+    def begin_epoch(self, camera: WatchedCamera, now: float) -> None:
+        """Separate the camera's scores from those of another bundle; `now` in epoch seconds."""
+        kept = self._kept.get(camera.name, {})
+        epoch = next_epoch(kept, camera.model.sha256, camera.learner.scale, now)
+        if not self._keeps or epoch == ScoreEpoch.kept(kept):
+            return
+        self._journal.setting(camera.name, "epoch", epoch.as_text())
+        if epoch.since:
+            log.info("scores so far are from another bundle: what-if and suggestions start anew", camera=camera.name)
 
     def recall(self, camera: WatchedCamera) -> None:
         """Restore what an earlier run stored, unless it used another bundle."""

@@ -25,6 +25,7 @@ class EventFiles:
         self._journal = journal
         self._media = media
         self._pictures = pictures
+        self._unpublished: set[str] = set()  # events whose image is awaited and not published
         self.keeps = keeps
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
@@ -33,15 +34,19 @@ class EventFiles:
             return
         rolls = decoder.config.clip
         if message.type == "new":
-            decoder.pending_messages.expect_files(message.id, time.monotonic())
+            filmed = message.suppressed != "hourly_cap"  # a flood of alarms must not fill the disk
+            decoder.pending_messages.expect_files(message.id, time.monotonic(), clip=filmed)
+            if message.suppressed is not None:
+                self._unpublished.add(message.id)
             seen = self._clock.now() if clip is None else clip.end
             zone = decoder.config.schedule.zone
             at = datetime.fromtimestamp(self._clock.wall(seen)).astimezone(zone).isoformat(sep=" ", timespec="seconds")
             text = f"{message.camera}  {at}  score {message.score:.2f}{'  TEST' if message.test else ''}"
-            shown = None if clip is None else (clip.connection, clip.clip)
-            decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, shown))
-            begin = message.start_time - rolls.pre_roll
-            decoder.order(StartClip(message.id, media_path(self._media, message.id, "clip"), begin, rolls.longest))
+            taken_of = None if clip is None else (clip.connection, clip.clip)
+            decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, taken_of))
+            if filmed:
+                begin = message.start_time - rolls.pre_roll
+                decoder.order(StartClip(message.id, media_path(self._media, message.id, "clip"), begin, rolls.longest))
         elif message.type == "end" and message.end_time is not None:
             decoder.order(EndClip(message.id, message.end_time + rolls.post_roll))
 
@@ -58,8 +63,11 @@ class EventFiles:
             decoder.pending_messages.pictured(written.event, taken=kept)
         else:
             decoder.pending_messages.closed(written.event, kept=kept)
+        published = written.event not in self._unpublished
+        if kind == "snapshot":
+            self._unpublished.discard(written.event)
         if not kept:
             log.warning(f"event has no {kind}", camera=camera, id=written.event, reason=written.problem)
             return
-        show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" else None
+        show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" and published else None
         self._journal.file_kept(written.event, kind, written.bytes, show)

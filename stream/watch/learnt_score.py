@@ -21,6 +21,7 @@ from stream.alarm.codec import CalibrationError
 from stream.alarm.lookalikes import LookAlikes, LookAlikeSettings, Verdict
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.threshold import Budget
+from stream.archive.score_epoch import Scale
 from stream.base.errors import UsageError
 
 _SURE: Final = 1e-6  # a head's score is that far from 0 and 1 at least, as logits go
@@ -58,6 +59,11 @@ class ScoreLearner:
         self._calibration = None if settings is None else Calibration(settings, alarm, _budget(alarm))
         self._lookalikes = LookAlikes(LookAlikeSettings(days=alarm.lookalike_days))
         self._features: dict[str, FloatArray] = {}
+
+    @property
+    def scale(self) -> Scale:
+        """What its scores and thresholds may be compared with."""
+        return "calibrated" if self.learns else "raw"
 
     @property
     def learns(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 from stream.alarm.requests import AUTO, Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
+from stream.archive.score_epoch import kept_threshold
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
 from stream.watch.camera_memory import CameraMemory, Kept
@@ -41,6 +42,11 @@ class Overrides:
         """Apply the camera's stored overrides."""
         found = self._kept.get(camera.name, {})
         kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
+        if "threshold" in kept and kept_threshold(found, camera.learner.scale) is None:
+            log.warning(
+                "stored threshold not applied: it was set for scores of another scale; set it again, or `auto`",
+                camera=camera.name, threshold=kept.pop("threshold"), in_force=camera.alarm.rule.settings.threshold_on,
+            )  # fmt: skip
         if "threshold" in kept:
             _set_threshold(camera, AUTO if kept["threshold"] == AUTO else float(kept["threshold"]))
         if "enabled" in kept:
@@ -53,10 +59,10 @@ class Overrides:
         camera = decoder.camera
         decoder.config = config
         camera.configure(config)
-        self._memory.note_rule(camera)
         if "enabled" not in self._kept.get(camera.name, {}):
             self._enable(decoder, config.enabled)
         self.apply(camera)
+        self._memory.note_rule(camera)
         self._topics.settings(camera)
         self._topics.status(camera)
 
@@ -89,6 +95,8 @@ class Overrides:
         if (now := camera.alarm.rule.settings) != before:
             log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learnt=now.learnt)
         self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
+        self._keep(camera.name, "threshold_scale", None if command.threshold is None else camera.learner.scale)
+        self._memory.note_rule(camera)
 
     def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
         """The camera learns from a verdict on one of its last alarms."""
@@ -106,7 +114,7 @@ class Overrides:
             decoder.shed_pending()
             self._events.say(decoder, camera.alarm.close("disabled"))
 
-    def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str | None) -> None:
+    def _keep(self, camera: str, name: Literal["enabled", "threshold", "threshold_scale"], value: str | None) -> None:
         kept = self._kept.setdefault(camera, {})
         if value is None:
             kept.pop(name, None)

@@ -30,9 +30,9 @@ class PendingMessages:
         self._line: deque[EventMessage] = deque()
         self._files: dict[str, _Files] = {}
 
-    def expect_files(self, event_id: str, now: float) -> None:
-        """A picture and a clip were asked for; `now` in seconds of a monotonic clock."""
-        self._files[event_id] = _Files(now + PICTURE_WITHIN)
+    def expect_files(self, event_id: str, now: float, *, clip: bool = True) -> None:
+        """A picture and perhaps a `clip` were asked for; `now` in seconds of a monotonic clock."""
+        self._files[event_id] = _Files(now + PICTURE_WITHIN, clip=None if clip else False)
 
     def say(self, payload: EventMessage) -> None:
         """The next message of an event."""

@@ -4,9 +4,9 @@ several.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
-from stream.alarm.rule import Change
 from stream.archive.journal import Journal
 from stream.base.log import log
 from stream.camera.messages import ClipReady
@@ -47,6 +47,7 @@ class Reporter:
     def introduce(self, camera: WatchedCamera) -> None:
         """A new camera: its stored state, its overrides, and its topics."""
         self._pictures.add(camera.name)
+        self.memory.begin_epoch(camera, time.time())
         self.memory.recall(camera)
         self.overrides.apply(camera)
         self.memory.note_rule(camera)
@@ -69,8 +70,6 @@ class Reporter:
         self._scores.say(camera, scored)
         if scored.explanation is not None and scored.event is not None:
             self._files.explained(scored.event, scored.explanation)
-        if scored.change is Change.CAPPED:
-            log.warning("alarm suppressed: hourly_cap reached", camera=camera.name, score=round(scored.score, 4))
         for change in camera.learner.changes():
             log.info(
                 "threshold learned", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),

@@ -216,5 +216,5 @@ class WatchedCamera:
         yield "window", len(self.window)
         yield "score", round(self.alarm.last.score, 4)
         yield "threshold", self.alarm.rule.settings.threshold_on
-        yield "alarm", self.alarm.event is not None
+        yield "alarm", self.alarm.active
         yield "scheduled", self.alarm.scheduled

@@ -13,7 +13,6 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream.archive.retention import DAY
-from stream.archive.score_log import ScoreColumns
 from stream.archive.store import Store
 from stream.lookback import history
 from stream.web.page.sources import PageSources
@@ -33,7 +32,7 @@ class QuestionRoutes:
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
         self._turn = threading.Lock()
-        self._kept: tuple[tuple[str, float, int], ScoreColumns] | None = None
+        self._kept: tuple[tuple[str, float, int], history.History] | None = None
         self.router = router = APIRouter()
         router.get("/api/what-if")(self.what_if)
         router.get("/api/suggestion")(self.suggestion)
@@ -51,7 +50,7 @@ class QuestionRoutes:
             history.cameras(store, camera)
             key = (camera, since, int(now // 60))
             if self._kept is None or self._kept[0] != key:  # a slider sends many requests
-                self._kept = (key, store.scores.columns(camera, now - since, now))
+                self._kept = (key, history.history_of(store, camera, now - since, now))
             answer = history.what_if(store, camera, self._kept[1], threshold, min_duration)
         return answer.as_json()
 

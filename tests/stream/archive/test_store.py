@@ -74,6 +74,20 @@ def test_verdicts_find_the_event_of_their_camera(tmp_path: Path) -> None:
         assert [row.message.id for row in store.events.since(since=2500.0)] == [elsewhere.id]
 
 
+def test_a_suppressed_alarm_is_listed_and_is_nobodys_last_alarm(tmp_path: Path) -> None:
+    told, capped = begun(start=1000.0), begun(start=2000.0)
+    capped.suppress("hourly_cap")
+    with Store.open(tmp_path) as store:
+        for event in (told, capped):
+            store.events.add(event.new(MOMENT), 1.0, awaits_files=True)
+            store.events.file_kept(event.id, "snapshot", 1234)
+        assert [row.message.suppressed for row in store.events.since(0.0)] == [None, "hourly_cap"]
+        assert store.events.alarm_times("door", 0.0) == [1000.0]
+        assert store.events.latest_snapshot("door") == told.id
+        assert store.events.judge("door", "latest", "true") == told.id
+        assert store.events.judge("door", capped.id, "true") == capped.id
+
+
 def test_the_last_verdict_is_on_an_alarm_and_not_on_a_test(tmp_path: Path) -> None:
     alarm = begun()
     test = Event.begun("door", 2000.0, (0.8, 0.6), MODEL, test=True)

@@ -139,6 +139,23 @@ def test_a_table_and_json_lines(
     assert (event["camera"], event["type"], event["verdict"], event["clip_bytes"]) == ("door", "end", None, 0)
 
 
+def test_the_table_says_why_an_event_was_not_published(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    model = ModelName("b", "0" * 64, "openvino")
+    with Store.open(tmp_path) as store:
+        capped, like = (Event.begun("door", time.time() - age, (0.8, 0.6), model) for age in (20.0, 10.0))
+        capped.suppress("hourly_cap")
+        like.suppress("lookalike", "1000.00-abcdef")
+        for event in (capped, like):
+            store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+    assert run(monkeypatch, "list", "--data", tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert "anomaly, suppressed: hourly_cap" in shown
+    assert "anomaly, suppressed: lookalike of 1000.00-abcdef" in shown
+
+
 def test_a_verdict_is_given_and_taken_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
 ) -> None:

@@ -3,7 +3,7 @@
 import { act, say } from "/page/alert.js";
 import { drawDay, drawScores } from "/page/charts.js";
 import { detail } from "/page/detail.js";
-import { words } from "/page/event_words.js";
+import { isQuiet, words } from "/page/event_words.js";
 import { listCamera } from "/page/events.js";
 import { $, ask, make, now, path } from "/page/page.js";
 
@@ -117,7 +117,7 @@ function drawDayOf(camera) {
 // An event has begun: say so, and mark it in the last day.
 export function announce(event) {
   const camera = cameras.get(event.camera);
-  if (event.type !== "new" || !camera) return;  // the self-test's hidden camera has no card
+  if (event.type !== "new" || !camera || isQuiet(event)) return;  // the self-test's hidden camera has no card
   say(words(event).slice(0, 2).join(", "), { show: () => detail(event.id) });
   if (!camera.peaks || event.label !== "anomaly" || event.test) return;
   camera.peaks.alarms.push(event.start_time);

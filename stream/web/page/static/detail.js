@@ -10,7 +10,7 @@ export async function detail(id, again = false) {
   let event;
   try { event = await ask(path("api", "events", id)); } catch (error) { say(error.message); return; }
   if (again && !($("detail").open && $("detail").dataset.id === id)) return;  // closed meanwhile, or another event's
-  const dialog = $("detail"), [title, when] = words(event), alarm = event.label === "anomaly";
+  const dialog = $("detail"), [title, when, notes] = words(event), alarm = event.label === "anomaly";
   const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
   const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
   const shown = dialog.open && dialog.dataset.id === id && event.clip ? dialog.querySelector("video") : null;
@@ -24,7 +24,7 @@ export async function detail(id, again = false) {
   $("detail-body").replaceChildren(
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
-    make("p", {}, when), media, ...(alarm ? [
+    make("p", {}, when), event.suppressed ? make("p", { class: "faint" }, notes) : null, media, ...(alarm ? [
       event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was this alarm right?"), ...buttons),
       make("h3", {}, "Score"), curve,
       make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1. Dashed: threshold. Shaded: alarm.`), ...(event.test ? [] : film(event))] : []).filter(part => part !== null),

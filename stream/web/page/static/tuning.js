@@ -16,6 +16,9 @@ function followThreshold() {
   $("what-value").textContent = camera.state.threshold.toFixed(2);
 }
 
+const leftOut = found => found.left_out_before === null ? "" :
+  `Scores before ${time(found.left_out_before)} are left out: they are from another bundle, on another scale.`;
+
 let asking = 0, soon;
 function whatIfSoon() {
   $("what-threshold").dataset.touched = "yes";
@@ -35,7 +38,7 @@ async function whatIf() {
     if (mine !== asking) return;
     const rate = answer.days > 0.5 ? `, ${(answer.alarms.length / answer.days).toFixed(2)} per day` : "";
     $("what-answer").textContent = `${answer.alarms.length} alarms in ${answer.days.toFixed(2)} scored days${rate} ` +
-      `(minimum duration ${answer.min_duration} s${answer.alarms.length > 100 ? "; the newest 100 are shown" : ""})`;
+      `(minimum duration ${answer.min_duration} s${answer.alarms.length > 100 ? "; the newest 100 are shown" : ""}). ${leftOut(answer)}`;
     $("what-list").replaceChildren(...answer.alarms.slice(-100).reverse().map(a =>
       make("li", {}, `${time(a.start)}, ${a.end === null ? "open" : (a.end - a.start).toFixed(1) + " s"}, top ${a.top_score.toFixed(2)}`)));
   } catch (error) { if (mine === asking) $("what-answer").textContent = error.message; }
@@ -52,6 +55,7 @@ async function propose(event) {
     const found = await ask(`/api/suggestion?${new URLSearchParams({ camera, per_day: $("budget-per-day").value })}`);
     const proposal = found.proposal, lines = [];
     if (found.misfit) lines.push(make("p", { class: "problem" }, `The threshold no longer fits: ${found.misfit}.`));
+    if (found.left_out_before !== null) lines.push(make("p", { class: "faint" }, leftOut(found)));
     if (!proposal) lines.push(make("p", {}, `No proposal: only ${(found.days * 24).toFixed(1)} hours were scored; half a day is needed.`));
     else {
       lines.push(make("p", {}, `Threshold ${proposal.threshold} (now ${found.threshold_now.toFixed(3)}): ${proposal.per_day.toFixed(2)} false alarms per day, ` +
