@@ -1,4 +1,4 @@
-"""The recordings of `../shared/data/field` and what is known of them."""
+"""The recordings in `../shared/data/field`, with their labels."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-CALM_LEAST: Final = 5.0  # seconds of calm that make a history
-CALM_ENDS_BEFORE: Final = 1.0  # seconds before the incident, by when an alarm already counts
+CALM_LEAST: Final = 5.0  # seconds of calm needed for a history
+CALM_ENDS_BEFORE: Final = 1.0  # seconds before the incident, because alarms already count there
 
 
 @dataclass(frozen=True)
 class Incident:
-    """When it happens, in seconds of media time, and what it is."""
+    """Times in seconds of media time, and the kind of incident."""
 
     kind: str
     violent: bool
@@ -25,7 +25,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording. `incident` is None for an ordinary one; `source` groups what is left out together."""
+    """One recording. `incident` is None for an ordinary one. Recordings of the same `source` are left out together."""
 
     name: str
     path: Path
@@ -34,10 +34,10 @@ class Recording:
     judged: bool
 
     def calm(self, length: float) -> tuple[float, float] | None:
-        """From when to when the recording, `length` seconds long, shows this camera's ordinary life.
+        """Begin and end of the part that shows ordinary life, in a recording of `length` seconds.
 
-        Of an ordinary recording its first half; else the calm before the incident or, where there is less than
-        CALM_LEAST of it, after it. None: there is none.
+        For an ordinary recording, its first half. Otherwise the calm before the incident or, if that is shorter than
+        CALM_LEAST, after it. None if there is none.
         """
         if self.incident is None:
             return 0.0, length / 2
@@ -48,12 +48,12 @@ class Recording:
         return (after, length) if length - after >= CALM_LEAST else None
 
     def judged_from(self, settled: bool) -> float:
-        """From when on it is judged, as a share of its length: an ordinary one's history is not judged."""
+        """Where judging starts, as a share of the length: the part that makes the history is not judged."""
         return 0.5 if settled and self.incident is None else 0.0
 
 
 def field_recordings(data: Path, judged_only: bool = True) -> list[Recording]:
-    """The recordings in the order of the manifest. Raises FileNotFoundError where `data` holds none."""
+    """The recordings in the order of the manifest. Raises FileNotFoundError if there are none in `data`."""
     folder = data / "field"
     found = []
     with (folder / "manifest.csv").open(encoding="utf-8-sig", newline="") as file:
@@ -72,13 +72,15 @@ def field_recordings(data: Path, judged_only: bool = True) -> list[Recording]:
 
 
 def normal_recordings(data: Path) -> list[Recording]:
-    """The recordings of `../shared/data/cctv-normal`: ordinary life, all of it in training and not judged."""
+    """The recordings in `../shared/data/cctv-normal`: ordinary life, used for training and not judged."""
     paths = sorted(path for path in (data / "cctv-normal").iterdir() if path.suffix in (".mp4", ".avi"))
     return [Recording(f"normal-{path.stem}", path, f"N{path.stem}", None, False) for path in paths]
 
 
 def groups(weights: Mapping[str, int], count: int = 10) -> list[frozenset[str]]:
-    """Sources by weight in `count` groups, each left out together: the heaviest first, into the lightest group."""
+    """Divide the sources into `count` groups of similar weight: the heaviest source first, each into the lightest
+    group.
+    """
     bins: list[tuple[int, list[str]]] = [(0, []) for _ in range(count)]
     for source in sorted(weights, key=lambda name: (-weights[name], name)):
         lightest = min(range(count), key=lambda index: (bins[index][0], index))
