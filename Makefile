@@ -48,7 +48,7 @@ lint: .venv/.dev ## run ruff, mypy (strict) and import-linter
 	$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
-field: .venv/.dev ## judge the default head on real recordings, sources left out (docs/benchmarks/field.md)
+field: .venv/.dev ## test the default head on recordings from sources it was not trained on (docs/benchmarks/field.md)
 	$(BIN)/python -m recipes.field
 
 train-default-head: .venv/.runtime ## train configs/heads/default.safetensors from ../shared/data

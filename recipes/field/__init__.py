@@ -1,1 +1,3 @@
-"""The field benchmark: real recordings from fixed cameras, each judged by a head that never saw its source."""
+"""The field benchmark: real recordings from fixed cameras, each scored by a head that was trained without its
+source.
+"""

@@ -1,8 +1,8 @@
-"""Judge the default head on real recordings, sources left out: `make field`.
+"""Test the default head on real recordings from sources that it was not trained on: `make field`.
 
     python -m recipes.field [--data DIR] [--cache DIR] [--out DIR]
 
-The first run reads all recordings and trains ten heads (an hour or more on two cores); both are kept in the cache.
+The first run reads all recordings and trains ten heads (an hour or more on two cores). Both are kept in the cache.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ALARM: Final = AlarmSettings(
 
 @dataclass(frozen=True)
 class Variant:
-    """The detector with a part taken out. `min_duration` in seconds, of the rule."""
+    """The detector with a part removed. `min_duration` in seconds, of the alarm rule."""
 
     name: str
     combine: Combine = all_together

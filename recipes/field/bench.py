@@ -1,4 +1,4 @@
-"""The benchmark: every recording watched by cameras that know nothing of its source."""
+"""The benchmark: every recording is watched by a camera whose head and settings were made without its source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POINTS: Final = (24.0, 1.0)
 
 @dataclass(frozen=True)
 class Outcome:
-    """One recording at one operating point."""
+    """The result of one recording at one budget."""
 
     recording: Recording
     watched: Watched
@@ -31,10 +31,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Held:
-    """What the recordings of one group of sources are scored with: all of it made without them."""
+    """A group of sources, and what its recordings are scored with. All of it was made without these sources."""
 
     settings: CalibrationSettings
-    scores: Mapping[str, Scores]  # by name, of the group's own recordings
+    scores: Mapping[str, Scores]  # by recording name
 
 
 def held_out(
@@ -46,10 +46,11 @@ def held_out(
     chosen: Mapping[str, Any],
     alarm: AlarmSettings,
 ) -> tuple[list[Held], CalibrationSettings]:
-    """For each group of sources its scores and what the other groups' cameras say of cameras at large; and what all
-    of them say, which is what ships.
+    """For each group of sources: its scores, and the settings measured on the cameras of all other groups. Also
+        returns the settings measured on all cameras, which are those that ship.
 
-    Alarms are counted once, in spreads of cameras at large, and each group takes those of the other groups' cameras.
+        Alarms are counted once per camera, with settings measured on all cameras. Each group sums the counts of the
+    others.
     """
     scores = {name: parts.scores(combine) for name, parts in parted.items()}
     cameras = [
@@ -77,7 +78,7 @@ def outcomes(
     *,
     settled: bool,
 ) -> list[Outcome]:
-    """Every judged recording at one budget, as a new camera or with five minutes of history where there is calm."""
+    """Every judged recording at one budget, as a new camera, or with five minutes of history if it has a calm part."""
     found = []
     for group in held:
         for name, scores in group.scores.items():
@@ -95,12 +96,12 @@ def outcomes(
 
 
 def at_budget(alarm: AlarmSettings, budget: float) -> AlarmSettings:
-    """The same with another budget of false alarms a day."""
+    """The same settings with another budget of false alarms a day."""
     return replace(alarm, false_alarms_per_day=budget)
 
 
 def summary(found: Sequence[Outcome]) -> dict[str, Any]:
-    """Counts, shares with 95 % intervals, delay, and false alarms with the bound that they allow, as plain JSON."""
+    """Counts, shares with 95 % intervals, delays, and false alarms with an upper bound on their rate, as plain JSON."""
     incidents = [o for o in found if o.recording.incident is not None]
     groups = {
         "violent": [o for o in incidents if o.recording.incident and o.recording.incident.violent],
@@ -149,7 +150,7 @@ def _rate(false: int, seconds: float) -> dict[str, Any]:
 def ranks(
     held: Sequence[Held], recordings: Mapping[str, Recording], footages: Mapping[str, Footage]
 ) -> dict[str, float]:
-    """AUC of clips inside incidents against ordinary ones, by the head's own score: violent ones, and all."""
+    """AUC of clips inside incidents (violent ones, and all) against ordinary clips, by the score of the head."""
     from sklearn.metrics import roc_auc_score
 
     values: dict[str, list[float]] = {"ordinary": [], "violent": [], "other": []}

@@ -1,6 +1,7 @@
-"""What the live path makes of the recordings: their clips' times and features, kept in a cache.
+"""Times and features of all clips of the recordings, as the live path computes them, kept in a cache.
 
-Decoded, cut and passed through the backbone by the product's own code, as `mgfn-stream --replay` does it.
+Recordings are decoded, cut into clips and passed through the backbone by the product's own code, as in `mgfn-stream
+--replay`.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class Footage:
 
     @property
     def length(self) -> float:
-        """Seconds, to the end of the last whole clip."""
+        """In seconds, to the end of the last complete clip."""
         return float(self.end[-1]) if len(self.end) else 0.0
 
 
 def footage(recordings: Sequence[Recording], engine: Engine, cache: Path) -> dict[str, Footage]:
-    """The clips of each recording by its name; a recording that is in the cache is not read again."""
+    """The clips of each recording, by its name. A cached recording is not read again."""
     folder = cache / _fingerprint(engine)
     found = {}
     for recording in track(recordings, description="features"):
@@ -62,7 +63,7 @@ def footage(recordings: Sequence[Recording], engine: Engine, cache: Path) -> dic
 
 
 def _fingerprint(engine: Engine) -> str:
-    """Of the backbone as it runs here, whatever the head."""
+    """A fingerprint of the backbone as it runs here, independent of the head."""
     manifest = engine.manifest
     files = sorted((name, sha256) for name, sha256 in manifest.files.items() if not name.startswith("head"))
     text = repr((manifest.geometry, engine.backend.name, engine.backend.precision, files))

@@ -1,6 +1,6 @@
-"""Ten heads, each trained without a tenth of the sources: every recording is scored by one that never saw its source.
+"""Ten heads, each trained without a tenth of the sources, so that every recording has a head that never saw its source.
 
-Kept in the cache: training one takes about half a minute.
+They are kept in the cache. Training one takes about half a minute.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recipes.field_head.data import Clips, Recording
 
 
 def source_groups(recordings: Iterable[Recording]) -> list[frozenset[str]]:
-    """Sources that are left out together; recordings with incidents count three times."""
+    """Groups of sources to leave out together. Recordings with incidents count three times."""
     weights: Counter[str] = Counter()
     for recording in recordings:
         weights[recording.source] += 1 if recording.kind == "ordinary" else 3
@@ -28,7 +28,7 @@ def source_groups(recordings: Iterable[Recording]) -> list[frozenset[str]]:
 
 
 def fold_heads(clips: Clips, left_out: Iterable[frozenset[str]], cache: Path) -> list[Extended]:
-    """A head for each group of sources, trained without it."""
+    """One head per group of sources, trained without it."""
     cache.mkdir(parents=True, exist_ok=True)
     heads = []
     for sources in track(list(left_out), description="fold heads"):
@@ -42,7 +42,7 @@ def fold_heads(clips: Clips, left_out: Iterable[frozenset[str]], cache: Path) ->
 
 
 def _fingerprint(clips: Clips, left_out: frozenset[str]) -> str:
-    """Of what a fold head depends on."""
+    """A fingerprint of everything that a fold's head depends on."""
     digest = hashlib.sha256(repr((train.RECIPE, sorted(left_out), len(clips.label))).encode())
     digest.update(clips.roots[:: max(1, len(clips.roots) // 500)].tobytes())
     digest.update(clips.label.tobytes())

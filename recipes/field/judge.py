@@ -1,8 +1,8 @@
 """When an alarm finds an incident, and what a false alarm is. Pure.
 
 An alarm finds an incident if it starts between EARLY seconds before the incident's start and LATE seconds after its
-end. Any other is false, and counts again for each AGAIN seconds that it lasts outside an incident. One that began
-earlier finds nothing.
+end. An alarm that began earlier does not find it. Any other alarm is false, and counts again for every AGAIN seconds
+that it lasts outside an incident.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AGAIN: Final = 30.0
 
 @dataclass(frozen=True)
 class Alarm:
-    """Seconds of media time; it rang at the end of the clip that made it one."""
+    """Times in seconds of media time. The alarm was raised at the end of the clip that completed it."""
 
     start: float
     rang: float
@@ -32,10 +32,10 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the alarms on one recording were worth.
+    """How the alarms on one recording are judged.
 
-    `delay` in seconds from the incident's start until it rang, None if missed. `ordinary` is the time in seconds in
-    which an alarm would have been false, `false_at` when each false one began.
+    `delay`: seconds from the incident's start until the alarm was raised, None if missed. `ordinary`: seconds in which
+    an alarm would have been false. `false_at`: when each false alarm began.
     """
 
     found: bool
@@ -76,21 +76,21 @@ def judge(
 
 
 def rate_bound(false: int, hours: float, confidence: float = 0.95) -> float:
-    """Upper bound in false alarms an hour, of a Poisson process of which `false` were seen in `hours`."""
+    """Upper bound on false alarms per hour, for a Poisson process with `false` of them in `hours`."""
     from scipy.stats import chi2
 
     return float(chi2.ppf(confidence, 2 * (false + 1)) / 2 / hours)
 
 
 def median_delay(delays: Sequence[float | None]) -> float:
-    """A missed incident's delay is infinite."""
+    """The median delay; a missed incident counts as infinite."""
     return float(np.median([math.inf if delay is None else delay for delay in delays])) if delays else math.nan
 
 
 def share_interval(
     found: Sequence[bool], sources: Sequence[str], rounds: int = 2_000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % interval of the share found, by bootstrap over sources."""
+    """95 % interval of the share of incidents found, by bootstrap over sources."""
     if not found:
         return math.nan, math.nan
     names = sorted(set(sources))

@@ -1,4 +1,4 @@
-"""A head's parts apart: its network and its probes, which add up in its logit."""
+"""The parts of a head, its network and its probes, whose logits are added."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Logits = NDArray[np.float64]
 
 
 def logit(score: FloatArray) -> Logits:
-    """Of scores in [0, 1], no farther from 0 and 1 than live."""
+    """The logits of scores, clipped as on the live path."""
     inside = np.clip(score.astype(np.float64), 1e-9, 1 - 1e-9)
     return np.asarray(np.log(inside / (1 - inside)))
 
 
 def without_probes(head: Extended) -> Extended:
-    """The same with probes that add nothing."""
+    """A copy of the head with probes that add nothing."""
     changed = deepcopy(head)
     with torch.no_grad():
         changed.get_parameter("probes.weight").zero_()
         bias = changed.get_parameter("probes.bias")
-        bias.fill_(-math.log(len(bias)))  # their soft maximum is 0, and is added
+        bias.fill_(-math.log(len(bias)))  # so that their soft maximum, which is added, is 0
     return changed
 
 
 @torch.inference_mode()
 def probe_logits(head: Extended, features: FloatArray) -> Logits:
-    """Of each probe alone: features (n, 1, C) -> (n, K)."""
+    """The logit of each probe: features (n, 1, C) -> (n, K)."""
     shown = head.standardised(head.normalised(torch.from_numpy(np.array(features[:, 0])).T[None]))
     return np.asarray(head.probes(shown)[0].T.double().numpy())
 
@@ -44,20 +44,20 @@ def soft_maximum(probes: Logits) -> Logits:
 
 
 def all_together(network: Logits, probes: Logits) -> Logits:
-    """As the head has it."""
+    """The complete head."""
     return network + soft_maximum(probes)
 
 
 def probes_alone(_network: Logits, probes: Logits) -> Logits:
-    """Without the network."""
+    """The head without its network."""
     return soft_maximum(probes)
 
 
 def network_alone(network: Logits, _probes: Logits) -> Logits:
-    """Without the probes; beside them its logit counts half, alone whole."""
+    """The head without its probes. Its network's logit counts in full; in the complete head it counts half."""
     return 2 * network
 
 
 def without_tampering(network: Logits, probes: Logits) -> Logits:
-    """Without the last probe."""
+    """The head without its last probe."""
     return network + soft_maximum(probes[:, :-1])

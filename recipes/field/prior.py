@@ -1,7 +1,7 @@
-"""What is believed of a camera before it is known: `CalibrationSettings`, measured on cameras at large.
+"""What is assumed about a camera that is not known yet: `CalibrationSettings`, measured on other cameras.
 
-Every number comes from logits of heads that never saw the camera. The tail is what the live rule counts at its
-thresholds on ordinary footage, and beyond the loudest alarm an exponential.
+Every number comes from logits of heads that never saw the camera. The tail is counted with the live rule at its
+thresholds on ordinary footage; beyond the highest alarm it is exponential.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from recipes.field.watch import Scores
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.tail import grid
 
-FEWEST: Final = 5  # clips of ordinary footage that tell where a camera stands
-_FEW: Final = 8  # alarms, from whose mean excess the tail beyond the loudest one is taken
+FEWEST: Final = 5  # clips of ordinary footage that a camera needs to be counted
+_FEW: Final = 8  # highest alarms, whose mean excess sets the tail beyond them
 _DAY: Final = 86_400.0
 _STEPS: Final = 6
 _ROWS: Final = 16
@@ -29,7 +29,7 @@ _LEAST_SCALE: Final = 0.3  # spreads
 
 @dataclass(frozen=True)
 class Camera:
-    """An ordinary recording, or the calm of another one."""
+    """An ordinary recording, or the calm part of another one."""
 
     source: str
     footage: Footage
@@ -37,7 +37,10 @@ class Camera:
 
 
 def population(cameras: Sequence[Camera], chosen: Mapping[str, object]) -> CalibrationSettings:
-    """Where cameras stand, by their ordinary logits; `chosen` are the settings that are not measured."""
+    """Median level of the cameras, its spread, and the spread of a camera's ordinary logits.
+
+    `chosen` are the settings that are not measured.
+    """
     middles, spreads, weights = [], [], []
     for camera in cameras:
         raw = np.concatenate([half for _, half in camera.scores.halves])
@@ -57,7 +60,7 @@ def population(cameras: Sequence[Camera], chosen: Mapping[str, object]) -> Calib
 def with_tail(
     settings: CalibrationSettings, counted: Sequence[tuple[NDArray[np.float64], float]]
 ) -> CalibrationSettings:
-    """The same with alarms a day at rising thresholds, from the alarms (64,) and seconds counted on each camera."""
+    """The settings with a tail, from the alarms (64,) and seconds counted on each camera."""
     alarms = np.sum([alarms for alarms, _ in counted], axis=0)
     return replace(settings, tail=exponential_tail(grid(settings), alarms, sum(seconds for _, seconds in counted)))
 
@@ -65,10 +68,10 @@ def with_tail(
 def exponential_tail(
     levels: NDArray[np.float64], alarms: NDArray[np.float64], seconds: float
 ) -> tuple[tuple[float, float], ...]:
-    """Rows (z, alarms a day) from how many alarms were counted at each level in so many seconds.
+    """Rows (z, alarms a day), from the number of alarms at each level in a number of seconds.
 
-    The k-th loudest alarm stands for k - 0.5 of them (Hazen's plotting position). Beyond the loudest the rate falls as
-    an exponential with the mean excess of the few loudest.
+    The k-th highest alarm stands for k - 0.5 alarms (Hazen's plotting position). Above the highest one, the rate falls
+    exponentially, with the mean excess of the few highest.
     """
     falling = np.maximum.accumulate(alarms[::-1])[::-1]
     few = int(np.flatnonzero(falling >= _FEW)[-1]) if (falling >= _FEW).any() else 0
@@ -76,7 +79,7 @@ def exponential_tail(
     scale = max(excess, _LEAST_SCALE)
     a_day = _DAY / seconds
     rows: list[tuple[float, float]] = []
-    for reached in np.unique(falling[falling > 0])[::-1]:  # the highest level that so many reach
+    for reached in np.unique(falling[falling > 0])[::-1]:  # the highest level that so many alarms reach
         rows.append((float(levels[np.flatnonzero(falling >= reached)[-1]]), (float(reached) - 0.5) * a_day))
     if not rows:
         rows = [(float(levels[0]), 0.5 * a_day)]

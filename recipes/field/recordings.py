@@ -9,13 +9,13 @@ from typing import Final
 
 from recipes.field_head.data import Recording as LabelledRecording
 
-CALM_LEAST: Final = 5.0  # seconds of calm that make a history
-CALM_ENDS_BEFORE: Final = 1.0  # seconds before the incident, by when an alarm already counts
+CALM_LEAST: Final = 5.0  # seconds of calm needed for a history
+CALM_ENDS_BEFORE: Final = 1.0  # seconds before the incident, because alarms already count there
 
 
 @dataclass(frozen=True)
 class Incident:
-    """When it happens, in seconds of media time, and what it is."""
+    """Times in seconds of media time, and the kind of incident."""
 
     kind: str
     violent: bool
@@ -26,7 +26,7 @@ class Incident:
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording. `incident` is None for an ordinary one; `source` groups what is left out together."""
+    """One recording. `incident` is None for an ordinary one. Recordings of the same `source` are left out together."""
 
     name: str
     path: Path
@@ -35,10 +35,10 @@ class Recording:
     judged: bool
 
     def calm(self, length: float) -> tuple[float, float] | None:
-        """From when to when the recording, `length` seconds long, shows this camera's ordinary life.
+        """Begin and end of the part that shows ordinary life, in a recording of `length` seconds.
 
-        Of an ordinary recording its first half; else the calm before the incident or, where there is less than
-        CALM_LEAST of it, after it. None: there is none.
+        For an ordinary recording, its first half. Otherwise the calm before the incident or, if that is shorter than
+        CALM_LEAST, after it. None if there is none.
         """
         if self.incident is None:
             return 0.0, length / 2
@@ -63,7 +63,9 @@ def benchmark_recordings(labelled: Iterable[LabelledRecording]) -> list[Recordin
 
 
 def groups(weights: Mapping[str, int], count: int = 10) -> list[frozenset[str]]:
-    """Sources by weight in `count` groups, each left out together: the heaviest first, into the lightest group."""
+    """Divide the sources into `count` groups of similar weight: the heaviest source first, each into the lightest
+    group.
+    """
     bins: list[tuple[int, list[str]]] = [(0, []) for _ in range(count)]
     for source in sorted(weights, key=lambda name: (-weights[name], name)):
         lightest = min(range(count), key=lambda index: (bins[index][0], index))

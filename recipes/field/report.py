@@ -1,4 +1,4 @@
-"""The benchmark's results as JSON, a curve and tables."""
+"""The results of the benchmark as JSON, a curve and tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MODES: Final = {"settled": "settled where there is calm", "new": "new camera"}
 
 
 def write(results: Mapping[str, Any], folder: Path) -> None:
-    """Write field.json and field.png, and the tables into field.md between its two marks, which it must hold."""
+    """Write field.json, field.png, and the tables between the two marks in field.md. Both marks must exist."""
     write_file(folder / "field.json", (json.dumps(results, indent=1) + "\n").encode())
     _plot(results, folder / "field.png")
     page = folder / "field.md"
@@ -26,7 +26,7 @@ def write(results: Mapping[str, Any], folder: Path) -> None:
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """Everything as Markdown."""
+    """All tables as Markdown."""
     return "\n".join((_points(results), _kinds(results), _parts(results), _curve(results), _false(results)))
 
 
@@ -97,7 +97,7 @@ def _false(results: Mapping[str, Any]) -> str:
 
 
 def false_alarms(found: Mapping[tuple[str, float], Sequence[Outcome]]) -> list[dict[str, Any]]:
-    """Each false alarm once a kind of camera, with the budgets at which it rings."""
+    """Each false alarm once per kind of camera, with the budgets at which it is raised."""
     rows: dict[tuple[str, str, float], dict[str, Any]] = {}
     for (camera, budget), outcomes in sorted(found.items(), key=lambda item: (item[0][0], -item[0][1])):
         for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""A camera that shows a recording: the live path from a clip's feature to its alarms, without pictures."""
+"""A camera that shows a recording: the live path from a clip's feature to the alarms, without images."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ Part = tuple[slice, FloatArray]
 
 @dataclass(frozen=True)
 class Scores:
-    """The head's scores of the clips of one recording: of the `whole` (n,), of the `calm` that makes a history (None
-    without one), of what is `judged` after it, and of the `halves` of its ordinary part. Slices say which clips."""
+    """Scores of the clips of one recording: `whole` (n,); `calm`, the part that makes a history (None without one);
+    `judged`, the part after it; `halves` of its ordinary part. The slices select the clips.
+    """
 
     whole: FloatArray
     calm: Part | None
@@ -45,7 +46,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Watched:
-    """What came of it. `begin`, `end`: seconds of media time that were judged; `z`: each clip's, in spreads."""
+    """The result. `begin`, `end`: the judged part in seconds of media time; `z`: score of each clip, in spreads."""
 
     alarms: tuple[Alarm, ...]
     begin: float
@@ -62,7 +63,7 @@ Combine = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float6
 
 @dataclass(frozen=True)
 class Parted:
-    """As `Scores`, with the logits of the network (n,) and of the probes (n, K) apart."""
+    """Like `Scores`, but with separate logits of the network (n,) and the probes (n, K)."""
 
     whole: PartedClips
     calm: PartedClips | None
@@ -70,7 +71,7 @@ class Parted:
     halves: tuple[PartedClips, PartedClips]
 
     def scores(self, combine: Combine) -> Scores:
-        """Scores where the head's logit is what `combine` makes of the network's logits and the probes'."""
+        """The scores of a head whose logit is `combine(network's logits, probes' logits)`."""
 
         def together(clips: PartedClips) -> Part:
             return clips[0], (1 / (1 + np.exp(-combine(clips[1], clips[2])))).astype(np.float32)
@@ -81,7 +82,7 @@ class Parted:
 
 
 def score(recording: Recording, footage: Footage, head: Extended) -> Parted:
-    """Pass the recording through the head as one connection, and its parts as connections of their own."""
+    """Pass the recording through the head as one connection, and each of its parts as a connection of its own."""
     probes = probe_logits(head, footage.features)
     network = without_probes(head)
 
@@ -103,7 +104,7 @@ def score(recording: Recording, footage: Footage, head: Extended) -> Parted:
 
 
 def history(footage: Footage, calm: Part | None, settings: CalibrationSettings, alarm: AlarmSettings) -> str | None:
-    """What a camera learns from its calm, shown again and again for five minutes; None where there is none."""
+    """What a camera learns from its calm part, repeated for five minutes; None without a calm part."""
     if calm is None or not len(calm[1]):
         return None
     part, raw = calm
@@ -124,7 +125,7 @@ def watch(
     alarm: AlarmSettings,
     learnt: str | None = None,
 ) -> Watched:
-    """Show the clips of `part` to a camera that starts from what it has `learnt`."""
+    """Show the clips of `part` to a camera that starts with what it has `learnt`."""
     camera = _camera(settings, alarm)
     if learnt is not None:
         camera.learner.recall(json.loads(learnt))
@@ -141,7 +142,7 @@ def count(
 ) -> tuple[NDArray[np.float64], float]:
     """Alarms at each threshold of the learner's grid (64,), and the seconds in which they were counted.
 
-    Each half of the ordinary part counts after the camera has learnt from the other half.
+    Each half of the ordinary part is counted after the camera has learned from the other half.
     """
     total, seconds = np.zeros(len(grid(settings))), 0.0
     for learnt_from, counted in (scores.halves, scores.halves[::-1]):

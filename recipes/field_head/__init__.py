@@ -1,1 +1,1 @@
-"""The default head, learnt from real recordings: `make train-default-head`."""
+"""The default head, trained on real recordings: `make train-default-head`."""

@@ -1,4 +1,4 @@
-"""All recordings at hand with what is known of them, and the labels of their clips."""
+"""All available recordings with their labels, and the labels of their clips."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-# what a probe learns together; violence first
+# kinds that one probe learns together; violence first
 KINDS: Final = {"fight": 1, "assault": 1, "robbery": 1, "fall": 2, "theft": 3, "vandalism": 3, "accident": 4}
 TAMPERING: Final = 5
 LEFT_OUT: Final = -1
-WEAK: Final = -2  # somewhere in the recording, nobody wrote down when
+WEAK: Final = -2  # somewhere in the recording, at an unknown time
 
 
 @dataclass(frozen=True)
 class Recording:
-    """`start`, `end` in seconds are NaN where nobody wrote them down, -inf and inf where all of it is the incident."""
+    """`start`, `end` in seconds: NaN if unknown, -inf and inf if the whole recording is the incident."""
 
     name: str
     path: Path
@@ -35,7 +35,7 @@ class Recording:
 
 
 def all_recordings(data: Path) -> dict[str, Recording]:
-    """The recordings under `../shared/data` by name. Raises FileNotFoundError where they are not there."""
+    """The recordings in `../shared/data` by name. Raises FileNotFoundError if they are missing."""
     found: list[Recording] = []
     with (data / "field" / "manifest.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -60,7 +60,7 @@ def all_recordings(data: Path) -> dict[str, Recording]:
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips of cached views: roots of features (n, 2688), labels (n,) as in KINDS, and where each is from."""
+    """Clips of cached views: roots of features (n, 2688), labels (n,) as in KINDS, and their origin."""
 
     roots: NDArray[np.float32]
     label: NDArray[np.int64]
@@ -72,7 +72,7 @@ class Clips:
 
 
 def load_clips(cache: Path, recordings: Mapping[str, Recording], views: tuple[str, ...]) -> Clips:
-    """All clips of these views that are in the cache."""
+    """All cached clips of these views."""
     roots, labels, names, of_view, starts, ends = [], [], [], [], [], []
     for view in views:
         for name, recording in recordings.items():
@@ -95,7 +95,7 @@ def load_clips(cache: Path, recordings: Mapping[str, Recording], views: tuple[st
 
 
 def label_of(recording: Recording, start: float, end: float, kind: str) -> int:
-    """0 ordinary, KINDS, TAMPERING, LEFT_OUT (near the incident's edges, or of no kind) or WEAK."""
+    """0 ordinary, KINDS, TAMPERING, LEFT_OUT (near the edges of an incident, or of no kind) or WEAK."""
     if kind in ("cover", "shake", "defocus", "flash"):
         return TAMPERING
     if recording.kind == "ordinary":

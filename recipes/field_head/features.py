@@ -1,13 +1,13 @@
-"""Recordings to clip features through geometry `focus`, cached as one .npz a recording under CACHE/<view>/.
+"""Recordings to clip features with geometry `focus`, cached as one .npz per recording in CACHE/<view>/.
 
 | view | clips |
 |---|---|
 | `focus` | of every recording, end to end |
-| `focus8` | of recordings with an incident, the ones between |
+| `focus8` | of recordings with an incident, the clips in between |
 | `aug` | as `focus`, moved, as worse cameras show it: grey, dark, noisy, coarse, compressed, with a clock |
-| `slow6`, `slow11` | of pictures thinned to about 6 and 11 a second |
+| `slow6`, `slow11` | of images thinned to about 6 and 11 per second |
 | `tamper` | a camera that is covered, shaken, defocused, blinded (`recipes.default_head.tampering`) |
-| `harmless` | a picture that jumps or stands still, and means nothing |
+| `harmless` | an image that jumps or freezes for harmless reasons |
 
 Each .npz: `features` float32 (n, 2688), the means of Mixed_4f, 5b and 5c; `start`, `end` in seconds; `kind` (n,).
 """
@@ -43,7 +43,7 @@ VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "tamper", "harmless
 
 
 def extract(recordings: list[Recording], cache: Path, views: tuple[str, ...] = VIEWS) -> None:
-    """Fill the cache; a recording that is there is not read again."""
+    """Fill the cache. A cached recording is not read again."""
     backbone = _Backbone(cache)
     for view in views:
         (cache / view).mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def extract(recordings: list[Recording], cache: Path, views: tuple[str, ...] = V
 
 
 class _Backbone:
-    """I3D with its layers side by side, on OpenVINO."""
+    """I3D on OpenVINO, with several of its layers as outputs."""
 
     def __init__(self, cache: Path) -> None:
         graph = cache / "i3d-layers.onnx"
@@ -107,7 +107,7 @@ _Frames = tuple[bool, float, float, list[VideoFrame]]
 
 
 def _overlapping(path: Path) -> Iterator[_Frames]:
-    """Whether a clip lies between two others, its times and its 16 frames; one every 8 frames."""
+    """Whether a clip lies between two others, its times and its 16 frames. A clip starts every 8 frames."""
     assembler, newest, count = ClipAssembler(8), deque[VideoFrame](maxlen=CLIP_LENGTH), 0
     for time, frame in _decoded(path):
         placed = assembler.place(time)
@@ -120,7 +120,7 @@ def _overlapping(path: Path) -> Iterator[_Frames]:
 
 
 def _thinned(path: Path, rate: int) -> Iterator[_Frames]:
-    """Clips of about `rate` pictures a second."""
+    """Clips with about `rate` images per second."""
     with av.open(str(path)) as container:
         keep_every = max(1, round(float(container.streams.video[0].average_rate or 25) / rate))
     clip: list[tuple[float, VideoFrame]] = []
@@ -141,7 +141,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, VideoFrame]]:
 
 
 def _moved(region: Region, width: int, height: int, rng: np.random.Generator) -> Region:
-    """A square a little beside the one that was found, as it might have been."""
+    """The detected square, moved a little."""
     if region.is_whole:
         return region
     short = min(width, height)
@@ -176,7 +176,9 @@ def _changed(path: Path, view: str, rng: np.random.Generator) -> Iterator[_Cut]:
 
 
 def _focused(clip: UInt8Array, width: int, height: int) -> UInt8Array:
-    """A clip (16, 224, 224, 3) of whole pictures, `width` by `height` once, cut to the square around what moves."""
+    """A clip (16, 224, 224, 3) of whole images that were once `width` by `height`, cut to the square around what
+    moves.
+    """
     small = [cv2.resize(cv2.cvtColor(clip[i], cv2.COLOR_RGB2GRAY), (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
              for i in LOOKED_AT]  # fmt: skip
     region = find_region(np.stack(small).astype(np.uint8), width, height)

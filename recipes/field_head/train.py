@@ -1,10 +1,11 @@
-"""Train the default head on all recordings at hand, or without some sources: probes, and MGFN beside them.
+"""Train the default head on all available recordings, or without some sources: probes, and an MGFN network beside them.
 
     python -m recipes.field_head.train [--leave-out SOURCE ...] [--out FILE]
 
-A probe is a ridge regression on the square roots of a clip's features, in their 768 largest components: one each for
-violence, falls and tampering. MGFN (the paper's structure, C/32 and C/16 wide) learns windows of up to 32 real clips,
-judged at the newest, its logit counts half. The parts add up in the logit of one network (`ExtendedConfig.probes`).
+A probe is a ridge regression on the square roots of a clip's features, in their 768 largest components. There is one
+for violence, one for falls and one for tampering. MGFN (the paper's structure, C/32 and C/16 wide) is trained on
+windows of up to 32 real clips and judged at the newest one; its logit counts half. The logits of all parts are added in
+one network (`ExtendedConfig.probes`).
 """
 
 from __future__ import annotations
@@ -32,15 +33,16 @@ from recipes.field_head.features import extract
 FloatArray = NDArray[np.floating[Any]]
 
 COMPONENTS: Final = 768
-PENALTY: Final = 1.0  # of a probe, in mean variances of a component
-SLOPE, OFFSET = 6.0, -4.0  # a probe's value is near 0 for ordinary clips and near 1 for incidents: as logits, -4 and 2
+PENALTY: Final = 1.0  # of a probe, relative to the mean variance of a component
+# a probe gives about 0 for ordinary clips and 1 for incidents, which become the logits -4 and 2
+SLOPE, OFFSET = 6.0, -4.0
 NETWORK_SHARE: Final = 0.5
 STEPS, BATCH, WINDOW = 200, 16, 32
 PROBES: Final = ((1,), (2,), (TAMPERING,))
 PROBE_VIEWS: Final = ("focus", "focus8", "tamper", "harmless")
 NETWORK_VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "harmless")
 CONFIG: Final = ExtendedConfig(PaperConfig(2688, reduce_kernel=1, dropout=0.5), root=True, probes=len(PROBES))
-# what a trained head depends on, besides the clips
+# everything that a trained head depends on, except the clips
 RECIPE: Final = (
     CONFIG,
     PROBES,
@@ -55,9 +57,9 @@ RECIPE: Final = (
     PROBE_VIEWS,
     NETWORK_VIEWS,
 )
-# Of logits on sources left out: cameras' middle, what lies between them, their spread, and alarms a day of ordinary
-# footage by threshold in spreads. Measured before the probe for tampering was added, which moves them (a trial:
-# location -2.27, spread 0.65, between 1.22): to be measured again from this recipe's own fold heads.
+# Measured on the logits of sources left out: median and spread of the cameras' levels, spread within a camera, and
+# alarms a day of ordinary footage by threshold in spreads. Measured before the tampering probe was added, which changes
+# them (a trial: location -2.27, spread 0.65, between 1.22). To be measured again with this recipe's own fold heads.
 CALIBRATION: Final = {
     "location": -2.78,
     "between": 1.36,
@@ -70,7 +72,7 @@ CALIBRATION: Final = {
 
 
 def weights(label: NDArray[np.int64], source: NDArray[np.str_], targets: Sequence[int]) -> NDArray[np.float64]:
-    """Each clip's weight: every source counts alike within its class, and both classes alike."""
+    """The weight of each clip: within a class all sources count equally, and both classes count equally."""
     found = np.zeros(len(label))
     for positive in (False, True):
         of_class = np.isin(label, targets) == positive
@@ -81,7 +83,7 @@ def weights(label: NDArray[np.int64], source: NDArray[np.str_], targets: Sequenc
 
 
 def ridge(x: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, float]:
-    """Slopes and intercept; the weights `w` sum to one."""
+    """Slopes and intercept of a ridge regression; the weights `w` sum to one."""
     mean_x, mean_y = w @ x, float(w @ y)
     centred = x - mean_x
     gram = (centred * w[:, None]).T @ centred
@@ -91,7 +93,7 @@ def ridge(x: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, floa
 
 
 def train(clips: Clips, left_out: frozenset[str], seed: int = 0) -> Extended:
-    """The head, from all clips but those of the sources left out. Deterministic by `seed`."""
+    """A head trained on all clips except those of the sources left out. Deterministic for a given `seed`."""
     torch.manual_seed(seed)
     kept = ~np.isin(clips.source, list(left_out))
     base = clips.roots[kept & (clips.view == "focus")]
@@ -120,7 +122,7 @@ def train(clips: Clips, left_out: frozenset[str], seed: int = 0) -> Extended:
 
 
 def _fit_network(head: Extended, shown: FloatArray, clips: Clips, kept: NDArray[np.bool_], seed: int) -> None:
-    """Windows that end with a labelled clip, or of recordings of which only that they hold an incident is known."""
+    """Train on windows that end with a labelled clip, and on recordings that contain an incident at an unknown time."""
     rng = np.random.default_rng(seed)
     runs, ends = _runs(clips, kept)
     optimiser = torch.optim.AdamW([p for n, p in head.named_parameters() if "probes" not in n], 1e-3, weight_decay=1e-2)
@@ -148,7 +150,7 @@ def _fit_network(head: Extended, shown: FloatArray, clips: Clips, kept: NDArray[
 def _runs(
     clips: Clips, kept: NDArray[np.bool_]
 ) -> tuple[list[NDArray[np.intp]], dict[int, dict[str, list[tuple[int, int]]]]]:
-    """Clips that follow one another, and by label (0, 1, WEAK) and source where windows may end: run, place."""
+    """Runs of consecutive clips; and by label (0, 1, WEAK) and source, where windows may end: run, place."""
     used = np.flatnonzero(kept & np.isin(clips.view, NETWORK_VIEWS))
     key = np.char.add(clips.view[used], clips.recording[used])
     runs = np.split(used, np.flatnonzero(key[1:] != key[:-1]) + 1)
@@ -165,7 +167,7 @@ def _runs(
 
 
 def _logits(head: Extended, shown: Tensor) -> Tensor:
-    """(N, T, C), standardised -> the network's own logits (N, T), without its probes."""
+    """Standardised features (N, T, C) -> logits of the network alone, without probes (N, T)."""
     x = shown.permute(0, 2, 1)
     roots = x * head.feature_deviation[:, None] + head.feature_mean[:, None]
     _, logits = head.network.run(x, magnitude_of(roots))
@@ -173,7 +175,7 @@ def _logits(head: Extended, shown: Tensor) -> Tensor:
 
 
 def _loss(logits: Tensor, labels: NDArray[np.int64], of: int) -> Tensor:
-    if of == WEAK:  # the mean of the highest third is an incident's
+    if of == WEAK:  # the incident's score is the mean of the highest third
         top = logits.topk(max(1, len(logits) // 3)).values.mean()
         return 0.5 * functional.binary_cross_entropy_with_logits(top, torch.tensor(0.9))
     counted = 0.2 * (labels >= 0).astype(np.float32)
@@ -184,7 +186,7 @@ def _loss(logits: Tensor, labels: NDArray[np.int64], of: int) -> Tensor:
 
 
 def metadata(left_out: frozenset[str]) -> dict[str, str]:
-    """What is written beside the weights."""
+    """The metadata that is stored with the weights."""
     return {
         "threshold_on": "0.95",
         "threshold_off": "0.76",

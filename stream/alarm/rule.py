@@ -88,13 +88,13 @@ class Change(StrEnum):
     STARTED = "started"
     ROSE = "rose"  # the top score is now higher
     ENDED = "ended"
-    CAPPED = "capped"  # it started over the hour's cap: it runs like any other, but is not published
+    CAPPED = "capped"  # it started over the hourly cap: it runs like any other, but is not published
 
 
 class AlarmRule:
     """The alarm of one camera. `advance` takes each scored clip in order; `end` closes what is open.
 
-    `capped`: the alarm that began last did so over the hourly cap.
+    `capped`: the last alarm began over the hourly cap.
     """
 
     def __init__(self, settings: AlarmSettings) -> None:
@@ -153,7 +153,7 @@ class AlarmRule:
         return Change.STARTED
 
     def discount(self) -> None:
-        """The alarm that has just begun is suppressed for another reason: it does not count towards the hourly cap."""
+        """The alarm that has just begun is suppressed for another reason and does not count towards the hourly cap."""
         if not self.capped:
             self._starts.pop()
 

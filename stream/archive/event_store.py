@@ -139,7 +139,7 @@ class EventStore:
         return rows.fetchall()
 
     def alarm_times(self, camera: str, since: float) -> list[float]:
-        """When the alarms of a camera began, oldest first; neither tests nor suppressed ones."""
+        """When the alarms of a camera began, oldest first, without tests and suppressed alarms."""
         rows = self._database.execute(
             f"SELECT start_time FROM events WHERE camera = ? AND start_time >= ? AND {_TOLD} ORDER BY start_time",  # noqa: S608 -- ours
             (camera, since),
@@ -163,14 +163,14 @@ class EventStore:
         return None if row is None else str(row[0])
 
     def file_kept(self, event_id: str, kind: str, size: int) -> None:
-        """An image or clip of `size` bytes is on disk; 0: no longer."""
+        """An image or clip of `size` bytes is on disk; 0 means that it is gone."""
         if size:
             self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (event_id, kind, size))
         else:
             self._database.execute("DELETE FROM files WHERE event = ? AND kind = ?", (event_id, kind))
 
     def latest_snapshot(self, camera: str) -> str | None:
-        """Id of the camera's newest alarm that was told, tests too, and has a picture."""
+        """Id of the newest alarm of the camera that was published and has an image. Tests count, too."""
         row = self._database.execute(
             """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
                WHERE camera = ? AND json_extract(payload, '$.suppressed') IS NULL

@@ -25,7 +25,7 @@ def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
 
 @dataclass(frozen=True)
 class MediaFile:
-    """An image, clip or window on disk; `written` is the file's own time, a steady one (`SteadyClock.stamp`)."""
+    """An image, clip or window on disk; `written` is the time of the file on the steady clock (`SteadyClock.stamp`)."""
 
     event_id: str
     kind: Kind

@@ -1,6 +1,6 @@
-"""Which stored scores and thresholds of a camera may be compared.
+"""Which stored scores and thresholds of a camera can be compared.
 
-Scores of one bundle form an epoch. A threshold belongs to a scale: `raw` scores are those of the head itself, as in
+Scores of one bundle form an epoch. A threshold belongs to a scale: `raw` scores come directly from the head, as in
 every release before November 2026; `calibrated` scores compare the camera with its own history.
 """
 
@@ -25,19 +25,19 @@ class ScoreEpoch:
     since: float
 
     def as_text(self) -> str:
-        """For the data folder; `kept` reads it."""
+        """Text for the data folder; `kept` reads it."""
         return json.dumps(asdict(self))
 
     @classmethod
     def kept(cls, settings: Mapping[str, str]) -> Self | None:
-        """From a camera's stored settings; None if no release since November 2026 has watched it."""
+        """The epoch in a camera's stored settings; None if only releases before November 2026 have watched it."""
         return cls(**json.loads(settings["epoch"])) if "epoch" in settings else None
 
 
 def next_epoch(settings: Mapping[str, str], bundle: str, scale: Scale, now: float) -> ScoreEpoch:
-    """The epoch that a run with `bundle` belongs to, given a camera's stored settings; `now` in epoch seconds.
+    """The epoch of a run with `bundle`, given a camera's stored settings; `now` in epoch seconds.
 
-    Earlier releases stored no epoch. What they stored of the scene names the bundle.
+    Earlier releases stored no epoch, but their stored scene names the bundle.
     """
     kept = ScoreEpoch.kept(settings)
     if kept is not None:

@@ -63,7 +63,7 @@ class Store:
             try:
                 store._continue_clock()
             except (sqlite3.Error, OSError) as error:
-                log.error("the time of the last run cannot be read", error=str(error))
+                log.error("cannot read when the service last ran", error=str(error))
             return store
         except BaseException:
             os.close(lock)

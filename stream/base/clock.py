@@ -44,5 +44,5 @@ class SteadyClock:
         return since_boot() + self.offset
 
     def stamp(self, path: Path) -> None:
-        """Let a file's age count from now: its time becomes steady time. Raises OSError."""
+        """Set a file's time to the steady time, from which its age counts. Raises OSError."""
         os.utime(path, (now := self.now(), now))

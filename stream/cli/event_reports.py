@@ -40,7 +40,7 @@ def print_events(events: list[ListedEvent], since: str) -> None:
 
 
 def _what(event: EventMessage) -> str:
-    """The kind of event, and why it was not published if it was not."""
+    """The kind of event and, if it was not published, the reason."""
     what = "test" if event.test else "notice" if event.severity == "notice" else event.label
     if event.suppressed is None:
         return what

@@ -64,9 +64,10 @@ def _scale(kept: Mapping[str, str]) -> Scale:
 
 @dataclass(frozen=True)
 class History:
-    """The `scores` of a camera that its bundle in force gave; None of before `left_out_before` (epoch seconds), if set.
+    """The `scores` of a camera from its current bundle; if `left_out_before` is set (epoch seconds), older ones are
+    left out.
 
-    Scores of another bundle are on another scale, and no threshold fits both.
+        Scores of another bundle are on another scale, and no threshold fits both.
     """
 
     scores: ScoreColumns
@@ -74,7 +75,7 @@ class History:
 
 
 def history_of(store: Store, camera: str, since: float, until: float) -> History:
-    """A camera's comparable scores of that time (epoch seconds)."""
+    """The comparable scores of a camera in this period (epoch seconds)."""
     scores = store.scores.columns(camera, since, until)
     epoch = ScoreEpoch.kept(store.settings.all().get(camera, {}))
     if epoch is None or epoch.since <= since:

@@ -3,7 +3,8 @@
 The rule only gets the clips that can change its state. The others (below the threshold while no alarm is open, above it
 while one is open) are skipped with array operations, so a week of a camera takes milliseconds. One thing is not in the
 history: a restart of the program resets cool-down and the hourly count.
-Alarms over the hourly cap run to their end, as live, and are left out of the answer.
+
+Alarms over the hourly cap run to their end, as they do live, but are not part of the answer.
 """
 
 from __future__ import annotations

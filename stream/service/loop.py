@@ -88,7 +88,7 @@ class MainLoop:
 
     def _look_at_clock(self) -> None:
         if (step := self._parts.clock.look()) is not None:
-            log.warning("the wall clock was set; ages go on as before", seconds=round(step, 1))
+            log.warning("the wall clock was set; ages are not affected", seconds=round(step, 1))
             self._parts.metrics.clock_set()
             self._parts.journal.clock_set(step)
 

@@ -38,7 +38,9 @@ class CameraMemory:
             return
         self._journal.setting(camera.name, "epoch", epoch.as_text())
         if epoch.since:
-            log.info("scores so far are from another bundle: what-if and suggestions start anew", camera=camera.name)
+            log.info(
+                "stored scores are from another bundle: what-if and suggestions use only new ones", camera=camera.name
+            )
 
     def recall(self, camera: WatchedCamera) -> None:
         """Restore what an earlier run stored, unless it used another bundle."""

@@ -25,7 +25,7 @@ class EventFiles:
         self._journal = journal
         self._media = media
         self._pictures = pictures
-        self._unpublished: set[str] = set()  # events whose image is awaited and not published
+        self._unpublished: set[str] = set()  # suppressed events that wait for their image
         self.keeps = keeps
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:

@@ -62,7 +62,7 @@ class ScoreLearner:
 
     @property
     def scale(self) -> Scale:
-        """What its scores and thresholds may be compared with."""
+        """The scale of its scores and thresholds."""
         return "calibrated" if self.learns else "raw"
 
     @property
@@ -94,7 +94,7 @@ class ScoreLearner:
         return replace(self._alarm.with_threshold(self._calibration.threshold.score), learnt=True)
 
     def configure(self, alarm: AlarmSettings, time: float) -> None:
-        """Other settings: another budget, or a fixed threshold."""
+        """Change the settings: another budget, or a fixed threshold."""
         if alarm.lookalike_days != self._alarm.lookalike_days:
             self._lookalikes.settings = LookAlikeSettings(days=alarm.lookalike_days)
         self._alarm = alarm
@@ -114,8 +114,10 @@ class ScoreLearner:
     # verdicts
 
     def alarm_began(self, event: str, feature: FloatArray, time: float) -> str | None:
-        """Remember an alarm's feature, (crops, C); returns the event marked as false that it resembles."""
-        if self._calibration is None:  # scored as before, verdicts teach nothing
+        """Remember the feature of an alarm, (crops, C). Returns the event, marked as a false alarm, that it
+        resembles.
+        """
+        if self._calibration is None:  # no calibration: scored as before, and verdicts teach nothing
             return None
         mean = np.asarray(feature.mean(axis=0), np.float32)
         while len(self._features) >= _REMEMBERED:

@@ -31,20 +31,20 @@ class PendingMessages:
         self._files: dict[str, _Files] = {}
 
     def expect_files(self, event_id: str, now: float, *, clip: bool = True) -> None:
-        """A picture and perhaps a `clip` were asked for; `now` in seconds of a monotonic clock."""
+        """An image and perhaps a `clip` were requested; `now` in seconds of a monotonic clock."""
         self._files[event_id] = _Files(now + PICTURE_WITHIN, clip=None if clip else False)
 
     def say(self, payload: EventMessage) -> None:
-        """The next message of an event."""
+        """Add the next message of an event."""
         self._line.append(payload)
 
     def pictured(self, event_id: str, *, taken: bool) -> None:
-        """The picture is written, or cannot be."""
+        """The image was written, or cannot be."""
         if event_id in self._files:
             self._files[event_id].snapshot = taken
 
     def closed(self, event_id: str, *, kept: bool) -> None:
-        """The clip is closed, or cannot be made."""
+        """The clip was closed, or cannot be made."""
         if event_id in self._files:
             self._files[event_id].clip = kept
 
@@ -60,7 +60,7 @@ class PendingMessages:
         return any(f.snapshot is None or f.clip is None for f in self._files.values())
 
     def due(self, now: float) -> list[EventMessage]:
-        """What may leave at monotonic time `now`."""
+        """The messages that may be sent at monotonic time `now`."""
         leaving: list[EventMessage] = []
         while self._line:
             payload = self._line[0]
