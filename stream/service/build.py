@@ -132,11 +132,12 @@ def build(
     test_camera = None if test is None else SelfTestCamera(test, manifest, model, start_process, reaper, clock, zone)
     commands = None
     if mqtt is not None and broker is not None and not settings.replay:
-        heard = None if test_camera is None else test_camera.heard
+        heard = (lambda _payload: None) if test_camera is None else test_camera.heard
         names = [camera.name for camera in settings.cameras]
         commands = CommandListener(
-            broker, settings.topic_prefix, settings.node, settings.tls, names, mqtt.announce_soon, heard
+            broker, settings.topic_prefix, settings.node, settings.tls, names, mqtt.announce_soon, mqtt.echo, heard
         )
+        mqtt.when_open(commands.start)
     setter = SettingsOfOthers(decoders, commands)
     line: Line = queue.Queue(LIMIT)
     journal = Journal(store, settings.retention, line, outlet.committed, pictures.expired, setter.changed)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.base.addresses import BrokerAddress
@@ -30,10 +30,43 @@ class TlsFiles:
     key: Path | None = None
 
 
-def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client:
+class Dialect:
+    """The version of MQTT that the broker speaks: 5, unless it turns out not to take it, then 3.1.1."""
+
+    def __init__(self) -> None:
+        self.protocol = MQTTProtocolVersion.MQTTv5
+        self.tried_both = self._known = False
+
+    def taken(self) -> None:
+        """The broker answered."""
+        self._known, self.tried_both = True, False
+
+    def not_taken(self, *, named: bool) -> bool:
+        """A connection ended for its version, if the broker `named` that, or without any answer.
+
+        Returns whether the other version is to be tried at once.
+        """
+        if self._known and not named:  # a broker that is just starting, more likely
+            return False
+        self.tried_both |= self.protocol is MQTTProtocolVersion.MQTTv311
+        five, three = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+        self.protocol, self._known = (three if self.protocol is five else five), False
+        return not self.tried_both
+
+
+def make_client(
+    address: BrokerAddress,
+    tls: TlsFiles,
+    node: str,
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+    *,
+    reconnects: bool = False,
+) -> mqtt.Client:
     """A client for `address`, not yet connected. Raises UsageError for certificates that cannot be used."""
     client_id = f"mgfn-{node[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, reconnect_on_failure=reconnects
+    )
     if address.user is not None:
         client.username_pw_set(address.user, address.password)
     given = [path for path in (tls.ca, tls.cert, tls.key) if path is not None]

@@ -19,6 +19,7 @@ from stream.archive.writer import LIMIT
 from stream.base.addresses import BrokerAddress
 from stream.service.overview import Overview
 from stream.sinks.command_listener import CommandListener
+from stream.sinks.echo import EchoWatch
 from stream.sinks.mqtt_client import TlsFiles
 from stream.watch.metrics import Metrics
 from stream.watch.reaper import Reaper
@@ -28,7 +29,7 @@ MODEL = ModelName("b", "0" * 64, "openvino")
 
 def test_what_was_given_up_is_in_healthz_and_metrics(tmp_path: Path) -> None:
     address = BrokerAddress("127.0.0.1", 1, tls=False)
-    commands = CommandListener(address, "mgfn", "node", TlsFiles(), ["door"], lambda: None)
+    commands = CommandListener(address, "mgfn", "node", TlsFiles(), ["door"], lambda: None, EchoWatch("mgfn"))
     for number in range(FEEDBACK_LIMIT + 3):
         commands.post(GiveVerdict("door", f"{number}.00-aaaaaa", "true"))
     reaper = Reaper()
