@@ -6,12 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.sinks.event_line import EventLine
 from stream.sinks.picture_line import Outgoing, PictureLine
-from stream.sinks.retained_states import RetainedStates
+from stream.sinks.retained_states import AT_ONCE, RetainedStates
+
+_SOON: Final = 60.0  # seconds after it was opened
+_CAREFUL_AFTER: Final = 2  # connections in a row that broke soon
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,22 @@ class Work:
 class Backlog:
     """Any thread notes; one thread hands over. `now` is in seconds of a monotonic clock, `steady` steady time.
 
-    `lost` hears of events that are given up, `complain` of a picture that breaks connections, each in the thread that
-    notes or hands over.
+    `lost` hears of events that are given up, `complain` of a picture that breaks connections, `dropped` of a topic
+    whose messages do, each in the thread that notes or hands over.
+
+    Some brokers answer a message that they do not want by dropping the connection. When connections break soon and
+    again, one message at a time goes over them: the one to blame becomes known, and the others get through.
     """
 
     def __init__(
-        self, prefix: str, lost: Callable[[Waiting], None], complain: Callable[[str, int], None], queue_limit: int
+        self,
+        prefix: str,
+        lost: Callable[[Waiting], None],
+        complain: Callable[[str, int], None],
+        dropped: Callable[[str], None],
+        queue_limit: int,
     ) -> None:
+        self._dropped = dropped
         self._prefix = prefix
         self._changed = threading.Condition()
         self._woken = False
@@ -41,6 +54,7 @@ class Backlog:
         self._pictures = PictureLine(complain)
         self._say_outside_at = float("inf")
         self._ending = self._patient = False
+        self._opened, self._breaks = 0.0, 0
 
     # noting
 
@@ -118,16 +132,24 @@ class Backlog:
                 self._changed.wait(seconds)
             self._woken = False
 
-    def connected(self, largest: int | None) -> None:
+    def connected(self, largest: int | None, now: float) -> None:
         """A new connection, whose broker takes packets of `largest` bytes (None: it does not say)."""
         with self._changed:
+            self._opened = now
             self._events.connected()
             self._states.say_again()
             self._pictures.connected(largest)
 
-    def connection_lost(self, now: float) -> None:
+    def connection_lost(self, now: float, steady: float) -> None:
         """What was under way may not have arrived, and is to be said again."""
         with self._changed:
+            if self._breaks >= _CAREFUL_AFTER:
+                if self._events.under_way and self._events.blame(steady):
+                    self._dropped(f"{self._prefix}/events")
+                elif topic := self._states.blame(now):
+                    self._dropped(topic)
+            under_way = self._events.under_way or self._states.under_way or self._pictures.under_way
+            self._breaks = self._breaks + 1 if under_way and now - self._opened < _SOON else 0
             self._events.taken_back()
             self._states.connection_lost()
             self._pictures.connection_lost(now)
@@ -138,8 +160,13 @@ class Backlog:
             if now >= self._say_outside_at:
                 self._say_outside_at = float("inf")
                 self._states.say_again(outside=f"{self._prefix}/")
-            event, states, picture = self._events.next(steady), self._states.next(), None
-            if event is None and not (states or len(self._events) or self._ending) and self._states.settled:
+            if (careful := self._breaks >= _CAREFUL_AFTER) and (self._events.under_way or self._states.under_way):
+                return None
+            event, picture = self._events.next(steady), None
+            states = {} if careful and event else self._states.next(now, 1 if careful else AT_ONCE)
+            waits = event or states or (len(self._events) and not self._events.held_up) or not self._states.settled
+            if not (waits or self._ending):
+                self._breaks = 0
                 picture = self._pictures.next(now)
             return Work(event, states, picture) if event or states or picture else None
 

@@ -54,7 +54,7 @@ class Delivery:
         """Hand over what there is until the connection ends, or all is said and we were stopped."""
         under_way: UnderWay = []
         next_look = 0.0
-        self._backlog.connected(connection.largest)
+        self._backlog.connected(connection.largest, time.monotonic())
         while connection.open:
             under_way = self._acknowledged(connection, under_way)
             if self._backlog.finished(connected=True):
@@ -67,6 +67,11 @@ class Delivery:
                 self._hand_over(connection, work, under_way)
             else:
                 self._backlog.rest(_LOOK_AGAIN if under_way else _LOOK_EVERY)
+
+    def connection_lost(self) -> None:
+        """What was under way may not have arrived."""
+        self._backlog.connection_lost(time.monotonic(), self._clock.now())
+        self._echo.interrupted()
 
     @staticmethod
     def _acknowledged(connection: Connection, under_way: UnderWay) -> UnderWay:

@@ -9,6 +9,8 @@ from stream.alarm.event import EventMessage
 from stream.alarm.outbox import LIMIT, Outbox, Waiting
 
 _REFUSED_PAUSE: Final = 30.0
+_LONGEST_PAUSE: Final = 600.0
+_TRIES: Final = 2
 
 
 class EventLine:
@@ -20,6 +22,7 @@ class EventLine:
         self._outbox = Outbox(limit)
         self._under_way: tuple[Waiting, EventMessage] | None = None
         self._not_before = float("-inf")
+        self._broke = 0  # how often the connection broke while one alone was under way
 
     def __len__(self) -> int:
         """Events that the broker has not acknowledged."""
@@ -43,6 +46,10 @@ class EventLine:
         """Whether they wait because the broker has refused one."""
         return self._not_before > float("-inf") and self._under_way is None
 
+    @property
+    def under_way(self) -> bool:
+        return self._under_way is not None
+
     def handed(self, message: Waiting, said: EventMessage) -> None:
         """It is on its way, as it was `said`."""
         self._under_way = (message, said)
@@ -50,13 +57,22 @@ class EventLine:
     def acknowledged(self) -> tuple[Waiting, EventMessage]:
         """The broker has the one under way."""
         assert self._under_way is not None  # noqa: S101 -- the caller knows of one
-        found, self._under_way, self._not_before = self._under_way, None, float("-inf")
+        found, self._under_way, self._not_before, self._broke = self._under_way, None, float("-inf"), 0
         return found
 
     def refused(self, now: float) -> None:
         """The broker did not let the one under way through: it is tried again later, and the others wait."""
         self.taken_back()
         self._not_before = now + _REFUSED_PAUSE
+
+    def blame(self, now: float) -> bool:
+        """The connection broke while the one under way was alone; returns whether they wait a while for that."""
+        self._broke += 1
+        if self._broke < _TRIES:
+            return False
+        self.taken_back()
+        self._not_before = now + min(_LONGEST_PAUSE, _REFUSED_PAUSE * 2.0 ** min(10, self._broke - _TRIES))
+        return True
 
     def taken_back(self) -> None:
         """The one under way may not have arrived: it is the oldest again."""
@@ -65,8 +81,9 @@ class EventLine:
             self._under_way = None
 
     def connected(self) -> None:
-        """A new connection may have other rights."""
-        self._not_before = float("-inf")
+        """A new connection may have other rights, unless events break every one."""
+        if self._broke < _TRIES:
+            self._not_before = float("-inf")
 
     def _give_up(self, message: Waiting) -> None:
         self.lost += 1

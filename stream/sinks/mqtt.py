@@ -24,6 +24,7 @@ from stream.sinks.echo import EchoWatch
 from stream.sinks.mqtt_client import Dialect, TlsFiles
 from stream.sinks.mqtt_link import MqttLink
 
+DROPPED: Final = "the broker drops the connection for it"
 _SLOW_SCORE_EVERY: Final = 10.0
 _ANNOUNCED_WITHIN: Final = 3.0
 
@@ -55,7 +56,7 @@ class MqttSink:
         self._retained = retained
         self._slow_scores: dict[str, float] = {}
         clock = clock or Clock(SteadyClock.by_the_wall())
-        self._backlog = Backlog(prefix, self._lost, self._complain_of_picture, queue_limit)
+        self._backlog = Backlog(prefix, self._lost, self._complain_of_picture, self._dropped, queue_limit)
         delivery = Delivery(prefix, self._backlog, self.echo, clock, settled, retained)
         self._link = MqttLink(address, prefix, node, tls or TlsFiles(), self._backlog, delivery, self.echo)
         self._backlog.state(f"{prefix}/available", "online")
@@ -169,6 +170,11 @@ class MqttSink:
         if self._backlog.lost == 1:
             log.error("events are being lost: the broker has been away for too long", broker=self.shown)
         self._settled(message, None)
+
+    def _dropped(self, topic: str) -> None:
+        if topic.startswith(f"{self._prefix}/"):
+            self.echo.refused(topic, DROPPED)
+        log.error("the broker drops the connection for a message: left out for now", broker=self.shown, topic=topic)
 
     def _complain_of_picture(self, topic: str, size: int) -> None:
         log.error(

@@ -25,17 +25,21 @@ _WRONG_VERSION: Final = "Unsupported protocol version"
 _FORBIDDEN: Final = "the broker's access rules forbid it"
 _CONGESTED: Final = 4_096  # bytes that wait in the machine's own buffer
 _MOST_FLEETING: Final = 64
+OVERHEAD: Final = 16  # bytes of a packet beside topic and payload
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A message that was handed over."""
+    """A message that was handed over; without `info` it was not, because the broker would not take it."""
 
-    info: mqtt.MQTTMessageInfo
+    info: mqtt.MQTTMessageInfo | None
+    refusal: str = ""
 
     @property
     def acknowledged(self) -> bool:
         """Whether the broker has answered. paho takes a message while the connection breaks, and keeps it."""
+        if self.info is None:
+            return True
         return self.info.rc in (mqtt.MQTT_ERR_SUCCESS, mqtt.MQTT_ERR_AGAIN) and self.info.is_published()
 
 
@@ -73,6 +77,9 @@ class Connection:
 
     def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> Sent:
         """Hand over a message that the broker is to acknowledge."""
+        size = len(topic.encode()) + len(payload.encode() if isinstance(payload, str) else payload) + OVERHEAD
+        if self.largest is not None and size > self.largest:
+            return Sent(None, f"larger than the {self.largest} bytes that the broker takes")
         return Sent(self._client.publish(topic, payload, qos=1, retain=retain and self.retains))
 
     def publish_fleeting(self, topic: str, payload: str) -> bool:
@@ -86,7 +93,7 @@ class Connection:
 
     def refusal_of(self, sent: Sent) -> str:
         """Why the broker did not let an acknowledged message through; "" if it did, or does not say."""
-        return self._refused.pop(sent.info.mid, "")
+        return sent.refusal if sent.info is None else self._refused.pop(sent.info.mid, "")
 
     def _unsent(self) -> int:
         """Bytes in the machine's own send buffer."""

@@ -107,8 +107,7 @@ class MqttLink:
             self._wait(lambda: connection.over, _GOODBYE_WITHIN)
         else:
             log.warning("lost the broker", broker=self._address.shown, reason=connection.reason)
-        self._backlog.connection_lost(time.monotonic())
-        self._echo.interrupted()
+        self._delivery.connection_lost()
 
     @property
     def _stopped(self) -> bool:

@@ -20,7 +20,7 @@ _TRIES: Final = 2
 _REMEMBERED_FOR: Final = 3_600.0
 _ATTEMPTS: Final = 6
 _FULL: Final = 0.8  # of the bytes that a smaller picture may have, at least
-_OVERHEAD: Final = 32  # bytes of a packet beside topic and payload
+_OVERHEAD: Final = 32  # bytes of a packet beside topic and payload, and some more
 
 
 @dataclass
@@ -54,6 +54,10 @@ class PictureLine:
 
     def topics(self) -> list[str]:
         return list(self._pictures)
+
+    @property
+    def under_way(self) -> bool:
+        return self._under_way is not None
 
     def set(self, topic: str, jpeg: bytes) -> None:
         """The picture of a topic is another one."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+_TRIES: Final = 2
+_LEFT_OUT_FOR: Final = 3_600.0  # seconds
 AT_ONCE: Final = 10  # so that an event that comes meanwhile does not wait behind hundreds of them
 
 
@@ -15,6 +17,8 @@ class RetainedStates:
         self._unsaid: dict[str, None] = {}  # topics that the broker has not heard; in order
         self._under_way: set[str] = set()
         self._gone: set[str] = set()
+        self._broke: dict[str, int] = {}  # how often the connection broke while a topic alone was under way
+        self._left_out: dict[str, float] = {}  # topics that broke it too often, until when
 
     def topics(self) -> list[str]:
         """Those that are to last."""
@@ -50,9 +54,17 @@ class RetainedStates:
         """Say every one again; with `outside`, those that are not below that prefix."""
         self._unsaid |= dict.fromkeys(t for t in self._states if not (outside and t.startswith(outside)))
 
-    def next(self) -> dict[str, str]:
+    @property
+    def under_way(self) -> bool:
+        return bool(self._under_way)
+
+    def next(self, now: float, at_once: int = AT_ONCE) -> dict[str, str]:
         """What is to be handed over now. The last word on a topic waits for the one before it."""
-        room = AT_ONCE - len(self._under_way)
+        for topic in [topic for topic, until in self._left_out.items() if now >= until]:
+            del self._left_out[topic]
+        for topic in [topic for topic in self._unsaid if topic in self._left_out]:
+            del self._unsaid[topic]
+        room = at_once - len(self._under_way)
         found = [topic for topic in self._unsaid if topic not in self._under_way][: max(0, room)]
         for topic in found:
             del self._unsaid[topic]
@@ -62,7 +74,18 @@ class RetainedStates:
     def acknowledged(self, topic: str) -> bool:
         """The broker has it; returns whether it keeps nothing under that topic any more."""
         self._under_way.discard(topic)
+        self._broke.pop(topic, None)
         return topic in self._gone and topic not in self._unsaid
+
+    def blame(self, now: float) -> str:
+        """The connection broke while one topic alone was under way; returns it if it is left out from now on."""
+        for topic in self._under_way:
+            self._broke[topic] = self._broke.get(topic, 0) + 1
+            if self._broke[topic] >= _TRIES:
+                del self._broke[topic]
+                self._left_out[topic] = now + _LEFT_OUT_FOR
+                return topic
+        return ""
 
     def connection_lost(self) -> None:
         """What was under way may not have arrived."""

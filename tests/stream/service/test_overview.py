@@ -38,11 +38,13 @@ def test_what_was_given_up_is_in_healthz_and_metrics(tmp_path: Path) -> None:
         for _ in range(LIMIT // 2 + 2):  # nobody writes
             journal.setting("door", "scene", "x")
         journal.scores("door", b"")
-        overview = Overview("node", MODEL, [], None, Metrics(MODEL), None, journal, commands, reaper, store.clock)
+        overview = Overview(
+            "node", MODEL, [], None, Metrics(MODEL), None, journal, commands, reaper, store.clock, lambda: 5
+        )
         health = overview.health()
         families = text_string_to_metric_families(overview.exposition().decode())
         shown = {sample.name: sample.value for family in families for sample in family.samples}
-    wanted = {"events_lost": 0, "score_chunks_lost": 1, "commands_dropped": 3, "processes_stuck": 0}
+    wanted = {"events_lost": 0, "score_chunks_lost": 1, "lines_lost": 5, "commands_dropped": 3, "processes_stuck": 0}
     assert {name: health[name] for name in wanted} == wanted
     assert {name: shown[f"mgfn_{name}"] for name in wanted} == wanted
     assert health["oldest_unwritten"] >= 0

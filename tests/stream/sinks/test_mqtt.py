@@ -266,6 +266,42 @@ def old_dialect(self: mqtt_client.Dialect) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("speaks", ["5", "3.1.1"])
+def test_a_state_that_the_broker_drops_the_connection_for_holds_up_nothing(
+    small_packets: Mosquitto,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    speaks: str,
+) -> None:
+    """Discovery messages are larger than this broker takes; a broker may also drop us for a topic."""
+    if speaks == "3.1.1":
+        monkeypatch.setattr(mqtt_client.Dialect, "__init__", old_dialect)
+    subscriber = Subscriber(small_packets.port)
+    with delivering(parse_broker(small_packets.url)) as sink:
+        sink.announce("homeassistant/device/a/config", {"name": "x" * 2_000})
+        for camera in ("door", "yard"):
+            sink.camera_status(camera, "online", available=True)
+        for message in events(5):
+            sink.event(Waiting(message, time.time()))
+        until(lambda: len(subscriber.events()) >= 5, 60, "the events")
+        until(lambda: subscriber.last("mgfn/yard/status") == "online", 60, "the states")
+        sink.camera_anomaly("door", active=True)
+        until(lambda: subscriber.last("mgfn/door/anomaly") == "ON", 60, "a state that comes later")
+        until(lambda: sink._backlog.finished(connected=True) or sink._backlog._states.settled, what="all being said")
+        until(lambda: sink.connected)
+        assert sink.echo.failed() == {}
+    said = "".join(capfd.readouterr())
+    assert "homeassistant/device/a/config" in said
+    subscriber.close()
+
+
+@pytest.fixture
+def small_packets(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path, extra=("max_packet_size 1500",)).running() as broker:
+        yield broker
+
+
+@pytest.mark.slow
 def test_over_a_slow_line_that_is_cut_an_alarm_waits_for_no_more_than_one_picture(mosquitto: Mosquitto) -> None:
     """An uplink of 12 KB/s and three retained pictures of 100 KB, on a connection that is cut once."""
     picture = jpeg(100_000)
