@@ -1,7 +1,7 @@
-"""From the start of an incident to its alarm at an MQTT subscriber: the demo's staged footage, on several cameras.
+"""Measures the delay from the start of an incident to its alarm at an MQTT subscriber, with the demo's footage.
 
-Run from the project's root: .venv/bin/python -m benchmarks.alarm_delay [--cameras 4] [--seconds 200]
-The footage comes again every 45 s; each camera counts from where its first clip began.
+Run from the project's root: python -m benchmarks.alarm_delay [--cameras 4] [--seconds 200] The footage repeats every 45
+s on several cameras; for each one, time starts with its first clip.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
                 alarms.append((payload["camera"], now))
         else:
             camera = message.topic.split("/")[1]
-            if payload["window"] < 32:  # the mapping of times settles within the first seconds, from above
+            if payload["window"] < 32:  # the mapping of times converges within the first seconds, from above
                 start = payload["time"] - payload["window"] * 0.64
                 began[camera] = min(start, began.get(camera, start))
 

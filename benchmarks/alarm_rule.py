@@ -1,11 +1,13 @@
-"""What the alarm rule's minimum duration and the stride cost in delay, and what they buy in false alarms.
+"""Measures what minimum duration and stride cost in delay, and what they save in false alarms.
 
-First, composed streams of held-out sources (stride 16): for each minimum duration the lowest threshold that keeps the
-false alarms of the live rule within a rate, and what it finds how late. The scores are those of the default head's
-linear probes alone, trained on the other folds: seconds a fold instead of minutes for the networks.
-Then the demo's staged incident through the default bundle: from its start to the end of the clip that decides, and the
-alarms before it, by stride and minimum duration, over all places (every fourth frame) where clips may begin.
-Run from the project's root: .venv/bin/python -m benchmarks.alarm_rule [--folds 5] [--streams 40] [--bundle DIR]
+First, composed streams of held-out sources (stride 16): for each minimum duration, the lowest threshold that keeps the
+false alarms of the live rule below a rate, and what it finds and when. The scores are those of the default head's
+linear probes alone, trained on the other folds: seconds per fold instead of minutes for the networks.
+
+Then the demo's staged incident through the default bundle: from its start to the end of the clip that raises the alarm,
+and the alarms before it, by stride and minimum duration, for all places (every fourth frame) where clips may begin.
+
+Run from the project's root: python -m benchmarks.alarm_rule [--folds 5] [--streams 40] [--bundle DIR]
 """
 
 from __future__ import annotations
@@ -34,12 +36,12 @@ from stream.service.staged_footage import FPS, INCIDENT, staged_footage
 from stream.settings.bundle import cached_bundle
 
 DURATIONS = (0.6, 1.0, 1.9)  # of one clip, of two, of three
-RATES = (6.0, 3.0, 1.5)  # false alarms an hour
+RATES = (6.0, 3.0, 1.5)  # false alarms per hour
 CACHE = Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head"
 
 
 def alarms(scores: Sequence[float], starts: Sequence[float], on: float, off: float, duration: float) -> list[int]:
-    """The clips that decide an alarm by the live rule; `starts` of clips in seconds."""
+    """The clips at which the live rule raises alarms; `starts` of clips in seconds."""
     rule = AlarmRule(AlarmSettings(on, off, min_duration=duration))
     clips = [ScoredClip(start, start + CLIP_SECONDS, float(score)) for start, score in zip(starts, scores, strict=True)]
     return [index for index, clip in enumerate(clips) if rule.advance(clip) is Change.STARTED]
@@ -48,7 +50,7 @@ def alarms(scores: Sequence[float], starts: Sequence[float], on: float, off: flo
 def counted(
     streams: Sequence[Stream], scores: Sequence[np.ndarray], on: float, duration: float
 ) -> tuple[float, float, list[float]]:
-    """False alarms an hour, the share of incidents found, and the delays of those."""
+    """False alarms per hour, the share of incidents found, and their delays."""
     false = incidents = 0
     ordinary, delays = 0.0, []
     near = int(TOLERANCE_SECONDS / CLIP_SECONDS)
@@ -68,7 +70,7 @@ def counted(
 
 
 def probes(takes: Sequence[Take], fold: int) -> Head:
-    """The default head without its networks: one step trains one, and its logits count nothing."""
+    """The default head without its networks: one step trains one, and its logits are ignored."""
     settings = dataclasses.replace(SETTINGS, steps=1, network_share=0.0)
     composer = Composer(takes, MIXTURE, np.random.default_rng(fold))
     return train(dataclasses.replace(CONFIG, members=1), composer, settings, fold)
@@ -104,7 +106,7 @@ def staged(bundle: Path) -> None:
             at: engine.features(np.ascontiguousarray(frames[None, :, at : at + CLIP_LENGTH]))[0] for at in begins
         }
         score = {}
-        for at in begins:  # a window holds clips end to end, whatever the stride
+        for at in begins:  # a window contains clips end to end, whatever the stride
             score[at] = float(
                 engine.scores([np.stack([feature[k] for k in range(at % CLIP_LENGTH, at + 1, CLIP_LENGTH)][-window:])])[
                     0

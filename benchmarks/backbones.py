@@ -1,8 +1,8 @@
-"""What one backbone costs beside another: clips through OpenVINO, one each in turn, so that all meet the same load.
+"""Compares the cost of backbones: clips pass through OpenVINO alternately, so that all see the same load.
 
-Every OpenVINO form that a bundle holds takes part; the first one named is what the others are measured by.
+Every OpenVINO form of a bundle takes part; the others are compared with the first one named.
 
-Run from the project's root: .venv/bin/python -m benchmarks.backbones BUNDLE BUNDLE [...]
+Run from the project's root: python -m benchmarks.backbones BUNDLE BUNDLE [...]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
                 backend.features(clip)
                 row.append((time.perf_counter() - start, sum(os.times()[:2]) - before))
             rows.append(row)
-    seconds = np.median(rows[1:], axis=0)  # the first clip allocates
+    seconds = np.median(rows[1:], axis=0)  # the first clip allocates memory
     for name, (wall, cpu) in zip(names, seconds, strict=True):
         print(
             f"{name}: {wall * 1000:.0f} ms a clip, {cpu * 1000:.0f} ms of processor time; "

@@ -1,6 +1,6 @@
-"""docs/benchmarks/bench.md from the JSON of a run: .venv/bin/python -m benchmarks.bench_page docs/benchmarks/bench.json
+"""Writes docs/benchmarks/bench.md from the JSON of a run: python -m benchmarks.bench_page docs/benchmarks/bench.json
 
-The page says what the JSON says and nothing else; the plot is expected beside it.
+The page contains only what the JSON contains. The plot must be in the same folder.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 
 def page(found: dict[str, Any], name: str) -> Iterator[str]:
     about = found["machine"]
-    yield "# What a machine holds"
+    yield "# How many cameras a machine can watch"
     yield f"```\n.venv/bin/mgfn-bench --json {name}.json\n```"
     packages = ", ".join(f"{package} {version}" for package, version in about["packages"].items())
     gpus = "".join(f", {gpu}" for gpu in about.get("gpus", ()))
     yield (
         f"{about['cpu']}, {about['cores']} cores ({about.get('int8', 'no INT8 instructions')}), "
         f"{about['memory_gib']} GiB{gpus}; {about['system']}, Python {about['python']}; {packages}. "
-        f"{found['seconds']} s in all. All figures: [{name}.json]({name}.json)."
+        f"{found['seconds']} s in total. All figures: [{name}.json]({name}.json)."
     )
     if about["load_before"] > 0.5:
         yield (
             f"**Other programs used this machine: its load was {about['load_before']} before the run.** Wall times "
-            "and the number of cameras say too little of it; processor times hold."
+            "and the number of cameras are therefore pessimistic; processor times are reliable."
         )
-    yield "Backbone at batch 1 and head on a full window, medians:"
+    yield "Backbone with batch 1, and head with a full window; medians:"
     clip, cpu, torch = found["backbone_clip_ms"], found["backbone_clip_cpu_ms"], found["backbone_clip_ms"].get("torch")
     rows = ["| engine | clip, ms | times as fast as PyTorch | processor time, ms | head, ms |", "|---|---|---|---|---|"]
     for engine, wall in sorted(clip.items(), key=lambda item: item[1]):
@@ -38,21 +38,21 @@ def page(found: dict[str, Any], name: str) -> Iterator[str]:
             f"| {engine} | {wall:.1f} | {ratio} | {cpu[engine]:.1f} | {'' if head is None else f'{head:.2f}'} |"
         )
     for engine, step in found.get("window_step_ms", {}).items():
-        rows.append(f"| {engine}: all 32 clips again for each step | {step:.0f} | | | |")
+        rows.append(f"| {engine}: encodes all 32 clips again at each step | {step:.0f} | | | |")
     yield "\n".join(rows)
     batches = [f"{engine} {', '.join(f'{n}: {r:g}' for n, r in rates.items())}"
                for engine, rates in found["clips_per_second"].items() if len(rates) > 1]  # fmt: skip
-    yield f"Clips a second by batch: {'; '.join(batches)}."
+    yield f"Clips per second by batch size: {'; '.join(batches)}."
     if "backbones" in found:
         yield from backbones(found["backbones"])
     yield " ".join(
-        f"Decoding {size}: {row['fps_per_core']:.0f} frames/s on a core ({row['decode_ms']:.2f} ms to decode, "
+        f"Decoding {size}: {row['fps_per_core']:.0f} frames/s per core ({row['decode_ms']:.2f} ms to decode, "
         f"{row['scale_ms']:.2f} ms to scale)."
         for size, row in found.get("decode", {}).items()
     )
     if alone := found.get("one_camera_1280x720"):
         yield (
-            f"One camera of 1280x720 at 25 frames/s: {alone['cpu_percent']['other']:.1f} % of a core besides the "
+            f"One camera of 1280x720 at 25 frames/s: {alone['cpu_percent']['other']:.1f} % of a core without the "
             f"backbone, lag p50 {alone['lag_ms']['p50']:.0f} ms, p95 {alone['lag_ms']['p95']:.0f} ms."
         )
     if "cameras" in found:
@@ -63,10 +63,10 @@ def page(found: dict[str, Any], name: str) -> Iterator[str]:
 
 def backbones(found: dict[str, Any]) -> Iterator[str]:
     yield (
-        "Backbones beside one another, in PyTorch with random weights (through OpenVINO, and when which is worth it: "
-        "[Video Swin-T](../design/video-swin.md)):"
+        "Backbones compared, in PyTorch with random weights ([Video Swin-T](../design/video-swin.md) has the figures "
+        "for OpenVINO, and says when to use it):"
     )
-    rows = ["| backbone | channels | GFLOP a clip | ms | of i3d |", "|---|---|---|---|---|"]
+    rows = ["| backbone | channels | GFLOP per clip | ms | relative to i3d |", "|---|---|---|---|---|"]
     for name, row in found.items():
         ratio = row["torch_clip_ms"] / found["i3d"]["torch_clip_ms"]
         rows.append(f"| {name} | {row['channels']} | {row['gflop']:.1f} | {row['torch_clip_ms']:.0f} | {ratio:.1f} |")
@@ -76,7 +76,7 @@ def backbones(found: dict[str, Any]) -> Iterator[str]:
 def cameras(found: dict[str, Any], name: str) -> Iterator[str]:
     yield f"**{found['held']} cameras held** (640x360, 25 frames/s, RTSP over TCP on loopback; {found['tried']} tried):"
     rows = [
-        "| cameras | held | dropped | lag p50, ms | p95, ms | decoder, % of a core | all but the backbone, % | "
+        "| cameras | held | dropped | lag p50, ms | p95, ms | decoder, % of a core | without the backbone, % | "
         "RTSP servers, % | decoder, MiB | service, MiB |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]

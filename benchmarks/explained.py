@@ -1,8 +1,8 @@
-"""Whether an alarm's explanation points at its incident, on sources that the head never saw.
+"""Checks that the explanation of an alarm points at its incident, on sources that the head never saw.
 
-One network a fold, trained by the recipe on all sources but the held-out ones (kept in the cache, the same ones as
-`benchmarks.int8_auc`), scores composed streams of those; each alarm of two clips in a row is explained as the product
-does. Run from the project's root: .venv/bin/python -m benchmarks.explained
+One network per fold is trained by the recipe on all sources except the held-out ones (kept in the cache, shared with
+`benchmarks.int8_auc`), and scores composed streams of those. Each alarm of two clips in a row is explained as in the
+product. Run from the project's root: python -m benchmarks.explained
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from stream.archive.explanation import shares
 
 @dataclass(frozen=True)
 class Scorer:
-    """As much of an engine as occlusion asks for."""
+    """The part of an engine that occlusion needs."""
 
     head: Head
 
@@ -50,7 +50,7 @@ class Scorer:
 
 
 def explained(head: Head, stream: Stream, scores: np.ndarray, threshold: float) -> list[float]:
-    """Of each alarm in an incident, the incident's share of the window's weight."""
+    """For each alarm in an incident, the incident's share of the window's weight."""
     found: list[float] = []
     above = scores >= threshold
     rings = above & np.r_[False, above[:-1]]

@@ -1,10 +1,10 @@
-"""INT8 beside float32 on composed validation streams: what eight bits in the backbone do to the AUC.
+"""Compares INT8 with float32 on composed validation streams: the effect of an eight-bit backbone on the AUC.
 
-Every clip that the default head's recipe takes from ../shared/data passes the default bundle's INT8 backbone too. The
-same composed streams are then scored twice, with float32 and with INT8 features: by the head that ships (which learned
-from these sources) and by one network a fold, trained as the recipe does on float32 features of all sources but the
-held-out ones. Networks are kept in the cache. Run from the project's root on a CPU whose default bundle is INT8:
-.venv/bin/python -m benchmarks.int8_auc [--folds N] [--variants A,B]
+Every clip that the default head's recipe takes from ../shared/data also passes the default bundle's INT8 backbone. The
+same composed streams are then scored twice, with float32 and with INT8 features: by the shipped head (which was trained
+on these sources), and by one network per fold, trained by the recipe on float32 features of all sources except the
+held-out ones. Networks are kept in the cache. Run from the project's root on a CPU whose default bundle is INT8: python
+-m benchmarks.int8_auc [--folds N] [--variants A,B]
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def cosines(one: list[Take], other: list[Take]) -> np.ndarray:
 
 
 def network(fold: int, takes: list[Take]) -> Head:
-    """One network trained as the recipe does, from the cache if the same recipe put it there."""
+    """A network trained by the recipe; from the cache if the same recipe put it there."""
     recipe = hashlib.sha256(repr((CONFIG, SETTINGS, MIXTURE, len(takes))).encode()).hexdigest()[:12]
     file = CACHE / f"int8-auc-{recipe}-fold-{fold}.safetensors"
     if not file.exists():

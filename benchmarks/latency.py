@@ -1,8 +1,8 @@
-"""End to end: from a clip's last frame leaving the camera to its score arriving at an MQTT subscriber.
+"""End-to-end latency: from a clip's last frame leaving the camera to its score arriving at an MQTT subscriber.
 
-A real RTSP camera (GStreamer's server, which notes when it hands each frame to RTSP), `mgfn-stream` with the default
-bundle, a real Mosquitto, a subscriber in this process. Run from the project's root after `make test` has installed
-the servers: .venv/bin/python -m benchmarks.latency [SECONDS]
+A real RTSP camera (GStreamer's server, which records when it hands each frame to RTSP), `mgfn-stream` with the default
+bundle, a real Mosquitto, and a subscriber in this process. Run from the project's root after `make test` has installed
+the servers: python -m benchmarks.latency [SECONDS]
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What events, pictures, clips, Home Assistant, metrics and commands cost the scoring loop.
+"""Measures what events, images, clips, Home Assistant, metrics and commands cost the scoring loop.
 
-Two `mgfn-stream` run side by side on the same recording with the default bundle and one broker, so that whatever else
-the machine does slows both. One has nothing to tell; the other an alarm every few seconds with picture and clip, a
-file of scores, a scraper of its metrics every second and, in the last round, a flood of commands. They change places
-each round. What both do (scores to MQTT, to the database and to the page) the comparison cannot show: so `telling` is
-measured in the loop itself, the processor time that it spends in the reporter.
+Two `mgfn-stream` processes run side by side on the same recording with the default bundle and one broker, so that the
+rest of the machine's load affects both. One has nothing to report. The other has an alarm every few seconds with image
+and clip, writes a score file, has its metrics scraped every second and, in the last round, receives a flood of
+commands. They swap places after each round. The comparison cannot show what both do (scores to MQTT, to the database
+and to the page). So `telling` is measured in the loop itself: the processor time that it spends in the reporter.
 
-Run from the project's root after `make test`: .venv/bin/python -m benchmarks.loop_cost [ROUNDS SECONDS]
+Run from the project's root after `make test`: python -m benchmarks.loop_cost [ROUNDS SECONDS]
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
 from tests.servers.rtsp import write_video
 
-FLOOD = 1000  # commands a second
+FLOOD = 1000  # commands per second
 VIDEO = "street.mp4"
-SIDE = "--side"  # this module as `mgfn-stream`, its reporter timed
-TOLD: dict[type, tuple[str, ...]] = {  # what the loop asks the reporter's parts for
+SIDE = "--side"  # this module as `mgfn-stream`, with its reporter timed
+TOLD: dict[type, tuple[str, ...]] = {  # the calls from the loop to the reporter's parts
     Reporter: ("scored",),
     EventReport: ("say", "release", "file_written"),
     CameraTopics: ("status",),
@@ -51,7 +51,7 @@ TOLD: dict[type, tuple[str, ...]] = {  # what the loop asks the reporter's parts
 
 @dataclass(frozen=True)
 class Reading:
-    """Totals so far: seconds by stage, clips scored, clips dropped, the loop's thread's processor time."""
+    """Totals so far: seconds by stage, clips scored, clips dropped, processor time of the loop's thread."""
 
     stages: dict[str, float]
     clips: float
@@ -59,7 +59,7 @@ class Reading:
     loop: float
 
     def per_clip(self, before: Reading) -> dict[str, float]:
-        """Milliseconds a clip since `before`."""
+        """Milliseconds per clip since `before`."""
         clips = self.clips - before.clips
         cost = {stage: 1000 * (self.stages[stage] - before.stages[stage]) / clips for stage in self.stages}
         return cost | {"loop thread": 1000 * (self.loop - before.loop) / clips, "clips": clips}
@@ -99,7 +99,7 @@ def service(folder: Path, broker: Mosquitto, prefix: str, *more: object) -> Iter
 
 
 def run_side() -> None:
-    """`mgfn-stream` whose metrics have the stage `telling`: the loop's processor time in the reporter, a call each."""
+    """`mgfn-stream` whose metrics have the stage `telling`: processor time of the loop in the reporter, per call."""
     depth = 0
     metrics: list[Metrics] = []
     make = Metrics.__init__
@@ -139,7 +139,7 @@ def _answers(side: Side) -> bool:
 
 
 def round_of(folder: Path, broker: Mosquitto, seconds: float, *, swapped: bool, flood: bool) -> dict[str, list[float]]:
-    """One round: each figure as [nothing to tell, everything on]."""
+    """One round: each figure as [nothing to report, everything on]."""
     with ExitStack() as stack:
         quiet: Side | None = None
         if not swapped:
@@ -152,7 +152,7 @@ def round_of(folder: Path, broker: Mosquitto, seconds: float, *, swapped: bool, 
         while time.monotonic() < until_when:
             began = time.monotonic()
             busy.read()
-            if turn % 5 == 0:  # an alarm in every sixteen seconds or so: ten of them are the pause between two
+            if turn % 5 == 0:  # an alarm about every sixteen seconds: ten of them are the cool-down
                 subscriber.publish("busy/cam/threshold/set", "0" if turn % 10 == 0 else "1")
                 subscriber.publish("busy/cam/test/set", "")
             for number in range(FLOOD if flood else 0):

@@ -1,8 +1,8 @@
-"""What the motion gate saves and what it does to scores, on the recordings under ../shared/data.
+"""Measures what the motion gate saves, and its effect on scores, on the recordings under ../shared/data.
 
-For each threshold: how many clips of ordinary recordings take an earlier clip's feature, how far that moves a score of
-the default head, and how many clips of fights are taken for still. Run from the project's root:
-.venv/bin/python -m benchmarks.motion_gate
+For each threshold: how many clips of ordinary recordings reuse an earlier clip's feature, how much that changes a score
+of the default head, and how many clips of fights are taken for still. Run from the project's root: python -m
+benchmarks.motion_gate
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def clips_of(path: Path) -> np.ndarray:
-    """uint8 (clips, 1, 16, 224, 224, 3), none overlapping another."""
+    """uint8 (clips, 1, 16, 224, 224, 3), without overlap."""
     crops = read_crops(path, "squash")[0]
     whole = len(crops) // CLIP
     return crops[: whole * CLIP].reshape(whole, 1, CLIP, 224, 224, 3)

@@ -1,7 +1,7 @@
-"""What open pages cost the scoring loop: .venv/bin/python -m benchmarks.pages [--pages 20] [--seconds 20]
+"""Measures what open pages cost the scoring loop: python -m benchmarks.pages [--pages 20] [--seconds 20]
 
-Two cameras over RTSP; stage times, and the processor time of the main process, without a page and with pages that read
-the stream and, every two seconds, both cameras' pictures, in turns.
+Two cameras over RTSP. Alternately without a page, and with pages that read the event stream and, every two seconds,
+both cameras' images: stage times, and the processor time of the main process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def stages(address: str) -> dict[str, tuple[float, float]]:
 
 
 def page(address: str, over: threading.Event) -> None:
-    """What a browser asks for, until it is over."""
+    """The requests of a browser, until the end."""
     with (
         httpx.Client(base_url=address, timeout=30) as client,
         httpx.Client(base_url=address, timeout=30) as pictures,
@@ -50,7 +50,7 @@ def page(address: str, over: threading.Event) -> None:
 
 
 def measure(watched: Watched, pages: int, seconds: float) -> None:
-    """Print the stages' means and the main process's share of a core with so many pages open."""
+    """Print the stages' means, and the main process's share of a core, with so many pages open."""
     over = threading.Event()
     threads = [threading.Thread(target=page, args=(watched.page, over)) for _ in range(pages)]
     for thread in threads:

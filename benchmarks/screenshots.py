@@ -15,14 +15,14 @@ from playwright.sync_api import sync_playwright
 
 from configs.pinned import PinnedFile, cache_folder, fetch
 from stream.cli.demo.__main__ import rtsp_server
-from stream.service.staged_footage import staged_footage
+from stream.service.staged_footage import STAGED_THRESHOLD, staged_footage
 
 ADDRESS = "http://127.0.0.1:18098"
 IMAGES = Path(__file__).parents[1] / "docs" / "img"
 
 
 def save(name: str, png: bytes) -> None:
-    """With 64 colours: under 100 KB each."""
+    """With 64 colours, so that each is below 100 KB."""
     IMAGES.mkdir(exist_ok=True)
     Image.open(io.BytesIO(png)).convert("RGB").quantize(64).save(IMAGES / f"{name}.png", optimize=True)
     print(name, (IMAGES / f"{name}.png").stat().st_size)
@@ -39,6 +39,7 @@ def main() -> None:
         url = f"{server}{recording.name}?play_count=0"
         command = [sys.executable, "-m", "stream.cli", "--rtsp", f"street={url}", "--data", folder]
         command += ["--http", ADDRESS.removeprefix("http://"), "--self-test", "off"]
+        command += ["--threshold", str(STAGED_THRESHOLD)]  # a minute of one street is not enough to learn one from
         with (Path(folder) / "log").open("wb") as log:
             service = subprocess.Popen(command, stderr=log)
         try:
@@ -64,7 +65,8 @@ def main() -> None:
             page.emulate_media(color_scheme="light")
             while not page.evaluate("/ s, top score/.test(document.querySelector('#event-list li').textContent)"):
                 page.wait_for_timeout(200)
-            page.wait_for_timeout(8_000)  # the clip holds five seconds after the alarm
+            page.wait_for_timeout(8_000)  # the clip contains five seconds after the alarm
+            page.locator("#alert-close").click()
             page.locator("#event-list li button").first.click()
             page.locator("dialog[open] .strip li").first.wait_for()
             page.wait_for_timeout(800)

@@ -1,8 +1,9 @@
-"""Whether memory stays flat: cameras over RTSP for half an hour, the memory of every process as it goes.
+"""Checks that memory use stays constant: cameras over RTSP for half an hour, with the memory of every process over
+time.
 
-Run from the project's root: .venv/bin/python -m benchmarks.soak [--minutes 30] [--cameras 4] [--json FILE]
-A slope is that of a straight line through the second half; what a process takes in the first minutes is its start.
-Memory is that of each process alone (USS): its share of pages of libraries changes with what else runs on the machine.
+Run from the project's root: python -m benchmarks.soak [--minutes 30] [--cameras 4] [--json FILE] The slope is that of a
+straight line through the second half; the first minutes belong to the start. Memory is that of each process alone
+(USS), because its share of library pages depends on what else runs on the machine.
 """
 
 from __future__ import annotations

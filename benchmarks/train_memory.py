@@ -1,7 +1,7 @@
-"""`mgfn-train` on features of UCF-Crime's size: 1610 videos of ten crops, some 60 GB, as sparse files; peak memory.
+"""Peak memory of `mgfn-train` on features of the size of UCF-Crime: 1610 videos of ten crops, about 60 GB, sparse.
 
-The files take no space on disk, their averaged parts (4.2 GB) do, beside them until the end. Run from the project's
-root: .venv/bin/python -m benchmarks.train_memory [STEPS] [SHARE_OF_THE_VIDEOS]
+The files take no space on disk, but their averaged parts do (4.2 GB), next to them until the end. Run from the
+project's root: python -m benchmarks.train_memory [STEPS] [SHARE_OF_THE_VIDEOS]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TOTAL_BYTES = 60e9
 
 
 def lengths(videos: int) -> np.ndarray:
-    """Clips of each video: many short ones, few long ones, together of the wanted size."""
+    """The number of clips of each video: many short ones, few long ones, with the given total."""
     rng = np.random.default_rng(0)
     drawn = rng.lognormal(0.0, 1.0, videos)
     rest = TOTAL_BYTES * videos / (ABNORMAL + NORMAL) / (4 * CROPS * CHANNELS) - LONGEST
@@ -33,7 +33,7 @@ def lengths(videos: int) -> np.ndarray:
 
 
 def write_sparse(path: Path, clips: int) -> int:
-    """A .npy of zeros (clips, 10, 2048) that takes no space; its size in bytes."""
+    """A .npy of zeros (clips, 10, 2048) that takes no space; returns its size in bytes."""
     description = {"descr": "<f4", "fortran_order": False, "shape": (clips, CROPS, CHANNELS)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, description)

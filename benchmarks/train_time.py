@@ -1,7 +1,7 @@
-"""`mgfn-train --config small-data` on 200 composed videos of 1,024 channels: wall time, and what it learns.
+"""Wall time of `mgfn-train --config small-data` on 200 composed videos of 1,024 channels, and what it learns.
 
-Features are drawn, not extracted: ordinary clips of a scene, and in every other video three to ten clips that differ.
-Run from the project's root: .venv/bin/python -m benchmarks.train_time [STEPS]
+Features are generated, not extracted: ordinary clips of a scene, and in every other video three to ten clips that
+differ. Run from the project's root: python -m benchmarks.train_time [STEPS]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How long a what-if over a week of sixteen cameras takes: python -m benchmarks.whatif [--minutes]
+"""Measures a what-if over a week of sixteen cameras: python -m benchmarks.whatif [--minutes]
 
-Scores of 0.64 s clips (beta-distributed, three bursts a day), in chunks of an hour as they lie after a while, or of a
-minute as they are written. Prints the command's processor and wall time at three thresholds.
+Scores of 0.64 s clips (beta-distributed, three bursts a day), in chunks of an hour as they are stored after a while, or
+of a minute as they are written. Prints the processor and wall time of the command at three thresholds.
 """
 
 from __future__ import annotations

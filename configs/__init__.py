@@ -1,1 +1,1 @@
-"""Data files: pinned files of others, the default head, training presets."""
+"""Data files: pinned third-party files, the default head, training presets."""

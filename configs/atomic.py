@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside their place, then renamed into it."""
+"""Files and folders that appear completely or not at all: written next to their target, then renamed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ PARTIAL: Final = ".part"
 
 
 def partial_path(path: Path) -> Path:
-    """Where this process writes a file before it is renamed to `path`.
+    """The path where this process writes a file before it is renamed to `path`.
 
-    The name is hidden, keeps the suffix (encoders choose a format by it), and holds the process's number: two
-    processes that make the same file do not write into each other's.
+    The name is hidden, keeps the suffix (encoders use it to choose a format), and contains the process id, so that two
+    processes do not write to the same file.
     """
     return path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; it replaces `path` when the block ends well, and is removed when it does not.
+    """A path to write to. It replaces `path` when the block succeeds, and is deleted when it fails.
 
-    Makes the folder. Raises OSError as the writing itself does.
+    Creates the folder. Raises OSError like the writing itself.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
@@ -38,16 +38,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a whole file; text as UTF-8. Whoever reads `path` meanwhile sees the old content or the new."""
+    """Write a whole file; text as UTF-8. A concurrent reader of `path` sees the old content or the new."""
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill; it takes the place of `path` when the block ends well, and vanishes otherwise.
+    """An empty folder to fill. It replaces `path` when the block succeeds, and is deleted when it fails.
 
-    A folder that was there is removed after the exchange. A link at `path` stays and leads to the new folder.
+    An existing folder is deleted after the exchange. A link at `path` stays, and points to the new folder.
     """
     path = path.resolve()  # "." has no name
     path.parent.mkdir(parents=True, exist_ok=True)

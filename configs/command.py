@@ -18,12 +18,12 @@ from typer.main import get_command
 _USER_INFO: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
 _INTERRUPTED = 128 + signal.SIGINT
 _SHOWN_ALIKE: Final = 3
-# words that tell one problem of a kind from another: paths, numbers, names of files and videos, values
+# words that distinguish problems of the same kind: paths, numbers, names of files and videos, values
 _PARTICULAR: Final = re.compile(r"\S*[\d/_'.]\S*")
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; unwinds like KeyboardInterrupt so that `finally` blocks clean up."""
+    """SIGTERM arrived; unwinds like KeyboardInterrupt, so that `finally` blocks clean up."""
 
 
 def _raise_terminated(_signum: int, _frame: FrameType | None) -> NoReturn:
@@ -31,7 +31,7 @@ def _raise_terminated(_signum: int, _frame: FrameType | None) -> NoReturn:
 
 
 def gathered(problems: Sequence[str]) -> list[str]:
-    """Problems in their order; of many that differ in names, places and values alone the first few, and a count."""
+    """The problems in order; of problems that differ only in names, places and values, the first few and a count."""
     alike: dict[str, list[str]] = {}
     for problem in problems:
         alike.setdefault(_PARTICULAR.sub("#", problem), []).append(problem)
@@ -51,21 +51,22 @@ def run_command(
     program: str | None = None,
     redact: Callable[[str], str] = lambda text: _USER_INFO.sub(r"\1***@", text),
 ) -> NoReturn:
-    """Run `app` and end the process with the house's exit codes.
+    """Run `app`, and end the process with the project's exit codes.
 
-    `exit_code_of` maps an exception to an exit code, or to None for a defect, whose traceback is then shown. An
-    exception with a list `problems` gets a line for each of them, any other one line.
-    SIGINT gives 130 and SIGTERM 143, or 0 for a command that runs until it is stopped. `program` is its name in
-    what it says; absent: that of the file which was run. `redact` blots secrets out of error lines and tracebacks.
+    `exit_code_of` maps an exception to an exit code, or to None for a bug, whose traceback is then printed. An
+    exception with a list `problems` gets one line for each of them, any other exception one line.
+
+    SIGINT gives 130 and SIGTERM 143, or 0 for a command that runs until it is stopped. `program` is the name in
+    messages; by default that of the executed file. `redact` removes secrets from error lines and tracebacks.
     """
     signal.signal(signal.SIGTERM, _raise_terminated)
     program = program or Path(sys.argv[0]).name
     if sys.argv[1:] == ["--version"]:
-        print(f"{program} {metadata.version('mgfn-stream')}")  # noqa: T201 -- the answer
+        print(f"{program} {metadata.version('mgfn-stream')}")  # noqa: T201 -- the output
         sys.exit(0)
     try:
         code = get_command(app).main(prog_name=program, standalone_mode=False)
-        if code == _INTERRUPTED and stopping_is_success:  # typer's answer to Ctrl-C
+        if code == _INTERRUPTED and stopping_is_success:  # typer's result for Ctrl-C
             code = 0
     except typer.Exit as stop:
         code = stop.exit_code
@@ -73,16 +74,16 @@ def run_command(
         code = 0 if stopping_is_success else _INTERRUPTED
     except Terminated:
         code = 0 if stopping_is_success else 143
-    except Exception as error:  # noqa: BLE001 -- a defect is shown whole, and ends with 1
-        # A wrong flag: typer's own error, which knows its exit code and the line to show.
+    except Exception as error:  # noqa: BLE001 -- a bug is printed in full, and ends with 1
+        # A wrong flag raises typer's own error, which has an exit code and a message.
         message = getattr(error, "format_message", None)
         found = 2 if message else exit_code_of(error)
         if found is None:
-            print(redact(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201 -- a defect, for its report
+            print(redact(traceback.format_exc()), end="", file=sys.stderr)  # noqa: T201 -- a bug, for the bug report
             sys.exit(1)
-        problems: list[str] = getattr(error, "problems", [])  # of a file: a line for each
+        problems: list[str] = getattr(error, "problems", [])  # a file may have several problems: one line each
         for problem in problems or [str(message() if message else error)]:
-            # typer's own lines hold what was given
+            # typer's own messages repeat what was given
             line = redact(" ".join(problem.split()))
             print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 -- for the user
         code = found

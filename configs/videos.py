@@ -1,4 +1,4 @@
-"""Which files of a folder are taken for videos; a file that is named itself may be called anything."""
+"""Which files in a folder count as videos. A file that is named explicitly can have any suffix."""
 
 from __future__ import annotations
 

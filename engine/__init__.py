@@ -1,9 +1,9 @@
-"""Arrays in, arrays out: opens a bundle, runs backbone and head, keeps windows. Knows no camera, no MQTT."""
+"""Arrays in, arrays out: opens a bundle, runs backbone and head, keeps windows. Independent of cameras and MQTT."""
 
 import os
 import sys
 
-# From its import on, ONNX Runtime (1.29 and newer, on Linux too) reports process, machine and models to its maker.
+# When imported, ONNX Runtime (since 1.29, on Linux too) sends telemetry: process, machine and models.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-# `import openvino` reports itself over the network, and NNCF its use, through this package; without it both do not.
+# `import openvino` sends telemetry through this package, and so does NNCF; without the package, neither does.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

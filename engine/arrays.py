@@ -1,4 +1,4 @@
-"""Array types that cross the engine's door."""
+"""Array types of the engine's interface."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""A bundle on disk: opened only after every hash has matched."""
+"""A bundle on disk, opened only if all hashes match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.manifest import MANIFEST, SCHEMA_VERSION, Manifest
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. `sha256` is the manifest's own hash and stands for the whole."""
+    """A verified bundle. `sha256` is the hash of the manifest, and identifies the bundle."""
 
     path: Path
     manifest: Manifest
@@ -23,7 +23,7 @@ class Bundle:
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
-        """Read the manifest and check every file against it.
+        """Read the manifest and verify every file.
 
         Raises BundleError for a missing, damaged or newer bundle.
         """
@@ -47,7 +47,7 @@ class Bundle:
         return self.path.name
 
     def file(self, name: str) -> Path:
-        """Path of an artefact. Raises BundleError if the manifest does not list it."""
+        """The path of an artefact. Raises BundleError if the manifest does not list it."""
         if name not in self.manifest.files:
             listed = ", ".join(sorted(self.manifest.files))
             raise BundleError(f"bundle {self.path}: holds no {name}; it holds {listed}")

@@ -1,4 +1,4 @@
-"""What this CPU brings for eight-bit integers."""
+"""INT8 instructions of this CPU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _INT8_FLAGS: Final = {"amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx_vnn
 
 
 def int8_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
-    """The instructions that multiply and add INT8 in one step, by name; None on a CPU (or system) without.
+    """The instructions that multiply and add INT8 in one step, by name; None if there are none.
 
-    OpenVINO's own list of capabilities names INT8 on every CPU, so the kernel's flags decide.
+    OpenVINO's own list of capabilities names INT8 on every CPU, so the kernel's flags are used.
     """
     try:
         lines = cpuinfo.read_text(encoding="ascii", errors="replace").splitlines()

@@ -1,4 +1,4 @@
-"""Where the default bundle lies: a cache folder named by a hash of all that goes into it."""
+"""The location of the default bundle: a cache folder named by a hash of everything that determines its content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from engine.backends import gpu_present
 from engine.cpu import int8_instructions
 
 DEFAULT_BACKBONE: Final = "i3d"
-# Raised when the same inputs would give another bundle: opset, files, quantisation.
+# Increment when the same inputs would give a different bundle: opset, files, quantisation.
 _EXPORT_SETTINGS: Final = {"opset": 18, "layout": 3, "quantisation": 3}
 
 
@@ -29,22 +29,22 @@ def default_head() -> Path:
 
 
 def default_export(backbone: str = DEFAULT_BACKBONE) -> tuple[list[str], str]:
-    """Flags of `mgfn-export` for the bundle built on first use on this machine, and why they are these."""
+    """The flags of `mgfn-export` for the default bundle on this machine, and the reason for them."""
     instructions = int8_instructions()
     if backbone != DEFAULT_BACKBONE:
-        return [], "float32, to extract features with"
+        return [], "float32, for feature extraction"
     if gpu_present():
-        return ["--fp16"], "half precision beside float32, as this machine has a GPU"
+        return ["--fp16"], "half precision in addition to float32, because this machine has a GPU"
     if instructions:
-        return ["--int8"], f"INT8, as this CPU has {instructions}"
-    return [], "float32, as this CPU has neither VNNI nor AMX"
+        return ["--int8"], f"INT8, because this CPU has {instructions}"
+    return [], "float32, because this CPU has neither VNNI nor AMX"
 
 
 def default_bundle_path(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:
-    """Folder of the bundle that is built on first use, whether or not it has been.
+    """The folder of the bundle that is built on first use; it need not exist yet.
 
-    Without arguments the default bundle; else that of another backbone, with the pinned weights (if there are any)
-    or those in the file `weights`. Raises OSError where that cannot be read.
+    Without arguments, that of the default bundle. Otherwise that of another backbone, with the pinned weights (if there
+    are any) or those in the file `weights`. Raises OSError if that cannot be read.
     """
     pins = json.loads(resources.files("configs").joinpath("weights.json").read_text(encoding="utf-8"))
     pinned = pins.get(backbone, {}).get("sha256")

@@ -1,4 +1,4 @@
-"""The engine: clips of any cameras in, features out; windows in, scores out. It knows neither camera nor alarm."""
+"""The engine: clips of any cameras to features, windows to scores. Independent of cameras and alarms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SIZES: Final = ", ".join(map(str, _CLIP))
 
 
 class Engine:
-    """A verified bundle on a running backend; a context manager."""
+    """A verified bundle on a running backend. Context manager."""
 
     def __init__(self, bundle: Bundle, backend: Backend, reason: str) -> None:
         self.bundle = bundle
@@ -47,7 +47,7 @@ class Engine:
     def features(self, clips: UInt8Array) -> FloatArray:
         """uint8 (N, crops, 16, 224, 224, 3) RGB -> float32 (N, crops, C).
 
-        Raises BackendError for other arrays, NotFiniteError for NaN or infinity in what the backend gives.
+        Raises BackendError for invalid arrays, and NotFiniteError if the backend returns NaN or infinity.
         """
         crops = self.manifest.crops
         if clips.dtype != np.uint8 or clips.ndim != 6 or clips.shape[1:] != (crops, *_CLIP):
@@ -57,9 +57,9 @@ class Engine:
         return features
 
     def backbone_features(self, clips: UInt8Array) -> FloatArray:
-        """One crop a clip, uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, C), whatever crops the bundle's head takes.
+        """One crop per clip, uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, C), for any number of crops of the head.
 
-        Raises as `features` does.
+        Raises the same errors as `features`.
         """
         if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[1:] != _CLIP:
             raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {_SIZES})")
@@ -74,17 +74,17 @@ class Engine:
 
     @property
     def published_channels(self) -> int:
-        """Channels of the backbone's published feature: the last of what `backbone_features` gives."""
+        """The channels of the backbone's published feature: the last ones returned by `backbone_features`."""
         return list(self.manifest.layers.values())[-1] if self.manifest.layers else self.manifest.channels
 
     def scores(self, windows: Sequence[FloatArray]) -> list[FloatArray]:
         """Windows float32 (T, crops, C), 1 <= T <= 32, of any lengths -> float32 (T,) each, in the same order.
 
-        Windows of one length go through the head together. Raises BackendError for other arrays, NotFiniteError for
-        NaN or infinity in what the backend gives, BundleError where the bundle has no head.
+        Windows of the same length pass the head together. Raises BackendError for invalid arrays, NotFiniteError if the
+        backend returns NaN or infinity, and BundleError if the bundle has no head.
         """
         if self.manifest.head is None:
-            raise BundleError(f"bundle {self.bundle.path}: holds a backbone alone, no head to score with")
+            raise BundleError(f"bundle {self.bundle.path}: has no head, so it cannot score")
         tail = (self.manifest.crops, self.manifest.channels)
         by_length: dict[int, list[int]] = {}
         for index, window in enumerate(windows):
@@ -100,11 +100,13 @@ class Engine:
         return scores
 
     def contributions(self, window: FloatArray) -> FloatArray:
-        """What each clip adds to the newest clip's score: float32 (T, crops, C) -> float32 (T,), differences of scores.
+        """The contribution of each clip to the newest clip's score: float32 (T, crops, C) -> float32 (T,), score
+        differences.
 
-        By occlusion: clip by clip, its feature gives way to the mean of the window's others, as if there had been
-        nothing but the scene; all T windows pass the head together. Negative: the clip held the score down. A window
-        of one clip has nothing to put in its place: all of its score is its own. Raises as `scores` does.
+        By occlusion: each clip's feature in turn is replaced by the mean of the window's other clips, as if there had
+        been only the scene; all T windows pass the head together. Negative: the clip lowered the score. In a window of
+        one clip there is nothing to replace it with, and the whole score is its contribution. Raises the same errors as
+        `scores`.
         """
         length = len(window)
         if length < 2:

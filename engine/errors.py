@@ -1,9 +1,9 @@
 """Errors of the engine; each message is one line for the user.
 
 EngineError
-├── NotFiniteError           a backend gave NaN or infinity for some clips or windows
+├── NotFiniteError           a backend returned NaN or infinity for some clips or windows
 ├── BundleError              a bundle that is missing, damaged, newer than this program or does not fit
-└── BackendError             an engine that is not installed, a device that is not there, arrays of a wrong shape
+└── BackendError             an engine that is not installed, a missing device, arrays of a wrong shape
     └── OutOfMemoryError     the GPU's memory is full: a smaller batch may fit
 """
 
@@ -16,14 +16,14 @@ _SHOWN: Final = 4
 
 
 class EngineError(Exception):
-    """Base of what the engine raises."""
+    """Base class of the engine's errors."""
 
 
 class NotFiniteError(EngineError):
-    """A backend's output holds NaN or infinity.
+    """The output of a backend contains NaN or infinity.
 
-    `output` is "features" or "scores", `rows` says which clips or windows of the call it concerns. The rest of the
-    call may be right: call again without these.
+    `output` is "features" or "scores", and `rows` lists the affected clips or windows of the call. The rest may be
+    right: call again without them.
     """
 
     def __init__(self, backend: str, output: str, rows: Sequence[int], total: int) -> None:
@@ -40,8 +40,8 @@ class BundleError(EngineError):
 
 
 class BackendError(EngineError):
-    """The backend cannot be used, or was given arrays that it does not take."""
+    """The backend cannot be used, or was given invalid arrays."""
 
 
 class OutOfMemoryError(BackendError):
-    """The GPU has no memory left for this batch."""
+    """The GPU has not enough memory for this batch."""

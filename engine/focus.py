@@ -1,11 +1,11 @@
-"""Geometry `focus`: one square a clip, around what moves.
+"""Geometry `focus`: one square per clip, around what moves.
 
-A person in a wide view covers a few per cent of the picture, and little of them is left when all of it is scaled to
-224 x 224. Movement is found in small grey pictures of the clip (`small_grey`, `find_region`), and the square around it
-is cut from the decoded pictures at their own resolution. Where almost nothing moves, or almost everything (a camera
-that is struck, covered or turned), the backbone sees the whole picture, aspect ignored.
+A person in a wide view covers a few per cent of the image, and little of them is left when the whole image is scaled to
+224 x 224. Movement is detected in small grey versions of the frames (`small_grey`, `find_region`), and the square
+around it is cut from the decoded frames at their own resolution. If almost nothing moves, or almost everything (a
+camera that is hit, covered or turned), the backbone sees the whole image, squashed.
 
-Pure: a region depends on nothing but the clip's own pictures.
+Pure: a region depends only on the frames of its clip.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from av import VideoFrame
 from engine.arrays import FloatArray, UInt8Array
 from engine.geometry import SIDE, scaled
 
-COLUMNS, ROWS = 64, 36  # blocks of a small picture, whatever its shape
-LOOKED_AT: Final = (0, 3, 6, 9, 12, 15)  # of a clip's 16 pictures
-_STILL_SHARE: Final = 0.6  # of the blocks are taken to be background: what they change by is noise or light
-_FLOOR: Final = 1.5  # grey levels from one small picture to the next that are nothing
-_FEWEST: Final = 4  # blocks that move, else nothing does
-_EVERYWHERE: Final = 0.75  # share of blocks that move, above which everything does
-_OUTSIDE: Final = 0.1  # of the movement lies beyond the span, at each end of each axis
+COLUMNS, ROWS = 64, 36  # blocks of a small frame, whatever its shape
+LOOKED_AT: Final = (0, 3, 6, 9, 12, 15)  # of a clip's 16 frames
+_STILL_SHARE: Final = 0.6  # this share of the blocks counts as background: their changes are noise or light
+_FLOOR: Final = 1.5  # grey levels between two small frames that count as no change
+_FEWEST: Final = 4  # number of moving blocks below which nothing moves
+_EVERYWHERE: Final = 0.75  # share of moving blocks above which everything moves
+_OUTSIDE: Final = 0.1  # this share of the movement is outside the span, at each end of each axis
 _WIDENED: Final = 1.25
 _SMALLEST: Final = 0.4  # of the short side
-_LARGEST: Final = 1.3  # wanted side, in short sides, above which the whole picture says more than a square
+_LARGEST: Final = 1.3  # wanted side, in short sides, above which the whole image is better than a square
 
 
 class Region(NamedTuple):
-    """A part of a picture in shares of its width and height."""
+    """A part of an image, in fractions of its width and height."""
 
     x: float
     y: float
@@ -45,7 +45,7 @@ class Region(NamedTuple):
         return self == WHOLE
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """left, top, right, bottom in a picture of that size; even, so that chroma planes are cut alike."""
+        """left, top, right, bottom in an image of that size; even, so that chroma planes are cut alike."""
         left, top = round(self.x * width / 2) * 2, round(self.y * height / 2) * 2
         right, bottom = round((self.x + self.w) * width / 2) * 2, round((self.y + self.h) * height / 2) * 2
         return left, top, max(left + 2, min(right, width)), max(top + 2, min(bottom, height))
@@ -55,7 +55,7 @@ WHOLE: Final = Region(0.0, 0.0, 1.0, 1.0)
 
 
 def movement(small: UInt8Array) -> FloatArray:
-    """How much each block changes from picture to picture, in grey levels, summed.
+    """How much each block changes from frame to frame, in grey levels, summed.
 
     (n, rows, columns) -> (rows, columns).
     """
@@ -64,9 +64,9 @@ def movement(small: UInt8Array) -> FloatArray:
 
 
 def find_region(small: UInt8Array, width: int, height: int) -> Region:
-    """The square around what moves in a clip, from its small grey pictures (n >= 2, rows, columns), uint8.
+    """The square around what moves in a clip, from its small grey frames (n >= 2, rows, columns), uint8.
 
-    `width` and `height` are those of the pictures they were made from, so that the square is one.
+    `width` and `height` are those of the original frames, so that the result is a square there.
     """
     moved = movement(small)
     floor = _FLOOR * (len(small) - 1)
@@ -90,14 +90,14 @@ def find_region(small: UInt8Array, width: int, height: int) -> Region:
 
 
 def _span(weights: FloatArray) -> tuple[float, float]:
-    """Where, from 0 to 1 along an axis, all but `_OUTSIDE` of the weight at each end lies."""
+    """The span from 0 to 1 along an axis that leaves `_OUTSIDE` of the weight at each end."""
     reached = np.concatenate([np.zeros(1), np.cumsum(weights, dtype=np.float64)])
     ends = np.interp((_OUTSIDE * reached[-1], (1 - _OUTSIDE) * reached[-1]), reached, np.arange(len(reached)))
     return float(ends[0]) / len(weights), float(ends[1]) / len(weights)
 
 
 def small_grey(frame: VideoFrame) -> UInt8Array:
-    """A small grey picture of a frame: uint8 (ROWS, COLUMNS), each block the mean of its part."""
+    """A small grey version of a frame: uint8 (ROWS, COLUMNS), each block the mean of its part."""
     if (
         not frame.format.name.startswith(("yuv4", "yuvj4", "nv12", "nv21", "gray"))
         or frame.format.components[0].bits != 8
@@ -105,7 +105,7 @@ def small_grey(frame: VideoFrame) -> UInt8Array:
         frame = frame.reformat(format="gray")
     luma = frame.planes[0]
     rows = np.asarray(memoryview(luma)).reshape(-1, luma.line_size)
-    # some four by four samples a block are enough, and a large picture costs no more than a small one
+    # four by four samples per block are enough, and a large frame costs no more than a small one
     step_y, step_x = max(1, frame.height // (4 * ROWS)), max(1, frame.width // (4 * COLUMNS))
     picture = np.ascontiguousarray(rows[: frame.height : step_y, : frame.width : step_x])
     return np.asarray(cv2.resize(picture, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), dtype=np.uint8)
@@ -114,7 +114,7 @@ def small_grey(frame: VideoFrame) -> UInt8Array:
 def focus_clip(frames: Sequence[VideoFrame], out: UInt8Array, hidden: UInt8Array | None = None) -> Region:
     """Write a clip's 16 frames, cut to the square around what moves, into `out`: uint8 (1, 16, 224, 224, 3) RGB.
 
-    `hidden`, uint8 (ROWS, COLUMNS), is above 0 in blocks whose movement does not count. Returns the square.
+    `hidden`, uint8 (ROWS, COLUMNS), is above 0 in blocks whose movement is ignored. Returns the square.
     """
     region = region_of(frames, hidden)
     for index, frame in enumerate(frames):
@@ -131,7 +131,7 @@ def region_of(frames: Sequence[VideoFrame], hidden: UInt8Array | None = None) ->
 
 
 def cropped(frame: VideoFrame, region: Region) -> VideoFrame:
-    """The region of a frame as a frame of its own, at the same resolution: planes are copied, nothing is scaled."""
+    """The region of a frame as a separate frame, at the same resolution: planes are copied, nothing is scaled."""
     if region.is_whole:
         return frame
     if frame.format.name not in ("yuv420p", "yuvj420p"):

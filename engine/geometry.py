@@ -1,14 +1,14 @@
-"""How a picture becomes the backbone's 224 x 224 crops. The bundle names the geometry; training used the same.
+"""How an image becomes the 224 x 224 crops of the backbone. The bundle names the geometry; training used the same one.
 
-| geometry | crops | what is seen of a 16:9 picture |
+| geometry | crops | what is visible of a 16:9 image |
 |---|---|---|
-| `squash` | 1 | all of it, aspect ignored |
+| `squash` | 1 | all of it, without keeping proportions |
 | `ends`   | 2 | all of it, in proportion: one square at each end of the long side (they overlap up to 2:1) |
 | `center` | 1 | 43 %: the middle 224 x 224 after the short side became 256 |
-| `ten`    | 10 | all of it, aspect ignored: five squares of 340 x 256, four corners and the middle, and their mirror |
-| `focus`  | 1 | one square a clip around what moves, else all of it (`engine.focus`); a single picture is seen whole |
+| `ten`    | 10 | all of it, without keeping proportions: four corners and the middle of 340 x 256, and their mirrors |
+| `focus`  | 1 | one square per clip around what moves, else all of it (`engine.focus`); a single image is used whole |
 
-`ten` is that of the published UCF-Crime features, in their order and resampled as theirs, by a Lanczos filter.
+`ten` is that of the published UCF-Crime features, in their order, and resampled like them with a Lanczos filter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TEN_CORNERS: Final = ((0, 0), (116, 0), (58, 16), (0, 32), (116, 32))
 
 
 class _Scaler(threading.local):
-    """swscale's tables for one size cost more than scaling a picture: each thread keeps them for the next one."""
+    """Caches swscale's tables for one size in each thread, because they cost more than scaling an image."""
 
     def __init__(self) -> None:
         self.reformatter = VideoReformatter()
@@ -44,7 +44,7 @@ def scaled(
     frame: VideoFrame, width: int, height: int, interpolation: Interpolation = Interpolation.BILINEAR
 ) -> UInt8Array:
     """A frame in another size, RGB: uint8 (height, width, 3)."""
-    # swscale's filters widen with the scale: no aliasing when shrinking. One pass from YUV to RGB.
+    # swscale's filters widen with the scale, so shrinking causes no aliasing. One pass from YUV to RGB.
     reformat = _scaler.reformatter.reformat
     small = reformat(frame, width, height, format="rgb24", interpolation=interpolation, threads=1)
     return np.asarray(small.to_ndarray(), dtype=np.uint8)
@@ -88,12 +88,12 @@ _GEOMETRIES: Final[dict[str, tuple[int, Callable[[VideoFrame, UInt8Array], None]
 
 
 def crops_of(geometry: str) -> int:
-    """Number of crops that a geometry cuts from a picture. Raises KeyError for an unknown one."""
+    """The number of crops of a geometry. Raises KeyError for an unknown one."""
     return _GEOMETRIES[geometry][0]
 
 
 def is_per_clip(geometry: str) -> bool:
-    """Whether what is cut depends on a whole clip: `engine.focus` cuts it; `write_crops` cuts all others."""
+    """Whether the crop depends on a whole clip: `engine.focus` cuts it, `write_crops` cuts all others."""
     return geometry == "focus"
 
 
@@ -103,7 +103,7 @@ def write_crops(frame: VideoFrame, geometry: str, out: UInt8Array) -> None:
 
 
 def seen(geometry: str, width: int, height: int) -> list[tuple[int, int, int, int]]:
-    """The regions (left, top, right, bottom) in pixels of a picture that become crops, in order."""
+    """The regions (left, top, right, bottom) in pixels that become crops, in order."""
     short = min(width, height)
     if geometry in ("squash", "focus"):
         return [(0, 0, width, height)]
@@ -118,6 +118,6 @@ def seen(geometry: str, width: int, height: int) -> list[tuple[int, int, int, in
 
 
 def _of_ten(left: int, top: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """A square of the 340 x 256 picture as a region of the one it was made from."""
+    """A square of the 340 x 256 image, as a region of the original."""
     across, down = width / _TEN_WIDTH, height / _TEN_HEIGHT
     return (round(left * across), round(top * down), round((left + SIDE) * across), round((top + SIDE) * down))

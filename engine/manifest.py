@@ -17,7 +17,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Weights(BaseModel):
-    """Where weights come from and under which licence."""
+    """The source and licence of weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,11 +45,12 @@ class Thresholds(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The manifest. `head` and `thresholds` are None in a bundle that holds a backbone alone.
+    """The manifest. `head` and `thresholds` are None in a bundle that contains only a backbone.
 
-    `layers` names the layers whose means stand side by side in a feature, and their channels; the published feature is
-    the last one's. Empty: the feature is the published one. `calibration` is what a camera's logits are compared with
-    until it has a history of its own; None: scores are the head's own.
+    layers: the layers whose means are concatenated in a feature, with their channels; the published feature is the last
+    one.
+        Empty: the feature is the published one.
+    calibration: what a camera's logits are compared with until it has its own history; None: scores are the head's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

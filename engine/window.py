@@ -1,4 +1,4 @@
-"""The glance context of one camera: its last features, each computed once."""
+"""The window of one camera: its last features, each computed once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import deque
 
 import numpy as np
 
-from configs.sizes import WINDOW as WINDOW  # for those that keep windows
+from configs.sizes import WINDOW as WINDOW  # for users of windows
 from engine.arrays import FloatArray
 
 
 class FeatureWindow:
     """At most `size` features of one camera, oldest first: the newest and every `every`-th before it.
 
-    Where clips overlap, `every` of them begin within the length of one: the window then holds clips end to end, and
-    means what it means where none overlap.
+    If clips overlap, `every` of them begin within the length of one. The window then contains clips end to end, and
+    means the same as without overlap.
     """
 
     def __init__(self, size: int = WINDOW, every: int = 1) -> None:
@@ -25,16 +25,16 @@ class FeatureWindow:
         return -(-len(self._features) // self._every)
 
     def push(self, feature: FloatArray) -> None:
-        """Add the newest clip's feature, float32 (crops, C); the oldest leaves a full window."""
+        """Add the feature of the newest clip, float32 (crops, C); a full window drops the oldest."""
         self._features.append(feature)
 
     def reset(self) -> None:
-        """Forget everything: the next clip does not follow the last one."""
+        """Forget everything, because the next clip does not follow the last one."""
         self._features.clear()
 
     @property
     def newest(self) -> FloatArray:
-        """The newest clip's feature, (crops, C). Raises IndexError while empty."""
+        """The feature of the newest clip, (crops, C). Raises IndexError while empty."""
         return self._features[-1]
 
     def array(self) -> FloatArray:

@@ -1,4 +1,4 @@
-"""A bundle from networks: its artefacts one after the other, each judged beside PyTorch."""
+"""Builds a bundle from networks: one artefact after the other, each compared with PyTorch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from export.verify import Comparison, compare, reference, verify
 
 
 class VerificationError(ExportError):
-    """An artefact that is not what PyTorch computes. `rows` are all comparisons."""
+    """An artefact differs from PyTorch. `rows` are all comparisons."""
 
     def __init__(self, rows: list[Comparison]) -> None:
         failed = [row for row in rows if not row.passed]
         super().__init__(
-            f"verification failed on {', '.join(row.backend for row in failed)}: allowed are {failed[0].allowed}; "
+            f"verification failed on {', '.join(row.backend for row in failed)}: required {failed[0].allowed}; "
             "no bundle was written"
         )
         self.rows = rows
@@ -26,9 +26,9 @@ class VerificationError(ExportError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What goes into a bundle beside the float32 graphs.
+    """What a bundle contains besides the float32 graphs.
 
-    `footage`: clips to calibrate INT8 on and clips held out, as `calibration.read_footage` gives them; None: no INT8.
+    `footage`: calibration clips for INT8, and held-out clips, as returned by `calibration.read_footage`; None: no INT8.
     """
 
     footage: tuple[UInt8Array, UInt8Array] | None = None
@@ -40,11 +40,11 @@ class Wanted:
 def build(
     sources: Sources, head: Path, wanted: Wanted, target: Path, say: Callable[[str], None]
 ) -> tuple[list[Comparison], list[str]]:
-    """Write the bundle at `target`, whole or not at all; `say` is told each step.
+    """Write the whole bundle at `target`, or nothing; `say` is called with each step.
 
-    `head` is the checkpoint that the head came from. Returns the comparisons and what the user should read of
-    them. Raises VerificationError where float32 or half precision fail, BackendError where no plan can be built.
-    An INT8 form that fails is left out, and that is said.
+    `head` is the checkpoint of the head. Returns the comparisons, and notes for the user. Raises VerificationError if
+    float32 or half precision fails, and BackendError if a plan cannot be built. An INT8 form that fails is omitted,
+    with a note.
     """
     with replacing_folder(target) as folder:
         say("exporting to ONNX")
@@ -58,8 +58,8 @@ def build(
             write_manifest(sources, folder, head)
         rows: list[Comparison] = []
         if wanted.verified:
-            say("verifying beside PyTorch")
-            rows = verify(sources, folder, say=lambda name: say(f"verifying {name} beside PyTorch"))
+            say("comparing with PyTorch")
+            rows = verify(sources, folder, say=lambda name: say(f"verifying {name} against PyTorch"))
             if not all(row.passed for row in rows):
                 raise VerificationError(rows)
         if wanted.footage is None:
@@ -86,8 +86,8 @@ def _add_int8(
         return compare("openvino-int8", folder, expected)
 
     rows = quantise_until_it_holds(folder, calibration, judge)
-    judged = f"INT8: calibrated on {len(calibration)} clips, judged on {len(held_out)} others; allowed are"
+    judged = f"INT8: calibrated on {len(calibration)} clips, verified on {len(held_out)} others; required:"
     if not rows[-1].passed:
-        return rows, f"{judged} {rows[-1].allowed}; it failed, also with some layers in float32: float32 is kept"
-    spared = "; the layers that hurt most stay in float32" if len(rows) > 1 else ""
+        return rows, f"{judged} {rows[-1].allowed}; it failed, also with some layers in float32, so float32 is used"
+    spared = "; the most sensitive layers stay in float32" if len(rows) > 1 else ""
     return rows, f"{judged} {rows[-1].allowed}{spared}"

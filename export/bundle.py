@@ -1,4 +1,4 @@
-"""What a bundle is written from, its artefacts and its manifest."""
+"""The sources of a bundle, its artefacts, and its manifest."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from mgfn.weights import pinned
 
 
 class ExportError(Exception):
-    """An export that cannot be done as asked; the message is one line for the user."""
+    """An export that is impossible as requested; the message is one line for the user."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The networks that go into a bundle, and what its manifest says of them."""
+    """The networks of a bundle, and what its manifest says about them."""
 
     backbone: nn.Module
     backbone_weights: Weights
@@ -46,13 +46,13 @@ class Sources:
 
 
 def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> Sources:
-    """Load a backbone and the head that goes with it.
+    """Load a backbone and the matching head.
 
-    The backbone shows as many of its layers as the head has channels for; a head that fits none is left out.
+    The backbone outputs as many of its layers as the head has channels for. A head that does not match is omitted.
     Raises WeightsError and CheckpointError.
     """
     spec = BACKBONES[backbone]
-    mgfn, texts = load_head(head)  # first: a wrong file fails before weights are fetched
+    mgfn, texts = load_head(head)  # first, so that a wrong file fails before weights are downloaded
     network = spec.load(backbone_weights)
     if backbone_weights is None:
         pin = pinned(backbone)
@@ -80,7 +80,7 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
         thresholds = Thresholds(
             on=float(texts.get("threshold_on", 0.5)),
             off=float(texts.get("threshold_off", texts.get("threshold_on", 0.5))),
-            chosen=texts.get("threshold_choice", "not chosen: the head names none"),
+            chosen=texts.get("threshold_choice", "not chosen: the head has none"),
             min_duration=float(texts["min_duration"]) if "min_duration" in texts else None,
         )
         calibration = json.loads(texts["calibration"]) if "calibration" in texts else None
@@ -95,13 +95,13 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
 
 
 def check_target(target: Path) -> None:
-    """Raise ExportError unless `target` is free, empty or a bundle that may be replaced."""
+    """Raise ExportError unless `target` does not exist, is empty, or is a bundle, which may be replaced."""
     if target.is_file() or (target.is_dir() and any(target.iterdir()) and not _is_bundle(target)):
-        raise ExportError(f"--out {target}: is not empty and not a bundle; allowed: a new, empty or bundle folder")
+        raise ExportError(f"--out {target}: must be a new or empty folder, or an existing bundle")
 
 
 def _is_bundle(folder: Path) -> bool:
-    """Whether its manifest is one of ours, of whatever version: others have a `manifest.json`, too."""
+    """Whether its manifest is one of ours, of any version; other projects use `manifest.json`, too."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -110,7 +110,7 @@ def _is_bundle(folder: Path) -> bool:
 
 
 def write_artefacts(sources: Sources, folder: Path, half: bool = False) -> None:
-    """Write both graphs and the weights of the `torch` backend into `folder`; `half`: half-precision graphs too."""
+    """Write both graphs and the weights for the `torch` backend into `folder`; `half`: half-precision graphs too."""
     export_backbone(sources.backbone, folder / "backbone.onnx")
     _save(sources.backbone, folder / "backbone.safetensors")
     if sources.head is not None:
@@ -122,7 +122,7 @@ def write_artefacts(sources: Sources, folder: Path, half: bool = False) -> None:
 
 
 def write_manifest(sources: Sources, folder: Path, head_file: Path) -> Manifest:
-    """Write `manifest.json` over all that lies in `folder`; the head's checkpoint is copied in."""
+    """Write `manifest.json` for everything in `folder`; the head's checkpoint is copied in."""
     if sources.head is not None:
         shutil.copyfile(head_file, folder / "head.safetensors")
     for path in folder.iterdir():

@@ -1,4 +1,4 @@
-"""Clips of footage, cut as the bundle's geometry says: what INT8 is calibrated on, and what it is judged by."""
+"""Clips of footage with the geometry of the bundle, for the calibration and verification of INT8."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SEEK_SECONDS: Final = 10.0
 
 
 def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UInt8Array]:
-    """Clips to calibrate on and clips held out, each uint8 (K, crops, 16, 224, 224, 3) RGB.
+    """Calibration clips and held-out clips, each uint8 (K, crops, 16, 224, 224, 3) RGB.
 
-    At most CALIBRATION_CLIPS and HELD_OUT_CLIPS, spread evenly over the videos; the held-out ones are the last
-    ones, a third at most, so that none overlaps the others.
-    Raises ExportError for a file that is no video, and for too little footage.
+    At most CALIBRATION_CLIPS and HELD_OUT_CLIPS, spread evenly over the videos. The held-out clips are the last ones,
+    at most a third, so that none overlaps the others. Raises ExportError for a file that is not a video, and for too
+    little footage.
     """
     wanted = CALIBRATION_CLIPS + HELD_OUT_CLIPS
     if len(videos) > wanted:
@@ -44,16 +44,16 @@ def read_footage(videos: Sequence[Path], geometry: str) -> tuple[UInt8Array, UIn
         clips += _clips(video, geometry, -(-(wanted - len(clips)) // len(left)))
     if len(clips) < 3:
         raise ExportError(
-            f"--calibration: {len(clips)} clips of {CLIP_LENGTH} frames in {len(videos)} video(s); from 3 allowed"
+            f"--calibration: {len(clips)} clips of {CLIP_LENGTH} frames in {len(videos)} video(s); at least 3 needed"
         )
     held_out = min(HELD_OUT_CLIPS, max(1, len(clips) // 3))
     return np.stack(clips[:-held_out]), np.stack(clips[-held_out:])
 
 
 def find_videos(given: Sequence[Path]) -> list[Path]:
-    """The videos among `given`, files and folders, in order of their names; none given: the sample footage.
+    """The videos among `given` files and folders, in order of their names; by default the sample footage.
 
-    Raises ExportError for a path that is not there and a folder that holds no video, FetchError offline.
+    Raises ExportError for a missing path and a folder without videos, and FetchError if offline.
     """
     if not given:
         return [fetch(PinnedFile.named("samples.json", "bikes"), cache_folder("samples"))]
@@ -62,7 +62,9 @@ def find_videos(given: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not inside:
-                raise ExportError(f"--calibration {path}: holds no video; looked for *{', *'.join(sorted(SUFFIXES))}")
+                raise ExportError(
+                    f"--calibration {path}: contains no video; searched for *{', *'.join(sorted(SUFFIXES))}"
+                )
             videos += inside
         elif path.is_file():
             videos.append(path)
@@ -72,12 +74,12 @@ def find_videos(given: Sequence[Path]) -> list[Path]:
 
 
 def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
-    """At most `wanted` clips at even distances over the video; none overlaps another."""
+    """At most `wanted` clips, evenly spaced over the video, without overlap."""
     clips: list[UInt8Array] = []
     try:
         with av.open(f"file:{video.absolute()}", options={"protocol_whitelist": "file"}) as container:
             if not container.streams.video:
-                raise ExportError(f"--calibration {video}: holds no video stream")
+                raise ExportError(f"--calibration {video}: contains no video stream")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             tick = float(stream.time_base or 0)
@@ -90,11 +92,11 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
                 if start > at + _SEEK_SECONDS:
                     container.seek(round(start / tick), stream=stream)
                     frames = _frames(container, stream)
-                late = dropwhile(lambda f: f.time is not None and f.time < start, frames)  # noqa: B023 -- used up here
+                late = dropwhile(lambda f: f.time is not None and f.time < start, frames)  # noqa: B023 -- used up before the next iteration
                 pictures = list(islice(late, CLIP_LENGTH))
                 at = next((frame.time for frame in reversed(pictures) if frame.time is not None), at)
                 if not index and not pictures:
-                    raise ExportError(f"--calibration {video}: gave no picture")
+                    raise ExportError(f"--calibration {video}: contains no frame")
                 if len(pictures) < CLIP_LENGTH:
                     break
                 clips.append(_cut(pictures, geometry))
@@ -105,7 +107,7 @@ def _clips(video: Path, geometry: str, wanted: int) -> list[UInt8Array]:
 
 
 def _cut(pictures: Sequence[VideoFrame], geometry: str) -> UInt8Array:
-    """A clip's 16 pictures as uint8 (crops, 16, 224, 224, 3)."""
+    """The 16 frames of a clip as uint8 (crops, 16, 224, 224, 3)."""
     clip = np.empty((crops_of(geometry), CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
     if is_per_clip(geometry):
         focus_clip(pictures, clip)
@@ -116,7 +118,7 @@ def _cut(pictures: Sequence[VideoFrame], geometry: str) -> UInt8Array:
 
 
 def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Frames from where the container stands; damaged packets are left out, as `mgfn-extract` leaves them out."""
+    """Frames from the current position; damaged packets are skipped, as in `mgfn-extract`."""
     for packet in container.demux(stream):
         with suppress(av.error.InvalidDataError):
             yield from packet.decode()

@@ -1,4 +1,4 @@
-"""`mgfn-export`: build a model bundle."""
+"""`mgfn-export`: builds a model bundle."""
 
 from __future__ import annotations
 
@@ -26,26 +26,30 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The bundle's folder: new, empty or a bundle to replace.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the bundle: new, empty, or an existing bundle to replace.")
+    ],
     backbone: Annotated[str, typer.Option(metavar="NAME", help="i3d, i3d-r50 or videoswin-t.")] = "i3d",
     backbone_weights: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Weights; absent: fetched and checked (i3d).")
+        Path | None, typer.Option(metavar="PATH", help="Weights of the backbone; default for i3d: downloaded.")
     ] = None,
     head: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="An MGFN checkpoint; absent: the default head.")
+        Path | None, typer.Option(metavar="PATH", help="Checkpoint of the head; default: the default head.")
     ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="Float32 ONNX graphs: always written.")] = True,
-    int8: Annotated[bool, typer.Option("--int8", help="Add the CPU's INT8 form (OpenVINO), calibrated.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write float32 ONNX graphs; this is always done.")] = True,
+    int8: Annotated[bool, typer.Option("--int8", help="Add an INT8 form for CPUs (OpenVINO).")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Add half-precision ONNX graphs, for GPUs.")] = False,
     trt: Annotated[
-        bool, typer.Option("--trt", help="Add TensorRT plans for the GPU in this machine; implies --fp16.")
+        bool, typer.Option("--trt", help="Add TensorRT plans for the GPU of this machine; implies --fp16.")
     ] = False,
     calibration: Annotated[
         list[Path] | None,
-        typer.Option(metavar="VIDEO_OR_DIR ...", help="Footage to calibrate INT8 on; absent: the sample footage."),
+        typer.Option(metavar="VIDEO_OR_DIR ...", help="Footage to calibrate INT8 on; default: sample footage."),
     ] = None,
     more_calibration: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
-    verify: Annotated[bool, typer.Option(help="Run every artefact beside PyTorch; past the limit: no bundle.")] = True,
+    verify: Annotated[
+        bool, typer.Option(help="Compare every artefact with PyTorch; write no bundle if one differs too much.")
+    ] = True,
 ) -> None:
     """Build a model bundle: backbone and head as ONNX, with a manifest and the SHA-256 of every file.
 
@@ -53,9 +57,9 @@ def export(
     """
     del onnx
     if missing := [package for package in _NEEDED if find_spec(package) is None]:
-        print(f"mgfn-export: needs {', '.join(missing)}; run: pip install 'mgfn-stream[export]'", file=sys.stderr)  # noqa: T201 -- the one line
+        print(f"mgfn-export: needs {', '.join(missing)}; run: pip install 'mgfn-stream[export]'", file=sys.stderr)  # noqa: T201 -- the only line
         raise typer.Exit(2)
-    # torch takes seconds to import: --help and a wrong flag do not wait for it
+    # imported here because torch loads slowly, and --help should be instant
     from export.build import VerificationError, Wanted, build
     from export.bundle import ExportError, check_target, load_sources
     from mgfn.backbones import BACKBONES
@@ -63,9 +67,9 @@ def export(
     if backbone not in BACKBONES:
         raise ExportError(f"--backbone {backbone}: unknown; allowed: {', '.join(BACKBONES)}")
     if more_calibration and not calibration:
-        raise ExportError(f"{more_calibration[0]}: unexpected; footage is named after --calibration")
+        raise ExportError(f"{more_calibration[0]}: unexpected argument; footage must follow --calibration")
     if calibration and not int8:
-        raise ExportError("--calibration: is for --int8, which was not given")
+        raise ExportError("--calibration: requires --int8")
     check_target(out)
     if trt:
         from export.trt import check_possible
@@ -90,12 +94,12 @@ def export(
         sources = load_sources(backbone, backbone_weights, head or default_head())
         if sources.head is None:
             given = "the default head" if head is None else f"--head {head}"
-            said = f"{given} does not fit {backbone}'s {sources.channels} channels"
-            said += ": the bundle will hold the backbone alone"
+            said = f"{given} does not match the {sources.channels} channels of {backbone}"
+            said += ": the bundle will contain only the backbone"
             console.print(said, soft_wrap=True)
         footage = None
         if int8:
-            progress.update(step, description="reading footage to calibrate on")  # wrong footage is one line alone
+            progress.update(step, description="reading calibration footage")  # an error is then the only line
             footage = read_footage(videos, sources.geometry)
         wanted = Wanted(footage, fp16, trt, verify)
         try:
@@ -107,15 +111,15 @@ def export(
         console.print(_table(rows))
     for note in notes:
         console.print(note, soft_wrap=True)
-    holds = "" if sources.head is not None else ": the backbone alone, without a head"
+    holds = "" if sources.head is not None else " (backbone only, without a head)"
     console.print(f"bundle written to {out}{holds}", soft_wrap=True)
 
 
 def _table(rows: list[Comparison]) -> Table:
     int8 = " (INT8: on held-out footage)" if any(row.form == "int8" for row in rows) else ""
-    table = Table(title=f"beside PyTorch, on seeded moving patterns{int8}")
-    for column in ("backend", "cosine (lowest)", "relative error", "score change", "alarms flipped"):
-        table.add_column(column, justify="left" if column == "backend" else "right", no_wrap=column == "backend")
+    table = Table(title=f"compared with PyTorch, on generated moving patterns{int8}")
+    for column in ("engine", "lowest cosine", "relative error", "score change", "alarms changed"):
+        table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=column == "engine")
     for row in rows:
         change = "" if row.score_change is None else f"{row.score_change:.1e}"
         flips = "" if row.flips is None else str(row.flips)
@@ -140,7 +144,7 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def main(program: str = "mgfn-export") -> NoReturn:
-    """Entry point; `program` is the command whose child this is."""
+    """Entry point; `program` is the name of the command that started this one as a child."""
     warnings.filterwarnings("ignore")
     run_command(app, _exit_code, program=program)
 

@@ -1,6 +1,6 @@
-"""INT8 for the CPU: NNCF's post-training quantisation of the backbone to OpenVINO.
+"""INT8 for CPUs: NNCF's post-training quantisation of the backbone, for OpenVINO.
 
-The head stays float32: it is a few per cent of the work, and the scores hang on it.
+The head stays float32, because it is a few per cent of the work and the scores depend on it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from export.verify import Comparison
 MOST_FLOAT_LAYERS: Final = 8
 _RANKING_CLIPS: Final = 4
 _LARGE: Final = 8 * 56 * 56  # positions of an output; smaller ones gain nothing
-_KERNELS: Final = "cpu:brgconv_avx512_amx,cpu:jit_avx512_amx,cpu:jit_avx512"  # the first that there is
+_KERNELS: Final = "cpu:brgconv_avx512_amx,cpu:jit_avx512_amx,cpu:jit_avx512"  # the first one that exists
 
 
 def check_installed() -> None:
-    """Raise ExportError without NNCF."""
+    """Raise ExportError if NNCF is missing."""
     if find_spec("nncf") is None:
         raise ExportError("--int8: needs NNCF, which is not installed; run: pip install 'mgfn-stream[export]'")
 
 
 def add_int8(folder: Path, calibration: UInt8Array) -> None:
-    """Write the INT8 form of `folder`'s backbone.
+    """Write the INT8 form of the backbone in `folder`.
 
     It is calibrated on uint8 clips (K, crops, 16, 224, 224, 3) and their mirror images.
     """
@@ -46,10 +46,10 @@ def add_int8(folder: Path, calibration: UInt8Array) -> None:
 def quantise_until_it_holds(
     folder: Path, calibration: UInt8Array, compare: Callable[[], Comparison]
 ) -> list[Comparison]:
-    """`add_int8`, judged by `compare`, which runs it beside PyTorch; returns every comparison made.
+    """`add_int8`, verified by `compare`, which runs it beside PyTorch; returns all comparisons.
 
-    If it fails, it is made once more with the layers that hurt most in float32 (at most MOST_FLOAT_LAYERS, found by
-    NNCF's accuracy control); if that fails too, its files are removed.
+    If it fails, it is built once more with the most sensitive layers in float32 (at most MOST_FLOAT_LAYERS, found by
+    NNCF's accuracy control). If that fails too, its files are deleted.
     """
     add_int8(folder, calibration)
     rows = [compare()]
@@ -64,19 +64,19 @@ def quantise_until_it_holds(
 
 
 def quantised(graph: Path, calibration: UInt8Array) -> Any:
-    """The ONNX backbone as an OpenVINO model in INT8, every layer that NNCF can take."""
+    """The ONNX backbone as an OpenVINO model in INT8, with every layer that NNCF can quantise."""
     import openvino
 
     nncf = _nncf()
     clips = _inputs(calibration)
-    with redirect_stdout(io.StringIO()):  # its progress bars
+    with redirect_stdout(io.StringIO()):  # hides its progress bars
         return nncf.quantize(openvino.Core().read_model(graph), nncf.Dataset(clips), subset_size=len(clips))
 
 
 def quantised_sparingly(graph: Path, calibration: UInt8Array, drop: float) -> Any:
-    """As `quantised`, but layers go back to float32, the worst first, until 1 - cosine of features is within `drop`.
+    """Like `quantised`, but the most sensitive layers stay in float32 until 1 - cosine of features is within `drop`.
 
-    At most MOST_FLOAT_LAYERS do. Judged on `calibration`, never on the clips that decide.
+    At most MOST_FLOAT_LAYERS. Decided on `calibration`, never on the clips used for verification.
     """
     import openvino
 
@@ -136,11 +136,11 @@ def _save(model: Any, folder: Path) -> None:
 
 
 def prefer_kernels(graph: Path) -> None:
-    """Note in an OpenVINO graph which kernels its convolutions of large pictures are to run on, where a CPU has them.
+    """Record in an OpenVINO graph which kernels its convolutions of large images should use on a supporting CPU.
 
-    Those that OpenVINO would choose by itself take up to an eighth longer there (docs/performance.md).
+    Those that OpenVINO would choose take up to an eighth longer (docs/performance.md).
     """
-    tree = ElementTree.parse(graph)  # noqa: S314 -- written by OpenVINO a moment ago
+    tree = ElementTree.parse(graph)  # noqa: S314 -- just written by OpenVINO
     for layer in tree.iterfind("layers/layer[@type='Convolution']"):
         *_, positions = _dimensions(layer, "output/port")
         *_, kernel = _dimensions(layer, "input/port")
@@ -153,5 +153,5 @@ def prefer_kernels(graph: Path) -> None:
 
 
 def _dimensions(layer: ElementTree.Element, ports: str) -> list[int]:
-    """Of each port of a layer, the product of its last three dimensions: time, height, width."""
+    """For each port of a layer, the product of its last three dimensions: time, height, width."""
     return [math.prod(int(str(size.text)) for size in port.findall("dim")[-3:]) for port in layer.iterfind(ports)]

@@ -1,4 +1,4 @@
-"""PyTorch to ONNX: the two graphs of a bundle, float32 or half, with the contract's inputs and outputs."""
+"""PyTorch to ONNX: the two graphs of a bundle, in float32 or half precision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPSET: Final = 18
 
 
 class _Scores(nn.Module):
-    """The head as the bundle shows it: features in, scores out."""
+    """The head as the bundle exposes it: features to scores."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -31,8 +31,8 @@ class _Scores(nn.Module):
 class _Half(nn.Module):
     """A network in half precision between float32 (or uint8) and float32.
 
-    Whole numbers up to 2048 are exact in half precision, so pictures lose nothing. They are cast before anything
-    else: TensorRT takes uint8 at a network's door only.
+    Whole numbers up to 2048 are exact in half precision, so images lose nothing. They are converted first, because
+    TensorRT accepts uint8 only as a network input.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -47,7 +47,7 @@ class _Half(nn.Module):
 def export_backbone(backbone: nn.Module, path: Path, half: bool = False) -> None:
     """Write `clips` uint8 (N, 16, 224, 224, 3) RGB -> `features` float32 (N, C), N dynamic.
 
-    `half`: weights and all between the two are half precision, typed so in the graph.
+    `half`: weights and everything between input and output are in half precision, with types in the graph.
     """
     example = torch.zeros(2, CLIP_LENGTH, 224, 224, 3, dtype=torch.uint8)
     _export(
@@ -74,7 +74,7 @@ def export_head(head: nn.Module, channels: int, crops: int, path: Path, half: bo
 def _export(
     module: nn.Module, example: Tensor, path: Path, given: str, wanted: str, axes: dict[int, torch.export.Dim]
 ) -> None:
-    # The exporter warns of torchvision's absence and of its own deprecated internals.
+    # The exporter warns that torchvision is missing, and about its own deprecated internals.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Every artefact of a bundle beside PyTorch, on the same clips."""
+"""Compares every artefact of a bundle with PyTorch, on the same clips."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from engine.errors import NotFiniteError
 from engine.window import WINDOW
 from export.bundle import Sources
 
-# float32 and half precision: largest relative error of a feature, largest change of a score.
+# float32 and half precision: largest relative error of a feature, largest change of a score
 FEATURE_LIMIT: Final = 1e-4
 SCORE_LIMIT: Final = 1e-3
 HALF_FEATURE_LIMIT: Final = 1e-2
 HALF_SCORE_LIMIT: Final = 1e-2
-# INT8: lowest cosine of a feature; an alarm may flip only where float32 is this near to the threshold.
+# INT8: lowest cosine of a feature; an alarm may change only if its float32 score is this close to the threshold
 INT8_COSINE: Final = 0.99
 INT8_FLIP_MARGIN: Final = 0.02
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One backend beside PyTorch. Score columns are None in a bundle without a head.
+    """One backend compared with PyTorch. Score columns are None in a bundle without a head.
 
-    `flips` counts alarms that would flip, `far_flips` those whose float32 score is further than INT8_FLIP_MARGIN
-    from the threshold.
+    `flips` counts alarms that change, `far_flips` those whose float32 score is further than INT8_FLIP_MARGIN from the
+    threshold.
     """
 
     backend: str
@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether the limits of its form hold."""
+        """Whether it is within the limits of its form."""
         if self.form == "int8":
             return self.cosine >= INT8_COSINE and not self.far_flips
         features, scores = self._limits
@@ -58,9 +58,9 @@ class Comparison:
 
     @property
     def allowed(self) -> str:
-        """The limits of its form, for people."""
+        """The limits of its form, for display."""
         if self.form == "int8":
-            return f"cosines from {INT8_COSINE:g} and flipped alarms within {INT8_FLIP_MARGIN:g} of the threshold"
+            return f"cosines from {INT8_COSINE:g} and changed alarms within {INT8_FLIP_MARGIN:g} of the threshold"
         features, scores = self._limits
         return f"features within {features:g} and scores within {scores:g} of PyTorch"
 
@@ -71,10 +71,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Reference:
-    """Clips, uint8 (K, crops, 16, 224, 224, 3), and what PyTorch says of them in float32.
+    """Clips, uint8 (K, crops, 16, 224, 224, 3), and PyTorch's results in float32.
 
-    `scores`: the newest score of a window of each length from 1 to 32, which holds the clips' features over and
-    over: engines compile a graph of dynamic length by cases, and one of them may be wrong. None without a head.
+    `scores`: the newest score of windows of each length from 1 to 32, filled with the clips' features in turn. Engines
+    compile a graph of dynamic length by cases, and one of them may be wrong. None without a head.
     """
 
     clips: UInt8Array
@@ -83,7 +83,7 @@ class Reference:
 
 
 def verification_clips(clips: int, crops: int) -> UInt8Array:
-    """Seeded patterns that move, uint8 (clips, crops, 16, 224, 224, 3): drifting blobs of colour."""
+    """Seeded moving patterns, uint8 (clips, crops, 16, 224, 224, 3): drifting blobs of colour."""
     rng = np.random.default_rng(20230207)
     out = np.empty((clips, crops, CLIP_LENGTH, 224, 224, 3), np.uint8)
     yy, xx = np.mgrid[0:224, 0:224].astype(np.float32)
@@ -118,10 +118,10 @@ def reference(sources: Sources, clips: UInt8Array) -> Reference:
 def verify(
     sources: Sources, folder: Path, clips: int = 6, say: Callable[[str], None] = lambda _name: None
 ) -> list[Comparison]:
-    """Compare the bundle in `folder`, on every installed backend that it has artefacts for, with its networks.
+    """Compare the bundle in `folder` with its networks, on every installed backend that it has artefacts for.
 
-    `say` is told each backend's name before it runs.
-    INT8 is left out: it is judged on footage, see `export.int8`. TensorRT runs if the bundle holds its plans.
+    `say` is called with each backend's name before it runs. INT8 is not included: it is verified on footage, see
+    `export.int8`. TensorRT runs if the bundle contains its plans.
     """
     expected = reference(sources, verification_clips(clips, sources.crops))
     files = Bundle.open(folder).manifest.files
@@ -136,9 +136,9 @@ def verify(
 
 
 def compare(name: str, folder: Path, expected: Reference) -> Comparison:
-    """Run the bundle in `folder` on the backend called `name` beside `expected`.
+    """Run the bundle in `folder` on the backend called `name`, and compare with `expected`.
 
-    Where it gives NaN or infinity every figure is NaN, which passes no limit.
+    If it returns NaN or infinity, all figures are NaN, which is outside all limits.
     """
     row, bundle = BACKENDS[name], Bundle.open(folder)
     backend = start_backend(bundle, name, "cpu" if "cpu" in row.kinds else "cuda")

@@ -1,8 +1,8 @@
-"""What is known of the published test sets: which videos are abnormal by their names, and how many frames are marked.
+"""Facts about the published test sets: which videos are abnormal by name, and how many frames are anomalous.
 
-A ground truth may be well formed and still wrong. The UCF-Crime file that MGFN's authors released marks 52,844 frames
-where the data set's annotation has 84,343: it holds only zeros for the videos of several classes, which then count as
-normal.
+A ground truth may be well formed and still wrong. The UCF-Crime file released by MGFN's authors marks 52,844 frames,
+while the data set's annotation marks 84,343: it contains only zeros for the videos of several classes, which then count
+as normal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _TOLERANCE: Final = 0.01
 
 @dataclass(frozen=True)
 class Published:
-    """A test set: its videos, and the anomalous frames of its annotation and in whole clips of published features."""
+    """A test set: its number of videos, and of anomalous frames in its annotation and in whole clips of published
+    features.
+    """
 
     name: str
     videos: int
@@ -38,7 +40,7 @@ XD_VIOLENCE: Final = Published("XD-Violence", 800, (537_805,))
 
 
 def abnormal_by_name(name: str) -> bool | None:
-    """Whether a video of UCF-Crime or XD-Violence is abnormal, as its name says; None for any other name."""
+    """Whether a video of UCF-Crime or XD-Violence is abnormal according to its name; None for other names."""
     if found := _XD.search(name):
         return found["code"] != "A"
     if found := _UCF.match(name):
@@ -49,7 +51,7 @@ def abnormal_by_name(name: str) -> bool | None:
 def contradictions(
     labels: Mapping[str, BoolArray], abnormal: Callable[[str], bool | None] = abnormal_by_name
 ) -> list[str]:
-    """Videos whose labels (frames,) contradict what `abnormal` says of them, a line for each kind; perhaps none."""
+    """One line for each kind of video whose labels (frames,) contradict what `abnormal` says."""
     unmarked = [name for name, frames in labels.items() if abnormal(name) is True and not frames.any()]
     marked = [name for name, frames in labels.items() if abnormal(name) is False and frames.any()]
     found = []
@@ -61,9 +63,9 @@ def contradictions(
 
 
 def unusual_total(labels: Mapping[str, BoolArray], published: Published) -> str | None:
-    """What a reader must know where a whole test set has other totals than its annotation; None where it has not.
+    """A note if the totals of a whole test set differ from its annotation, else None.
 
-    Totals are compared only where as many videos are listed as the test set has.
+    Totals are only compared if the number of videos is that of the test set.
     """
     total = sum(int(frames.sum()) for frames in labels.values())
     near = any(abs(total - known) <= _TOLERANCE * known for known in published.anomalous)

@@ -1,7 +1,7 @@
-"""Checkpoints of heads: our own (safetensors, with the configuration) and the authors' released layout.
+"""Checkpoints of heads: our own (safetensors, with the configuration), and the authors' released layout.
 
-Neither way runs code from the file: safetensors holds arrays and text, and a released pickle is read with
-PyTorch's `weights_only`.
+Neither runs code from the file: safetensors contains arrays and text, and a released pickle is read with PyTorch's
+`weights_only`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import safetensors.torch
 import torch
@@ -21,17 +21,22 @@ from torch import Tensor
 from configs.atomic import write_file
 from mgfn.baselines.rtfm import Rtfm, RtfmConfig
 from mgfn.baselines.sultani import Sultani, SultaniConfig
-from mgfn.network import Head, HeadConfig, MgfnConfig, make_head
+from mgfn.extended import ExtendedConfig, make_extended
+from mgfn.flat_layout import FlatConfig, renamed
+from mgfn.network import Head, HeadConfig
+from mgfn.paper import Paper, PaperConfig
+from mgfn.released import Released, ReleasedConfig
 
 FORMAT: Final = "mgfn-head-1"
+Config = TypeVar("Config")
 NETWORKS: Final[dict[str, tuple[type[HeadConfig], Callable[[Any], Head]]]] = {
-    "mgfn": (MgfnConfig, make_head),
+    "paper": (PaperConfig, Paper),
+    "released": (ReleasedConfig, Released),
+    "extended": (ExtendedConfig, make_extended),
     "sultani": (SultaniConfig, Sultani),
     "rtfm": (RtfmConfig, Rtfm),
 }
-_LARGEST_WIDTH: Final = 1 << 14
-_MOST_MEMBERS: Final = 32
-_MOST_BLOCKS: Final = 256
+_FLAT: Final = "mgfn"
 
 
 class CheckpointError(Exception):
@@ -39,7 +44,7 @@ class CheckpointError(Exception):
 
 
 def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
-    """Write weights, configuration and `metadata` (text by name) to one safetensors file, whole or not at all.
+    """Write weights, configuration and `metadata` (text by name) to one safetensors file, completely or not at all.
 
     `format`, `network` and `config` are written by this function.
     """
@@ -50,10 +55,10 @@ def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
 
 
 def load_head(path: Path) -> tuple[Head, dict[str, str]]:
-    """A head in evaluation mode and the texts saved with it (none in the released layout).
+    """A head in evaluation mode, and the texts saved with it (none in the released layout).
 
-    The two layouts are told apart by their content. Raises CheckpointError for a missing, cut or foreign file
-    and for keys or shapes that do not fit, naming them.
+    The two layouts are distinguished by their content. Raises CheckpointError for a missing, truncated or foreign file,
+    and for keys or shapes that do not fit, with their names.
     """
     if not path.is_file():
         raise CheckpointError(f"head {path}: no such file")
@@ -65,18 +70,30 @@ def load_head(path: Path) -> tuple[Head, dict[str, str]]:
         return _load_released(path), {}
     if texts.get("format") != FORMAT:
         raise CheckpointError(f"head {path}: format {texts.get('format')!r}, expected {FORMAT!r}")
-    network = texts.pop("network", "mgfn")  # the first checkpoints name none
-    if network not in NETWORKS:
-        raise CheckpointError(f"head {path}: network {network!r}, known: {', '.join(NETWORKS)}")
-    kind, make = NETWORKS[network]
-    head = _filled(path, _config(path, kind, texts.pop("config", "")), make, state)
+    network = texts.pop("network", _FLAT)  # the first checkpoints do not name one
+    text = texts.pop("config", "")
+    if network == _FLAT:
+        config, state = _from_flat(path, text, state)
+    elif network in NETWORKS:
+        config = _config(path, NETWORKS[network][0], text)
+    else:
+        raise CheckpointError(f"head {path}: network {network!r}, known: {', '.join((*NETWORKS, _FLAT))}")
+    head = _filled(path, config, state)
     texts.pop("format")
     return head, texts
 
 
-def _config(path: Path, kind: type[HeadConfig], text: str) -> HeadConfig:
+def _from_flat(path: Path, text: str, state: Mapping[str, Tensor]) -> tuple[HeadConfig, dict[str, Tensor]]:
+    flat = _config(path, FlatConfig, text)
     try:
-        config: HeadConfig = TypeAdapter(kind).validate_json(text)
+        return flat.network, renamed(state, flat)
+    except ValueError as error:
+        raise CheckpointError(f"head {path}: configuration as a whole: {error}") from None
+
+
+def _config(path: Path, kind: type[Config], text: str) -> Config:
+    try:
+        config: Config = TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -86,34 +103,27 @@ def _config(path: Path, kind: type[HeadConfig], text: str) -> HeadConfig:
     return config
 
 
-def _check_size(path: Path, config: MgfnConfig) -> None:
-    widths = [config.channels, *(stage.width for stage in config.stages)]
-    if not all(1 <= width <= _LARGEST_WIDTH for width in widths):
-        raise CheckpointError(f"head {path}: configuration has widths {widths}, allowed 1 to {_LARGEST_WIDTH}")
-    if config.members > _MOST_MEMBERS:
-        raise CheckpointError(f"head {path}: configuration has {config.members} members, allowed 1 to {_MOST_MEMBERS}")
-    if (blocks := sum(stage.depth for stage in config.stages)) > _MOST_BLOCKS:
-        raise CheckpointError(f"head {path}: configuration has {blocks} blocks, allowed 1 to {_MOST_BLOCKS}")
-
-
 def _load_released(path: Path) -> Head:
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
-        # not PyTorch's own words: they advise to read the file unsafely
-        raise CheckpointError(f"head {path}: neither whole safetensors nor a state dict of plain arrays") from None
+        # not PyTorch's own message, which advises to read the file unsafely
+        raise CheckpointError(f"head {path}: neither complete safetensors nor a state dict of plain arrays") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"head {path}: holds a {type(state).__name__}, expected a state dict of arrays")
     tokens = state.get("to_tokens.weight")
     if tokens is None or tokens.ndim != 3 or not tokens.shape[1]:
         raise CheckpointError(f"head {path}: not the released MGFN layout: to_tokens.weight is missing")
-    return _filled(path, MgfnConfig.released(tokens.shape[1]), make_head, state)
+    try:
+        config = ReleasedConfig(tokens.shape[1])
+    except ValueError as error:
+        raise CheckpointError(f"head {path}: {error}") from None
+    return _filled(path, config, state)
 
 
-def _filled(path: Path, config: HeadConfig, make: Callable[[Any], Head], state: Mapping[str, Tensor]) -> Head:
-    if isinstance(config, MgfnConfig):
-        _check_size(path, config)
-    with torch.device("meta"):  # no memory before the file is known to hold arrays of these shapes
+def _filled(path: Path, config: HeadConfig, state: Mapping[str, Tensor]) -> Head:
+    make = next(make for kind, make in NETWORKS.values() if isinstance(config, kind))
+    with torch.device("meta"):  # allocate nothing before the file is known to contain arrays of these shapes
         head = make(config)
     wanted = head.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]

@@ -1,4 +1,4 @@
-"""Feature files: one .npy for each video, float32 (clips, crops, C), as the published UCF-Crime features are."""
+"""Feature files: one .npy for each video, float32 (clips, crops, C), like the published UCF-Crime features."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class FeatureError(Exception):
 def read_features(path: Path, channels: int | None = None) -> FloatArray:
     """Memory-mapped features, float32 (clips, crops, C); a file of (clips, C) is read as one crop.
 
-    Raises FeatureError for a missing, cut or foreign file, another type or shape, no clips, axes in another order, and
-    for other than `channels` channels where they are given. Values are not looked at: see `check_finite`.
+    Raises FeatureError for a missing, truncated or foreign file, another type or shape, no clips, axes in another
+    order, and for another number of channels than `channels` if given. Values are not checked: see `check_finite`.
     """
     array = _mapped(path)
     check_axes(path, array.shape, channels)
@@ -30,16 +30,16 @@ def read_features(path: Path, channels: int | None = None) -> FloatArray:
 
 
 def feature_shape(path: Path, channels: int | None = None) -> tuple[int, int, int]:
-    """(clips, crops, C) of a file, from its header alone. Raises FeatureError as `read_features` does."""
+    """(clips, crops, C) of a file, from its header. Raises FeatureError like `read_features`."""
     shape = _mapped(path).shape
     check_axes(path, shape, channels)
     return (shape[0], shape[1] if len(shape) == 3 else 1, shape[-1])
 
 
 def check_axes(path: Path, shape: tuple[int, ...], channels: int | None = None) -> None:
-    """Raise FeatureError unless `shape` may be (clips, crops, C) or (clips, C): at most ten crops, `channels` channels.
+    """Raise FeatureError unless `shape` can be (clips, crops, C) or (clips, C): at most ten crops, `channels` channels.
 
-    Axes in another order, and the magnitude left as one channel more, are named.
+    Axes in another order, and a magnitude as an additional channel, are named.
     """
     crops = shape[1] if len(shape) == 3 else 1
     known = BACKBONE_CHANNELS if channels is None else (channels,)
@@ -51,7 +51,7 @@ def check_axes(path: Path, shape: tuple[int, ...], channels: int | None = None) 
         problem = f"{crops} crops of {shape[-1]} channels, at most {MOST_CROPS} crops are plausible"
     if shape[-1] - 1 in known:
         problem = problem or f"{shape[-1]} channels"
-        problem += f"; {shape[-1] - 1} and the magnitude, which the network computes itself: leave the last one out"
+        problem += f"; {shape[-1] - 1} and the magnitude, which the network computes itself: remove the last one"
     elif problem and swapped:
         problem += f"; axis {swapped[-1]} has {shape[swapped[-1]]}: are the axes in another order?"
     if problem:
@@ -64,8 +64,8 @@ def _mapped(path: Path) -> NDArray[np.floating]:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise FeatureError(f"features {path}: {error.strerror or 'cut short'}") from None
-    except (ValueError, EOFError):  # NumPy's own words speak of its internals, and how to read a pickle unsafely
-        raise FeatureError(f"features {path}: not a whole .npy file of numbers") from None
+    except (ValueError, EOFError):  # NumPy's own message describes its internals, and how to read a pickle unsafely
+        raise FeatureError(f"features {path}: not a complete .npy file of numbers") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim not in (2, 3) or 0 in array.shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise FeatureError(f"features {path}: {found}, expected float (clips, crops, C) or (clips, C)")
@@ -73,11 +73,11 @@ def _mapped(path: Path) -> NDArray[np.floating]:
 
 
 def listed_file(entry: str, folder: Path | None, listing: Path) -> Path:
-    """Where the feature file is that a list names; where none is, the place to name in an error.
+    """The location of the feature file named by a list; if there is none, the place to name in an error.
 
-    Published lists hold the paths of another machine (of Windows, too): a file is looked for in `folder`, by its listed
-    path and then by its name alone; without `folder` beside the list, below the current folder, at its absolute path.
-    `.npy` may be left out. The names end in `_i3d`, which `mgfn-extract` does not add: a file may be there without.
+    Published lists contain the paths of another machine (also Windows). A file is searched in `folder` by its listed
+    path, then by its name alone; without `folder`, beside the list, below the current folder, and at its absolute path.
+    `.npy` may be missing. The names end in `_i3d`, which `mgfn-extract` does not add: a file without it is found, too.
     """
     relative = entry.replace("\\", "/").removesuffix(".npy") + ".npy"
     name = PurePosixPath(relative).name
@@ -90,15 +90,15 @@ def listed_file(entry: str, folder: Path | None, listing: Path) -> Path:
 
 
 def is_there(file: Path) -> bool:
-    """Whether the file is there; one whose name no file can have is not."""
+    """Whether the file exists; an invalid file name does not."""
     try:
         return file.is_file()
-    except OSError:  # a line of another kind of file may be longer than any name
+    except OSError:  # a line of another kind of file may be longer than any file name
         return False
 
 
 def video_name(file: str) -> str:
-    """A video's name: no folder, no `.npy`, and not the `_i3d` that the released UCF-Crime features end in."""
+    """A video's name: without folder, `.npy`, and the `_i3d` at the end of the released UCF-Crime features."""
     return PurePosixPath(file.replace("\\", "/")).name.removesuffix(".npy").removesuffix("_i3d")
 
 

@@ -1,4 +1,4 @@
-"""Ground truth by frame: per-video intervals (JSON) or the authors' concatenated labels (.npy)."""
+"""Ground truth by frame: intervals for each video (JSON), or the authors' concatenated labels (.npy)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from configs.command import gathered
 from configs.sizes import CLIP_LENGTH
 from configs.text import EncodingError, read_text
 
-# Published frame counts differ between feature sets by up to the last clip: whole, partial or left out.
+# Published frame counts differ between feature sets by up to the last clip: whole, partial or omitted.
 TOLERANCE_FRAMES: Final = CLIP_LENGTH
 
 BoolArray = NDArray[np.bool_]
@@ -23,7 +23,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class TruthError(Exception):
-    """Ground truth that cannot be read or does not fit the features; the message is one line for the user."""
+    """A ground truth that cannot be read or does not match the features; the message is one line for the user."""
 
 
 class _Timeline(BaseModel):
@@ -36,7 +36,9 @@ class _Timeline(BaseModel):
     def _intervals_lie_inside(self) -> _Timeline:
         for first, past in self.anomalous:
             if not first < past <= self.frames:
-                raise ValueError(f"interval [{first}, {past}) of {self.frames} frames; allowed: first < past <= frames")
+                raise ValueError(
+                    f"interval [{first}, {past}) of {self.frames} frames; must satisfy first < past <= frames"
+                )
         return self
 
 
@@ -51,33 +53,33 @@ class Difference:
 
 @dataclass(frozen=True)
 class Truth:
-    """`labels`: bool (frames,) for each video, in their order. `unlisted`: others that the file holds."""
+    """`labels`: bool (frames,) for each video, in order. `unlisted`: other videos in the file."""
 
     labels: tuple[BoolArray, ...]
     differences: tuple[Difference, ...]
     unlisted: tuple[str, ...]
 
     def notes(self) -> list[str]:
-        """What a reader must know before comparing: lengths that differ, videos left out."""
+        """Notes that a reader needs before comparing figures: lengths that differ, omitted videos."""
         notes = [
             f"{d.video}: features {d.features} frames, ground truth {d.truth}; measured over {d.truth}, "
-            + ("the last scores left out" if d.features > d.truth else "the last score going on")
+            + ("last scores not used" if d.features > d.truth else "the last score is repeated")
             for d in self.differences
         ]
         if self.unlisted:
             notes.append(
-                f"{len(self.unlisted)} videos of the ground truth are not on the list: " + ", ".join(self.unlisted)
+                f"{len(self.unlisted)} videos of the ground truth are not in the list: " + ", ".join(self.unlisted)
             )
         return notes
 
 
 def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
-    """Frame labels from interval JSON, or from labels concatenated in the order of `clips`: clips of each video.
+    """Frame labels from interval JSON, or from labels concatenated in the order of `clips` (clips of each video).
 
-    JSON is `{NAME: {"frames": n, "anomalous": [[first, past-last), ...]}}`; a video is found by its name, which may
-    go on after an underscore (`Abuse028_x264_i3d`). Its length may differ by `TOLERANCE_FRAMES` from 16 frames a
-    clip. A .npy file must have the exact length, since nothing tells where a frame is missing.
-    Raises TruthError for a file that is neither, and for lengths that disagree.
+    JSON is `{NAME: {"frames": n, "anomalous": [[first, past-last), ...]}}`. A video is found by its name, which may
+    continue after an underscore (`Abuse028_x264_i3d`). Its length may differ by `TOLERANCE_FRAMES` from 16 frames per
+    clip. A .npy file must have the exact length, because nothing tells where a frame is missing. Raises TruthError for
+    a file that is neither, and for lengths that disagree.
     """
     try:
         labels, unlisted = (_intervals if path.suffix.lower() == ".json" else _concatenated)(path, clips)
@@ -100,7 +102,9 @@ def read_truth(path: Path, clips: Mapping[str, int]) -> Truth:
 
 
 def clip_of_frame(frames: int, clips: int) -> NDArray[np.int64]:
-    """(frames,): which clip's score a frame takes. Each is repeated 16 times; frames after the last clip take its."""
+    """(frames,): the clip whose score a frame has. Each is repeated 16 times; frames after the last clip use its
+    score.
+    """
     return np.minimum(np.arange(frames) // CLIP_LENGTH, clips - 1)
 
 
@@ -122,7 +126,7 @@ def _intervals(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], t
             missing.append(video)
             continue
         if name in used:
-            raise TruthError(f"--ground-truth {path}: {name} stands for two listed videos, {video} is one")
+            raise TruthError(f"--ground-truth {path}: {name} matches two listed videos, {video} is one")
         used.add(name)
         label = np.zeros(timelines[name].frames, bool)
         for first, past in timelines[name].anomalous:
@@ -142,16 +146,18 @@ def _concatenated(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray]
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError):
-        raise TruthError(f"--ground-truth {path}: neither .json of intervals nor a whole .npy of labels") from None
+        raise TruthError(
+            f"--ground-truth {path}: neither a .json file of intervals nor a complete .npy file of labels"
+        ) from None
     if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype.kind not in "biuf":
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise TruthError(f"--ground-truth {path}: {found}, expected one label a frame: (frames,)")
+        raise TruthError(f"--ground-truth {path}: {found}, expected one label per frame: (frames,)")
     if not np.isin(array, (0, 1)).all():
         raise TruthError(f"--ground-truth {path}: holds other labels than 0 and 1")
     ends = CLIP_LENGTH * np.cumsum(list(clips.values()))
     if len(array) != ends[-1]:
         raise TruthError(
             f"--ground-truth {path}: {len(array)} frames, the features of the {len(clips)} listed videos have "
-            f"{ends[-1]} (16 a clip); a concatenated file must have the same (interval JSON may differ by a clip)"
+            f"{ends[-1]} (16 per clip); a concatenated file must have the same (interval JSON may differ by a clip)"
         )
     return np.split(array.astype(bool), ends[:-1]), ()

@@ -1,4 +1,4 @@
-"""Videos as lists name them: one feature file a line or, of XD-Violence, five files of one crop a video."""
+"""Videos as named by lists: one feature file per line or, for XD-Violence, five files of one crop per video."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ListError(Exception):
 
 @dataclass(frozen=True)
 class Video:
-    """A video: its name, its feature files (one, or one for each crop), and the line that listed it."""
+    """A video: its name, its feature files (one, or one for each crop), and the line of the list."""
 
     name: str
     files: tuple[Path, ...]
@@ -36,7 +36,9 @@ class Video:
         return feature_shape(self.files[0])[0]
 
     def features(self) -> FloatArray:
-        """Float32 (clips, crops, C), the crops of all files side by side. Raises FeatureError for NaN or infinity."""
+        """Float32 (clips, crops, C), with the crops of all files side by side. Raises FeatureError for NaN or
+        infinity.
+        """
         parts = []
         for path in self.files:
             part = read_features(path)
@@ -49,7 +51,7 @@ SomeVideo = TypeVar("SomeVideo", bound=Video)
 
 
 def read_list_text(path: Path) -> str:
-    """The text of a list. Raises ListError: not there, or not UTF-8."""
+    """The text of a list. Raises ListError if it is missing or not UTF-8."""
     try:
         return decode(path.read_bytes())
     except OSError as error:
@@ -71,14 +73,14 @@ def has_crop_number(name: str) -> bool:
 
 
 def without_crop_number(name: str) -> str:
-    """The name of the video that a file of one crop belongs to."""
+    """The name of the video to which a file of one crop belongs."""
     return _CROP.sub("", name)
 
 
 def files_of(entry: str, folder: Path | None, listing: Path, five_files: bool) -> tuple[Path, ...]:
-    """The feature file that an entry names; `five_files`: of a name without a crop's number the five of its video.
+    """The feature file of an entry; with `five_files`, for a name without a crop number, the five files of its video.
 
-    A single file of that name, which then holds all crops, goes before the five.
+    A single file with that name, which then contains all crops, takes precedence over the five.
     """
     found = listed_file(entry, folder, listing)
     if not five_files or has_crop_number(found.stem) or is_there(found):
@@ -90,9 +92,11 @@ def files_of(entry: str, folder: Path | None, listing: Path, five_files: bool) -
 def gather_crops(
     videos: Sequence[SomeVideo], problems: list[str], expected: Sequence[int] | None = None
 ) -> list[SomeVideo]:
-    """One video of all that differ in the number of a crop alone, its files in the order of these numbers.
+    """Combine names that differ only in the number of a crop into one video, with its files in the order of these
+    numbers.
 
-    `expected` numbers, each once; None: those of the first video that has any. What does not fit goes to `problems`.
+    `expected`: the required numbers, each once; None: those of the first video that has any. Problems are added to
+    `problems`.
     """
     groups: dict[str, list[SomeVideo]] = {}
     for video in videos:

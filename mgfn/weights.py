@@ -1,4 +1,4 @@
-"""Backbone weights of others: fetched once, checked, cached; parsed only after the SHA-256 has matched."""
+"""Third-party backbone weights: downloaded once, verified, cached; parsed only after the SHA-256 has matched."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class WeightsError(Exception):
-    """Weights that cannot be had or trusted; the message is one line for the user."""
+    """Weights that are unavailable or not trustworthy; the message is one line for the user."""
 
 
 def pinned(backbone: str) -> PinnedFile:
-    """The pin of a backbone's published weights. Raises KeyError where none are published for it."""
+    """The pin of a backbone's published weights. Raises KeyError if none are published."""
     return PinnedFile.named("weights.json", backbone)
 
 
 def fetch(backbone: str, folder: Path | None = None) -> Path:
-    """Path of the verified checkpoint of `backbone`, downloaded on first use.
+    """The path of the verified checkpoint of `backbone`, downloaded on first use.
 
-    Raises WeightsError offline (with the command to run by hand) and where a hash differs.
+    Raises WeightsError if offline (with the command to run by hand), and if a hash differs.
     """
     try:
         return fetch_pinned(pinned(backbone), folder or cache_folder("weights"))
@@ -50,12 +50,12 @@ def check(path: Path, pin: PinnedFile, backbone: str) -> None:
 _ADMITTED: Final = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    # NumPy 2 moved the module; the checkpoint names it as NumPy 1 did.
+    # NumPy 2 moved the module; the checkpoint uses the name in NumPy 1.
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
 }
 
 
-_DEEPEST: Final = 16  # a dict that holds itself has no end
+_DEEPEST: Final = 16  # a dict that contains itself has no end
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -98,17 +98,17 @@ def read_arrays(path: Path) -> dict[str, FloatArray]:
 
 
 def read_dict(path: Path, backbone: str) -> dict[Any, Any]:
-    """The dict in a file of `torch.save`, read by PyTorch's `weights_only`: no code in it is run.
+    """The dict in a file of `torch.save`, read by PyTorch's `weights_only`, so that no code in it is run.
 
-    Raises WeightsError for a missing, cut or damaged file, one that asks for code, and any other content.
+    Raises WeightsError for a missing, truncated or damaged file, one that requires code, and any other content.
     """
     if not path.is_file():
         raise WeightsError(f"weights of {backbone}: {path}: no such file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
-        # PyTorch's own line on unpickling tells the user how to run code from the file
-        reason = "damaged, or more than arrays and plain values"
+        # PyTorch's own message on unpickling explains how to run code from the file
+        reason = "damaged, or contains more than arrays and plain values"
         if isinstance(error, (RuntimeError, OSError)) and str(error):
             reason = str(error).splitlines()[0]
         raise WeightsError(f"weights of {backbone}: cannot read {path}: {reason}") from None
@@ -120,9 +120,9 @@ def read_dict(path: Path, backbone: str) -> dict[Any, Any]:
 def filled(
     build: Callable[[], Network], state: Mapping[Any, Any], path: Path, backbone: str, prefix: str = ""
 ) -> Network:
-    """The network with the arrays of `state`, read from `path`, in evaluation mode; `prefix` stands before its names.
+    """The network with the arrays of `state`, read from `path`, in evaluation mode; `prefix` precedes its names.
 
-    Raises WeightsError naming what is missing, left over or misshapen, before the network takes any memory.
+    Raises WeightsError that names what is missing, superfluous or misshapen, before the network takes any memory.
     """
     with torch.device("meta"):
         wanted = {prefix + name: value for name, value in build().state_dict().items()}
@@ -130,7 +130,7 @@ def filled(
     problems += [f"left over {str(name)[:80]!r}" for name in state if name not in wanted]
     for name, value in wanted.items():
         if name in state and not _is_dense(state[name]):
-            problems.append(f"{name} is no plain array of numbers")
+            problems.append(f"{name} is not a plain array of numbers")
         elif name in state and state[name].shape != value.shape:
             problems.append(f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}")
     if problems:

@@ -1,3 +1,3 @@
-"""Recipes: how what ships with the project was made. Not installed."""
+"""Recipes: how the shipped models were made. Not installed."""
 
-import engine  # noqa: F401 -- before anything imports openvino: nothing is reported over the network
+import engine  # noqa: F401 -- imported before openvino, so that no telemetry is sent

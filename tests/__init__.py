@@ -1,1 +1,1 @@
-import engine  # noqa: F401 -- before anything imports openvino: nothing is reported over the network
+import engine  # noqa: F401 -- imported before openvino, so that no telemetry is sent

@@ -1,12 +1,11 @@
-"""A small bundle for tests of what surrounds the models: a real backend runs it, in milliseconds.
+"""A small bundle for tests of the code around the models: a real backend runs it, in milliseconds.
 
-Its backbone gives eight means of the clip (by quarter of time, of brightness and redness), eight times over; its
-head is an MGFN of 64 channels with seeded weights. The real backbone and head are in the slow tier.
+Its backbone returns eight means of the clip (by quarter of time, of brightness and redness), eight times; its head is
+an MGFN of 64 channels with seeded weights. The real backbone and head are used in the slow tests.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from configs.atomic import replacing_folder
 from engine.manifest import Manifest, Thresholds, Weights
 from export.bundle import Sources, write_artefacts, write_manifest
 from mgfn.checkpoint import save_head
-from mgfn.network import Mgfn, MgfnConfig, Stage
+from mgfn.paper import Paper, PaperConfig
 
 CHANNELS = 64
 TINY = Weights(name="i3d", source="a test", license="Apache-2.0", sha256="0" * 64)
@@ -37,14 +36,13 @@ class TinyBackbone(nn.Module):
         return torch.cat([quarters.mean(dim=2), quarters[..., 0]], dim=1).repeat(1, 8) * self.gain
 
 
-def tiny_head(seed: int = 0) -> Mgfn:
+def tiny_head(seed: int = 0) -> Paper:
     torch.manual_seed(seed)
-    config = MgfnConfig(CHANNELS, (Stage("glance", 8, 1), Stage("focus", 8, 1)))
-    return Mgfn(dataclasses.replace(config, alpha=0.1)).eval()
+    return Paper(PaperConfig(CHANNELS, widths=(8, 8))).eval()
 
 
 def tiny_manifest() -> Manifest:
-    """Of a bundle that nobody opens."""
+    """The manifest of a bundle that is not opened."""
     return Manifest(
         project_version="0", created="", backbone=TINY, head=None, channels=CHANNELS, crops=1, geometry="squash",
         thresholds=None, files={},
@@ -60,8 +58,8 @@ def tiny_sources(crops: int = 1, on: float = 0.5, off: float = 0.4) -> Sources:
 def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float = 0.4, all_forms: bool = False) -> Path:
     """Write it to `folder` as `mgfn-export` does.
 
-    `all_forms` adds half precision and OpenVINO's own format under the INT8 form's name. The backbone has nothing
-    to quantise: what NNCF makes of a real one is in the slow tier.
+    `all_forms` adds half precision, and OpenVINO's own format under the name of the INT8 form. This backbone has
+    nothing to quantise; NNCF's result for a real one is tested in the slow tests.
     """
     sources = tiny_sources(crops, on, off)
     assert sources.head is not None
@@ -77,7 +75,7 @@ def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float 
 
 
 def copy_bundle(bundle: Path, target: Path, float32_alone: bool = False, **files: bytes) -> Path:
-    """A copy of a tiny bundle that lists `files` too; `float32_alone` leaves its other forms out."""
+    """A copy of a tiny bundle that lists `files` too; `float32_alone` omits its other forms."""
     shutil.copytree(bundle, target)
     for path in target.iterdir() if float32_alone else ():
         if "-" in path.stem:

@@ -1,4 +1,4 @@
-"""Fixtures of all tests. The user's cache stays untouched by what writes to it, but for weights and bundles."""
+"""Fixtures of all tests. Tests do not write to the user's cache, except for weights and bundles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.servers.mosquitto import Mosquitto
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# a shell's background job ignores Ctrl-C, and so would the commands that tests start and stop
+# background jobs of a shell ignore Ctrl-C, and so would the commands that tests start and stop
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(2)
@@ -34,7 +34,7 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def kinetics_i3d() -> I3D:
-    """I3D with the published weights; fetched once and cached."""
+    """I3D with the published weights; downloaded once and cached."""
     try:
         model = BACKBONES["i3d"].load(None)
     except WeightsError as error:
@@ -54,7 +54,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A running Mosquitto that lets everybody in."""
+    """A running Mosquitto without access control."""
     (tmp_path / "mosquitto").mkdir()
     with Mosquitto(tmp_path / "mosquitto").running() as broker:
         yield broker

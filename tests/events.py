@@ -1,4 +1,4 @@
-"""Messages of events for tests."""
+"""Event messages for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MODEL = ModelName("b", "0" * 64, "openvino")
 
 
 def event_message(**changes: Any) -> EventMessage:
-    """A `new` of front_door with a score of 0.914, but for `changes`."""
+    """A `new` of front_door with a score of 0.914, with `changes`."""
     values: dict[str, Any] = {
         "type": "new",
         "id": "1000.00-aaaaaa",

@@ -1,4 +1,6 @@
-"""An import-linter contract that is a table: one line for each package, naming all that it may import directly."""
+"""An import-linter contract in the form of a table: one line per package with everything that it may import
+directly.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,11 @@ from importlinter import Contract, ContractCheck, fields, output
 
 
 class ImportTable(Contract):
-    """`table`: lines of `package: package package ...`. A package that stands in no line fails, as does an import of
-    a listed package that the importer's line does not name. `doors`: single modules with a line of their own."""
+    """`table`: lines of `package: package package ...`.
+
+    It is violated by a package without a line, and by an import of a listed package that is not in the importer's line.
+    `doors`: single modules with a line of their own.
+    """
 
     table = fields.ListField(subfield=fields.StringField())
     doors = fields.ListField(subfield=fields.StringField(), required=False, default=[])
@@ -47,7 +52,7 @@ def _parsed(lines: Any) -> dict[str, set[str]]:
 
 
 def _room(module: str, packages: set[str]) -> str | None:
-    """The listed package that holds a module."""
+    """The listed package that contains a module."""
     while module and module not in packages:
         module = module.rpartition(".")[0]
     return module or None

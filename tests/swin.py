@@ -1,4 +1,4 @@
-"""Seeded Video Swin weights and a checkpoint in the published layout: the trained ones cannot be had here."""
+"""Seeded Video Swin weights, and a checkpoint in the published layout: trained weights are not available here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def seed_weights(network: Network, seed: int = 0) -> Network:
-    """Weights that let every part be felt: sharp attention, position biases about one, no norm at rest."""
+    """Weights with which every part has an effect: sharp attention, position biases about one, no neutral norms."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in network.named_parameters():
@@ -25,7 +25,7 @@ def seed_weights(network: Network, seed: int = 0) -> Network:
 
 
 def published(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A checkpoint as published: names behind `backbone.`, the index buffers and a classifier beside them."""
+    """A checkpoint as published: names prefixed by `backbone.`, with index buffers and a classifier."""
     names = {f"backbone.{name}": value for name, value in state.items()}
     for name in [name for name in names if name.endswith("relative_position_bias_table")]:
         names[name.replace("bias_table", "index")] = torch.zeros((), dtype=torch.int64).expand(392, 392)

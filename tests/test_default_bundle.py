@@ -1,4 +1,4 @@
-"""The product as it ships: the published backbone, the default head, the sample footage."""
+"""The shipped product: the published backbone, the default head, the sample footage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from engine.focus import focus_clip
 from mgfn.backbones import show_layers
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import load_head
-from mgfn.network import Head, MgfnConfig
+from mgfn.extended import ExtendedConfig
+from mgfn.network import Head
+from mgfn.paper import PaperConfig
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +39,9 @@ def test_the_default_head_is_small_and_says_where_it_comes_from() -> None:
     head, texts = load_head(default_head())
     assert default_head().stat().st_size <= 4 << 20
     assert head.config.channels == 2688
-    assert isinstance(head.config, MgfnConfig)
-    assert (head.config.stages[0].width, head.config.stages[-1].width) == (2688 // 32, 2688 // 16)
+    assert isinstance(head.config, ExtendedConfig)
+    assert isinstance(head.config.network, PaperConfig)
+    assert head.config.network.stages == PaperConfig(2688).stages
     assert 0 < float(texts["threshold_off"]) < float(texts["threshold_on"]) < 1
     assert "recipes.field_head" in texts["provenance"]
 
@@ -81,6 +84,6 @@ def test_the_demo_finds_its_staged_incident_and_nothing_else(sample: Path) -> No
         capture_output=True, text=True, check=False, env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert run.stderr.strip().endswith("1 alarm: 1 in the staged incident, 0 outside it")
+    assert run.stderr.strip().endswith("1 alarm: 1 in the staged incident, 0 outside")
     events = [json.loads(line) for line in run.stdout.splitlines()]
     assert events[0]["type"] == "new"

@@ -1,4 +1,4 @@
-"""The import tables of the house (pyproject.toml, checked by import-linter), and running without PyTorch."""
+"""The import tables (pyproject.toml, checked by import-linter), and running without PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registry of backends: a new one is a file beside this and a row here; the shared tests run on it."""
+"""Registry of backends. A new one is a file in this folder and a row here; the shared tests run on it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from engine.errors import BackendError
 
 @dataclass(frozen=True)
 class Row:
-    """A backend: where its class is, which package it needs (any of them), which extra brings it, where it runs.
+    """A backend: its class, the packages it needs (any of them), the extra that installs it, and its devices.
 
-    `form` is the arithmetic of its artefacts, and `file` one of them: a bundle without it cannot run here.
+    `form` is the arithmetic of its artefacts, and `file` one of them: a bundle without that file cannot run here.
     """
 
     module: str
@@ -49,29 +49,30 @@ BACKENDS: Final = {
     ),
     "torch": Row("engine.backends.torch", "TorchBackend", ("torch",), "export", ("cpu", "cuda")),
 }  # fmt: skip
-# Fastest first: the CPU's as measured (docs/design/engines.md), CUDA's as expected.
+# Fastest first: on the CPU as measured (docs/design/engines.md), on CUDA as expected.
 ORDER_CPU: Final = ("openvino", "onnxruntime", "torch")
 ORDER_CUDA: Final = ("tensorrt", "onnxruntime", "torch")
 
 
 def installed(name: str) -> bool:
-    """Whether a package of the backend is there."""
+    """Whether a package of the backend is installed."""
     return any(find_spec(package) for package in BACKENDS[name].packages)
 
 
 def gpu_present() -> bool:
-    """Whether the NVIDIA driver shows a GPU on this machine."""
+    """Whether the NVIDIA driver finds a GPU on this machine."""
     return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
 
 
 def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = False) -> tuple[Backend, str]:
-    """The backend and the reason for it.
+    """The backend, and the reason for the choice.
 
-    `name` is a key of BACKENDS or "auto"; `device` is "auto", "cpu" or "cuda[:N]". Auto takes the first that is
-    installed and starts, of ORDER_CUDA where a GPU is present (or asked for) and then of ORDER_CPU. OpenVINO takes
-    the bundle's INT8 form where it pays (`openvino-int8`), ONNX Runtime on CUDA its half precision; with `float32`
+    `name` is a key of BACKENDS or "auto"; `device` is "auto", "cpu" or "cuda[:N]". "auto" takes the first that is
+    installed and starts, from ORDER_CUDA if a GPU is present (or requested), and then from ORDER_CPU. OpenVINO uses the
+    bundle's INT8 form where it is faster (`openvino-int8`), and ONNX Runtime on CUDA its half precision; with `float32`
     neither does.
-    Raises BackendError if none does, or if the one that was named does not.
+
+    Raises BackendError if none starts, or if the named one does not.
     """
     if name != "auto" and name not in BACKENDS:
         raise BackendError(f"backend {name!r}: unknown; allowed: auto, {', '.join(BACKENDS)}")
@@ -87,18 +88,18 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
             skipped.append(str(error))
             continue
         order = " > ".join(f"{c} on {d}" for c, d in attempts)
-        reason = f"first that works here of {order}" if name == "auto" else "; ".join(["asked for", *skipped])
+        reason = f"the first that works of {order}" if name == "auto" else "; ".join(["asked for", *skipped])
         if on.startswith("cuda"):
             backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu", float32=float32)[0])
         return backend, f"{reason}; {why}" if why else reason
-    problem = skipped[0] if len(skipped) == 1 else "no engine works here: " + "; ".join(skipped)
+    problem = skipped[0] if len(skipped) == 1 else "no engine works on this machine: " + "; ".join(skipped)
     if all(on.startswith("cuda") for _, on in attempts) and not gpu_present():
-        problem += "; this machine shows no NVIDIA GPU"
+        problem += "; no NVIDIA GPU found"
     raise BackendError(problem)
 
 
 def start_backend(bundle: Bundle, name: str, device: str) -> Backend:
-    """The backend called `name`, exactly, on `device` ("cpu" or "cuda[:N]"). Raises BackendError."""
+    """The backend with exactly that name, on `device` ("cpu" or "cuda[:N]"). Raises BackendError."""
     row = BACKENDS[name]
     if device.partition(":")[0] not in row.kinds:
         runs_on = "the CPU" if row.kinds == ("cpu",) else "a GPU"
@@ -127,13 +128,13 @@ def _attempts(name: str, device: str) -> list[tuple[str, str]]:
 
 
 def _preferred_form(bundle: Bundle, name: str, device: str) -> tuple[str, str | None]:
-    """The row to start for a backend that was named, and why it is another one (or why not)."""
+    """The row to start for a named backend, and why it is another one (or why not)."""
     files = bundle.manifest.files
     if name == "openvino" and BACKENDS["openvino-int8"].file in files:
         instructions = int8_instructions()
         if instructions:
-            return "openvino-int8", f"INT8, as this CPU has {instructions}"
-        return name, "float32, as this CPU has neither VNNI nor AMX"
+            return "openvino-int8", f"INT8, because this CPU has {instructions}"
+        return name, "float32, because this CPU has neither VNNI nor AMX"
     if name == "onnxruntime" and device.startswith("cuda") and BACKENDS["onnxruntime-fp16"].file in files:
         return "onnxruntime-fp16", "half precision"
     return name, None

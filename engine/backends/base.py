@@ -1,4 +1,4 @@
-"""What every backend is: two graphs, arrays in, arrays out."""
+"""The interface of all backends: two graphs, arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Form = Literal["float32", "fp16", "int8"]
 
 
 class Backend(Protocol):
-    """Runs a bundle's backbone and head on one device. Made by `open_backend`, ended by `close`."""
+    """Runs the backbone and head of a bundle on one device. Created by `open_backend`, ended by `close`."""
 
     @property
     def name(self) -> str:
@@ -20,22 +20,22 @@ class Backend(Protocol):
 
     @property
     def batch(self) -> int:
-        """How many clips of different cameras should go through together, if so many are ready."""
+        """How many clips of different cameras to process together, if so many are ready."""
         ...
 
     @property
     def precision(self) -> Form:
-        """Arithmetic of the backbone."""
+        """The arithmetic of the backbone."""
         ...
 
     def features(self, clips: UInt8Array) -> FloatArray:
-        """uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, C). Raises OutOfMemoryError on a GPU that is full."""
+        """uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, C). Raises OutOfMemoryError if the GPU is full."""
         ...
 
     def scores(self, windows: FloatArray) -> FloatArray:
-        """float32 (N, T, crops, C) -> float32 (N, T). Raises OutOfMemoryError on a GPU that is full."""
+        """float32 (N, T, crops, C) -> float32 (N, T). Raises OutOfMemoryError if the GPU is full."""
         ...
 
     def close(self) -> None:
-        """Free what the backend holds."""
+        """Free the resources of the backend."""
         ...

@@ -1,4 +1,4 @@
-"""Batches on a GPU: a few sizes that graphs and plans are made for, and what to do when its memory is full."""
+"""Batches on a GPU: a few sizes for which graphs and plans exist, and what to do when its memory is full."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 
 
 def split(n: int) -> Iterator[tuple[int, int, int]]:
-    """(start, count, size) of the batches that `n` rows run in: `count` rows in a batch of `size`, one of SIZES.
+    """(start, count, size) of the batches in which `n` rows run: `count` rows in a batch of `size`, one of SIZES.
 
-    A batch is at least half full: one that is padded costs less than its rows one by one.
+    A batch is at least half full, because a padded batch costs less than its rows one by one.
     """
     start = 0
     while start < n:
@@ -32,7 +32,7 @@ def split(n: int) -> Iterator[tuple[int, int, int]]:
 
 
 def in_batches(run: Callable[[NDArray[Any]], FloatArray], given: NDArray[Any]) -> FloatArray:
-    """`run` over all rows of `given` (at least one), which sees batches of SIZES only; the last row pads."""
+    """`run` over all rows of `given` (at least one), in batches of SIZES; the last row is used for padding."""
     parts: list[FloatArray] = []
     for start, count, size in split(len(given)):
         batch = given[start : start + count]
@@ -43,7 +43,7 @@ def in_batches(run: Callable[[NDArray[Any]], FloatArray], given: NDArray[Any]) -
 
 
 class GpuWithFallback:
-    """A backend on a GPU that goes on when the GPU's memory is full: smaller batches, then the CPU; said once."""
+    """A GPU backend that continues when GPU memory is full: with smaller batches, then on the CPU. Logged once."""
 
     def __init__(self, gpu: Backend, open_cpu: Callable[[], Backend]) -> None:
         self._backend = gpu
@@ -52,7 +52,7 @@ class GpuWithFallback:
 
     @property
     def name(self) -> str:
-        """Of the backend that runs now."""
+        """The name of the backend in use."""
         return self._backend.name
 
     @property
@@ -61,7 +61,7 @@ class GpuWithFallback:
 
     @property
     def precision(self) -> Form:
-        """Of the backend that runs now."""
+        """The precision of the backend in use."""
         return self._backend.precision
 
     def features(self, clips: UInt8Array) -> FloatArray:
@@ -91,11 +91,11 @@ class GpuWithFallback:
             raise error
         if size > 1:
             if self._largest is None:
-                _log.warning("%s: out of GPU memory at a batch of %d; smaller batches from now on", self.name, size)
+                _log.warning("%s: out of GPU memory with batch %d; using smaller batches from now on", self.name, size)
             self._largest = size // 2
             return
         gpu, self._backend = self._backend, self._open_cpu()
         self._open_cpu = self._largest = None
         gpu_name = gpu.name
         gpu.close()
-        _log.warning("%s: out of GPU memory at a batch of 1; %s on the CPU from now on", gpu_name, self.name)
+        _log.warning("%s: out of GPU memory with batch 1; using %s on the CPU from now on", gpu_name, self.name)

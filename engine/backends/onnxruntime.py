@@ -1,4 +1,4 @@
-"""ONNX Runtime, on the CPU or on CUDA. Arrays go in and out through I/O binding."""
+"""ONNX Runtime, on the CPU or on CUDA. Arrays are passed through I/O binding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CPU: Final[Provider] = ("CPUExecutionProvider", {})
 
 
 def cuda_provider(index: str) -> Provider:
-    """CUDA on GPU `index`. TF32 would round float32 graphs to 10 bits: half precision has graphs of its own."""
+    """CUDA on GPU `index`. TF32 would round float32 graphs to 10 bits; half precision has separate graphs."""
     return "CUDAExecutionProvider", {"device_id": index, "use_tf32": "0"}
 
 
@@ -31,15 +31,15 @@ def device_index(device: str) -> str:
 
 
 def graph_names(bundle: Bundle, form: Form) -> tuple[str, str | None]:
-    """File names of the backbone's and the head's ONNX graph (None without a head)."""
+    """The file names of the ONNX graphs of the backbone and the head (None without a head)."""
     suffix = "-fp16.onnx" if form == "fp16" else ".onnx"
     return f"backbone{suffix}", f"head{suffix}" if bundle.manifest.head else None
 
 
 class GraphSession:
-    """One ONNX graph of one input and one output on the first of `providers` that takes it.
+    """One ONNX graph with one input and one output, on the first of `providers` that accepts it.
 
-    Raises BackendError where the graph cannot be loaded, or where the first provider does not start.
+    Raises BackendError if the graph cannot be loaded, or if the first provider does not start.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class GraphSession:
         options.log_severity_level = 4
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=list(providers) or None)
-        except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors share no narrower base
+        except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors have no narrower base class
             raise BackendError(f"ONNX Runtime does not take {graph.name} on {device}: {_line(error)}") from None
         if providers and providers[0][0] not in self._session.get_providers():
             raise BackendError(f"device {device}: ONNX Runtime could not start {providers[0][0]} on it")
@@ -80,7 +80,7 @@ def _line(error: Exception) -> str:
 
 
 class OnnxRuntimeBackend:
-    """One session for each graph of the bundle. On CUDA it is called `onnxruntime-cuda`, whatever the form."""
+    """One session for each graph of the bundle. On CUDA it is called `onnxruntime-cuda`, in either precision."""
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
         self._cuda = device.startswith("cuda")
@@ -99,11 +99,11 @@ class OnnxRuntimeBackend:
         self._head = GraphSession(bundle.file(head), providers, device) if head else None
 
     def features(self, clips: UInt8Array) -> FloatArray:
-        # CUDA tunes its convolutions for each new shape: there are few
+        # CUDA tunes its convolutions for each new shape, and there are few
         return in_batches(self._backbone.run, clips) if self._cuda else self._backbone.run(clips)
 
     def scores(self, windows: FloatArray) -> FloatArray:
-        assert self._head is not None  # noqa: S101 -- Engine asks only bundles with a head
+        assert self._head is not None  # noqa: S101 -- Engine only asks for scores if the bundle has a head
         return self._head.run(windows)
 
     def close(self) -> None:

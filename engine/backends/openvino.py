@@ -1,6 +1,6 @@
-"""OpenVINO on the CPU: the fastest engine there.
+"""OpenVINO on the CPU, the fastest engine there.
 
-Nothing is cached: compiling takes half a second, and OpenVINO's cache, which saves half of that, only ever grows.
+Nothing is cached: compiling takes half a second, and OpenVINO's cache, which saves half of that, never shrinks.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ INT8_GRAPH: Final = "backbone-int8.xml"
 
 
 class OpenVinoBackend:
-    """One compiled model for each graph; float32 stays float32 also where bfloat16 is faster.
+    """One compiled model for each graph; float32 stays float32 even where bfloat16 would be faster.
 
-    The INT8 form has the backbone in eight bits; the head, a few per cent of the work, is float32 in both. A clip runs
-    on all cores, and the backbone is compiled for one clip: of a shape that it knows OpenVINO drops the transposition
-    of the input.
+    The INT8 form has an eight-bit backbone; the head, a few per cent of the work, is float32 in both. A clip runs on
+    all cores. The backbone is compiled for one clip, because with a fixed shape OpenVINO omits the transposition of the
+    input.
     """
 
     batch = 1
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
-        del device  # the registry admits only the CPU
+        del device  # the registry only admits the CPU
         self.precision = form
         self.name = "openvino-int8" if form == "int8" else "openvino"
         self._core = openvino.Core()
         graph = bundle.file(INT8_GRAPH if form == "int8" else "backbone.onnx")
         self._backbone = self._compiled(graph, clips=1).create_infer_request()
         self._head: Any = None
-        if bundle.manifest.head:  # a millisecond of work: a second thread costs more than it does
+        if bundle.manifest.head:  # a millisecond of work: a second thread would cost more than it saves
             self._head = self._compiled(bundle.file("head.onnx"), INFERENCE_NUM_THREADS=1).create_infer_request()
 
     def _compiled(self, graph: Path, clips: int | None = None, **more: Any) -> Any:
@@ -52,7 +52,7 @@ class OpenVinoBackend:
             raise BackendError(f"backend {self.name}: does not take {graph.name}: {reason}") from None
 
     def features(self, clips: UInt8Array) -> FloatArray:
-        # One after the other: a CPU gains nothing from a batch in one graph, and of two streams one was now and then
+        # One after the other: batches in one graph are no faster on a CPU, and with two streams results were sometimes
         # wrong (docs/performance.md).
         return np.concatenate([self._run(self._backbone, clips[index : index + 1]) for index in range(len(clips))])
 
@@ -61,7 +61,7 @@ class OpenVinoBackend:
 
     @staticmethod
     def _run(request: Any, given: np.ndarray) -> FloatArray:
-        # The request reuses its output's memory: what leaves must be a copy.
+        # The request reuses the memory of its output, so return a copy.
         return np.array(request.infer({0: given}, share_inputs=True)[0])
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""TensorRT plans: named by GPU architecture and TensorRT version, built from the half-precision ONNX graphs.
+"""TensorRT plans, named by GPU architecture and TensorRT version, built from the half-precision ONNX graphs.
 
-Written against TensorRT 10.x and 11.x; never run yet (docs/design/engines.md).
+Written for TensorRT 10.x and 11.x; never run yet (docs/design/engines.md).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ STEMS: Final = ("backbone", "head")
 
 @dataclass(frozen=True)
 class Target:
-    """What a plan is good for: one GPU architecture ("sm90") and one TensorRT version ("11.4.0.106")."""
+    """What a plan is built for: one GPU architecture ("sm90") and one TensorRT version ("11.4.0.106")."""
 
     architecture: str
     version: str
 
     def plan_name(self, stem: str) -> str:
-        """File name of the plan of `stem` ("backbone" or "head") in a bundle or cache."""
+        """The file name of the plan of `stem` ("backbone" or "head") in a bundle or cache."""
         return f"{stem}.{self.architecture}.trt{self.version}.plan"
 
 
 def profiles(stem: str, manifest: Manifest) -> list[Profile]:
-    """One profile for each batch size of `batches.SIZES`; the head's takes windows of every length."""
+    """One profile for each batch size of `batches.SIZES`; that of the head accepts windows of every length."""
     if stem == "backbone":
         return [((size, 16, 224, 224, 3),) * 3 for size in SIZES]
     tail = (manifest.crops, manifest.channels)
@@ -48,9 +48,9 @@ def profiles(stem: str, manifest: Manifest) -> list[Profile]:
 
 
 def plan_of(bundle: Bundle, stem: str, target: Target) -> Path:
-    """The plan of `stem` for `target`: the bundle's, else one in the user's cache, built there if it is missing.
+    """The plan of `stem` for `target`: from the bundle, or from the user's cache, where it is built if missing.
 
-    Raises BackendError where the bundle holds no half-precision graph to build from, naming the plans it does hold.
+    Raises BackendError, with the plans that the bundle contains, if it has no half-precision graph to build from.
     """
     name, graph = target.plan_name(stem), f"{stem}-fp16.onnx"
     files = bundle.manifest.files
@@ -64,19 +64,19 @@ def plan_of(bundle: Bundle, stem: str, target: Target) -> Path:
         )
     cached = cache_folder() / files[graph][:16] / name
     if not cached.is_file():
-        why = f"{others} is of another GPU or TensorRT version" if others else "the bundle holds none"
-        _log.warning("building TensorRT's %s, once, for some minutes: %s", name, why)
+        why = f"{others} was built for another GPU or TensorRT version" if others else "the bundle contains none"
+        _log.warning("building the TensorRT %s (once, takes minutes): %s", name, why)
         build_plan(bundle.file(graph), cached, profiles(stem, bundle.manifest), target)
     return cached
 
 
 def cache_folder() -> Path:
-    """Where plans and timing caches of this machine lie."""
+    """The folder of this machine's plans and timing caches."""
     return Path(platformdirs.user_cache_dir("mgfn-stream")) / "tensorrt"
 
 
 def libraries() -> tuple[Any, Any]:
-    """The modules `tensorrt` and `cuda.bindings.runtime`. Raises BackendError where one cannot be loaded."""
+    """The modules `tensorrt` and `cuda.bindings.runtime`. Raises BackendError if one cannot be loaded."""
     try:
         import tensorrt
         from cuda.bindings import runtime
@@ -87,7 +87,7 @@ def libraries() -> tuple[Any, Any]:
 
 
 def cuda_call(result: tuple[Any, ...]) -> Any:
-    """The value of a call of the CUDA runtime. Raises OutOfMemoryError, or BackendError with CUDA's own words."""
+    """The value of a call to the CUDA runtime. Raises OutOfMemoryError, or BackendError with CUDA's own message."""
     _, runtime = libraries()
     error, *values = result
     if error == runtime.cudaError_t.cudaErrorMemoryAllocation:
@@ -98,15 +98,15 @@ def cuda_call(result: tuple[Any, ...]) -> Any:
 
 
 def this_machine(device: str) -> tuple[Target, int]:
-    """The target that plans for `device` ("cuda" or "cuda:N") must have, and the GPU's index; selects that GPU.
+    """The target of plans for `device` ("cuda" or "cuda:N"), and the index of the GPU; selects that GPU.
 
-    Raises BackendError where there is no such GPU.
+    Raises BackendError if there is no such GPU.
     """
     tensorrt, runtime = libraries()
     index = int(device.partition(":")[2] or 0)
     try:
         count = cuda_call(runtime.cudaGetDeviceCount())
-    except (BackendError, RuntimeError) as error:  # RuntimeError: no CUDA library to ask
+    except (BackendError, RuntimeError) as error:  # RuntimeError: there is no CUDA library
         raise BackendError(f"device {device}: no GPU can be used here ({str(error).splitlines()[0]})") from None
     if index >= count:
         raise BackendError(f"device {device}: not there; this machine has {count} GPU(s), cuda:0 to cuda:{count - 1}")
@@ -118,7 +118,7 @@ def this_machine(device: str) -> tuple[Target, int]:
 
 
 def build_plan(graph: Path, plan: Path, shapes: list[Profile], target: Target) -> None:
-    """Build `plan` from an ONNX graph of one input. Raises BackendError with the parser's or builder's words."""
+    """Build `plan` from an ONNX graph with one input. Raises BackendError with the message of the parser or builder."""
     tensorrt, _ = libraries()
     logger = tensorrt.Logger(tensorrt.Logger.ERROR)
     builder = tensorrt.Builder(logger)
@@ -138,6 +138,6 @@ def build_plan(graph: Path, plan: Path, shapes: list[Profile], target: Target) -
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise BackendError(f"TensorRT {target.version} could not build a plan of {graph.name}: see its log above")
-    # both are TensorRT's own memory
+    # both use TensorRT's own memory
     write_file(timings, bytes(memoryview(config.get_timing_cache().serialize())))
     write_file(plan, bytes(memoryview(serialized)))

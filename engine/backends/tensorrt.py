@@ -1,11 +1,11 @@
 """TensorRT on an NVIDIA GPU, or TensorRT-RTX through ONNX Runtime, whichever is installed.
 
-| installed | needs | runs |
+| installed | packages | runs |
 |---|---|---|
 | TensorRT | `tensorrt`, `cuda-bindings` | plans of the bundle, or built from its half-precision graphs |
 | TensorRT-RTX | `onnxruntime` >= 1.24, `onnxruntime-ep-nv-tensorrt-rtx-cu13` | the ONNX graphs; RTX cards only |
 
-Neither has run yet, and docs/design/engines.md says why there are two.
+Neither has been run yet. docs/design/engines.md explains why there are two.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Run = Callable[[NDArray[Any]], FloatArray]
 
 
 class TensorRtBackend:
-    """Backbone and head in half precision, batches of `batches.SIZES`; larger ones are split."""
+    """Backbone and head in half precision, in batches of `batches.SIZES`; larger ones are split."""
 
     name = "tensorrt"
     batch = max(SIZES)
     precision: Form = "fp16"
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
-        del form  # half precision wherever the bundle holds it
+        del form  # half precision if the bundle contains it
         graphs = {stem: run for stem, run in self._open(bundle, device).items() if run is not None}
         self._backbone, self._head = graphs["backbone"], graphs.get("head")
 
@@ -64,7 +64,7 @@ class TensorRtBackend:
         return in_batches(self._backbone, clips)
 
     def scores(self, windows: FloatArray) -> FloatArray:
-        assert self._head is not None  # noqa: S101 -- Engine asks only bundles with a head
+        assert self._head is not None  # noqa: S101 -- Engine only asks for scores if the bundle has a head
         return in_batches(self._head, windows)
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class TensorRtBackend:
 def _importable(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ModuleNotFoundError:  # not even the package around it
+    except ModuleNotFoundError:  # not even the parent package
         return False
 
 
@@ -91,7 +91,7 @@ def _with_plugin(bundle: Bundle, device: str) -> dict[str, Run | None]:
     name = plugin.get_ep_name()
     try:
         onnxruntime.register_execution_provider_library(name, plugin.get_library_path())
-    except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors share no narrower base
+    except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors have no narrower base class
         if "already registered" not in str(error):
             raise BackendError(f"the TensorRT-RTX plug-in does not load: {' '.join(str(error).split())}") from None
     devices = [found for found in onnxruntime.get_ep_devices() if found.ep_name == name]
@@ -120,7 +120,7 @@ WAYS: Final = (
 
 
 class PlanRunner:
-    """One plan on one GPU, with a `_Lane` for each batch size it is asked for."""
+    """One plan on one GPU, with a `_Lane` for each batch size in use."""
 
     def __init__(self, plan: Path, index: int) -> None:
         tensorrt, _ = libraries()
@@ -142,9 +142,9 @@ class PlanRunner:
 
 
 class _Lane:
-    """One profile of a plan: its context, a stream, pinned buffers, and a CUDA graph of the last shape.
+    """One profile of a plan: its context, a stream, pinned buffers, and a CUDA graph for the last shape.
 
-    Copy in, kernels, copy out are one graph; another shape (a window of another length) records it anew.
+    Copying in, the kernels and copying out are one graph; for another shape (window length) it is recorded again.
     """
 
     def __init__(self, engine: Any, profile: int, dtype: np.dtype[Any]) -> None:
@@ -185,7 +185,7 @@ class _Lane:
         if not self._context.set_input_shape(self._given, shape):
             raise BackendError(f"TensorRT: its plan takes no {self._given} of shape {shape}")
         self._out_shape = tuple(self._context.get_tensor_shape(self._wanted))
-        self._enqueue()  # once outside: what TensorRT prepares for a new shape cannot be recorded
+        self._enqueue()  # run once without recording: what TensorRT prepares for a new shape cannot be recorded
         cuda_call(runtime.cudaStreamSynchronize(self._stream))
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         cuda_call(runtime.cudaStreamBeginCapture(self._stream, mode))
@@ -209,7 +209,7 @@ class _Lane:
 
 
 class _Pair:
-    """A pinned host buffer and its twin on the GPU; freed with this object."""
+    """A pinned host buffer and its counterpart on the GPU; freed with this object."""
 
     def __init__(self, items: int, dtype: np.dtype[Any]) -> None:
         _, runtime = libraries()

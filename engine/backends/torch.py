@@ -1,4 +1,4 @@
-"""PyTorch: the reference. The one file of the engine that imports torch and mgfn."""
+"""PyTorch, the reference. The only file of the engine that imports torch and mgfn."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mgfn.checkpoint import load_head
 class TorchBackend:
     """The bundle's own weights in the networks of `mgfn`: float32 on the CPU.
 
-    On CUDA (`torch-cuda`) the backbone runs in half precision, channels last, as a CUDA graph for each batch size;
-    the head stays float32.
+    On CUDA (`torch-cuda`) the backbone runs in half precision, channels last, as a CUDA graph for each batch size; the
+    head stays float32.
     """
 
     def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
@@ -66,7 +66,7 @@ class TorchBackend:
 
     @torch.inference_mode()
     def scores(self, windows: FloatArray) -> FloatArray:
-        assert self._head is not None  # noqa: S101 -- Engine asks only bundles with a head
+        assert self._head is not None  # noqa: S101 -- Engine only asks for scores if the bundle has a head
         return self._head(torch.from_numpy(windows).to(self._device)).scores.cpu().numpy()
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class TorchBackend:
 
 
 class CudaGraph:
-    """A network's kernels for one input shape, launched as one: nothing waits for Python in between."""
+    """A network's kernels for one input shape, launched together, so that nothing waits for Python in between."""
 
     def __init__(self, network: nn.Module, example: Tensor) -> None:
         self._given = example
@@ -89,7 +89,7 @@ class CudaGraph:
             self._wanted = network(example)
 
     def __call__(self, given: Tensor) -> Tensor:
-        """The output for `given`, in memory that the next call writes over."""
+        """The output for `given`, in memory that the next call overwrites."""
         self._given.copy_(given)
         self._graph.replay()
         out: Tensor = self._wanted

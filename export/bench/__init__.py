@@ -1,1 +1,1 @@
-"""`mgfn-bench`: what this machine can hold. It drives the other commands from outside."""
+"""`mgfn-bench`: measures how many cameras this machine can watch. It runs the other commands as child processes."""

@@ -1,4 +1,4 @@
-"""Real cameras: RTSP servers on loopback, `mgfn-stream` on them, and an MQTT subscriber that looks at the clock."""
+"""Real cameras: RTSP servers on loopback, `mgfn-stream` watching them, and an MQTT subscriber that measures lag."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ _STARTS_WITHIN = 30.0
 
 @dataclass
 class Try:
-    """So many cameras for so many seconds.
+    """The result for a number of cameras.
 
-    `lag_ms`: from a clip's last frame to its score at the subscriber. `cpu_percent`, of one core: `camera` is one
-    decoder process, `service` the process that scores, `other` is what a camera costs besides the backbone (decoder,
-    its share of service and broker), `servers` plays the cameras and would not be there. `memory_mib` counts shared
-    pages by halves (PSS).
+    lag_ms: from the last frame of a clip to its score at the subscriber. cpu_percent: of one core. `camera` is one
+    decoder process, `service` the scoring process, `other` the cost of a camera
+        without the backbone (its decoder and its share of service and broker), `servers` the processes that play the
+        cameras.
+    memory_mib: shared pages are divided among their users (PSS).
     """
 
     cameras: int
@@ -52,12 +53,12 @@ class Try:
     note: str = ""
 
     def plain(self) -> dict[str, Any]:
-        """For JSON, without what is empty."""
+        """As JSON, without empty values."""
         return {key: value for key, value in asdict(self).items() if value not in ("", {})}
 
 
 def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cpu_ms: float) -> Try:
-    """Watch that many cameras for `seconds` after they have settled; `backbone_cpu_ms` of a clip is known already."""
+    """Watch so many cameras for `seconds` after they have settled; `backbone_cpu_ms` per clip is already known."""
     expected = round(cameras * seconds * FPS / CLIP_LENGTH)
     try:
         with watching(cameras, video, bundle) as watched:
@@ -68,12 +69,12 @@ def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cp
             lags, took = watched.scores.end(), time.monotonic() - began
             after, dropped = _cpu(watched), watched.dropped_clips() - dropped
             memory = memory_of(watched)
-    except (ChildError, psutil.Error, OSError) as error:  # it did not start, or ended under way
+    except (ChildError, psutil.Error, OSError) as error:  # it did not start, or ended prematurely
         return Try(cameras, seconds, False, 0, 0, expected, note=str(error))
     p50, p95, worst = np.percentile(lags, [50, 95, 100]).tolist() if lags else (0.0, 0.0, 0.0)
     share = {role: 100 * (after[role] - before[role]) / took for role in after}
     backbone = 100 * len(lags) * backbone_cpu_ms / 1000 / took
-    missing = expected - len(lags) > cameras  # each may have one under way
+    missing = expected - len(lags) > cameras  # each camera may have one clip in progress
     return Try(
         cameras,
         round(took, 1),
@@ -94,7 +95,7 @@ def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cp
 
 
 class Scores:
-    """Listens to `mgfn/+/score`; counts what each camera said, and keeps lags in milliseconds while asked to."""
+    """Subscribes to `mgfn/+/score`; counts scores by camera, and records lags in milliseconds on request."""
 
     def __init__(self, port: int) -> None:
         self.seen: Counter[str] = Counter()
@@ -111,7 +112,7 @@ class Scores:
         with self._lock:
             self.seen[message.topic] += 1
             if self._lags is not None:
-                # a clip ends when its last frame's time is over: that frame came a frame earlier
+                # a clip ends after the duration of its last frame, so that frame arrived one frame earlier
                 self._lags.append(1000 * (now - json.loads(message.payload)["time"] + 1 / FPS))
 
     def begin(self) -> None:
@@ -130,7 +131,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Watched:
-    """A running `mgfn-stream`, the RTSP servers that it watches, its health page and the port of its broker."""
+    """A running `mgfn-stream`, the RTSP servers that it watches, its health page, and the port of its broker."""
 
     service: subprocess.Popen[str]
     servers: list[subprocess.Popen[str]]
@@ -146,7 +147,7 @@ class Watched:
 
 @contextmanager
 def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
-    """That many cameras, each playing `video` over and over, and `mgfn-stream` on them. Raises ChildError."""
+    """So many cameras, each playing `video` in a loop, and `mgfn-stream` watching them. Raises ChildError."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgfn-bench-")))
         command = [sys.executable, "-m", "stream.cli", "--bundle", str(bundle), "--data", str(scratch / "data")]
@@ -164,7 +165,7 @@ def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
             wait_for(lambda: logged(log, "web page"), service, "mgfn-stream", _STARTS_WITHIN)
         except ChildError as error:
             said = log.read_text().splitlines() or ["nothing"]
-            raise ChildError(f"{error}; the last it said: {said[-1]}") from None
+            raise ChildError(f"{error}; its last output: {said[-1]}") from None
         broker = logged(log, "embedded broker")["broker"]
         page = logged(log, "web page")["address"]
         port = int(broker.rpartition(":")[2])
@@ -174,14 +175,14 @@ def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
 
 
 def settle(watched: Watched, cameras: int) -> None:
-    """Wait until every camera has been scored, and the burst of the beginning is over. Raises ChildError."""
+    """Wait until every camera was scored, and the initial burst is over. Raises ChildError."""
     what = f"the last of {cameras} cameras"
     wait_for(lambda: len(watched.scores.seen) == cameras, watched.service, what, _STARTS_WITHIN)
     time.sleep(_SETTLE)
 
 
 def _roles(watched: Watched) -> dict[str, list[psutil.Process]]:
-    """The service's processes by what they do; the broker is the first that it starts."""
+    """The service's processes by role; the broker is the first one that it starts."""
     parent = psutil.Process(watched.service.pid)
     started = [child for child in parent.children() if any("spawn_main" in part for part in child.cmdline())]
     started.sort(key=lambda child: child.create_time())
@@ -194,7 +195,9 @@ def _cpu(watched: Watched) -> dict[str, float]:
 
 
 def memory_of(watched: Watched, kind: Literal["pss", "uss"] = "pss") -> dict[str, float]:
-    """MiB of the service, the broker, and one decoder at the mean: with its share of common pages, or without (USS)."""
+    """MiB of the service, the broker, and one decoder on average, with its share of shared pages (PSS) or without
+    (USS).
+    """
     found = {
         role: [getattr(process.memory_full_info(), kind) / 2**20 for process in processes]
         for role, processes in _roles(watched).items()

@@ -1,4 +1,4 @@
-"""`mgfn-bench`: what this machine can hold."""
+"""`mgfn-bench`: measures how many cameras this machine can watch."""
 
 from __future__ import annotations
 
@@ -33,30 +33,31 @@ _EXTRAS: Final = {"psutil": "export", "aio_rtsp_toolkit": "demo"}
 
 
 class BenchError(Exception):
-    """What keeps the bench from starting or from going on; the message is one line."""
+    """The benchmark cannot start or continue; the message is one line."""
 
 
 @app.command()
 def bench(
     json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write all figures there; FILE.png: a plot.")
+        Path | None, typer.Option(metavar="FILE", help="Write all figures to FILE, and a plot beside it (.png).")
     ] = None,
     cameras: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Try N cameras at most; absent: until it is too many."),
+        typer.Option(metavar="N", help="Try at most N cameras; default: until there are too many."),
     ] = None,
-    seconds: Annotated[float, typer.Option(metavar="S", help="How long each number is watched, 5 to 60.")] = 15,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Seconds per number of cameras, 5 to 60.")] = 15,
 ) -> None:
-    """Measure engines, decoding, and how many RTSP cameras this machine holds: no clip dropped, 95 % of the scores
-    within half a second of their clip's last frame.
+    """Measure engines, decoding, and how many RTSP cameras this machine can watch.
 
-    Takes eight minutes at most, and means most on a machine that does nothing else.
+    That is: no clip is dropped, and 95 % of the scores arrive within half a second of the last frame of their clip.
+    Takes up to eight minutes. Run it on an otherwise idle machine.
+
     Example: mgfn-bench --json bench.json
     """
     if cameras is not None and not 1 <= cameras <= _MOST_CAMERAS:
-        raise BenchError(f"--cameras {cameras}: allowed is 1 to {_MOST_CAMERAS}")
+        raise BenchError(f"--cameras {cameras}: must be from 1 to {_MOST_CAMERAS}")
     if not _SECONDS[0] <= seconds <= _SECONDS[1]:
-        raise BenchError(f"--seconds {seconds:g}: allowed is {_SECONDS[0]:g} to {_SECONDS[1]:g}")
+        raise BenchError(f"--seconds {seconds:g}: must be from {_SECONDS[0]:g} to {_SECONDS[1]:g}")
     for package, extra in _EXTRAS.items():
         if find_spec(package) is None:
             raise BenchError(f"needs {package}, which is not installed; run: pip install 'mgfn-stream[{extra}]'")
@@ -117,14 +118,14 @@ def bench(
                 notes += [note] if note else []
     except (KeyboardInterrupt, Terminated):
         if decoding:
-            notes.append("stopped by the user: what would have come next is missing")
-            tell(plotted=False)  # matplotlib takes longer to load than a stop may take
+            notes.append("interrupted by the user; the remaining measurements are missing")
+            tell(plotted=False)  # loading matplotlib would take too long
         raise
     tell(plotted=True)
 
 
 def _default_bundle() -> Path:
-    """The default bundle, built where it is not there yet."""
+    """The default bundle, built if it is missing."""
     from configs.processes import child
     from engine.default_bundle import default_bundle_path, default_export
     from engine.manifest import MANIFEST
@@ -132,7 +133,7 @@ def _default_bundle() -> Path:
     path = default_bundle_path()
     if not (path / MANIFEST).is_file():
         if find_spec("torch") is None:
-            raise BenchError("the default bundle has to be built: pip install 'mgfn-stream[export]'")
+            raise BenchError("the default bundle must be built first; run: pip install 'mgfn-stream[export]'")
         command = [sys.executable, "-m", "export.cli", "--out", str(path), *default_export()[0]]
         with child(command, stdout=subprocess.DEVNULL, start_new_session=True) as process:
             if process.wait():
@@ -141,13 +142,13 @@ def _default_bundle() -> Path:
 
 
 def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: int) -> int:
-    """How many cameras should just fit: what each costs, in cores, on the fastest engine."""
+    """An estimate of how many cameras fit, from the cost of each on the fastest engine."""
     from export.bench.footage import FPS
 
     small = next(iter(decoding.values()))
     decoder = FPS * (small["decode_ms"] + small["scale_ms"]) / 1000
     backbone = FPS / CLIP_LENGTH * engine["backbone_clip_ms"] / 1000
-    if engine["device"] != "cpu":  # the engine runs beside the cores
+    if engine["device"] != "cpu":  # the engine does not use the cores
         return max(1, int(0.8 * min(1 / backbone, cores / decoder)))
     return max(1, int(0.8 / (backbone + decoder / cores)))
 
@@ -162,14 +163,14 @@ def _tries(
     deadline: float,
     say: Any,
 ) -> Any:
-    """Each number of cameras tried, with what there is to say."""
+    """Yields the result for each number of cameras, with a note."""
     from export.bench.cameras import attempt
     from export.bench.search import next_count
 
     tried: dict[int, bool] = {}
     while (count := next_count(tried, guess, most)) is not None:
         if time.monotonic() + _START_AND_STOP + seconds > deadline:
-            yield None, f"the search stopped for lack of time; {count} cameras would have come next"
+            yield None, f"the search ran out of time; {count} cameras would have been next"
             return
         say(f"{count} cameras for {seconds:.0f} s")
         one: Try = attempt(count, video, bundle, seconds, engine["backbone_clip_cpu_ms"])

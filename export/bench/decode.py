@@ -1,4 +1,4 @@
-"""What it takes to decode a camera's pictures and to scale them to what the model sees."""
+"""The cost of decoding a camera's frames, and of scaling them for the model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engine.geometry import SIDE, crops_of, is_per_clip, write_crops
 
 
 def measure(video: Path, geometry: str) -> dict[str, Any]:
-    """Of one core: frames a second decoded and scaled, and milliseconds of its time for each part."""
+    """On one core: frames per second decoded and scaled, and milliseconds for each part."""
     decoding = _milliseconds(video, None)
     both = _milliseconds(video, geometry)
     return {
@@ -27,7 +27,7 @@ def measure(video: Path, geometry: str) -> dict[str, Any]:
 
 
 def _milliseconds(video: Path, geometry: str | None) -> float:
-    """The thread's own time for a frame, the smaller of two rounds."""
+    """The thread's own time per frame, the smaller one of two rounds."""
     out = np.empty((crops_of(geometry or "squash"), CLIP_LENGTH, SIDE, SIDE, 3), np.uint8)
     clip: list[av.VideoFrame] = []
     rounds = []
@@ -49,5 +49,5 @@ def _milliseconds(video: Path, geometry: str | None) -> float:
 def _frames(video: Path) -> Iterator[av.VideoFrame]:
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # as a camera's decoder process has it
+        stream.codec_context.thread_count = 1  # as in a camera's decoder process
         yield from container.decode(stream)

@@ -1,4 +1,4 @@
-"""Every engine that this machine has, and its peers, one after the other; each in a process of its own."""
+"""Measures every available engine and its peers one after the other, each in a separate process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from engine.bundle import Bundle
 from export.bench.probe import PEERS
 
 _PROBE_SECONDS, _PEER_SECONDS = 150.0, 75.0
-# its graphs run on a CPU to be verified there, not to be used
+# its graphs run on a CPU only for verification
 _NOT_ON_CPU: Final = ("onnxruntime-fp16",)
 
 
 def wanted(bundle: Bundle) -> Iterator[tuple[str, str]]:
-    """(backend or peer, device): what can run here, the fastest first, peers last."""
+    """(backend or peer, device): what can run here, fastest first, peers last."""
     files = bundle.manifest.files
     for device in ("cuda", "cpu") if gpu_present() else ("cpu",):
         for name, row in BACKENDS.items():
@@ -36,21 +36,21 @@ def wanted(bundle: Bundle) -> Iterator[tuple[str, str]]:
 def measure(
     bundle: Bundle, deadline: float, say: Callable[[str], None], rows: list[dict[str, Any]], notes: list[str]
 ) -> None:
-    """Add to `rows` what each engine took, and to `notes` what could not be measured and why.
+    """Add the results of each engine to `rows`, and what could not be measured, with the reason, to `notes`.
 
-    What `deadline` (monotonic) leaves no time for is left out, and that is said.
+    What does not fit before `deadline` (monotonic) is omitted, with a note.
     """
     for name, device in wanted(bundle):
         left = deadline - time.monotonic()
         if left < 1:
-            notes.append(f"{name} on {device}: left out, no time")
+            notes.append(f"{name} on {device}: omitted, no time left")
             continue
         say(f"{name} on {device}")
         limit = min(left, _PEER_SECONDS if name in PEERS else _PROBE_SECONDS)
         try:
             rows.append({**_probe(bundle.path, name, device, limit), "device": device})
         except (subprocess.SubprocessError, ValueError) as error:
-            notes.append(f"{name} on {device}: left out, {_reason(error)}")
+            notes.append(f"{name} on {device}: omitted, {_reason(error)}")
 
 
 def _probe(bundle: Path, name: str, device: str, seconds: float) -> dict[str, Any]:
@@ -65,6 +65,6 @@ def _probe(bundle: Path, name: str, device: str, seconds: float) -> dict[str, An
 
 def _reason(error: Exception) -> str:
     if isinstance(error, subprocess.TimeoutExpired):
-        return f"not done after {error.timeout:.0f} s"
+        return f"not finished after {error.timeout:.0f} s"
     lines = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
     return lines[-1][:300] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""The sample footage as cameras send it: H.264, 25 frames a second, a keyframe every two seconds, no B frames."""
+"""The sample footage as a camera would send it: H.264, 25 frames/s, a keyframe every two seconds, no B-frames."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from configs.pinned import PinnedFile, cache_folder, fetch
 FPS: Final = 25
 SUBSTREAM: Final = (640, 360)
 MAINSTREAM: Final = (1280, 720)
-_RECIPE: Final = "1"  # counts changes of what is encoded
+_RECIPE: Final = "1"  # increment it when the encoding changes
 
 
 def as_a_camera(size: tuple[int, int]) -> Path:
-    """The sample footage, forwards and backwards, so that it loops without a cut, at (width, height) in pixels.
+    """The sample footage, forwards and backwards so that it loops without a cut, at (width, height) in pixels.
 
-    Encoded on first use, into a folder of its own. Raises FetchError where the sample is not there and cannot be
-    fetched.
+    Encoded on first use, into a separate folder. Raises FetchError if the sample is missing and cannot be downloaded.
     """
     sample = fetch(PinnedFile.named("samples.json", "bikes"), cache_folder("samples"))
     key = hashlib.sha256(f"{_RECIPE}{size}{sample.stat().st_size}".encode()).hexdigest()[:12]

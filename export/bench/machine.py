@@ -1,4 +1,4 @@
-"""What the machine is that the figures are of."""
+"""A description of the machine that was measured."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PACKAGES: Final = ("mgfn-stream", "av", "openvino", "onnxruntime", "onnxruntime
 
 
 def cores() -> int:
-    """Cores that this process may run on."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe() -> dict[str, Any]:
-    """The machine, its load before anything was measured, and the versions of what is measured."""
+    """The machine, its load before the measurement, and the versions of what is measured."""
     about: dict[str, Any] = {
         "cpu": _cpu_name(),
         "cores": cores(),
@@ -59,7 +59,7 @@ def _gpus() -> list[str]:
         return []
     command = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 -- fixed
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 -- a fixed command
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in said.stdout.splitlines() if line.strip()]

@@ -1,6 +1,6 @@
-"""One engine in a process of its own, so that no other's threads and memory are in the way.
+"""Measures one engine in a separate process, so that no other engine's threads and memory interfere.
 
-`python -m export.bench.probe BUNDLE NAME DEVICE` prints what it measured as one JSON object.
+`python -m export.bench.probe BUNDLE NAME DEVICE` prints the result as one JSON object.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Features = Callable[[UInt8Array], FloatArray]
 
 _LEAST, _MOST, _SECONDS = 3, 30, 5.0
 _CPU_BATCHES: Final = (1, 2, 4, 8)
-_SLOW_CLIP: Final = 0.5  # seconds: what takes longer is not tried in batches
+_SLOW_CLIP: Final = 0.5  # seconds: slower engines are not measured in batches
 
 
 def timed(call: Callable[[], object], seconds: float = _SECONDS) -> tuple[float, float]:
-    """Medians of wall and processor seconds of `call`, after one that does not count."""
+    """Median wall and processor seconds of `call`, after one warm-up call."""
     call()
     rows: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
@@ -48,7 +48,7 @@ def clips(n: int) -> UInt8Array:
 
 
 def backend(bundle: Bundle, name: str, device: str) -> dict[str, Any]:
-    """Of a backend of the project: backbone at batch 1, clips a second by batch, the head on a full window."""
+    """A backend of the project: backbone with batch 1, clips per second by batch size, the head with a full window."""
     running = start_backend(bundle, name, device)
     found = _backbone(running.features, _CPU_BATCHES if device == "cpu" else SIZES)
     found["name"] = running.name
@@ -66,7 +66,7 @@ def _backbone(features: Features, batches: tuple[int, ...]) -> dict[str, Any]:
     rates = {"1": round(1 / wall, 2)}
     for size in batches[1:] if wall < _SLOW_CLIP else ():
         given = clips(size)
-        rates[str(size)] = round(size / timed(lambda: features(given), _SECONDS / 2)[0], 2)  # noqa: B023 -- at once
+        rates[str(size)] = round(size / timed(lambda: features(given), _SECONDS / 2)[0], 2)  # noqa: B023 -- called at once
     return {
         "backbone_clip_ms": round(wall * 1000, 2),
         "backbone_clip_cpu_ms": round(cpu * 1000, 2),
@@ -75,7 +75,7 @@ def _backbone(features: Features, batches: tuple[int, ...]) -> dict[str, Any]:
 
 
 def torch_compile(bundle: Bundle) -> dict[str, Any]:
-    """PyTorch's backbone through `torch.compile`."""
+    """PyTorch's backbone with `torch.compile`."""
     import torch
 
     network: Any = torch.compile(_network(bundle))
@@ -85,9 +85,9 @@ def torch_compile(bundle: Bundle) -> dict[str, Any]:
 
 
 def torch_window(bundle: Bundle) -> dict[str, Any]:
-    """As the released pipeline would go live: all 32 clips through the backbone again for each new one, then the head.
+    """The released pipeline used live: for each new clip, all 32 clips pass the backbone again, then the head.
 
-    One step, once: it takes seconds.
+    One step, once, because it takes seconds.
     """
     import torch
 
@@ -105,7 +105,7 @@ def torch_window(bundle: Bundle) -> dict[str, Any]:
 
 
 def torch_backbones(_bundle: Bundle) -> dict[str, Any]:
-    """What each backbone of the project costs beside the others, in PyTorch, with random weights."""
+    """The cost of each backbone of the project, in PyTorch with random weights."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -121,7 +121,7 @@ def torch_backbones(_bundle: Bundle) -> dict[str, Any]:
             rows[name] = {
                 "channels": backbone.channels,
                 "gflop": round(counter.get_total_flops() / 1e9, 1),
-                "torch_clip_ms": round(timed(lambda: network(clip), 2.0)[0] * 1000, 1),  # noqa: B023 -- at once
+                "torch_clip_ms": round(timed(lambda: network(clip), 2.0)[0] * 1000, 1),  # noqa: B023 -- called at once
             }
     return {"name": "torch-backbones", "backbones": rows}
 
@@ -137,13 +137,13 @@ def _network(bundle: Bundle) -> Any:
 
 
 def onnxruntime_int8(bundle: Bundle) -> dict[str, Any]:
-    """ONNX Runtime's own static quantisation of the convolutions, for its speed alone: calibrated on noise."""
+    """ONNX Runtime's own static quantisation of the convolutions, only for its speed: calibrated on noise."""
     import logging
 
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    logging.disable(logging.WARNING)  # it asks for a pre-processing that changes nothing here
+    logging.disable(logging.WARNING)  # it asks for preprocessing that changes nothing here
     given = onnxruntime.InferenceSession(bundle.file("backbone.onnx")).get_inputs()[0].name
 
     class Noise(CalibrationDataReader):  # type: ignore[misc]  # an untyped package
@@ -171,7 +171,7 @@ def onnxruntime_int8(bundle: Bundle) -> dict[str, Any]:
     return {"name": "onnxruntime-int8", **found}
 
 
-# the one that takes longest comes last: where time is short it is left out
+# the slowest one comes last: it is omitted if time is short
 PEERS: Final = {
     "onnxruntime-int8": onnxruntime_int8,
     "torch-backbones": torch_backbones,
@@ -181,11 +181,11 @@ PEERS: Final = {
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a folder of its own goes with it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that its temporary folder is deleted
     path, name, device = sys.argv[1:]
     bundle = Bundle.open(Path(path))
     found = PEERS[name](bundle) if name in PEERS else backend(bundle, name, device)
-    print(json.dumps(found))  # noqa: T201 -- the answer
+    print(json.dumps(found))  # noqa: T201 -- the result
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures as a table, as JSON and as a plot."""
+"""The figures as a table, as JSON, and as a plot."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def summary(
     tries: Sequence[Try],
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    """One JSON object; what was not measured is not in it.
+    """One JSON object; what was not measured is omitted.
 
-    `decoding` is keyed by picture size, the substream first; `alone` is one camera of 1280x720,
-    None where it was not tried.
+    `decoding` is keyed by image size, the sub-stream first; `alone` is one camera of 1280x720, None if it was not
+    tried.
     """
     out: dict[str, Any] = {
         "machine": machine,
@@ -68,7 +68,7 @@ def _cameras(tries: Sequence[Try]) -> dict[str, Any]:
 
 
 def show(console: Console, found: dict[str, Any]) -> None:
-    """Print what `summary` gave."""
+    """Print the result of `summary`."""
     about = found["machine"]
     gpus = f", {', '.join(about['gpus'])}" if "gpus" in about else ""
     console.print(f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB{gpus}", highlight=False)
@@ -98,7 +98,7 @@ def show(console: Console, found: dict[str, Any]) -> None:
 
 def _engines(found: dict[str, Any]) -> Table:
     table = Table(title="backbone and head, batch 1, medians")
-    for column in ("engine", "clip, ms", "of torch", "cores used", "head on 32 clips, ms", "clips/s by batch"):
+    for column in ("engine", "clip, ms", "of torch", "cores used", "head, 32 clips, ms", "clips/s by batch size"):
         table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=column == "engine")
     clip_ms, cpu_ms = found.get("backbone_clip_ms", {}), found.get("backbone_clip_cpu_ms", {})
     for name, wall in sorted(clip_ms.items(), key=lambda item: item[1]):
@@ -109,13 +109,13 @@ def _engines(found: dict[str, Any]) -> Table:
             name, f"{wall:.1f}", ratio, f"{cpu_ms[name] / wall:.1f}", "" if head is None else f"{head:.2f}", rates
         )
     for name, step in found.get("window_step_ms", {}).items():
-        table.add_row(f"{name}: all 32 clips again for each step", f"{step:.0f}", "", "", "", "")
+        table.add_row(f"{name}: all 32 clips again at each step", f"{step:.0f}", "", "", "", "")
     return table
 
 
 def _backbones(rows: dict[str, dict[str, Any]]) -> Table:
-    table = Table(title="backbones beside one another, PyTorch, random weights (docs/design/video-swin.md: when which)")
-    for column in ("backbone", "channels", "GFLOP a clip", "ms", "of i3d"):
+    table = Table(title="backbones compared, PyTorch, random weights (see docs/design/video-swin.md)")
+    for column in ("backbone", "channels", "GFLOP per clip", "ms", "of i3d"):
         table.add_column(column, justify="left" if column == "backbone" else "right", no_wrap=column == "backbone")
     for name, row in rows.items():
         ratio = row["torch_clip_ms"] / rows["i3d"]["torch_clip_ms"]
@@ -125,9 +125,9 @@ def _backbones(rows: dict[str, dict[str, Any]]) -> Table:
 
 
 def _tries(tries: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title="cameras over RTSP, a clip's last frame to its score at an MQTT subscriber")
+    table = Table(title="cameras over RTSP, from a clip's last frame to its score at an MQTT subscriber")
     columns = (
-        "cameras", "held", "dropped", "lag p50, ms", "p95, ms", "decoder, % of a core", "all but backbone, %",
+        "cameras", "held", "dropped", "lag p50, ms", "p95, ms", "decoder, % of a core", "without backbone, %",
         "RTSP servers, %", "decoder, MiB", "service, MiB",
     )  # fmt: skip
     for column in columns:
@@ -143,7 +143,7 @@ def _tries(tries: Sequence[dict[str, Any]]) -> Table:
 
 
 def write(found: dict[str, Any], target: Path, plotted: bool = True) -> list[Path]:
-    """Write the JSON, and if `plotted` its plot beside it, where matplotlib is installed and something was tried."""
+    """Write the JSON, and if `plotted` its plot beside it, if matplotlib is installed and there is data."""
     write_file(target, json.dumps(found, indent=1) + "\n")
     written = [target]
     tries = [row for row in found.get("cameras", {}).get("tries", ()) if "lag_ms" in row]
@@ -163,7 +163,7 @@ def _plot(tries: Sequence[dict[str, Any]], target: Path) -> Path:
     for row in tries:
         if row["dropped_clips"]:
             axes.annotate(f"{row['dropped_clips']} dropped", (row["cameras"], row["lag_ms"]["p95"]), fontsize=8)
-    axes.axhline(LAG_LIMIT_MS, color="grey", linestyle=":", label="limit of p95")
+    axes.axhline(LAG_LIMIT_MS, color="grey", linestyle=":", label="limit for p95")
     axes.set(xlabel="cameras", ylabel="ms from a clip's last frame to its score", ylim=(0, None))
     axes.legend()
     figure.savefig(target, dpi=120)

@@ -1,4 +1,4 @@
-"""The largest number of cameras that is held, found in few tries. Pure."""
+"""Finds the largest number of cameras that can be watched, in few tries. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 
 def next_count(tried: Mapping[int, bool], first: int, most: int | None) -> int | None:
-    """How many cameras to try next, from which counts were tried and whether they were held; None: it is known.
+    """The number of cameras to try next, given which numbers were tried and whether they were held; None: finished.
 
-    Begins with `first`, which should be near; goes up by a quarter, then doubling, until one is not held (never above
-    `most`), or down by a quarter, then halving, until one is; then halves what lies between.
+    Begins with `first`, an estimate. Goes up by a quarter, then doubling, until one is not held (never above `most`),
+    or down by a quarter, then halving, until one is held. Then halves the interval.
     """
     limit = most if most is not None else float("inf")
     held = max((count for count, was_held in tried.items() if was_held), default=0)

@@ -1,4 +1,4 @@
-"""Registry of backbones: a new one is a file beside this, a row here and a parity test."""
+"""Registry of backbones: a new one is a file in this folder, a row here, and a parity test."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mgfn.weights import check, fetch, pinned, read_arrays
 
 @dataclass(frozen=True)
 class Backbone:
-    """A clip network: uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, `channels`), normalisation inside."""
+    """A clip network: uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, `channels`), normalisation included."""
 
     name: str
     channels: int
     build: Callable[[], nn.Module]
     """The module without weights."""
     load: Callable[[Path | None], nn.Module]
-    """Evaluation-mode module with trained weights, from a file or, given None, from the published source."""
+    """Evaluation-mode module with trained weights, from a file, or from the published source if None."""
     layers: Mapping[str, int] = field(default_factory=dict)
-    """Layers whose means it can show beside its feature, in the network's order, the feature's own last; channels."""
+    """Layers whose means it can also output, in the network's order, that of the feature last; with channels."""
 
     def layers_of(self, channels: int) -> tuple[str, ...] | None:
-        """The last layers that have so many channels together; None where none have."""
+        """The last layers that together have so many channels; None if there are none."""
         names = tuple(self.layers)
         for first in range(len(names)):
             if sum(self.layers[name] for name in names[first:]) == channels:
@@ -45,7 +45,7 @@ def _load_i3d(path: Path | None) -> nn.Module:
 
 
 def show_layers(network: nn.Module, layers: tuple[str, ...]) -> None:
-    """Have a network that can give the means of these layers side by side, instead of its feature alone."""
+    """Let a network that supports it output the means of these layers side by side, instead of only its feature."""
     assert isinstance(network, i3d.I3D)  # noqa: S101 -- the only one whose row has layers
     network.layers = layers
 

@@ -1,7 +1,7 @@
 """I3D Inception (Carreira & Zisserman 2017), the RGB network of the Kinetics-400 release.
 
-Normalisation is inside: uint8 pictures in, 1024 features out. Padding follows TensorFlow's "SAME" rule,
-which is asymmetric where the stride asks for it and is fixed here by the input size 16 x 224 x 224.
+Normalisation is included: uint8 images in, 1024 features out. Padding follows TensorFlow's "SAME" rule, which is
+asymmetric for some strides and fixed here by the input size 16 x 224 x 224.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mgfn.weights import FloatArray, WeightsError
 Triple = tuple[int, int, int]
 
 CHANNELS: Final = 1024
-# Maps whose means over time and space can be shown, and their channels; the published feature is the last one's.
+# Maps whose means over time and space can be output, with their channels; the published feature is the last one's.
 LAYERS: Final = {"Mixed_4f": 832, "Mixed_5b": 832, "Mixed_5c": CHANNELS}
 CLASSES: Final = 400
 _MAP: Final = {"Mixed_4f": (4, 14, 14), "Mixed_5b": (2, 7, 7), "Mixed_5c": (2, 7, 7)}  # time, height, width
@@ -39,7 +39,7 @@ _MIXED: Final[dict[str, tuple[int, int, int, int, int, int, int]]] = {
 
 
 def _same_pad(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
-    """Pad (N, C, T, H, W) as TensorFlow "SAME": the odd element of a pad goes to the far side."""
+    """Pad (N, C, T, H, W) like TensorFlow's "SAME": the odd element of a pad goes to the far side."""
     pads: list[int] = []
     for size, k, s in zip(reversed(x.shape[2:]), reversed(kernel), reversed(stride), strict=True):
         total = max((-(-int(size) // s) - 1) * s + k - int(size), 0)
@@ -61,10 +61,10 @@ class Unit3D(nn.Module):
 
 
 class MaxPool3dSame(nn.Module):
-    """Max pool with "SAME" padding, done by the pool itself: a padded copy costs OpenVINO 2 % of an INT8 clip.
+    """Max pool with "SAME" padding inside the pool: a padded copy would cost OpenVINO 2 % of an INT8 clip.
 
-    TensorFlow pads by zeros; what is pooled is never negative (it follows a ReLU), so a maximum without the pads is the
-    same. With stride 2 and even sizes "SAME" pads at the far end alone, which is what `ceil_mode` does.
+    TensorFlow pads with zeros. The pooled values are never negative (they follow a ReLU), so a maximum without the
+    padding is the same. With stride 2 and even sizes, "SAME" pads only at the far end, which is what `ceil_mode` does.
     """
 
     def __init__(self, kernel: Triple, stride: Triple) -> None:
@@ -77,7 +77,7 @@ class MaxPool3dSame(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Inception block of four branches, joined over the channels."""
+    """Inception block with four branches, concatenated over the channels."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -111,7 +111,8 @@ class I3D(nn.Module):
     """RGB clip to feature.
 
     `forward`: uint8 (N, 16, 224, 224, 3) RGB -> float32 (N, 1024), the mean over the (2, 7, 7) pooled map; with other
-    `layers`, names of LAYERS, the means of their maps side by side in that order.
+    `layers` (names of LAYERS), the means of their maps side by side in that order.
+
     `logits`: the same input -> float32 (N, 400), the Kinetics-400 classes before the softmax.
     """
 
@@ -157,11 +158,11 @@ class I3D(nn.Module):
 
 
 def load_kinetics(model: I3D, arrays: Mapping[str, FloatArray]) -> None:
-    """Put the released arrays in their places; every array must find one and every parameter be filled.
+    """Load the released arrays. Every array must have a place, and every parameter must be filled.
 
     `arrays`: `params/<unit>/Conv_0/kernel` (t, h, w, in, out), `params/<unit>/BatchNorm_0/bias` (out,),
-    `batch_stats/<unit>/BatchNorm_0/{mean,var}` (1, 1, 1, 1, out); `Logits` has a kernel and a bias.
-    Raises WeightsError naming what is missing, left over or misshapen.
+    `batch_stats/<unit>/BatchNorm_0/{mean,var}` (1, 1, 1, 1, out); `Logits` has a kernel and a bias. Raises WeightsError
+    that names what is missing, superfluous or misshapen.
     """
     state = dict(model.state_dict())
     # BatchNorm without scale: PyTorch's scale stays one; the batch counter is not used in evaluation.

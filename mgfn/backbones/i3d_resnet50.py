@@ -1,6 +1,6 @@
-"""I3D-ResNet50, the network behind the published 2048-channel UCF-Crime features (no non-local blocks).
+"""I3D-ResNet50, the network behind the published 2048-channel UCF-Crime features (without non-local blocks).
 
-Its weights come from the user: a state dict in the published layout, the Kinetics-400 classifier included.
+The user provides its weights: a state dict in the published layout, including the Kinetics-400 classifier.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EXPANSION: Final = 4
 
 
 class Bottleneck(nn.Module):
-    """1x1x1 (or 3x1x1) reduce, 1x3x3 with the stride, 1x1x1 expand; a residue around them."""
+    """1x1x1 (or 3x1x1) reduction, 1x3x3 with the stride, 1x1x1 expansion, with a residual connection around them."""
 
     def __init__(self, inputs: int, width: int, stride: int, temporal: bool) -> None:
         super().__init__()
@@ -45,13 +45,15 @@ class Bottleneck(nn.Module):
 
 
 def _layer(inputs: int, width: int, stride: int, temporal: tuple[bool, ...]) -> nn.Sequential:
-    """Bottlenecks of one layer; `temporal` says which of them look at three frames."""
+    """The bottlenecks of one layer; `temporal` says which of them look at three frames."""
     first = Bottleneck(inputs, width, stride, temporal[0])
     return nn.Sequential(first, *(Bottleneck(width * _EXPANSION, width, 1, t) for t in temporal[1:]))
 
 
 class I3DResNet50(nn.Module):
-    """RGB clip to feature: uint8 (N, 16, 224, 224, 3) -> float32 (N, 2048); sees `x * 2 / 255 - 1`."""
+    """RGB clip to feature: uint8 (N, 16, 224, 224, 3) -> float32 (N, 2048); its input is scaled to `x * 2 / 255 -
+    1`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,13 +77,13 @@ class I3DResNet50(nn.Module):
 
 
 def load(path: Path | None) -> I3DResNet50:
-    """The network with a published checkpoint's weights, in evaluation mode.
+    """The network with the weights of a published checkpoint, in evaluation mode.
 
-    Raises WeightsError without a file, for one that is no state dict, and where keys or shapes differ.
+    Raises WeightsError without a file, for one that is not a state dict, and if keys or shapes differ.
     """
     if path is None:
         raise WeightsError(
-            "backbone i3d-r50 has no weights that can be fetched: pass the published state dict "
+            "backbone i3d-r50 has no weights that can be downloaded: provide the published state dict "
             "(i3d_r50_kinetics.pth or the like; keys conv1.weight ... fc.bias) with --backbone-weights FILE"
         )
     return filled(I3DResNet50, read_dict(path, "i3d-r50"), path, "i3d-r50")

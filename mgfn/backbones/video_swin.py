@@ -1,8 +1,8 @@
-"""Video Swin Transformer, tiny (Liu et al. 2022), the paper's second extractor; Kinetics-400 weights from the user.
+"""Video Swin Transformer, tiny (Liu et al. 2022), the paper's second backbone; the user provides Kinetics-400 weights.
 
-Normalisation is inside: uint8 pictures in, 768 features out. Written for export: where a token stands in which
-window, shifted or not, and which tokens of a window may not see each other depends on the clip's size alone and is
-worked out once, as constants.
+Normalisation is included: uint8 images in, 768 features out. Written for export: which token belongs to which window,
+shifted or not, and which tokens of a window must not attend to each other depends only on the clip's size, and is
+computed once, as constants.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ STD: Final = (58.395, 57.12, 57.375)
 _PATCHES: Final = "patch_embed.proj.weight"
 _TABLE: Final = "layers.0.blocks.0.attn.relative_position_bias_table"  # every Swin has it, no other transformer does
 _SIZES: Final = {(96, 6): "T", (96, 18): "S", (128, 18): "B", (192, 18): "L"}  # by embedding and depth of layer 2
-_APART: Final = -100.0  # added to the logits of tokens that must not see each other, as published
+_APART: Final = -100.0  # added to the logits of tokens that must not attend to each other, as published
 
 
 @dataclass(frozen=True)
 class VideoSwinConfig:
-    """Sizes of the network; what stands here is the published tiny one for a clip of 16 x 224 x 224."""
+    """Sizes of the network; the defaults are the published tiny one for a clip of 16 x 224 x 224."""
 
     clip: Triple = (16, 224, 224)
     embedding: int = 96
@@ -51,11 +51,11 @@ def _cut(tokens: Tensor, window: Triple) -> Tensor:
 
 
 def lay_out(size: Triple, window: Triple, shifted: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """How a map of `size` = (T, H, W) tokens, padded at the far ends, falls into W windows of L tokens.
+    """How a map of `size` = (T, H, W) tokens, padded at the far ends, is divided into W windows of L tokens.
 
-    A shift is half a window along each axis longer than its window; what it pushes out comes in at the far end.
-    Returns `there` (W, L): the token's place in the flattened map, T*H*W standing for padding; `back` (T*H*W,): the
-    token's place in the flattened windows; `regions` (W, L): tokens of a window whose numbers differ do not belong
+    A shift is half a window along each axis longer than its window; what it pushes out wraps to the far end. Returns
+    `there` (W, L): the token's position in the flattened map, with T*H*W for padding; `back` (T*H*W,): the token's
+    position in the flattened windows; `regions` (W, L): tokens of a window with different numbers do not belong
     together. All int64. Raises ValueError for a map smaller than a window.
     """
     if any(s < w for s, w in zip(size, window, strict=True)):
@@ -65,21 +65,21 @@ def lay_out(size: Triple, window: Triple, shifted: bool) -> tuple[Tensor, Tensor
     places = torch.full(padded, prod(size))
     places[: size[0], : size[1], : size[2]] = torch.arange(prod(size)).reshape(size)
     there = _cut(places.roll([-s for s in shift], (0, 1, 2)), window)
-    # along an axis, the tokens that came in at the far end share their window with others, but not their place
+    # along an axis, wrapped tokens share a window with others, but are not their neighbours
     t, h, w = (torch.arange(p) >= p - s for p, s in zip(padded, shift, strict=True))
     regions = _cut(4 * t[:, None, None] + 2 * h[:, None] + 1 * w, window)
     return there, there.flatten().argsort()[: prod(size)], regions
 
 
 def relative_places(window: Triple) -> Tensor:
-    """Row of the position table for each pair of a window's tokens, int64 (L, L): query by key."""
+    """The row of the position table for each pair of a window's tokens, int64 (L, L): query by key."""
     t, h, w = torch.meshgrid(*(torch.arange(size) for size in window), indexing="ij")
     dt, dh, dw = (axis.reshape(-1, 1) - axis.reshape(1, -1) + axis.max() for axis in (t, h, w))
     return (dt * (2 * window[1] - 1) + dh) * (2 * window[2] - 1) + dw
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention of the tokens of each window, with a bias by relative position."""
+    """Multi-head self-attention among the tokens of each window, with a bias by relative position."""
 
     relative: Tensor
 
@@ -103,7 +103,7 @@ class WindowAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear to four times the width, GELU, linear back."""
+    """Linear layer to four times the width, GELU, linear layer back."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention in windows and MLP, each behind a LayerNorm and with a residue."""
+    """Windowed attention and MLP, each behind a LayerNorm and with a residual connection."""
 
     there: Tensor
     back: Tensor
@@ -138,7 +138,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, T*H*W, C)
         y = self.norm1(x)
         if self.padded:
-            y = functional.pad(y, (0, 0, 0, 1))  # the token of zeros that `there` calls T*H*W
+            y = functional.pad(y, (0, 0, 0, 1))  # the token of zeros, to which `there` refers as T*H*W
         y = y.index_select(1, self.there.flatten()).unflatten(1, self.there.shape)  # (N, W, L, C)
         y = self.attn(y, self.regions if self.shifted else None)
         x = x + y.flatten(1, 2).index_select(1, self.back)
@@ -165,7 +165,7 @@ class PatchMerging(nn.Module):
 
 
 class Layer(nn.Module):
-    """Blocks of one width, every second shifted, and the merging that follows all but the last layer."""
+    """Blocks of one width, every second one shifted, and the merging after all layers except the last."""
 
     def __init__(self, width: int, depth: int, heads: int, size: Triple, window: Triple, last: bool) -> None:
         super().__init__()
@@ -218,16 +218,15 @@ class VideoSwin(nn.Module):
 
 
 def load(path: Path | None) -> VideoSwin:
-    """The network with a published checkpoint's weights, in evaluation mode.
+    """The network with the weights of a published checkpoint, in evaluation mode.
 
-    The file holds a dict with, under `state_dict`, the names of `VideoSwin().state_dict()` behind the prefix
-    `backbone.`; the classifier `cls_head.*` and the buffers `relative_position_index` are left aside. Raises
-    WeightsError without a file, for a damaged one, for other networks (naming those of the family) and where
-    names or shapes differ.
+    The file contains a dict with, under `state_dict`, the names of `VideoSwin().state_dict()` prefixed by `backbone.`;
+    the classifier `cls_head.*` and the buffers `relative_position_index` are ignored. Raises WeightsError without a
+    file, for a damaged one, for other networks (naming those of the family), and if names or shapes differ.
     """
     if path is None:
         raise WeightsError(
-            "backbone videoswin-t has no weights that can be fetched: pass the published Kinetics-400 checkpoint "
+            "backbone videoswin-t has no weights that can be downloaded: provide the published Kinetics-400 checkpoint "
             "(swin_tiny_patch244_window877_kinetics400_1k.pth; keys backbone.patch_embed.proj.weight ... "
             "backbone.norm.bias under state_dict) with --backbone-weights FILE"
         )
@@ -236,7 +235,9 @@ def load(path: Path | None) -> VideoSwin:
     state = {str(name): value for name, value in (content if key is None else content[key]).items()}
     first = next((name for name in state if name.endswith(_TABLE)), None)
     if first is None:
-        raise WeightsError(f"weights of videoswin-t: {path} is no Video Swin checkpoint: nothing in it ends {_TABLE}")
+        raise WeightsError(
+            f"weights of videoswin-t: {path} is not a Video Swin checkpoint: no name in it ends with {_TABLE}"
+        )
     prefix = first.removesuffix(_TABLE)
     if found := _relative(state, prefix):
         raise WeightsError(
@@ -255,10 +256,10 @@ def load(path: Path | None) -> VideoSwin:
 
 
 def _relative(state: Mapping[str, Any], prefix: str) -> str | None:
-    """Which other network of the Swin family this is, in words for the user; None: this one, or past telling."""
+    """Which other network of the Swin family this is, for the user; None: this one, or unknown."""
     patches, table = _shape(state.get(prefix + _PATCHES)), _shape(state[prefix + _TABLE])
     if len(patches) == 4:
-        return "an image Swin Transformer (its patches have no time)"
+        return "an image Swin Transformer (without patches in time)"
     depth = len({name.partition("layers.2.blocks.")[2].partition(".")[0] for name in state} - {""})
     size = _SIZES.get((patches[0], depth)) if len(patches) == 5 else None
     if size != "T":
@@ -267,7 +268,7 @@ def _relative(state: Mapping[str, Any], prefix: str) -> str | None:
         return f"Video Swin-T with patches of {' x '.join(map(str, patches[2:]))}"
     rows = prod(2 * side - 1 for side in VideoSwinConfig.window)
     if table and table[0] != rows:
-        return f"Video Swin-T with position tables of {table[0]} rows, which tell of another window"
+        return f"Video Swin-T with position tables of {table[0]} rows, which belong to another window"
     return None
 
 

@@ -1,1 +1,1 @@
-"""Networks that the paper compares MGFN with, on the same features and trained by the same loop."""
+"""Networks with which the paper compares MGFN, on the same features and trained by the same loop."""

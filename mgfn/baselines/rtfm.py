@@ -1,4 +1,4 @@
-"""RTFM (Tian et al., ICCV 2021): dilated convolutions beside a non-local block; clips chosen by feature magnitude."""
+"""RTFM (Tian et al., ICCV 2021): dilated convolutions beside a non-local block; clips selected by feature magnitude."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mgfn.network import Head, MgfnOutput
 
 @dataclass(frozen=True)
 class RtfmConfig:
-    """`width` of each of the four branches as published. Raises ValueError for settings no network can have."""
+    """`width` of each of the four branches as published. Raises ValueError for impossible settings."""
 
     channels: int
     width: int = 512
@@ -20,13 +20,15 @@ class RtfmConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.channels <= 1 << 14 or not 2 <= self.width <= 1 << 12:
-            raise ValueError(f"channels {self.channels}, width {self.width}; allowed 1 to {1 << 14}, 2 to {1 << 12}")
+            raise ValueError(
+                f"channels {self.channels}, width {self.width}; must be from 1 to {1 << 14} and from 2 to {1 << 12}"
+            )
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout}; allowed 0 to below 1")
+            raise ValueError(f"dropout {self.dropout}; must be from 0 to below 1")
 
 
 class NonLocal(nn.Module):
-    """Each clip plus a mean over all clips weighted by dot products / T, not by a softmax: (B, D, T) -> (B, D, T)."""
+    """Each clip plus a mean over all clips weighted by dot products / T, without softmax: (B, D, T) -> (B, D, T)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -46,8 +48,8 @@ class NonLocal(nn.Module):
 class Rtfm(Head):
     """Multi-scale temporal network and three fully connected layers: float32 (N, T, P, C) -> MgfnOutput. Any T >= 1.
 
-    Three convolutions of three clips, dilated by 1, 2 and 4, stand beside a non-local block; what they see together
-    is added to the features themselves. `features` (N, P, T, C) are after dropout, as magnitudes are in training.
+    Three convolutions over three clips, dilated by 1, 2 and 4, run beside a non-local block; their combined output is
+    added to the features. `features` (N, P, T, C) are after dropout, and so are the magnitudes in training.
     """
 
     config: RtfmConfig

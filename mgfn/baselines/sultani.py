@@ -1,4 +1,4 @@
-"""Sultani et al. (CVPR 2018): each clip by itself through three fully connected layers; trained by ranking bags."""
+"""Sultani et al. (CVPR 2018): each clip alone through three fully connected layers; trained by ranking bags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mgfn.network import Head, MgfnOutput
 
 @dataclass(frozen=True)
 class SultaniConfig:
-    """Widths and dropout as published. Raises ValueError for settings that no network can be built from."""
+    """Widths and dropout as published. Raises ValueError for impossible settings."""
 
     channels: int
     hidden: tuple[int, int] = (512, 32)
@@ -21,9 +21,9 @@ class SultaniConfig:
 
     def __post_init__(self) -> None:
         if not all(1 <= width <= 1 << 14 for width in (self.channels, *self.hidden)):
-            raise ValueError(f"channels {self.channels}, hidden {self.hidden}; allowed 1 to {1 << 14}")
+            raise ValueError(f"channels {self.channels}, hidden {self.hidden}; must be from 1 to {1 << 14}")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout}; allowed 0 to below 1")
+            raise ValueError(f"dropout {self.dropout}; must be from 0 to below 1")
 
 
 class Sultani(Head):

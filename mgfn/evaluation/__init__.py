@@ -1,1 +1,1 @@
-"""Heads measured as the benchmarks measure them, and as a live user meets them: `mgfn-eval`."""
+"""`mgfn-eval`: evaluates heads as the benchmarks do, and as a live user would experience them."""

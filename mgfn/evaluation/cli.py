@@ -1,4 +1,4 @@
-"""`mgfn-eval`: score feature files, the published benchmarks, and what a live user gets."""
+"""`mgfn-eval`: scores of feature files, the published benchmarks, and streaming figures."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ _NEEDED = ("torch", "safetensors", "sklearn", "matplotlib")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
 
 HeadOption = Annotated[
-    Path, typer.Option(metavar="CKPT", help="A head: the project's checkpoint or the authors' released layout.")
+    Path, typer.Option(metavar="CKPT", help="Head: a checkpoint of this project, or the one released by the authors.")
 ]
-ListOption = Annotated[Path, typer.Option("--list", metavar="FILE", help="Feature files, one path a line.")]
+ListOption = Annotated[Path, typer.Option("--list", metavar="FILE", help="List of feature files, one path per line.")]
 TruthOption = Annotated[
     Path,
     typer.Option(
         metavar="FILE",
-        help="Labels of all frames in the list's order (.npy), or intervals of frames by video (.json): "
+        help="Labels of all frames in list order (.npy), or intervals of frames for each video (.json): "
         '{"NAME": {"frames": N, "anomalous": [[first, end], ...]}}.',
     ),
 ]
 FeaturesOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where the listed files lie; absent: as listed, or beside the list."),
+    typer.Option(metavar="DIR", help="Folder of the listed files; default: as listed, or the folder of the list."),
 ]
-OutOption = Annotated[Path | None, typer.Option(metavar="DIR", help="New or empty folder for the figures as files.")]
+OutOption = Annotated[Path | None, typer.Option(metavar="DIR", help="New or empty folder for the results.")]
 
 
 @app.callback()
 def evaluate() -> None:
-    """Measure MGFN heads on feature files (float32, clips x crops x channels, one .npy for each video).
+    """Evaluate heads on feature files (one .npy for each video: float32, clips x crops x channels).
 
     Example: mgfn-eval score --head runs/mine/best.safetensors features/door.npy --out scores
     """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise EvaluationError(f"needs {', '.join(missing)}: pip install 'mgfn-stream[train]'")
+        raise EvaluationError(f"needs {', '.join(missing)}; run: pip install 'mgfn-stream[train]'")
 
 
 @app.command()
 def score(
     features: Annotated[list[Path], typer.Argument(metavar="FEATURES.npy...", help="One file for each video.")],
     head: HeadOption,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for NAME.npy: float32 scores (clips,).")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the scores: NAME.npy, float32 (clips,).")],
 ) -> None:
-    """Score whole videos at once, every 16-frame clip a position, as the authors evaluate.
+    """Score whole videos, one score for each clip of 16 frames, as in the authors' evaluation.
 
     Example: mgfn-eval score --head mgfn_ucf.pkl UCF_Test/*.npy --out scores
     """
@@ -70,7 +70,7 @@ def score(
     names = [f"{path.name.removesuffix('.npy')}.npy" for path in features]
     check_scores_folder(out, names)
     network, _ = load_head(head)
-    for path in features:  # all are looked at before the first is scored
+    for path in features:  # report problems of all files before scoring the first
         read_features(path, network.config.channels)
     scores = {}
     with _progress("scoring", len(features)) as advance:
@@ -80,7 +80,7 @@ def score(
             scores[name] = video_scores(network, array)
             advance()
     write_scores(out, scores)
-    _say(f"{len(scores)} files of scores written to {out}")
+    _say(f"{len(scores)} score files written to {out}")
 
 
 @app.command()
@@ -91,16 +91,16 @@ def benchmark(
     ground_truth: TruthOption,
     features: FeaturesOption = None,
     out: OutOption = None,
-    resamples: Annotated[int, typer.Option(min=10, metavar="N", help="Bootstrap samples of the videos.")] = 1000,
+    resamples: Annotated[int, typer.Option(min=10, metavar="N", help="Number of bootstrap samples.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
     trust: Annotated[
         bool,
-        typer.Option("--trust-ground-truth", help="Measure although the ground truth contradicts the videos' names."),
+        typer.Option("--trust-ground-truth", help="Continue even if the ground truth contradicts the video names."),
     ] = False,
 ) -> None:
-    """Frame-level figures as published: AUC (UCF-Crime), AP (XD-Violence), 95 % intervals, AUC by class.
+    """Compute the published frame-level figures: AUC (UCF-Crime) or AP (XD-Violence), with 95 % intervals.
 
-    With --out: figures.json, a plot for each video and report.html.
+    With --out, writes figures.json, a plot for each video and report.html.
 
     Example: mgfn-eval benchmark --protocol ucf-crime --head mgfn_ucf.pkl --list ucf-i3d-test.list
     --features UCF_Test_ten_crop_i3d --ground-truth gt-ucf.npy --out runs/ucf
@@ -155,15 +155,16 @@ def stream(
     listed: ListOption,
     ground_truth: TruthOption,
     threshold: Annotated[
-        float | None, typer.Option(metavar="F", help="Alarm threshold in 0..1; absent: the checkpoint's, else 0.5.")
+        float | None,
+        typer.Option(metavar="F", help="Alarm threshold, 0 to 1; default: that of the checkpoint, or 0.5."),
     ] = None,
-    fps: Annotated[float, typer.Option(metavar="F", help="Frames a second of the videos, for all times.")] = 25.0,
+    fps: Annotated[float, typer.Option(metavar="F", help="Frame rate of the videos, for all times.")] = 25.0,
     features: FeaturesOption = None,
     out: OutOption = None,
 ) -> None:
-    """What a live user gets: the newest clip's score in a filling window of 32, with look-ahead of 0, 1, 2 clips.
+    """Compute what a live user would get: each clip is scored when it arrives, or 1 or 2 clips later.
 
-    With --out: figures.json.
+    With --out, writes figures.json.
 
     Example: mgfn-eval stream --head configs/heads/default.safetensors --list test.list --ground-truth test.json
     """
@@ -179,9 +180,9 @@ def stream(
     from mgfn.truth import read_truth
 
     if threshold is not None and not 0 <= threshold <= 1:
-        raise EvaluationError(f"--threshold {threshold}: allowed is 0 to 1")
+        raise EvaluationError(f"--threshold {threshold}: must be from 0 to 1")
     if not 1 <= fps <= 240:
-        raise EvaluationError(f"--fps {fps}: allowed is 1 to 240")
+        raise EvaluationError(f"--fps {fps}: must be from 1 to 240")
     if out is not None:
         check_out(out)
     network, texts = load_head(head)
@@ -203,7 +204,7 @@ def stream(
     known = {video.name: labels for video, labels in zip(videos, truth.labels, strict=True)}
     for note in [*contradictions(known), *truth.notes()]:
         _say(f"note: {note}")
-    print_live(figures, f"threshold {chosen:g} ({origin}), {fps:g} frames a second, {len(videos)} videos")
+    print_live(figures, f"threshold {chosen:g} ({origin}), {fps:g} frames per second, {len(videos)} videos")
     if out is not None:
         with replacing_folder(out) as folder:
             settings = _settings(head, listed, ground_truth)
@@ -213,9 +214,9 @@ def stream(
 
 
 def _doubts(path: Path, truth: Truth, videos: Sequence[Video], protocol: Protocol, trust: bool) -> list[str]:
-    """What makes a ground truth doubtful, to be said beside the figures.
+    """Warnings about the ground truth, to be reported with the figures.
 
-    Raises EvaluationError for one that contradicts the names of videos, unless it is to be trusted.
+    Raises EvaluationError if it contradicts the video names, unless `trust` is set.
     """
     from mgfn.annotation import UCF_CRIME, XD_VIOLENCE, contradictions, unusual_total
 
@@ -224,8 +225,8 @@ def _doubts(path: Path, truth: Truth, videos: Sequence[Video], protocol: Protoco
     found = [*contradictions(labels), *([total] if total else [])]
     if contradictions(labels) and not trust:
         raise EvaluationError(
-            f"--ground-truth {path}: {'; '.join(found)}. Take another ground truth (docs/reproduce.md), or give "
-            "--trust-ground-truth to measure with this one"
+            f"--ground-truth {path}: {'; '.join(found)}. Use another ground truth (docs/reproduce.md), or add "
+            "--trust-ground-truth to use this one"
         )
     return found
 
@@ -234,11 +235,11 @@ def _threshold(given: float | None, head: Path, texts: dict[str, str]) -> tuple[
     if given is not None:
         return given, "--threshold"
     if (text := texts.get("threshold_on")) is None:
-        return 0.5, "the checkpoint names none"
+        return 0.5, "default; the checkpoint has none"
     try:
-        return float(text), "the checkpoint's"
+        return float(text), "from the checkpoint"
     except ValueError:
-        raise EvaluationError(f"--head {head}: threshold_on {text!r}, expected a number; give --threshold") from None
+        raise EvaluationError(f"--head {head}: threshold_on {text!r} is not a number; use --threshold") from None
 
 
 def _settings(head: Path, listed: Path, ground_truth: Path) -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""Streaming truth: what a live user gets from a head, by look-ahead."""
+"""Streaming figures: what a live user would get from a head, by look-ahead."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class LiveFigures:
-    """Figures at one look-ahead; NaN where there was nothing to measure them on.
+    """Figures at one look-ahead; NaN if there was nothing to measure.
 
-    `auc`, `average_precision`: over frames, each with its clip's causal score. `delays`: seconds from the start of
-    the first anomalous clip of an incident to the moment when the first alarm clip of it has its score, for the
-    incidents found. `false_alarms_an_hour_bound`: one-sided 95 % upper bound of the rate, false alarms being Poisson.
-    `time_in_alarm`: share of ordinary time with a score at or above the threshold. Ordinary is what lies more than
-    2 s from every incident; alarms are counted before any minimum duration.
+    auc, average_precision: over frames, each with its clip's causal score. delays: for the incidents found, seconds
+    from the start of the first anomalous clip until the score of the first alarm clip is
+        available.
+    false_alarms_an_hour_bound: one-sided 95 % upper bound of the rate, assuming Poisson-distributed false alarms.
+    time_in_alarm: share of ordinary time with a score at or above the threshold. Ordinary is what is more than 2 s away
+    from every
+        incident; alarms are counted before any minimum duration.
     """
 
     look_ahead: int
@@ -46,10 +48,10 @@ class LiveFigures:
 def live_figures(
     videos: Sequence[ScoredVideo], look_ahead: int, threshold: float, frames_per_second: float
 ) -> LiveFigures:
-    """Figures of videos, each one stream, whose scores came with `look_ahead` clips."""
+    """Figures of videos, each one stream, with scores computed after `look_ahead` more clips."""
     seconds = CLIP_LENGTH / frames_per_second
     measures = Frames(videos).measure()
-    # counting looks at labels alone
+    # counting uses only labels
     streams = [
         Stream(
             np.empty((len(video.scores), 0, 0), np.float32), clip_labels(video.labels, len(video.scores)), video.name
@@ -79,5 +81,5 @@ def clip_labels(labels: BoolArray, clips: int) -> NDArray[np.bool_]:
 
 
 def poisson_bound(events: int) -> float:
-    """The mean at which so few `events` or fewer are seen with 5 % probability: 3.0 for none."""
+    """The mean at which `events` or fewer are observed with a probability of 5 %: 3.0 for none."""
     return float(chi2.ppf(CONFIDENCE, 2 * (events + 1)) / 2)

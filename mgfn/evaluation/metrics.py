@@ -42,12 +42,13 @@ class ScoredVideo:
 
 @dataclass(frozen=True)
 class Measures:
-    """Figures over frames; NaN where the frames do not define one (a curve needs frames of both kinds).
+    """Figures over frames; NaN if the frames do not define one (a curve needs frames of both kinds).
 
-    `average_precision` is the usual one (a sum of steps); `precision_recall_trapezoid`, the area under the straight
-    lines between the points of the same curve, is what the released code prints as AP.
-    `auc_abnormal_videos`: over the frames of videos that hold an anomaly.
-    `false_alarm_rate`: share of the frames of normal videos that score 0.5 or more.
+    average_precision: the usual one (a sum of steps). precision_recall_trapezoid: the area under straight lines between
+    the points of the same curve, which the released code prints
+        as AP.
+    auc_abnormal_videos: over the frames of videos with an anomaly.
+    false_alarm_rate: share of the frames of normal videos that score 0.5 or more.
     """
 
     auc: float
@@ -59,7 +60,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Interval:
-    """95 % confidence, percentiles of the bootstrap; NaN where no resample defines the figure."""
+    """95 % confidence interval, percentiles of the bootstrap; NaN if no resample defines the figure."""
 
     low: float
     high: float
@@ -76,11 +77,10 @@ class ClassAuc:
 
 
 class Frames:
-    """All frames of some videos, the score of each clip repeated over its 16 frames.
+    """All frames of some videos, with the score of each clip repeated for its 16 frames.
 
-    Frames of one clip and label are alike: they are one row that counts as many.
-
-    Rows, highest score first: `scores`, `labels`, `counts` (frames), `video` (its index).
+    Frames with the same clip and label are one row that counts as many. Rows, highest score first: `scores`, `labels`,
+    `counts` (frames), `video` (its index).
     """
 
     def __init__(self, videos: Sequence[ScoredVideo]) -> None:
@@ -99,7 +99,7 @@ class Frames:
         self.abnormal = np.array([video.abnormal for video in videos])
 
     def measure(self, times: NDArray[np.int64] | None = None) -> Measures:
-        """The figures, with every video taken once or as many `times` (videos,) as given."""
+        """The figures, with each video counted once, or as many `times` (videos,) as given."""
         weights = self.counts if times is None else self.counts * times[self.video]
         taken = weights > 0
         scores, labels, weights = self.scores[taken], self.labels[taken], weights[taken]
@@ -132,7 +132,7 @@ def bootstrap(
 ) -> dict[str, Interval]:
     """95 % intervals of every figure of `Measures`, by drawing videos with replacement.
 
-    Abnormal and normal videos are drawn apart: a test set fixes how many there are of each.
+    Abnormal and normal videos are drawn separately, because a test set has a fixed number of each.
     """
     rng = np.random.default_rng(seed)
     strata = [np.flatnonzero(frames.abnormal == kind) for kind in (True, False)]
@@ -151,7 +151,7 @@ def bootstrap(
 
 
 def classes_of(protocol: Protocol, name: str) -> tuple[str, ...]:
-    """The classes that a video's name carries: the word before the number (UCF-Crime), all of `label_` (XD-Violence).
+    """The classes in a video's name: the word before the number (UCF-Crime), everything in `label_` (XD-Violence).
 
     A normal video of XD-Violence has none, one of UCF-Crime is `Normal`.
     """
@@ -163,7 +163,7 @@ def classes_of(protocol: Protocol, name: str) -> tuple[str, ...]:
 
 
 def by_class(protocol: Protocol, videos: Sequence[ScoredVideo]) -> list[ClassAuc]:
-    """AUC for each class, by its name; only videos with an anomalous frame count to a class."""
+    """AUC for each class, by its name; only videos with an anomalous frame belong to a class."""
     normal = [video for video in videos if not video.abnormal]
     groups: dict[str, list[ScoredVideo]] = {}
     for video in videos:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: figures as JSON, a plot for each video, one HTML page that needs no other file."""
+"""The output of an evaluation: figures as JSON, a plot for each video, and a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PLOTS: Final = "plots"
 NAMES: Final = {
     "auc": "AUC, frames",
     "average_precision": "AP, frames (average precision)",
-    "precision_recall_trapezoid": "AP as the released code prints it (trapezoids under precision and recall)",
-    "auc_abnormal_videos": "AUC, frames of abnormal videos alone",
+    "precision_recall_trapezoid": "AP as printed by the released code (trapezoids under precision and recall)",
+    "auc_abnormal_videos": "AUC, frames of abnormal videos only",
     "false_alarm_rate": "false-alarm rate at 0.5, frames of normal videos",
 }
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
@@ -41,9 +41,9 @@ figure{margin:1em 0}figcaption{color:#555}"""
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All that a benchmark found; `settings` says from what (head, list, ground truth, resamples, seed).
+    """The results of a benchmark; `settings` describes its inputs (head, list, ground truth, resamples, seed).
 
-    `doubts`: what makes the ground truth doubtful.
+    `doubts`: warnings about the ground truth.
     """
 
     protocol: Protocol
@@ -56,11 +56,11 @@ class Benchmark:
     doubts: Sequence[str] = ()
 
     def notes(self) -> list[str]:
-        """What a reader must know before comparing."""
+        """Notes that a reader needs before comparing figures."""
         return [*self.doubts, *self.truth.notes()]
 
     def headline(self) -> list[str]:
-        """Names of the figures, the protocol's own first."""
+        """Names of the figures, that of the protocol first."""
         first = "auc" if self.protocol is Protocol.UCF_CRIME else "average_precision"
         return [first, *(name for name in NAMES if name != first)]
 
@@ -68,7 +68,7 @@ class Benchmark:
 def check_out(out: Path) -> None:
     """Raise EvaluationError unless `out` is a new or empty folder."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise EvaluationError(f"--out {out}: is not empty; allowed: a new or empty folder")
+        raise EvaluationError(f"--out {out}: is not empty; must be a new or empty folder")
 
 
 def write_benchmark(benchmark: Benchmark, folder: Path, advance: Callable[[], None] = lambda: None) -> None:
@@ -84,7 +84,7 @@ def write_benchmark(benchmark: Benchmark, folder: Path, advance: Callable[[], No
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON; NaN, a figure that was not defined, becomes null."""
+    """Write JSON; NaN, for an undefined figure, becomes null."""
     path.write_text(json.dumps(_null(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -97,7 +97,7 @@ def _null(value: Any) -> Any:
 
 
 def as_json(benchmark: Benchmark) -> dict[str, Any]:
-    """All figures: `figures` with their 95 % intervals, `classes`, `videos`, `notes` and what they were made from."""
+    """All figures: `figures` with 95 % intervals, `classes`, `videos`, `notes` and the inputs."""
     measures = asdict(benchmark.measures)
     return {
         "protocol": benchmark.protocol.value,
@@ -164,12 +164,12 @@ def _picture(png: bytes, what: str) -> str:
 
 
 def shown(value: float, digits: int = 4) -> str:
-    """A figure for people; a dash where there is none."""
+    """A figure for display; a dash if there is none."""
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
-    """The HTML report, pictures inside."""
+    """The HTML report, with embedded images."""
     measures, content = asdict(benchmark.measures), as_json(benchmark)
     title = f"{'/'.join(Path(str(benchmark.settings['head'])).parts[-2:])} on {benchmark.protocol.value}"
     figures = [

@@ -1,4 +1,4 @@
-"""A head's scores of a video: of the whole at once, as the authors evaluate, and as a live window gives them."""
+"""Scores of a video by a head: of the whole video, as in the authors' evaluation, and live, window by window."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mgfn.features import FloatArray
 from mgfn.network import Head
 
 LOOK_AHEADS: Final = (0, 1, 2)
-# Attention of a whole video takes crops x clips x clips numbers: long videos pass a few crops at a time.
+# Attention over a whole video needs crops x clips x clips numbers, so long videos pass a few crops at a time.
 _ATTENTION_NUMBERS = 1 << 25
 _WINDOW_CROPS = 64
 
 
 @torch.inference_mode()
 def video_scores(head: Head, features: FloatArray) -> NDArray[np.float32]:
-    """Scores (T,) of a whole video (T, crops, C), every clip a position; the mean over crops."""
+    """Scores (T,) of a whole video (T, crops, C), with every clip as a position; the mean over crops."""
     clips, crops, _ = features.shape
     together = max(1, _ATTENTION_NUMBERS // clips**2)
     total = torch.zeros(clips)
@@ -40,12 +40,12 @@ def causal_scores(
 ) -> NDArray[np.float32]:
     """Scores (len(look_aheads), T) of a stream's features (T, crops, C), window by window.
 
-    With look-ahead a, a clip gets its score when a more clips have come, from the window of at most `window` clips
-    that ends with the newest; the stream's last clips are scored at its end. One pass serves every look-ahead.
+    With look-ahead a, a clip is scored when a more clips have arrived, from the window of at most `window` clips that
+    ends with the newest. The stream's last clips are scored at its end. One pass serves all look-aheads.
     """
     x = torch.from_numpy(np.array(features))
     depth = max(look_aheads) + 1
-    tails = []  # of each window the scores of its `depth` newest clips, the newest first
+    tails = []  # for each window, the scores of its `depth` newest clips, newest first
     for end in range(1, min(window, len(x) + 1)):
         scores = head(x[None, :end]).scores[:, -depth:].flip(1)
         tails.append(torch.nn.functional.pad(scores, (0, depth - scores.shape[1])))
@@ -60,23 +60,25 @@ def causal_scores(
 
 
 def newest_scores(head: Head, features: FloatArray, window: int = WINDOW) -> NDArray[np.float32]:
-    """Scores (T,) of a stream's features (T, crops, C), each with the window of at most `window` clips behind it."""
+    """Scores (T,) of a stream's features (T, crops, C), each from the window of at most `window` clips that ends with
+    it.
+    """
     return causal_scores(head, features, (0,), window)[0]
 
 
 def check_scores_folder(out: Path, names: Sequence[str]) -> None:
-    """Raise EvaluationError for a name given twice, and where a file that holds no scores would be replaced.
+    """Raise EvaluationError for a duplicate name, and if a file that does not contain scores would be replaced.
 
     Scores of an earlier run may be replaced; features of the same name, or anything else, may not.
     """
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise EvaluationError(f"FEATURES: {', '.join(twice)} given more than once; --out holds one file for each name")
     if out.exists() and not out.is_dir():
-        raise EvaluationError(f"--out {out}: is a file, allowed is a folder")
+        raise EvaluationError(f"--out {out}: is a file; must be a folder")
     foreign = [name for name in names if (out / name).exists() and not _holds_scores(out / name)]
     if foreign:
         raise EvaluationError(
-            f"--out {out}: holds {', '.join(foreign)}, which are no scores (float32, one axis); choose another folder"
+            f"--out {out}: holds {', '.join(foreign)}, which are not scores (float32, one axis); choose another folder"
         )
 
 
@@ -89,7 +91,7 @@ def _holds_scores(path: Path) -> bool:
 
 
 def write_scores(out: Path, scores: Mapping[str, NDArray[np.float32]]) -> None:
-    """Write each array to `out/NAME`, each file whole or not at all."""
+    """Write each array to `out/NAME`, each file completely or not at all."""
     for name, values in scores.items():
         with replacing(out / name) as partial:
             np.save(partial, values)

@@ -35,7 +35,7 @@ def print_live(figures: Sequence[LiveFigures], title: str) -> None:
         "delay, median, s": [shown(median(f.delays), 2) if f.delays else "–" for f in figures],
         "delay, mean, s": [shown(mean(f.delays), 2) if f.delays else "–" for f in figures],
         "false alarms": [f"{f.false_alarms} in {f.ordinary_hours:.3g} h" for f in figures],
-        "false alarms an hour": [shown(f.false_alarms_an_hour, 2) for f in figures],
+        "false alarms per hour": [shown(f.false_alarms_an_hour, 2) for f in figures],
         "  95 % upper bound": [shown(f.false_alarms_an_hour_bound, 2) for f in figures],
         "ordinary time in alarm": [shown(f.time_in_alarm) for f in figures],
     }

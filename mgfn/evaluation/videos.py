@@ -1,4 +1,4 @@
-"""The videos of a test list, with the shapes of their feature files checked."""
+"""The videos of a test list, with checked shapes of their feature files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Protocol(StrEnum):
 
 
 class EvaluationError(Exception):
-    """An evaluation that cannot be done as asked; the message is one line for the user."""
+    """An evaluation that is impossible as requested; the message is one line for the user."""
 
 
 def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol | None = None) -> list[Video]:
-    """The videos of a list file, in its order: one path a line, as the authors' lists have it.
+    """The videos of a list file, in order: one path per line, as in the authors' lists.
 
-    Files are looked for as `mgfn.features.listed_file` does, in `folder` where it is given. Names that end in `__0` to
-    `__9` are crops of one video: of XD-Violence `__0` to `__4`, else the same for every video as for the first. A name
-    of XD-Violence without a number stands for all five, unless one file holds them.
-    Raises EvaluationError with all that does not fit.
+    Files are found as by `mgfn.features.listed_file`, in `folder` if given. Names that end in `__0` to `__9` are crops
+    of one video: for XD-Violence `__0` to `__4`, otherwise the same for every video as for the first. A name of
+    XD-Violence without a number means all five, unless one file contains them. Raises EvaluationError with all
+    problems.
     """
     try:
         text = read_list_text(path)
@@ -40,7 +40,7 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
         name = files[0].stem if len(files) == 1 else files[0].stem.removesuffix("__0")
         listed.append(Video(name, files, listed=where))
     if not listed:
-        raise EvaluationError(f"--list {path}: is empty, expected one feature file (.npy) a line")
+        raise EvaluationError(f"--list {path}: is empty, expected one feature file (.npy) per line")
     problems: list[str] = []
     videos = []
     for video in gather_crops(listed, problems, XD_CROPS if xd else None):
@@ -54,7 +54,7 @@ def read_list(path: Path, folder: Path | None, channels: int, protocol: Protocol
             problems.append(f"the files of {video.name} hold {clips} clips, expected the same number")
         videos.append(video)
     if problems:
-        hint = "" if folder is not None else " (for a list of another machine's paths give --features DIR)"
+        hint = "" if folder is not None else " (if the paths are those of another machine, use --features DIR)"
         shown = "; ".join(gathered(problems))
         raise EvaluationError(f"--list {path}: {len(problems)} entries do not fit{hint}: {shown}")
     return videos

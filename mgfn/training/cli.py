@@ -1,4 +1,4 @@
-"""`mgfn-train`: train MGFN or a baseline on features of videos that are labelled as wholes."""
+"""`mgfn-train`: trains MGFN or a baseline on features of videos that are labelled as a whole."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from configs.command import Terminated, run_command
 from configs.console import plain_console
 
-if TYPE_CHECKING:  # torch takes seconds to import: --help and a wrong flag do not wait for it
+if TYPE_CHECKING:  # torch takes seconds to import, and --help should be instant
     import torch
 
     from mgfn.training.config import TrainConfig
     from mgfn.training.loop import Data, Precision, Reached
 
 _FEW = 10  # videos
-_SAID_EVERY = 30.0  # seconds, where no bar is seen
+_SAID_EVERY = 30.0  # seconds, if no progress bar is visible
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 console = plain_console(stderr=True)
@@ -29,32 +29,39 @@ console = plain_console(stderr=True)
 
 @app.command()
 def train(
-    config: Annotated[str, typer.Option(metavar="FILE|PRESET", help="A YAML file, or a preset by its name.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder: new or empty, or with --resume its own.")],
+    config: Annotated[str, typer.Option(metavar="FILE|PRESET", help="YAML file, or the name of a preset.")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the run: new or empty, or with --resume an interrupted run.")
+    ],
     features: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the .npy files; absent: that of the list.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the .npy files; default: the folder of the list.")
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="CSV file,label[,split][,class][,frames], or the authors' .list."),
+        typer.Option(metavar="FILE", help="CSV file,label[,split][,class][,frames], or a .list of the authors."),
     ] = None,
     test_labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Test videos; a CSV may hold them as split test instead.")
+        Path | None, typer.Option(metavar="FILE", help="Test videos, if the CSV does not name them with split test.")
     ] = None,
     ground_truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Frames of the test videos: .json by name, or .npy in order.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Frame labels of the test videos: .json by name, or .npy in list order."),
     ] = None,
-    select: Annotated[str | None, typer.Option(help="Which weights are best: last, val or test-best.")] = None,
-    seed: Annotated[int | None, typer.Option(help="In the place of the configuration's.")] = None,
-    steps: Annotated[int | None, typer.Option(help="In the place of the configuration's.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; absent: cuda where there is one.")] = None,
-    precision: Annotated[str, typer.Option(help="float32 or bf16 (of the network; weights stay float32).")] = "float32",
+    select: Annotated[
+        str | None, typer.Option(help="How best.safetensors is selected: last, val or test-best.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Overrides the configuration.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Overrides the configuration.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda if available.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="float32, or bf16 for the network (weights stay float32).")
+    ] = "float32",
     segments: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where averaged features are kept, to share between runs.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for averaged features, to share them between runs.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
 ) -> None:
-    """Train MGFN or a baseline; writes best.safetensors, last.safetensors, metrics.json and a TensorBoard log.
+    """Train MGFN or a baseline. Writes best.safetensors, last.safetensors, metrics.json and a TensorBoard log.
 
     Example: mgfn-train --config paper-ucf-crime --features ucf/ --labels ucf-i3d.list --out runs/ucf
     """
@@ -87,33 +94,36 @@ def _hardware(device: str | None, precision: str) -> tuple[torch.device, Precisi
     from mgfn.training.config import ProblemsError
 
     if device not in (None, "cpu", "cuda"):
-        raise ProblemsError([f"--device {device}; allowed: cpu, cuda"])
+        raise ProblemsError([f"--device {device}; must be cpu or cuda"])
     if device == "cuda" and not torch.cuda.is_available():
-        raise ProblemsError(["--device cuda: PyTorch sees no CUDA device here; allowed: cpu"])
+        raise ProblemsError(["--device cuda: PyTorch finds no CUDA device here; use cpu"])
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if precision == "float32":
         return chosen, "float32"
     if precision == "bf16":
         return chosen, "bf16"
-    raise ProblemsError([f"--precision {precision}; allowed: float32, bf16"])
+    raise ProblemsError([f"--precision {precision}; must be float32 or bf16"])
 
 
 def _check_out(out: Path, resume: bool) -> None:
     from mgfn.training.config import ProblemsError
 
     if resume and not out.is_dir():
-        raise ProblemsError([f"--resume: --out {out} is no folder of a run"])
-    # features averaged before a mistake was found, or before Ctrl-C, are no run yet
+        raise ProblemsError([f"--resume: --out {out} does not contain a run"])
+    # averaged features alone, left by an error or Ctrl-C, are not a run yet
     taken = out.is_dir() and any(path.name != "segments" for path in out.iterdir())
     if out.is_file() or (taken and not resume):
         raise ProblemsError(
-            [f"--out {out}: is not an empty folder; allowed: a new one, or --resume to go on with its run"]
+            [f"--out {out}: is not empty; must be a new or empty folder, unless --resume continues its run"]
         )
 
 
 def _data(settings: TrainConfig, folder: Path) -> Data:
-    """Lists, splits, checked features and truth. Raises ProblemsError: all of the lists, then all of the files."""
+    """Lists, splits, checked features and ground truth.
+
+    Raises ProblemsError with all problems of the lists, or else with all problems of the files.
+    """
     from mgfn.annotation import contradictions
     from mgfn.training.config import ProblemsError
     from mgfn.training.loop import Data
@@ -125,7 +135,7 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
     train, held_out = split_videos(settings, videos)
     truth_file = settings.data.ground_truth
     if truth_file is not None and not any(video.split == "test" for video in held_out):
-        raise ProblemsError([f"--ground-truth {truth_file}: is for test videos, and none are measured on"])
+        raise ProblemsError([f"--ground-truth {truth_file}: there are no test videos to use it for"])
     segments = Segments(folder, settings.data.parts)
     with _bar() as bar:
         task = bar.add_task("reading features", text="")
@@ -136,17 +146,17 @@ def _data(settings: TrainConfig, folder: Path) -> Data:
             lambda done, files: bar.update(task, completed=done, total=files),
         )
     abnormal, files = sum(video.abnormal for video in train), sum(len(video.files) for video in train)
-    items = "" if files == len(train) else f", each file an item: {files}"
+    items = "" if files == len(train) else f", in {files} files that each count as an item"
     console.print(
-        f"{len(train)} videos to learn from ({abnormal} abnormal{items}), {len(held_out)} to measure on; "
+        f"{len(train)} training videos ({abnormal} abnormal{items}), {len(held_out)} evaluation videos; "
         f"{crops} crops of {channels} channels",
         soft_wrap=True,
     )
     if settings.select == "val" and any(video.split == "test" for video in videos):
         tests = sum(video.split == "test" for video in videos)
-        console.print(f"--select val: {tests} videos of the split test are not looked at", soft_wrap=True)
+        console.print(f"--select val: {tests} videos of the split test are not used", soft_wrap=True)
     if 0 < len(held_out) < _FEW:
-        console.print(f"{len(held_out)} videos to measure on are few: the figures say little", soft_wrap=True)
+        console.print(f"only {len(held_out)} evaluation videos: the figures are unreliable", soft_wrap=True)
     truth = None if truth_file is None else read_frames(truth_file, held_out)
     listed = {video.name: video.abnormal for video in held_out}
     for doubt in contradictions(truth or {}, listed.get):
@@ -173,7 +183,7 @@ def _fit(
                 nonlocal kept, said
                 if not reached.losses:
                     kept = reached.step
-                    where = f"goes on after step {kept}" if kept else f"nothing was kept in {out}: begins with step 1"
+                    where = f"continuing after step {kept}" if kept else f"nothing saved in {out}; starting at step 1"
                     console.print(f"--resume: {where}", soft_wrap=True)
                     return
                 if reached.step % settings.validate_every == 0:
@@ -189,8 +199,8 @@ def _fit(
 
             metrics = fit(settings, data, out, device, precision, resume, report)
     except (KeyboardInterrupt, Terminated):
-        begin = f"goes on after step {kept}" if kept else "begins anew: the first validation was not reached"
-        console.print(f"stopped; the same command with --resume {begin}", soft_wrap=True)
+        begin = f"continues after step {kept}" if kept else "starts again: the first validation was not reached"
+        console.print(f"interrupted; the same command with --resume {begin}", soft_wrap=True)
         raise
     measured = "" if metrics is None else f": {metrics.by}-level AUC {metrics.auc:.4f}, AP {metrics.ap:.4f}"
     console.print(f"{out / 'best.safetensors'} ({rule}){measured}", soft_wrap=True)

@@ -1,6 +1,6 @@
-"""Untrimmed streams composed of short feature sequences: what a camera's window looks like, with its labels.
+"""Composes untrimmed streams from short feature sequences: what a camera's window looks like, with labels.
 
-Labels by clip are kept for measuring; training sees only whether a stream holds an incident.
+Labels of clips are kept for measuring; training only sees whether a stream contains an incident.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Take:
 
 @dataclass(frozen=True)
 class Stream:
-    """A composed stream: `features` (T, crops, C), `labels` (T,) bool. `source` is the incident's, or the first's.
+    """A composed stream: `features` (T, crops, C), `labels` (T,) bool. `source` is the incident's, or the first one's.
 
-    `tampering` says of which kind its incident is.
+    `tampering` is the kind of its incident.
     """
 
     features: FloatArray
@@ -48,10 +48,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Mixture:
-    """How streams are composed. Lengths in clips, the rest as probabilities.
+    """How streams are composed. Lengths in clips, everything else as probabilities.
 
-    `novelty`: that a recording of the camera which the stream shows nowhere else comes up; `stretch`: that as many
-    clips as an incident has are of such recordings, ordinary and yet new. Without either, whatever is new is abnormal.
+    novelty: that a recording of the camera appears which occurs nowhere else in the stream. stretch: that as many clips
+    as an incident has come from such recordings, so that they are ordinary but new. Without either,
+        everything new would be abnormal.
     """
 
     incident_length: tuple[int, int] = (3, 14)
@@ -64,7 +65,7 @@ class Mixture:
 
 
 class Composer:
-    """Composes streams from takes. A stream stays with one camera, but for changes of scene."""
+    """Composes streams from takes. A stream stays with one camera, except for changes of scene."""
 
     def __init__(self, takes: Sequence[Take], mixture: Mixture, rng: np.random.Generator) -> None:
         self._mixture = mixture
@@ -84,12 +85,12 @@ class Composer:
 
     @property
     def kinds(self) -> tuple[bool, ...]:
-        """Which kinds of incident the mixture asks for: False recorded, True tampering."""
+        """The kinds of incident that the mixture asks for: False recorded, True tampering."""
         share = self._mixture.tampering
         return tuple(tampering for tampering, asked in ((False, share < 1), (True, share > 0)) if asked)
 
     def stream(self, length: int, anomalous: bool, tampering: bool | None = None) -> Stream:
-        """A stream of `length` clips, with one incident or with none; `tampering` says of which kind, else chance."""
+        """A stream of `length` clips, with one incident or none; `tampering` chooses its kind, by default at random."""
         if not anomalous:
             source = self._pick(list(self._ordinary))
             return Stream(self._background(source, length), np.zeros(length, bool), source)
@@ -106,7 +107,7 @@ class Composer:
         return Stream(features, labels, source, tampering)
 
     def _place(self, length: int) -> slice:
-        """Where an incident stands in a stream: as often as not at its newest edge."""
+        """Where the incident is in a stream: half of the time at its newest edge."""
         shortest, longest = self._mixture.incident_length
         duration = min(length, int(self._rng.integers(shortest, longest + 1)))
         latest = length - duration
@@ -115,7 +116,7 @@ class Composer:
         return slice(begin, begin + duration)
 
     def _background(self, source: str | None, length: int) -> FloatArray:
-        """Ordinary clips of one camera; `stretch` of them may be of recordings that come nowhere else."""
+        """Ordinary clips of one camera; `stretch` of them may come from recordings that occur nowhere else."""
         source = source or self._pick(list(self._ordinary))
         videos = sorted({take.video for take in self._ordinary[source]})
         if not self._mixture.stretch or len(videos) < 2:
@@ -131,7 +132,7 @@ class Composer:
         return clips
 
     def _ordinary_clips(self, source: str, takes: Sequence[Take], length: int) -> FloatArray:
-        """Clips of one camera, now and then another; short disturbances in between."""
+        """Clips of one camera, sometimes of another; with short disturbances in between."""
         mixture, rng = self._mixture, self._rng
         rare = self._rare(takes)
         parts: list[FloatArray] = []
@@ -155,14 +156,16 @@ class Composer:
         return np.concatenate(parts)[:length].copy()
 
     def _rare(self, takes: Sequence[Take]) -> str | None:
-        """A video of the camera that a stream shows once at most: ordinary life is not the same clips over and over."""
+        """A video of the camera that a stream shows at most once, because ordinary life does not repeat the same
+        clips.
+        """
         videos = sorted({take.video for take in takes})
         return self._pick(videos) if len(videos) > 1 else None
 
     def _joined(self, takes: Sequence[Take], length: int, same_kind: bool) -> FloatArray:
         first = self._pick(takes)
         parts = [first.features]
-        if same_kind:  # a covered lens stays covered: its last clips go on
+        if same_kind:  # a covered lens stays covered: repeat its last clips
             steady = first.features[1:] if len(first.features) > 1 else first.features
             while sum(map(len, parts)) < length:
                 parts.append(steady)

@@ -1,11 +1,11 @@
-"""Which videos there are: a CSV of labels, or the authors' list files of UCF-Crime and XD-Violence.
+"""The training videos: a CSV of labels, or the authors' list files of UCF-Crime and XD-Violence.
 
-A CSV has the columns `file,label` and may have `split`, `class`, `frames`: `file` is a feature file, with or without
-`.npy`, in the feature folder; `label` is normal or abnormal (or 0 or 1); `split` is train (where it is absent), val
-or test; `class` is free text; `frames` is the video's length, against which the number of clips is checked.
+A CSV has the columns `file,label` and optionally `split`, `class`, `frames`. `file` is a feature file in the feature
+folder, with or without `.npy`; `label` is normal or abnormal (or 0 or 1); `split` is train (the default), val or test;
+`class` is free text; `frames` is the length of the video, against which the number of clips is checked.
 
-A list file has one feature file a line and no labels. UCF-Crime: names with `Normal` in them are normal, and a training
-list has all abnormal videos first, as the released one has its 810: both must agree. XD-Violence: names that end in
+A list file has one feature file per line and no labels. UCF-Crime: names with `Normal` are normal, and a training list
+has all abnormal videos first, as the released one has its 810; both must agree. XD-Violence: names that end in
 `_label_A` are normal, and each video has five files of one crop each, `NAME__0.npy` to `NAME__4.npy`.
 """
 
@@ -41,7 +41,7 @@ _COLUMNS = ("file", "label", "split", "class", "frames")
 
 @dataclass(frozen=True)
 class LabelledVideo(Video):
-    """A video with its label and what else a list says of it."""
+    """A video with its label and the other columns of the list."""
 
     abnormal: bool
     split: Split
@@ -50,10 +50,10 @@ class LabelledVideo(Video):
 
 
 def read_videos(labels: Path, features: Path | None, layout: Layout, split: Split = "train") -> list[LabelledVideo]:
-    """The videos of a CSV (by its ending) or of a list file, in its order; `split` is that of a list file.
+    """The videos of a CSV (by its suffix) or of a list file, in order; `split` is that of a list file.
 
-    `features` is the folder of the feature files; without it they are looked for beside the list. Raises ProblemsError
-    with all that is wrong with the list, and then also names the files that are not there, which is else not looked at.
+    `features` is the folder of the feature files; by default that of the list. Raises ProblemsError with all problems
+    of the list, including missing files, which are otherwise not checked here.
     """
     try:
         text = read_list_text(labels)
@@ -64,7 +64,7 @@ def read_videos(labels: Path, features: Path | None, layout: Layout, split: Spli
         videos = list(_csv_rows(labels, text, features, layout, problems))
     else:
         if layout == "plain":
-            raise ProblemsError([f"{labels}: a list file holds no labels; give a .csv, or set data.layout"])
+            raise ProblemsError([f"{labels}: a list file contains no labels; use a .csv, or set data.layout"])
         videos = list(_list_lines(labels, text, features, layout, split, problems))
     found: list[str] = []
     if layout == "xd-violence":
@@ -112,7 +112,7 @@ def _csv_rows(
         if split not in get_args(Split):
             problems.append(f"{path}: {where}: split {split!r}; allowed: {', '.join(get_args(Split))}")
         if frames is not None and not (frames.isdecimal() and int(frames) > 0):
-            problems.append(f"{path}: {where}: frames {frames!r}; allowed: a whole number from 1")
+            problems.append(f"{path}: {where}: frames {frames!r}; must be a whole number of at least 1")
         elif file and label in _LABELS and split in get_args(Split):
             yield LabelledVideo(
                 video_name(file),
@@ -133,8 +133,8 @@ def _list_lines(
     if looks := _other_layout(layout, coded, len(lines)):
         named = coded if looks == "xd-violence" else len(lines) - coded
         problems.append(
-            f"{path}: {named} of {len(lines)} lines are no names of {layout}; this looks like {looks}: "
-            f"take a preset of it, or data: {{layout: {looks}}} in a configuration"
+            f"{path}: {named} of {len(lines)} lines are not names of {layout}; this looks like {looks}: "
+            f"use a preset for it, or data: {{layout: {looks}}} in a configuration"
         )
         return
     abnormal_first = sum("Normal" not in video_name(line) for _, line in lines)
@@ -144,9 +144,9 @@ def _list_lines(
             abnormal = "Normal" not in name
             category = (re.match(r"[A-Za-z]+", name) or [""])[0] if abnormal else "Normal"
             if split == "train" and abnormal != (place < abnormal_first):
-                said = "an abnormal video by its name, but stands among normal ones"
+                said = "an abnormal video by its name, but is among normal ones"
                 if not abnormal:
-                    said = "a normal video by its name, but stands among abnormal ones"
+                    said = "a normal video by its name, but is among abnormal ones"
                 problems.append(
                     f"{path}: {where}: {name} is {said}; a list has all abnormal videos first (a CSV any order)"
                 )
@@ -161,7 +161,7 @@ def _list_lines(
 
 
 def _other_layout(layout: Layout, coded: int, lines: int) -> Layout | None:
-    """The layout that a list seems to be of instead, by how many of its lines hold a label's code."""
+    """The layout that a list probably has instead, by how many of its lines contain a label code."""
     if layout == "xd-violence" and lines and not coded:
         return "ucf-crime"
     return "xd-violence" if layout == "ucf-crime" and coded > lines / 2 else None

@@ -1,6 +1,6 @@
 """Multiple-instance training of MGFN on streams with video-level labels: one visible loop.
 
-Probes pick the incidents' clips (`mgfn.training.probes`), which teach the network.
+Probes select the incidents' clips (`mgfn.training.probes`), which teach the network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mgfn import losses
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.extended import Extended, ExtendedConfig
 from mgfn.training.compose import Composer, Stream
 from mgfn.training.inputs import settle_inputs
 from mgfn.training.probes import Probe, add_probes, fit_probe, shown
@@ -24,7 +24,7 @@ from mgfn.training.probes import Probe, add_probes, fit_probe, shown
 
 @dataclass(frozen=True)
 class MilSettings:
-    """Training settings; `smoothness` weighs the paper's loss of that name."""
+    """Training settings; `smoothness` weights the paper's loss of that name."""
 
     steps: int = 300
     videos: int = 16  # of each class in a batch
@@ -33,22 +33,21 @@ class MilSettings:
     smoothness: float = 8e-4
     average_from: float = 0.5  # share of the steps after which weights are averaged
     short_windows: float = 0.25  # share of batches of partly filled windows
-    network_share: float = 0.5  # of the network's logits where probes stand beside it
+    network_share: float = 0.5  # of the network's logits if there are probes
 
 
-def train(config: MgfnConfig, composer: Composer, settings: MilSettings, seed: int) -> Mgfn:
+def train(config: ExtendedConfig, composer: Composer, settings: MilSettings, seed: int) -> Extended:
     """A trained head in evaluation mode; its weights are the mean over the last part of training."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     # smoothing would blur which clip is which
-    head = Mgfn(dataclasses.replace(config, probes=0, smoothing=1)).train()
-    if config.standardise:
-        ordinary = [composer.stream(32, False).features for _ in range(200)]
-        settle_inputs(head, lambda: ordinary)
+    head = Extended(dataclasses.replace(config, probes=0, smoothing=1)).train()
+    ordinary = [composer.stream(32, False).features for _ in range(200)]
+    settle_inputs(head, lambda: ordinary)
     probes = {tampering: fit_probe(head, composer, tampering) for tampering in composer.kinds}
     optimizer = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, settings.steps)
-    average: Mgfn | None = None
+    average: Extended | None = None
     averaged = 0
     for step in range(settings.steps):
         length = int(rng.integers(2, 32)) if rng.random() < settings.short_windows else 32
@@ -68,7 +67,7 @@ def train(config: MgfnConfig, composer: Composer, settings: MilSettings, seed: i
                     mean.lerp_(new, 1 / averaged)
     settled = (average or head).eval()
     settle_logits(settled, composer)
-    trained = Mgfn(config).eval()
+    trained = Extended(config).eval()
     trained.load_state_dict(settled.state_dict(), strict=not config.probes)
     if config.probes:
         add_probes(trained, list(probes.values()), settings.network_share)
@@ -76,30 +75,29 @@ def train(config: MgfnConfig, composer: Composer, settings: MilSettings, seed: i
 
 
 @torch.no_grad()
-def settle_logits(head: Mgfn, composer: Composer, streams: int = 200) -> None:
-    """Stretch and shift the logits: on composed streams their deviation is 2, the median clip's of normal ones is -5.5.
+def settle_logits(head: Extended, composer: Composer, streams: int = 200) -> None:
+    """Scale and shift the logits: on composed streams, deviation 2, and -5.5 for the median clip of normal ones.
 
-    So ordinary clips score near 0 and an alarm's threshold lies well inside the range.
-    Cross-entropy drives scores towards 0 and 1, each seed by another amount; the order of scores does not change.
+    So ordinary clips score near 0, and an alarm's threshold is well inside the range. Cross-entropy pushes scores
+    towards 0 and 1, by a different amount for each seed; the order of scores does not change.
     """
     logits, normal = [], []
     for index in range(streams):
         anomalous = bool(index % 2)
         stream = composer.stream(32, anomalous)
-        last = head(torch.from_numpy(stream.features)[None]).features  # (1, P, T, D)
-        if not head.config.normalised_magnitude:
-            last = head.to_logits(last)
-        logits.append(head.fc(last).mean(dim=1).flatten())
+        out = head(torch.from_numpy(stream.features)[None])
+        logits.append(out.logits.mean(dim=1).flatten())  # (T,)
         normal += [] if anomalous else [logits[-1]]
     scale = 2.0 / torch.cat(logits).std()
-    head.fc.weight.mul_(scale)
-    head.fc.bias.copy_((head.fc.bias - torch.cat(normal).median()) * scale - 5.5)
+    fc = head.network.fc
+    fc.weight.mul_(scale)
+    fc.bias.copy_((fc.bias - torch.cat(normal).median()) * scale - 5.5)
 
 
-def picked_loss(head: Mgfn, streams: list[Stream], probes: Mapping[bool, Probe], settings: MilSettings) -> Tensor:
-    """Cross-entropy of every clip, those picked as an incident's and all others weighing alike.
+def picked_loss(head: Extended, streams: list[Stream], probes: Mapping[bool, Probe], settings: MilSettings) -> Tensor:
+    """Cross-entropy of every clip; those selected as an incident's and all others have equal total weight.
 
-    Of a stream only its video-level label and the kind of its incident are looked at: its kind's probe picks.
+    Only the video-level label of a stream and the kind of its incident are used: the probe of that kind selects.
     """
     normal = np.zeros(len(streams[0].labels), bool)
     picked = [

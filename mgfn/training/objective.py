@@ -1,4 +1,4 @@
-"""The loss of a batch, term by term, as a configuration asks for it."""
+"""The loss of a batch, term by term, according to a configuration."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from mgfn.training.config import LossSettings, MagnitudeTerm, ScoreTerm
 def loss_terms(out: MgfnOutput, settings: LossSettings) -> dict[str, Tensor]:
     """Weighted terms whose sum is the loss; the first half of the batch is normal, the second abnormal.
 
-    `out` as the network gives it for (2N, T, P, C). Clips are selected by magnitude, each class with its own dropout
-    of the selection; the same clips give a video's score, unless those of highest score are to, and its magnitudes.
+    `out` is the network's output for (2N, T, P, C). Clips are selected by magnitude, with a separate dropout of the
+    selection for each class. The same clips determine a video's score (unless those of highest score are configured)
+    and its magnitudes.
     """
     videos = len(out.scores) // 2
     chosen = losses.top_k(out.magnitudes, settings.top_k, settings.selection_dropout)  # (2N, k)

@@ -1,7 +1,7 @@
-"""Videos of any length as 32 parts each: checked and averaged once, a file at a time, then read batch by batch.
+"""Videos of any length as 32 parts each: checked and averaged once, one file at a time, then read batch by batch.
 
-UCF-Crime's features are some 60 GB: nothing here holds more than one stretch of one file in memory. What has been
-averaged is kept on disk (a tenth of that), so that an epoch does not read everything again.
+UCF-Crime's features have about 60 GB, so only one stretch of one file is in memory at a time. Averages are stored on
+disk (a tenth of the size), so that an epoch need not read everything again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _STRETCH_BYTES = 64 << 20
 
 
 def segment(path: Path, parts: int) -> FloatArray:
-    """Features (clips, crops, C) of a file as (parts, crops, C): cut by linspace, averaged within each part.
+    """Features (clips, crops, C) of a file as (parts, crops, C): divided by linspace, averaged within each part.
 
-    As in the released code: part i holds the clips from the i-th to the next of `linspace(0, clips, parts + 1)`,
-    rounded down; a part without clips takes the clip at its begin. Raises FeatureError.
+    As in the released code: part i contains the clips from the i-th to the next of `linspace(0, clips, parts + 1)`,
+    rounded down; a part without clips uses the clip at its begin. Raises FeatureError.
     """
     clips, crops, channels = feature_shape(path)
     bounds = np.linspace(0, clips, parts + 1, dtype=int)
@@ -37,7 +37,7 @@ def segment(path: Path, parts: int) -> FloatArray:
         total = np.zeros((crops, channels))
         for first in range(begin, end, stretch):
             last = min(end, first + stretch)
-            if mapped > stretch:  # pages once read count as ours until they are unmapped
+            if mapped > stretch:  # pages that were read count as ours until they are unmapped
                 features, mapped = read_features(path), 0
             total += features[first:last].sum(axis=0, dtype=np.float64)
             mapped += last - first
@@ -46,9 +46,10 @@ def segment(path: Path, parts: int) -> FloatArray:
 
 
 class Segments:
-    """The parts of files, float32 (parts, crops, C), kept in a folder; files that hold `parts` clips are read as is.
+    """The parts of files, float32 (parts, crops, C), stored in a folder; files with `parts` clips are used directly.
 
-    A kept file is named by the source's path, size, time of change and number of parts: a changed source is read anew.
+    The name of a stored file contains path, size and modification time of the source, and the number of parts, so a
+    changed source is read again.
     """
 
     def __init__(self, folder: Path, parts: int) -> None:
@@ -57,7 +58,7 @@ class Segments:
         self._kept: dict[Path, Path] = {}
 
     def add(self, path: Path) -> tuple[int, int, int]:
-        """Check a file and keep its parts; returns its shape (clips, crops, C). Raises FeatureError."""
+        """Check a file and store its parts; returns its shape (clips, crops, C). Raises FeatureError."""
         shape = feature_shape(path)
         if shape[0] == self.parts:
             check_finite(path, read_features(path))
@@ -68,7 +69,7 @@ class Segments:
         kept = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
         if not kept.is_file():
             parts = segment(path, self.parts)
-            if not np.isfinite(parts).all():  # a mean is finite only if all that went into it is
+            if not np.isfinite(parts).all():  # a mean is finite only if all of its inputs are
                 check_finite(path, read_features(path))
                 raise FeatureError(f"features {path}: values too large for float32 means")
             with replacing(kept) as partial:
@@ -77,17 +78,17 @@ class Segments:
         return shape
 
     def load(self, path: Path) -> FloatArray:
-        """The parts of a file that was added."""
+        """The parts of an added file."""
         return np.array(read_features(self._kept[path]))
 
 
 def prepare(
     videos: Sequence[LabelledVideo], segments: Segments, crops: int | None, report: Callable[[int, int], None]
 ) -> tuple[int, int]:
-    """Check every feature file and keep its parts; returns (crops, channels), the same for all.
+    """Check all feature files and store their parts; returns (crops, channels), the same for all.
 
-    `report` is told how many of how many files are done. Raises ProblemsError with all that is wrong with the files:
-    missing, misshapen, of other crops or channels than the others, with NaN, or of another length than listed.
+    `report` is called with the number of finished files and of all. Raises ProblemsError with all problems of the
+    files: missing, misshapen, other crops or channels than the others, NaN, or another length than listed.
     """
     problems: list[str] = []
     shapes: dict[Path, tuple[int, int, int]] = {}
@@ -99,7 +100,7 @@ def prepare(
         except FeatureError as error:
             problems.append(str(error))
             continue
-        # the last, partial clip may or may not be there; files cut into parts say nothing about length
+        # the last, partial clip may be missing; the length of files divided into parts is unknown
         differ = video.frames is not None and abs(clips * CLIP_LENGTH - video.frames) >= CLIP_LENGTH
         if differ and clips != segments.parts:
             problems.append(

@@ -1,4 +1,4 @@
-"""Who is learnt from and who is measured on."""
+"""Divides the videos into those for training and those for evaluation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mgfn.training.dataset import LabelledVideo, read_videos
 
 
 def listed_videos(data: DataSettings) -> list[LabelledVideo]:
-    """All videos of both lists. Raises ProblemsError with all that is wrong with either."""
+    """All videos of both lists. Raises ProblemsError with all problems of either."""
     problems: list[str] = []
     if data.labels is None:
-        problems.append("--labels: is missing; allowed: a CSV of labels or a list file")
+        problems.append("--labels: is missing; must be a CSV file with labels, or a list file")
     if data.features is not None and not data.features.is_dir():
         problems.append(f"--features {data.features}: no such folder")
     videos: list[LabelledVideo] = []
@@ -37,11 +37,11 @@ def listed_videos(data: DataSettings) -> list[LabelledVideo]:
 def split_videos(
     config: TrainConfig, videos: Sequence[LabelledVideo]
 ) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
-    """Videos to learn from and to measure on.
+    """The training videos and the evaluation videos.
 
-    Measured on are, for `select: val`, those of the split val or, where there are none, a share of each class held
-    out from training; for test-best the test videos; for last whichever of test and val there are, perhaps none.
-    Raises ProblemsError for a class without videos and for videos on both sides.
+    Evaluation videos are, for `select: val`, those of the split val or, without any, a share of each class held out
+    from training; for test-best, the test videos; for last, those of test and val, if any. Raises ProblemsError for a
+    class without videos, and for videos on both sides.
     """
     train, val, test = ([v for v in videos if v.split == split] for split in ("train", "val", "test"))
     held_out = {"last": test or val, "val": val, "test-best": test}[config.select]
@@ -50,15 +50,15 @@ def split_videos(
         taken = {v.name for v in held_out}
         train = [v for v in train if v.name not in taken]
     problems = []
-    sides = [("to learn from", train)]
+    sides = [("for training", train)]
     if held_out or config.select != "last":
-        sides.append((f"to measure on, which --select {config.select} needs", held_out))
+        sides.append((f"for evaluation, which --select {config.select} needs", held_out))
     for purpose, group in sides:
         for abnormal, name in ((False, "normal"), (True, "abnormal")):
             if not any(v.abnormal is abnormal for v in group):
                 problems.append(f"{config.data.labels}: no {name} videos {purpose}")
     on_both = {v.name for v in train} & {v.name for v in held_out}
-    problems += [f"{name} is listed to learn from and to measure on" for name in sorted(on_both)]
+    problems += [f"{name} is listed for training and for evaluation" for name in sorted(on_both)]
     if problems:
         raise ProblemsError(gathered(problems))
     return train, held_out

@@ -1,4 +1,4 @@
-"""What a live user gets: the alarms that a threshold would raise on the scores of the newest clips."""
+"""What a live user would get: the alarms that a threshold would raise on the scores of the newest clips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOLERANCE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Alarms:
-    """Counted over streams: incidents found, crossings outside incidents, and how much ordinary time there was."""
+    """Counts over streams: incidents found, crossings outside incidents, and the amount of ordinary time."""
 
     incidents: int
     found: int
@@ -39,8 +39,8 @@ def count_alarms(
 ) -> Alarms:
     """Upward crossings of `threshold`, before any minimum duration.
 
-    An incident is found if the score is at or above the threshold at one of its clips or within two seconds after.
-    A crossing more than two seconds away from every incident is a false alarm.
+    An incident is found if the score is at or above the threshold at one of its clips or within two seconds after it. A
+    crossing more than two seconds away from every incident is a false alarm.
     """
     incidents = found = false_alarms = 0
     ordinary = in_alarm = 0.0
@@ -67,7 +67,7 @@ def count_alarms(
 def threshold_for(
     streams: Sequence[Stream], scores: Sequence[NDArray[np.float32]], false_per_three_minutes: float
 ) -> float:
-    """The lowest threshold at and above which false alarms stay within the rate.
+    """The lowest threshold from which on false alarms stay within the rate.
 
     Candidates are the scores themselves, from the highest down, at most a thousand of them.
     """

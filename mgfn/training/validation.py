@@ -1,4 +1,6 @@
-"""How good a head is on held-out videos: AUC and average precision, by frame where there is a truth, else by video."""
+"""Evaluates a head on held-out videos: AUC and average precision, by frame if there is a ground truth, else by
+video.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from mgfn.training.dataset import LabelledVideo
 from mgfn.training.segments import Segments
 from mgfn.truth import BoolArray, TruthError, clip_of_frame, read_truth
 
-_LONG = 1024  # clips; attention over more is done one crop at a time
+_LONG = 1024  # clips; attention over more is computed one crop at a time
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Metrics:
 
 
 def read_frames(path: Path, videos: Sequence[LabelledVideo]) -> dict[str, BoolArray]:
-    """Which frames of each video are anomalous, (frames,) by name. Raises ProblemsError (see `mgfn.truth`)."""
+    """The anomalous frames of each video, (frames,) by name. Raises ProblemsError (see `mgfn.truth`)."""
     clips = {video.name: video.clips for video in videos}
     try:
         return dict(zip(clips, read_truth(path, clips).labels, strict=True))
@@ -49,10 +51,11 @@ def validate(
     device: torch.device,
     top_k: int,
 ) -> Metrics:
-    """Metrics of a head, which is left in the mode it was in.
+    """Metrics of a head; its mode is restored.
 
-    With a truth every clip of a video is a position and its score counts for 16 frames. Without, a video's score is
-    the mean of the `top_k` highest of its parts. Scores are averaged over crops, and over files of one crop each.
+    With a ground truth, every clip of a video is a position, and its score counts for 16 frames. Without one, a video's
+    score is the mean of the `top_k` highest of its parts. Scores are averaged over crops, and over files of one crop
+    each.
     """
     training = head.training
     head.eval()
@@ -64,7 +67,8 @@ def validate(
             scores.append(np.sort(found)[-top_k:].mean(keepdims=True))
             labels.append(np.array([video.abnormal]))
         else:
-            # all crops at once, as mgfn-eval does: rounded otherwise, equal scores would stand in another order
+            # all crops at once, as in mgfn-eval: rounding differs otherwise, and equal scores would be ordered
+            # differently
             whole = np.concatenate([read_features(file) for file in video.files], axis=1)
             found = _scores(head, whole, device)
             labels.append(truth[video.name])

@@ -1,1 +1,1 @@
-"""The default head: from recordings to `configs/heads/default.safetensors`."""
+"""The previous default head, from composed streams of two-second clips (docs/benchmarks/previous-head.md)."""

@@ -1,6 +1,6 @@
-"""Recordings to clip features, kept in a cache folder: one .npz for each variant.
+"""Extracts clip features from recordings into a cache folder: one .npz for each variant.
 
-Each .npz holds `features` float32 (n, crops, 1024), `video` (n,), `start` (n,) first frame, `kind` (n,) and
+Each .npz contains `features` float32 (n, crops, 1024), `video` (n,), `start` (n,) first frame, `kind` (n,) and
 `anomalous` (n,). Kinds: `plain`, the four kinds of tampering, `cut`, `frozen`.
 """
 
@@ -97,7 +97,7 @@ def tampered(recording: Recording, geometry: str, rng: np.random.Generator) -> I
 
 
 def harmless(recording: Recording, geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
-    """Cuts and frozen pictures of ordinary recordings."""
+    """Cuts and frozen images of ordinary recordings."""
     if recording.anomalous:
         return
     frames = read_crops(recording.path, geometry)[0]
@@ -119,7 +119,7 @@ VARIANTS: dict[str, tuple[str, ClipsOf]] = {
 
 
 class Extractor:
-    """The backbone on OpenVINO in float32, a clip on all cores; `graph` is another form of it."""
+    """The backbone on OpenVINO in float32, one clip on all cores; `graph` is another form of it."""
 
     def __init__(self, cache: Path, graph: Path | openvino.Model | None = None) -> None:
         graph = graph or cache / "i3d.onnx"
@@ -140,7 +140,7 @@ def extract(
     graph: Path | openvino.Model | None = None,
     known: Mapping[str, tuple[str, ClipsOf]] = VARIANTS,
 ) -> None:
-    """Fill the cache; a variant that is there is not made again. `graph` is another form of the backbone."""
+    """Fill the cache; existing variants are kept. `graph` is another form of the backbone."""
     cache.mkdir(parents=True, exist_ok=True)
     extractor = Extractor(cache, graph)
     for variant in variants:
@@ -164,7 +164,7 @@ def extract(
 def _pictures(
     variant: str, made: tuple[str, ClipsOf], of: list[Recording], rows: list[tuple[str, int, str, bool]]
 ) -> Iterator[UInt8Array]:
-    """The clips of a variant; what each one is, is noted in `rows`."""
+    """The clips of a variant; their descriptions are appended to `rows`."""
     geometry, clips_of = made
     for recording in track(of, description=variant):
         # seeded by name: a recording's disturbances do not depend on the others

@@ -1,4 +1,4 @@
-"""Cached clip features to takes, and takes to source-disjoint folds."""
+"""Groups cached clip features into takes, and takes into source-disjoint folds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ UNKNOWN = "unknown"
 
 
 def load_takes(data: Path, cache: Path, variants: Sequence[str], overlap: bool = True) -> list[Take]:
-    """Runs of clips that follow one another without overlap; recordings of unknown source share one name.
+    """Runs of consecutive clips without overlap; recordings of unknown source share one name.
 
-    `overlap`: clips between two others make a take of their own.
+    `overlap`: the clips in between form separate takes.
     """
     sources = {recording.name: recording.source or UNKNOWN for recording in recordings(data)}
     takes: list[Take] = []
@@ -34,7 +34,7 @@ def load_takes(data: Path, cache: Path, variants: Sequence[str], overlap: bool =
             if kind in ("cut", "frozen"):
                 takes += [Take(features[i : i + 1], source, kind, False, str(videos[first])) for i in run]
                 continue
-            # clips were taken every STRIDE frames: every second one follows the last
+            # clips were taken every STRIDE frames: every second one follows the previous
             step = CLIP_LENGTH // STRIDE if len(run) < 2 or starts[run[1]] - starts[first] == STRIDE else 1
             for phase in range(min(step, len(run)) if overlap else 1):
                 takes.append(Take(features[run[phase::step]], source, kind, bool(anomalous[first]), str(videos[first])))
@@ -55,8 +55,8 @@ def folds(takes: Sequence[Take], count: int, seed: int = 1) -> list[set[str]]:
 def in_other_context(takes: Sequence[Take], rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Windows (n, 32, crops, C) that end with a clip of a fight recording, and whether that clip is anomalous.
 
-    What stands before the clip's own recording comes from other ordinary recordings of its camera: nothing that the
-    window holds twice tells the clip from an incident. Recordings whose camera has no other are left out.
+    Before the clip's own recording, the window contains other ordinary recordings of its camera, so that repetitions in
+    the window do not distinguish the clip from an incident. Recordings whose camera has no others are omitted.
     """
     plain = [take for take in takes if take.kind == "plain" and not take.source.startswith("recording-")]
     windows, labels = [], []

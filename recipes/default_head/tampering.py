@@ -1,6 +1,6 @@
 """Camera tampering and harmless disturbances, rendered on ordinary crops (uint8 (frames, 224, 224, 3) RGB).
 
-Tampering (anomalous): covering, shaking, defocus, flash. Harmless (ordinary): a cut, a frozen picture.
+Tampering (anomalous): covering, shaking, defocus, flash. Harmless (ordinary): a cut, a frozen image.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def cover(frames: UInt8Array, onset: int, rng: np.random.Generator) -> UInt8Arra
 
 
 def shake(frames: UInt8Array, onset: int, rng: np.random.Generator) -> UInt8Array:
-    """The camera is struck or turned: large shifts and turns from frame to frame, blurred along the motion."""
+    """The camera is hit or turned: large shifts and rotations from frame to frame, blurred along the motion."""
     out = frames.copy()
     side = frames.shape[1]
     reach, speed = rng.uniform(12, 45), rng.uniform(0.6, 2.2)
@@ -91,7 +91,7 @@ def cut(before: UInt8Array, after: UInt8Array, rng: np.random.Generator) -> UInt
 
 
 def frozen(frames: UInt8Array, rng: np.random.Generator) -> UInt8Array:
-    """A clip of 16 frames in which nothing moves but the sensor's noise."""
+    """A clip of 16 frames in which only the sensor's noise changes."""
     still = frames[int(rng.integers(len(frames)))].astype(np.float32)
     noise = rng.normal(0, rng.uniform(0, 4), (16, *still.shape))
     return np.clip(still + noise, 0, 255).astype(np.uint8)

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from configs.atomic import replacing
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from engine.geometry import SIDE
@@ -20,7 +22,7 @@ from recipes.field.recordings import Recording
 from stream.base.addresses import Source
 from stream.camera.capture import Capture
 from stream.camera.clip_cropper import ClipCropper
-from stream.camera.clips import CLIP_LENGTH, ClipAssembler
+from stream.camera.clips import ClipAssembler
 from stream.camera.view import View
 
 
@@ -41,21 +43,19 @@ class Footage:
 def footage(recordings: Sequence[Recording], engine: Engine, cache: Path) -> dict[str, Footage]:
     """The clips of each recording by its name; a recording that is in the cache is not read again."""
     folder = cache / _fingerprint(engine)
-    folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for recording in track(recordings, description="features"):
         path = folder / f"{recording.name}.npz"
         if not path.exists():
             clips = list(_clips(recording.path, engine))
-            partial = path.with_suffix(".part.npz")
             shape = (0, engine.manifest.crops, engine.manifest.channels)
-            np.savez(
-                partial,
-                start=np.array([clip[0] for clip in clips], np.float64),
-                end=np.array([clip[1] for clip in clips], np.float64),
-                features=np.stack([clip[2] for clip in clips]) if clips else np.empty(shape, np.float32),
-            )
-            partial.replace(path)
+            with replacing(path) as partial:
+                np.savez(
+                    partial,
+                    start=np.array([clip[0] for clip in clips], np.float64),
+                    end=np.array([clip[1] for clip in clips], np.float64),
+                    features=np.stack([clip[2] for clip in clips]) if clips else np.empty(shape, np.float32),
+                )
         with np.load(path) as file:
             found[recording.name] = Footage(file["start"], file["end"], file["features"])
     return found

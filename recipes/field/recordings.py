@@ -71,6 +71,12 @@ def field_recordings(data: Path, judged_only: bool = True) -> list[Recording]:
     return found
 
 
+def normal_recordings(data: Path) -> list[Recording]:
+    """The recordings of `../shared/data/cctv-normal`: ordinary life, all of it in training and not judged."""
+    paths = sorted(path for path in (data / "cctv-normal").iterdir() if path.suffix in (".mp4", ".avi"))
+    return [Recording(f"normal-{path.stem}", path, f"N{path.stem}", None, False) for path in paths]
+
+
 def groups(weights: Mapping[str, int], count: int = 10) -> list[frozenset[str]]:
     """Sources by weight in `count` groups, each left out together: the heaviest first, into the lightest group."""
     bins: list[tuple[int, list[str]]] = [(0, []) for _ in range(count)]

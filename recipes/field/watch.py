@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from engine.arrays import FloatArray
 from mgfn.evaluation.scoring import newest_scores
-from mgfn.network import Head
+from mgfn.extended import Extended
 from recipes.field.features import Footage
 from recipes.field.judge import Alarm
+from recipes.field.parts import logit, probe_logits, without_probes
 from recipes.field.recordings import Recording
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import ModelName
@@ -28,14 +30,18 @@ HISTORY: Final = 300.0  # seconds
 _MODEL: Final = ModelName("field", "0" * 64, "torch", "")
 
 
+Part = tuple[slice, FloatArray]
+
+
 @dataclass(frozen=True)
 class Scores:
-    """The head's scores of the clips of one recording: `new` (n,) of the whole, `judged` of the part that is judged
-    once the camera has its history, and `calm` of that history; None without one. Slices say which clips they are."""
+    """The head's scores of the clips of one recording: of the `whole` (n,), of the `calm` that makes a history (None
+    without one), of what is `judged` after it, and of the `halves` of its ordinary part. Slices say which clips."""
 
     whole: FloatArray
-    calm: tuple[slice, FloatArray] | None
-    judged: tuple[slice, FloatArray]
+    calm: Part | None
+    judged: Part
+    halves: tuple[Part, Part]
 
 
 @dataclass(frozen=True)
@@ -51,31 +57,57 @@ class Watched:
     had_history: bool
 
 
-def score(recording: Recording, footage: Footage, head: Head) -> Scores:
+PartedClips = tuple[slice, NDArray[np.float64], NDArray[np.float64]]
+Combine = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Parted:
+    """As `Scores`, with the logits of the network (n,) and of the probes (n, K) apart."""
+
+    whole: PartedClips
+    calm: PartedClips | None
+    judged: PartedClips
+    halves: tuple[PartedClips, PartedClips]
+
+    def scores(self, combine: Combine) -> Scores:
+        """Scores where the head's logit is what `combine` makes of the network's logits and the probes'."""
+
+        def together(clips: PartedClips) -> Part:
+            return clips[0], (1 / (1 + np.exp(-combine(clips[1], clips[2])))).astype(np.float32)
+
+        calm = together(self.calm) if self.calm and len(self.calm[1]) else None
+        first, second = self.halves
+        return Scores(together(self.whole)[1], calm, together(self.judged), (together(first), together(second)))
+
+
+def score(recording: Recording, footage: Footage, head: Extended) -> Parted:
     """Pass the recording through the head as one connection, and its parts as connections of their own."""
-    whole = _scores(head, footage.features)
-    calm = recording.calm(footage.length)
-    first = 0.5 * footage.length if recording.incident is None else 0.0
-    judged = slice(int(np.searchsorted(footage.start, first)), len(whole))
-    rest = whole if judged.start == 0 else _scores(head, footage.features[judged])
-    if calm is None:
-        return Scores(whole, None, (judged, rest))
-    within = np.flatnonzero((footage.start >= calm[0]) & (footage.end <= calm[1]))
-    if not len(within):
-        return Scores(whole, None, (judged, rest))
-    part = slice(int(within[0]), int(within[-1]) + 1)
-    return Scores(whole, (part, _scores(head, footage.features[part])), (judged, rest))
+    probes = probe_logits(head, footage.features)
+    network = without_probes(head)
+
+    def part(begin: float, end: float) -> PartedClips:
+        within = np.flatnonzero((footage.start >= begin) & (footage.end <= end + 1e-6))
+        clips = slice(int(within[0]), int(within[-1]) + 1) if len(within) else slice(0, 0)
+        features = footage.features[clips]
+        found = newest_scores(network, features) if len(features) else np.empty(0, np.float32)
+        return clips, logit(found), probes[clips]
+
+    length = footage.length
+    whole = part(0.0, length)
+    calm = recording.calm(length)
+    begin, end = (0.0, length) if recording.incident is None else calm or (0.0, 0.0)
+    halves = part(begin, (begin + end) / 2), part((begin + end) / 2, end)
+    if recording.incident is None:
+        return Parted(whole, halves[0], halves[1], halves)
+    return Parted(whole, part(*calm) if calm else None, whole, halves)
 
 
-def _scores(head: Head, features: FloatArray) -> FloatArray:
-    return np.asarray(newest_scores(head, features) if len(features) else np.empty(0, np.float32), np.float32)
-
-
-def history(footage: Footage, scores: Scores, settings: CalibrationSettings, alarm: AlarmSettings) -> str | None:
+def history(footage: Footage, calm: Part | None, settings: CalibrationSettings, alarm: AlarmSettings) -> str | None:
     """What a camera learns from its calm, shown again and again for five minutes; None where there is none."""
-    if scores.calm is None:
+    if calm is None or not len(calm[1]):
         return None
-    part, raw = scores.calm
+    part, raw = calm
     camera, shift, connection = _camera(settings, alarm), 0.0, 0
     start, end = footage.start[part], footage.end[part]
     while shift < HISTORY:
@@ -110,20 +142,22 @@ def count(
 ) -> tuple[NDArray[np.float64], float]:
     """Alarms at each threshold of the learner's grid (64,), and the seconds in which they were counted.
 
-    An ordinary recording counts after it has learnt from its calm; of one with an incident nothing counts.
+    Each half of the ordinary part counts after the camera has learnt from the other half.
     """
-    learnt = history(footage, scores, settings, alarm)
-    part, raw = scores.judged
-    if learnt is None or part.start == 0:
-        return np.zeros(len(grid(settings))), 0.0
-    counts = AlarmCounts(settings, alarm)
-    camera = _camera(settings, alarm)
-    camera.learner.recall(json.loads(learnt))
-    _, values = _show(camera, footage, part, raw, 0, 0.0)
-    for start, end, value in zip(footage.start[part], footage.end[part], values, strict=True):
-        counts.advance(float(start), float(end), settings.z_of(value))
-    alarms, seconds = counts.remembered(1e6)
-    return np.asarray(alarms, np.float64), seconds
+    total, seconds = np.zeros(len(grid(settings))), 0.0
+    for learnt_from, counted in (scores.halves, scores.halves[::-1]):
+        learnt = history(footage, learnt_from, settings, alarm)
+        if learnt is None:
+            continue
+        counts, part = AlarmCounts(settings, alarm), counted[0]
+        camera = _camera(settings, alarm)
+        camera.learner.recall(json.loads(learnt))
+        _, values = _show(camera, footage, *counted, 0, 0.0)
+        for start, end, value in zip(footage.start[part], footage.end[part], values, strict=True):
+            counts.advance(float(start), float(end), settings.z_of(value))
+        alarms, watched = counts.remembered(1e6)
+        total, seconds = total + alarms, seconds + watched
+    return total, seconds
 
 
 def _camera(settings: CalibrationSettings, alarm: AlarmSettings) -> WatchedCamera:

@@ -27,6 +27,7 @@ import openvino
 from av import VideoFrame
 from rich.progress import track
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.focus import COLUMNS, LOOKED_AT, ROWS, Region, cropped, find_region, region_of
 from engine.geometry import SIDE, scaled
@@ -36,6 +37,7 @@ from recipes.default_head import tampering
 from recipes.field_head.data import Recording
 from stream.camera.clips import ClipAssembler
 
+_NO_FEATURES: Final = np.empty((0, 2688), np.float32)
 LAYERS: Final = ("Mixed_4f", "Mixed_5b", "Mixed_5c")
 VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "tamper", "harmless")
 
@@ -50,12 +52,10 @@ def extract(recordings: list[Recording], cache: Path, views: tuple[str, ...] = V
             if target.exists():
                 continue
             clips = list(_clips(recording, view))
-            if not clips:
-                continue
             partial = target.with_suffix(".part.npz")
             np.savez(
                 partial,
-                features=np.stack([backbone(pictures) for *_, pictures in clips]),
+                features=np.stack([backbone(pictures) for *_, pictures in clips]) if clips else _NO_FEATURES,
                 start=np.array([clip[0] for clip in clips]),
                 end=np.array([clip[1] for clip in clips]),
                 kind=np.array([clip[2] for clip in clips]),
@@ -108,7 +108,7 @@ _Frames = tuple[bool, float, float, list[VideoFrame]]
 
 def _overlapping(path: Path) -> Iterator[_Frames]:
     """Whether a clip lies between two others, its times and its 16 frames; one every 8 frames."""
-    assembler, newest, count = ClipAssembler(8), deque[VideoFrame](maxlen=16), 0
+    assembler, newest, count = ClipAssembler(8), deque[VideoFrame](maxlen=CLIP_LENGTH), 0
     for time, frame in _decoded(path):
         placed = assembler.place(time)
         if placed.position is None:
@@ -127,7 +127,7 @@ def _thinned(path: Path, rate: int) -> Iterator[_Frames]:
     for index, timed in enumerate(_decoded(path)):
         if index % keep_every == 0:
             clip.append(timed)
-        if len(clip) == 16:
+        if len(clip) == CLIP_LENGTH:
             step = clip[-1][0] - clip[-2][0]
             yield False, clip[0][0], clip[-1][0] + step, [frame for _, frame in clip]
             clip = []

@@ -4,7 +4,7 @@
 
 A probe is a ridge regression on the square roots of a clip's features, in their 768 largest components: one each for
 violence, falls and tampering. MGFN (the paper's structure, C/32 and C/16 wide) learns windows of up to 32 real clips,
-judged at the newest, its logit counts half. The parts add up in the logit of one network (`MgfnConfig.probes`).
+judged at the newest, its logit counts half. The parts add up in the logit of one network (`ExtendedConfig.probes`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mgfn.checkpoint import save_head
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.extended import Extended, ExtendedConfig
+from mgfn.network import magnitude_of
+from mgfn.paper import PaperConfig
 from recipes.field_head.data import KINDS, TAMPERING, WEAK, Clips, all_recordings, load_clips
 from recipes.field_head.features import extract
 
@@ -38,9 +39,7 @@ STEPS, BATCH, WINDOW = 200, 16, 32
 PROBES: Final = ((1,), (2,), (TAMPERING,))
 PROBE_VIEWS: Final = ("focus", "focus8", "tamper", "harmless")
 NETWORK_VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "harmless")
-CONFIG: Final = replace(
-    MgfnConfig.paper(2688), reduce_kernel=1, standardise=True, root=True, dropout=0.5, probes=len(PROBES)
-)
+CONFIG: Final = ExtendedConfig(PaperConfig(2688, reduce_kernel=1, dropout=0.5), root=True, probes=len(PROBES))
 # what a trained head depends on, besides the clips
 RECIPE: Final = (
     CONFIG,
@@ -65,7 +64,7 @@ CALIBRATION: Final = {
     "spread": 0.73,
     "location_weight": 0.7,
     "smoothing": 3,
-    "caution": 1.3,
+    "caution": 0.5,
     "tail": [[2.5, 1200], [3.5, 480], [4.0, 200], [4.3, 90], [4.6, 24], [5.5, 10], [7.0, 1.0], [9.0, 0.1]],
 }
 
@@ -91,12 +90,12 @@ def ridge(x: FloatArray, y: FloatArray, w: FloatArray) -> tuple[FloatArray, floa
     return slopes, mean_y - float(mean_x @ slopes)
 
 
-def train(clips: Clips, left_out: frozenset[str], seed: int = 0) -> Mgfn:
+def train(clips: Clips, left_out: frozenset[str], seed: int = 0) -> Extended:
     """The head, from all clips but those of the sources left out. Deterministic by `seed`."""
     torch.manual_seed(seed)
     kept = ~np.isin(clips.source, list(left_out))
     base = clips.roots[kept & (clips.view == "focus")]
-    head = Mgfn(CONFIG)
+    head = Extended(CONFIG)
     mean, deviation = base.mean(axis=0), base.std(axis=0) + 1e-3
     head.feature_mean[:] = torch.from_numpy(mean)
     head.feature_deviation[:] = torch.from_numpy(deviation)
@@ -115,12 +114,12 @@ def train(clips: Clips, left_out: frozenset[str], seed: int = 0) -> Mgfn:
             slopes, intercept = ridge(reduced[used].astype(np.float64), wanted, w)
             head.probes.weight[index, :, 0] = torch.from_numpy(SLOPE * (components @ slopes)).float()
             head.get_parameter("probes.bias")[index] = SLOPE * intercept + OFFSET
-        head.fc.weight.mul_(NETWORK_SHARE)
-        head.fc.bias.mul_(NETWORK_SHARE)
+        head.network.fc.weight.mul_(NETWORK_SHARE)
+        head.network.fc.bias.mul_(NETWORK_SHARE)
     return head.eval()
 
 
-def _fit_network(head: Mgfn, shown: FloatArray, clips: Clips, kept: NDArray[np.bool_], seed: int) -> None:
+def _fit_network(head: Extended, shown: FloatArray, clips: Clips, kept: NDArray[np.bool_], seed: int) -> None:
     """Windows that end with a labelled clip, or of recordings of which only that they hold an incident is known."""
     rng = np.random.default_rng(seed)
     runs, ends = _runs(clips, kept)
@@ -165,14 +164,11 @@ def _runs(
     return runs, ends
 
 
-def _logits(head: Mgfn, shown: Tensor) -> Tensor:
+def _logits(head: Extended, shown: Tensor) -> Tensor:
     """(N, T, C), standardised -> the network's own logits (N, T), without its probes."""
     x = shown.permute(0, 2, 1)
     roots = x * head.feature_deviation[:, None] + head.feature_mean[:, None]
-    x = head.amplify(roots, x)
-    for stage in head.stages:
-        x = stage(x)
-    logits: Tensor = head.fc(head.drop(head.to_logits(x.transpose(1, 2)))).squeeze(-1)
+    _, logits = head.network.run(x, magnitude_of(roots))
     return logits
 
 

@@ -1,7 +1,7 @@
 """The tables of docs/benchmarks/paper-tables.md: mean and spread over seeds, by source-disjoint folds.
 
-Run from the project's root: python -m recipes.tables methods causes ... (--help names them all)
-Features are extracted once; each finished run is kept, so a table that was stopped goes on.
+Run from the project's root: python -m recipes.tables methods causes ... (--help lists them all) Features are extracted
+once. Each finished run is stored, so an interrupted table continues.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def of_method(method: Method, fold: Fold, seed: int) -> Scores:
 
 
 def made(name: str, make: Callable[[Fold, int], Scores], folds: list[Fold], folds_of_seed: int, cache: Path) -> Runs:
-    """Scores by (fold, seed), read or made; the folds of all seeds together are each as often as the others."""
+    """Scores by (fold, seed), read or computed; over all seeds, each fold occurs equally often."""
     found = {}
     for seed in range(SEEDS):
         for fold in ((seed + 2 * index) % FOLDS for index in range(folds_of_seed)):

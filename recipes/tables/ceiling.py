@@ -1,8 +1,7 @@
-"""What labels of single clips reach on the same features, folds and streams: the ceiling of labels by video."""
+"""What labels of single clips achieve on the same features, folds and streams: the upper limit for labels of videos."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -12,8 +11,10 @@ from sklearn.linear_model import Ridge
 from torch.nn import functional
 
 from mgfn.evaluation.scoring import LOOK_AHEADS
+from mgfn.extended import Extended, ExtendedConfig
 from mgfn.losses import mean_logit
-from mgfn.network import Head, Mgfn, MgfnConfig
+from mgfn.network import Head
+from mgfn.paper import PaperConfig
 from mgfn.training.inputs import settle_inputs
 from mgfn.training.loop import batch_of
 from recipes.tables.data import Fold
@@ -23,13 +24,13 @@ from recipes.tables.runs import Scores, scored
 FloatArray = NDArray[np.float32]
 PENALTY = 3000.0
 SCENE_CLIPS = 32
-SCENE_PRIOR = 4.0  # clips that the training mean counts for, as in the default head
+SCENE_PRIOR = 4.0  # number of clips as which the training mean counts, as in the default head
 
 
 def ridge(fold: Fold, seed: int, relative: bool) -> Scores:
-    """A ridge probe on square roots of single clips' features; `relative`: less the mean of the window so far.
+    """A ridge probe on square roots of single clips' features; `relative`: minus the mean of the window so far.
 
-    Linear, so nothing in it depends on `seed`.
+    It is linear, so nothing in it depends on `seed`.
     """
     del seed
     normal = np.concatenate([s.features[:, 0] for s in fold.streams if not s.labels.any()])
@@ -57,9 +58,11 @@ def _scene(x: FloatArray, prior: FloatArray) -> FloatArray:
 
 
 def mgfn(fold: Fold, seed: int) -> Scores:
-    """The network of small-data.yaml with cross-entropy on every clip of windows of 32, both labels weighing alike."""
+    """The network of small-data.yaml with cross-entropy on every clip of windows of 32, with equal weight for both
+    labels.
+    """
     torch.manual_seed(seed)
-    head = Mgfn(dataclasses.replace(MgfnConfig.paper(1024), standardise=True)).train()
+    head = Extended(ExtendedConfig(PaperConfig(1024))).train()
     settle_inputs(head, lambda: (stream.features for stream in fold.streams if not stream.labels.any()))
     optimizer = torch.optim.Adam(head.parameters(), 1e-3, weight_decay=5e-4)
     rng = np.random.default_rng(seed)

@@ -14,16 +14,16 @@ from mgfn.training.dataset import LabelledVideo
 from recipes.default_head.takes import folds, load_takes
 
 FOLDS = 5
-CLIPS = 96  # a minute at 25 frames a second; cut in 32 parts for training
+CLIPS = 96  # a minute at 25 frames/s; divided into 32 parts for training
 TRAINING_VIDEOS = 200  # half of them with an incident
 HELD_OUT_STREAMS = 40  # of each fold, half of them with an incident
-# fights and ordinary life alone: the paper's benchmarks hold no tampering
+# only fights and ordinary life: the paper's benchmarks contain no tampering
 MIXTURE = Mixture(incident_length=(6, 24), tampering=0.0, at_newest_edge=0.0, scene_change=0.03, disturbance=0.0)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What one fold learns from, as feature files in `folder` and as streams, and what it is measured on."""
+    """The training data of one fold, as feature files in `folder` and as streams, and its held-out streams."""
 
     folder: Path
     videos: list[LabelledVideo]
@@ -37,7 +37,7 @@ def fights(data: Path, cache: Path) -> list[Take]:
 
 
 def make_fold(takes: Sequence[Take], fold: int, folder: Path) -> Fold:
-    """Compose a fold; the same at every call. Feature files that are there are not written again."""
+    """Compose a fold, identical on every call. Existing feature files are not written again."""
     sources = folds(takes, FOLDS)[fold]
     streams = composed([take for take in takes if take.source not in sources], TRAINING_VIDEOS, [fold, 0])
     held_out = composed([take for take in takes if take.source in sources], HELD_OUT_STREAMS, [fold, 1])
@@ -45,7 +45,7 @@ def make_fold(takes: Sequence[Take], fold: int, folder: Path) -> Fold:
 
 
 def composed(takes: Sequence[Take], count: int, seed: Sequence[int]) -> list[Stream]:
-    """Streams of `CLIPS` clips, normal and abnormal in turn."""
+    """Streams of `CLIPS` clips, alternately normal and abnormal."""
     composer = Composer(takes, MIXTURE, np.random.default_rng(seed))
     return [composer.stream(CLIPS, anomalous=bool(index % 2)) for index in range(count)]
 

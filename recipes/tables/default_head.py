@@ -1,4 +1,4 @@
-"""What a live user gets from the default head: trained without each fold in turn, on streams of that fold's sources."""
+"""What a live user would get from the default head: trained without each fold in turn, on streams of that fold."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEASURED_ON = ("fights", "tampering", "ordinary")
 
 
 def default_head(data: Path, cache: Path, graph: Path | None = None) -> list[str]:
-    """The streaming table at each of the recipe's rates of false alarms; a fold that was run is kept.
+    """The streaming table at each of the recipe's rates of false alarms; finished folds are kept.
 
     `graph` is another form of the backbone.
     """

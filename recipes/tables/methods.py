@@ -1,4 +1,4 @@
-"""What the tables compare: presets of `mgfn-train`, all on one budget."""
+"""What the tables compare: presets of `mgfn-train`, all with the same budget."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from mgfn.training.config import TrainConfig, load_config
 
-VIDEOS = 8  # of each class in a batch: the paper's number; the presets of others have more
+VIDEOS = 8  # of each class in a batch: the paper's number; presets of other methods have more
 STEPS = 300  # the presets have 15,000 to 50,000, on eight times as many videos
-# what makes the paper's settings learn on few videos (small-data.yaml), put on its ablations
+# what makes the paper's settings learn on few videos (small-data.yaml), applied to its ablations
 LEARNING = {
     "network": {"standardise": True},
     "loss": {
@@ -25,7 +25,7 @@ SUM, MEAN = ({"loss": {"magnitude": {"pairs": pairs}}} for pairs in ("sum", "mea
 
 @dataclass(frozen=True)
 class Method:
-    """A row: a preset and what is changed in it, on `folds` of the folds for each seed."""
+    """A row: a preset with changes, on `folds` of the folds for each seed."""
 
     title: str
     preset: str
@@ -43,7 +43,7 @@ class Method:
 
 
 def _put(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Lay changes over values, section by section; a term that a preset leaves out stays out."""
+    """Apply changes section by section; a term that a preset omits stays omitted."""
     for key, change in changes.items():
         if isinstance(change, Mapping):
             if values.get(key) is not None:

@@ -1,4 +1,4 @@
-"""Two ways of scoring the same streams, compared by bootstrap over sources: the difference and its interval."""
+"""Compares two ways of scoring the same streams by bootstrap over sources: the difference and its interval."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ INTERVAL = (2.5, 97.5)  # percentiles
 
 @dataclass(frozen=True)
 class Tally:
-    """Counts by source and threshold, highest first, (sources, THRESHOLDS); what has no threshold, by source."""
+    """Counts by source and threshold, highest first, (sources, THRESHOLDS); without a threshold, by source."""
 
-    hits: FloatArray  # incidents' clips at or above it, of streams with an incident
-    alarms: FloatArray  # ordinary clips at or above it, of the same streams
+    hits: FloatArray  # clips of incidents at or above it, in streams with an incident
+    alarms: FloatArray  # ordinary clips at or above it, in the same streams
     positives: FloatArray
     negatives: FloatArray
     found: FloatArray
     incidents: FloatArray
-    crossings: FloatArray  # false ones, of all streams
+    crossings: FloatArray  # false ones, in all streams
     seconds: FloatArray  # ordinary
 
     def auc(self, weights: FloatArray) -> FloatArray:
-        """Clip AUC of streams with an incident; a source counts `weights` (draws, sources) times: (draws,)."""
+        """Clip AUC of streams with an incident; each source counts `weights` (draws, sources) times: (draws,)."""
         edge = np.zeros((len(weights), 1))
         x = weights @ self.alarms / (weights @ self.negatives)[:, None]
         y = weights @ self.hits / (weights @ self.positives)[:, None]
         return np.asarray(np.trapezoid(np.hstack([edge, y, edge + 1]), np.hstack([edge, x, edge + 1]), axis=1))
 
     def share_found(self, weights: FloatArray) -> FloatArray:
-        """Of incidents, at the lowest threshold down to which no more than one crossing in three minutes came."""
+        """The share of incidents found at the lowest threshold with at most one crossing in three minutes."""
         crossings, seconds = weights @ self.crossings, weights @ self.seconds
         found = _at_rate(weights @ self.found, crossings, seconds)
         return np.asarray(found / (weights @ self.incidents))
 
     def by_source(self) -> tuple[FloatArray, FloatArray]:
-        """Incidents missed and false crossings by source, (sources,) each, at the one threshold of `share_found`."""
+        """Missed incidents and false crossings by source, (sources,) each, at the one threshold of `share_found`."""
         crossings, seconds = self.crossings.sum(axis=0), self.seconds.sum()[None]
         at = [_at_rate(counts[None], crossings[None], seconds)[0] for counts in (*self.found, *self.crossings)]
         found, false = np.split(np.array(at), 2)
         return self.incidents - found, false
 
     def share_found_apart(self, weights: FloatArray) -> FloatArray:
-        """The same with a threshold for each source, which its own streams cross no oftener."""
+        """The same with a threshold for each source, which its own streams do not cross more often."""
         found = _at_rate(self.found, self.crossings, self.seconds)
         return np.asarray(weights @ found / (weights @ self.incidents))
 
 
 def _at_rate(found: FloatArray, crossings: FloatArray, seconds: FloatArray) -> FloatArray:
-    """Of each row the count at the lowest threshold at and above which crossings are at most one in three minutes."""
+    """For each row, the count at the lowest threshold from which crossings are at most one in three minutes."""
     too_many = np.hstack([180 * crossings / seconds[:, None] > 1, np.ones((len(seconds), 1), bool)])
     lowest = np.maximum(too_many.argmax(axis=1) - 1, 0)
     return np.asarray(found[np.arange(len(found)), lowest])
 
 
 def tally(streams: Sequence[Stream], scores: Sequence[NDArray[np.floating]]) -> Tally:
-    """Count at quantiles of the scores; sources come in the order of their names."""
+    """Count at quantiles of the scores; sources are in the order of their names."""
     values = np.concatenate(list(scores))
     thresholds = np.quantile(values, 1 - np.linspace(0, 1, THRESHOLDS) ** 2)
     names = sorted({stream.source for stream in streams})
@@ -88,7 +88,7 @@ def tally(streams: Sequence[Stream], scores: Sequence[NDArray[np.floating]]) -> 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of a measure: its value, what it is more than the other's, and the interval of that."""
+    """For a measure: its value, the difference from the other one, and the interval of the difference."""
 
     value: float
     more: float
@@ -103,7 +103,7 @@ Measure = Callable[[FloatArray], FloatArray]
 
 
 def compare(this: Measure, other: Measure, sources: int, seed: int = 0) -> Difference:
-    """A measure against another on the same streams, so of the same `sources`, drawn with replacement."""
+    """Compare a measure with another one on the same streams, by drawing their `sources` with replacement."""
     once = np.ones((1, sources))
     drawn = np.random.default_rng(seed).multinomial(sources, np.full(sources, 1 / sources), DRAWS).astype(float)
     low, high = np.percentile(this(drawn) - other(drawn), INTERVAL)

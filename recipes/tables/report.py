@@ -1,4 +1,4 @@
-"""Scores of all runs of a table to Markdown: mean and spread over seeds."""
+"""Converts scores of all runs of a table to Markdown: mean and spread over seeds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FALSE_ALARMS_PER_THREE_MINUTES = 1.0
 
 
 def table(rows: Mapping[str, Runs], held_out: Mapping[int, Sequence[Stream]]) -> list[str]:
-    """A line for each method: AUC and AP of whole streams, AUC as live; a seed's figure is its mean over folds."""
+    """A line for each method: AUC and AP of whole streams, AUC as live; the figure of a seed is its mean over folds."""
     lines = [
         "| | AUC | AP | AUC, live | lowest, highest AUC of a run | runs |",
         "|---|---|---|---|---|---|",
@@ -68,14 +68,14 @@ def streaming(
     lines = [
         f"**{title}**",
         "",
-        "| look-ahead, clips | AUC | AP | found | median delay, s | false alarms an hour (95 % bound) | in alarm |",
+        "| look-ahead, clips | AUC | AP | found | median delay, s | false alarms per hour (95 % bound) | in alarm |",
         "|---|---|---|---|---|---|---|",
     ]
     for look_ahead in range(3):
         figures = [live(runs, held_out, look_ahead, fold, seed, rate) for fold, seed in runs]
         found, incidents = sum(f.found for f in figures), sum(f.incidents for f in figures)
         hours, false_alarms = sum(f.ordinary_hours for f in figures), sum(f.false_alarms for f in figures)
-        passes = len(runs) / len({fold for fold, _ in runs})  # the bound is that of every stream seen once
+        passes = len(runs) / len({fold for fold, _ in runs})  # the bound is for every stream seen once
         bound = poisson_bound(round(false_alarms / passes)) / (hours / passes)
         delays = [delay for f in figures for delay in f.delays]
         in_alarm = sum(f.time_in_alarm * f.ordinary_hours for f in figures) / hours
@@ -90,7 +90,7 @@ def streaming(
 def live(
     runs: Runs, held_out: Mapping[int, Sequence[Stream]], look_ahead: int, fold: int, seed: int, rate: float
 ) -> LiveFigures:
-    """Figures of one run at the threshold that the runs on other folds give."""
+    """Figures of one run at the threshold determined by the runs on other folds."""
     others = [(f, of) for f, of in runs if f != fold]
     streams = [stream for f, _ in others for stream in held_out[f]]
     scores = [row for other in others for row in runs[other].live[look_ahead]]

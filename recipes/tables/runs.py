@@ -1,4 +1,4 @@
-"""One run: train on a fold, score its held-out streams; kept in a file, so that a stopped table goes on."""
+"""One run: train on a fold, score its held-out streams; stored in a file, so that an interrupted table continues."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recipes.tables.methods import Method
 
 @dataclass(frozen=True)
 class Scores:
-    """Of each held-out stream: `whole` (streams, T), all clips seen at once; `live` (look-aheads, streams, T)."""
+    """For each held-out stream: `whole` (streams, T), all clips at once; `live` (look-aheads, streams, T)."""
 
     whole: NDArray[np.float32]
     live: NDArray[np.float32]
@@ -38,7 +38,7 @@ def scored(head: Head, streams: Sequence[Stream]) -> Scores:
 
 
 def trained(method: Method, fold: Fold, seed: int) -> Head:
-    """A head trained by `mgfn-train`'s loop."""
+    """A head trained by the loop of `mgfn-train`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         segments = Segments(fold.folder / "segments", parts=32)
@@ -49,7 +49,7 @@ def trained(method: Method, fold: Fold, seed: int) -> Head:
 
 
 def kept(path: Path) -> Scores | None:
-    """What an earlier run left."""
+    """The result of an earlier run."""
     if not path.exists():
         return None
     with np.load(path) as file:

@@ -1,8 +1,8 @@
-"""I3D's last stage tuned on each fold's sources, told of every clip: a ceiling for the backbone, nothing that ships.
+"""Fine-tunes I3D's last stage on the sources of each fold, with labels of clips: an upper limit, not shipped.
 
-What enters Mixed_5c is kept once for each clip (without overlap); the frozen stage and the tuned ones see that alone.
-Views made here: `places`, the largest value over the 7 x 7 places instead of their mean; `tuned-N`, tuned on all
-sources but fold N's.
+The input of Mixed_5c is stored once for each clip (without overlap), and used by the frozen and the tuned stages. Views
+made here: `places`, the maximum over the 7 x 7 positions instead of their mean; `tuned-N`, tuned on all sources except
+those of fold N.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FloatArray = NDArray[np.float32]
 
 
 def keep_entering(data: Path, cache: Path, graph: Path) -> dict[str, NDArray[np.generic]]:
-    """What enters the last stage, `features` (n, 1, 832, 2, 7, 7), and which clips these are; made once.
+    """The input of the last stage, `features` (n, 1, 832, 2, 7, 7), and descriptions of the clips; computed once.
 
     `graph` is the backbone as OpenVINO reads it.
     """
@@ -40,7 +40,7 @@ def keep_entering(data: Path, cache: Path, graph: Path) -> dict[str, NDArray[np.
 
 
 def _up_to_stage(graph: Path) -> openvino.Model:
-    """The graph, giving what Mixed_5b ends in: the last joining of 832 channels."""
+    """The graph that ends with Mixed_5b: the last concatenation of 832 channels."""
     model = openvino.Core().read_model(graph)
     joined = [op for op in model.get_ordered_ops() if op.get_type_name() == "Concat"]
     entering = [op for op in joined if op.get_output_partial_shape(0).rank.get_length() == 5]
@@ -49,7 +49,7 @@ def _up_to_stage(graph: Path) -> openvino.Model:
 
 
 def make_views(data: Path, cache: Path, held_out: list[set[str]], graph: Path) -> None:
-    """Write the views; those that are there are not made again."""
+    """Write the views; existing ones are kept."""
     names = ["places", *(f"tuned-{fold}" for fold in range(len(held_out)))]
     wanted = [cache / f"{name}-plain.npz" for name in names]
     if all(path.exists() for path in wanted):
@@ -83,7 +83,7 @@ def make_views(data: Path, cache: Path, held_out: list[set[str]], graph: Path) -
 
 @torch.inference_mode()
 def _pooled(stage: nn.Module, entering: Tensor) -> tuple[FloatArray, FloatArray]:
-    """Mean over time and places, and the largest of the places' means over time: (n, 1024) each."""
+    """Mean over time and positions, and the maximum over positions of the mean over time: (n, 1024) each."""
     maps = torch.cat([stage(part).mean(dim=2).flatten(2) for part in torch.split(entering, BATCH)])
     return maps.mean(dim=2).numpy(), maps.amax(dim=2).numpy()
 
@@ -96,9 +96,10 @@ def tuned(
     labels: NDArray[np.bool_],
     learnt: NDArray[np.bool_],
 ) -> nn.Module:
-    """The stage, tuned on the clips `learnt` of recordings of fights with a linear layer on what the head sees.
+    """The stage, tuned on the clips `learnt` of fight recordings, with a linear layer on the head's input.
 
-    That is square roots less the scene, here the source's ordinary clips as the frozen stage sees them.
+    The input is square roots minus the scene; here, the scene is the source's ordinary clips as the frozen stage sees
+    them.
     """
     torch.manual_seed(0)
     stage = deepcopy(stage).requires_grad_(True)
@@ -118,7 +119,7 @@ def tuned(
     for _ in range(EPOCHS):
         for part in np.array_split(rng.permutation(rows), -(-len(rows) // BATCH)):
             x = entering[part]
-            x = x.flip(-1) if rng.random() < 0.5 else x  # the mirrored map: nearly that of the mirrored picture
+            x = x.flip(-1) if rng.random() < 0.5 else x  # the mirrored map, which is nearly that of the mirrored image
             seen = (stage(x).mean(dim=(2, 3, 4)).clamp_min(1e-6).sqrt() - scenes[part]) / deviation
             logits = linear(functional.dropout(seen, 0.5))[:, 0]
             y = torch.from_numpy(labels[part]).float()
@@ -131,5 +132,5 @@ def tuned(
 
 
 def _scene(of_source: FloatArray, otherwise: FloatArray) -> FloatArray:
-    """Ordinary clips' mean, the training mean counting as one clip, as in the default head."""
+    """The mean of ordinary clips, with the training mean counted as one clip, as in the default head."""
     return np.asarray((of_source.sum(axis=0) + otherwise) / (len(of_source) + 1))

@@ -1,6 +1,6 @@
-"""Other views of the recordings' clips: what the backbone might be shown instead, or beside, the squashed picture.
+"""Other views of the recordings' clips: what the backbone could see instead of, or beside, the squashed image.
 
-Every view has the same clips, without overlap, so that one composition of streams serves all.
+All views have the same clips, without overlap, so that one composition of streams serves all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ZOOM = 280  # a square of 224 of it: four fifths of each side
 
 
 def _clips(recording: Recording, frames: UInt8Array, spread: int = 1) -> Iterator[Clip]:
-    """Clips of frames (n, 224, 224, 3); `spread`: of every so manieth frame, around the middle of the clip."""
+    """Clips of frames (n, 224, 224, 3); `spread` k: of every k-th frame, around the middle of the clip."""
     last = len(frames) - 1
     for start in range(0, len(frames) - CLIP_LENGTH + 1, CLIP_LENGTH):
         begin = start - CLIP_LENGTH * (spread - 1) // 2
@@ -31,7 +31,7 @@ def _clips(recording: Recording, frames: UInt8Array, spread: int = 1) -> Iterato
 
 
 def shifted(recording: Recording, geometry: str, _rng: np.random.Generator) -> Iterator[Clip]:
-    """Half a clip earlier; a recording's first clip half a clip later."""
+    """Half a clip earlier; the first clip of a recording half a clip later."""
     clips = list(plain(recording, geometry, _rng))
     for index in range(0, len(clips), 2):
         other = clips[max(index - 1, min(1, len(clips) - 1))]
@@ -43,18 +43,18 @@ def flipped(recording: Recording, geometry: str, _rng: np.random.Generator) -> I
 
 
 def slower(recording: Recording, geometry: str, _rng: np.random.Generator) -> Iterator[Clip]:
-    """Half as many frames a second: a clip spans 32 frames."""
+    """Half the frame rate: a clip spans 32 frames."""
     return _clips(recording, read_crops(recording.path, geometry)[0], spread=2)
 
 
 def zoomed(recording: Recording, _geometry: str, rng: np.random.Generator) -> Iterator[Clip]:
-    """Four fifths of the picture's width and height: another place in each recording, the same in all its frames."""
+    """Four fifths of the image's width and height: at a different place in each recording, constant in its frames."""
     left, top = rng.integers(ZOOM - SIDE + 1, size=2)
     return _clips(recording, _pictures(recording, lambda p: _squashed(p, ZOOM)[top : top + SIDE, left : left + SIDE]))
 
 
 def letterboxed(recording: Recording, _geometry: str, _rng: np.random.Generator) -> Iterator[Clip]:
-    """All of the picture in proportion, between black bars."""
+    """The whole image in proportion, with black bars."""
     return _clips(recording, _pictures(recording, _letterbox))
 
 

@@ -1,1 +1,1 @@
-"""Pure: when a score becomes an alarm, and what is said of it."""
+"""Pure: when a score becomes an alarm, and the messages about it."""

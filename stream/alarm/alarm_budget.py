@@ -1,4 +1,4 @@
-"""The threshold in force on one camera: learnt by the hour and after each alarm, with a word on every change."""
+"""The threshold in force for one camera: learned every hour and after each alarm, with a reason for every change."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from stream.alarm.threshold import Budget, State, Threshold, learnt_threshold
 
 _HOUR: Final = 3_600.0
 _NOTABLE: Final = 0.02  # of the score
-_NEAR: Final = 0.9  # of the threshold: an alarm there may change it
+_NEAR: Final = 0.9  # of the threshold: an alarm this high may change it
 _MOST_CHANGES: Final = 32
 _KEYS: Final = ("counts", "budget", "threshold", "told")
 
 
 @dataclass(frozen=True)
 class ThresholdChange:
-    """The threshold (a score) or its state has changed at `time`; `why` is a few words for the log."""
+    """The threshold (a score) or its state changed at `time`; `why` is a short reason for the log."""
 
     time: float
     old: float
@@ -43,7 +43,7 @@ class AlarmBudget:
         self._changes: deque[ThresholdChange] = deque(maxlen=_MOST_CHANGES)
 
     def advance(self, start: float, end: float, z: float, *, drifting: bool) -> None:
-        """Count the next clip of calibrated logit `z`, and learn the threshold anew where an hour or an alarm ends."""
+        """Count the next clip of calibrated logit `z`; learn the threshold again when an hour or an alarm ends."""
         hour = int(self.counts.newest // _HOUR) if self.counts.watched else None
         rung = self.counts.advance(start, end, z)
         near = rung and self.counts.levels[rung - 1] >= _NEAR * self.threshold.z
@@ -52,17 +52,17 @@ class AlarmBudget:
 
     def _judge(self, time: float, *, drifting: bool) -> None:
         self.threshold = learnt_threshold(self.counts, self.budget, self._settings, drifting=drifting)
-        why = f"learnt from {self.threshold.hours:.0f} hours"
+        why = f"learned from {self.threshold.hours:.0f} hours"
         if self.threshold.recent:
             why = "more alarms in the last hours than the budget allows"
         elif self.threshold.state is State.DRIFTING:
-            why = "the level moves faster than it may be learnt"
+            why = "the level changes faster than it can be learned"
         score, state = self._told
         if abs(self.threshold.score - score) >= _NOTABLE or self.threshold.state is not state:
             self.tell(time, why)
 
     def tell(self, time: float, why: str) -> None:
-        """Note the threshold in force as a change."""
+        """Record the threshold in force as a change."""
         self._changes.append(ThresholdChange(time, self._told[0], self.threshold.score, self.threshold.state, why))
         self._told = (self.threshold.score, self.threshold.state)
 
@@ -79,13 +79,13 @@ class AlarmBudget:
         self.tell(time, "another budget" if budget.threshold is None else "set")
 
     def forget(self, time: float, why: str) -> None:
-        """Begin again with the prior's tail."""
+        """Start again from the prior's tail."""
         self.counts = AlarmCounts(self._settings, self._rule)
         self.threshold = learnt_threshold(self.counts, self.budget, self._settings)
         self.tell(time, why)
 
     def state(self) -> dict[str, Any]:
-        """The payload of `mgfn/<camera>/calibration/state` (contract, section 5)."""
+        """The payload of `mgfn/<camera>/calibration/state` (docs/mqtt.md)."""
         numbers = {name: round(getattr(self.threshold, name), 3) for name in ("per_day", "low", "high")}
         mode = "auto" if self.budget.threshold is None else "fixed"
         return {"mode": mode, "state": str(self.threshold.state), "hours": round(self.counts.hours, 3), **numbers}
@@ -103,7 +103,7 @@ class AlarmBudget:
     def from_json(
         cls, value: object, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget
     ) -> AlarmBudget:
-        """With another budget than it was written with, the threshold is learnt anew. Raises CalibrationError."""
+        """With another budget than it was written with, the threshold is learned again. Raises CalibrationError."""
         given = members(value, "alarms", _KEYS)
         found = cls(settings, rule, budget)
         found.counts = AlarmCounts.from_json(given["counts"], settings, rule)
@@ -114,7 +114,7 @@ class AlarmBudget:
         if given["budget"] == asdict(budget):
             found.threshold = _threshold(given["threshold"])
             if found.threshold.state is State.SETTLED and found.counts.hours < settings.settled_hours:
-                found.threshold = replace(found.threshold, state=State.LEARNING)  # a history shorter than stated
+                found.threshold = replace(found.threshold, state=State.LEARNING)  # shorter than the stated history
         else:
             found.threshold = learnt_threshold(found.counts, budget, settings)
         return found

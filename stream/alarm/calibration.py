@@ -1,9 +1,9 @@
-"""What one camera has learnt of itself, and the score that follows: level, novelty, threshold. Pure.
+"""What one camera has learned about itself, and the resulting score: level, novelty, threshold. Pure.
 
     logit -> (own level, own spread) -> + novelty -> mean over the last clips -> z -> score in (0, 1)
 
-`observe` takes every clip in order; the same clips give the same results to the bit, also through `to_json` and
-`from_json` in between. A state of 256 features, 4 scenes and two months takes less than 300 KB as JSON.
+`observe` takes every clip in order. The same clips give bit-identical results, also if `to_json` and `from_json` are
+used in between. A state of 256 features, 4 scenes and two months takes less than 300 KB as JSON.
 """
 
 from __future__ import annotations
@@ -12,35 +12,29 @@ import hashlib
 import json
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.arrays import FloatArray
+from stream.alarm import ordinary
 from stream.alarm.alarm_budget import AlarmBudget, ThresholdChange
 from stream.alarm.calibration_settings import CalibrationSettings
-from stream.alarm.codec import CalibrationError, items, members, number, optional_number
-from stream.alarm.novelty import FeatureMemory
-from stream.alarm.pending import Pending
+from stream.alarm.codec import CalibrationError, items, members, number, optional_number, pair
+from stream.alarm.ordinary import Ordinary
 from stream.alarm.rule import AlarmSettings
-from stream.alarm.scenes import Scenes
 from stream.alarm.sketch import sketch
 from stream.alarm.threshold import Budget, Threshold
 
 SCHEMA: Final = 1
 _GAP: Final = 5.0  # seconds without clips: a new connection
-_KNOWN: Final = 240.0  # seconds of ordinary clips
-_KEYS: Final = (
-    "schema", "settings", "channels", "scenes", "features", "alarms", "pending", "smoothed", "ringing_since",
-    "transform", "newest",
-)  # fmt: skip
+_KEYS: Final = ("schema", "settings", "channels", "alarms", "smoothed", "ringing_since", "newest", *ordinary.KEYS)
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A clip's `score` in (0, 1) and what it is made of: `z`, of which `novelty` is what the features said.
+    """The `score` in (0, 1) of a clip, and its parts: `z`, of which `novelty` comes from the features.
 
-    `known`: the camera's own level counts, not the prior alone.
+    `known`: the camera's own level is used, not only the prior.
     """
 
     score: float
@@ -50,7 +44,7 @@ class Calibrated:
 
 
 class Calibration:
-    """The learnt state of one camera; times are seconds of the camera's clips."""
+    """The learned state of one camera; times are seconds of the camera's clips."""
 
     def __init__(self, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget | None = None) -> None:
         self.settings = settings
@@ -59,10 +53,7 @@ class Calibration:
         self._begin()
 
     def _begin(self) -> None:
-        self.scenes = Scenes(self.settings)
-        self.features = FeatureMemory(self.settings)
-        self.pending = Pending(self.settings)
-        self.transform = self.scenes.level.transform(0.0)
+        self.ordinary = Ordinary(self.settings)
         self.smoothed: deque[float] = deque(maxlen=self.settings.smoothing)  # z of the last clips, each alone
         self._ringing_since: float | None = None
         self.newest: tuple[float, float] | None = None  # start and end of the newest clip
@@ -96,34 +87,33 @@ class Calibration:
         if vector is not None and feature is not None:
             self._channels = len(feature)
             self._watch_scene(vector, start, end, learn=learn)
-        alone, novelty = self._alone(logit, vector, bonus)
+        own, novelty = self.ordinary.z(logit, vector)
+        alone = own + bonus
         z = self._mean(alone)
         self.smoothed.append(alone)
-        self.pending.add(start, end, logit, learn=learn)
-        if vector is not None and self.pending.learn[-1] and self.features.due(start):
-            self.pending.add_feature(start, alone, vector)
-        known = self.scenes.level.learnt >= _KNOWN
-        if self.pending.due(self.scenes.level.learnt):
-            self._learn(everything=False)
-        self.alarms.advance(start, end, z, drifting=self.scenes.level.bounded)
+        known = self.ordinary.known
+        self.ordinary.add(start, end, logit, alone, vector, learn=learn)
+        self.ordinary.learn_due(self.threshold.z)
+        self.alarms.advance(start, end, z, drifting=self.ordinary.level.bounded)
         return Calibrated(self.settings.score(z), z, novelty, known)
 
     def score(self, logit: float, feature: FloatArray | None = None, bonus: float = 0.0) -> Calibrated:
-        """What `observe` would give for this clip, without any change (for clips that overlap those of the window)."""
-        alone, novelty = self._alone(logit, self._checked(logit, feature), bonus)
-        z = self._mean(alone)
-        return Calibrated(self.settings.score(z), z, novelty, self.scenes.level.learnt >= _KNOWN)
+        """What `observe` would return for this clip, without changing anything (for clips that overlap those of the
+        window).
+        """
+        own, novelty = self.ordinary.z(logit, self._checked(logit, feature))
+        z = self._mean(own + bonus)
+        return Calibrated(self.settings.score(z), z, novelty, self.ordinary.known)
 
     def interrupt(self) -> None:
-        """A new connection: what was pending is learnt, nothing is smoothed or counted across it."""
-        if self.pending.clips:
-            self._learn(everything=True)
+        """A new connection: pending clips are learned, and nothing is smoothed or counted across it."""
+        self.ordinary.learn_all(self.threshold.z)
         self.smoothed.clear()
         self._ringing_since = None
         self.alarms.counts.interrupt()
 
     def forget(self, time: float, why: str = "the scene moved") -> None:
-        """Begin again from the prior."""
+        """Start again from the prior."""
         self._begin()
         self.alarms.forget(time, why)
 
@@ -132,7 +122,9 @@ class Calibration:
         self.alarms.set(budget, time)
 
     def excuse(self, time: float, score: float) -> None:
-        """The alarm that began at `time` and reached `score` was a true one: it is no false alarm of the budget."""
+        """The alarm that began at `time` and reached `score` was a true one, so it does not count against the
+        budget.
+        """
         self.alarms.counts.excuse(time, self.settings.z_of(score))
 
     def take_changes(self) -> list[ThresholdChange]:
@@ -140,11 +132,11 @@ class Calibration:
         return self.alarms.take_changes()
 
     def state(self) -> dict[str, Any]:
-        """The payload of `mgfn/<camera>/calibration/state` (contract, section 5)."""
+        """The payload of `mgfn/<camera>/calibration/state` (docs/mqtt.md)."""
         return self.alarms.state()
 
     def _checked(self, logit: float, feature: FloatArray | None) -> FloatArray | None:
-        """The feature's sketch."""
+        """The sketch of the feature."""
         if not math.isfinite(logit):
             raise ValueError(f"logit is {logit}, not a finite number")
         if feature is None:
@@ -154,56 +146,36 @@ class Calibration:
             raise ValueError(f"feature has {len(feature)} channels, this calibration knows {self._channels}")
         return vector
 
-    def _alone(self, logit: float, vector: FloatArray | None, bonus: float) -> tuple[float, float]:
-        """z of this clip alone, and its novelty."""
-        middle, spread = self.transform
-        novelty = 0.0 if vector is None else self.features.novelty(vector)
-        return (logit - middle) / spread + self.settings.novelty_weight * novelty + bonus, novelty
-
     def _mean(self, alone: float) -> float:
         before = [*self.smoothed][-(self.settings.smoothing - 1) :] if self.settings.smoothing > 1 else []
         return (sum(before) + alone) / (len(before) + 1)
 
     def _follow_clock(self, start: float) -> None:
-        """After a gap, or where the clock was set back, the next clip follows nothing."""
+        """After a gap, or if the clock was set back, the next clip does not follow the previous one."""
         if self.newest is None or self.newest[0] <= start <= self.newest[1] + _GAP:
             return
         self.interrupt()
         if start < self.newest[0]:
-            self.pending.end_alarm()
+            self.ordinary.pending.end_alarm()
 
     def _relearnt(self, start: float, *, learn: bool) -> bool:
-        """Whether to learn: outside alarms, and in one that lasts so long that it is a new level."""
+        """Whether to learn: outside alarms, and during an alarm that lasts so long that it is a new level."""
         if learn:
             self._ringing_since = None
             return True
         self._ringing_since = start if self._ringing_since is None else self._ringing_since
         if start - self._ringing_since < self.settings.relearn_seconds:
             return False
-        self.pending.end_alarm()
+        self.ordinary.pending.end_alarm()
         return True
 
     def _watch_scene(self, vector: FloatArray, start: float, end: float, *, learn: bool) -> None:
-        level = self.scenes.level
-        change = self.scenes.watch(vector, start, end - start, learn=learn)
+        change = self.ordinary.watch_scene(vector, start, end, learn=learn)
         if change is None:
             return
-        if self.pending.clips:
-            batch = self.pending.take(everything=True)
-            level.learn(batch.time, batch.logits, batch.seconds)
-        self.transform = self.scenes.level.transform(end)
         self.smoothed.clear()
         if change == "new":
-            self.alarms.tell(start, f"a scene not seen before: {len(self.scenes)} in turn, each with its own level")
-
-    def _learn(self, *, everything: bool) -> None:
-        batch = self.pending.take(everything=everything)
-        level = self.scenes.level
-        level.learn(batch.time, batch.logits, batch.seconds)
-        for start, z, vector in batch.features:
-            if z < self.threshold.z / 2:  # what nearly rang is not ordinary
-                self.features.offer(vector, start)
-        self.transform = level.transform(batch.time)
+            self.alarms.tell(start, f"new scene; {len(self.ordinary.scenes)} scenes in turn, each with its own level")
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, less than 300 KB."""
@@ -211,54 +183,39 @@ class Calibration:
             "schema": SCHEMA,
             "settings": _fingerprint(self.settings),
             "channels": self._channels,
-            "scenes": self.scenes.to_json(),
-            "features": self.features.to_json(),
             "alarms": self.alarms.to_json(),
-            "pending": self.pending.to_json(),
             "smoothed": list(self.smoothed),
             "ringing_since": self._ringing_since,
-            "transform": list(self.transform),
             "newest": None if self.newest is None else list(self.newest),
+            **self.ordinary.to_json(),
         }
 
     @classmethod
     def from_json(
         cls, value: object, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget | None = None
     ) -> Calibration:
-        """Raises CalibrationError, one line, for another schema, other settings and wrong content.
+        """Raises CalibrationError, in one line, for another schema, other settings or invalid content.
 
-        With another budget than it was written with, the threshold is learnt anew from the counts.
+        With another budget than it was written with, the threshold is learned again from the counts.
         """
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             schema = value.get("schema") if isinstance(value, dict) else None
             raise CalibrationError(f"calibration: schema is {schema!r}, expected {SCHEMA}")
         given = members(value, "state", _KEYS)
         if given["settings"] != _fingerprint(settings):
-            raise CalibrationError("calibration: learnt with other settings than this bundle's")
+            raise CalibrationError("calibration: learned with settings that differ from those of this bundle")
         found = cls(settings, rule, budget)
         channels = given["channels"]
         found._channels = None if channels is None else int(number(channels, "channels", 1, 100_000))
         length = 0 if found._channels is None else min(found._channels, settings.sketch)
-        found.scenes = Scenes.from_json(given["scenes"], settings, length)
-        found.features = FeatureMemory.from_json(given["features"], settings, length)
+        found.ordinary = Ordinary.from_json(given, settings, length)
         found.alarms = AlarmBudget.from_json(given["alarms"], settings, rule, found.alarms.budget)
-        found.pending = Pending.from_json(given["pending"], settings, length)
         found.smoothed.extend(number(z, "smoothed") for z in items(given["smoothed"], "smoothed", settings.smoothing))
         found._ringing_since = optional_number(given["ringing_since"], "ringing_since")
-        found.transform = _pair(given["transform"], "transform")
-        if found.transform[1] <= 0:
-            raise CalibrationError("calibration: transform has a spread that is not above 0")
-        found.newest = None if given["newest"] is None else _pair(given["newest"], "newest")
+        found.newest = None if given["newest"] is None else pair(given["newest"], "newest")
         return found
 
 
 def _fingerprint(settings: CalibrationSettings) -> str:
     text = json.dumps(settings.to_mapping(), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _pair(value: object, name: str) -> tuple[float, float]:
-    both: Sequence[Any] = items(value, name, 2)
-    if len(both) != 2:
-        raise CalibrationError(f"calibration: {name} is not two numbers")
-    return number(both[0], name), number(both[1], name)

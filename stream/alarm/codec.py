@@ -1,4 +1,4 @@
-"""Arrays and numbers of a learnt state as plain JSON values, and back with one-line errors."""
+"""Converts arrays and numbers of a learned state to plain JSON values and back, with one-line errors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TYPES: Final = ("<f2", "<f4", "<f8", "<u2", "|b1")
 
 
 class CalibrationError(ValueError):
-    """A learnt state or a setting that cannot be used; the message is one line."""
+    """An unusable learned state or setting; the message is one line."""
 
 
 def pack(values: NDArray[Any]) -> dict[str, Any]:
-    """An array of float16, float32, float64, uint16 or bool as {"type", "shape", "data"}; no bit is lost."""
+    """An array of float16, float32, float64, uint16 or bool as {"type", "shape", "data"}, without loss."""
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     return {
         "type": little.dtype.str,
@@ -29,9 +29,9 @@ def pack(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def unpack(value: object, name: str, kind: str, shape: tuple[int | None, ...], *, finite: bool = True) -> NDArray[Any]:
-    """The array that `pack` wrote: of NumPy type `kind` ("<f8") and of `shape`, where None stands for any length.
+    """The array that `pack` wrote: of NumPy type `kind` ("<f8") and of `shape`, where None means any length.
 
-    Raises CalibrationError for anything else, and for numbers that are not finite unless `finite` is False.
+    Raises CalibrationError for anything else, and for non-finite numbers unless `finite` is False.
     """
     if not isinstance(value, Mapping) or value.get("type") != kind or kind not in _TYPES:
         raise CalibrationError(f"calibration: {name} is not an array of {kind}")
@@ -64,7 +64,7 @@ def number(value: object, name: str, least: float = -math.inf, most: float = mat
     if math.isnan(found) or (finite and math.isinf(found)):
         raise CalibrationError(f"calibration: {name} is {value!r}, not a finite number")
     if not least <= found <= most:
-        raise CalibrationError(f"calibration: {name} is {value!r}, allowed is {least:g} to {most:g}")
+        raise CalibrationError(f"calibration: {name} is {value!r}, must be from {least:g} to {most:g}")
     return found
 
 
@@ -81,7 +81,7 @@ def flag(value: object, name: str) -> bool:
 
 
 def members(value: object, name: str, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    """A JSON object with exactly `keys`. Raises CalibrationError that names what is missing or unknown."""
+    """A JSON object with exactly `keys`. Raises CalibrationError that names the missing or unknown key."""
     if not isinstance(value, Mapping):
         raise CalibrationError(f"calibration: {name} is not a JSON object")
     missing = [key for key in keys if key not in value]
@@ -97,3 +97,11 @@ def items(value: object, name: str, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
         raise CalibrationError(f"calibration: {name} is not a list of at most {most}")
     return value
+
+
+def pair(value: object, name: str) -> tuple[float, float]:
+    """A JSON list of two finite numbers."""
+    both = items(value, name, 2)
+    if len(both) != 2:
+        raise CalibrationError(f"calibration: {name} is not two numbers")
+    return number(both[0], name), number(both[1], name)

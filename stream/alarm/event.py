@@ -1,7 +1,7 @@
-"""The life of an alarm as its subscribers see it: `new`, `update`, `end`, `media` with one id and a counting `seq`.
+"""The life of an alarm as subscribers see it: `new`, `update`, `end` and `media`, with one id and a counting `seq`.
 
-`EventMessage` is one such message. `as_json` is the only place that writes its JSON, `from_stored` the only one that
-reads it back.
+`EventMessage` is one such message. `as_json` is the only place that writes its JSON, and `from_stored` the only one
+that reads it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FocusRegion = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class ModelName:
-    """Which bundle on which backend scored; `folder` is where the bundle lies and is not part of any message."""
+    """The bundle and backend that scored; `folder` is the location of the bundle, and not part of any message."""
 
     bundle: str
     sha256: str
@@ -40,7 +40,7 @@ class ModelName:
 
 @dataclass(frozen=True)
 class TopClip:
-    """A clip that drove an alarm; times in seconds, `weight` its share of what all clips added to the score."""
+    """A clip that caused an alarm; times in seconds, `weight` is its share of what all clips added to the score."""
 
     start: float
     end: float
@@ -49,7 +49,7 @@ class TopClip:
 
 @dataclass(frozen=True)
 class Acknowledgement:
-    """Who has seen the alarm, and when (epoch seconds)."""
+    """Who has acknowledged the alarm, and when (epoch seconds)."""
 
     time: float
     by: str
@@ -57,7 +57,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True)
 class Moment:
-    """What is known when a message of an event is made; `start` (seconds) is that of the clip that caused it.
+    """What is known when a message is created; `start` (seconds) is that of the clip that caused it.
 
     `top_clips` explain the alarm: given with `new`, they stay in every later message. `raw` is the head's own score.
     """
@@ -72,13 +72,13 @@ class Moment:
 
 @dataclass(frozen=True)
 class EventMessage:
-    """One message of an event, as in the contract, sections 4 and 5. Times are epoch seconds: steady ones within the
-    scoring loop, and the wall clock's from `by_the_wall` on, which notes in `mark` what the clock was then.
+    """One message of an event (docs/mqtt.md).
 
-    `latency_from` is the time that `latency_ms` counts from: the alarm's start in `new`, otherwise the start of the
-    clip that caused the message; `zone` names the time zone of `local_time` (None: the machine's). Like `mark` they are
-    stored and not published. `focus_region` is x, y, width, height in 0..1.
-    `resembles` is the event called a false alarm that a suppressed one looks like.
+    Times are epoch seconds: steady time within the scoring loop, wall-clock time from `by_the_wall` on, which records
+    the state of the clock in `mark`. `latency_from` is the time from which `latency_ms` counts: the alarm's start in
+    `new`, otherwise the start of the clip that caused the message. `zone` names the time zone of `local_time` (None:
+    that of the machine). These three are stored, but not published. `focus_region` is x, y, width, height in 0..1.
+    `resembles` is the event marked as false that a suppressed one looks like.
     """
 
     type: MessageType
@@ -114,11 +114,11 @@ class EventMessage:
     mark: WallMark | None = None
 
     def by_the_wall(self, mark: WallMark) -> Self:
-        """A message with steady times, as the wall clock tells them."""
+        """A message with steady times, converted to wall-clock times."""
         return replace(self._later(mark.shift), mark=mark)
 
     def corrected(self, now: WallMark) -> Self:
-        """The message with times of the clock as it stands `now`, if it has been set since they were taken."""
+        """The message with times of the clock as it is `now`, if it has been set since they were taken."""
         if self.mark is None or not (seconds := self.mark.correction(now, self.start_time)):
             return self
         return replace(self._later(seconds), mark=now)
@@ -142,13 +142,13 @@ class EventMessage:
 
     @property
     def latency_ms(self) -> int | None:
-        """Milliseconds from `latency_from` to publication; None for a message that has not left."""
+        """Milliseconds from `latency_from` to publication; None for an unpublished message."""
         if self.published_time is None:
             return None
         return round(self.published_time * 1000) - round(self.latency_from * 1000)
 
     def as_json(self) -> dict[str, Any]:
-        """The public form, as it is published and listed."""
+        """The public form, as published and listed."""
         clips = [
             {"start": round(c.start, 3), "end": round(c.end, 3), "weight": round(c.weight, 4)} for c in self.top_clips
         ]
@@ -186,13 +186,13 @@ class EventMessage:
         }
 
     def as_stored(self) -> dict[str, Any]:
-        """The form in the database: the public one and what a later message counts from."""
+        """The form in the database: the public form, and what later messages need."""
         mark = None if self.mark is None else asdict(self.mark)
         return self.as_json() | {"latency_from": self.latency_from, "zone": self.zone, "mark": mark}
 
     @classmethod
     def from_stored(cls, stored: Mapping[str, Any]) -> Self:
-        """Read what `as_stored` wrote, or what schema 1 did, whose stored `latency_ms` was `latency_from` in ms."""
+        """Read what `as_stored` wrote, or schema 1, whose stored `latency_ms` was `latency_from` in ms."""
         values = {key: value for key, value in stored.items() if key not in ("schema", "latency_ms")}
         if stored["schema"] == 1:
             values["latency_from"] = stored["latency_ms"] / 1000
@@ -216,13 +216,14 @@ def clip_url(event_id: str) -> str:
 
 
 class Event:
-    """One alarm. Each verb returns the next message, as in the contract, section 4.
+    """One alarm. Each verb returns the next message.
 
-    `stamped` fills in `published_time` and `delayed` when a message leaves.
+    `stamped` fills in `published_time` and `delayed` when a message is published.
     """
 
     def __init__(self, last: EventMessage) -> None:
-        self._last = replace(last, published_time=None, delayed=False)  # it may have been read back after it left
+        # it may have been read back after it was published
+        self._last = replace(last, published_time=None, delayed=False)
 
     @classmethod
     def begun(
@@ -238,10 +239,10 @@ class Event:
         focus: FocusRegion | None = None,
         wall_shift: float = 0.0,
     ) -> Self:
-        """An event without any message yet; `start_time` in seconds, `thresholds` on and off.
+        """An event without messages yet; `start_time` in seconds, `thresholds` on and off.
 
-        `zone` is that of `local_time`; None: the machine's. The wall clock is `wall_shift` ahead of `start_time`; the
-        id is named after it.
+        `zone` is that of `local_time`; None: that of the machine. The wall clock is `wall_shift` ahead of `start_time`;
+        the id is derived from it.
         """
         return cls(
             EventMessage(
@@ -263,7 +264,7 @@ class Event:
         )
 
     def suppress(self, why: Suppression, resembles: str | None = None) -> None:
-        """It is stored and shown, and nobody is told; `resembles` is the event whose verdict says so."""
+        """Store and show the event, but do not publish it; `resembles` is the event whose verdict is the reason."""
         self._last = replace(self._last, suppressed=why, resembles=resembles)
 
     @property
@@ -332,5 +333,5 @@ def _rounded(region: FocusRegion) -> FocusRegion:
 
 
 def stamped(message: EventMessage, waited: float, now: float) -> EventMessage:
-    """The message as it leaves at epoch time `now`, having `waited` so many seconds since it was decided."""
+    """The message as published at epoch time `now`, having `waited` so many seconds since it was decided."""
     return replace(message, published_time=round(now, 3), delayed=waited > DELAYED_AFTER)

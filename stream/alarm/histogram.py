@@ -15,7 +15,7 @@ _WIDTH: Final = 2 * REACH / BINS
 
 
 class ForgettingHistogram:
-    """Weights of values in [-16, 16]; what lies outside counts in the outermost bin."""
+    """Weights of values in [-16, 16]; values outside count in the outermost bins."""
 
     def __init__(self) -> None:
         self._weights = np.zeros(BINS)
@@ -33,7 +33,7 @@ class ForgettingHistogram:
         self.total = float(self._weights.sum())
 
     def quantiles(self, shares: tuple[float, ...]) -> list[float]:
-        """The values below which `shares` of the weight lie, interpolated within bins. Needs some weight."""
+        """The values below which `shares` of the weight are, interpolated within bins. Needs some weight."""
         sums = np.cumsum(self._weights)
         found = []
         for share in shares:
@@ -56,7 +56,7 @@ class ForgettingHistogram:
 
     @classmethod
     def from_json(cls, value: object, name: str) -> ForgettingHistogram:
-        """Raises CalibrationError for what is none."""
+        """Raises CalibrationError for invalid content."""
         found = cls()
         found._weights = unpack(value, name, "<f8", (BINS,))
         if (found._weights < 0).any():

@@ -1,8 +1,9 @@
-"""A camera's own level: robust location and spread of its ordinary logits, over hours and hours of the day.
+"""A camera's own level: robust location and spread of its ordinary logits, over hours, and by hour of the day.
 
-The location is a median over hours that forgets, less what the hour of the day explains. It starts at the prior, moves
-within `reach` of it in the first ten minutes and `step_per_hour` in each hour of evidence after that, so that nobody
-teaches it slowly that trouble is normal. The spread is drawn to that of other cameras while history is short.
+The location is a median over hours that forgets, minus what the hour of the day explains. It starts at the prior and
+moves at most `reach` from it in the first ten minutes, and at most `step_per_hour` in each hour of evidence after that,
+so that trouble that grows slowly is not learned as normal. While the history is short, the spread is drawn to that of
+other cameras.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from stream.alarm.histogram import ForgettingHistogram
 HOUR: Final = 3_600.0
 _HOURS: Final = 24
 _FIRST: Final = 600.0  # seconds of evidence
-_SPREAD_STEP: Final = 1.1  # by this factor at most the spread changes in an hour of evidence
-_KNOWN_HOUR: Final = 1_200.0  # seconds of evidence from which on an hour of the day teaches the profile
+_SPREAD_STEP: Final = 1.1  # the spread changes at most by this factor in an hour of evidence
+_KNOWN_HOUR: Final = 1_200.0  # seconds of evidence from which on an hour of the day changes the profile
 _MOST_PROFILE: Final = 6.0  # prior spreads
 _MOST_BREATHING: Final = 1.0  # of the logarithm of the spread
 _MIDDLE: Final = (0.16, 0.5, 0.84)
@@ -32,22 +33,22 @@ _KEYS: Final = (
 
 
 class Level:
-    """One scene of one camera. Inside, logits are in spreads of the prior from the prior's location.
+    """One scene of one camera. Internally, logits are in spreads of the prior, from the prior's location.
 
-    `learnt` is seconds of evidence; `bounded` says that the location would be elsewhere, but may not move so fast.
+    `learnt`: seconds of evidence. `bounded`: the location would be elsewhere, but must not move so fast.
     """
 
     def __init__(self, settings: CalibrationSettings) -> None:
         self._settings = settings
         self._recent = ForgettingHistogram()
-        self._hour = ForgettingHistogram()  # of the hour that runs
+        self._hour = ForgettingHistogram()  # of the current hour
         self._profile = np.zeros(_HOURS)  # what the hour of the day adds to the location
         self._breathing = np.zeros(_HOURS)  # and to the logarithm of the spread
         self.location = 0.0
         self.spread = 1.0
         self._anchor = 0.0
         self._anchor_spread = 1.0
-        self._anchored = 0  # at which hour of evidence after the first minutes the anchor was set
+        self._anchored = 0  # the hour of evidence, after the first minutes, at which the anchor was set
         self.learnt = 0.0
         self._newest: float | None = None
         self.bounded = False
@@ -59,7 +60,7 @@ class Level:
         grown = hours / (hours + settings.weight_hours)
         weight = settings.location_weight + grown * (settings.location_weight_settled - settings.location_weight)
         offset, breathing = self._of_the_day(time)
-        # a camera of which little is known may stand anywhere: it must stand out by more
+        # the level of a little-known camera is uncertain, so its clips must stand out by more
         unknown = settings.prior_seconds / (settings.prior_seconds + self.learnt)
         middle = weight * (self.location + offset) + settings.caution * unknown
         return settings.location + settings.spread * middle, settings.spread * self.spread * math.exp(breathing)
@@ -102,7 +103,7 @@ class Level:
         self.spread = min(max(goal, self._anchor_spread / _SPREAD_STEP), self._anchor_spread * _SPREAD_STEP)
 
     def _end_hour(self, ended: float) -> None:
-        """The profile takes a part of how the hour that ended differed from the last hours."""
+        """The profile takes over part of the difference between the hour that ended and the last hours."""
         hour = int(ended // HOUR) % _HOURS
         if self._hour.total >= _KNOWN_HOUR and self.learnt >= 6 * HOUR:
             gain, bound = self._settings.profile_gain, self._settings.step_per_hour
@@ -112,7 +113,7 @@ class Level:
             wider = gain * math.log(max(high - low, 1e-3) / max(all_high - all_low, 1e-3))
             self._profile[hour] += min(max(step, -bound), bound)
             self._breathing[hour] += min(max(wider, -0.2), 0.2)
-            # only how hours differ from each other: what they share is the location's and the spread's to learn
+            # only differences between hours: what they share belongs to location and spread
             self._profile -= self._profile.mean()
             self._breathing -= self._breathing.mean()
             np.clip(self._profile, -_MOST_PROFILE, _MOST_PROFILE, out=self._profile)
@@ -147,7 +148,7 @@ class Level:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings) -> Level:
-        """Raises CalibrationError for what is none."""
+        """Raises CalibrationError for invalid content."""
         given = members(value, "level", _KEYS)
         found = cls(settings)
         found._recent = ForgettingHistogram.from_json(given["recent"], "level recent")

@@ -1,4 +1,6 @@
-"""Verdicts teach: what resembles a false alarm of the same camera does not ring; `true` protects its like."""
+"""Learns from verdicts: clips that resemble a false alarm of the same camera raise no alarm; `true` protects similar
+ones.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +17,21 @@ Verdict = Literal["true", "false_alarm"]
 
 SCHEMA: Final = 1
 _DAY: Final = 86_400.0
-_MOST: Final = 64  # of each verdict; the oldest goes
+_MOST: Final = 64  # of each verdict; the oldest is dropped
 _KEYS: Final = ("schema", "channels", "verdicts")
 _VERDICT_KEYS: Final = ("id", "verdict", "time", "vector")
 
 
 @dataclass(frozen=True)
 class LookAlikeSettings:
-    """`days` until a false alarm's example expires (0: they suppress nothing); `true` ones do not expire.
+    """Settings of look-alikes.
 
-    `similarity`: cosine of features from which on two clips are alike. `most_bonus`: spreads that a clip gains which
-    equals a true alarm; none at `similarity`. Clips of one place are much alike (0.977 in the median), and from 0.985
-    down incidents would be taken for a false alarm of their camera (docs/benchmarks/budget.md).
+    days: until the example of a false alarm expires (0: none are used); examples of `true` alarms do not expire.
+    similarity: cosine of features from which two clips count as alike.
+    most_bonus: spreads added to a clip that equals a true alarm; 0 at `similarity`.
+
+    Clips of one place are very similar (median 0.977). From 0.985 down, incidents would be taken for a false alarm of
+    their camera (docs/benchmarks/budget.md).
     """
 
     days: float = 30.0
@@ -67,13 +72,13 @@ class LookAlikes:
             self._examples.remove(other)
 
     def revoke(self, id: str) -> bool:
-        """Take a verdict back. Returns whether there was one."""
+        """Withdraw a verdict. Returns whether there was one."""
         count = len(self._examples)
         self._examples = [example for example in self._examples if example.id != id]
         return len(self._examples) < count
 
     def listed(self, time: float) -> list[tuple[Example, float | None]]:
-        """What is in force at `time`, each with when it expires (None: never)."""
+        """The examples in force at `time`, each with its expiry (None: never)."""
         return [
             (example, example.time + self.settings.days * _DAY if example.verdict == "false_alarm" else None)
             for example in self._examples
@@ -81,14 +86,14 @@ class LookAlikes:
         ]
 
     def match(self, feature: FloatArray, time: float) -> str | None:
-        """The event called false that this feature (C,) resembles, unless it is as near to one called true."""
+        """The event marked as false that this feature (C,) resembles, unless it is as close to one marked as true."""
         false, true = self._nearest(feature, time)
         if false is None or false[0] > self._limit or (true is not None and true[0] <= false[0]):
             return None
         return false[1]
 
     def bonus(self, feature: FloatArray, time: float) -> float:
-        """Spreads to add to z for what resembles an alarm called true, and none called false as much."""
+        """Spreads to add to z for a clip that resembles an alarm marked as true more than one marked as false."""
         false, true = self._nearest(feature, time)
         if true is None or true[0] >= self._limit or (false is not None and false[0] < true[0]):
             return 0.0
@@ -127,7 +132,7 @@ class LookAlikes:
 
     @classmethod
     def from_json(cls, value: object, settings: LookAlikeSettings | None = None) -> LookAlikes:
-        """Raises CalibrationError, one line, for another schema and wrong content."""
+        """Raises CalibrationError, in one line, for another schema or invalid content."""
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             raise CalibrationError(f"look-alikes: not of schema {SCHEMA}")
         given = members(value, "look-alikes", _KEYS)

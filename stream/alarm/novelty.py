@@ -1,7 +1,7 @@
-"""A small memory of a camera's own ordinary features, and how far a new one lies from it.
+"""A small memory of a camera's own ordinary features, and the distance of a new one from it.
 
-The memory keeps what differs: a feature that resembles a remembered one refreshes it, and a full memory gives up the
-older of its two closest. After the first minutes it takes few an hour, so that nothing fills it quickly.
+The memory keeps what differs: a feature that resembles a remembered one refreshes it, and a full memory drops the older
+of its two closest. After the first minutes it accepts only a few per hour, so that nothing fills it quickly.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class FeatureMemory:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings, length: int) -> FeatureMemory:
-        """Raises CalibrationError for what is none, and for sketches of another length than `length`."""
+        """Raises CalibrationError for invalid content, and for sketches of another length than `length`."""
         given = members(value, "features", _KEYS)
         found = cls(settings)
         found._vectors = unpack(given["vectors"], "features vectors", "<f2", (None, None)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Clips that wait until it is known that no alarm followed them; only then are they learnt."""
+"""Clips that wait until it is known that no alarm followed them. Only then are they learned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEYS: Final = ("clips", "learn", "features", "feature_clips", "alarmed")
 
 @dataclass(frozen=True)
 class Batch:
-    """What may be learnt: `logits` (n,) that lasted `seconds`, up to `time`; features with (start, z, sketch (D,))."""
+    """What may be learned: `logits` (n,) that lasted `seconds`, up to `time`; features with (start, z, sketch (D,))."""
 
     time: float
     logits: NDArray[np.float64]
@@ -40,7 +40,7 @@ class Pending:
         self._alarmed: float | None = None  # end of the last clip inside an alarm
 
     def add(self, start: float, end: float, logit: float, *, learn: bool) -> None:
-        """Take a clip; one inside an alarm takes back those of `guard_seconds` before it, and holds off those after."""
+        """Add a clip. One inside an alarm removes those of `guard_seconds` before it, and blocks those after it."""
         if not learn:
             self._alarmed = end
             first = start - self._guard
@@ -53,7 +53,7 @@ class Pending:
         self.learn.append(learn and not self.held_off(start))
 
     def add_feature(self, start: float, z: float, vector: FloatArray) -> None:
-        """Take the sketch of a clip that was added as one to learn, unless one came just before."""
+        """Add the sketch of a clip that is to be learned, unless one was added just before."""
         if not self._features or start - self._features[-1][0] >= self._spacing:
             self._features.append((start, z, vector))
 
@@ -62,11 +62,11 @@ class Pending:
         return self._alarmed is not None and start < self._alarmed + self._guard
 
     def end_alarm(self) -> None:
-        """What counted as an alarm is one no longer: nothing is held off."""
+        """What counted as an alarm no longer does: nothing is blocked."""
         self._alarmed = None
 
     def due(self, learnt: float) -> bool:
-        """Whether a batch is together."""
+        """Whether a batch is complete."""
         return self.clips[-1][1] - self.clips[0][0] >= self.block(learnt) + self._guard or len(self.clips) >= _MOST
 
     def block(self, learnt: float) -> float:
@@ -103,7 +103,7 @@ class Pending:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings, length: int) -> Pending:
-        """Raises CalibrationError for what is none; `length` is that of the sketches."""
+        """Raises CalibrationError for invalid content; `length` is that of the sketches."""
         given = members(value, "pending", _KEYS)
         found = cls(settings)
         clips = unpack(given["clips"], "pending clips", "<f8", (None, 3))

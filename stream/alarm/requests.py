@@ -1,7 +1,7 @@
 """Commands that arrive over MQTT: parsed, coalesced, bounded. Pure.
 
-The last word counts: of many `enabled` or `threshold` commands for a camera only the newest is kept until the
-scoring loop takes them, so that a flood costs it nothing.
+Of many `enabled` or `threshold` commands for a camera, only the newest is kept until the scoring loop takes them, so a
+flood costs the loop nothing.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from stream.alarm.event import EVENT_ID
 
 Verdict = Literal["true", "false_alarm"]
 WORDS: Final = ("enabled", "threshold", "feedback", "test")
-RESET: Final = "reset"  # instead of a value: back to what flags and site file say
-AUTO: Final = "auto"  # instead of a threshold: it is learnt
+RESET: Final = "reset"  # instead of a value: back to flags and site file
+AUTO: Final = "auto"  # instead of a threshold: it is learned
 FEEDBACK_LIMIT: Final = 1_000
 _LONGEST_PAYLOAD: Final = 1_024
 
 
 @dataclass(frozen=True)
 class SetEnabled:
-    """`enabled` None: as configured, again."""
+    """`enabled` None: back to the configured value."""
 
     camera: str
     enabled: bool | None
@@ -30,7 +30,7 @@ class SetEnabled:
 
 @dataclass(frozen=True)
 class SetThreshold:
-    """`threshold` None: as configured, again; "auto": learnt."""
+    """`threshold` None: back to the configured value; "auto": learned."""
 
     camera: str
     threshold: float | Literal["auto"] | None
@@ -54,15 +54,15 @@ Command = SetEnabled | SetThreshold | GiveVerdict | RunTest
 
 
 def parse_command(camera: str, word: str, payload: bytes) -> Command:
-    """The payload of `<camera>/<word>/set`. Raises ValueError that says what was given and what is allowed."""
+    """The payload of `<camera>/<word>/set`. Raises ValueError that names what was given and what is allowed."""
     if word == "test":
         return RunTest(camera)
     if len(payload) > _LONGEST_PAYLOAD:
-        raise ValueError(f"{len(payload)} bytes; allowed are {_LONGEST_PAYLOAD}")
+        raise ValueError(f"{len(payload)} bytes; must be at most {_LONGEST_PAYLOAD}")
     text = payload.decode("utf-8", "replace").strip()
     if word == "enabled":
         if text not in ("ON", "OFF", RESET):
-            raise ValueError(f"{text[:40]!r}; allowed are ON, OFF and {RESET}")
+            raise ValueError(f"{text[:40]!r}; must be ON, OFF or {RESET}")
         return SetEnabled(camera, None if text == RESET else text == "ON")
     if word == "threshold":
         if text == RESET:
@@ -74,13 +74,13 @@ def parse_command(camera: str, word: str, payload: bytes) -> Command:
         except ValueError:
             number = float("nan")
         if not 0 <= number <= 1:
-            raise ValueError(f"{text[:40]!r}; allowed is a number from 0 to 1, {AUTO} or {RESET}")
+            raise ValueError(f"{text[:40]!r}; must be a number from 0 to 1, {AUTO} or {RESET}")
         return SetThreshold(camera, number)
     return _parse_feedback(camera, text)
 
 
 def _parse_feedback(camera: str, text: str) -> GiveVerdict:
-    allowed = 'allowed is {"id": ID or "latest", "verdict": "true" or "false_alarm"}'
+    allowed = 'must be {"id": ID or "latest", "verdict": "true" or "false_alarm"}'
     try:
         given = json.loads(text)
         event, verdict = given["id"], given["verdict"]
@@ -114,6 +114,6 @@ class Inbox:
         self._commands[key] = command
 
     def take(self) -> list[Command]:
-        """All of them, in the order of their arrival; the box is empty afterwards."""
+        """All commands, in order of arrival; the inbox is empty afterwards."""
         commands, self._commands, self._verdicts = self._commands, {}, 0
         return list(commands.values())

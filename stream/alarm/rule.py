@@ -1,6 +1,6 @@
-"""When scores become an alarm: hysteresis, minimum duration, merge gap, cool-down, hourly cap.
+"""The alarm rule: hysteresis, minimum duration, merge gap, cool-down, hourly cap.
 
-Pure: one clip's score at a time, time comes with the clips.
+Pure: takes the score of one clip at a time, with its time.
 """
 
 from __future__ import annotations
@@ -19,54 +19,63 @@ _HOUR: Final = 3600.0
 class AlarmSettings:
     """Thresholds in [0, 1], times in seconds.
 
-    The score must stay at `threshold_on` or above for `min_duration` (one second: two clips of a 25 fps camera, so
-    that a single odd clip does not ring) and the alarm lasts until it falls below `threshold_off`. If it is back at
-    `threshold_on` within `merge_gap`, it is still the same alarm. For `cool_down` after its end no other begins, and
-    in any hour at most `hourly_cap` do. `learnt`: `threshold_on` is a start value, and the threshold in force is the
-    one that keeps the budget. A field with a `doc` is a key of the site file.
+    An alarm begins when the score has stayed at or above `threshold_on` for `min_duration` (the default of one second
+    means two clips at 25 fps, so that a single clip raises no alarm). It lasts until the score falls below
+    `threshold_off`. If the score returns to `threshold_on` within `merge_gap`, the same alarm continues. For
+    `cool_down` after its end no other alarm begins, and at most `hourly_cap` begin in any hour.
+
+    learnt: `threshold_on` is only a start value, and each camera learns the threshold that keeps the budget.
+
+    A field with a `doc` is a key of the site file.
     """
 
     threshold_on: float
     threshold_off: float
     min_duration: Annotated[float, Interval(ge=0, le=60)] = field(
         default=1.0,
-        metadata={"doc": "Seconds that the score must stay at `threshold_on`. Default: the bundle's, else {default}."},
+        metadata={
+            "doc": "Seconds for which the score must stay at or above `threshold_on`. Default: that of the bundle, "
+            "else {default}."
+        },
     )
     cool_down: Annotated[float, Interval(ge=0, le=86_400)] = field(
-        default=10.0, metadata={"doc": "Seconds after an alarm without another. Default: {default}."}
+        default=10.0, metadata={"doc": "Seconds after an alarm in which no other begins. Default: {default}."}
     )
     merge_gap: Annotated[float, Interval(ge=0, le=600)] = field(
         default=3.0,
-        metadata={"doc": "An alarm that is back within so many seconds is still the same. Default: {default}."},
+        metadata={"doc": "An alarm that returns within this many seconds continues. Default: {default}."},
     )
     hourly_cap: Annotated[int, Interval(ge=1, le=3_600)] = field(
-        default=60, metadata={"doc": "Alarms in any hour, at most. Default: {default}."}
+        default=60,
+        metadata={
+            "doc": "Maximum number of alarms in any hour. Further ones are listed, not published. Default: {default}."
+        },
     )
     false_alarms_per_day: Annotated[float, Interval(gt=0, le=10_000)] = field(
         default=1.0,
         metadata={
-            "doc": "The budget that a learnt threshold keeps: false alarms a day. With `threshold_on` the threshold is "
-            "fixed instead. Default: {default}."
+            "doc": "Number of false alarms per day that a learned threshold aims for. Has no effect if `threshold_on` "
+            "is set. Default: {default}."
         },
     )
     lookalike_days: Annotated[float, Interval(ge=0, le=3_650)] = field(
         default=30.0,
         metadata={
-            "doc": "Days for which a clip that looks like a false alarm of the same camera does not ring; 0: it rings. "
-            "Default: {default}."
+            "doc": "Days for which clips that look like a false alarm of the same camera raise no alarm; 0 switches "
+            "this off. Default: {default}."
         },
     )
     learnt: bool = True
 
     def with_threshold(self, on: float) -> AlarmSettings:
-        """The same with a fixed alarm-on threshold; hysteresis keeps its share."""
+        """The same with a fixed alarm-on threshold; alarm-off keeps its ratio to it."""
         share = self.threshold_off / self.threshold_on if self.threshold_on else 1.0
         return replace(self, threshold_on=on, threshold_off=on * share, learnt=False)
 
 
 @dataclass(frozen=True)
 class ScoredClip:
-    """A clip's score; times in seconds of whatever clock the camera's clips carry."""
+    """The score of a clip; times in seconds of whatever clock the camera's clips carry."""
 
     start: float
     end: float
@@ -79,15 +88,19 @@ class Change(StrEnum):
     STARTED = "started"
     ROSE = "rose"  # the top score is now higher
     ENDED = "ended"
-    CAPPED = "capped"  # it would have started, but the hour's cap is reached
+    CAPPED = "capped"  # it started over the hour's cap: it runs like any other, but is not published
 
 
 class AlarmRule:
-    """The alarm of one camera. `advance` takes each scored clip in order; `end` closes what is open."""
+    """The alarm of one camera. `advance` takes each scored clip in order; `end` closes what is open.
+
+    `capped`: the alarm that began last did so over the hourly cap.
+    """
 
     def __init__(self, settings: AlarmSettings) -> None:
         self.settings = settings
         self.active = False
+        self.capped = False
         self.start_time: float | None = None  # of the first clip at or above threshold_on
         self.end_time = 0.0  # of the alarm that ended last
         self.top_score = 0.0
@@ -98,7 +111,7 @@ class AlarmRule:
 
     @property
     def falling(self) -> bool:
-        """Whether an open alarm has fallen below alarm-off and may still come back."""
+        """Whether an open alarm has fallen below alarm-off but may still return."""
         return self._fell_at is not None
 
     def advance(self, clip: ScoredClip) -> Change | None:
@@ -119,7 +132,9 @@ class AlarmRule:
         return self._start(self.start_time)
 
     def _set_back(self, now: float) -> None:
-        """The clock was set back: what lies ahead of it is taken to be now, else cool-down would last for hours."""
+        """The clock was set back: treat times ahead of it as now, because otherwise the cool-down would last for
+        hours.
+        """
         self.quiet_until = min(self.quiet_until, now + self.settings.cool_down)
         self._starts = deque(min(start, now) for start in self._starts)
         if self.start_time is not None:
@@ -130,13 +145,17 @@ class AlarmRule:
     def _start(self, at: float) -> Change:
         while self._starts and self._starts[0] <= at - _HOUR:
             self._starts.popleft()
-        if len(self._starts) >= self.settings.hourly_cap:
-            self.start_time = None
-            self.quiet_until = at + max(self.settings.cool_down, self.settings.min_duration)
+        self.active = True
+        self.capped = len(self._starts) >= self.settings.hourly_cap
+        if self.capped:
             return Change.CAPPED
         self._starts.append(at)
-        self.active = True
         return Change.STARTED
+
+    def discount(self) -> None:
+        """The alarm that has just begun is suppressed for another reason: it does not count towards the hourly cap."""
+        if not self.capped:
+            self._starts.pop()
 
     def _advance_active(self, clip: ScoredClip) -> Change | None:
         if clip.score < self.settings.threshold_off and self._fell_at is None:
@@ -152,7 +171,7 @@ class AlarmRule:
         return None
 
     def end(self, at: float) -> bool:
-        """Close an open alarm at time `at`, or forget a beginning one. Returns whether one was open."""
+        """Close an open alarm at time `at`, or forget one that is beginning. Returns whether one was open."""
         was_active, self.active = self.active, False
         self.start_time = None
         if was_active:

@@ -1,7 +1,7 @@
 """A camera that shows several scenes in turn (pan-tilt-zoom tours) has one level for each of them.
 
-A scene is known by the mean of its features. Another known scene that lies much nearer is taken up within seconds; a
-new one is opened when the picture stays far from all that are known, for longer than an incident brings.
+A scene is recognised by the mean of its features. If another known scene is much closer, it is selected within seconds.
+A new scene is opened if the image stays far from all known ones for longer than an incident lasts.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _KEYS: Final = ("scenes", "current", "smoothed", "far_since")
 
 
 class Scene:
-    """Its level, and by what it is recognised: `centre` (D,) and the `usual` distance from it."""
+    """The level of a scene, and how it is recognised: `centre` (D,), and the `usual` distance from it."""
 
     def __init__(self, level: Level, centre: FloatArray | None, seen: float) -> None:
         self.level = level
         self.centre = centre
         self.usual = 0.0
-        self.weight = 0.0  # seconds that the centre was learnt from
+        self.weight = 0.0  # seconds from which the centre was learned
         self.seen = seen
 
     def absorb(self, vector: FloatArray, seconds: float) -> None:
@@ -47,7 +47,7 @@ class Scene:
 
 
 class Scenes:
-    """The scenes of one camera. `level` is that of the scene that is seen now."""
+    """The scenes of one camera. `level` is that of the current scene."""
 
     def __init__(self, settings: CalibrationSettings) -> None:
         self._settings = settings
@@ -61,13 +61,13 @@ class Scenes:
 
     @property
     def level(self) -> Level:
-        """Of the scene that is seen now."""
+        """The level of the current scene."""
         return self._scenes[self._current].level
 
     def watch(self, vector: FloatArray, time: float, seconds: float, *, learn: bool) -> str | None:
-        """Take a clip's sketch (D,). Returns "other" when another known scene is seen from now on, "new" for a new one.
+        """Take a clip's sketch (D,). Returns "other" if another known scene is now current, "new" for a new one.
 
-        A new scene is opened and a centre moved only with clips outside alarms (`learn`).
+        A new scene is opened, and a centre moved, only by clips outside alarms (`learn`).
         """
         self._smooth(vector, seconds)
         place = self._place(time, learn=learn)
@@ -91,7 +91,7 @@ class Scenes:
         self._smoothed = self._smoothed + share * (vector - self._smoothed)
 
     def _place(self, time: float, *, learn: bool) -> int:
-        """The scene that the picture belongs to; their number for a new one."""
+        """The scene to which the image belongs; the number of scenes for a new one."""
         current, smoothed = self._scenes[self._current], self._smoothed
         if smoothed is None or current.centre is None or self._settings.scenes == 1:
             return self._current
@@ -107,7 +107,7 @@ class Scenes:
         return len(self._scenes) if time - self._far_since >= self._settings.scene_seconds else self._current
 
     def _open(self, time: float) -> int:
-        """A new scene in a free place, or in that of the one not seen for longest."""
+        """Open a new scene in a free place, or in that of the one not seen for longest."""
         assert self._smoothed is not None  # noqa: S101 -- `_place` found it far away
         scene = Scene(Level(self._settings), self._smoothed.copy(), time)
         if len(self._scenes) < self._settings.scenes:
@@ -137,7 +137,7 @@ class Scenes:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings, length: int) -> Scenes:
-        """Raises CalibrationError for what is none; `length` is that of the sketches."""
+        """Raises CalibrationError for invalid content; `length` is that of the sketches."""
         given = members(value, "scenes", _KEYS)
         found = cls(settings)
         found._scenes = []

@@ -1,4 +1,4 @@
-"""When a camera may alarm: weekly periods in the site's time zone. Pure: the time is passed in."""
+"""When a camera may raise alarms: weekly periods in the site's time zone. Pure: the time is passed in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _WEEK: Final = 7 * _DAY
 
 @dataclass(frozen=True)
 class Period:
-    """A time of the week: `begin` and `end` in minutes from Monday 00:00; an `end` past the week runs into the next."""
+    """A period of the week: `begin` and `end` in minutes from Monday 00:00; an `end` past the week runs into the
+    next.
+    """
 
     begin: int
     end: int
@@ -27,9 +29,9 @@ class Period:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`periods` on the clock of `zone` (None: the machine's); without periods it is always on.
+    """`periods` in the time zone `zone` (None: that of the machine); without periods it is always on.
 
-    The clock on the wall decides, so that on the days when it is changed a period is an hour longer or shorter.
+    Wall-clock time is used, so on the days of a time change a period is an hour longer or shorter.
     """
 
     periods: tuple[Period, ...] = ()
@@ -53,7 +55,7 @@ class Schedule:
         return np.asarray(table[minutes - first])
 
     def as_text(self) -> str:
-        """To be kept; `kept_schedule` reads it."""
+        """As text, to be stored; `kept_schedule` reads it."""
         periods = [[period.begin, period.end] for period in self.periods]
         return json.dumps({"periods": periods, "zone": self.zone.key if isinstance(self.zone, ZoneInfo) else None})
 

@@ -1,7 +1,7 @@
-"""Features made small: normalised and reduced to a few hundred numbers that keep their distances.
+"""Reduces features to a few hundred numbers that preserve their distances.
 
 A count sketch (Charikar 2002; "feature hashing", Weinberger 2009): each channel is added with a sign to one of `size`
-sums. Squared distances are kept within about 1 / sqrt(size / 2), whatever they are: 9 % for 256.
+sums. Squared distances are preserved within about 1 / sqrt(size / 2): 9 % for 256.
 """
 
 from __future__ import annotations

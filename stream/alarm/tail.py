@@ -1,7 +1,7 @@
-"""How often a camera would have rung, at every threshold: the alarm rule run at 64 thresholds side by side.
+"""How many alarms a camera would have raised at every threshold: the alarm rule at 64 thresholds side by side.
 
-Counted are alarms, not clips: two clips in a row, hysteresis, merge gap and cool-down are those of the live rule.
-Counts are kept by hour for two days and by day for two months.
+It counts alarms, not clips: minimum duration, hysteresis, merge gap and cool-down are those of the live rule. Counts
+are kept by hour for two days, and by day for two months.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def grid(settings: CalibrationSettings) -> FloatVector:
 
 
 class AlarmCounts:
-    """Alarms of one camera at each threshold of the grid. Feed every clip in order; times in seconds."""
+    """Alarms of one camera at each threshold of the grid. Takes every clip in order; times in seconds."""
 
     def __init__(self, settings: CalibrationSettings, rule: AlarmSettings) -> None:
         self._rule = rule
@@ -49,12 +49,12 @@ class AlarmCounts:
         self._fell = np.full(LEVELS, np.nan)
         self._quiet = np.full(LEVELS, -np.inf)
         self.newest = self._end = -math.inf
-        self.idle = True  # nothing is open or beginning: clips below `lowest` change nothing
+        self.idle = True  # no alarm is open or beginning: clips below `lowest` change nothing
         self._hours = _Buckets(_HOUR)
         self._days = _Buckets(_DAY)
 
     def advance(self, start: float, end: float, z: float) -> int:
-        """Take a clip. Returns how many thresholds it set off: 0, or those of the grid's first so many at most."""
+        """Take a clip. Returns how many of the grid's thresholds, from the lowest, it set off."""
         self.expose(start, end)
         if self.idle and z < self.lowest:
             return 0
@@ -78,15 +78,17 @@ class AlarmCounts:
         return int(np.flatnonzero(rung)[-1]) + 1
 
     def expose(self, start: float, end: float) -> None:
-        """Time goes on without anything that could ring (`advance` calls it). The clips were from `start` to `end`."""
+        """Time passes without anything that could raise an alarm (`advance` calls it). The clips were from `start` to
+        `end`.
+        """
         if start < self.newest:
             self._set_back(start)
-        self.newest, self._end = start, end  # of several clips: start of the first; nothing is open then
+        self.newest, self._end = start, end  # for several clips: start of the first; no alarm is open then
         self._hours.at(start, end - start, _HOURS_KEPT)
         self._days.at(start, end - start, _DAYS_KEPT)
 
     def interrupt(self) -> None:
-        """A new connection: what is open ends."""
+        """A new connection: open alarms end."""
         ended = np.where(np.isnan(self._fell), self._end, self._fell) + self._rule.cool_down
         self._quiet = np.where(self._active, ended, self._quiet)
         self._active[:] = False
@@ -94,13 +96,13 @@ class AlarmCounts:
         self.idle = True
 
     def _set_back(self, now: float) -> None:
-        """The clock was set back: what lies ahead of it is taken to be now."""
+        """The clock was set back: treat times ahead of it as now."""
         self._quiet = np.minimum(self._quiet, now + self._rule.cool_down)
         self._begun = np.fmin(self._begun, np.where(np.isnan(self._begun), np.nan, now))
         self._fell = np.fmin(self._fell, np.where(np.isnan(self._fell), np.nan, now))
 
     def excuse(self, time: float, z: float) -> None:
-        """An alarm at `time` that reached `z` was a true one: it does not count."""
+        """An alarm at `time` that reached `z` was a true one, so it does not count."""
         at = self.levels <= z
         self._hours.excuse(time, at)
         self._days.excuse(time, at)
@@ -146,7 +148,7 @@ class AlarmCounts:
 
     @classmethod
     def from_json(cls, value: object, settings: CalibrationSettings, rule: AlarmSettings) -> AlarmCounts:
-        """Raises CalibrationError for what is none."""
+        """Raises CalibrationError for invalid content."""
         given = members(value, "alarms", _KEYS)
         found = cls(settings, rule)
         found._active = unpack(given["active"], "alarms active", "|b1", (LEVELS,))
@@ -177,7 +179,9 @@ class _Buckets:
         self._open = -math.inf
 
     def at(self, time: float, seconds: float, most: int) -> None:
-        """Watched for `seconds` from `time`; a time before the newest bucket (a clock set back) counts there."""
+        """`seconds` watched from `time`; a time before the newest bucket (after a step back of the clock) counts
+        there.
+        """
         number = time // self._span
         if number > self._open:
             keep = self.numbers > number - most

@@ -1,11 +1,11 @@
-"""The threshold that keeps a budget of false alarms, learnt from a prior tail and the camera's own alarms. Pure.
+"""The threshold that keeps a budget of false alarms, learned from a prior and the camera's own alarms. Pure.
 
-At each threshold the expected alarms a day are a Gamma-Poisson mean: the prior's rate, weighted as so many days of
-watching (fewer as evidence grows), and the alarms that the live rule would have counted there. The lowest threshold
-whose expectation keeps the budget is taken.
+At each threshold the expected number of alarms per day is a Gamma-Poisson mean of two rates: the prior's rate, weighted
+as a number of days (fewer as evidence grows), and the alarms that the live rule would have counted. The lowest
+threshold whose expectation keeps the budget is chosen.
 
-Against changes that the long memory has not seen yet, the last 6 and 24 hours may not hold more alarms at the threshold
-than a camera within its budget brings in 99 of 100 such times.
+To react to changes that the long memory has not seen yet, the last 6 and 24 hours must not contain more alarms at the
+threshold than a camera within its budget has in 99 of 100 such periods.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ FloatVector = NDArray[np.float64]
 
 
 class State(StrEnum):
-    """What a threshold rests on."""
+    """The basis of a threshold."""
 
     LEARNING = "learning"  # too little history: the prior counts
     SETTLED = "settled"  # the camera's own history
-    DRIFTING = "drifting"  # the last hours are not like the history
+    DRIFTING = "drifting"  # the last hours differ from the history
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Either `false_alarms_per_day`, or a fixed `threshold` (a score in (0, 1)), which then counts alone.
+    """Either `false_alarms_per_day`, or a fixed `threshold` (a score in (0, 1)), which then takes precedence.
 
     Raises CalibrationError for a budget that is not above 0, or a threshold outside [0, 1].
     """
@@ -58,9 +58,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class Threshold:
-    """In z and as a score, with the false alarms a day expected there (`low` to `high`: 95 %).
+    """In z and as a score, with the expected false alarms per day (`low` to `high`: 95 %).
 
-    `hours` watched; `recent` says that the last hours, not the long memory, set it.
+    `hours`: time watched. `recent`: the last hours determined it, not the long memory.
     """
 
     z: float
@@ -76,11 +76,11 @@ class Threshold:
 def learnt_threshold(
     counts: AlarmCounts, budget: Budget, settings: CalibrationSettings, *, drifting: bool = False
 ) -> Threshold:
-    """The threshold in force after `counts`; `drifting`: the caller knows that the camera is not as it was."""
+    """The threshold in force after `counts`; `drifting`: the caller knows that the camera has changed."""
     levels, prior = counts.levels, prior_rates(settings)
     own, seconds = counts.remembered(settings.half_life_days)
     days = seconds / _DAY
-    prior_days = settings.tail_prior_days**2 / (settings.tail_prior_days + days)  # it fades as evidence grows
+    prior_days = settings.tail_prior_days**2 / (settings.tail_prior_days + days)  # the prior fades as evidence grows
     rates = _falling((prior_days * prior + own) / (prior_days + days))
     z, recent = _crossing(levels, rates, budget.false_alarms_per_day), False
     if budget.threshold is not None:
@@ -103,7 +103,7 @@ def learnt_threshold(
 
 
 def prior_rates(settings: CalibrationSettings) -> FloatVector:
-    """Alarms a day of cameras at large at the grid's thresholds (64,): exponential between and beyond the rows."""
+    """Alarms per day of cameras in general at the grid's thresholds (64,): exponential between and beyond the rows."""
     rows = np.array(settings.tail, np.float64)
     levels, logs = grid(settings), np.log(rows[:, 1])
     inside = np.interp(levels, rows[:, 0], logs)
@@ -115,12 +115,14 @@ def prior_rates(settings: CalibrationSettings) -> FloatVector:
 
 
 def _falling(rates: FloatVector) -> FloatVector:
-    """Never rising with the threshold: far down, where all alarms are one, as many as further up."""
+    """Never rising with the threshold: at low thresholds, where all alarms merge into one, at least as many as
+    above.
+    """
     return np.maximum.accumulate(rates[::-1])[::-1]
 
 
 def _crossing(levels: FloatVector, rates: FloatVector, most: float) -> float:
-    """The lowest threshold whose rate is at most `most`, between two of the grid by the logarithm of the rates."""
+    """The lowest threshold whose rate is at most `most`, interpolated on the grid by the logarithm of the rates."""
     within = np.flatnonzero(rates <= most)
     if not len(within):
         return float(levels[-1])
@@ -133,7 +135,7 @@ def _crossing(levels: FloatVector, rates: FloatVector, most: float) -> float:
 
 
 def _usual_most(mean: float) -> float:
-    """The least count, from 1, that a Poisson variable of this mean exceeds in at most one of 100 cases."""
+    """The smallest count, from 1, that a Poisson variable with this mean exceeds in at most one of 100 cases."""
     term = total = math.exp(-min(mean, 700.0))
     count = 0
     while total < 1 - _RARE and count < 10 * mean + 20:
@@ -144,7 +146,9 @@ def _usual_most(mean: float) -> float:
 
 
 def _interval(counts: AlarmCounts, z: float, expected: float, days: float) -> tuple[float, float]:
-    """Where the true rate lies in 95 of 100 cases: a Gamma posterior, widened as daily counts spread."""
+    """The interval that contains the true rate in 95 of 100 cases: a Gamma posterior, widened by the daily
+    variation.
+    """
     by_day = counts.by_day()
     spread = 1.0
     if len(by_day) >= 4:
@@ -158,6 +162,6 @@ def _interval(counts: AlarmCounts, z: float, expected: float, days: float) -> tu
 
 
 def _chi_square(degrees: float, z: float) -> float:
-    """Quantile at the normal's quantile `z` (Wilson and Hilferty 1931)."""
+    """The quantile at the normal quantile `z` (Wilson and Hilferty 1931)."""
     part = 2 / (9 * degrees)
     return degrees * max(0.0, 1 - part + z * math.sqrt(part)) ** 3

@@ -1,4 +1,4 @@
-"""The database file of the data folder: made, opened, refused, set aside. What stands in it is the store's."""
+"""The database file of the data folder: created, opened, refused, or renamed if corrupt. The store uses it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stream.base.log import log
 VERSION: Final = 2
 DATABASE: Final = "events.db"
 MEDIA: Final = "media"
-_FULL: Final = 2**20  # bytes: with less of the disk free, SQLite cannot even open its log
+_FULL: Final = 2**20  # bytes: with less free space, SQLite cannot open its log
 
 _SCHEMA: Final = """
 CREATE TABLE events (
@@ -52,9 +52,9 @@ def _create(database: sqlite3.Connection) -> None:
 
 
 def _upgrade(database: sqlite3.Connection, now: float) -> None:
-    """From version 1, whose ages were the wall clock's, at epoch time `now`.
+    """Upgrade from version 1, in which ages are by wall clock, at epoch time `now`.
 
-    What lies in the future, or was stamped before the clock was ever set, is taken to be as new as the newest.
+    What is in the future, or was written before the clock was ever set, counts as new as the newest.
     """
     stamps = [
         stamp for (stamp,) in database.execute("SELECT start_time FROM events UNION ALL SELECT start FROM scores")
@@ -75,7 +75,7 @@ def _upgrade(database: sqlite3.Connection, now: float) -> None:
 
 
 def check_version(database: sqlite3.Connection, path: Path) -> int:
-    """The database's version, 0: empty. Raises UsageError for one that is newer than this program."""
+    """The version of the database; 0 means empty. Raises UsageError for one that is newer than this program."""
     version = int(database.execute("PRAGMA user_version").fetchone()[0])
     if version > VERSION:
         database.close()
@@ -87,28 +87,31 @@ def check_version(database: sqlite3.Connection, path: Path) -> int:
 
 
 def in_memory() -> sqlite3.Connection:
-    """An empty database that nobody keeps."""
+    """An empty database that is not stored."""
     database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     _create(database)
     return database
 
 
 def lock_folder(lock: int, folder: Path) -> None:
-    """Take the open lock file of a folder. Raises UsageError if another process has it or the disk knows no locks."""
+    """Lock the open lock file of a folder. Raises UsageError if another process holds it or the disk supports no
+    locks.
+    """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"--data {folder}: another mgfn-stream uses it; give each its own folder") from None
+        raise UsageError(f"--data {folder}: in use by another mgfn-stream; use a separate folder for each") from None
     except OSError as error:
         raise UsageError(
-            f"--data {folder}: cannot be locked: {error.strerror}; allowed is a folder on a disk of this machine"
+            f"--data {folder}: cannot be locked: {error.strerror}; must be a folder on a local disk"
         ) from None
 
 
 def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connection:
-    """The folder's database; on a full disk old media makes room as `retention` says, and else it is one in memory.
+    """The folder's database. If the disk is full, old media is deleted according to `retention`, or the database is in
+    memory.
 
-    Raises UsageError for one that can be neither used nor set aside.
+    Raises UsageError for a database that can be neither used nor renamed.
     """
     path = folder / DATABASE
     try:
@@ -117,13 +120,13 @@ def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connectio
         if shutil.disk_usage(folder).free >= _FULL:
             raise
         gone = evict(folder / MEDIA, replace(retention, media_days=inf), 0.0)  # of no use here: how old they are
-        log.error("the disk is full: old media makes room", problem=str(error), files=len(gone))
+        log.error("disk full: deleting old media", problem=str(error), files=len(gone))
     try:
         database = _opened(path)
     except UsageError as error:
         if shutil.disk_usage(folder).free >= _FULL:
             raise
-        log.error("alarms go out from memory until there is room and this is restarted", error=str(error))
+        log.error("publishing alarms from memory until there is room and the program is restarted", error=str(error))
         return in_memory()
     rows = [(file.event_id, file.kind) for file in gone]
     database.executemany("DELETE FROM files WHERE event = ? AND kind = ?", rows)
@@ -149,11 +152,11 @@ def _set_aside(path: Path, error: sqlite3.Error) -> None:
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    log.error("the database is corrupt: set aside, a new one is begun", file=str(aside), error=str(error))
+    log.error("database corrupt: renamed, and a new one created", file=str(aside), error=str(error))
 
 
 def _try_open(path: Path) -> sqlite3.Connection:
-    # opened by the main thread, handed to the writer: never used by two at a time
+    # opened by the main thread, passed to the writer: never used by two at a time
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         version = check_version(database, path)

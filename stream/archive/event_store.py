@@ -1,4 +1,4 @@
-"""Events as they were last told, the verdicts on them, their files, and the outbox of messages not yet delivered."""
+"""Events with their last message, verdicts and files, and the outbox of undelivered messages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.alarm.wall import UNSET_BEFORE, WallMark
 
+# an alarm that was published
+_TOLD: Final = "label = 'anomaly' AND NOT test AND json_extract(payload, '$.suppressed') IS NULL"
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
 
 @dataclass(frozen=True)
 class ListedEvent:
-    """An event's last message and what is known beside it; sizes are 0 where there is no file."""
+    """The last message of an event, with verdict and file sizes (0 if there is no file)."""
 
     message: EventMessage
     verdict: str | None
@@ -34,13 +36,13 @@ def _read(payload: str) -> EventMessage:
 
 
 class EventStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def add(self, payload: EventMessage, made: float, *, awaits_files: bool) -> int:
-        """Keep a message of an event, `made` at that steady time, and put it into the outbox; returns its key there."""
+        """Store a message of an event, `made` at that steady time, and add it to the outbox; returns its key there."""
         stored = payload.as_stored()
         text = json.dumps(stored)
         files = "closed" if payload.type == "media" else "awaited" if awaits_files else "none"
@@ -60,9 +62,9 @@ class EventStore:
         ).fetchone()[0]
 
     def delivered(self, key: int, said: EventMessage | None = None) -> None:
-        """The broker has it, as it was `said` (None: it was given up)."""
+        """The broker has the message as it was `said`; None: it was discarded."""
         self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
-        if said is not None:  # times of its leaving alone: what it counts from stays, for the messages to come
+        if said is not None:  # only the times of its publication: what they count from stays, for later messages
             self._database.execute(
                 """UPDATE events SET payload = json_set(payload, '$.published_time', ?, '$.delayed', json(?))
                    WHERE id = ? AND json_extract(payload, '$.seq') = ?""",
@@ -75,8 +77,10 @@ class EventStore:
         return [Waiting(_read(payload), made, key) for payload, made, key in rows]
 
     def correct(self, now: WallMark) -> None:
-        """The wall clock was set: new times for events that are open or not delivered, or were kept before the clock
-        was ever set. The others keep those that their subscribers know."""
+        """The wall clock was set: correct events that are open or not delivered, or were stored before it was ever set.
+
+        The others keep the times that their subscribers know.
+        """
         rows = self._database.execute(
             """SELECT payload FROM events WHERE start_time < ? OR end_time IS NULL OR files = 'awaited'
                    OR id IN (SELECT json_extract(payload, '$.id') FROM outbox)""",
@@ -135,22 +139,21 @@ class EventStore:
         return rows.fetchall()
 
     def alarm_times(self, camera: str, since: float) -> list[float]:
-        """When the alarms of a camera began, oldest first; no tests."""
+        """When the alarms of a camera began, oldest first; neither tests nor suppressed ones."""
         rows = self._database.execute(
-            """SELECT start_time FROM events
-               WHERE camera = ? AND start_time >= ? AND label = 'anomaly' AND NOT test ORDER BY start_time""",
+            f"SELECT start_time FROM events WHERE camera = ? AND start_time >= ? AND {_TOLD} ORDER BY start_time",  # noqa: S608 -- ours
             (camera, since),
         )
         return [start for (start,) in rows]
 
     def judge(self, camera: str, event_id: str, verdict: str | None) -> str | None:
-        """Keep an operator's verdict, None: take it back; `event_id` "latest" is the camera's last alarm.
+        """Store an operator's verdict; None withdraws it. `event_id` "latest" is the last alarm that was published.
 
-        Returns the event's id, None: unknown.
+        Returns the event's id; None if it is unknown.
         """
         if event_id == "latest":
-            chosen = """(SELECT id FROM events WHERE camera = ?2 AND label = 'anomaly' AND NOT test
-                         ORDER BY age_from DESC, start_time DESC LIMIT 1)"""
+            chosen = f"""(SELECT id FROM events WHERE camera = ?2 AND {_TOLD}
+                          ORDER BY age_from DESC, start_time DESC LIMIT 1)"""  # noqa: S608 -- ours
         else:
             chosen = "?3"
         row = self._database.execute(
@@ -160,26 +163,27 @@ class EventStore:
         return None if row is None else str(row[0])
 
     def file_kept(self, event_id: str, kind: str, size: int) -> None:
-        """A picture or clip of `size` bytes is on disk; 0: no longer."""
+        """An image or clip of `size` bytes is on disk; 0: no longer."""
         if size:
             self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (event_id, kind, size))
         else:
             self._database.execute("DELETE FROM files WHERE event = ? AND kind = ?", (event_id, kind))
 
     def latest_snapshot(self, camera: str) -> str | None:
-        """Id of the camera's newest event that has a picture."""
+        """Id of the camera's newest alarm that was told, tests too, and has a picture."""
         row = self._database.execute(
             """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
-               WHERE camera = ? ORDER BY age_from DESC, start_time DESC LIMIT 1""",
+               WHERE camera = ? AND json_extract(payload, '$.suppressed') IS NULL
+               ORDER BY age_from DESC, start_time DESC LIMIT 1""",
             (camera,),
         ).fetchone()
         return None if row is None else str(row[0])
 
     def newest(self) -> list[float]:
-        """The steady time that the newest event's age counts from, if there is one."""
+        """The steady time from which the newest event's age counts, if there is one."""
         rows = self._database.execute("SELECT max(age_from) FROM events")
         return [newest for (newest,) in rows if newest is not None]
 
     def forget(self, before: float) -> None:
-        """Delete events that are over and whose age counts from before that steady time."""
+        """Delete events that have ended and whose age counts from before that steady time."""
         self._database.execute("DELETE FROM events WHERE age_from < ? AND end_time IS NOT NULL", (before,))

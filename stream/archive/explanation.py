@@ -1,7 +1,7 @@
-"""Why an alarm fired: the window of features at that moment, what each clip added, and how it looked.
+"""Why an alarm was raised: the window of features at that moment, what each clip added, and its images.
 
-Kept in one file beside the event's picture and clip (`ID.npz`, 130 KiB of features and a strip of pictures), so that
-the score can be computed again. Pure but for `read`.
+Stored in one file beside the event's image and clip (`ID.npz`, 130 KiB of features and a strip of images), so that the
+score can be computed again. Pure, except for `read`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _JPEG_QUALITY: Final = 70
 
 
 def shares(contributions: FloatArray) -> FloatArray:
-    """Contributions (T,) as shares of what raised the score; clips that held it down have none. All 0 if all do."""
+    """Contributions (T,) as shares of what raised the score. Clips that lowered it have none. All are 0 if all did."""
     raised = np.maximum(contributions, 0)
     total = float(raised.sum())
     return np.asarray(raised / total if total > 0 else raised, np.float32)
@@ -38,8 +38,8 @@ def shares(contributions: FloatArray) -> FloatArray:
 class Explanation:
     """T clips, oldest first: `times` (T, 2) start and end in steady time, `features` (T, crops, C), `weights` (T,).
 
-    `score` is the newest clip's, `bundle` the folder of the model; `thumbnails` (T, 112, 112, 3) RGB show the last
-    picture of each clip as the model saw it, and `view` is what it sees of the camera's.
+    `score` is the newest clip's, `bundle` the folder of the model. `thumbnails` (T, 112, 112, 3) RGB show the last
+    frame of each clip as the model saw it, and `view` is the visible part of the camera's image.
     """
 
     times: np.ndarray
@@ -79,7 +79,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class StoredExplanation:
-    """What `read` finds; `strip` is a JPEG of the clips' pictures, `STRIP_COLUMNS` in a row."""
+    """What `read` returns; `strip` is a JPEG of the clips' images, `STRIP_COLUMNS` in a row."""
 
     times: np.ndarray
     features: FloatArray
@@ -92,7 +92,7 @@ class StoredExplanation:
 
 
 def read(path: Path) -> StoredExplanation:
-    """Read the file back. Raises StreamError if it is not there or is none."""
+    """Read the file. Raises StreamError if it is missing or invalid."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             found = StoredExplanation(
@@ -100,7 +100,7 @@ def read(path: Path) -> StoredExplanation:
                 file["strip"].tobytes(), _view(str(file["view"])), _level(file),
             )  # fmt: skip
     except FileNotFoundError:
-        raise StreamError(f"{path.name}: the event's window is not there (any more)") from None
+        raise StreamError(f"{path.name}: the event's window does not exist (any more)") from None
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         raise StreamError(f"{path}: not readable as an event's window: {type(error).__name__}") from None
     length = len(found.times)
@@ -138,7 +138,7 @@ def jpeg(picture: UInt8Array, quality: int = _JPEG_QUALITY) -> bytes:
 
     done, encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
-        raise OSError("the picture cannot be encoded")
+        raise OSError("the image cannot be encoded")
     return encoded.tobytes()
 
 

@@ -1,4 +1,4 @@
-"""How long the data folder keeps what, and how much room it may take."""
+"""How long data is kept, and how much space it may take."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ DAY: Final = 86_400.0
 
 @dataclass(frozen=True)
 class Retention:
-    """How long things are kept, in days, and how much room they may take, in bytes.
+    """How long data is kept, in days, and how much space it may take, in bytes.
 
-    Pictures and clips go, oldest first, when they are older than `media_days`, take more than `media_bytes`, or
+    Images and clips are deleted, oldest first, if they are older than `media_days`, take more than `media_bytes`, or
     leave less than `free_bytes` of the disk free.
     """
 

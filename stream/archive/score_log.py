@@ -1,8 +1,8 @@
-"""Scores by clip, kept compactly: about a minute of one camera becomes one compressed chunk, later an hour. Pure.
+"""Compact storage of scores: about a minute of one camera is one compressed chunk, later an hour. Pure.
 
-A chunk is zlib over four columns: starts (milliseconds, as differences), durations (milliseconds), scores (16 bit)
-and window lengths, whose two high bits say whether a clip is the first of a connection. Chunks of before November 2026
-lack these bits: there the first of several clips with a window of 1 is taken for it.
+A chunk is zlib over four columns: starts (milliseconds, as differences), durations (milliseconds), scores (16 bit) and
+window lengths, whose two high bits say whether a clip is the first of a connection. Chunks from before November 2026
+lack these bits; there, the first of several clips with a window of 1 counts as the first of a connection.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _SCALE: Final = 65_535
 _WINDOW: Final = 0x3F  # of the window's byte
 _CONNECTS: Final = 0x80
 _STORED: Final = 0x40  # whether `_CONNECTS` is stored
-_TOGETHER: Final = 60_000  # clips that are decoded at once: what the processor's cache holds
+_TOGETHER: Final = 60_000  # number of clips decoded at once: what fits in the processor's cache
 
 
 @dataclass(frozen=True)
 class LoggedScore:
-    """One clip: epoch seconds, score in [0, 1], clips that stood in the window, whether it begins a connection.
+    """One clip: epoch seconds, score in [0, 1], number of clips in its window, whether it begins a connection.
 
-    Enabling a camera again begins a connection, too: the clip follows nothing.
+    Enabling a camera again begins a connection, too, because the clip does not follow another one.
     """
 
     start: float
@@ -49,13 +49,13 @@ def pack(scores: Sequence[LoggedScore]) -> bytes:
     spans = np.clip(np.rint([(s.end - s.start) * 1000 for s in scores]), 0, 65_535).astype("<u2")
     values = np.rint(np.clip([s.score for s in scores], 0, 1) * _SCALE).astype("<u2")
     windows = np.array([s.window | _STORED | (_CONNECTS if s.connects else 0) for s in scores], np.uint8)
-    # bytes of one significance side by side: the high ones hardly change
+    # bytes of the same significance side by side: the high ones hardly change
     columns = b"".join(column.view(np.uint8).reshape(len(scores), -1).T.tobytes() for column in (steps, spans, values))
     return _HEADER.pack(len(scores), first) + zlib.compress(columns + windows.tobytes(), 9)
 
 
 def legible(chunk: bytes) -> list[LoggedScore]:
-    """The scores of a chunk; none of a damaged one, which costs its own time and not the history."""
+    """The scores of a chunk; none of a damaged one, so that only its own time is lost."""
     try:
         return unpack(chunk)
     except ValueError:
@@ -69,9 +69,9 @@ def unpack(chunk: bytes) -> list[LoggedScore]:
         columns = np.frombuffer(zlib.decompress(chunk[_HEADER.size :]), np.uint8)
         steps, spans, values, windows = np.split(columns, np.cumsum([4, 2, 2])[:3] * count)
     except (struct.error, zlib.error, ValueError) as error:
-        raise ValueError(f"no chunk of scores: {error}") from None
+        raise ValueError(f"not a chunk of scores: {error}") from None
     if len(windows) != count:
-        raise ValueError("no chunk of scores: cut short")
+        raise ValueError("not a chunk of scores: truncated")
 
     def column(raw: np.ndarray, kind: str) -> np.ndarray:
         return np.ascontiguousarray(raw.reshape(-1, count).T).view(kind).ravel()
@@ -95,10 +95,10 @@ def _connects(windows: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class ScoreColumns:
-    """Scores of many clips of one camera as arrays of one length, in the order of their chunks.
+    """Scores of many clips of one camera as arrays of the same length, in the order of their chunks.
 
-    `starts` in epoch seconds, `spans` in milliseconds, `values` in 1/65,535, `windows` in clips;
-    `connects`: which clips begin a connection.
+    `starts` in epoch seconds, `spans` in milliseconds, `values` in 1/65,535, `windows` in clips; `connects`: which
+    clips begin a connection.
     """
 
     starts: NDArray[np.float64]
@@ -139,9 +139,9 @@ class ScoreColumns:
         return self._chosen((self.starts >= since) & (self.starts < until))
 
     def armed(self, covered: NDArray[np.bool_]) -> ScoreColumns:
-        """The clips that are `covered` by a schedule; after a gap the next one follows nothing, as on a new connection.
+        """The clips that are `covered` by a schedule; after a gap, the next one counts as the first of a connection.
 
-        That is what the alarm rule does live: an open alarm ends where the schedule does.
+        The live alarm rule does the same: an open alarm ends when the schedule does.
         """
         found = self._chosen(covered)
         if found is not self:
@@ -158,9 +158,9 @@ class ScoreColumns:
 
 
 def columns(chunks: Iterable[bytes]) -> ScoreColumns:
-    """The scores of many chunks at once: those of one length are decoded together, far faster than one by one.
+    """The scores of many chunks at once; chunks of the same length are decoded together, which is much faster.
 
-    A damaged chunk is left out: it costs its own time and not the history.
+    A damaged chunk is skipped: only its own time is lost.
     """
     by_length: dict[int, list[tuple[int, float, bytes]]] = {}
     total = 0
@@ -187,7 +187,7 @@ def columns(chunks: Iterable[bytes]) -> ScoreColumns:
     for count, part in parts:
         begins, firsts, raws = zip(*part, strict=True)
         planes = np.frombuffer(b"".join(raws), np.uint8).reshape(len(part), 9, count)
-        # alone, chunks of one length lie in order: no scattering
+        # if all chunks have one length, they are in order: no scattering
         alone = slice(begins[0], begins[0] + len(part) * count)
         where: Any = alone if len(by_length) == 1 else np.array(begins)[:, None] + np.arange(count)
         shape = (len(part) * count,) if len(by_length) == 1 else (len(part), count)
@@ -210,20 +210,20 @@ def _joined(planes: NDArray[np.uint8], kind: str) -> NDArray[Any]:
 
 
 class ScoreBook:
-    """Scores of one camera on their way into chunks."""
+    """Scores of one camera that are collected into chunks."""
 
     def __init__(self) -> None:
         self._scores: list[LoggedScore] = []
 
     def add(self, score: LoggedScore) -> bytes | None:
-        """Take the next score; returns a chunk when about a minute is together, or the clock has leapt."""
+        """Add the next score; returns a chunk when about a minute is complete, or the clock has jumped."""
         leapt = bool(self._scores) and not 0 <= score.start - self._scores[-1].start <= CHUNK_SPAN
         chunk = self.flush() if leapt else None
         self._scores.append(score)
         return self.flush() if chunk is None and score.end - self._scores[0].start >= CHUNK_SPAN else chunk
 
     def flush(self) -> bytes | None:
-        """The chunk so far, if it holds anything."""
+        """The incomplete chunk, if it is not empty."""
         scores, self._scores = self._scores, []
         return pack(scores) if scores else None
 

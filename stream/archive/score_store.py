@@ -1,4 +1,4 @@
-"""The scores of all cameras, in chunks of a minute that later become one for each hour."""
+"""The scores of all cameras, in chunks of a minute that are later merged into one per hour."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from stream.archive.score_log import LONGEST_CHUNK, MOST_IN_CHUNK, ScoreColumns,
 
 
 class ScoreStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def add(self, camera: str, chunk: bytes, age_from: float | None = None) -> None:
-        """Keep a chunk of scores, whose age counts from that steady time, else from its own."""
+        """Store a chunk of scores, whose age counts from that steady time, or else from its own."""
         start = chunk_start(chunk)
         row = (start, camera, chunk, start if age_from is None else age_from)
         self._database.execute(
@@ -32,9 +32,9 @@ class ScoreStore:
         return columns(chunk for (chunk,) in rows).between(since, until)
 
     def merge(self, before: float, at_most: int) -> int:
-        """Make one chunk of the many of an hour, of hours that end before that epoch time; how many hours were merged.
+        """Merge the chunks of each hour that ended before that epoch time; returns how many hours were merged.
 
-        A quarter of the rows' room and of the time that reading weeks takes. At most `at_most` hours at once.
+        Saves three quarters of the rows' space and of the time to read weeks. At most `at_most` hours per call.
         """
         hours = self._database.execute(
             """SELECT camera, CAST(start / 3600 AS INTEGER) AS hour FROM scores
@@ -57,7 +57,7 @@ class ScoreStore:
         return [name for (name,) in self._database.execute("SELECT DISTINCT camera FROM scores ORDER BY camera")]
 
     def newest(self) -> list[float]:
-        """The steady time that the newest chunk's age counts from, if there is one."""
+        """The steady time from which the newest chunk's age counts, if there is one."""
         rows = self._database.execute("SELECT max(age_from) FROM scores")
         return [newest for (newest,) in rows if newest is not None]
 
@@ -66,7 +66,7 @@ class ScoreStore:
         self._database.execute("DELETE FROM scores WHERE age_from < ?", (before,))
 
     def correct(self, shift: float) -> None:
-        """Move scores that were kept before the wall clock was ever set; it is `shift` ahead of steady time now."""
+        """Move scores that were stored before the wall clock was ever set; it is now `shift` ahead of steady time."""
         rows = self._database.execute(
             "SELECT start, camera, chunk, age_from FROM scores WHERE start < ?", (UNSET_BEFORE,)
         ).fetchall()

@@ -1,4 +1,4 @@
-"""Settings that survive a restart, and the topics under which the broker keeps a message of ours."""
+"""Settings that survive a restart, and the topics that the broker retains for us."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Sequence
 
 
 class SettingStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def set(self, camera: str, name: str, value: str | None) -> None:
-        """Keep a setting over restarts; None: no longer."""
+        """Store a setting over restarts; None removes it."""
         if value is None:
             self._database.execute("DELETE FROM settings WHERE camera = ? AND name = ?", (camera, name))
         else:
             self._database.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (camera, name, value))
 
     def all(self) -> dict[str, dict[str, str]]:
-        """What was set, by camera."""
+        """All settings, by camera."""
         found: dict[str, dict[str, str]] = {}
         for camera, name, value in self._database.execute("SELECT camera, name, value FROM settings"):
             found.setdefault(camera, {})[name] = value
         return found
 
     def retain(self, topic: str, *, kept: bool) -> None:
-        """The broker keeps a message of ours under `topic`, or no longer."""
+        """The broker retains a message of ours under `topic`, or no longer."""
         verb = "INSERT OR IGNORE INTO retained VALUES (?)" if kept else "DELETE FROM retained WHERE topic = ?"
         self._database.execute(verb, (topic,))
 

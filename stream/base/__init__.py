@@ -1,1 +1,1 @@
-"""What every room stands on: errors, logging with redaction, addresses, atomic files, child processes."""
+"""Basics for all rooms: errors, logging with redaction, addresses, atomic files, child processes."""

@@ -1,4 +1,4 @@
-"""Sources and broker addresses: parsing and `{MGFN_NAME}`. An address that is not allowed is refused unopened."""
+"""Parses sources and broker addresses, and fills in `{MGFN_NAME}`. Nothing is opened here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stream.base.errors import UsageError
 from stream.base.redaction import redact_url, remember, remembered_in, secrets_of, shown_url
 
 CAMERA_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-# Words that stand beside or below a camera's name in topics (contract, section 4).
+# Words that appear beside or below a camera's name in topics (docs/mqtt.md).
 RESERVED_NAMES: Final = frozenset(
     [
         "available",
@@ -40,10 +40,10 @@ RESERVED_NAMES: Final = frozenset(
         "calibration",
     ]
 )
-SELF_TEST_CAMERA: Final = "self-test"  # its events stand beside those of the user's cameras
+SELF_TEST_CAMERA: Final = "self-test"  # its events appear beside those of the user's cameras
 _RTSP: Final = ("rtsp", "rtsps")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
-# Where user and password stand in a URL that is not filled in yet: names in braces hold what they will.
+# Where user name and password are in a URL in which `{MGFN_NAME}` has not been replaced yet.
 _USER_INFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^{}/?#])*)@")
 _OTHER_NAME: Final = re.compile(r"\{(?!MGFN_)[A-Za-z_][A-Za-z0-9_]*\}")
 _SPELLED: Final = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25"
@@ -54,13 +54,13 @@ _MGFN_NAME: Final = re.compile(r"MGFN_[A-Z0-9_]+")
 class Source:
     """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file.
 
-    An RTSP URL is kept as FFmpeg understands it: the scheme in lower case, a user without a password as `user:@`.
+    RTSP URLs are spelled as FFmpeg expects them: the scheme in lower case, a user without a password as `user:@`.
     """
 
     name: str
     url: str = field(repr=False)
     live: bool
-    filled_in: tuple[str, ...] = field(init=False, repr=False, compare=False)  # goes to the decoder process, too
+    filled_in: tuple[str, ...] = field(init=False, repr=False, compare=False)  # also needed in the decoder process
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filled_in", remembered_in(self.url))
@@ -69,12 +69,12 @@ class Source:
 
     @property
     def shown(self) -> str:
-        """The address as it may be shown."""
+        """The address without secrets."""
         return shown_url(self.url, self.filled_in) if self.live else self.url
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Texts that must not appear in anything shown (a library's messages hold the URL)."""
+        """Strings that must not appear in any output (messages of libraries contain the URL)."""
         return (*secrets_of(self.url), *self.filled_in) if self.live else ()
 
 
@@ -82,18 +82,18 @@ def _spelled_for_ffmpeg(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     user_info, at, address = host.rpartition("@")
-    if at and ":" not in user_info:  # FFmpeg logs in only where it sees a password, be it an empty one
+    if at and ":" not in user_info:  # FFmpeg logs in only if there is a password, even an empty one
         host = f"{user_info}:@{address}"
     return f"{scheme.lower()}{separator}{host}{slash}{path}"
 
 
 def expand(text: str, flag: str) -> str:
-    """Replace each `{MGFN_NAME}` from the environment or a secret file of that name; nothing else.
+    """Replace each `{MGFN_NAME}` by the environment variable or secret file of that name, and nothing else.
 
-    As user or password of a URL the value is taken literally: what means something there is percent-encoded.
+    In the user name or password of a URL, the value is used literally: special characters are percent-encoded.
 
-    Secret files are looked for in `$CREDENTIALS_DIRECTORY` (systemd) and `/run/secrets` (containers).
-    Raises UsageError for a name that is nowhere.
+    Secret files are searched in `$CREDENTIALS_DIRECTORY` (systemd) and `/run/secrets` (containers). Raises UsageError
+    for an unknown name.
     """
     try:
         return expanded(text)
@@ -102,7 +102,7 @@ def expand(text: str, flag: str) -> str:
 
 
 def expanded(text: str) -> str:
-    """As `expand`, for whoever says by himself where the text stood."""
+    """Like `expand`, for callers that add the position of the text to the error themselves."""
 
     user_info = _USER_INFO.match(text)
     begin, end = user_info.span(1) if user_info else (0, 0)
@@ -117,7 +117,7 @@ def expanded(text: str) -> str:
 
 
 def unfilled(url: str) -> bool:
-    """Whether user or password hold another name in braces than `{MGFN_NAME}`: a slip, most likely."""
+    """Whether the user name or password contains a name in braces other than `{MGFN_NAME}`: probably a typing error."""
     user_info = _USER_INFO.match(url)
     return user_info is not None and _OTHER_NAME.search(user_info[1]) is not None
 
@@ -136,7 +136,7 @@ def _value(name: str) -> str:
 
 
 def _encoded(value: str) -> str:
-    """Percent-encoded, so that whoever decodes it has what was given."""
+    """Percent-encoded, so that decoding gives the value again."""
     return quote(value, safe="!$&'()*+,;=")
 
 
@@ -144,14 +144,14 @@ def _secret(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8-sig").rstrip("\r\n") if path.is_file() else None
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no UTF-8 text"
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UsageError(f"the secret file {path} cannot be read: {reason}") from None
 
 
 def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
-    """`[NAME=]URL` each -> sources with unique names; without names camera1, camera2, ... by position.
+    """Sources from `[NAME=]URL` values, with unique names; the default names are camera1, camera2, ... by position.
 
-    Raises UsageError for a scheme, name or file that is not allowed, before anything is opened.
+    Raises UsageError for an invalid scheme, name or file. Nothing is opened.
     """
     sources: list[Source] = []
     for position, value in enumerate(values, start=1):
@@ -160,7 +160,7 @@ def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
         if problem := name_problem(name):
             raise UsageError(f"{flag}: {problem}")
         if name in {source.name for source in sources}:
-            raise UsageError(f"{flag}: two cameras are named {name!r}; each name is allowed once")
+            raise UsageError(f"{flag}: two cameras are named {name!r}; names must be unique")
         where = f"{flag} {name}"
         whole = expand(url, where)
         try:
@@ -171,9 +171,9 @@ def parse_sources(values: Sequence[str], flag: str = "--rtsp") -> list[Source]:
 
 
 def _split_name(value: str) -> tuple[str | None, str]:
-    """What stands before the first "=" is a name, unless it is part of a URL or of a path."""
+    """The text before the first "=" is the name, unless it is part of a URL or of a path."""
     name, equals, rest = value.partition("=")
-    if ":" in name and "@" in rest and "://" not in rest:  # the scheme was forgotten, and a password holds the "="
+    if ":" in name and "@" in rest and "://" not in rest:  # the scheme is missing, and the password contains the "="
         return None, value
     if equals and "://" not in name and ("://" in rest or "/" not in name):
         return name, rest
@@ -181,24 +181,24 @@ def _split_name(value: str) -> tuple[str | None, str]:
 
 
 def name_problem(name: str) -> str:
-    """Why a camera may not have this name, "" if it may."""
+    """Why the camera name is invalid, or "" if it is valid."""
     if not CAMERA_NAME.fullmatch(name):
-        return f"camera name {name!r}: allowed are 1 to 64 of a-z A-Z 0-9 _ -"
+        return f"camera name {name!r}: must be 1 to 64 characters of a-z A-Z 0-9 _ -"
     if name == SELF_TEST_CAMERA:
-        return f"camera name {name!r} is the self-test's own; choose another"
-    return f"camera name {name!r} is a word of the topics; choose another" if name in RESERVED_NAMES else ""
+        return f"camera name {name!r} is reserved for the self-test; choose another"
+    return f"camera name {name!r} is reserved for MQTT topics; choose another" if name in RESERVED_NAMES else ""
 
 
 def prefix_problem(prefix: str) -> str:
-    """Why topics may not begin with this, "" if they may."""
+    """Why the topic prefix is invalid, or "" if it is valid."""
     wrong = not prefix.isprintable() or any(mark in prefix for mark in "+#") or prefix.startswith("$")
-    if wrong or "" in prefix.split("/"):  # an empty level is a slip: everybody would look one level too high
-        return "allowed is a topic of printable characters without + #, a leading $ and empty levels (/ at an end, //)"
+    if wrong or "" in prefix.split("/"):  # an empty level is a typing error; subscribers would look elsewhere
+        return "must be printable, without +, # or a leading $, and without empty levels (a / at either end, //)"
     return ""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether the host is a loopback address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -206,28 +206,28 @@ def is_loopback(host: str) -> bool:
 
 
 def is_rtsp(url: str) -> bool:
-    """Whether it is an RTSP URL, be it a right one or not."""
+    """Whether the URL has an RTSP scheme; it may still be invalid."""
     return url.lower().startswith(tuple(f"{scheme}://" for scheme in _RTSP))
 
 
 def is_live(url: str) -> bool:
-    """Whether it is a camera rather than a recording, `{MGFN_NAME}` being filled in.
+    """Whether it is a camera rather than a recording, after `{MGFN_NAME}` has been replaced.
 
-    Raises UsageError, without the URL in it, if it is neither; nothing is opened.
+    Raises UsageError, without the URL, if it is neither. Nothing is opened.
     """
     if is_rtsp(url):
         if not _split(url).hostname:
-            raise UsageError("names no host")
+            raise UsageError("has no host")
         return True
     scheme, colon, _ = url.partition(":")
     try:
         found = Path(url).stat() if Path(url).is_file() else None
-    except OSError:  # a name that no file can have
+    except OSError:  # not a valid file name
         found = None
     if found is None:
         named = colon and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.,-]*", scheme)
-        what = "this scheme is not allowed" if named else "no such file"
-        raise UsageError(f"{what}; allowed are rtsp://, rtsps:// and paths of video files")
+        what = "scheme not supported" if named else "no such file"
+        raise UsageError(f"{what}; must be an rtsp:// or rtsps:// URL, or the path of a video file")
     if found.st_size == 0:
         raise UsageError("the file is empty")
     return False
@@ -238,7 +238,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise UsageError(f"is no valid address; {_SPELLED}") from None
+        raise UsageError(f"is not a valid address; {_SPELLED}") from None
     if "@" in parts.path + parts.query + parts.fragment:
         raise UsageError(f"has an @ after the host; {_SPELLED}")
     return parts
@@ -246,7 +246,7 @@ def _split(url: str) -> SplitResult:
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """An MQTT broker."""
+    """The address of an MQTT broker."""
 
     host: str
     port: int
@@ -262,7 +262,7 @@ class BrokerAddress:
 
 
 def parse_broker(value: str, flag: str = "--mqtt") -> BrokerAddress:
-    """`mqtt://[user:pw@]host[:port]` or `mqtts://...`. Raises UsageError for anything else."""
+    """Parses `mqtt://[user:pw@]host[:port]` or `mqtts://...`. Raises UsageError for anything else."""
     url = expand(value, flag)
     try:
         return broker_at(url)
@@ -271,10 +271,10 @@ def parse_broker(value: str, flag: str = "--mqtt") -> BrokerAddress:
 
 
 def broker_at(url: str) -> BrokerAddress:
-    """The same, `{MGFN_NAME}` being filled in; the UsageError does not hold the URL."""
+    """Like `parse_broker`, after `{MGFN_NAME}` has been replaced. The UsageError does not contain the URL."""
     parts = _split(url)
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise UsageError("allowed is mqtt[s]://[user:password@]host[:port]")
+        raise UsageError("must be mqtt[s]://[user:password@]host[:port]")
     tls = parts.scheme == "mqtts"
     return BrokerAddress(
         parts.hostname,

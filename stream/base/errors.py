@@ -1,8 +1,8 @@
-"""Errors of the service; each message is one line for the user and never holds a password.
+"""Errors of the service. Each message is one line for the user and never contains a password.
 
 StreamError
 ├── UsageError      wrong flags or settings: exit code 2
-└── CameraError     a camera or recording that cannot be opened or read any further, with a `Reason`
+└── CameraError     a camera or recording that cannot be opened or read, with a `Reason`
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from enum import StrEnum
 
 
 class StreamError(Exception):
-    """Base of what the service raises."""
+    """Base class of the service's errors."""
 
 
 class UsageError(StreamError):
-    """The user asked for something that is not allowed."""
+    """Invalid flags or settings."""
 
 
 class Reason(StrEnum):
-    """Why a camera is not delivering."""
+    """Why a camera delivers no video."""
 
     UNREACHABLE = "unreachable"
     UNAUTHORIZED = "wrong user or password"
@@ -35,7 +35,7 @@ class Reason(StrEnum):
 
 
 class CameraError(StreamError):
-    """Connecting or reading failed. `reason` is one of a closed list; `detail` says what was seen."""
+    """Connecting or reading failed, because of `reason`; `detail` describes what happened."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))

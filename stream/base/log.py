@@ -1,4 +1,4 @@
-"""Structured logs on standard error: for people on a terminal, JSON lines otherwise; secrets never pass."""
+"""Structured logs on standard error: readable lines on a terminal, otherwise JSON lines. Secrets are redacted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from stream.base.redaction import redact_all, redact_text
 
-# Our own words, names and numbers: a password that is a common word or a year must not tear holes into them.
+# Our own words, names and numbers. A password that is a common word or a year must not be redacted in them.
 _OURS: Final = frozenset({"event", "level", "timestamp", "camera", "id"})
 
 
 class _StandardError:
-    """Lines to standard error; one that cannot be written, on a full disk or into a pipe nobody reads, is lost."""
+    """Writes lines to standard error. Lines that cannot be written (full disk, closed pipe) are lost."""
 
     def msg(self, line: str) -> None:
         with suppress(OSError, ValueError):
@@ -30,8 +30,8 @@ class _StandardError:
 
 
 def configure(secrets: Sequence[str] = ()) -> None:
-    """Set up logging of this process. `secrets` are blotted out of every value that may hold another's text."""
-    av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines hold whole URLs; its errors come as exceptions
+    """Set up logging for this process. `secrets` are redacted in every value that may contain foreign text."""
+    av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines contain complete URLs; errors come as exceptions
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
 
     def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -61,7 +61,7 @@ def configure(secrets: Sequence[str] = ()) -> None:
 
 
 class _Forwarding(logging.Handler):
-    """What libraries log, tracebacks of uvicorn included, goes through this log and its redaction."""
+    """Sends the log lines of libraries, uvicorn's tracebacks included, through this log and its redaction."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log.log(

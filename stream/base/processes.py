@@ -1,4 +1,4 @@
-"""Child processes: how the service starts them, and how those that take long end with it."""
+"""Child processes: how the service starts them, and how they end when it ends."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-# Starts `target(*args, pipe)` under a name; gives the process and the other end of its pipe.
+# Starts `target(*args, pipe)` under a name; returns the process and the other end of its pipe.
 StartProcess = Callable[[Callable[..., None], Sequence[Any], str], tuple[SpawnProcess, Connection]]
 
 
 def end_with_parent() -> None:
-    """In a child that does not read its pipe: end this process as soon as its parent is gone, even if it was killed."""
+    """In a child that does not read its pipe: end it as soon as its parent has gone, even if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent.sentinel,), name="end-with-parent", daemon=True).start()

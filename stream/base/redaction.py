@@ -1,7 +1,7 @@
-"""Redaction: no text that is shown may hold a password, wherever it stands and however it is encoded.
+"""Redaction: no output may contain a password, wherever it occurs and however it is encoded.
 
-Secrets are known in two ways: by what was filled in for a `{MGFN_NAME}` (`remember`), and by where they stand in a URL
-(user info, telling query keys, paths that look like credentials).
+Secrets are recognised in two ways: by the values that replaced `{MGFN_NAME}` (`remember`), and by their position in a
+URL (user info, query keys such as `password`, paths that look like credentials).
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
-SHORTEST: Final = 4  # a shorter text is part of too many words; inside a URL it is masked all the same
+SHORTEST: Final = 4  # shorter values occur in too many words; inside URLs they are masked anyway
 _HIDDEN: Final = "***"
 _SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|credential", re.IGNORECASE)
 _USER_INFO: Final = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", re.IGNORECASE)
 _ASSIGNED: Final = re.compile(rf"(?:{_SECRET_KEYS.pattern})[^=:]*[=:]", re.IGNORECASE)
 _LONG: Final = re.compile(r"[A-Za-z0-9]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CHANGES: Final = re.compile(r"(?<=[A-Z])(?=[a-z0-9])|(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])")
-_RANDOM_FROM: Final = 12  # letters and digits that change this often ...
+_RANDOM_FROM: Final = 12  # letters and digits that alternate this often ...
 _RANDOM_CHANGES: Final = 4
 
 _filled_in: set[str] = set()
 
 
 def remember(value: str) -> None:
-    """`value` was filled in for a placeholder: it is secret in this process from now on."""
+    """`value` replaced a placeholder: treat it as a secret in this process from now on."""
     _filled_in.add(value)
 
 
 def remembered() -> tuple[str, ...]:
-    """Every value that was filled in."""
+    """All values that replaced placeholders."""
     return tuple(_filled_in)
 
 
 def remembered_in(url: str) -> tuple[str, ...]:
-    """Those values that stand in `url`, in whatever encoding."""
+    """Those remembered values that occur in `url`, in any encoding."""
     return tuple(sorted(value for value in _filled_in if any(form in url for form in _spellings(value))))
 
 
 @lru_cache(maxsize=4_096)
 def _spellings(value: str) -> tuple[str, ...]:
-    """The value as URLs, JSON and Python show it; percent-encoding in both cases."""
+    """The value as it appears in URLs, JSON and Python; percent-encoding in both cases."""
     plain = {value, unquote(value), unquote_plus(value)}
     encoded = {form for text in plain for form in (quote(text, safe=""), quote(text), quote_plus(text),
                                                    quote(text, safe="!$&'()*+,;="))}  # fmt: skip
@@ -55,24 +55,24 @@ def _spellings(value: str) -> tuple[str, ...]:
 
 
 def redact_text(text: str, secrets: Sequence[str]) -> str:
-    """`text` with each of `secrets`, in any encoding, and the user info of any URL in it as `***`."""
+    """`text` with all `secrets`, in any encoding, and the user info of all URLs replaced by `***`."""
     forms = {form for secret in secrets if secret for form in _spellings(secret)}
-    for form in sorted(forms, key=len, reverse=True):  # one may hold another
+    for form in sorted(forms, key=len, reverse=True):  # one may contain another
         text = text.replace(form, _HIDDEN)
     return _USER_INFO.sub(rf"\1{_HIDDEN}@", text)
 
 
 def redact_all(text: str, secrets: Iterable[str] = ()) -> str:
-    """As `redact_text`, of `secrets` and of everything that was filled in."""
+    """Like `redact_text`, for `secrets` and all remembered values."""
     return redact_text(text, [secret for secret in (*secrets, *_filled_in) if len(secret) >= SHORTEST])
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """The secret parts of a URL, as written and decoded, longest first: user info and telling query values."""
+    """The secret parts of a URL, as written and decoded, longest first: user info, values of revealing query keys."""
     _, separator, rest = url.partition("://")
-    if not separator:  # the scheme was forgotten; a path is none of this
+    if not separator:  # the scheme is missing; a path does not look like this
         rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
-    # up to the last "@": a URL that is refused may hold anything unescaped in its password
+    # up to the last "@": the password in an invalid URL may contain anything unescaped
     user_info = rest.rpartition("@")[0]
     found: set[str] = set()
     if user_info:
@@ -87,20 +87,20 @@ def secrets_of(url: str) -> tuple[str, ...]:
 
 
 def redact_url(url: str) -> str:
-    """The URL, or what was given as one, with every secret part as `***`."""
+    """The URL, or the text given instead of one, with all secret parts replaced by `***`."""
     return redact_all(redact_text(url, secrets_of(url)))
 
 
 def shown_url(url: str, secrets: Sequence[str] = ()) -> str:
-    """A URL as it may be shown: without user info, query and fragment, and with telling parts of its path as `***`.
+    """A URL for display: without user info, query and fragment, and with suspicious parts of its path as `***`.
 
-    `secrets`: what was filled in, for a process that did not fill it in itself.
+    `secrets`: the values that replaced placeholders, for a process that did not replace them itself.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         return redact_all(redact_url(url), secrets)
     rest = redact_text(rest, [secret for secret in (*secrets, *_filled_in) if len(secret) >= SHORTEST])
-    # up to the last "@": a password may hold anything unescaped
+    # up to the last "@": a password may contain anything unescaped
     _, at, after = rest.rpartition("@")
     place, slash, path = re.split(r"[?#]", after, maxsplit=1)[0].partition("/")
     forms = [form for secret in (*secrets, *_filled_in) for form in _spellings(secret)]

@@ -1,1 +1,1 @@
-"""The decoder process of a camera: a URL goes in, clips of 16 frames come out."""
+"""The decoder process of a camera: takes a URL, produces clips of 16 frames."""

@@ -1,4 +1,4 @@
-"""One connection to a camera, or one recording: opens, reads, closes; returns or raises, never tries again."""
+"""One connection to a camera, or one recording: opens, reads and closes. Returns or raises, but never retries."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from stream.camera.timeline import RecordedTimeline, Timeline
 from stream.camera.upright import Upright
 
 LARGEST_SIDE: Final = 16384
-# Packets in a row that make no sense: ten seconds of 25 fps, the longest wait for a keyframe that is usual.
+# Maximum number of undecodable packets in a row: ten seconds at 25 fps, the longest common wait for a keyframe.
 MOST_DAMAGED: Final = 250
-_LEAST_STEP: Final = 0.001  # from a picture to the next whose time is not known
+_LEAST_STEP: Final = 0.001  # step to a frame whose time is not known
 _LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded frame, upright; `media_time` in seconds from the connection's first frame."""
+    """A decoded, upright frame. `media_time`: seconds since the first frame of the connection."""
 
     frame: VideoFrame
     media_time: float
 
 
 class Capture:
-    """A context manager around one opened source.
+    """Context manager for one open source.
 
-    Live sources: RTSP over `transport` ("tcp" or "udp"), a small probe, time-outs on opening and reading; nothing
-    but RTSP's own protocols is followed. Recordings: local files only. One decoder thread, so that no frame waits.
-    `hwaccel` decodes what it can.
-    `origin` is what the first frame's media time 0 is on the stream's own clock, in seconds.
+    Live sources: RTSP over `transport` ("tcp" or "udp"), a short probe, timeouts for opening and reading; only the
+    protocols that RTSP needs are followed. Recordings: local files only. One decoder thread is used, so that no frame
+    waits for later ones. `hwaccel` selects hardware decoding. `origin` is the time of the first frame (media time 0) on
+    the stream's own clock, in seconds.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class Capture:
         self._upright = Upright()
         self.origin: float | None = None
         self._last = 0.0
-        self.timeline = Timeline()  # of a live source
+        self.timeline = Timeline()  # for live sources
         began = monotonic()
         try:
             url = source.url if source.live else f"file:{source.url}"
             self._container: InputContainer = av.open(url, options=options, timeout=timeout, hwaccel=hwaccel)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             if source.live and monotonic() - began >= open_timeout:
-                # FFmpeg calls a camera that never answers by several names
-                raise CameraError(Reason.STALLED, "no answer in time") from None
+                # FFmpeg reports a camera that does not respond with different errors
+                raise CameraError(Reason.STALLED, "no response in time") from None
             raise self._translated(error) from None
         try:
             self.stream = self._video_stream()
@@ -90,7 +90,7 @@ class Capture:
             self._container.close()
             raise
         rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
-        # AVI holds no times of display
+        # AVI stores no display times
         ordered = "avi" not in self._container.format.name.split(",")
         self._recorded = RecordedTimeline(float(1 / rate), ordered=ordered)
 
@@ -103,32 +103,34 @@ class Capture:
         self._container.close()
 
     def _video_stream(self) -> VideoStream:
-        """The first video stream that can be decoded; a cover picture is none."""
+        """The first video stream that can be decoded and is not a cover image."""
         videos = [each for each in self._container.streams.video if not each.disposition & Disposition.attached_pic]
         if not videos:
             kinds = ", ".join(sorted({stream.type for stream in self._container.streams})) or "nothing"
             raise CameraError(Reason.NO_VIDEO, f"{self._source.shown} holds {kinds}")
         stream = next((each for each in videos if each.codec_context is not None), None)
         if stream is None:
-            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: its codec is not known here")
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: unknown codec")
         stream.thread_count = 1
         stream.codec_context.thread_count = 1
         if stream.width or stream.height:
             self._check_size(stream.width, stream.height)
         rate = stream.average_rate
-        # A live stream's nominal rate is a guess from its headers; there the media times decide.
+        # the nominal rate of a live stream is a guess from its headers; there the media times decide
         if not self._source.live and rate is not None and rate > FASTEST_RATE:
-            raise CameraError(Reason.BAD_RATE, f"{float(rate):.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
+            raise CameraError(
+                Reason.BAD_RATE, f"{float(rate):.0f} frames per second; must be at most {FASTEST_RATE:.0f}"
+            )
         return stream
 
     @property
     def shown(self) -> str:
-        """What was opened, as it may be shown."""
+        """The opened source, for display."""
         return self._source.shown
 
     @property
     def expected_frames(self) -> float | None:
-        """How many frames a recording's headers promise, roughly; None where they say nothing. Never rely on it."""
+        """The number of frames according to the headers of a recording, or None. Not reliable."""
         stream, rate = self.stream, self.stream.average_rate
         if stream.frames:
             return float(stream.frames)
@@ -141,10 +143,10 @@ class Capture:
     def pictures(self, on_packet: Callable[[Packet[VideoStream]], None] = lambda _packet: None) -> Iterator[Picture]:
         """Frames in order, until the end of a recording.
 
-        Frames flagged corrupt and packets that cannot be decoded are counted and left out.
+        Frames flagged as corrupt and packets that cannot be decoded are counted and skipped.
 
-        `on_packet` sees each packet before it is decoded. Raises CameraError on any fault; the end of a live stream
-        is one.
+        `on_packet` is called with each packet before it is decoded. Raises CameraError on any fault, and at the end of
+        a live stream.
         """
         try:
             for packet in self._container.demux(self.stream):
@@ -158,10 +160,10 @@ class Capture:
         if self._source.live:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
         if self.origin is None:
-            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} gave no picture")
+            raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} contains no frame")
 
     def _correct(self, packet: Packet[VideoStream]) -> None:
-        """Replace the packet's time by that of the timeline: from here on nobody sees another."""
+        """Replace the time of the packet by that of the timeline, for everything that follows."""
         if not packet.size:
             return
         stamp, time_base = packet.pts, packet.time_base or self.stream.time_base or Fraction(1, 90_000)
@@ -178,7 +180,7 @@ class Capture:
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
-            # a damaged packet, one without a picture, or one before the first keyframe: the next ones may be fine
+            # a damaged packet, one without a frame, or one before the first keyframe; the next ones may be good
             self.corrupt_frames += 1
             self._damaged_in_a_row += 1
             if self._damaged_in_a_row >= MOST_DAMAGED:
@@ -192,7 +194,7 @@ class Capture:
             self._last = self._recorded.place(frame.time)
         elif frame.time is not None and (self.origin is None or frame.time > self._last):
             self._last = frame.time
-        else:  # a packet of several pictures, or a corrected one among B-frames
+        else:  # a packet with several frames, or a corrected one among B-frames
             self._last += _LEAST_STEP
         if self.origin is None:
             self.origin = self._last
@@ -206,10 +208,12 @@ class Capture:
 
     def _check_size(self, width: int, height: int) -> None:
         if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; allowed are 1 to {LARGEST_SIDE} each way")
+            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; each side must be from 1 to {LARGEST_SIDE}")
 
     def _translated(self, error: Exception) -> CameraError:
-        """A library's error as ours. Its text holds the whole URL, password included: only its reason is kept."""
+        """Converts an error of a library. Its text contains the complete URL with the password, so only its reason is
+        used.
+        """
         text = getattr(error, "strerror", None) or type(error).__name__
         text = redact_text(text, self._source.secrets)
         if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
@@ -220,7 +224,7 @@ class Capture:
         if not self._source.live:
             return CameraError(Reason.NOT_READABLE, f"{self._source.shown}: {text}")
         if isinstance(error, av.error.ExitError | TimeoutError):
-            return CameraError(Reason.STALLED, "no answer in time")
+            return CameraError(Reason.STALLED, "no response in time")
         if isinstance(error, av.error.InvalidDataError):
             return CameraError(Reason.NOT_READABLE, text)
         if isinstance(error, av.error.EOFError) or getattr(error, "errno", None) in (

@@ -1,4 +1,4 @@
-"""Is a saved clip whole? It is decoded a little at a time, so that the camera does not wait."""
+"""Checks that a saved clip is complete, by decoding it in small steps so that the camera does not wait."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Final
 import av
 import av.error
 
-_WHOLE: Final = 0.9  # a network loses packets; a clip that cannot be decoded loses nearly all
+_WHOLE: Final = 0.9  # networks lose some packets; a clip that cannot be decoded loses nearly all
 _WORTH_KEEPING: Final = 0.5
 _AT_MOST: Final = 30.0
 
 
 @dataclass(frozen=True)
 class WrittenClip:
-    """A closed file that has not its name yet: what was written into it."""
+    """A closed file that has not been renamed yet, with a description of what was written into it."""
 
     event: str
     partial: Path
@@ -28,7 +28,7 @@ class WrittenClip:
 
 
 class ClipCheck:
-    """Decodes one clip. `problem` is "" for a whole one, once `advance` has said that it is through."""
+    """Decodes one clip. Once `advance` has returned True, `problem` is "" if the clip is complete."""
 
     def __init__(self, clip: WrittenClip) -> None:
         self.clip = clip
@@ -38,7 +38,9 @@ class ClipCheck:
         self._work = self._decode()
 
     def advance(self, seconds: float) -> bool:
-        """Work for so long; returns whether the check is over. After half a minute what was seen has to do."""
+        """Work for so many seconds; returns whether the check has finished. After 30 s it uses what was decoded
+        so far.
+        """
         end = time.monotonic() + seconds
         while (now := time.monotonic()) < end:
             if now > self._until:
@@ -67,7 +69,7 @@ class ClipCheck:
             pictures = 0
         expected = self.clip.packets
         if pictures < _WHOLE * expected:
-            self.problem = f"{pictures} of {expected} pictures of the clip can be decoded"
+            self.problem = f"{pictures} of {expected} frames of the clip can be decoded"
             self.worth_keeping = pictures >= _WORTH_KEEPING * expected
         elif last - first < _WHOLE * self.clip.seconds:
             self.problem = f"the clip lasts {last - first:.1f} s instead of {self.clip.seconds:.1f} s"

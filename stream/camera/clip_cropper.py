@@ -1,21 +1,21 @@
-"""What the model sees of the last 16 pictures of a camera: cut picture by picture, or clip by clip (`focus`)."""
+"""The model's view of the last 16 frames of a camera: cut frame by frame, or clip by clip (`focus`)."""
 
 from __future__ import annotations
 
 import numpy as np
 from av import VideoFrame
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.focus import COLUMNS, ROWS, WHOLE, Region, focus_clip
 from engine.geometry import SIDE, crops_of, is_per_clip
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.view import Cropper, View, drawn_masks, widened
 
 
 class ClipCropper:
-    """Holds the newest 16 pictures of one camera in a circle and hands them out as a clip.
+    """Holds the newest 16 frames of a camera in a ring, and writes them as clips.
 
-    In a geometry that is chosen clip by clip the decoded frames themselves are held, 1.4 MB each at 1280x720.
+    If the geometry is chosen for each clip, decoded frames are held, 1.4 MB each at 1280x720.
     """
 
     def __init__(self, view: View, geometry: str) -> None:
@@ -28,7 +28,7 @@ class ClipCropper:
         self._masks = _FocusMasks(view)
 
     def put(self, position: int, frame: VideoFrame) -> None:
-        """Take the picture of the clip's `position` in the circle, 0 to 15."""
+        """Store the frame at `position` 0 to 15 of the ring."""
         if self._frames is None:
             self._cropper.write(frame, self._crops[:, position])
         else:
@@ -36,16 +36,16 @@ class ClipCropper:
             self._masks.size = (frame.width, frame.height)
 
     def write(self, oldest: int, out: UInt8Array) -> tuple[float, float, float, float] | None:
-        """Write the clip that begins at `oldest` in the circle into `out`: uint8 (crops, 16, 224, 224, 3), RGB.
+        """Write the clip that begins at `oldest` in the ring into `out`: uint8 (crops, 16, 224, 224, 3), RGB.
 
-        Returns the square that `focus` cut as x, y, width, height in shares of the camera's picture, else None.
+        Returns the square that `focus` cut, as x, y, width, height in fractions of the image, or None.
         """
         if self._frames is None:
             later = CLIP_LENGTH - oldest
             out[:, :later], out[:, later:] = self._crops[:, oldest:], self._crops[:, :oldest]
             return None
         frames = [frame for frame in (*self._frames[oldest:], *self._frames[:oldest]) if frame is not None]
-        if len({(frame.width, frame.height) for frame in frames}) > 1:  # the picture's size changed within the clip
+        if len({(frame.width, frame.height) for frame in frames}) > 1:  # the image size changed within the clip
             frames = [frame.reformat(frames[-1].width, frames[-1].height) for frame in frames]
         region = focus_clip(frames, out, self._masks.blocks())
         self._masks.apply(region, out)
@@ -62,7 +62,7 @@ class ClipCropper:
 
 
 class _FocusMasks:
-    """The masks of a view where each clip is cut elsewhere: drawn once for each size of picture."""
+    """The masks for a view in which each clip is cut differently: drawn once for each image size."""
 
     def __init__(self, view: View) -> None:
         self._view = view
@@ -76,7 +76,7 @@ class _FocusMasks:
         if not self._view.masks:
             return None
         if self._drawn_for != self.size:
-            import cv2  # loaded for cameras with masks alone
+            import cv2  # imported only for cameras with masks
 
             left, top, right, bottom = self._view.box(*self.size)
             self._drawn = widened(drawn_masks(self._view.masks, *self.size))[top:bottom, left:right]
@@ -86,7 +86,7 @@ class _FocusMasks:
         return self._blocks
 
     def apply(self, region: Region, out: UInt8Array) -> None:
-        """Black out what is masked in a clip cut to `region`: uint8 (1, 16, 224, 224, 3)."""
+        """Black out the masked parts of a clip cut to `region`: uint8 (1, 16, 224, 224, 3)."""
         if not self._view.masks:
             return
         import cv2

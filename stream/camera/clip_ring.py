@@ -1,8 +1,8 @@
-"""Clips handed from a decoder process to the service in shared memory: no frame is copied or pickled.
+"""Passes clips from a decoder process to the service in shared memory, without copying or pickling frames.
 
-The service creates a ring; the decoder gets it as an argument of its process. A slot belongs to the decoder while it is
-free, and to the service from `ClipReady` until its number is sent back. The memory has no name: once the last process
-that holds it has ended, however, it is gone.
+The service creates a ring and passes it to the decoder as an argument of its process. A slot belongs to the decoder
+while it is free, and to the service from `ClipReady` until its number is sent back. The memory has no name, so it is
+freed when the last process that uses it ends, however it ends.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.geometry import SIDE
 from stream.base.errors import StreamError
-from stream.camera.clips import CLIP_LENGTH
 
 
 class ClipRing:
-    """uint8 (slots, crops, 16, 224, 224, 3) in shared memory. Pickled for a process that is starting, nowhere else."""
+    """uint8 (slots, crops, 16, 224, 224, 3) in shared memory. Can be pickled only for a process that is being
+    started.
+    """
 
     def __init__(self, file: int, slots: int, crops: int) -> None:
         self.slots, self.crops = slots, crops
@@ -35,13 +37,13 @@ class ClipRing:
 
     @classmethod
     def create(cls, slots: int, crops: int) -> ClipRing:
-        """A new ring. Raises StreamError where there is no memory for it."""
+        """A new ring. Raises StreamError if there is not enough memory."""
         size = _size(slots, crops)
         file = -1
         try:
             file = _without_a_name()
             os.ftruncate(file, size)
-            if sys.platform == "linux":  # taken now: where there is none, whoever wrote there later would be killed
+            if sys.platform == "linux":  # allocate now: if memory is short, writing there would kill the process
                 os.posix_fallocate(file, 0, size)
             return cls(file, slots, crops)
         except OSError as error:
@@ -53,7 +55,7 @@ class ClipRing:
         return _handed_over, (DupFd(self._file), self.slots, self.crops)
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Release the memory."""
         del self.clips
         self._memory.close()
         os.close(self._file)

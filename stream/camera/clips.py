@@ -1,4 +1,4 @@
-"""Pictures with media times to clips of 16 frames. Pure: times are passed in, pixels stay outside."""
+"""Groups frames with media times into clips of 16 frames. Pure: it sees times, not pixels."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from math import log
 from statistics import median
 from typing import Final, Literal
 
+from configs.sizes import CLIP_LENGTH
 from stream.base.errors import CameraError, Reason
 
 Stride = Literal[4, 8, 16]
 """Frames from the start of one clip to that of the next."""
 
-CLIP_LENGTH: Final = 16
 LONGEST_GAP: Final = 1.0
 FASTEST_RATE: Final = 120.0
 TRAINED_RATE: Final = 25.0
 _RATE_FRAMES: Final = 60
 _FIRST_RATE_FRAMES: Final = 8
 _RATE_MARGIN: Final = 0.05
-_SLOWEST_STEP: Final = 6.0  # a picture in 5 s, with some jitter
+_SLOWEST_STEP: Final = 6.0  # one frame in 5 s, with some jitter
 _STEPS: Final = 5
-# the clock of a camera
+# for the clock of a camera
 _SECONDS: Final = 30
 _FEWEST_SECONDS: Final = 6
 _LEAST_DRIFT: Final = 0.005
@@ -31,7 +31,7 @@ _MOST_DRIFT: Final = 1.0
 
 @dataclass(frozen=True)
 class Clip:
-    """Times of a finished clip in seconds of media time; `end` is when its last frame's time is over."""
+    """The times of a finished clip, in seconds of media time; `end` is the end of its last frame's duration."""
 
     clip: int
     start: float
@@ -40,10 +40,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a picture belongs: `position` 0..15 among the last 16, None if it is to be left out.
+    """Where a frame belongs: `position` 0..15 in the ring of the last 16, or None if it is skipped.
 
-    `finished` is the clip that this picture completes: its first picture lies at `oldest`, then they follow in a
-    circle.
+    `finished` is the clip that this frame completes. Its first frame is at `oldest`; the others follow around the ring.
     """
 
     position: int | None
@@ -55,10 +54,10 @@ class Placed:
 
 
 def thinning(rate: float, fps: float = TRAINED_RATE) -> int:
-    """Every how many pictures of a source of `rate` frames a second one is kept.
+    """k, if every k-th frame of a source with `rate` frames per second is used.
 
-    The rate that is left is the nearest by ratio to `fps`. With the 25 that clips were trained at all are kept up to
-    35, every second one up to 61 (50, 60), and so on.
+    The remaining rate is the closest to `fps` by ratio. With the default of 25, all frames are used up to 35 frames per
+    second, every second one up to 61 (50, 60), and so on.
     """
     fewer = max(1, int(rate / fps))
     return fewer if _off(rate, fewer, fps) <= _off(rate, fewer + 1, fps) else fewer + 1
@@ -69,17 +68,17 @@ def _off(rate: float, step: int, fps: float) -> float:
 
 
 class ClipAssembler:
-    """Counts the pictures of one connection into clips, one every `stride` pictures that are kept.
+    """Groups the frames of one connection into clips, a new one every `stride` frames.
 
-    A picture that is not later than the one before is left out, and so are those that `thinning` to `fps` frames a
-    second leaves out (None: none). After a gap in media time of more than `LONGEST_GAP` seconds, a jump back of as
-    much, or a change of the thinning, the running clip is given up and a new one begins. Of a camera that always sends
-    fewer than a picture a second, down to one in 5 s, a gap is 2.5 of its steps.
-    Variable frame rates are fine: a clip is 16 frames, and its times are those of its frames.
+    A frame that is not later than the previous one is skipped, and so are the frames that `thinning` to `fps` frames
+    per second omits (None: all are used). After a gap in media time of more than `LONGEST_GAP` seconds, a jump back by
+    as much, or a change of the thinning, the current clip is discarded and a new one begins. For a camera that always
+    sends less than one frame per second, down to one in 5 s, a gap is 2.5 of its steps. Variable frame rates are
+    supported: a clip is 16 frames, and its times are those of its frames.
 
-    `broken_clips` counts the clips that were given up, `late_frames` the pictures that were not later.
-
-    `counted`: a recording whose pictures are counted, whatever their times say; only the thinning leaves out any.
+    broken_clips: number of clips discarded.
+    late_frames: number of frames that were not later than the previous one.
+    counted: for recordings whose frames are counted, whatever their times are; only the thinning omits frames.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class ClipAssembler:
         self._counted = counted
         self._steps: deque[float] = deque(maxlen=_STEPS)
         self._keep_every = 1
-        self._seen = 0  # since the running clip's first picture
+        self._seen = 0  # since the first frame of the current clip
         self._times: deque[float] = deque(maxlen=CLIP_LENGTH)
         self._count = 0
         self._clip = 0
@@ -103,7 +102,7 @@ class ClipAssembler:
         self.late_frames = 0
 
     def place(self, media_time: float) -> Placed:
-        """Place the next picture. Raises CameraError above 120 frames a second of media time."""
+        """Place the next frame. Raises CameraError above 120 frames per second of media time."""
         if self._last is not None:
             step = media_time - self._last
             if -LONGEST_GAP <= step <= 0 and not self._counted:
@@ -142,13 +141,13 @@ class ClipAssembler:
         self._seen = self._count = 0
 
     def _follow_rate(self, media_time: float) -> None:
-        """Take the rate of a new connection's first pictures, then that of every 60."""
+        """Determine the rate from the first frames of a connection, then from every 60 frames."""
         if self._rate_frames == 0:
             self._rate_start = media_time
         elif self._rate_frames == (_RATE_FRAMES if self._rate_known else _FIRST_RATE_FRAMES):
             rate = self._rate_frames / (media_time - self._rate_start)
             if self._rate_known and rate > FASTEST_RATE * 1.01:
-                raise CameraError(Reason.BAD_RATE, f"{rate:.0f} frames a second; at most {FASTEST_RATE:.0f} allowed")
+                raise CameraError(Reason.BAD_RATE, f"{rate:.0f} frames per second; must be at most {FASTEST_RATE:.0f}")
             self._rate_known = True
             self._choose_thinning(rate)
             self._rate_frames = 0
@@ -159,29 +158,29 @@ class ClipAssembler:
         if self._fps is None:
             return
         wanted, off = thinning(rate, self._fps), _off(rate, self._keep_every, self._fps)
-        # a rate between two choices must not go to and fro
+        # a rate between two choices must not alternate
         if wanted != self._keep_every and _off(rate, wanted, self._fps) < off - _RATE_MARGIN:
             self._keep_every = wanted
             self._begin_anew()
 
 
 class CameraClock:
-    """When the media times of a live connection were, by the clock that arrivals are told in.
+    """Maps the media times of a live connection to the clock of arrivals.
 
-    Pictures arrive late, never early, and the first ones as a burst out of the probe's backlog: what counts is the
-    smallest delay of each second. Over the last 30 of them a line is laid along the smallest ones: where it rises or
-    falls, the camera's clock is slower or faster than ours, or it sends at another rate than it stamps.
+    Frames can arrive late, but never early, and the first ones arrive as a burst from the probe. So the smallest delay
+    in each second counts. A line is fitted to the smallest delays of the last 30 seconds: if it rises or falls, the
+    camera's clock is slower or faster than ours, or the camera sends at a different rate than its timestamps say.
     """
 
     def __init__(self) -> None:
-        self._seconds: deque[tuple[float, float]] = deque(maxlen=_SECONDS)  # media time and delay of each one's best
+        self._seconds: deque[tuple[float, float]] = deque(maxlen=_SECONDS)  # media time, delay of each one's best
         self._began = 0.0
         self._last = float("-inf")
         self._drift = 0.0
 
     def observe(self, media_time: float, arrival: float) -> None:
-        """A picture of `media_time` arrived at `arrival`."""
-        if media_time < self._last - LONGEST_GAP:  # the camera's clock was set back: what was seen is worth nothing
+        """A frame with `media_time` arrived at `arrival`."""
+        if media_time < self._last - LONGEST_GAP:  # the camera's clock was set back: forget all observations
             self._seconds.clear()
             self._drift = 0.0
         self._last = media_time
@@ -194,7 +193,7 @@ class CameraClock:
             self._seconds[-1] = seen
 
     def _slope(self) -> float:
-        """The median of slopes over half of the seconds (Theil and Sen): a pause in the network does not bend it."""
+        """The median of slopes over half of the seconds (Theil-Sen), which is robust against a pause in the network."""
         if len(self._seconds) < _FEWEST_SECONDS:
             return 0.0
         half = len(self._seconds) // 2
@@ -204,7 +203,7 @@ class CameraClock:
         return slope if _LEAST_DRIFT < abs(slope) < _MOST_DRIFT else 0.0
 
     def arrived(self, media_time: float) -> float:
-        """When a picture of that media time arrives without delay. Raises ValueError before the first picture."""
+        """When a frame with that media time arrives without delay. Raises ValueError before the first frame."""
         if not self._seconds:
             raise ValueError("no picture observed yet")
         drift = self._drift

@@ -1,4 +1,4 @@
-"""The decoder process of one camera: connects, cuts clips into shared memory, tries again for ever."""
+"""The decoder process of one camera: connects, writes clips to shared memory, and keeps reconnecting."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from stream.camera.recorder import Recorder
 from stream.camera.timeline import Timeline
 from stream.camera.view import View
 
-STOP: Final = -1  # sent instead of a free slot's number
+STOP: Final = -1  # sent instead of the number of a free slot
 _HEARTBEAT: Final = 1.0
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
-# Seconds without a picture that are a fault; a camera of one picture in 5 s needs more.
+# Seconds without a frame that count as a fault; a camera with one frame in 5 s needs more.
 _PATIENCE, _MORE_PATIENCE = 5.0, 15.0
 _FEW_PICTURES, _MANY_PICTURES = 3, 100
 _NO_DIGITS: Final = str.maketrans("", "", "0123456789")
-# A wrong password does not become right: many cameras lock an account after a few tries.
+# Retrying does not help with a wrong password, and many cameras lock an account after a few attempts.
 _FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED = 30.0, 300.0
 
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """What a decoder process works on. In a `replay` no clip is ever dropped and times are media times."""
+    """Settings of a decoder process. In a `replay` no clip is dropped, and times are media times."""
 
     source: Source
     geometry: str
@@ -55,15 +55,15 @@ class CameraSettings:
     sub_stream: Source | None = None
 
 
-class _Stopped(Exception):  # noqa: N818 -- no error: the service asked for it
+class _Stopped(Exception):  # noqa: N818 -- not an error: the service requested it
     """The service wants this process to end."""
 
 
-_ENDINGS: Final = (_Stopped, EOFError, BrokenPipeError, ConnectionResetError)  # told to stop, or the service is gone
+_ENDINGS: Final = (_Stopped, EOFError, BrokenPipeError, ConnectionResetError)  # stopped, or the service has gone
 
 
 def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
-    """Seconds before attempt number `attempt` (from 1): doubling, bounded, spread by `jitter` in [0, 1]."""
+    """Seconds before attempt number `attempt` (from 1): doubling, limited, spread by `jitter` in [0, 1]."""
     first, last = (
         (_FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED)
         if reason is Reason.UNAUTHORIZED
@@ -73,14 +73,14 @@ def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
 
 
 def _patience(before: float, reason: Reason, pictures: int) -> float:
-    """Seconds to wait for a picture in the next connection: more where one stalled at once, as a slow camera's does."""
+    """Seconds to wait for a frame on the next connection: longer if one stalled at once, as on a slow camera."""
     if reason is Reason.STALLED and pictures <= _FEW_PICTURES:
         return _MORE_PATIENCE
     return before if pictures <= _MANY_PICTURES else _PATIENCE
 
 
 class Decoder:
-    """One camera's decoder: `pipe` carries messages out; free slots' numbers (or STOP) and orders come in."""
+    """The decoder of one camera. `pipe` sends messages; it receives numbers of free slots (or STOP) and orders."""
 
     def __init__(self, settings: CameraSettings, pipe: Connection) -> None:
         self._settings = settings
@@ -93,8 +93,8 @@ class Decoder:
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
-        self._broken = self._late = 0  # of the connections that are over
-        self._assembler: ClipAssembler | None = None  # of the one that is not
+        self._broken = self._late = 0  # of closed connections
+        self._assembler: ClipAssembler | None = None  # of the open one
         self._fps = 0.0
         self._next_beat = 0.0
         self._beat_frames = 0
@@ -104,11 +104,11 @@ class Decoder:
         self._patience = _PATIENCE
 
     def stop(self) -> None:
-        """End at the next frame or beat; safe in a signal handler."""
+        """End at the next frame or heartbeat; safe in a signal handler."""
         self._stopping = True
 
     def run(self) -> None:
-        """Watch until told to stop or, for a recording, until its end."""
+        """Watch until stopped or, for a recording, until its end."""
         live = self._settings.source.live
         attempt = 0
         while True:
@@ -123,8 +123,8 @@ class Decoder:
                 fault = error
             except _ENDINGS:
                 raise
-            except Exception as error:  # noqa: BLE001 -- shown in full, and tried again like any other fault
-                # a defect: its traceback may hold the URL, and only the log blots that out
+            except Exception as error:  # noqa: BLE001 -- logged in full, and retried like any other fault
+                # a bug: its traceback may contain the URL, and only the log redacts it
                 log.exception("decoder failed", camera=self._settings.source.name)
                 fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
             if not live:
@@ -158,7 +158,7 @@ class Decoder:
                             self._send(StateChanged(CameraState.ONLINE, self._connection, detail=capture.shown))
                             self._clips.connected(arrival)
                         else:
-                            log.warning("picture size changed", camera=settings.source.name, size=capture.size)
+                            log.warning("image size changed", camera=settings.source.name, size=capture.size)
                         size = capture.size
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
@@ -201,18 +201,18 @@ class Decoder:
 
     def _remark_on(self, timeline: Timeline) -> None:
         if timeline.by_arrival:
-            self._say_once("the camera's time stamps are of no use: times of arrival are taken instead")
+            self._say_once("timestamps of the camera are unusable: using arrival times")
         elif timeline.corrected:
-            self._say_once("some of the camera's time stamps are wrong: they are corrected")
+            self._say_once("some timestamps of the camera are wrong: correcting them")
 
     def _say_once(self, what: str) -> None:
-        """Log a peculiarity of the camera; the figures in it may vary."""
+        """Log a peculiarity of the camera once; the figures in it may vary."""
         if (gist := what.translate(_NO_DIGITS)) not in self._said:
             self._said.add(gist)
             log.warning(what, camera=self._settings.source.name)
 
     def _opened(self) -> Capture:
-        """The sub-stream if there is one and it can be opened, else the stream itself."""
+        """The sub-stream if there is one and it can be opened, otherwise the main stream."""
         settings = self._settings
         if settings.sub_stream is not None:
             try:
@@ -220,15 +220,15 @@ class Decoder:
                     settings.sub_stream, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel
                 )
             except CameraError as error:
-                if error.reason is Reason.UNAUTHORIZED:  # one wrong password at a time
+                if error.reason is Reason.UNAUTHORIZED:  # do not try a wrong password twice
                     raise
-                what = "the sub-stream cannot be opened: trying the main stream"
+                what = "sub-stream cannot be opened: trying the main stream"
                 log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
                 self._beat()
         return Capture(settings.source, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)
 
     def _take_slot(self) -> int | None:
-        """A free slot; in a replay waits for one, live gives None: that clip is dropped whole."""
+        """A free slot. In a replay, waits for one; live, returns None, and the whole clip is dropped."""
         self._receive(0.0)
         while not self._free and self._settings.replay:
             self._receive(_HEARTBEAT)
@@ -281,13 +281,13 @@ class Decoder:
 
 
 def run_camera(settings: CameraSettings, pipe: Connection) -> None:
-    """Body of the decoder process. Ends when told to, when the service is gone, or at a recording's end."""
-    for signum in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the service decides
+    """Body of the decoder process. Ends when stopped, when the service has gone, or at the end of a recording."""
+    for signum in (signal.SIGINT, signal.SIGHUP):  # these reach the whole process group; the service decides
         signal.signal(signum, signal.SIG_IGN)
     sub_stream = settings.sub_stream
     configure([*settings.source.secrets, *(sub_stream.secrets if sub_stream is not None else ())])
     decoder = Decoder(settings, pipe)
-    # systemd ends every process of a service at once: open clips are closed all the same
+    # systemd ends all processes of a service at once; open clips are closed anyway
     signal.signal(signal.SIGTERM, lambda *_: decoder.stop())
     try:
         decoder.run()

@@ -1,4 +1,4 @@
-"""Hardware that decodes video, where there is some."""
+"""Hardware decoding of video."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from stream.base.log import log
 Hwaccel = Literal["auto", "cuda", "vaapi", "none"]
 """What decodes; auto: what is found."""
 
-# what is looked for where "auto" is set, in this order
+# searched in this order for "auto"
 _NODES: Final = {"cuda": Path("/dev/nvidia0"), "vaapi": Path("/dev/dri/renderD128")}
 
 
 def accelerator(wanted: Hwaccel, camera: str, nodes: dict[str, Path] = _NODES) -> HWAccel | None:
-    """The device for a camera's decoder; None: the CPU decodes, which is said where a device was wanted.
+    """The device for a camera's decoder, or None for the CPU, which is logged if a device was requested.
 
-    A stream of a kind that the device does not decode is decoded by the CPU, too.
+    Streams that the device does not support are decoded by the CPU, too.
     """
     if wanted == "none":
         return None
@@ -36,5 +36,5 @@ def accelerator(wanted: Hwaccel, camera: str, nodes: dict[str, Path] = _NODES) -
         else:
             return HWAccel(kind, allow_software_fallback=True)
     reason = "; ".join(reasons) or "no device found"
-    log.warning("hardware decoding does not work: the CPU decodes", camera=camera, hwaccel=wanted, reason=reason)
+    log.warning("hardware decoding failed; using the CPU", camera=camera, hwaccel=wanted, reason=reason)
     return None

@@ -1,4 +1,4 @@
-"""What a decoder process and the service tell each other, over a pipe."""
+"""Messages between a decoder process and the service."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from stream.base.errors import Reason
 
 
 class CameraState(StrEnum):
-    """Where one camera stands."""
+    """The state of one camera."""
 
     CONNECTING = "connecting"
     ONLINE = "online"
-    OFFLINE = "offline"  # lost; it is tried again
-    ENDED = "ended"  # a recording came to its end, or cannot be read: not tried again
+    OFFLINE = "offline"  # lost; will be retried
+    ENDED = "ended"  # a recording ended or cannot be read; not retried
 
 
 # from the decoder
@@ -25,10 +25,11 @@ class CameraState(StrEnum):
 class ClipReady:
     """A clip lies in `slot`. Times in seconds: steady where live, media time from 0 in a replay.
 
-    `clip` counts from 0 for each `connection`; `arrival` is when its last frame came (monotonic clock). `like` is the
-    earlier clip of this connection that it does not differ from, as far as the motion gate sees; None: it does.
-    `focus` is the part of the camera's picture that the model sees, x, y, width, height in shares of it; None where
-    the bundle's geometry does not choose one.
+    clip: counts from 0 for each `connection`.
+    arrival: when its last frame arrived (monotonic clock).
+    like: the earlier clip of this connection from which the motion gate found no difference, or None.
+    focus: the part of the image that the model sees, as x, y, width, height in fractions; None if the geometry of the
+        bundle does not choose one.
     """
 
     connection: int
@@ -43,8 +44,10 @@ class ClipReady:
 
 @dataclass(frozen=True)
 class StateChanged:
-    """The camera's state is now another; `reason` and `detail` say why it is offline or ended, `detail` what is watched
-    when it is online."""
+    """The state of the camera has changed.
+
+    `reason` and `detail` say why it is offline or ended; when it is online, `detail` is the source.
+    """
 
     state: CameraState
     connection: int
@@ -54,10 +57,10 @@ class StateChanged:
 
 @dataclass(frozen=True)
 class Counters:
-    """Sent every second, whatever the state: also the decoder's sign of life. Totals since the process began.
+    """Sent every second in every state, also as a heartbeat. Totals since the start of the process.
 
-    `problem` says why nothing can be scored though pictures come, "" if all is well. `broken_clips` were given up at a
-    gap in the camera's time, `late_frames` left out because they were not later than the picture before.
+    problem: why nothing can be scored although frames arrive, or "". broken_clips: discarded at a gap in the camera's
+    time. late_frames: skipped because they were not later than the previous frame.
     """
 
     fps: float
@@ -72,7 +75,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class SnapshotTaken:
-    """The picture of an event is on disk; 0 bytes: it is not, `problem` says why."""
+    """The image of an event was written. With 0 bytes it was not, and `problem` says why."""
 
     event: str
     bytes: int
@@ -81,7 +84,7 @@ class SnapshotTaken:
 
 @dataclass(frozen=True)
 class ClipClosed:
-    """The clip of an event is on disk; `problem` says what is wrong with it or, with 0 bytes, why it is not there."""
+    """The clip of an event was written. `problem` says what is wrong with it, or with 0 bytes, why there is none."""
 
     event: str
     bytes: int
@@ -97,7 +100,7 @@ Message = ClipReady | StateChanged | Counters | SnapshotTaken | ClipClosed
 
 @dataclass(frozen=True)
 class TakeSnapshot:
-    """Write a picture of `clip` (connection, clip), or of now if None, with `text` in it, to `path`."""
+    """Write an image of `clip` (connection, clip), or of the current frame if None, with `text` in it, to `path`."""
 
     event: str
     path: Path

@@ -1,4 +1,6 @@
-"""The motion gate: does a clip differ from the last one that passed the backbone? Pure but for numpy."""
+"""The motion gate: decides whether a clip differs from the last one that passed the backbone. Pure, except for
+numpy.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,11 @@ _BLOCKS: Final = SIDE // _BLOCK
 
 
 class MotionGate:
-    """Compares the means of 14 x 14 blocks, colour by colour, in every frame of a clip with those of the clip that it
-    remembers.
+    """Compares a clip with the remembered one by the mean colours of 14 x 14 blocks in every frame.
 
-    A clip is like that one while no block of any frame differs by more than `threshold` grey levels from its mean over
-    the remembered clip. What moves slowly adds up: the remembered clip stays until another differs from it. At
-    threshold 0 no clip is like another.
+    A clip counts as like the remembered one if no block of any frame differs by more than `threshold` grey levels from
+    its mean over the remembered clip. Slow movement adds up, because the remembered clip stays until another one
+    differs from it. At threshold 0, no clip is like another.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -28,9 +29,9 @@ class MotionGate:
         self._blocks: FloatArray | None = None
 
     def representative(self, clip: int, pictures: UInt8Array) -> int:
-        """The clip's own number, or that of the remembered clip if it is like it; pictures (crops, 16, 224, 224, 3).
+        """The number of the clip, or of the remembered clip if it is like it; `pictures` (crops, 16, 224, 224, 3).
 
-        A clip that differs is remembered from now on.
+        A clip that differs is then remembered.
         """
         if not self._threshold:
             return clip

@@ -1,4 +1,4 @@
-"""Parameter sets of H.264 and H.265 as they are in force, packet by packet. Pure."""
+"""Tracks which H.264 and H.265 parameter sets are in force, packet by packet. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ _MOST: Final = 16
 
 
 class ParameterSets:
-    """Follows the sets that a stream carries; `extradata` is what stood in its description.
+    """Follows the parameter sets in a stream; `extradata` is what its description contained.
 
-    `current` is all of them, in Annex B; empty while one kind is missing, and for what carries none in its packets.
+    `current` contains all of them, in Annex B. It is empty while one kind is missing, and for streams without parameter
+    sets in their packets.
     """
 
     def __init__(self, codec: str, extradata: bytes | None) -> None:
         self._codec = codec
-        # a file's own description begins with a 1, and its packets hold no start codes
+        # a file's own description begins with 1, and its packets have no start codes
         self.followed = codec in _KINDS and not (extradata or b"").startswith(b"\x01")
         self._sets: dict[int, list[bytes]] = {}
         self.current = b""
@@ -26,7 +27,7 @@ class ParameterSets:
             self.see(extradata or b"")
 
     def see(self, data: bytes) -> bool:
-        """Take the next packet; returns whether it carries sets itself."""
+        """Process the next packet; returns whether it contains parameter sets."""
         if not self.followed:
             return False
         found: dict[int, list[bytes]] = {}
@@ -36,7 +37,7 @@ class ParameterSets:
             return False
         last = _KINDS[self._codec][-1]
         for kind, nals in found.items():
-            if kind == last and len(found) == 1:  # one more picture set of the same sequence
+            if kind == last and len(found) == 1:  # another picture set of the same sequence
                 nals = [*(nal for nal in self._sets.get(kind, []) if nal not in nals), *nals][-_MOST:]
             self._sets[kind] = nals
         if all(kind in self._sets for kind in _KINDS[self._codec]):
@@ -44,7 +45,7 @@ class ParameterSets:
         return all(kind in found for kind in _KINDS[self._codec])
 
     def _leading(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The sets before the first slice."""
+        """The parameter sets before the first slice."""
         at = data.find(b"\x00\x00\x01")
         while 0 <= at < len(data) - 4:
             begin = at + 3

@@ -1,12 +1,13 @@
-"""Pictures and clips of alarms, in the decoder's process: what was seen a moment ago, and packets kept compressed.
+"""Images and clips of alarms, in the decoder process: keeps recent packets in compressed form.
 
-Clips are remuxed to MP4, never re-encoded; times are media seconds of the connection as its packets carry them.
+Clips are remuxed to MP4, never re-encoded. Times are media seconds of the connection, as in its packets.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from time import monotonic
@@ -18,20 +19,20 @@ import numpy as np
 from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
-from stream.base.atomic_files import partial_path, put_in_place
+from configs.atomic import partial_path, replacing
 from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.camera.clip_check import ClipCheck, WrittenClip
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.parameter_sets import ParameterSets
 
-FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment of a clip: what it can be computed again by
+FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment in a clip from which its times can be computed again
 RING_BYTES: Final = 64 * 2**20
-# An alarm is known later than it begins: its minimum duration, the clip's own length, waiting for the engine.
+# An alarm is known later than it begins: minimum duration, length of a clip, waiting for the engine.
 RING_SLACK: Final = 10.0
 _LONGEST_JUMP: Final = 10.0
 _FRAMES_KEPT: Final = 4
-# Seconds for decoding saved clips again: with each packet, and when the connection is over.
+# Seconds for decoding saved clips again: with each packet, and when the connection has ended.
 _CHECK_AT_ONCE: Final = 0.01
 _CHECK_AT_END: Final = 1.0
 _JPEG_QUALITY: Final = 85
@@ -39,7 +40,7 @@ _JPEG_QUALITY: Final = 85
 
 @dataclass(frozen=True)
 class StoredPacket:
-    """A compressed picture; `pts`, `dts` in the stream's time base, `time` in seconds."""
+    """A compressed frame; `pts`, `dts` in the stream's time base, `time` in seconds."""
 
     data: bytes
     pts: int
@@ -51,7 +52,7 @@ class StoredPacket:
 
 
 class PacketRing:
-    """The newest packets: at least `span` seconds of them, from a keyframe on, unless they exceed `largest` bytes."""
+    """The newest packets, from a keyframe on: at least `span` seconds, unless they exceed `largest` bytes."""
 
     def __init__(self, span: float, largest: int = RING_BYTES) -> None:
         self._span = span
@@ -61,7 +62,7 @@ class PacketRing:
         self._bytes = 0
 
     def add(self, packet: StoredPacket) -> None:
-        """Take the next packet; before the first keyframe they are useless and left out."""
+        """Add the next packet. Packets before the first keyframe are useless and skipped."""
         if packet.keyframe:
             self._keyframes.append(packet.time)
         elif not self._keyframes:
@@ -72,7 +73,7 @@ class PacketRing:
             self._keyframes[1] <= packet.time - self._span or self._bytes > self._largest
         ):
             self._drop_group()
-        if self._bytes > self._largest:  # one group larger than the ring: wait for the next keyframe
+        if self._bytes > self._largest:  # one group of pictures is larger than the ring: wait for the next keyframe
             self._packets.clear()
             self._keyframes.clear()
             self._bytes = 0
@@ -84,7 +85,7 @@ class PacketRing:
             self._bytes -= len(self._packets.popleft().data)
 
     def since(self, begin: float) -> list[StoredPacket]:
-        """From the last keyframe at or before `begin`, else from the first one."""
+        """From the last keyframe at or before `begin`, or from the first one."""
         start = max((at for at in self._keyframes if at <= begin), default=None)
         if start is None:
             return list(self._packets)
@@ -94,7 +95,7 @@ class PacketRing:
 
 
 class _ClipFile:
-    """One MP4 being written."""
+    """One MP4 file being written."""
 
     def __init__(self, order: StartClip, stream: VideoStream, shift: float) -> None:
         self.order = order
@@ -111,10 +112,10 @@ class _ClipFile:
         self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
 
     def _begin(self, first: StoredPacket) -> VideoStream:
-        """Describe the file by the parameter sets in force at its first picture: the camera's may be old."""
+        """Describe the file by the parameter sets in force at its first frame; those of the camera may be outdated."""
         stream = self._container.add_stream_from_template(self._template)
         if self._template.codec_context.name == "hevc":
-            stream.codec_tag = "hvc1"  # the name browsers and Apple's players look for
+            stream.codec_tag = "hvc1"  # the name that browsers and Apple's players expect
         if first.sets:
             stream.codec_context.extradata = first.sets
         if not stream.width:  # it was not known when the camera was opened
@@ -133,7 +134,7 @@ class _ClipFile:
         self._sets = packet.sets
         out = Packet(packet.sets + packet.data if changed else packet.data)
         out.pts, out.dts = packet.pts - self._first.dts, packet.dts - self._first.dts
-        # of the last picture it is all that says how long it stands; without it players leave an MJPEG's out
+        # the only information about how long the last frame is shown; without it, players omit the last frame of MJPEG
         out.duration = packet.dts - self._last.dts if self._last is not None else 0
         out.time_base, out.is_keyframe, out.stream = self._time_base, packet.keyframe, self._stream
         self._container.mux(out)
@@ -142,7 +143,7 @@ class _ClipFile:
         return packet.time >= self.until or packet.time - self._first.time >= self.order.longest
 
     def finish(self) -> WrittenClip | ClipClosed:
-        """Close the file; its name waits until it was checked."""
+        """Close the file. It is renamed after it has been checked."""
         if self._first is None or self._last is None:
             self.give_up()
             return ClipClosed(self.order.event, 0, 0.0, "no picture")
@@ -151,16 +152,14 @@ class _ClipFile:
         return WrittenClip(self.order.event, self._partial, self.order.path, self._packets, seconds)
 
     def give_up(self) -> None:
-        try:
+        with suppress(av.error.FFmpegError, OSError, ValueError):  # disk full: the incomplete file is deleted next
             self._container.close()
-        except (av.error.FFmpegError, OSError, ValueError):
-            pass  # a full disk: the half is deleted next
-        finally:
+        with suppress(OSError):
             self._partial.unlink(missing_ok=True)
 
 
 class Recorder:
-    """Pictures and clips of one camera. `send` takes what the service is to hear."""
+    """Images and clips of one camera. `send` sends messages to the service."""
 
     def __init__(self, pre_roll: float, send: Callable[[Message], None], clock: SteadyClock) -> None:
         self._clock = clock
@@ -172,28 +171,28 @@ class Recorder:
         self._stream: VideoStream | None = None
 
     def connected(self, stream: VideoStream) -> None:
-        """A new connection: its packets do not follow the old ones."""
+        """A new connection; its packets do not follow the previous ones."""
         self._stream = stream
         self._ring = PacketRing(self._span)
         self._sets = ParameterSets(stream.codec_context.name, stream.codec_context.extradata)
         self._last_pts = self._last_dts = -1
 
     def disconnected(self) -> None:
-        """Close what is open: what is there is kept."""
+        """Close open clips, and keep what was written."""
         self._stream = None
-        # all files first: the service may be gone and hear nothing
+        # close all files first, because the service may have gone
         for event in list(self._clips):
             self._finish(event)
         self._check(_CHECK_AT_END)
-        while self._checks:  # no time is left to look at the rest
+        while self._checks:  # there is no time to check the rest
             self._name(self._checks.popleft())
 
     def packet(self, packet: Packet[VideoStream]) -> None:
-        """The next packet as it came from the camera, before it is decoded."""
+        """The next packet as it came from the camera, before decoding."""
         if self._stream is None or not packet.size:
             return
         time_base = self._stream.time_base or Fraction(1, 90_000)
-        # a live stream's first packets may carry no time
+        # the first packets of a live stream may have no time
         pts = packet.pts if packet.pts is not None else self._last_pts + 1
         if self._last_pts >= 0 and abs(pts - self._last_pts) * time_base > _LONGEST_JUMP:
             stream = self._stream
@@ -212,11 +211,11 @@ class Recorder:
         self._check(_CHECK_AT_ONCE)
 
     def finished_clip(self, connection: int, clip: int, frame: VideoFrame) -> None:
-        """A picture of a clip that the service is about to score."""
+        """A frame of a clip that the service is about to score."""
         self._frames.append((connection, clip, frame))
 
     def obey(self, order: StartClip | EndClip | TakeSnapshot, shift: float | None) -> None:
-        """Do what the service asks for; `shift` is epoch time less packet time, None while not connected."""
+        """Carry out an order of the service. `shift` is epoch time minus packet time, None while not connected."""
         if isinstance(order, TakeSnapshot):
             self._take(order)
         elif isinstance(order, EndClip):
@@ -250,7 +249,7 @@ class Recorder:
             self._finish(event)
 
     def _finish(self, event: str) -> None:
-        """Close a clip; it is said once it was checked."""
+        """Close a clip; it is reported after it has been checked."""
         clip = self._clips.pop(event)
         try:
             written = clip.finish()
@@ -263,7 +262,7 @@ class Recorder:
             self._send(written)
 
     def _check(self, seconds: float) -> None:
-        """Go on decoding what was saved, for so long."""
+        """Continue to decode saved clips for so many seconds."""
         while self._checks:
             began = monotonic()
             if not self._checks[0].advance(seconds):
@@ -272,18 +271,20 @@ class Recorder:
             seconds = max(0.0, seconds - (monotonic() - began))
 
     def _name(self, check: ClipCheck) -> None:
-        """Give a clip its name and say so; one that is not worth it is deleted."""
+        """Rename a clip and report it, or delete it if too little can be decoded."""
         clip = check.clip
         if check.problem:
-            log.warning("a saved clip is not whole", id=clip.event, reason=check.problem)
+            log.warning("saved clip is incomplete", id=clip.event, reason=check.problem)
         try:
             if check.worth_keeping:
-                put_in_place(clip.partial, clip.path, self._clock.now())
+                self._clock.stamp(clip.partial)
+                clip.partial.rename(clip.path)
                 return self._send(ClipClosed(clip.event, clip.path.stat().st_size, clip.seconds, check.problem))
             clip.partial.unlink(missing_ok=True)
             return self._send(ClipClosed(clip.event, 0, 0.0, check.problem))
         except OSError as error:
-            clip.partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                clip.partial.unlink(missing_ok=True)
             return self._send(ClipClosed(clip.event, 0, 0.0, _reason(error)))
 
     def _take(self, order: TakeSnapshot) -> None:
@@ -291,14 +292,13 @@ class Recorder:
         if frame is None and self._frames and (order.clip is not None or self._stream is not None):
             frame = self._frames[-1][2]
         if frame is None:
-            self._send(SnapshotTaken(order.event, 0, "no picture yet"))
+            self._send(SnapshotTaken(order.event, 0, "no image yet"))
             return
-        partial = partial_path(order.path)
         try:
-            partial.write_bytes(jpeg(frame, order.text))
-            put_in_place(partial, order.path, self._clock.now())
+            with replacing(order.path) as partial:
+                partial.write_bytes(jpeg(frame, order.text))
+                self._clock.stamp(partial)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             self._send(SnapshotTaken(order.event, 0, _reason(error)))
             return
         self._send(SnapshotTaken(order.event, order.path.stat().st_size))
@@ -309,8 +309,8 @@ def _reason(error: Exception) -> str:
 
 
 def jpeg(frame: VideoFrame, text: str) -> bytes:
-    """The frame as a JPEG with `text` in a dark band along its lower edge."""
-    import cv2  # takes a tenth of a second and 16 MB: only in decoders whose camera alarms
+    """The frame as a JPEG with `text` in a dark band at its lower edge."""
+    import cv2  # takes a tenth of a second and 16 MB: imported only in decoders whose camera raises an alarm
 
     picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
     height, width = picture.shape[:2]
@@ -324,5 +324,5 @@ def jpeg(frame: VideoFrame, text: str) -> bytes:
     cv2.putText(picture, text, (4, height - base - 3), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
     done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not done:
-        raise OSError("the picture cannot be encoded")
+        raise OSError("the image cannot be encoded")
     return encoded.tobytes()

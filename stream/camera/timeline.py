@@ -1,4 +1,4 @@
-"""The times of a camera's pictures: its stamps, checked against their neighbours and against arrival. Pure."""
+"""Times of a camera's frames: timestamps, checked against their neighbours and against arrival. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import deque
 from statistics import median
 from typing import Final
 
-PERSISTS: Final = 3  # odd stamps in a row that follow each other: no slip, but another timeline
+PERSISTS: Final = 3  # so many unexpected timestamps in a row are a new timeline, not a glitch
 _LARGEST_STEP: Final = 1.0
 _LEAST_STEP: Final = 1 / 120
 _TOLERANCE: Final = 0.5
 _STEPS: Final = 31
 _BASE_SPAN: Final = 10.0
-# Stamps that run so much slower or faster than pictures arrive, for two spans on end, measure nothing.
+# Timestamps that run so much slower or faster than frames arrive, for two spans in a row, are unusable.
 _CHECK_SPAN: Final = 5.0
 _CHECK_PICTURES: Final = 10
 _SLOWEST_RATIO: Final = 0.7
@@ -20,35 +20,36 @@ _FASTEST_RATIO: Final = 1.4
 
 
 class Timeline:
-    """Stamps of one connection to times in seconds that go on without jumps.
+    """Converts the timestamps of one connection to times in seconds without jumps.
 
-    A stamp that contradicts its neighbours is corrected: the picture is taken to follow the one before as pictures do.
-    Where `PERSISTS` of them follow each other, the camera's clock was set: the old times go on with it. A gap that the
-    arrival confirms stays a gap. Stamps that stand still, are missing, or run at another speed than pictures arrive are
-    replaced by times of arrival.
+    A timestamp that contradicts its neighbours is corrected: the frame is placed at the usual distance from the
+    previous one. If `PERSISTS` such timestamps follow each other, the camera's clock was set, and the times continue
+    with it. A gap that arrival times confirm stays a gap. Timestamps that stand still, are missing, or run at a
+    different speed than frames arrive are replaced by arrival times.
 
-    `reordered`: pictures may be stamped earlier than the one before (B-frames in decoding order).
-    `corrected` counts stamps; `by_arrival` says that stamps are no longer looked at.
+    reordered: timestamps may be earlier than the previous one (B-frames in decoding order).
+    corrected: number of corrected timestamps.
+    by_arrival: timestamps are no longer used.
     """
 
     def __init__(self, *, reordered: bool = False) -> None:
         self.reordered = reordered
         self.corrected = 0
         self.by_arrival = False
-        self._time: float | None = None  # of the picture before
+        self._time: float | None = None  # of the previous frame
         self._stamp: float | None = None
-        self._offset: float | None = None  # time less stamp
+        self._offset: float | None = None  # time minus timestamp
         self._steps: deque[float] = deque(maxlen=_STEPS)
         self._odd_stamp = 0.0
         self._odd = 0
-        self._base = self._base_before = float("inf")  # smallest arrival less time of the last 10 to 20 s
+        self._base = self._base_before = float("inf")  # smallest arrival minus time of the last 10 to 20 s
         self._base_began = 0.0
         self._check_began = (0.0, 0.0)  # arrival, time
         self._checked_pictures = 0
         self._suspicion = 0
 
     def place(self, stamp: float | None, arrival: float) -> float:
-        """Time of the next picture, which came at monotonic time `arrival`; about its stamp, at first."""
+        """The time of the next frame, which arrived at monotonic time `arrival`; at first it is about its timestamp."""
         if self._time is None:
             if stamp is not None:
                 self._offset, self._stamp = 0.0, stamp
@@ -59,12 +60,12 @@ class Timeline:
         return self._take(time, arrival)
 
     def _time_of(self, stamp: float | None, arrival: float) -> float:
-        assert self._time is not None  # noqa: S101 -- there was a picture
+        assert self._time is not None  # noqa: S101 -- there was a frame
         following = self._following(arrival)
         if stamp is None or self.by_arrival:
             return following
         before, self._stamp = self._stamp, stamp
-        if self._offset is None:  # the first one that carries a stamp
+        if self._offset is None:  # the first one with a timestamp
             self._offset = following - stamp
             return following
         time = stamp + self._offset
@@ -81,8 +82,8 @@ class Timeline:
         return following
 
     def _following(self, arrival: float) -> float:
-        """When the next picture is due, going by the steps so far, or by arrival where there are none or it waited."""
-        assert self._time is not None  # noqa: S101 -- there was a picture
+        """When the next frame is due, from the steps so far, or from arrival if there are none or it waited."""
+        assert self._time is not None  # noqa: S101 -- there was a frame
         by_arrival = arrival - min(self._base, self._base_before)
         step = self._usual_step()
         if step is None or self.by_arrival:
@@ -99,11 +100,11 @@ class Timeline:
         return (-_LARGEST_STEP if self.reordered else 0.0) < step <= self._largest_step()
 
     def _plausible(self, time: float, arrival: float) -> bool:
-        assert self._time is not None  # noqa: S101 -- there was a picture
+        assert self._time is not None  # noqa: S101 -- there was a frame
         step = time - self._time
         if step <= self._largest_step():
             return self._follows(step)
-        # pictures come late, never early: a gap is one if the time has passed here, too
+        # frames arrive late, never early: it is a gap if the time has also passed here
         early = min(self._base, self._base_before) - (arrival - time)
         return early <= max(_TOLERANCE, 0.25 * min(step, 10.0))
 
@@ -116,7 +117,7 @@ class Timeline:
         return time
 
     def _check(self, time: float, arrival: float) -> None:
-        """Give the stamps up once they ran at another speed than pictures arrive for two spans on end."""
+        """Stop using timestamps after they ran at a different speed than frames arrive for two spans in a row."""
         self._checked_pictures += 1
         passed = arrival - self._check_began[0]
         if passed < _CHECK_SPAN or self._checked_pictures < _CHECK_PICTURES or self.by_arrival:
@@ -129,10 +130,10 @@ class Timeline:
 
 
 class RecordedTimeline:
-    """The same for a recording, in the order of display, where nothing arrives: at `step` seconds a picture where
-    stamps are missing or contradict each other.
+    """The same for a recording, in display order, where nothing arrives.
 
-    `ordered` False: the file's stamps are in the order of decoding (AVI), so that pictures are counted throughout.
+    Frames are `step` seconds apart where timestamps are missing or contradict each other. `ordered` False: the
+    timestamps are in decoding order (AVI), so frames are counted throughout.
     """
 
     def __init__(self, step: float, *, ordered: bool = True) -> None:
@@ -143,7 +144,7 @@ class RecordedTimeline:
         self._odd: list[float] = []
 
     def place(self, stamp: float | None) -> float:
-        """Time of the next picture, later than that of the one before."""
+        """The time of the next frame, later than that of the previous one."""
         if self._time is None:
             self._time = stamp or 0.0
         elif stamp is None or not self._ordered:

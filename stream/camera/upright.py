@@ -1,4 +1,4 @@
-"""Pictures of a camera that was held sideways, turned upright as their file asks for."""
+"""Rotates the frames of a camera that was held sideways, as its file requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import av
 from av import VideoFrame
 from av.filter import Graph
 
-# Where the picture's right and lower sides go (the signs of a, b, c, d in the display matrix) -> filters that do so.
+# Where the right and lower sides of the image go (signs of a, b, c, d in the display matrix) -> filters for it.
 _TURNS: Final = {
     (1, 0, 0, 1): (),
     (0, 1, -1, 0): ("transpose=clock",),
@@ -24,14 +24,14 @@ _TURNS: Final = {
 
 
 class Upright:
-    """Turns and mirrors pictures by their display matrix, in quarter turns; any other angle is left as it is."""
+    """Rotates and mirrors frames by their display matrix, in quarter turns. Other angles are ignored."""
 
     def __init__(self) -> None:
         self._key: tuple[object, ...] = ()
         self._graph: Graph | None = None
 
     def turned(self, frame: VideoFrame) -> VideoFrame:
-        """The picture as it is to be seen, with the time it had; the frame itself where nothing is to be done."""
+        """The upright frame with the same time; the frame itself if nothing needs to be done."""
         filters = _filters(frame)
         if not filters:
             return frame
@@ -40,7 +40,7 @@ class Upright:
             self._key, self._graph = key, _graph(frame, filters)
         self._graph.push(frame)
         turned = self._graph.pull()
-        assert isinstance(turned, VideoFrame)  # noqa: S101 -- a graph of video gives no sound
+        assert isinstance(turned, VideoFrame)  # noqa: S101 -- a video graph returns no audio
         turned.pts, turned.time_base = frame.pts, frame.time_base
         return turned
 
@@ -48,7 +48,7 @@ class Upright:
 def _filters(frame: VideoFrame) -> tuple[str, ...]:
     try:
         matrix = frame.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item] # PyAV names it otherwise in its stub
-    except (KeyError, ValueError):  # none; or beside it data of a type that PyAV does not know
+    except (KeyError, ValueError):  # none, or also data of a type unknown to PyAV
         return ()
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
     largest = max(abs(a), abs(b), abs(c), abs(d), 1)

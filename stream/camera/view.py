@@ -1,4 +1,4 @@
-"""What the model sees of a camera's picture: a region of it, less what is masked."""
+"""What the model sees of a camera's image: a region of it, without the masked parts."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from engine.geometry import SIDE, crops_of, write_crops
 
 Polygon = tuple[tuple[float, float], ...]
 
-# Colour is stored and scaled coarser than brightness: a masked pixel's reaches so far beyond it, in pixels of the
-# picture and again in those of a crop.
+# Colour is stored and scaled at lower resolution than brightness: the colour of a masked pixel spreads so many pixels
+# in the image, and again as many in a crop.
 _BLEED: Final = 2
 _LEAST_SIDE: Final = 16
 
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of the picture; all in shares of its width and height, from the upper left."""
+    """A rectangle of the image, in fractions of its width and height from the upper left."""
 
     x: float
     y: float
@@ -32,7 +32,9 @@ class Region:
     height: float
 
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom in a picture of that size: even numbers, as colour is stored by pairs of pixels."""
+        """Left, top, right, bottom in an image of that size: even numbers, because colour is stored for pairs of
+        pixels.
+        """
         left, right = _even(self.x, self.x + self.width, width)
         top, bottom = _even(self.y, self.y + self.height, height)
         return left, top, right, bottom
@@ -40,25 +42,25 @@ class Region:
 
 def _even(begin: float, end: float, size: int) -> tuple[int, int]:
     first, last = round(begin * size / 2) * 2, min(size, round(end * size / 2) * 2)
-    if last - first < _LEAST_SIDE:  # a tiny picture: rather all of it than nothing
+    if last - first < _LEAST_SIDE:  # a tiny image: use all of it rather than nothing
         return 0, size
     return first, last
 
 
 @dataclass(frozen=True)
 class View:
-    """`region` None is the whole picture; `masks` are polygons in shares of the whole picture's width and height."""
+    """`region` None is the whole image; `masks` are polygons in fractions of the whole image's width and height."""
 
     region: Region | None = None
     masks: tuple[Polygon, ...] = ()
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """What is seen, masks or not, of a picture of that size: left, top, right, bottom in pixels."""
+        """The visible part of an image of that size, ignoring masks: left, top, right, bottom in pixels."""
         return (0, 0, width, height) if self.region is None else self.region.pixels(width, height)
 
 
 class Cropper:
-    """Writes the crops of one camera's pictures, masked parts black."""
+    """Writes the crops of a camera's frames, with masked parts in black."""
 
     def __init__(self, view: View, geometry: str) -> None:
         self._view = view
@@ -66,7 +68,7 @@ class Cropper:
         self._size = (0, 0)
         self._format = ""
         self._graph: Graph | None = None
-        self._keep: UInt8Array | None = None  # 1 where the picture shows, 0 where it is masked
+        self._keep: UInt8Array | None = None  # 1 where the image shows, 0 where it is masked
 
     def write(self, frame: VideoFrame, out: UInt8Array) -> None:
         """Write the crops of `frame`, RGB, into `out`: uint8 (crops, 224, 224, 3)."""
@@ -78,14 +80,14 @@ class Cropper:
         self._graph = _crop_graph(frame, self._view.region) if self._view.region else None
         if self._view.masks:
             masked = np.empty((crops_of(self._geometry), SIDE, SIDE, 3), np.uint8)
-            # through the same scaling as the picture: what a masked pixel has any part in, is masked
+            # scaled in the same way as the image: everything that a masked pixel contributes to is masked
             drawn = widened(drawn_masks(self._view.masks, frame.width, frame.height))
             whole = VideoFrame.from_ndarray(np.repeat(drawn[:, :, None], 3, axis=2), format="rgb24")
             Cropper(View(self._view.region), self._geometry).write(whole, masked)
             self._keep = np.stack([widened(crop) == 0 for crop in masked]).astype(np.uint8)
 
     def cut(self, frame: VideoFrame) -> VideoFrame:
-        """The view's region of `frame`, masks not applied."""
+        """The view's region of `frame`, without applying masks."""
         if self._view != View() and (self._size, self._format) != ((frame.width, frame.height), frame.format.name):
             self._size, self._format = (frame.width, frame.height), frame.format.name
             self._prepare(frame)
@@ -93,7 +95,7 @@ class Cropper:
             return frame
         self._graph.push(frame)
         cut = self._graph.pull()
-        assert isinstance(cut, VideoFrame)  # noqa: S101 -- a graph of video gives no sound
+        assert isinstance(cut, VideoFrame)  # noqa: S101 -- a video graph returns no audio
         return cut
 
 
@@ -112,8 +114,8 @@ def _crop_graph(frame: VideoFrame, region: Region) -> Graph:
 
 
 def drawn_masks(masks: tuple[Polygon, ...], width: int, height: int) -> UInt8Array:
-    """uint8 (height, width): 255 in the polygons, else 0."""
-    import cv2  # takes a tenth of a second and 16 MB: only for cameras with masks
+    """uint8 (height, width): 255 inside the polygons, else 0."""
+    import cv2  # takes a tenth of a second and 16 MB: imported only for cameras with masks
 
     picture = np.zeros((height, width), np.uint8)
     for polygon in masks:
@@ -123,7 +125,9 @@ def drawn_masks(masks: tuple[Polygon, ...], width: int, height: int) -> UInt8Arr
 
 
 def widened(drawn: UInt8Array) -> UInt8Array:
-    """What is drawn (above 0), some pixels wider: colour is stored coarser than brightness."""
+    """The drawn area (above 0), widened by some pixels, because colour is stored at lower resolution than
+    brightness.
+    """
     import cv2
 
     reach = 2 * _BLEED + 1

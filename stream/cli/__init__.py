@@ -1,1 +1,1 @@
-"""Entry points: `mgfn-stream`, `mgfn-events`, `--check`, the demo."""
+"""Commands: `mgfn-stream`, `mgfn-events`, `--check`, the demo."""

@@ -15,7 +15,7 @@ from stream.watch.learnt_score import ScoreLearner, calibration_of
 
 
 def calibration_for(cameras: Sequence[CameraConfig], path: Path, bundle: Bundle) -> Mapping[str, Any]:
-    """The learnt state of each camera. Raises UsageError for a file that is not this bundle's or lacks a camera."""
+    """The stored state of each camera. Raises UsageError for a file of another bundle, or if a camera is missing."""
     learnt = read_calibration(path, bundle.sha256, [camera.name for camera in cameras])
     for camera in cameras:
         try:

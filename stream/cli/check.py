@@ -1,4 +1,4 @@
-"""`--check`: is everything reachable, and what does the model see of each camera?"""
+"""`--check`: tests whether everything is reachable, and shows what the model sees of each camera."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from av import VideoFrame
 from rich.table import Table
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.engine import Engine
 from engine.geometry import seen
@@ -21,7 +22,6 @@ from stream.base.errors import CameraError, Reason, UsageError
 from stream.base.redaction import redact_all, shown_url
 from stream.camera.capture import Capture
 from stream.camera.clip_watch import LONG_CLIP, SLOWEST_RATE, spans_long, too_slow
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.view import View, drawn_masks
 from stream.cli.tables import console
 from stream.settings.settings import ServiceSettings
@@ -31,24 +31,24 @@ from stream.sinks.mqtt_client import probe
 from stream.sinks.notifications import notify_targets
 
 _FRAMES = 25
-# A camera of few pictures is not looked at for longer; it may take so long for one.
+# Time limits for a camera with a low frame rate: for all frames, and for a single one.
 _SECONDS = 6.0
 _PATIENCE = 15.0
 _AT_ONCE = 16
 
 
 def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
-    """Try the broker and every camera, write a picture of each into `folder`, print a table.
+    """Test the broker and every camera, write an image of each into `folder`, and print a table.
 
-    Returns whether all could be reached; raises UsageError, after the table, for a notification's target that is
-    wrong. The bundle has been checked by opening it.
+    Returns whether everything is reachable. Raises UsageError, after the table, for an invalid notification target. The
+    bundle has already been checked by opening it.
     """
     table = _RedactedTable("what", "state", "found")
     bundle = engine.bundle
     table.add_row("bundle", "ok", f"{bundle.path} on {engine.backend.name} ({engine.reason})")
     fine = True
     if settings.broker is None:
-        table.add_row("broker", "ok", "none given: the embedded one will start")
+        table.add_row("broker", "ok", "none given: an embedded one will be started")
     else:
         problem = probe(settings.broker, settings.tls, settings.node)
         fine = not problem
@@ -74,7 +74,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
         raise UsageError(f"--data {folder}: {error.strerror}") from None
     tries = [(camera, stream) for camera in settings.cameras for stream in camera.streams]
     pictured: set[str] = set()
-    # all at once: who accepts and never answers takes its time
+    # in parallel, because a host that accepts and does not respond takes a long time
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
         answers = [pool.submit(_tried, stream, camera.transport) for camera, stream in tries]
@@ -90,11 +90,11 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
                 path = folder / f"{camera.name}.jpg"
                 if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
                     raise UsageError(f"--data {folder}: {path.name} cannot be written there")
-                found = f"{found}; what the model sees: {path}"
+                found = f"{found}; what the model sees:  {path}"
                 pictured.add(camera.name)
             table.add_row(name, "ok", found)
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C those that have not begun are left
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, do not start the remaining ones
     console(160).print(table)
     if wrong is not None:
         raise wrong
@@ -102,14 +102,14 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
 
 
 class _RedactedTable(Table):
-    """Rows of texts, none with a secret in it."""
+    """A table whose cells are redacted."""
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         super().add_row(*(redact_all(cell) for cell in cells), **options)
 
 
 def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
-    """Size and rate in words, and a picture. Raises CameraError."""
+    """Size and frame rate as text, and a frame. Raises CameraError."""
     pictures = []
     with Capture(stream, transport, read_timeout=_PATIENCE) as capture:
         began = time.monotonic()
@@ -119,7 +119,7 @@ def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
                 break
     if not pictures:
         raise CameraError(Reason.NOT_READABLE, f"{stream.shown}: every frame is corrupt")
-    timed = pictures[1:] if len(pictures) > 2 else pictures  # RTSP's first picture carries no time
+    timed = pictures[1:] if len(pictures) > 2 else pictures  # the first frame over RTSP has no time
     span = timed[-1].media_time - timed[0].media_time
     frames = (len(timed) - 1) / span if span > 0 else None
     if stream.live and frames is not None and frames < 0.9 * SLOWEST_RATE:
@@ -132,7 +132,7 @@ def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
 
 
 def _with_view(frame: VideoFrame, view: View, geometry: str) -> UInt8Array:
-    """The frame, BGR, with a line around each region that becomes a crop, masks dark."""
+    """The frame (BGR) with masks darkened and a line around each region that becomes a crop."""
     picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
     masked = drawn_masks(view.masks, frame.width, frame.height) > 0
     picture[masked] //= 4

@@ -20,68 +20,77 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 def watch(
     rtsp: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAME=]URL", help="A camera (rtsp://, rtsps://) or video file; again for each."),
+        typer.Option(metavar="[NAME=]URL", help="Camera (rtsp://, rtsps://) or video file; repeat for each."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Site file (YAML) instead of --rtsp; flags go before it.")
+        Path | None, typer.Option(metavar="FILE", help="Site file (YAML), instead of --rtsp; flags override it.")
     ] = None,
     mqtt: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="mqtt[s]://[user:pw@]host[:port]; absent: an embedded broker."),
+        typer.Option(metavar="URL", help="mqtt[s]://[user:pw@]host[:port]; default: an embedded broker."),
     ] = None,
-    mqtt_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA of the broker's certificate.")] = None,
+    mqtt_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate of the broker.")] = None,
     mqtt_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
-    mqtt_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
-    topic_prefix: Annotated[
-        str | None, typer.Option(metavar="P", help="First level of all topics; default: mgfn.")
-    ] = None,
+    mqtt_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the client certificate.")] = None,
+    topic_prefix: Annotated[str | None, typer.Option(metavar="P", help="Prefix of all topics; default: mgfn.")] = None,
     bundle: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Model bundle; absent: the default one, built on first use.")
+        Path | None, typer.Option(metavar="DIR", help="Model bundle; default: the default one, built on first use.")
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="auto (default, the fastest), openvino[-int8], onnxruntime[-fp16], tensorrt or torch.",
+            help="auto (default: the fastest one), openvino[-int8], onnxruntime[-fp16], tensorrt or torch.",
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N]; default: auto.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(metavar="F", help="Fixed alarm-on threshold in 0..1; absent: learnt.")
+        float | None,
+        typer.Option(metavar="F", help="Fixed alarm-on threshold, 0 to 1; default: each camera learns its own."),
     ] = None,
-    scores: Annotated[Path | None, typer.Option(metavar="FILE", help="Append every score, one JSON a line.")] = None,
-    replay: Annotated[bool, typer.Option("--replay", help="Read recordings losslessly, at full speed; exit.")] = False,
+    scores: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append every score, one JSON object per line.")
+    ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Read recordings at full speed, without dropping frames, then exit.")
+    ] = False,
     http: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT|off", help="Web page, /metrics, /healthz; default 127.0.0.1:8080 or the next free."
+            metavar="HOST:PORT|off",
+            help="Web page, /metrics, /healthz; default: 127.0.0.1:8080, or the next free port.",
         ),
     ] = None,
     http_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Token that every request must bring.")
+        Path | None, typer.Option(metavar="FILE", help="File with the token that all requests must send.")
     ] = None,
-    node: Annotated[str | None, typer.Option(metavar="NAME", help="This instance's name; default: host name.")] = None,
+    node: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of this instance on MQTT; default: the host name.")
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Events, pictures, clips; default: the user's state folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for events, images and clips; default: the user's state folder."),
     ] = None,
     self_test: Annotated[
         str | None,
-        typer.Option(metavar="HOURS|off", help="Time between self-tests (a staged incident, all the way); default 24."),
+        typer.Option(metavar="HOURS|off", help="Hours between self-tests with a staged incident; default: 24."),
     ] = None,
     false_alarms_per_day: Annotated[
         float | None,
-        typer.Option(metavar="F", help="Budget that each camera's threshold is learnt to keep; default: 1."),
+        typer.Option(metavar="F", help="False alarms per day that a learned threshold aims for; default: 1."),
     ] = None,
     events: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Append every message of an event, one JSON a line.")
+        Path | None, typer.Option(metavar="FILE", help="Append every event message, one JSON object per line.")
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Start from what --save-calibration wrote.")
+        Path | None, typer.Option(metavar="FILE", help="Start from a file written by --save-calibration.")
     ] = None,
     save_calibration: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write at the end what each camera has learnt.")
+        Path | None, typer.Option(metavar="FILE", help="At the end, write what each camera has learned.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Try bundle, broker and every camera; print a table.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Test the bundle, the broker and every camera, and print a table.")
+    ] = False,
 ) -> None:
     """Watch cameras and publish alarms over MQTT.
 
@@ -89,7 +98,7 @@ def watch(
 
     Many cameras: mgfn-stream --config site.yaml
     """
-    # the engine's and FFmpeg's libraries load after the flags have been looked at by typer: --help is instant
+    # imported here because the engine and FFmpeg load slowly, and --help should be instant
     from engine.engine import Engine
     from stream.alarm.rule import AlarmSettings
     from stream.alarm.schedule import Schedule
@@ -110,18 +119,18 @@ def watch(
     from stream.web import server as web
 
     if rtsp and config is not None:
-        raise UsageError("--config, --rtsp: both were given; allowed is one: put the camera into the site file")
+        raise UsageError("--config, --rtsp: both were given; use only one, and put the camera into the site file")
     if not rtsp and config is None:
         raise UsageError("--rtsp: give at least one camera: --rtsp [NAME=]URL, or a site file: --config FILE")
     asks_token = http is None and http_token_file is None and not replay
     site = None if config is None else read_site(config, asks_token=asks_token)
     sources = parse_sources(rtsp or ())
     if false_alarms_per_day is not None and not 0 < false_alarms_per_day <= 10_000:
-        raise UsageError(f"--false-alarms-per-day {false_alarms_per_day}: allowed is above 0, up to 10000")
+        raise UsageError(f"--false-alarms-per-day {false_alarms_per_day}: must be above 0 and at most 10000")
     if false_alarms_per_day is not None and threshold is not None:
-        raise UsageError("--threshold, --false-alarms-per-day: both were given; allowed is one")
+        raise UsageError("--threshold, --false-alarms-per-day: both were given; use only one")
     if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"--threshold {threshold}: allowed is 0 to 1")
+        raise UsageError(f"--threshold {threshold}: must be from 0 to 1")
     given = options(
         Flags(
             mqtt, mqtt_ca, mqtt_cert, mqtt_key, topic_prefix, bundle, backend, device, scores, http, http_token_file,
@@ -131,7 +140,7 @@ def watch(
     )  # fmt: skip
 
     def cameras_of(site: Site | None, bundle_alarm: AlarmSettings) -> tuple[CameraConfig, ...]:
-        """Those of the site file, else those of --rtsp."""
+        """The cameras of the site file, or else of --rtsp."""
         if site is None:
             cameras = tuple(CameraConfig(source, bundle_alarm) for source in sources)
         else:
@@ -147,7 +156,7 @@ def watch(
             cameras = tuple(replace(camera, schedule=Schedule(zone=camera.schedule.zone)) for camera in cameras)
         live = next((camera.name for camera in cameras if replay and any(s.live for s in camera.streams)), None)
         if live is not None:
-            raise UsageError(f"--replay: sources are recordings; {live} is a live URL")
+            raise UsageError(f"--replay: sources must be recordings; {live} is a live URL")
         secrets.update(secret for camera in cameras for secret in camera.secrets)
         configure(list(secrets))
         return cameras
@@ -157,19 +166,19 @@ def watch(
             log.warning(braces, camera=name)
         return cameras
 
-    braces = "a {NAME} in braces is sent as it stands: only {MGFN_NAME} is filled in"
+    braces = "{NAME} in braces is sent unchanged: only {MGFN_NAME} is replaced"
     secrets = set(given.secrets)
-    told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))  # wrong ones are told before anything starts
+    told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))  # report invalid cameras before anything starts
     if unfilled(mqtt or (site.given.mqtt.url if site and site.given.mqtt else None) or ""):
         log.warning(braces, key="mqtt")
     if given.broker is not None:
-        make_client(given.broker, given.tls, given.node)  # certificates, likewise
+        make_client(given.broker, given.tls, given.node)  # report invalid certificates, too
     listener = None
-    # a replay serves no page and keeps out of the service's way, unless it was told an address itself
+    # a replay serves no page, and does not take the port of a running service unless --http names an address
     wanted = given.http if not replay else http or "off"
     if wanted != "off":
         try:
-            if check:  # a service may have the address by right
+            if check:  # the running service may be using the address
                 web.check_address(wanted, given.http_token_file)
             else:
                 listener = web.bind(wanted, given.http_token_file)
@@ -177,15 +186,15 @@ def watch(
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
     folder = given.data or (state / "check" if check else state)
-    # a replay keeps nothing, a check touches nothing
+    # a replay stores nothing, and a check changes nothing
     store = Store.in_memory(folder) if replay or check else Store.open(folder, given.retention)
 
     with store:
         for flag, file in (("--scores", given.scores), ("--events", events)):
             if file is not None and not check:
                 fresh = not file.exists()
-                ScoresFile(file, flag).close()  # one that cannot be written is told before the engine loads
-                if fresh:  # and one that nothing was written into is not left
+                ScoresFile(file, flag).close()  # report a file that cannot be written before the engine loads
+                if fresh:  # leave no empty file behind
                     file.unlink()
         if save_calibration is not None and not save_calibration.parent.is_dir():
             raise UsageError(f"--save-calibration {save_calibration}: the folder does not exist")
@@ -194,7 +203,7 @@ def watch(
             log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
             thresholds = engine.manifest.thresholds
             if thresholds is None:
-                raise UsageError(f"--bundle {path}: holds a backbone alone; build one with a head: mgfn-export --head")
+                raise UsageError(f"--bundle {path}: has no head; build a bundle with one: mgfn-export --head")
             alarm = AlarmSettings(thresholds.on, thresholds.off)
             if thresholds.min_duration is not None:
                 alarm = replace(alarm, min_duration=thresholds.min_duration)

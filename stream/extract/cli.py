@@ -1,4 +1,4 @@
-"""`mgfn-extract`: videos to features."""
+"""`mgfn-extract`: extracts features from videos."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command()
 def extract(
-    inputs: Annotated[list[str], typer.Argument(metavar="VIDEO_OR_DIR", help="A video file, or a folder of them.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the features; resumed if it is there.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="VIDEO_OR_DIR", help="Video files, or folders of them.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the features; an existing one is resumed.")],
     crops: Annotated[
         int | None,
-        typer.Option(metavar="1|10", help="1: as the bundle sees it; 10: as published; absent: the bundle's."),
+        typer.Option(metavar="1|10", help="1: as in live watching; 10: as published; default: that of the bundle."),
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="i3d, i3d-r50 or videoswin-t, its bundle built on first use; absent: i3d."),
+        typer.Option(metavar="NAME", help="i3d (default), i3d-r50 or videoswin-t; its bundle is built on first use."),
     ] = None,
     backbone_weights: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Weights of that backbone, as mgfn-export takes them.")
+        Path | None, typer.Option(metavar="PATH", help="Weights of that backbone, as for mgfn-export.")
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A model bundle, with or without a head, instead of --backbone.")
+        Path | None, typer.Option(metavar="DIR", help="Model bundle, with or without a head, instead of --backbone.")
     ] = None,
     backend: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, openvino, onnxruntime or torch; auto: the fastest here.")
+        str, typer.Option(metavar="NAME", help="auto (the fastest one), openvino, onnxruntime or torch.")
     ] = "auto",
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes that decode; absent: by the machine's cores.")
+        int | None, typer.Option(metavar="N", help="Number of decoder processes; default: half of the cores.")
     ] = None,
     batch: Annotated[
-        int, typer.Option(metavar="N", help="Crops through the backbone together; a GPU gains from 32 and more.")
+        int, typer.Option(metavar="N", help="Crops per batch of the backbone; use 32 or more on a GPU.")
     ] = 4,
 ) -> None:
-    """Turn videos into features for training and evaluation: one NAME.npy each, float32 (clips, crops, channels).
+    """Extract features for training and evaluation: one NAME.npy per video, float32 (clips, crops, channels).
 
     Example: mgfn-extract UCF-Crime/videos --out features --crops 10
     """
-    # the engine's and FFmpeg's libraries load after the flags have been looked at by typer: --help is instant
+    # imported here because the engine and FFmpeg load slowly, and --help should be instant
     from rich.console import Console
 
     from engine.default_bundle import DEFAULT_BACKBONE
@@ -62,12 +62,12 @@ def extract(
     from stream.settings.bundle import cached_bundle, check_device
 
     if crops not in (None, 1, 10):
-        raise UsageError(f"--crops {crops}: allowed is 1 or 10")
+        raise UsageError(f"--crops {crops}: must be 1 or 10")
     for flag, number in (("--workers", workers), ("--batch", batch)):
         if number is not None and number < 1:
-            raise UsageError(f"{flag} {number}: allowed is 1 or more")
+            raise UsageError(f"{flag} {number}: must be 1 or more")
     if bundle is not None and (backbone is not None or backbone_weights is not None):
-        raise UsageError("--bundle: holds its backbone and weights; leave --backbone and --backbone-weights out")
+        raise UsageError("--bundle: contains a backbone and its weights; do not use --backbone or --backbone-weights")
     check_device(device)
     videos = find_videos(inputs)
     path = bundle if bundle is not None else cached_bundle(backbone or DEFAULT_BACKBONE, backbone_weights)
@@ -78,7 +78,7 @@ def extract(
         manifest = engine.manifest
         if crops == 1 and manifest.crops != 1:
             raise UsageError(
-                f"--crops 1: the bundle's geometry {manifest.geometry} cuts {manifest.crops} crops; leave it out"
+                f"--crops 1: the geometry {manifest.geometry} of the bundle has {manifest.crops} crops; omit --crops"
             )
         geometry = "ten" if crops == 10 else manifest.geometry
         record = Record(
@@ -94,19 +94,19 @@ def extract(
         missing = [video for video in videos if not folder.holds(video.name)]
         say(
             f"{record.backbone} on {engine.backend.name} ({engine.reason}), geometry {geometry}: "
-            f"{len(missing)} videos to extract, {len(videos) - len(missing)} are there"
+            f"{len(missing)} videos to extract, {len(videos) - len(missing)} already extracted"
         )
         for video in missing:
             if folder.file(video.name).exists():
-                say(f"{video.name}.npy is not whole or of another shape: it is written anew")
+                say(f"{video.name}.npy is incomplete or has a different shape: extracting it again")
         settings = ExtractionSettings(geometry, workers or _default_workers(), batch)
         progress = stack.enter_context(ExtractionProgress(len(missing), sum(video.bytes for video in missing), console))
         extraction = Extraction(engine, settings, folder, progress)
         failed = extraction.run(missing)
     say(f"{progress.clips} clips of {len(missing) - len(failed)} videos written to {out}")
     if extraction.damaged:
-        shown = f"{len(extraction.damaged)} of {len(videos)} videos damaged or cut short"
-        say(f"{shown}; their features hold what could be read:")
+        shown = f"{len(extraction.damaged)} of {len(videos)} videos are damaged or truncated"
+        say(f"{shown}; their features cover what could be read:")
         for video, why in extraction.damaged:
             say(f"  {video.path}: {why}")
     if failed:
@@ -117,7 +117,7 @@ def extract(
 
 
 def _default_workers() -> int:
-    # half of the cores: the engine needs the others, or on a GPU nothing but these
+    # the engine needs the other half
     return min(8, max(1, (os.cpu_count() or 1) // 2))
 
 

@@ -1,4 +1,6 @@
-"""A decoder process of `mgfn-extract`: videos in, clips out through shared memory, until its pipe is closed."""
+"""A decoder process of `mgfn-extract`: reads videos, and passes clips through shared memory, until its pipe is
+closed.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +20,21 @@ from stream.camera.view import View
 
 @dataclass(frozen=True)
 class Opened:
-    """The next video is open; `frames` is how many its headers promise."""
+    """The next video is open; `frames` is the number in its headers."""
 
     frames: float | None
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The video's next clip lies in `slot`, which is the receiver's until its number is sent back."""
+    """The next clip of the video is in `slot`, which belongs to the receiver until its number is sent back."""
 
     slot: int
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The video is over: `frames` that were decoded, `corrupt` ones left out before that; `problem` if it failed."""
+    """The video has ended: `frames` were decoded, `corrupt` ones skipped; `problem` if it failed."""
 
     frames: int
     corrupt: int
@@ -43,7 +45,7 @@ Message = Opened | Decoded | Ended
 
 
 class ClipReader:
-    """Reads one video after another. `pipe` carries messages out, and free slots' numbers in."""
+    """Reads videos one after another. `pipe` sends messages, and receives the numbers of free slots."""
 
     def __init__(self, geometry: str, ring: ClipRing, pipe: Connection) -> None:
         self._cropper = ClipCropper(View(), geometry)
@@ -52,7 +54,7 @@ class ClipReader:
         self._free = list(range(ring.slots))
 
     def read(self, path: str) -> Ended:
-        """Send every whole clip of the video; the same frames make the same clips as in a replay."""
+        """Send every complete clip of the video; the same frames give the same clips as in a replay."""
         frames = corrupt = 0
         # labels and published features count every frame
         assembler = ClipAssembler(fps=None, counted=True)
@@ -71,11 +73,11 @@ class ClipReader:
                         self._pipe.send(Decoded(slot))
                 corrupt = capture.corrupt_frames
         except CameraError as error:
-            return Ended(frames, corrupt, str(error).replace(f"{path}: ", "", 1))  # whoever shows it names the path
+            return Ended(frames, corrupt, str(error).replace(f"{path}: ", "", 1))  # the caller adds the path
         return Ended(frames, corrupt)
 
     def serve(self) -> None:
-        """Read the videos whose paths come in, one at a time. Raises EOFError once the pipe is closed."""
+        """Read the videos whose paths arrive, one at a time. Raises EOFError when the pipe is closed."""
         while True:
             received = self._pipe.recv()
             if isinstance(received, int):
@@ -94,7 +96,7 @@ class ClipReader:
 
 def run_decoder(geometry: str, ring: ClipRing, pipe: Connection) -> None:
     """Body of the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the command decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the command decides
     configure()
     reader = ClipReader(geometry, ring, pipe)
     try:

@@ -1,8 +1,8 @@
-"""The extraction: startup, main loop, shutdown. Its decoder processes are created here and nowhere else.
+"""The extraction: startup, main loop, shutdown. It creates its decoder processes.
 
-Several processes decode a video each into their shared rings; the main loop passes whatever clips are ready through
-the one engine, several crops at a time, and appends the features to their files. Decoders that are ahead wait for
-a free slot of their ring: no clip is ever dropped.
+Several processes decode one video each into shared rings. The main loop passes clips that are ready through the single
+engine, several crops at a time, and appends the features to their files. Decoders that are ahead wait for a free slot
+in their ring: no clip is dropped.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from typing import Final
 
 import numpy as np
 
+from configs.sizes import CLIP_LENGTH
 from engine.engine import Engine
 from engine.geometry import crops_of
 from stream.camera.clip_ring import ClipRing
-from stream.camera.clips import CLIP_LENGTH
 from stream.extract.decoder import Decoded, Ended, Message, Opened, run_decoder
 from stream.extract.folder import FeatureFile, FeatureFolder
 from stream.extract.progress import ExtractionProgress
-from stream.extract.videos import Video
+from stream.extract.videos import VideoFile
 
 _TURN: Final = 0.2
-_WHOLE: Final = 0.9  # headers count roughly
+_WHOLE: Final = 0.9  # headers state only approximate numbers
 
 _spawn = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
 class ExtractionSettings:
-    """How to read and how much at once: `batch` crops of 16 frames pass the backbone together."""
+    """How to read, and how much at once: `batch` crops of 16 frames pass the backbone together."""
 
     geometry: str
     workers: int
@@ -54,7 +54,7 @@ class _Decoder:
     def start(self) -> None:
         self.pending: deque[int] = deque()
         self.lost = False
-        self.video: Video | None = None
+        self.video: VideoFile | None = None
         self.ended: Ended | None = None
         self.expected: float | None = None
         self.file: FeatureFile | None = None
@@ -65,24 +65,24 @@ class _Decoder:
         self.process.start()
         theirs.close()
 
-    def read(self, video: Video) -> None:
-        """Give it its next video."""
+    def read(self, video: VideoFile) -> None:
+        """Send it its next video."""
         self.video, self.ended, self.expected, self.file = video, None, None, None
         self.send(str(video.path))
 
     def send(self, what: int | str) -> None:
-        with suppress(OSError):  # the process may be gone; receiving notices
+        with suppress(OSError):  # the process may have died, which is detected on receiving
             self.pipe.send(what)
 
     def end(self) -> None:
-        """End the process: it holds nothing that could be lost."""
+        """End the process: it has nothing that could be lost."""
         self.process.kill()
         self.process.join()
         self.pipe.close()
 
 
 class Extraction:
-    """Turns videos into feature files. `run` is the whole life."""
+    """Converts videos to feature files. `run` does everything."""
 
     def __init__(
         self, engine: Engine, settings: ExtractionSettings, folder: FeatureFolder, progress: ExtractionProgress
@@ -93,13 +93,13 @@ class Extraction:
         self._progress = progress
         self._clips_a_turn = max(1, settings.batch // crops_of(settings.geometry))
         self._decoders: list[_Decoder] = []
-        self._problems: list[tuple[Video, str]] = []
-        self.damaged: list[tuple[Video, str]] = []  # extracted, though not all of it could be read
+        self._problems: list[tuple[VideoFile, str]] = []
+        self.damaged: list[tuple[VideoFile, str]] = []  # extracted, but not completely readable
 
-    def run(self, videos: Sequence[Video]) -> list[tuple[Video, str]]:
+    def run(self, videos: Sequence[VideoFile]) -> list[tuple[VideoFile, str]]:
         """Extract every video; returns those that could not be, each with the reason.
 
-        Raises StreamError where a feature file cannot be written. However it ends, no half-written file stays.
+        Raises StreamError if a feature file cannot be written. No partial file remains in any case.
         """
         waiting = deque(videos)
         try:
@@ -126,7 +126,7 @@ class Extraction:
                     decoder.file.abandon()
 
     def _receive(self) -> None:
-        """Take every message that is there; wait for one only if no clip is ready."""
+        """Receive all available messages; wait for one only if no clip is ready."""
         ready = any(decoder.pending for decoder in self._decoders)
         by_pipe = {decoder.pipe: decoder for decoder in self._decoders if decoder.video is not None}
         for pipe in wait(list(by_pipe), 0 if ready else _TURN):
@@ -150,14 +150,14 @@ class Extraction:
                 decoder.ended = message
 
     def _pass_clips(self) -> None:
-        """Pass at most one turn's clips through the backbone, in order within each video."""
+        """Pass at most one batch of clips through the backbone, in order within each video."""
         taken: list[_Decoder] = []
         crops = []
         for decoder in self._decoders:
             while decoder.pending and len(taken) < self._clips_a_turn:
                 slot = decoder.pending.popleft()
                 crops.append(decoder.ring.clips[slot].copy())
-                decoder.send(slot)  # its decoder fills it again while the engine works
+                decoder.send(slot)  # the decoder refills it while the engine works
                 taken.append(decoder)
         if not taken:
             return
@@ -166,16 +166,16 @@ class Extraction:
         published = np.concatenate(passed)[:, -self._engine.published_channels :]
         features = published.reshape(len(taken), len(flat) // len(taken), -1)
         for decoder, clip in zip(taken, features, strict=True):
-            assert decoder.video is not None  # noqa: S101 -- its clips are of a video
+            assert decoder.video is not None  # noqa: S101 -- its clips belong to a video
             if decoder.file is None:
                 decoder.file = self._folder.begin(decoder.video.name)
             decoder.file.append(clip)
             self._progress.clip(decoder.video, decoder.expected)
 
     def _finish(self, decoder: _Decoder, ended: Ended) -> None:
-        """The video is over and all its clips are through: give its file the name, or take it away."""
+        """The video has ended and all its clips were processed: rename its file, or delete it."""
         video, file = decoder.video, decoder.file
-        assert video is not None  # noqa: S101 -- what ended was being read
+        assert video is not None  # noqa: S101 -- the video that ended was being read
         problem = ended.problem
         if problem is None and file is None:
             problem = _too_few(ended)
@@ -196,7 +196,7 @@ class Extraction:
 
 
 def _too_few(ended: Ended) -> str:
-    """Why a video that was read to its end gave no clip."""
+    """Why a video that was read to its end produced no clip."""
     said = f"{ended.frames} frames, at least {CLIP_LENGTH} make a clip"
     if ended.frames >= CLIP_LENGTH:
         said = f"{ended.frames} frames, but never {CLIP_LENGTH} without a gap"
@@ -204,7 +204,7 @@ def _too_few(ended: Ended) -> str:
 
 
 def _damage(ended: Ended, expected: float | None) -> str:
-    """What is missing of a video that was extracted; nothing where its headers are but a little wrong."""
+    """What is missing from an extracted video; nothing if only its headers are slightly wrong."""
     found = [f"{ended.corrupt} corrupt frames left out"] if ended.corrupt else []
     if expected is not None and ended.frames + ended.corrupt < _WHOLE * expected:
         found.append(f"{ended.frames} frames of the {expected:.0f} that it promises")

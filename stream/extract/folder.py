@@ -1,4 +1,4 @@
-"""The folder of feature files: what they were made with, which are there, and writing one whole or not at all."""
+"""The folder of feature files: how they were made, which exist, and how one is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from typing import BinaryIO, Final, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from configs.atomic import PARTIAL, partial_path
 from engine.arrays import FloatArray
 from engine.backends.base import Form
 from engine.manifest import Sha256
 from stream.base.errors import StreamError, UsageError
 
 RECORD: Final = "extract.json"
+_FEATURES: Final = ".npy"
 
 
 class Record(BaseModel):
-    """`extract.json`: what every feature file of the folder was made with."""
+    """`extract.json`: how all feature files of the folder were made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,21 +39,21 @@ class Record(BaseModel):
 class FeatureFolder:
     """`--out`: one NAME.npy for each video, float32 (clips, crops, channels), all made with one `Record`.
 
-    A context manager: while it is open, no other process writes there.
+    Context manager: while it is open, no other process writes there.
     """
 
     def __init__(self, path: Path, record: Record) -> None:
         """Create the folder, or continue in it.
 
-        Raises UsageError where it cannot be written, where its files were made with anything else and while
-        another process writes there. A record without features binds nobody.
+        Raises UsageError if it cannot be written, if its files were made differently, or if another process writes
+        there. A record without features is ignored.
         """
         self.path = path
         self._record = record
         with ExitStack() as stack:
             try:
                 path.mkdir(parents=True, exist_ok=True)
-                foreign = None if (path / RECORD).exists() else min(path.glob("*.npy"), default=None)
+                foreign = None if (path / RECORD).exists() else min(path.glob(f"[!.]*{_FEATURES}"), default=None)
                 if foreign is not None:
                     raise UsageError(
                         f"--out {path}: holds {foreign.name} but no {RECORD}: nobody knows what made it; "
@@ -69,7 +71,7 @@ class FeatureFolder:
                     file.flush()
             except OSError as error:
                 raise UsageError(f"--out {path}: {error.strerror}") from None
-            self._open = stack.pop_all()  # the lock is the open file's
+            self._open = stack.pop_all()  # the lock belongs to the open file
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +79,7 @@ class FeatureFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for partial in self.path.glob(".*.npy.part"):  # of this run, or of one that was killed
+        for partial in self.path.glob(f".*{PARTIAL}{_FEATURES}"):  # from this run, or from one that was killed
             partial.unlink(missing_ok=True)
         self._open.close()
 
@@ -87,10 +89,10 @@ class FeatureFolder:
         except BlockingIOError:
             raise UsageError(f"--out {self.path}: another mgfn-extract writes there; wait for it") from None
         except OSError:
-            pass  # a file system that knows no locks
+            pass  # a file system without locks
 
     def _is_ours(self, before: bytes) -> bool:
-        """Whether the record that lies there is this run's. Raises UsageError where features were made with another."""
+        """Whether the existing record is that of this run. Raises UsageError if features were made with another one."""
         where = f"--out {self.path}"
         try:
             theirs = Record.model_validate_json(before)
@@ -98,7 +100,7 @@ class FeatureFolder:
             first = error.errors()[0]
             at = ".".join(str(part) for part in first["loc"]) or "as a whole"
             raise UsageError(f"{where}: {RECORD}: {at}: {first['msg']}; choose another folder") from None
-        if not any(self.path.glob("*.npy")):
+        if not any(self.path.glob(f"[!.]*{_FEATURES}")):
             return theirs == self._record
         for key, ours in self._record:
             if (other := getattr(theirs, key)) != ours:
@@ -109,11 +111,11 @@ class FeatureFolder:
         return True
 
     def file(self, name: str) -> Path:
-        """Where the features of the video `name` go."""
-        return self.path / f"{name}.npy"
+        """The path of the features of the video `name`."""
+        return self.path / f"{name}{_FEATURES}"
 
     def holds(self, name: str) -> bool:
-        """Whether that video's features are there, whole and of the right shape."""
+        """Whether the features of that video exist, complete and with the right shape."""
         try:
             array = np.load(self.file(name), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
@@ -127,19 +129,19 @@ class FeatureFolder:
         )
 
     def begin(self, name: str) -> FeatureFile:
-        """Start writing a video's features. Raises StreamError where that cannot be."""
+        """Start to write the features of a video. Raises StreamError if this fails."""
         return FeatureFile(self.file(name), self._record.crops, self._record.channels)
 
 
 class FeatureFile:
-    """One NAME.npy while it grows on disk under a hidden name: a day of video never stands in memory.
+    """One NAME.npy that grows on disk under a hidden name, so that long videos need not fit in memory.
 
-    Every method but `abandon` raises StreamError where the disk does not take it.
+    All methods except `abandon` raise StreamError if the disk refuses to write.
     """
 
     def __init__(self, path: Path, crops: int, channels: int) -> None:
         self._path = path
-        self._partial = path.with_name(f".{path.name}.part")
+        self._partial = partial_path(path)
         self._tail = (crops, channels)
         self.clips = 0
         with self._blamed():
@@ -148,24 +150,24 @@ class FeatureFile:
         self._begins = self._file.tell()
 
     def append(self, features: FloatArray) -> None:
-        """Add the next clip's features, float32 (crops, channels)."""
+        """Append the features of the next clip, float32 (crops, channels)."""
         with self._blamed():
             self._file.write(np.ascontiguousarray(features, "<f4").tobytes())
         self.clips += 1
 
     def finish(self) -> None:
-        """Give the file its name: from now on it is there and whole."""
+        """Rename the file: from now on it exists, complete."""
         with self._blamed():
             self._file.seek(0)
             self._write_header()
-            if self._file.tell() != self._begins:  # NumPy leaves room for a growing first axis
+            if self._file.tell() != self._begins:  # NumPy reserves space for a growing first axis
                 raise RuntimeError(f"the header of {self._path} has grown")
             self._file.close()
             self._partial.replace(self._path)
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
-        with suppress(OSError):  # a full disk fails again on what was still to be written
+        """Delete the file."""
+        with suppress(OSError):  # a full disk fails again on buffered data
             self._file.close()
         self._partial.unlink(missing_ok=True)
 

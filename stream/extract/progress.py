@@ -1,4 +1,4 @@
-"""What a user sees of an extraction: a line for each video and, on a terminal, a bar below them."""
+"""Progress of an extraction: a line for each video and, on a terminal, a progress bar below."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stream.camera.clips import CLIP_LENGTH
-from stream.extract.videos import Video
+from configs.sizes import CLIP_LENGTH
+from stream.extract.videos import VideoFile
 
 
 class ExtractionProgress:
-    """Counts clips and guesses the time left from the bytes of videos that are through. A context manager."""
+    """Counts clips, and estimates the remaining time from the sizes of finished videos. Context manager."""
 
     def __init__(self, videos: int, total_bytes: int, console: Console) -> None:
         self.clips = self.finished = 0
@@ -38,8 +38,8 @@ class ExtractionProgress:
     ) -> None:
         self._bar.stop()
 
-    def clip(self, video: Video, expected_frames: float | None) -> None:
-        """A clip of `video` is through."""
+    def clip(self, video: VideoFile, expected_frames: float | None) -> None:
+        """A clip of `video` was processed."""
         self.clips += 1
         share = 0.0
         if expected_frames:
@@ -48,8 +48,8 @@ class ExtractionProgress:
             share = self._shares[video.name] - before
         self._show(share * video.bytes)
 
-    def video(self, video: Video, line: str) -> None:
-        """`video` is finished or has failed; `line` says which."""
+    def video(self, video: VideoFile, line: str) -> None:
+        """`video` has finished or failed; `line` says which."""
         self.finished += 1
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         self._show((1.0 - self._shares.pop(video.name, 0.0)) * video.bytes)

@@ -1,4 +1,4 @@
-"""What the user named, as a list of videos with a NAME each."""
+"""Converts the user's arguments to a list of videos, each with a name."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from stream.base.redaction import redact_url
 
 
 @dataclass(frozen=True)
-class Video:
-    """A recording; `name` is its file's name without the suffix, `bytes` its size."""
+class VideoFile:
+    """A recording; `name` is its file name without suffix, `bytes` its size."""
 
     name: str
     path: Path
     bytes: int
 
 
-def find_videos(inputs: Sequence[str]) -> list[Video]:
+def find_videos(inputs: Sequence[str]) -> list[VideoFile]:
     """Files as they were named, and those below each folder that look like videos, hidden ones left out.
 
-    Raises UsageError for what is not there or cannot be read, for a folder without videos and for two videos of
-    one name.
+    Raises UsageError for what does not exist or cannot be read, for a folder without videos, and for two videos with
+    the same name.
     """
-    videos: dict[str, Video] = {}
+    videos: dict[str, VideoFile] = {}
     for given in inputs:
         path = Path(given)
         if path.is_dir():
@@ -39,7 +39,7 @@ def find_videos(inputs: Sequence[str]) -> list[Video]:
         else:
             raise UsageError(f"{redact_url(given)}: no such video file or folder")
         for found in paths:
-            video = Video(found.stem, found, found.stat().st_size)
+            video = VideoFile(found.stem, found, found.stat().st_size)
             if (other := videos.setdefault(video.name, video)) is not video:
                 raise UsageError(f"{other.path} and {found} would both become {video.name}.npy; rename one")
     return list(videos.values())

@@ -1,1 +1,1 @@
-"""Questions to the archive: what-if, alarm budget, drift, explanation, reproduction."""
+"""Queries to the archive: what-if, budget of false alarms, drift, explanation, reproduction."""

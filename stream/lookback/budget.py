@@ -1,13 +1,14 @@
-"""An alarm budget: the threshold at which a camera rings N times a day, from its own score history. Pure.
+"""Proposes a threshold at which a camera raises N false alarms per day, from its own score history. Pure.
 
-Where the history holds enough alarms at the threshold asked for (`COUNTED`), they are counted: the history goes
-through the live rule at falling thresholds, and the lowest that keeps the budget is taken. That assumes no
-distribution, and takes the camera's hours, weekdays and bursts as they were. Only for budgets too small to be counted
-(one alarm a month from a week) the tail is extrapolated: levels of separate episodes above a high score follow a
-generalised Pareto distribution (Pickands 1975), fitted by probability-weighted moments (Hosking and Wallis 1987).
+If the history contains enough alarms at the threshold in question (`COUNTED`), they are counted: the history passes
+through the live rule at decreasing thresholds, and the lowest one within the budget is chosen. This assumes no
+distribution, and uses the camera's hours, weekdays and bursts as they were. Only for budgets too small to be counted
+(for example one alarm per month from a week of history) is the tail extrapolated: the levels of separate episodes above
+a high score follow a generalised Pareto distribution (Pickands 1975), fitted by probability-weighted moments (Hosking
+and Wallis 1987).
 
-The interval is a prediction: where the mean of an equally long time to come lies in 95 of 100 cases. Alarms come in
-bursts, so counts spread more than Poisson's; the daily counts say by how much.
+The interval is a prediction: in 95 of 100 cases the mean of an equally long future period is in it. Alarms come in
+bursts, so their counts vary more than Poisson's; the daily counts show by how much.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
 from stream.lookback.what_if import WouldBe, alarms
 
-COUNTED: Final = 10  # alarms in the history from which on counting is better than a fit
+COUNTED: Final = 10  # number of alarms in the history from which counting is better than a fit
 SHORTEST: Final = 0.5 * DAY
-_EPISODES: Final = 300  # taken for the fit, if there are as many
+_EPISODES: Final = 300  # number used for the fit, if there are as many
 _FEWEST_EPISODES: Final = 20
 _RESAMPLES: Final = 400
 _LOWEST: Final = 0.02
 _RINGING: Final = 0.1  # of the time, at most
 _Z: Final = 1.959964
-_NEAR: Final = 5.0  # seconds by which an alarm of other settings may begin or end beside an event
+_NEAR: Final = 5.0  # seconds by which an alarm with other settings may begin or end beside an event
 
 Span = tuple[float, float]
 FloatVector = NDArray[np.float64]
@@ -41,11 +42,13 @@ FloatVector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Proposal:
-    """A threshold, alarms a day expected with it (`low` to `high`: 95 %), and on what that rests.
+    """A threshold, the expected alarms per day (`low` to `high`: 95 %), and how it was found.
 
-    `days` of scored time; `counted` alarms of that kind in the history; `method` is "counted" or "extrapolated", or
-    "quiet" where even the lowest threshold looked at keeps the budget. `missed` are the (start, end) of alarms that an
-    operator called true and that would not have come; `found` counts those that would.
+    days: scored time.
+    counted: number of such alarms in the history.
+    method: "counted", "extrapolated", or "quiet" if even the lowest examined threshold keeps the budget.
+    missed: (start, end) of alarms marked as true that would not have been raised.
+    found: number of alarms marked as true that would have been raised.
     """
 
     threshold: float
@@ -60,18 +63,18 @@ class Proposal:
 
 
 def scored_days(scores: ScoreColumns) -> float:
-    """Days of scored time, gaps left out."""
+    """Days of scored time, without gaps."""
     return float(scores.spans.sum(dtype=np.int64)) / 1000 / DAY
 
 
 def propose(
     scores: ScoreColumns, rule: AlarmSettings, per_day: float, true: Sequence[Span] = (), days: float | None = None
 ) -> Proposal | None:
-    """The lowest threshold with at most `per_day` false alarms a day that rings a tenth of the time at most; `true`
-    alarms do not count as false.
+    """The lowest threshold with at most `per_day` false alarms per day that is in alarm for at most a tenth of the
+    time.
 
-    `days`: of watching, where `scores` are but those of a schedule. None where that is less than half a day, or the
-    schedule left nothing of it.
+    Alarms marked as `true` do not count as false. `days`: the time of watching, if `scores` contains only those within
+    a schedule. Returns None for less than half a day, or if the schedule left no scores.
     """
     days = scored_days(scores) if days is None else days
     if days * DAY < SHORTEST or not len(scores):
@@ -101,14 +104,16 @@ class _History:
         return [alarm for alarm in found if not any(_touch(alarm, span) for span in self._true)]
 
     def bearable(self, threshold: float, per_day: float) -> bool:
-        """Whether it keeps the budget. Few alarms that hardly ever end do not: far down all of them are one."""
+        """Whether a threshold keeps the budget. Few alarms that hardly ever end do not: at a low threshold all become
+        one.
+        """
         found = alarms(self._scores, self._rule.with_threshold(threshold))
         last = float(self._scores.starts[-1])
         ringing = sum((last if alarm.end is None else alarm.end) - alarm.start for alarm in found)
         return ringing <= _RINGING * self._days * DAY and len(self._false(found)) <= per_day * self._days
 
     def lowest(self, per_day: float) -> tuple[float, float | None]:
-        """The lowest threshold, coming from above, that keeps the budget; and the highest that does not (None)."""
+        """The lowest threshold, coming from above, that keeps the budget, and the highest that does not (None)."""
         keeps, breaks = 1.0, None
         for step in range(19, -1, -1):
             threshold = max(_LOWEST, step * 0.05)
@@ -153,7 +158,7 @@ def _touch(alarm: WouldBe, span: Span) -> bool:
 
 
 def dispersion(times: Sequence[float], scores: ScoreColumns) -> float:
-    """Variance of the daily counts over their mean, at least 1 (Poisson's); 1 with less than three days."""
+    """Variance of the daily counts divided by their mean, at least 1 (as for Poisson); 1 for less than three days."""
     first, last = float(scores.starts[0]), float(scores.starts[-1])
     blocks = int((last - first) // DAY)
     if blocks < 3 or not times:
@@ -163,8 +168,10 @@ def dispersion(times: Sequence[float], scores: ScoreColumns) -> float:
 
 
 def interval(times: Sequence[float], scores: ScoreColumns, days: float) -> Span:
-    """Where the mean alarms a day of an equally long time to come lie, 95 %; `times` are those of this history."""
-    # the spread of what is to come adds to that of what was counted: half the weight
+    """The 95 % interval of the mean alarms per day in an equally long future period; `times` are those of this
+    history.
+    """
+    # the variance of the future adds to that of the counts: half of the weight
     weight = 2 * dispersion(times, scores)
     count = len(times) / weight
     low = _chi_square(2 * count, -_Z) / 2 if count else 0.0
@@ -172,13 +179,15 @@ def interval(times: Sequence[float], scores: ScoreColumns, days: float) -> Span:
 
 
 def _chi_square(degrees: float, z: float) -> float:
-    """Quantile at the normal's quantile `z` (Wilson and Hilferty 1931)."""
+    """The quantile at the normal quantile `z` (Wilson and Hilferty 1931)."""
     return degrees * max(0.0, 1 - 2 / (9 * degrees) + z * math.sqrt(2 / (9 * degrees))) ** 3
 
 
 def levels(scores: ScoreColumns, rule: AlarmSettings) -> FloatVector:
-    """For each clip the highest threshold at which an alarm could begin there: the least score of the clips from it
-    on that fill the minimum duration."""
+    """For each clip, the highest threshold at which an alarm could begin there.
+
+    That is the lowest score of the clips from it on that fill the minimum duration.
+    """
     values = scores.scores
     spans = scores.spans[scores.spans > 0]
     clip = float(np.median(spans)) / 1000 if len(spans) else 1.0
@@ -190,7 +199,7 @@ def levels(scores: ScoreColumns, rule: AlarmSettings) -> FloatVector:
 
 @dataclass(frozen=True)
 class _Tail:
-    """Levels of separate episodes above `base`: how many a day, and their generalised Pareto distribution."""
+    """Levels of separate episodes above `base`: their number per day, and their generalised Pareto distribution."""
 
     base: float
     a_day: float
@@ -221,7 +230,7 @@ class _Tail:
         return cls(base, len(peaks) / days, shape, scale, peaks, blocks, count)
 
     def rate(self, threshold: float) -> float:
-        """Episodes a day at or above it."""
+        """Episodes per day at or above the level."""
         return self.a_day * _beyond(threshold - self.base, self.shape, self.scale)
 
     def threshold(self, per_day: float) -> float:
@@ -233,7 +242,7 @@ class _Tail:
         return self.base + self.scale / self.shape * (share**-self.shape - 1)
 
     def interval(self, threshold: float, days: float) -> Span:
-        """By resampling days, fitting again, and drawing a time to come."""
+        """The interval by resampling days, fitting again, and drawing a future period."""
         rng = np.random.default_rng(0)
         by_block = [self.peaks[self.blocks == block] for block in range(self.count_blocks)]
         drawn = []
@@ -250,7 +259,7 @@ class _Tail:
 
 
 def _episodes(starts: FloatVector, level: FloatVector, base: float, apart: float) -> tuple[FloatVector, FloatVector]:
-    """Time and level of the highest clip of each episode: those above `base` are apart by more than `apart` seconds."""
+    """Time and level of the highest clip of each episode; episodes above `base` are more than `apart` seconds apart."""
     above = np.flatnonzero(level >= base)
     if not len(above):
         return np.empty(0), np.empty(0)
@@ -271,7 +280,7 @@ def _pareto(excess: FloatVector) -> tuple[float, float]:
 
 
 def _beyond(excess: float, shape: float, scale: float) -> float:
-    """Probability that an episode's level lies `excess` above the base, or higher."""
+    """The probability that the level of an episode is at least `excess` above the base."""
     if excess <= 0:
         return 1.0
     if abs(shape) < 1e-6:

@@ -1,6 +1,6 @@
-"""Whether a camera's latest scores still look like its history: a scene that has changed asks for another threshold.
+"""Detects that a camera's latest scores differ from its history, so that another threshold is needed.
 
-Pure. The last twelve hours are compared with the same hours of earlier days, so that night is compared with night.
+Pure. The last twelve hours are compared with the same hours of earlier days, so that nights are compared with nights.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from stream.lookback.what_if import alarms
 SPAN: Final = DAY / 2
 _DAYS: Final = 30
 _FEWEST_DAYS: Final = 3
-_SCORED: Final = 0.25  # of the span, else it says nothing
+_SCORED: Final = 0.25  # share of the span that must be scored
 _QUANTILES: Final = (0.5, 0.9, 0.99)
-_SMALLEST_SPREAD: Final = 0.1  # of log-odds: quieter histories are not taken at their word
+_SMALLEST_SPREAD: Final = 0.1  # in log-odds; smaller variations of a history are treated as this much
 _FAR: Final = 4.0
 
 
 def over_promise(scores: ScoreColumns, rule: AlarmSettings, now: float, promised: float) -> str:
-    """What is wrong if the last day of `scores`, those at which alarms may ring, held far more alarms than `promised`.
+    """A message if the last day of `scores` (within the schedule) has far more alarms than `promised`, or "".
 
-    `now` in epoch seconds; `promised` is the upper end of the alarms a day that an applied proposal promised.
+    `now` is in epoch seconds; `promised` is the upper end of the alarms per day that an applied proposal promised.
     """
     last = len(alarms(scores.between(now - DAY, now), rule))
     bearable = promised + 3 * math.sqrt(promised) + 1
@@ -35,7 +35,7 @@ def over_promise(scores: ScoreColumns, rule: AlarmSettings, now: float, promised
 
 
 def changed(scores: ScoreColumns, now: float) -> str:
-    """How the last hours differ from the history, "" if they do not. `now` in epoch seconds."""
+    """How the last hours differ from the history, or "". `now` in epoch seconds."""
     scores = scores.in_order()
     looks = [_look(scores, now - day * DAY) for day in range(1 + _DAYS)]
     today, earlier = looks[0], [look for look in looks[1:] if look is not None]
@@ -57,7 +57,7 @@ def changed(scores: ScoreColumns, now: float) -> str:
 
 
 def _look(scores: ScoreColumns, until: float) -> np.ndarray | None:
-    """Quantiles of the twelve hours before `until`, as log-odds; None where too little was scored."""
+    """Quantiles of the twelve hours before `until`, as log-odds; None if too little was scored."""
     first, last = np.searchsorted(scores.starts, [until - SPAN, until])
     if scores.spans[first:last].sum(dtype=np.int64) / 1000 < _SCORED * SPAN:
         return None

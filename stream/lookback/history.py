@@ -1,18 +1,21 @@
-"""What the data folder answers about the past: what-if, alarm budget, and whether a threshold still fits its scene.
+"""Queries over the data folder: what-if, threshold for a budget, and whether a threshold still fits.
 
-Used by `mgfn-events` and by the web page. Reads the store; nothing here changes a threshold but `apply`.
+Used by `mgfn-events` and by the web page. Only `apply` changes a threshold.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import tzinfo
 from typing import Any, Final
 
+from stream.alarm.requests import AUTO
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule, kept_schedule
 from stream.archive.retention import DAY
+from stream.archive.score_epoch import Scale, ScoreEpoch, kept_threshold
 from stream.archive.score_log import ScoreColumns
 from stream.archive.store import Store
 from stream.base.errors import UsageError
@@ -26,13 +29,14 @@ _DEFAULT: Final = AlarmSettings(0.5, 0.4)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a camera would have done under `settings` in `days` of scored time."""
+    """What a camera would have done with `settings` in `days` of scored time."""
 
     camera: str
     settings: AlarmSettings
     days: float
     alarms: list[WouldBe]
-    zone: tzinfo | None = None  # the camera's, None: the machine's
+    zone: tzinfo | None = None  # that of the camera; None means that of the machine
+    left_out_before: float | None = None  # epoch seconds: earlier scores are from another bundle
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -40,19 +44,47 @@ class Answer:
             "threshold": self.settings.threshold_on,
             "min_duration": self.settings.min_duration,
             "days": round(self.days, 3),
+            "left_out_before": self.left_out_before,
             "alarms": [asdict(alarm) for alarm in self.alarms],
         }
 
 
 def rule_of(store: Store, camera: str) -> AlarmSettings:
-    """The alarm settings in force: the service's own, with a threshold that was set since."""
+    """The alarm settings in force: those of the service, with a threshold that was set since."""
     kept = store.settings.all().get(camera, {})
     rule = AlarmSettings(**json.loads(kept["alarm"])) if "alarm" in kept else _DEFAULT
-    return rule.with_threshold(float(kept["threshold"])) if "threshold" in kept else rule
+    threshold = kept_threshold(kept, _scale(kept))
+    return rule if threshold in (None, AUTO) else rule.with_threshold(float(threshold))
+
+
+def _scale(kept: Mapping[str, str]) -> Scale:
+    epoch = ScoreEpoch.kept(kept)
+    return "raw" if epoch is None else epoch.scale
+
+
+@dataclass(frozen=True)
+class History:
+    """The `scores` of a camera that its bundle in force gave; None of before `left_out_before` (epoch seconds), if set.
+
+    Scores of another bundle are on another scale, and no threshold fits both.
+    """
+
+    scores: ScoreColumns
+    left_out_before: float | None = None
+
+
+def history_of(store: Store, camera: str, since: float, until: float) -> History:
+    """A camera's comparable scores of that time (epoch seconds)."""
+    scores = store.scores.columns(camera, since, until)
+    epoch = ScoreEpoch.kept(store.settings.all().get(camera, {}))
+    if epoch is None or epoch.since <= since:
+        return History(scores)
+    comparable = scores.between(epoch.since, until)
+    return History(comparable, None if len(comparable) == len(scores) else epoch.since)
 
 
 def armed(store: Store, camera: str, scores: ScoreColumns) -> ScoreColumns:
-    """Those at which the camera's schedule let it alarm: that in force, as if it always had been."""
+    """The scores within the camera's current schedule, as if it had always been in force."""
     return scores.armed(schedule_of(store, camera).covered(scores.starts))
 
 
@@ -63,7 +95,7 @@ def schedule_of(store: Store, camera: str) -> Schedule:
 
 
 def cameras(store: Store, named: str | None) -> list[str]:
-    """The cameras that a question is about. Raises UsageError for one without scores."""
+    """The cameras to answer for. Raises UsageError for one without scores."""
     known = store.scores.cameras()
     if named is not None and named not in known:
         there = ", ".join(known) or "none"
@@ -71,22 +103,24 @@ def cameras(store: Store, named: str | None) -> list[str]:
     return known if named is None else [named]
 
 
-def what_if(
-    store: Store, camera: str, scores: ScoreColumns, threshold: float | None, min_duration: float | None
-) -> Answer:
-    """The alarms there would have been in those `scores` of a camera; None leaves a setting as it is."""
+def what_if(store: Store, camera: str, history: History, threshold: float | None, min_duration: float | None) -> Answer:
+    """The alarms that these settings would have raised for the `history` of a camera; None leaves a setting
+    unchanged.
+    """
     rule = rule_of(store, camera)
     if threshold is not None:
         rule = rule.with_threshold(threshold)
     if min_duration is not None:
         rule = replace(rule, min_duration=min_duration)
-    would_be, zone = alarms(armed(store, camera, scores), rule), schedule_of(store, camera).zone
-    return Answer(camera, rule, scored_days(scores), would_be, zone)
+    would_be, zone = alarms(armed(store, camera, history.scores), rule), schedule_of(store, camera).zone
+    return Answer(camera, rule, scored_days(history.scores), would_be, zone, history.left_out_before)
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A camera's proposal (None: too little history), its threshold now, and why that no longer fits ("": it does)."""
+    """A camera's proposal (None: too little history), its current threshold, and why that no longer fits ("": it
+    does).
+    """
 
     camera: str
     now: float
@@ -94,6 +128,7 @@ class Suggestion:
     proposal: Proposal | None
     misfit: str
     zone: tzinfo | None = None
+    left_out_before: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -101,36 +136,42 @@ class Suggestion:
             "threshold_now": self.now,
             "days": round(self.days, 2),
             "misfit": self.misfit,
+            "left_out_before": self.left_out_before,
             "proposal": None if self.proposal is None else asdict(self.proposal),
         }
 
 
 def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggestion:
-    """The threshold for `per_day` false alarms a day, from the last 30 days and the operator's verdicts."""
+    """A threshold for `per_day` false alarms per day, from the last 30 days and the operator's verdicts."""
     rule = rule_of(store, camera)
-    scores = store.scores.columns(camera, until - LOOK_BACK, until)
-    true = store.events.verdicts(camera, "true", until - LOOK_BACK)
+    found = history_of(store, camera, until - LOOK_BACK, until)
+    scores, since = found.scores, found.left_out_before or until - LOOK_BACK
+    true = store.events.verdicts(camera, "true", since)
     days = scored_days(scores)
     proposal = propose(armed(store, camera, scores), rule, per_day, true, days)
     misfit, zone = drift_of(store, camera, scores, rule, until), schedule_of(store, camera).zone
-    return Suggestion(camera, rule.threshold_on, days, proposal, misfit, zone)
+    return Suggestion(camera, rule.threshold_on, days, proposal, misfit, zone, found.left_out_before)
 
 
 def drift_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
-    """Why the threshold in force no longer fits those `scores`, "" if it does; a promise made is held against it."""
+    """Why the threshold in force no longer fits the `scores`, or ""; also checks a promise that was made."""
     promised = json.loads(store.settings.all().get(camera, {}).get("budget", "{}"))
     broken = ""
-    if promised.get("threshold") == rule.threshold_on:  # another one, set since, was promised nothing
+    if promised.get("threshold") == rule.threshold_on:  # it was set later, and nothing was promised for it
         broken = over_promise(armed(store, camera, scores), rule, until, promised["high"])
     return broken or changed(scores, until)
 
 
 def apply(store: Store, suggestion: Suggestion) -> None:
-    """Put a proposal into force, now if mgfn-stream runs, else when it starts; and keep what was promised."""
+    """Put a proposal into force, at once if mgfn-stream is running, otherwise at its start; stores what was
+    promised.
+    """
     proposal = suggestion.proposal
     if proposal is None:
         return
     promised = {name: getattr(proposal, name) for name in ("threshold", "per_day", "low", "high")}
     with store.transaction():
+        scale = _scale(store.settings.all().get(suggestion.camera, {}))
+        store.settings.set(suggestion.camera, "threshold_scale", scale)
         store.settings.set(suggestion.camera, "threshold", repr(proposal.threshold))
         store.settings.set(suggestion.camera, "budget", json.dumps(promised))

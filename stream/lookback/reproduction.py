@@ -1,8 +1,8 @@
-"""An alarm computed again: from the features that were kept with it, and from the pictures of its saved clip.
+"""Computes the score of an alarm again: from its stored features, and from the frames of its saved clip.
 
-The clip says in its metadata when its first picture was taken; the window says when each of its clips began. Which
-picture that is may be off by a few (a live camera's clock is estimated), so the neighbours are tried as well: the right
-one is the one whose feature agrees.
+The clip's metadata state when its first frame was taken, and the window states when each of its clips began. The
+matching frame may be off by a few, because the clock of a live camera is estimated. So neighbouring frames are tried as
+well, and the one whose feature agrees is the right one.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import av.error
 import numpy as np
 from av import VideoFrame
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from engine.geometry import SIDE
 from stream.archive.explanation import StoredExplanation
 from stream.base.errors import StreamError
 from stream.camera.clip_cropper import ClipCropper
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.recorder import FIRST_PICTURE
 
 SAME_ENGINE: Final = 1e-3
 OTHER_ENGINE: Final = 2e-2
-_FARTHEST: Final = 8  # pictures by which the estimate may be off
+_FARTHEST: Final = 8  # number of frames by which the estimate may be off
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Scores in [0, 1]; `error` is the largest |a - b| / |a| of the `compared` features, `distance` 1 - cosine.
+    """Scores in [0, 1]; `error` is the largest |a - b| / |a| of the `compared` features, `distance` is 1 - cosine.
 
-    `again` is the score of the stored features, `from_pictures` that with the features of the saved clip put in their
-    place (None: `no_pictures` says why not).
+    again: the score of the stored features. from_pictures: the score with features computed from the saved clip; None
+    if not compared, as `no_pictures` explains.
     """
 
     recorded: float
@@ -57,7 +57,7 @@ class Reproduction:
 
 
 def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, clip: Path | None) -> Reproduction:
-    """Score the window again with the engine. Raises StreamError where it does not fit the bundle."""
+    """Score the window again with the engine. Raises StreamError if it does not match the bundle."""
     manifest = engine.manifest
     if window.features.shape[1:] != (manifest.crops, manifest.channels):
         raise StreamError(
@@ -69,7 +69,7 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
     found: dict[int, FloatArray] = {}
     try:
         if clip is None:
-            raise StreamError("the event's clip is not there (any more)")
+            raise StreamError("the event's clip does not exist (any more)")
         epochs, pictures = _pictures(clip, window.times[-1, 1])
         step = _step(window, epochs)
         cropper = ClipCropper(window.view, manifest.geometry)
@@ -90,7 +90,7 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
 
 
 def _pictures(clip: Path, until: float) -> tuple[np.ndarray, list[VideoFrame]]:
-    """Epoch times, (n,), and the pictures up to a second after `until`."""
+    """Epoch times, (n,), and the frames up to a second after `until`."""
     times: list[float] = []
     pictures: list[VideoFrame] = []
     try:
@@ -112,7 +112,7 @@ def _pictures(clip: Path, until: float) -> tuple[np.ndarray, list[VideoFrame]]:
 
 
 def _step(window: StoredExplanation, epochs: np.ndarray) -> int:
-    """Of how many pictures one stands in a clip: of a fast source not all do."""
+    """k, if every k-th frame is part of a clip (for fast sources)."""
     if len(epochs) < 2:
         return 1
     in_clips = float(np.median(window.times[:, 1] - window.times[:, 0])) / CLIP_LENGTH
@@ -134,13 +134,13 @@ def _feature(
 def _matched(
     window: StoredExplanation, epochs: np.ndarray, feature: Callable[[int], FloatArray | None], limit: float
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Number of a clip in the window and its feature from the pictures, for each clip that they cover."""
+    """The number of a clip in the window and its feature from the frames, for each clip that the frames cover."""
     good = limit
     shift, margin = 0, _FARTHEST * float(np.median(np.diff(epochs))) if len(epochs) > 1 else 0.0
     for index in range(len(window.times)):
         start, end = window.times[index]
         if start < epochs[0] + margin or end > epochs[-1] - margin:
-            continue  # cut by the clip's beginning or end, perhaps
+            continue  # perhaps cut off at the beginning or end of the saved clip
         guess = int(np.argmin(np.abs(epochs - start)))
         best: tuple[float, int, FloatArray] | None = None
         for offset in sorted(range(-_FARTHEST, _FARTHEST + 1), key=lambda o: abs(o - shift)):
@@ -153,7 +153,7 @@ def _matched(
             if error <= good:
                 break
         if best is not None:
-            # another arithmetic never comes within the limit: where the first clip lay, the next ones lie as well
+            # another arithmetic never comes within the limit: the offset of the first clip applies to the next ones
             shift = best[1]
             good = max(good, 2 * best[0]) if good == limit else good
             yield index, best[2]

@@ -1,8 +1,9 @@
-"""Which alarms there would have been: stored scores through the alarm rule that runs live. Pure.
+"""Which alarms other settings would have raised: stored scores pass through the live alarm rule. Pure.
 
-The rule is given only the clips that can change its state; the others (below the threshold while nothing is open,
-above it while an alarm is) are skipped with array operations, so that a week of a camera takes milliseconds.
-What a history does not hold: a restart of the program forgets cool-down and the hour's count, a replay does not.
+The rule only gets the clips that can change its state. The others (below the threshold while no alarm is open, above it
+while one is open) are skipped with array operations, so a week of a camera takes milliseconds. One thing is not in the
+history: a restart of the program resets cool-down and the hourly count.
+Alarms over the hourly cap run to their end, as live, and are left out of the answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from stream.archive.score_log import ScoreColumns
 
 @dataclass(frozen=True)
 class WouldBe:
-    """An alarm that there would have been; epoch seconds. `end` is None where the history ends before it."""
+    """An alarm that would have been raised; epoch seconds. `end` is None if the history ends before it."""
 
     start: float
     end: float | None
@@ -27,7 +28,7 @@ class WouldBe:
 
 
 def alarms(scores: ScoreColumns, settings: AlarmSettings) -> list[WouldBe]:
-    """The alarms of one camera's history under `settings`, in order of time."""
+    """The alarms in the history of one camera with `settings`, in order of time."""
     return list(_Replay(scores, settings).run())
 
 
@@ -37,7 +38,7 @@ class _Replay:
         self._rule = AlarmRule(settings)
         self._connects = scores.connects
         self._above = scores.at_least(settings.threshold_on)
-        # where the clock was set back the rule has to look; and an open alarm's clips cannot be skipped then
+        # the rule must see every step back of the clock, and the clips of an open alarm cannot be skipped then
         self._set_back = np.flatnonzero(np.diff(scores.starts) < 0) + 1
         self._in_order = not len(self._set_back)
 
@@ -57,15 +58,15 @@ class _Replay:
                     break
                 if self._rule.active and self._in_order:
                     index = self._skip_while_open(index, below, ends)
-        if self._rule.active and self._rule.start_time is not None:
+        if self._rule.active and self._rule.start_time is not None and not self._rule.capped:
             yield WouldBe(self._rule.start_time, None, self._rule.top_score)
 
     def _feed(self, index: int) -> Iterator[WouldBe]:
         rule, row = self._rule, self._scores.row(index)
-        start, top = rule.start_time or 0.0, rule.top_score
-        if self._connects[index] and index and rule.end(self._scores.row(index - 1).end):
+        start, top, told = rule.start_time or 0.0, rule.top_score, not rule.capped
+        if self._connects[index] and index and rule.end(self._scores.row(index - 1).end) and told:
             yield WouldBe(start, rule.end_time, top)
-        if rule.advance(ScoredClip(row.start, row.end, row.score)) is Change.ENDED:
+        if rule.advance(ScoredClip(row.start, row.end, row.score)) is Change.ENDED and told:
             yield WouldBe(start, rule.end_time, top)
 
     def _runs_that_may_start(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -80,7 +81,7 @@ class _Replay:
         return firsts[long_enough], lasts[long_enough]
 
     def _next_start(self, runs: tuple[NDArray[np.intp], NDArray[np.intp]], index: int) -> int | None:
-        """The next clip at or after `index` with which an alarm may begin, or that the clock was set back before."""
+        """The next clip at or after `index` at which an alarm may begin, or before which the clock was set back."""
         if self._in_order:
             index = max(index, int(np.searchsorted(self._scores.starts, self._rule.quiet_until)))
         firsts, lasts = runs
@@ -89,16 +90,16 @@ class _Replay:
         return min([*found, *self._set_back[back : back + 1].tolist()], default=None)
 
     def _calm(self) -> NDArray[np.intp]:
-        """Clips below alarm-off, and the last clip there is."""
+        """The clips below alarm-off, and the last clip."""
         calm = np.ones(len(self._scores), np.bool_)
         calm[self._scores.at_least(self._rule.settings.threshold_off)] = False
         calm[-1] = True
         return np.flatnonzero(calm)
 
     def _ends_near(self, below: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Clips below alarm-off after which an open alarm may end: no other comes back within the merge gap.
+        """Clips below alarm-off after which an open alarm may end, because no other clip returns within the merge gap.
 
-        The camera's new connections are among them, and what fell before one: they end an alarm, too.
+        Includes new connections and the clips before them, because they end an alarm, too.
         """
         above, starts = self._above, self._scores.starts
         fallen = below[np.minimum(np.searchsorted(below, above), len(below) - 1)]
@@ -106,12 +107,12 @@ class _Replay:
         over = np.searchsorted(starts, starts[fallen] + self._rule.settings.merge_gap)
         connects = np.flatnonzero(self._connects)
         cut_off = np.concatenate([connects, [len(starts)]])[np.searchsorted(connects, fallen, "right")]
-        # two clips of tolerance: fed too many, the rule decides all the same
+        # two clips of tolerance: it is harmless to pass too many, because the rule decides
         ending = (over <= following + 2) | (cut_off <= following)
         return np.union1d(fallen[ending], connects)
 
     def _skip_while_open(self, index: int, below: NDArray[np.intp], ends: NDArray[np.intp]) -> int:
-        """The next clip that an open alarm must see; its top score is taken along."""
+        """The next clip that an open alarm must see; the top score is updated."""
         rule = self._rule
         if rule.falling:
             return index

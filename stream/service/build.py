@@ -1,4 +1,4 @@
-"""Builds the service's parts from its settings. Nothing runs yet: `running` starts threads and decoders."""
+"""Builds the parts of the service from its settings. Nothing runs yet: `running` starts threads and decoders."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server, page_for_others
 
-Web = tuple[socket.socket, str | None]  # the listening socket, and the token that requests must bring
+Web = tuple[socket.socket, str | None]  # the listening socket, and the token that requests must send
 
 
 @dataclass(frozen=True)
 class LineFiles:
-    """The files that `--scores` and `--events` name, None where they were not asked for."""
+    """The files named by `--scores` and `--events`, None if not given."""
 
     scores: ScoresFile | None
     events: ScoresFile | None
@@ -82,7 +82,7 @@ class LineFiles:
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that the service consists of; what is None was not asked for."""
+    """The parts of the service; those that were not configured are None."""
 
     settings: ServiceSettings
     engine: Engine
@@ -118,7 +118,7 @@ def build(
     changes: CameraChanges | None,
     stopping: Callable[[], bool],
 ) -> Parts:
-    """The finished parts. `broker` is None where nothing is published; `stopping` says whether a stop was asked for."""
+    """The finished parts. `broker` is None if nothing is published; `stopping` says whether a stop was requested."""
     path = str(engine.bundle.path.absolute())
     model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name, path)
     kept, clock = store.settings.all(), store.clock
@@ -180,7 +180,7 @@ def make_reporter(
     lines: LineFiles,
     page: str | None,
 ) -> Reporter:
-    """What the loop says, for these settings."""
+    """The reporter for these settings."""
     keeps = not settings.replay
     topics = CameraTopics(settings, mqtt, metrics, page)
     clock = store.clock
@@ -193,7 +193,7 @@ def make_reporter(
 
 
 def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics, clock: Clock) -> list[Courier]:
-    """One for each recipient beside MQTT; a replay tells none."""
+    """One courier for each recipient beside MQTT; a replay has none."""
     recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, media)
     couriers = [
         Courier(recipient, metrics.notified, correct=lambda message: message.corrected(clock.mark))
@@ -222,7 +222,7 @@ def make_web_server(
     media: Path,
     token: str | None,
 ) -> uvicorn.Server:
-    """Health and metrics; the page as well, except in a replay, which keeps no events to show."""
+    """Health and metrics, and the page, except in a replay, which stores no events to show."""
     page = None
     if not settings.replay and commands is not None:
         page = PageSources(overview.state, overview.picture, overview.line, commands.post, live, settings.data)
@@ -231,7 +231,7 @@ def make_web_server(
 
 
 class CameraStarter:
-    """Starts a camera's decoder. Raises StreamError where there is no room for it."""
+    """Starts a camera's decoder. Raises StreamError if there are not enough resources."""
 
     def __init__(
         self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper, clock: Clock
@@ -254,7 +254,9 @@ class CameraStarter:
 
 
 class SettingsOfOthers:
-    """Settings that another process wrote, `mgfn-events suggest-threshold --apply`; heard by the journal's thread."""
+    """Settings written by another process (`mgfn-events suggest-threshold --apply`); reported by the journal's
+    thread.
+    """
 
     def __init__(self, decoders: list[DecoderProcess], commands: CommandListener | None) -> None:
         self._decoders = decoders

@@ -25,7 +25,7 @@ EVERY: Final = 3 * 3_600.0
 def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
     """Body of the process: sends {camera: why its threshold no longer fits, or ""}."""
     from stream.archive.store import Store
-    from stream.lookback.history import LOOK_BACK, drift_of, rule_of
+    from stream.lookback.history import LOOK_BACK, drift_of, history_of, rule_of
 
     os.nice(10)
     end_with_parent()
@@ -33,7 +33,9 @@ def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
     try:
         with Store.read_only(folder) as store:
             found = {
-                name: drift_of(store, name, store.scores.columns(name, now - LOOK_BACK, now), rule_of(store, name), now)
+                name: drift_of(
+                    store, name, history_of(store, name, now - LOOK_BACK, now).scores, rule_of(store, name), now
+                )
                 for name in cameras
             }
     except (StreamError, sqlite3.Error, ValueError):
@@ -42,7 +44,7 @@ def find_drift(folder: Path, cameras: list[str], pipe: Connection) -> None:
 
 
 class DriftWatch:
-    """At most one process at a time; the main loop calls `turn`, which never waits."""
+    """At most one process at a time. The main loop calls `turn`, which never waits."""
 
     def __init__(self, folder: Path, start_process: StartProcess, reaper: Reaper, now: float) -> None:
         self._folder = folder
@@ -52,13 +54,13 @@ class DriftWatch:
         self._running: tuple[BaseProcess, Connection] | None = None
 
     def turn(self, now: float, cameras: list[str]) -> dict[str, str]:
-        """What a check that has just finished found; empty otherwise."""
+        """The result of a check that has just finished; otherwise empty."""
         if self._running is None:
             if now >= self._next:
                 self._next = now + EVERY
                 try:
                     self._running = self._start_process(find_drift, (self._folder, cameras), "mgfn-drift")
-                except OSError as error:  # the cameras go on; the next check will run
+                except OSError as error:  # the cameras continue, and the next check will run
                     log.error("drift check skipped", reason=error.strerror)
             return {}
         process, pipe = self._running

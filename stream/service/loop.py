@@ -1,6 +1,6 @@
-"""The main loop: one turn takes in what came, scores a batch, and looks after everything that is due.
+"""The main loop: each turn receives messages, scores a batch, and does whatever is due.
 
-It waits for no camera, disk, broker or process.
+It never waits for a camera, disk, broker or process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SCENES_EVERY: Final = 3_600.0
 
 
 class MainLoop:
-    """`run` returns when a stop is asked for, or all recordings are at their end."""
+    """`run` returns when a stop was requested, or when all recordings have ended."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class MainLoop:
         self._next_scenes = self._next_stats + _SCENES_EVERY
 
     def run(self) -> None:
-        """Raises StreamError if the engine fails, or a thread has died that alarms need."""
+        """Raises StreamError if the engine fails, or if a thread that alarms need has died."""
         parts = self._parts
         while not self._stopping():
             parts.intake.receive()
@@ -63,7 +63,7 @@ class MainLoop:
         try:
             score(batch, parts.engine, parts.report, parts.metrics)
         except EngineError as error:
-            raise StreamError(f"the engine failed while it scored: {error}") from error
+            raise StreamError(f"the engine failed while scoring: {error}") from error
         parts.overview.scored()
         if parts.self_test is not None:
             parts.self_test.camera.seen(batch)
@@ -93,7 +93,7 @@ class MainLoop:
             self._parts.journal.clock_set(step)
 
     def _reconfigure(self) -> None:
-        """Take other cameras, if there are any, and see those off that go."""
+        """Apply new cameras, if there are any, and close those that were removed."""
         parts = self._parts
         if parts.changes is not None and (cameras := parts.changes.take()) is not None:
             try:
@@ -107,7 +107,7 @@ class MainLoop:
         parts.reaper.collect()
 
     def _look_after_cameras(self, now: float, steady: float) -> None:
-        """Replace decoders that hang, and begin and end events that no score brings about."""
+        """Replace decoders that hang; begin and end events that are not caused by scores."""
         events = self._parts.report.events
         for decoder in self._parts.decoders:
             camera = decoder.camera

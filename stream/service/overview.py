@@ -1,4 +1,4 @@
-"""How the service is, for whoever asks: `/healthz`, `/readyz`, `/metrics`, `stats`. Read from other threads."""
+"""The state of the service for `/healthz`, `/readyz`, `/metrics` and `stats`. Read from other threads."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from stream.watch.reaper import Reaper
 
 
 class Overview:
-    """`turned` and `scored` are told by the main loop; `mqtt` is None where nothing is published.
+    """The main loop calls `turned` and `scored`. `mqtt` is None if nothing is published.
 
-    `lines_lost` counts those of `--scores` and `--events`.
+    `lines_lost` counts lines of `--scores` and `--events`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Overview:
         self._scored = False
 
     def turned(self) -> None:
-        """The main loop has gone round."""
+        """The main loop has completed a turn."""
         self._last_turn = time.monotonic()
 
     def scored(self) -> None:
@@ -64,7 +64,7 @@ class Overview:
         self._scored = True
 
     def health(self) -> dict[str, Any]:
-        """Whether the loop turns, and each camera's state."""
+        """Whether the loop is running, and the state of each camera."""
         return {
             "loop_age": round(time.monotonic() - self._last_turn, 3),
             "pid": os.getpid(),
@@ -86,22 +86,22 @@ class Overview:
         return self.stats() | self.health() | {"self_test": self._tested()}
 
     def picture(self, camera: str) -> UInt8Array | None:
-        """A camera's newest picture, (224, 224, 3) RGB."""
+        """The newest image of a camera, (224, 224, 3) RGB."""
         return next((d.camera.window.picture for d in tuple(self._decoders) if d.camera.name == camera), None)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
-        """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
+        """When each of a camera's newest clips ended (epoch seconds), and its score; at least two minutes of them."""
         line = next((d.camera.line for d in tuple(self._decoders) if d.camera.name == camera), ())
         return [(self._clock.wall(at), score) for at, score in line]
 
     def missing(self) -> str:
-        """What it is not ready for yet, "" if it is ready: alarms can happen and can leave."""
+        """What is still missing, or "" if the service is ready: alarms can be raised and published."""
         if self._mqtt is not None and not self._mqtt.connected:
             return "the broker is not connected"
         return "" if self._scored else "no camera has been scored yet"
 
     def exposition(self) -> bytes:
-        """Prometheus' text."""
+        """The text for Prometheus."""
         if (tested := self._tested()) is not None:
             self._metrics.self_tested(tested["age"])
         delivery = self._delivery()
@@ -114,7 +114,7 @@ class Overview:
         return self._self_test.as_json(self._clock.now(), self._clock.mark.shift)
 
     def _lost(self) -> dict[str, int]:
-        """What queues gave up since the start, and processes that no kill ends."""
+        """What queues have lost since the start, and the number of processes that could not be killed."""
         return {
             "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
             "score_chunks_lost": self._journal.scores_lost,

@@ -1,4 +1,4 @@
-"""Starts child processes; whoever needs one is given `start_process`."""
+"""Starts child processes. Whoever needs a process is given `start_process`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -> tuple[SpawnProcess, Connection]:
-    """A process that runs `target(*args, pipe)`, and the other end of its pipe; it ends with this process.
+    """A process that runs `target(*args, pipe)`, and the other end of its pipe. It ends with this process.
 
-    Raises OSError where the machine has no room for one more.
+    Raises OSError if there are not enough resources.
     """
     ours, theirs = _spawn.Pipe()
     process = _spawn.Process(target=target, args=(*args, theirs), name=name, daemon=True)
-    # Ctrl-C reaches the whole group, also while the child still imports; the service decides
+    # Ctrl-C reaches the whole process group, even while the child is still importing; the service decides
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()

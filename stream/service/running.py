@@ -1,4 +1,4 @@
-"""Starts the parts and, in the reverse order, stops them: each closer takes its share of the stop's deadline."""
+"""Starts the parts, and stops them in reverse order: each closer gets a share of the deadline."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess, hear_out
 from stream.watch.recovery import recover
 
-# The parts of a stop, in seconds: each at most, and together what `stream.service.stopping` allows.
+# Shares of the stop in seconds: the maximum for each part, and together what `stream.service.stopping` allows.
 _CLIPS_CLOSED_WITHIN, _WRITTEN_WITHIN, _DELIVERED_WITHIN = 1.2, 0.5, 1.2
-_REPLAY_WAITS: Final = 15.0  # for the broker to take the next of what it found
+_REPLAY_WAITS: Final = 15.0  # for the broker to acknowledge the next message
 
 
 class Runner:
-    """`start` pushes a closer for each thing that it starts; a start that fails halfway is undone by them."""
+    """Starts the parts. `start` pushes a closer for each one, so that a start that fails halfway is undone."""
 
     def __init__(self, parts: Parts, threads: Threads, clock: StopClock, closers: ExitStack) -> None:
         self._parts = parts
@@ -30,7 +30,7 @@ class Runner:
         self._closers = closers
 
     def start(self, listener: socket.socket | None) -> None:
-        """Recover what an earlier run left, then start decoders, threads and the web server on `listener`."""
+        """Recover what an earlier run left, then start decoders, threads, and the web server on `listener`."""
         parts, closers, threads = self._parts, self._closers, self._threads
         recover(parts.store, parts.journal, parts.mqtt)
         closers.callback(self._end_decoders)
@@ -38,7 +38,7 @@ class Runner:
         if parts.mqtt is not None and not parts.settings.replay:
             parts.mqtt.empty(parts.store.settings.retained_topics())
         closers.callback(self._join, "web", ENDED_WITHIN)
-        # only now: from here on the store is the journal's
+        # last: from here on the store belongs to the journal
         closers.callback(self._stop_journal)
         threads.start(parts.journal.run, "journal")
         closers.callback(self._stop_sinks)
@@ -62,7 +62,7 @@ class Runner:
     # closers, from the last that runs to the first
 
     def _end_decoders(self) -> None:
-        """Their files are closed; what is left is the interpreter's own end."""
+        """End decoders. Their files are closed; only the interpreter is left to end."""
         for decoder in self._decoders():
             decoder.end()
             decoder.ring.close()
@@ -86,7 +86,7 @@ class Runner:
             self._join(courier.name, _DELIVERED_WITHIN)
 
     def _deliver_replay(self, mqtt: MqttSink) -> None:
-        """A replay that came to its end has the time, as long as the broker takes one message after the other."""
+        """A replay that has ended may take its time, as long as the broker acknowledges one message after the other."""
         waiting, until = mqtt.waiting, time.monotonic() + _REPLAY_WAITS
         while mqtt.waiting and time.monotonic() < until and not self._clock.asked:
             self._threads.join("mqtt", 0.2)
@@ -99,7 +99,7 @@ class Runner:
             self._parts.server.should_exit = True
 
     def _close_cameras(self) -> None:
-        """End every open event, let the decoders close their files, write all of it."""
+        """End every open event, let the decoders close their files, and write everything."""
         report, decoders = self._parts.report, self._decoders()
         for decoder in decoders:
             decoder.stop()
@@ -109,5 +109,5 @@ class Runner:
         self._parts.journal.written(self._clock.left(_WRITTEN_WITHIN))
 
     def _decoders(self) -> list[DecoderProcess]:
-        """Those in use and those on their way out."""
+        """Those in use, and those that are closing."""
         return [*self._parts.decoders, *self._parts.fleet.leaving]

@@ -1,8 +1,8 @@
-"""The self-test: a known incident through the whole path of a test camera, to the broker and back.
+"""The self-test: a known incident passes through a test camera, to the broker and back.
 
-On its schedule a recording in which somebody covers the camera is played to a decoder of its own, scored by the same
-engine beside the cameras, and has to become an alarm that comes back from the broker. Its messages are marked as
-tests; nothing else of the test camera is published or kept. Pure but for the recording's cache: time comes in.
+On a schedule, a recording of an incident is played to a separate decoder, scored by the same engine beside the cameras,
+and must become an alarm that comes back from the broker. Its messages are marked as tests, and nothing else of the test
+camera is published or stored. Pure, except for the cache of the recording: time is passed in.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _NEAR: Final = 3.0
 
 
 class Stage(StrEnum):
-    """How far the path was seen to work; each is the reason if nothing follows."""
+    """How far the incident has got; each value is the reason for a failure if nothing follows."""
 
-    NO_FOOTAGE = "the sample footage is not in the cache: make demo fetches it"
-    RENDERING = "the recording could not be made"
+    NO_FOOTAGE = "the sample footage is not in the cache; run make demo"
+    RENDERING = "the recording could not be created"
     STARTED = "no clip was scored"
     SCORED = "the incident raised no alarm"
     RAISED = "the alarm did not come back from the broker"
@@ -50,13 +50,13 @@ class Result:
 
 
 def cached_sample() -> Path | None:
-    """The footage, if it has been fetched before: a self-test fetches nothing."""
+    """The footage, if it is in the cache: a self-test downloads nothing."""
     path = cache_folder("samples") / Path(PinnedFile.named("samples.json", "bikes").member).name
     return path if path.is_file() else None
 
 
 def render(pipe: Any) -> None:
-    """Body of the process that makes the recording, once."""
+    """Body of the process that renders the recording, once."""
     end_with_parent()
     sample = cached_sample()
     if sample is not None:
@@ -70,7 +70,7 @@ class SelfTest:
         self._every = every
         self._sample = sample
         self._due = now + min(every, FIRST_AFTER)
-        self._until: float | None = None  # a run goes on until then at the latest
+        self._until: float | None = None  # when a run that has not finished fails
         self._began = 0.0
         self._stage = Stage.NO_FOOTAGE
         self._event: str | None = None
@@ -78,7 +78,7 @@ class SelfTest:
         self.last_pass: float | None = None  # steady time
 
     def due(self, now: float, steady: float) -> bool:
-        """Whether to begin; the recording has to be rendered next."""
+        """Whether to begin; if so, the recording must be rendered next."""
         if self._until is not None or now < self._due:
             return False
         self._due = now + self._every
@@ -89,24 +89,24 @@ class SelfTest:
         return True
 
     def camera(self, recording: str, alarm: AlarmSettings, now: float, zone: tzinfo | None = None) -> CameraConfig:
-        """The test camera that plays the recording from now on; `zone` is that of its events' `local_time`."""
+        """The test camera that plays the recording from now on; `zone` is for the `local_time` of its events."""
         self._stage, self._until = Stage.STARTED, now + _HEARD_WITHIN
         source = Source(SELF_TEST_CAMERA, recording, live=False)
         return CameraConfig(source, alarm, schedule=Schedule(zone=zone), is_self_test=True)
 
     def scored(self, start: float, clip: int) -> None:
-        """A clip of the test camera went through the engine."""
+        """A clip of the test camera was scored."""
         self._began = recording_began(start, clip)
         if self._stage is Stage.STARTED:
             self._stage = Stage.SCORED
 
     def raised(self, event_id: str, start: float) -> None:
-        """An alarm began; it counts if it lies at the incident."""
+        """An alarm began. It counts if it is at the incident."""
         if INCIDENT[0] - _NEAR <= start - self._began <= INCIDENT[1] + _NEAR and self._stage is Stage.SCORED:
             self._stage, self._event = Stage.RAISED, event_id
 
     def heard(self, payload: bytes, steady: float) -> bool:
-        """A message of an event as the broker gave it back; whether it is the one that was awaited."""
+        """An event message came back from the broker. Returns whether it is the expected one."""
         if self._event is None or self._event.encode() not in payload:
             return False
         try:
@@ -119,7 +119,7 @@ class SelfTest:
         return True
 
     def overdue(self, now: float, steady: float) -> bool:
-        """Whether a run has just failed for lack of time."""
+        """Whether a run has just timed out."""
         if self._until is None or now < self._until:
             return False
         self._finish(False, steady, self._stage)
@@ -136,7 +136,7 @@ class SelfTest:
         self.result = Result(passed, steady, said)
 
     def memory(self) -> str:
-        """What came of the last one, to be kept over a restart; `recall` reads it."""
+        """The last result, to be stored over a restart; `recall` reads it."""
         return json.dumps({"result": astuple(self.result), "last_pass": self.last_pass})
 
     def recall(self, memory: str) -> None:

@@ -1,4 +1,4 @@
-"""The self-test's test camera as the main loop sees it: it comes, is scored beside the others, and goes."""
+"""The test camera of the self-test in the main loop: it is added, scored beside the others, and removed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from stream.watch.watched_camera import WatchedCamera
 
 
 class SelfTestCamera:
-    """At most one at a time. The bundle's own thresholds apply: what is tested is the path, not the site's tuning."""
+    """At most one at a time. The bundle's own thresholds apply, because the path is tested and not the site's
+    settings.
+    """
 
     def __init__(
         self,
@@ -53,8 +55,8 @@ class SelfTestCamera:
         if self._decoder is None and self._rendering is None and self._test.due(now, steady):
             try:
                 self._rendering = self._start_process(render, (), "mgfn-self-test")
-            except OSError as error:  # the cameras go on; overdue says that it failed
-                log.error("the self-test cannot begin", reason=error.strerror)
+            except OSError as error:  # the cameras continue; the test times out
+                log.error("self-test cannot start", reason=error.strerror)
         if self._rendering is None or thresholds is None:
             return None
         process, pipe = self._rendering
@@ -68,11 +70,11 @@ class SelfTestCamera:
         pipe.close()
         self._rendering = None
         if not recording:
-            return None  # overdue says so
+            return None  # the test times out
         alarm = AlarmSettings(thresholds.on, thresholds.off)
         if thresholds.min_duration is not None:
             alarm = replace(alarm, min_duration=thresholds.min_duration)
-        if self._manifest.calibration is not None:  # the path is tested, not a threshold that the camera has to learn
+        if self._manifest.calibration is not None:  # the path is tested, not a threshold that the camera must learn
             alarm = alarm.with_threshold(STAGED_THRESHOLD)
         config = self._test.camera(recording, alarm, now, self._zone)
         camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest), self._clock.wall)
@@ -80,8 +82,8 @@ class SelfTestCamera:
             self._decoder = DecoderProcess(
                 config, camera, self._manifest, False, self._start_process, self._reaper, self._clock.steady
             )
-        except StreamError as error:  # no room: the cameras go on; overdue says that it failed
-            log.error("the self-test cannot begin", reason=str(error))
+        except StreamError as error:  # not enough resources: the cameras continue, and the test times out
+            log.error("self-test cannot start", reason=str(error))
         return self._decoder
 
     def seen(self, batch: Iterable[tuple[DecoderProcess, ClipReady]]) -> None:
@@ -93,9 +95,9 @@ class SelfTestCamera:
                     self._test.raised(decoder.camera.alarm.event.id, decoder.camera.alarm.event.start_time)
 
     def leaves(self, now: float, steady: float) -> DecoderProcess | None:
-        """The decoder that is to be ended: the recording is over, or the time is."""
+        """The decoder that must be ended, because the recording has ended or the test timed out."""
         if self._test.overdue(now, steady):
-            log.error("the self-test failed", reason=self._test.result.said)
+            log.error("self-test failed", reason=self._test.result.said)
             if self._rendering is not None:
                 self._reaper.end(self._rendering[0])
                 self._rendering[1].close()
@@ -109,6 +111,6 @@ class SelfTestCamera:
         return decoder
 
     def heard(self, payload: bytes) -> None:
-        """An event as the broker gave it back; from the network's thread."""
+        """An event that came back from the broker; called from the network thread."""
         if self._test.heard(payload, self._clock.now()):
-            log.info("the self-test passed")
+            log.info("self-test passed")

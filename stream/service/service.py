@@ -1,26 +1,29 @@
-"""The service: startup, main loop, shutdown. Threads, processes and queues are created in this room and nowhere else.
+"""The service: startup, main loop, shutdown. Threads, processes and queues are created only in this room.
 
-One decoder process for each camera writes clips into its shared ring; the main loop takes ready clips, one of each
-camera at most and no more than the engine takes with profit, oldest first, runs them through the engine together, and
-acts on the scores. It never waits for a camera, a disk or a broker. What bounds what:
+One decoder process for each camera writes clips into its shared ring. The main loop takes clips that are ready, oldest
+first, at most one of each camera and no more than the engine processes efficiently at once. It runs them through the
+engine together, and acts on the scores. It never waits for a camera, a disk or a broker. Limits:
 
-| queue | bound | when full |
+| queue | limit | when full |
 |---|---|---|
 | finished clips of a camera | PENDING_CLIPS | the oldest is dropped, counted, status `degraded` |
-| finished clips of all | `scheduling.LONGEST_WAIT` seconds | the oldest are dropped, in turn, counted, `degraded` |
-| a camera's ring | PENDING_CLIPS + 2 | its decoder drops the new clip whole, counted |
-| a camera's packets | seconds, 64 MiB | the oldest go |
-| what is to be written | `journal.LIMIT` | scores are left out from half of it on; then events go out from memory |
-| messages to Frigate and people | `courier.LIMIT` each | the oldest, counted; none is lost to MQTT by it |
+| finished clips of all cameras | `scheduling.LONGEST_WAIT` seconds | the oldest are dropped, in turn, counted,
+`degraded` |
+| a camera's ring | PENDING_CLIPS + 2 | its decoder drops the whole new clip, counted |
+| a camera's packets | seconds, 64 MiB | the oldest are dropped |
+| what is to be written | `journal.LIMIT` | from half of it on, scores are omitted; then events are published from
+memory |
+| messages to Frigate and notification targets | `courier.LIMIT` each | the oldest is dropped, counted; MQTT is not
+affected |
 | events to the broker | `outbox.LIMIT`, `outbox.LONGEST_WAIT` | oldest `update`, else oldest message, counted |
-| commands | the newest for each camera and kind | the older one is forgotten |
+| commands | the newest for each camera and kind | the older one is replaced |
 
-What several threads use, and what guards it:
+Objects shared between threads, and what guards them:
 
 | object | used by | guarded by |
 |---|---|---|
 | decoders, `WatchedCamera` | loop; others read | readers copy the list; histories are tuples that are replaced |
-| `Journal`'s line | all | `queue.Queue` |
+| queue of `Journal` | all | `queue.Queue` |
 | `MqttSink`, `Courier`, `Herald` | all | a condition each |
 | `Inbox` of commands | loop, MQTT, web server, journal | the listener's lock |
 | `RetainedPictures`, `Live`, `Metrics` | loop, journal, web server | a lock each |
@@ -50,7 +53,7 @@ from stream.watch.fleet import CameraChanges
 
 
 class Service:
-    """Watches cameras until stopped, or recordings until their end. `run` is the whole life."""
+    """Watches cameras until stopped, or recordings until their end. `run` does everything."""
 
     def __init__(
         self,
@@ -70,12 +73,14 @@ class Service:
         self.parts: Parts | None = None
 
     def obey_signals(self) -> None:
-        """SIGINT and SIGTERM stop it, by force where it does not obey in time. From the process's main thread."""
+        """Let SIGINT and SIGTERM stop the service, by force if it takes too long. Call from the main thread of the
+        process.
+        """
         self._clock.hear_signals(self.stop)
         self._threads.start(self._clock.run, "clock")
 
     def leave(self) -> None:
-        """After a stop by signal, with everything around the service closed, too: end the process at once."""
+        """After a stop by signal, when everything around the service is closed, too: end the process at once."""
         self._clock.leave()
 
     def stop(self) -> None:
@@ -105,7 +110,7 @@ class Service:
         return self._clock.asked
 
     def _broker(self, closers: ExitStack) -> tuple[EmbeddedBroker | None, BrokerAddress | None]:
-        """The embedded broker where no other is named, and the address to publish to; a replay starts none."""
+        """The embedded broker if no other one is configured, and the address to publish to. A replay starts none."""
         if self._settings.broker is not None or self._settings.replay:
             return None, self._settings.broker
         broker = EmbeddedBroker(start_process)
@@ -120,7 +125,7 @@ class Service:
             write_calibration(self._settings.save_calibration, parts.model.sha256, learnt)
 
     def _save(self) -> None:
-        """What can be saved before an end by force: events that were decided; the rest a next start makes good."""
+        """Save events that were decided before an end by force; the next start recovers the rest."""
         if self.parts is None:
             return
         if self._threads.alive("journal"):
@@ -131,9 +136,9 @@ class Service:
 
 
 def _check_outcome(parts: Parts) -> None:
-    """Raise what went wrong with recordings that came to their end."""
+    """Raise the errors of recordings that have ended."""
     if parts.intake.fault is not None:
         raise parts.intake.fault
     mqtt = parts.mqtt
     if parts.settings.replay and mqtt is not None and (lost := mqtt.waiting + mqtt.events_lost):
-        raise StreamError(f"--mqtt {mqtt.shown}: {lost} messages of events were not delivered")
+        raise StreamError(f"--mqtt {mqtt.shown}: {lost} event messages were not delivered")

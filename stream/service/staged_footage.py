@@ -1,4 +1,4 @@
-"""The demo's recording: real street footage in which somebody covers and shakes the camera. That part is staged."""
+"""The recording of the demo: real street footage in which the camera is shaken and covered. That part is staged."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import av
 import cv2
 import numpy as np
 
+from configs.atomic import replacing
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
-from stream.camera.clips import CLIP_LENGTH
 
 FPS: Final = 25
 LENGTH: Final = 45.0
 INCIDENT: Final = (25.0, 31.0)
 STAGED_THRESHOLD: Final = 0.4  # the incident reaches 0.65 with the default bundle, the street 0.24
-_RECIPE: Final = "1"  # counts changes of what is rendered
+_RECIPE: Final = "1"  # increment it when the rendering changes
 
 
 def recording_began(start: float, clip: int) -> float:
-    """When the recording began, in epoch seconds, of which clip number `clip` began at `start`.
+    """When the recording began, in epoch seconds, if its clip number `clip` began at `start`.
 
-    From any clip: overload may have given up the first ones.
+    Works with any clip, because overload may have dropped the first ones.
     """
     return start - clip * CLIP_LENGTH / FPS
 
@@ -34,10 +35,8 @@ def staged_footage(sample: Path, folder: Path) -> Path:
     key = hashlib.sha256(f"{_RECIPE}{LENGTH}{INCIDENT}{sample.stat().st_size}".encode()).hexdigest()[:12]
     target = folder / f"demo-{key}.mp4"
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".part.mp4")
-        _render(sample, partial)
-        partial.replace(target)
+        with replacing(target) as partial:
+            _render(sample, partial)
     return target
 
 
@@ -46,7 +45,7 @@ def _render(sample: Path, target: Path) -> None:
         pictures = [frame.to_ndarray(format="rgb24").astype(np.uint8) for frame in container.decode(video=0)]
     height, width = pictures[0].shape[:2]
     rng = np.random.default_rng(0)
-    # forwards, backwards, forwards: the street goes on without a cut
+    # forwards, backwards, forwards: the street continues without a cut
     order = [*range(len(pictures)), *range(len(pictures) - 2, 0, -1)]
     with av.open(str(target), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
@@ -64,7 +63,7 @@ def _render(sample: Path, target: Path) -> None:
 
 
 def tampered(picture: UInt8Array, seconds: float, rng: np.random.Generator) -> UInt8Array:
-    """The picture (height, width, 3) `seconds` into the incident: shaken hard, and a cloth that slides over it."""
+    """The image (height, width, 3) `seconds` into the incident: shaken hard, and a cloth slides over it."""
     height, width = picture.shape[:2]
     reach = 0.12 * height
     shift = reach * np.array([np.sin(19 * seconds), np.cos(23 * seconds)]) + rng.normal(0, 4, 2)

@@ -1,4 +1,4 @@
-"""How long a stop may take: one deadline that its parts share, and an end by force for what outlasts it."""
+"""How long a stop may take: one deadline shared by all parts, and an end by force for what exceeds it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Final, NoReturn
 
 from stream.base.log import log
 
-# The contract allows five seconds from the signal to the exit.
+# The process must exit within five seconds of the signal.
 PARTS_WITHIN: Final = 2.8
 FORCED_AFTER: Final = 3.8
-ENDED_WITHIN: Final = 0.5  # for what has nothing left to do but to end
+ENDED_WITHIN: Final = 0.5  # for parts that have nothing left to do except to end
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopClock:
-    """Runs from the moment at which a stop is asked for.
+    """Starts when a stop is requested.
 
-    Python's own handlers wait until the main thread comes out of native code, which may be a whole batch of clips on
-    a busy machine; the clock hears of a signal at once. `save` is called before an end by force.
+    Python's own signal handlers wait until the main thread returns from native code, which may take a whole batch of
+    clips on a busy machine. This clock receives signals at once. `save` is called before an end by force.
     """
 
     def __init__(self, save: Callable[[], None]) -> None:
@@ -33,7 +33,7 @@ class StopClock:
         self._own_process = False
 
     def hear_signals(self, then: Callable[[], None]) -> None:
-        """SIGINT and SIGTERM start the clock and call `then`. From the main thread of a process of its own."""
+        """Let SIGINT and SIGTERM start the clock and call `then`. Call from the main thread."""
         self._own_process = True
         self._ears, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
@@ -42,42 +42,44 @@ class StopClock:
             signal.signal(signum, lambda *_: then())
 
     def start(self) -> None:
-        """A stop is asked for, by whatever. Only the first counts."""
+        """A stop was requested. Only the first call counts."""
         if self._began is None:
             self._began = time.monotonic()
 
     @property
     def asked(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether a stop was requested."""
         return self._began is not None
 
     def left(self, at_most: float) -> float:
-        """Seconds that a part may take: `at_most`, or what its forerunners left."""
+        """Seconds that a part may take: `at_most`, or what is left."""
         if self._began is None:
             return at_most
         return max(0.0, min(at_most, self._began + PARTS_WITHIN - time.monotonic()))
 
     def run(self) -> None:
-        """Body of the thread that ends the process by force, should it still be there by then; signals are heard."""
-        while self._ears.recv(1)[0] not in SIGNALS:  # others' signals wake it, too
+        """Body of the thread that receives signals, and ends the process by force if it is still there after the
+        deadline.
+        """
+        while self._ears.recv(1)[0] not in SIGNALS:  # signals of others wake it, too
             pass
         self.start()
         time.sleep(FORCED_AFTER)
-        log.error("the stop took too long: ended by force")
+        log.error("stop took too long: ended by force")
         self._save()
         _exit()
 
     def leave(self) -> None:
-        """All is closed: end the process, if a stop was asked for and signals are heard; else do nothing.
+        """Everything is closed: end the process, if a stop was requested and signals are handled here.
 
-        The interpreter's own end, with the engine's libraries to unload, took five seconds on a busy machine.
+        Finalising the interpreter and unloading the engine's libraries took five seconds on a busy machine.
         """
         if self._own_process and self._began is not None:
             _exit()
 
 
 def _exit() -> NoReturn:
-    for child in multiprocessing.active_children():  # none may outlive a forced exit
+    for child in multiprocessing.active_children():  # no child may survive a forced exit
         child.kill()
     sys.stdout.flush()
     sys.stderr.flush()

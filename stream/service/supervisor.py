@@ -1,4 +1,4 @@
-"""What systemd is told of a service of Type=notify: ready, alive, stopping. Nothing where systemd did not start it."""
+"""Notifies systemd (Type=notify): ready, alive, stopping. Does nothing if systemd did not start the service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ALIVE_EVERY: Final = 5.0
 
 
 class Supervisor:
-    """Speaks to the socket named in the environment (sd_notify(3)); a dead one costs nothing."""
+    """Sends to the socket named in the environment (sd_notify(3)); errors are ignored."""
 
     def __init__(self) -> None:
         self._address = os.environ.get("NOTIFY_SOCKET", "")
@@ -21,7 +21,7 @@ class Supervisor:
         self._say("READY=1")
 
     def alive(self) -> None:
-        """Feeds the watchdog; called by the loop as often as it turns."""
+        """Feed the watchdog; called on every turn of the loop."""
         now = time.monotonic()
         if self._address and now >= self._next_alive:
             self._next_alive = now + _ALIVE_EVERY
@@ -33,7 +33,7 @@ class Supervisor:
     def _say(self, text: str) -> None:
         if not self._address:
             return
-        # a leading @ stands for the abstract namespace's zero byte
+        # a leading @ means the zero byte of the abstract namespace
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
             try:

@@ -1,4 +1,4 @@
-"""The service's threads, by name."""
+"""The threads of the service, by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NEEDED_BY_ALARMS = ("journal", "mqtt")
 
 
 class Threads:
-    """All are daemons: none keeps the process alive."""
+    """All are daemons, so none keeps the process alive."""
 
     def __init__(self) -> None:
         self._threads: dict[str, threading.Thread] = {}
@@ -21,7 +21,7 @@ class Threads:
         self._threads[name].start()
 
     def join(self, name: str, timeout: float) -> None:
-        """Wait up to `timeout` seconds for a thread; at once if there is none of that name."""
+        """Wait up to `timeout` seconds for a thread; returns at once if there is none of that name."""
         if name in self._threads:
             self._threads[name].join(timeout)
 
@@ -29,7 +29,9 @@ class Threads:
         return name in self._threads and self._threads[name].is_alive()
 
     def check(self) -> None:
-        """Raise StreamError if one has died without which no alarm leaves: better started anew than deaf."""
+        """Raise StreamError if a thread has died without which no alarm can be published: a restart is better than
+        silence.
+        """
         for name in NEEDED_BY_ALARMS:
             if name in self._threads and not self._threads[name].is_alive():
-                raise StreamError(f"the thread {name!r} died, see above: no alarm would leave any more")
+                raise StreamError(f"the thread {name!r} died (see above); alarms could no longer be published")

@@ -1,1 +1,1 @@
-"""What the user asked for: command-line flags and the site file become frozen settings."""
+"""What the user configured: flags and the site file are converted to frozen settings."""

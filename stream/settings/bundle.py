@@ -1,4 +1,4 @@
-"""Which model a command runs and where: the device that was named, and the bundle where none was."""
+"""Which model a command uses, and on which device; finds or builds the default bundle."""
 
 from __future__ import annotations
 
@@ -29,31 +29,32 @@ def check_device(device: str) -> None:
     """Raise UsageError unless `device` is auto, cpu or cuda[:N]."""
     kind, colon, number = device.partition(":")
     if device not in ("auto", "cpu") and not (kind == "cuda" and (not colon or number.isdigit())):
-        raise UsageError(f"--device {device}: allowed is auto, cpu or cuda[:N]")
+        raise UsageError(f"--device {device}: must be auto, cpu or cuda[:N]")
 
 
 def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:
-    """The folder of a backbone's bundle, by default of the default one.
+    """The folder of a backbone's bundle; by default, that of the default bundle.
 
-    If it is not there, `mgfn-export` builds it in a process of its own; where that refuses, its line stands and
-    the command ends with its exit code 2. Raises UsageError without the export extra and for a file that cannot be
-    read, StreamError where the build fails.
+    If it does not exist, `mgfn-export` builds it in a child process. If that refuses, its message is printed and the
+    command ends with its exit code 2. Raises UsageError if the export extra is missing or a file cannot be read, and
+    StreamError if the build fails.
     """
     try:
         path = default_bundle_path(backbone, weights)
     except OSError as error:
         raise UsageError(f"--backbone-weights {weights}: cannot be read: {error.strerror}") from None
     if (path / MANIFEST).is_file():
-        with suppress(OSError):  # a cache that is read-only is nobody's to sweep
+        with suppress(OSError):  # a read-only cache need not be swept
             os.utime(path / MANIFEST)
         return path
     named = "default bundle" if backbone == DEFAULT_BACKBONE else f"bundle of {backbone}"
     if find_spec("torch") is None:
         raise UsageError(f"--bundle: none given, and building the {named} needs: pip install 'mgfn-stream[export]'")
     flags, why = default_export(backbone)
-    if weights is not None or backbone == DEFAULT_BACKBONE:  # for others mgfn-export says at once what it lacks
-        print(f"building the {named} (once): {why}", file=sys.stderr)  # noqa: T201 -- before a log line makes sense
-    # its errors are this command's; -P: a folder named "export" where the user stands is not ours
+    # for other backbones mgfn-export itself says what is missing
+    if weights is not None or backbone == DEFAULT_BACKBONE:
+        print(f"building the {named} (once): {why}", file=sys.stderr)  # noqa: T201 -- before log lines are useful
+    # its errors are printed as those of this command; with -P a folder named "export" in the working folder is ignored
     run = f"from export.cli import main; main({Path(sys.argv[0]).name!r})"
     command = [sys.executable, "-P", "-c", run, "--out", str(path), "--backbone", backbone, *flags]
     command += [] if weights is None else ["--backbone-weights", str(weights)]
@@ -67,9 +68,9 @@ def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None)
 
 
 def sweep(cache: Path, now: float) -> list[Path]:
-    """Delete from the cache what nobody has used for two months, by epoch time `now`; returns what is gone.
+    """Delete from the cache what has not been used for two months, at epoch time `now`; returns the deleted folders.
 
-    Bundles of other versions and heads, and scratch folders of builds that were killed.
+    These are bundles of other versions and heads, and temporary folders of builds that were killed.
     """
     gone = []
     for path, used, lasts in _cached(cache):
@@ -81,20 +82,20 @@ def sweep(cache: Path, now: float) -> list[Path]:
 
 
 def _cached(cache: Path) -> Iterator[tuple[Path, float, float]]:
-    """Each folder that may go, when it was used last, and for how long it is kept after that."""
+    """Each folder that may be deleted, when it was last used, and for how long it is kept after that."""
     for path in cache.glob("bundles/*"):
         with suppress(OSError):
-            scratch = path.name.startswith(".")  # as mgfn-export names them
+            scratch = path.name.startswith(".")  # the naming of mgfn-export
             used = path if scratch else path / MANIFEST
             yield path, used.stat().st_mtime, _BUILT_WITHIN if scratch else _UNUSED_FOR
 
 
 def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
-    """The bundle with that hash: in one of `places`, or in the cache. Raises UsageError where it is gone."""
+    """The bundle with that hash, in one of `places` or in the cache. Raises UsageError if it does not exist."""
     cached = default_bundle_path().parent
     for folder in [*places, *(cached.iterdir() if cached.is_dir() else ())]:
         manifest = folder / MANIFEST
-        with suppress(OSError):  # where the event's bundle lay may be another user's
+        with suppress(OSError):  # the folder of the event's bundle may belong to another user
             if manifest.is_file() and hashlib.sha256(manifest.read_bytes()).hexdigest() == sha256:
                 return folder
     looked = ", ".join(str(place) for place in places)
@@ -102,6 +103,6 @@ def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
 
 
 def _run(command: list[str]) -> int:
-    """The exit code of a child; it is asked to end, and so cleans up, where this process must."""
+    """The exit code of a child process. It is asked to end, and so can clean up, if this process must end."""
     with child(command) as process:
         return process.wait()

@@ -1,4 +1,4 @@
-"""The file of `--save-calibration` and `--calibration`: what each camera has learnt, for one bundle."""
+"""The file of `--save-calibration` and `--calibration`: what each camera has learned with one bundle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from stream.base.atomic_files import partial_path
+from configs.atomic import write_file
 from stream.base.errors import StreamError, UsageError
 
 SCHEMA: Final = 1
@@ -15,7 +15,7 @@ _LARGEST: Final = 256 * 2**20
 
 
 def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> dict[str, Any]:
-    """The learnt state of each of `cameras`. Raises UsageError for another bundle's and where a camera is missing."""
+    """The stored state of each of `cameras`. Raises UsageError for another bundle, or if a camera is missing."""
     flag = f"--calibration {path}"
     try:
         if path.stat().st_size > _LARGEST:
@@ -24,7 +24,7 @@ def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> 
     except OSError as error:
         raise UsageError(f"{flag}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise UsageError(f"{flag}: is not JSON; allowed is a file that --save-calibration wrote") from None
+        raise UsageError(f"{flag}: is not JSON; must be a file written by --save-calibration") from None
     if not isinstance(given, dict) or given.get("schema") != SCHEMA or not isinstance(given.get("cameras"), dict):
         raise UsageError(f"{flag}: is not a calibration of schema {SCHEMA}")
     if given.get("bundle") != bundle_sha256:
@@ -38,12 +38,9 @@ def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> 
 
 
 def write_calibration(path: Path, bundle_sha256: str, learnt: Mapping[str, Any]) -> None:
-    """Write the file whole or not at all. Raises StreamError where it cannot be written."""
+    """Write the whole file or nothing. Raises StreamError if it cannot be written."""
     text = json.dumps({"schema": SCHEMA, "bundle": bundle_sha256, "cameras": dict(learnt)})
-    partial = partial_path(path)
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        write_file(path, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise StreamError(f"--save-calibration {path}: cannot be written: {error.strerror}") from None

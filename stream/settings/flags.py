@@ -1,4 +1,4 @@
-"""What `mgfn-stream` runs with: a flag goes before the site file, and the site file before the default."""
+"""The settings of `mgfn-stream`: a flag takes precedence over the site file, and the site file over the default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stream.sinks.notifications import NotifySettings
 
 @dataclass(frozen=True)
 class Flags:
-    """Flags that the site file knows, too; None where one was not given."""
+    """Flags that have a key in the site file; None if not given."""
 
     mqtt: str | None = None
     mqtt_ca: Path | None = None
@@ -41,7 +41,7 @@ class Flags:
 
 @dataclass(frozen=True)
 class Options:
-    """Everything but the cameras. `broker` None: an embedded one; `bundle` and `data` None: the default one."""
+    """Everything except the cameras. `broker` None: an embedded one. `bundle` or `data` None: the default."""
 
     broker: BrokerAddress | None
     tls: TlsFiles
@@ -61,14 +61,14 @@ class Options:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Texts that must not appear in anything shown."""
+        """Strings that must not appear in any output."""
         password = () if self.broker is None or not self.broker.password else (self.broker.password,)
         address = () if self.frigate is None else secrets_of(self.frigate.url)
         return (*password, *address, *(() if self.notify is None else self.notify.targets))
 
 
 def options(flags: Flags, site: Site | None) -> Options:
-    """Flags before `site`, if there is one. Raises UsageError for a flag's value that is not allowed."""
+    """Combine flags and site file; flags take precedence. Raises UsageError for an invalid flag."""
     if flags.topic_prefix is not None and (problem := prefix_problem(flags.topic_prefix)):
         raise UsageError(f"--topic-prefix {flags.topic_prefix!r}: {problem}")
     if flags.device is not None:
@@ -113,7 +113,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def self_test_every(text: str) -> float | None:
-    """Seconds between self-tests of `--self-test HOURS|off`. Raises UsageError for anything else."""
+    """Seconds between self-tests for `--self-test HOURS|off`. Raises UsageError for anything else."""
     if text == "off":
         return None
     try:
@@ -121,5 +121,5 @@ def self_test_every(text: str) -> float | None:
     except ValueError:
         hours = float("nan")
     if not 0.005 <= hours <= 10_000:
-        raise UsageError(f"--self-test {text}: allowed is off or a number of hours, 0.005 to 10000")
+        raise UsageError(f"--self-test {text}: must be off or a number of hours from 0.005 to 10000")
     return hours * 3_600

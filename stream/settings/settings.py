@@ -1,4 +1,4 @@
-"""What the service is told: one frozen object for each camera, one for the whole. A site file can fill them."""
+"""The settings of the service: one frozen object for each camera, and one for the service itself."""
 
 from __future__ import annotations
 
@@ -23,65 +23,71 @@ from stream.sinks.notifications import NotifySettings
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """What an alarm's clip holds, in seconds. A field with a `doc` is a key of the site file."""
+    """The clip that is saved of an alarm; times in seconds. A field with a `doc` is a key of the site file."""
 
     pre_roll: Annotated[float, Field(ge=0, le=60)] = field(
         default=5.0, metadata={"doc": "Seconds before the alarm. Default: {default}."}
     )
     post_roll: Annotated[float, Field(ge=0, le=300)] = field(
-        default=5.0, metadata={"doc": "Seconds after it. Default: {default}."}
+        default=5.0, metadata={"doc": "Seconds after the alarm. Default: {default}."}
     )
     longest: Annotated[float, Field(ge=1, le=3_600)] = field(
-        default=300.0, metadata={"doc": "Seconds after which the clip is cut. Default: {default}."}
+        default=300.0, metadata={"doc": "Maximum length of the clip in seconds. Default: {default}."}
     )
 
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """One camera: its source, when it alarms, what it keeps, how it is read.
+    """One camera: its source, when it raises alarms, what it saves, and how it is read.
 
     A field with a `doc` is a key of the site file under `cameras` and `defaults`, with the limits of its annotation;
-    `docs/design/decisions.md` says how to add one. The others:
-    `schedule`: outside of it the camera is scored and does not alarm; its clock is that of `local_time`, too.
-    `view`: what of the picture the model sees. `sub_stream`: the same picture in a smaller size; where it can be
-    opened, it is watched instead of `source`. `is_self_test`: the self-test's own camera. Its
-    alarms are tests; nothing else of it is published or kept.
+    `docs/design/decisions.md` explains how to add one. The other fields:
+
+    schedule: when alarms are raised. Outside of it, the camera is scored. Its time zone also applies to `local_time`.
+    view: the part of the image that the model sees.
+    sub_stream: a smaller stream of the same camera, used instead of `source` whenever it can be opened.
+    is_self_test: the camera of the self-test. Its alarms are tests, and nothing else of it is published or stored.
     """
 
     source: Source
     alarm: AlarmSettings
     enabled: bool = field(
-        default=True, metadata={"doc": "Whether it is scored. Default: {default}. Set over MQTT, that holds instead."}
+        default=True,
+        metadata={"doc": "Whether the camera is scored. Default: {default}. A value set over MQTT takes precedence."},
     )
     transport: Literal["tcp", "udp"] = field(
-        default="tcp", metadata={"doc": "How RTSP brings the pictures. Default: {default}."}
+        default="tcp", metadata={"doc": "Transport of the RTSP stream. Default: {default}."}
     )
     schedule: Schedule = field(default_factory=Schedule)
     fps: Annotated[float, Field(ge=2, le=120)] = field(
         default=TRAINED_RATE,
         metadata={
-            "doc": "Frames a second that are looked at, as near as leaving out whole pictures comes; a slower camera "
-            "gives all of its own. Fewer mean less work, on clips that the model was not trained on. "
-            "Default: {default}."
+            "doc": "Frames per second that are used. Of a faster camera, every k-th frame is used, with the k closest "
+            "to it; of a slower one, all frames are used. A lower value saves work, but the model was not trained "
+            "on such clips. Default: {default}."
         },
     )
     hwaccel: Hwaccel = field(
-        default="none", metadata={"doc": "What decodes; where it does not work, the CPU does. Default: {default}."}
+        default="none",
+        metadata={"doc": "Hardware that decodes the video. If it fails, the CPU decodes. Default: {default}."},
     )
     stride: Stride = field(
         default=16,
-        metadata={"doc": "Frames from one clip's start to the next one's; under 16 clips overlap. Default: {default}."},
+        metadata={
+            "doc": "Frames from the start of one clip to the start of the next. Below 16, clips overlap. "
+            "Default: {default}."
+        },
     )
     motion_threshold: Annotated[float, Field(ge=0, le=255)] = field(
         default=0.0,
         metadata={
-            "doc": "Grey levels: a clip in which nothing moved by more takes the feature of the last one that did. "
-            "Default: {default}, every clip passes the backbone."
+            "doc": "Grey levels. If nothing in a clip changes by more than this, the backbone is skipped and the "
+            "feature of the last clip that did change is used again. Default: {default}, never skip."
         },
     )
     clip: ClipSettings = field(default_factory=ClipSettings)
     lost_after: Annotated[float, Field(ge=1, le=86_400)] = field(
-        default=30.0, metadata={"doc": "Seconds without a picture until `camera_lost`. Default: {default}."}
+        default=30.0, metadata={"doc": "Seconds without an image until `camera_lost`. Default: {default}."}
     )
     view: View = field(default_factory=View)
     is_self_test: bool = False
@@ -93,12 +99,12 @@ class CameraConfig:
 
     @property
     def streams(self) -> tuple[Source, ...]:
-        """What may be watched, in the order in which it is tried."""
+        """The streams that may be watched, in the order in which they are tried."""
         return (self.source,) if self.sub_stream is None else (self.sub_stream, self.source)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Texts that must not appear in anything shown."""
+        """Strings that must not appear in any output."""
         return tuple(secret for stream in self.streams for secret in stream.secrets)
 
 
@@ -106,10 +112,13 @@ class CameraConfig:
 class ServiceSettings:
     """What to watch and where to publish.
 
-    `self_test` is the time between self-tests in seconds, None without them. `broker` None starts the embedded one
-    (not in a replay). `data` is the folder of events, pictures and clips. `frigate` and `notify` are None where nobody
-    asked for them; a replay leaves them alone. `events` takes every message of an event, one JSON line each.
-    `calibration` is what each camera learnt in another run, `save_calibration` where what they learn is written.
+    broker: None starts the embedded broker (except in a replay).
+    data: folder for events, images and clips.
+    frigate, notify: None if not configured; a replay does not use them.
+    self_test: seconds between self-tests, None for none.
+    events: file to which each message of an event is appended, one JSON object per line.
+    calibration: what each camera learned in another run.
+    save_calibration: file for what the cameras learn in this run.
     """
 
     cameras: tuple[CameraConfig, ...]

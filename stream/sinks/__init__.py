@@ -1,1 +1,1 @@
-"""Who is told: MQTT, Home Assistant, Frigate, notifications, the score file, the embedded broker."""
+"""Recipients: MQTT, Home Assistant, Frigate, notifications, the score file, the embedded broker."""

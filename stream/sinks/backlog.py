@@ -1,4 +1,4 @@
-"""What waits for the broker and what is under way to it. Events go first, then states, then pictures."""
+"""Everything that waits for the broker or is in flight. Events are sent first, then states, then images."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from typing import Final
 
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
-from stream.sinks.event_line import EventLine
-from stream.sinks.picture_line import Outgoing, PictureLine
+from stream.sinks.event_queue import EventQueue
+from stream.sinks.image_queue import ImageQueue, Outgoing
 from stream.sinks.retained_states import AT_ONCE, RetainedStates
 
-_SOON: Final = 60.0  # seconds after it was opened
+_SOON: Final = 60.0  # seconds after the connection was opened
 _CAREFUL_AFTER: Final = 2  # connections in a row that broke soon
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be handed over now."""
+    """What to send now."""
 
     event: Waiting | None
     states: dict[str, str]  # by topic
-    picture: Outgoing | None
+    image: Outgoing | None
 
 
 class Backlog:
-    """Any thread notes; one thread hands over. `now` is in seconds of a monotonic clock, `steady` steady time.
+    """Thread-safe: any thread adds messages, one thread sends them.
 
-    `lost` hears of events that are given up, `complain` of a picture that breaks connections, `dropped` of a topic
-    whose messages do, each in the thread that notes or hands over.
+    `now` is in seconds of a monotonic clock, `steady` is steady time. `lost` is called for events that are discarded,
+    `image_dropped` (topic, bytes) if an image breaks connections, `dropped` with a topic whose messages do.
 
-    Some brokers answer a message that they do not want by dropping the connection. When connections break soon and
-    again, one message at a time goes over them: the one to blame becomes known, and the others get through.
+    Some brokers drop the connection instead of refusing a message. If connections break repeatedly and soon, only one
+    message at a time is sent, which shows which message is to blame. The others get through.
     """
 
     def __init__(
         self,
         prefix: str,
         lost: Callable[[Waiting], None],
-        complain: Callable[[str, int], None],
+        image_dropped: Callable[[str, int], None],
         dropped: Callable[[str], None],
         queue_limit: int,
     ) -> None:
@@ -49,17 +49,17 @@ class Backlog:
         self._prefix = prefix
         self._changed = threading.Condition()
         self._woken = False
-        self._events = EventLine(lost, queue_limit)
+        self._events = EventQueue(lost, queue_limit)
         self._states = RetainedStates()
-        self._pictures = PictureLine(complain)
-        self._say_outside_at = float("inf")
+        self._images = ImageQueue(image_dropped)
+        self._publish_outside_at = float("inf")
         self._ending = self._patient = False
         self._opened, self._breaks = 0.0, 0
 
-    # noting
+    # adding
 
     def wake(self) -> None:
-        """Something has changed that the other thread looks at."""
+        """Wake the sending thread."""
         with self._changed:
             self._wake()
 
@@ -73,33 +73,34 @@ class Backlog:
             self._wake()
 
     def state(self, topic: str, payload: str) -> bool:
-        """Returns whether it is the first under this topic."""
+        """Returns whether the topic was empty before."""
         with self._changed:
             self._wake()
             return self._states.set(topic, payload)
 
-    def picture(self, topic: str, jpeg: bytes) -> None:
+    def image(self, topic: str, jpeg: bytes) -> None:
         with self._changed:
             self._states.forget(topic)
-            self._pictures.set(topic, jpeg)
+            self._images.set(topic, jpeg)
             self._wake()
 
     def remove(self, topics: Iterable[str]) -> None:
+        """Empty the topics and stop using them."""
         with self._changed:
             for topic in topics:
-                self._pictures.remove(topic)
+                self._images.remove(topic)
                 self._states.remove(topic)
             self._wake()
 
-    def topics(self, below: str = "") -> list[str]:
-        """Topics that the broker is to keep something under."""
+    def topics(self, prefix: str = "") -> list[str]:
+        """Retained topics in use that start with `prefix`."""
         with self._changed:
-            return [t for t in (*self._states.topics(), *self._pictures.topics()) if t.startswith(below)]
+            return [t for t in (*self._states.topics(), *self._images.topics()) if t.startswith(prefix)]
 
-    def say_outside_again(self, within: float) -> None:
-        """Say all states that are not below our prefix again, in so many seconds."""
+    def publish_outside_again(self, delay: float) -> None:
+        """After `delay` seconds, publish all states again that are not below the prefix."""
         with self._changed:
-            self._say_outside_at = time.monotonic() + within
+            self._publish_outside_at = time.monotonic() + delay
             self._wake()
 
     def stop(self, *, patient: bool) -> None:
@@ -108,94 +109,94 @@ class Backlog:
             self._wake()
 
     def __len__(self) -> int:
-        """Events that the broker has not acknowledged."""
+        """Number of events that the broker has not acknowledged."""
         with self._changed:
             return len(self._events)
 
     @property
     def lost(self) -> int:
-        """Events that were given up."""
+        """Number of events that were discarded."""
         return self._events.lost
 
-    # handing over
+    # sending
 
     def finished(self, *, connected: bool) -> bool:
-        """It was stopped, and nothing but pictures is left that the broker could still acknowledge."""
+        """Whether it was stopped and nothing is left to acknowledge, except images."""
         with self._changed:
             settled = (not len(self._events) or self._events.held_up) and self._states.settled
             return self._ending and (settled or not (connected or self._patient))
 
     def rest(self, seconds: float) -> None:
-        """Wait until something has changed, so many seconds at most."""
+        """Wait for a change, at most this long."""
         with self._changed:
             if not self._woken:
                 self._changed.wait(seconds)
             self._woken = False
 
-    def connected(self, largest: int | None, now: float) -> None:
-        """A new connection, whose broker takes packets of `largest` bytes (None: it does not say)."""
+    def connected(self, packet_limit: int | None, now: float) -> None:
+        """A new connection, whose broker accepts packets of `packet_limit` bytes (None: unknown)."""
         with self._changed:
             self._opened = now
             self._events.connected()
-            self._states.say_again()
-            self._pictures.connected(largest)
+            self._states.publish_again()
+            self._images.connected(packet_limit)
 
     def connection_lost(self, now: float, steady: float) -> None:
-        """What was under way may not have arrived, and is to be said again."""
+        """Messages in flight may not have arrived: send them again."""
         with self._changed:
             if self._breaks >= _CAREFUL_AFTER:
-                if self._events.under_way and self._events.blame(steady):
+                if self._events.in_flight and self._events.blame(steady):
                     self._dropped(f"{self._prefix}/events")
                 elif topic := self._states.blame(now):
                     self._dropped(topic)
-            under_way = self._events.under_way or self._states.under_way or self._pictures.under_way
-            self._breaks = self._breaks + 1 if under_way and now - self._opened < _SOON else 0
-            self._events.taken_back()
+            in_flight = self._events.in_flight or self._states.in_flight or self._images.in_transit
+            self._breaks = self._breaks + 1 if in_flight and now - self._opened < _SOON else 0
+            self._events.requeue()
             self._states.connection_lost()
-            self._pictures.connection_lost(now)
+            self._images.connection_lost(now)
 
     def next(self, now: float, steady: float) -> Work | None:
-        """What is to be handed over; `event_handed` and `picture_handed` follow."""
+        """What to send now. The caller then calls `event_sent` and `image_sent`."""
         with self._changed:
-            if now >= self._say_outside_at:
-                self._say_outside_at = float("inf")
-                self._states.say_again(outside=f"{self._prefix}/")
-            if (careful := self._breaks >= _CAREFUL_AFTER) and (self._events.under_way or self._states.under_way):
+            if now >= self._publish_outside_at:
+                self._publish_outside_at = float("inf")
+                self._states.publish_again(outside=f"{self._prefix}/")
+            if (careful := self._breaks >= _CAREFUL_AFTER) and (self._events.in_flight or self._states.in_flight):
                 return None
-            event, picture = self._events.next(steady), None
+            event, image = self._events.next(steady), None
             states = {} if careful and event else self._states.next(now, 1 if careful else AT_ONCE)
             waits = event or states or (len(self._events) and not self._events.held_up) or not self._states.settled
             if not (waits or self._ending):
                 self._breaks = 0
-                picture = self._pictures.next(now)
-            return Work(event, states, picture) if event or states or picture else None
+                image = self._images.next(now)
+            return Work(event, states, image) if event or states or image else None
 
-    def event_handed(self, message: Waiting, said: EventMessage) -> None:
+    def event_sent(self, message: Waiting, said: EventMessage) -> None:
         with self._changed:
-            self._events.handed(message, said)
+            self._events.sent(message, said)
 
     def event_acknowledged(self) -> tuple[Waiting, EventMessage]:
         with self._changed:
             return self._events.acknowledged()
 
     def event_refused(self, steady: float) -> None:
-        """The broker did not let it through: it is tried again later."""
+        """The broker refused the event: try again later."""
         with self._changed:
             self._events.refused(steady)
 
     def state_acknowledged(self, topic: str) -> bool:
-        """Returns whether the broker keeps nothing under that topic any more."""
+        """Returns whether the topic is now empty and no longer in use."""
         with self._changed:
             return self._states.acknowledged(topic)
 
-    def picture_handed(self, outgoing: Outgoing, size: int | None, now: float) -> None:
-        """It is on its way with `size` bytes; None: it is left out, as it cannot be made small enough."""
+    def image_sent(self, outgoing: Outgoing, size: int | None, now: float) -> None:
+        """It was sent with `size` bytes; None: skipped, because it cannot be reduced that far."""
         with self._changed:
             if size is None:
-                self._pictures.left_out(outgoing)
+                self._images.skipped(outgoing)
             else:
-                self._pictures.handed(outgoing, size, now)
+                self._images.sent(outgoing, size, now)
 
-    def picture_acknowledged(self, now: float) -> None:
+    def image_acknowledged(self, now: float) -> None:
         with self._changed:
-            self._pictures.acknowledged(now)
+            self._images.acknowledged(now)

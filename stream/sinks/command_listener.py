@@ -1,7 +1,7 @@
-"""Listens for commands over MQTT, on a connection of its own: a flood of them holds up no alarm.
+"""Receives commands over MQTT, on a separate connection, so that a flood of commands delays no alarm.
 
-At most `RATE` a second are looked at; beyond that the network thread rests, and the broker keeps or drops the rest.
-Retained commands are ignored: they would come again with every connection.
+At most `RATE` messages are read per second; beyond that the network thread pauses, and the broker queues or drops the
+rest. Retained commands are ignored, because they would arrive again on every connection.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _SCORES_HEARD_FOR: Final = 60.0
 
 
 class CommandListener:
-    """Subscribes to the `set` topics of `cameras`, to Home Assistant's birth message, and to what is published itself.
+    """Subscribes to the `set` topics of `cameras`, to Home Assistant's birth message, and to the service's own topics.
 
-    `on_event` hears each event as the broker gives it back, for the self-test; in the network's thread. `echo` hears
-    of everything that comes back.
+    `on_event` is called with each event that the broker sends back (for the self-test), in the network thread. `echo`
+    is told of everything that the broker sends back.
     """
 
     def __init__(
@@ -60,14 +60,11 @@ class CommandListener:
         self._client: mqtt.Client | None = None
 
     def watch(self, cameras: Collection[str]) -> None:
-        """From now on these are the cameras."""
+        """Replace the set of cameras."""
         self._cameras = frozenset(cameras)
 
     def start(self, dialect: Dialect) -> None:
-        """Connect, in paho's network thread, to a broker that is there and speaks so; at each call that is not so yet.
-
-        From the sink's thread, whenever it has found the broker.
-        """
+        """Connect in paho's network thread, once. The sink's thread calls it on each of its connections."""
         if self._client is not None:
             if self._client.protocol == dialect.protocol:
                 return
@@ -76,30 +73,30 @@ class CommandListener:
         client.reconnect_delay_set(1, 30)
         client.on_connect = self._on_connect
         client.on_subscribe = lambda *_: self._echo.listening(time.monotonic())
-        client.on_disconnect = lambda *_: self._echo.deaf()
+        client.on_disconnect = lambda *_: self._echo.not_listening()
         client.on_message = self._on_message
         self._client = client
         client.connect_async(self._address.host, self._address.port, KEEPALIVE)
         client.loop_start()
 
     def stop(self) -> None:
-        """Hear no more. The network thread is not waited for: it may hang in a connection that nobody answers."""
+        """Disconnect. The network thread is not joined, because it may hang in an unanswered connection."""
         if self._client is not None:
             self._client.disconnect()
 
     @property
     def dropped(self) -> int:
-        """Verdicts that were dropped because too many waited."""
+        """Number of verdicts that were dropped because too many were waiting."""
         with self._lock:
             return self._inbox.dropped
 
     def take(self) -> list[Command]:
-        """What has arrived since the last call."""
+        """The commands that have arrived since the last call."""
         with self._lock:
             return self._inbox.take()
 
     def post(self, command: Command) -> None:
-        """A command that came another way; from any thread."""
+        """Add a command that arrived in another way. Thread-safe."""
         with self._lock:
             self._inbox.put(command)
 
@@ -120,19 +117,19 @@ class CommandListener:
                 self._take(topic, payload)
         elif topic == f"{self._prefix}/events":
             self._on_event(payload)
-            self._echo.heard(topic, event_key_of(payload))
+            self._echo.received(topic, event_key_of(payload))
         elif topic.endswith(("/score", "/stats")):
-            self._echo.heard(topic, "")
-            if time.monotonic() > self._scores_until:  # it is known by now: the others need not come
-                self._echo.enough_scores()
+            self._echo.received(topic, "")
+            if time.monotonic() > self._scores_until:  # by now it is known whether they come back
+                self._echo.ignore_scores()
                 client.unsubscribe(f"{self._prefix}/+/score")
         else:
-            self._echo.heard(topic, payload.decode("utf-8", "replace"))
+            self._echo.received(topic, payload.decode("utf-8", "replace"))
 
     def _take(self, topic: str, payload: bytes) -> None:
         camera, word = topic.removeprefix(f"{self._prefix}/").split("/")[:2]
         if camera not in self._cameras:
-            self._complain("", word, "no camera of ours")
+            self._complain("", word, "unknown camera")
             return
         try:
             command = parse_command(camera, word, payload)
@@ -144,7 +141,7 @@ class CommandListener:
     def _complain(self, camera: str, word: str, problem: str) -> None:
         if (camera, word) not in self._complained:
             self._complained.add((camera, word))
-            log.warning("command ignored (said once)", topic=f"{camera or '+'}/{word}/set", problem=problem)
+            log.warning("command ignored (logged once)", topic=f"{camera or '+'}/{word}/set", problem=problem)
 
     def _pace(self) -> None:
         now = time.monotonic()
@@ -152,5 +149,5 @@ class CommandListener:
             self._slice_began, self._in_slice = now, 0
         self._in_slice += 1
         if self._in_slice > RATE * _SLICE:
-            self._echo.late()
+            self._echo.restart()
             time.sleep(self._slice_began + _SLICE - now if now < self._slice_began + _SLICE else 0.0)

@@ -1,8 +1,8 @@
-"""Messages of events to a recipient that may be slow or away: Frigate, people. Never MQTT, which has its own sink.
+"""Delivers event messages to recipients that may be slow or unreachable: Frigate and notification targets.
 
-`offer` notes a message and returns at once; `run`, in a thread that the service makes, delivers. One courier for each
-recipient, so that none waits for another's time-out: a bounded line (LIMIT; a full one gives up its oldest), in order,
-tried again with growing pauses until the message is too old to be of use.
+`offer` queues a message and returns at once; `run` delivers in a thread that the service creates. Each recipient has
+its own courier, so none waits for another's timeout. The queue is bounded (LIMIT; the oldest message is dropped when it
+is full) and in order. A failed delivery is retried with increasing pauses until the message is too old.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
 
 
 class UndeliveredError(Exception):
-    """A recipient did not take a message. The text is one line and holds no secret; `lasting`: do not try again."""
+    """A delivery failed. The text is one line without secrets. `lasting`: do not retry."""
 
     def __init__(self, reason: str, *, lasting: bool = False) -> None:
         super().__init__(reason)
@@ -29,24 +29,24 @@ class UndeliveredError(Exception):
 
 
 class Recipient(Protocol):
-    """Who gets messages. `name` is for logs and metrics and holds no secret."""
+    """A recipient of messages. `name` is used in logs and metrics and contains no secret."""
 
     name: str
 
     def wants(self, payload: EventMessage, now: float) -> bool:
-        """Whether it is to get this message, said at monotonic time `now`. Quick; called once for each message."""
+        """Whether to send it this message, decided at monotonic time `now`. Fast; called once per message."""
 
     def worth(self, payload: EventMessage) -> float:
-        """For how many seconds it is worth trying."""
+        """For how many seconds to keep trying."""
 
     def deliver(self, payload: EventMessage) -> None:
-        """Bring it; may take seconds. Raises UndeliveredError."""
+        """Deliver the message; may take seconds. Raises UndeliveredError."""
 
 
 class Courier:
-    """`told` hears of each message's fate: recipient's name, and "delivered", "failed" or "dropped".
+    """`told` is called with the outcome of each message: recipient, and "delivered", "failed" or "dropped".
 
-    `correct` gives a message as it is to be told now: the clock may have been set since it was made.
+    `correct` returns a message with current times, because the clock may have been set since it was created.
     """
 
     def __init__(
@@ -63,46 +63,46 @@ class Courier:
         self._limit = queue_limit
         self._changed = threading.Condition()
         self._messages: deque[tuple[EventMessage, float]] = deque()  # and when it was said
-        self._tried = 0  # the first one, in vain
+        self._tried = 0  # of the first message, without success
         self._next_try = 0.0
         self._failing = self._ending = False
 
     @property
     def name(self) -> str:
-        """The recipient's."""
+        """The name of the recipient."""
         return self._recipient.name
 
     def offer(self, payload: EventMessage) -> None:
-        """Note a message, if the recipient wants it."""
+        """Queue a message, if the recipient wants it."""
         now = time.monotonic()
         with self._changed:
             if self._recipient.wants(payload, now):
                 if len(self._messages) >= self._limit:
-                    self._give_up("dropped", "too many wait")
+                    self._give_up("dropped", "the queue is full")
                 self._messages.append((payload, now))
                 self._changed.notify()
 
     def stop(self) -> None:
-        """What waits is tried once more; `run` returns after that."""
+        """Try waiting messages once more; `run` returns after that."""
         with self._changed:
             self._ending = True
             self._changed.notify()
 
     def run(self) -> None:
-        """Deliver until stopped: body of the thread."""
+        """Body of the thread: deliver until stopped."""
         while (message := self._next()) is not None:
             payload, said = message
             try:
                 self._recipient.deliver(self._correct(payload))
             except UndeliveredError as error:
                 self._failed(payload, said, error)
-            except Exception as error:  # noqa: BLE001 -- a defect costs one message, not all to come; its text may hold the address
+            except Exception as error:  # noqa: BLE001 -- a bug costs one message, not all; its text may contain the address
                 self._failed(payload, said, UndeliveredError(f"a defect: {type(error).__name__}", lasting=True))
             else:
                 self._delivered(payload)
 
     def _next(self) -> tuple[EventMessage, float] | None:
-        """The oldest message, once its time is there; None when all is done."""
+        """The oldest message, when it is due; None after the stop, once the queue is empty."""
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -120,12 +120,12 @@ class Courier:
         self._told(self.name, "delivered")
         if self._failing:
             self._failing = False
-            log.info("delivered again", to=self.name)
+            log.info("delivery works again", to=self.name)
 
     def _failed(self, payload: EventMessage, said: float, error: UndeliveredError) -> None:
         if not self._failing:
             self._failing = True
-            log.warning("not delivered", to=self.name, reason=str(error))
+            log.warning("delivery failed; trying again", to=self.name, reason=str(error))
         now = time.monotonic()
         pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0**self._tried)
         with self._changed:
@@ -138,11 +138,11 @@ class Courier:
                 self._next_try = now + pause
 
     def _is_first(self, payload: EventMessage) -> bool:
-        """Whether it still waits: while it was under way a full line may have given it up. The lock is held."""
+        """Whether it is still queued: a full queue may have dropped it during delivery. The lock is held."""
         return bool(self._messages) and self._messages[0][0] is payload
 
     def _give_up(self, fate: str, reason: str) -> None:
         payload, _ = self._messages.popleft()
         self._tried, self._next_try = 0, 0.0
         self._told(self.name, fate)
-        log.error("given up", to=self.name, id=payload.id, type=payload.type, reason=reason)
+        log.error("message discarded", to=self.name, id=payload.id, type=payload.type, reason=reason)

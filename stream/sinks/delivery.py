@@ -1,6 +1,6 @@
-"""What is done over one connection: the backlog is handed over, and what the broker says of it is told.
+"""Sends the backlog over one connection, and processes the broker's answers.
 
-An event that is sent again over another connection says when it really left.
+If an event has to be sent again over another connection, its times say when it was really sent.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from stream.archive.clock import Clock
 from stream.base.log import log
 from stream.sinks.backlog import Backlog, Work
 from stream.sinks.echo import EchoWatch, event_key
+from stream.sinks.image_queue import Outgoing, shrunk
 from stream.sinks.mqtt_connection import Connection, Sent
-from stream.sinks.picture_line import Outgoing, shrunk
 
-_LOOK_AGAIN: Final = 0.01  # paho tells of an acknowledgement before it counts as one
-_LOOK_EVERY: Final = 1.0
+_POLL: Final = 0.01  # seconds; paho reports an acknowledgement before the message counts as published
+_CHECK_EVERY: Final = 1.0
 
-UnderWay = list[tuple[Sent, Callable[[str], None]]]  # each with what to do once it is acknowledged or refused
+InFlight = list[tuple[Sent, Callable[[str], None]]]  # each with its callback, which gets "" or why it was refused
 
 
 class Delivery:
-    """One for all connections, used by one thread.
+    """Used for all connections, by one thread.
 
-    `settled` hears of each event that was acknowledged, with its payload as it left; `retained` of topics that the
-    broker keeps nothing under any more.
+    `settled` is called for each event that was acknowledged, with the published payload; `retained` (topic, False) when
+    the broker no longer retains anything for a topic.
     """
 
     def __init__(
@@ -50,98 +50,97 @@ class Delivery:
         self._retained = retained
         self._refused_outside = False
 
-    def talk(self, connection: Connection) -> None:
-        """Hand over what there is until the connection ends, or all is said and we were stopped."""
-        under_way: UnderWay = []
-        next_look = 0.0
-        self._backlog.connected(connection.largest, time.monotonic())
+    def run(self, connection: Connection) -> None:
+        """Send until the connection ends, or until everything is sent and a stop was requested."""
+        in_flight: InFlight = []
+        next_check = 0.0
+        self._backlog.connected(connection.packet_limit, time.monotonic())
         while connection.open:
-            under_way = self._acknowledged(connection, under_way)
+            in_flight = self._acknowledged(connection, in_flight)
             if self._backlog.finished(connected=True):
                 return
             now = time.monotonic()
-            if now >= next_look:
-                next_look = now + _LOOK_EVERY
-                self._look(now)
+            if now >= next_check:
+                next_check = now + _CHECK_EVERY
+                self._report(now)
             if (work := self._backlog.next(now, self._clock.now())) is not None:
-                self._hand_over(connection, work, under_way)
+                self._send(connection, work, in_flight)
             else:
-                self._backlog.rest(_LOOK_AGAIN if under_way else _LOOK_EVERY)
+                self._backlog.rest(_POLL if in_flight else _CHECK_EVERY)
 
     def connection_lost(self) -> None:
-        """What was under way may not have arrived."""
+        """Messages in flight may not have arrived."""
         self._backlog.connection_lost(time.monotonic(), self._clock.now())
-        self._echo.interrupted()
+        self._echo.restart()
 
     @staticmethod
-    def _acknowledged(connection: Connection, under_way: UnderWay) -> UnderWay:
-        """Tell those that the broker has answered; returns the others."""
-        left: UnderWay = []
-        for sent, then in under_way:
+    def _acknowledged(connection: Connection, in_flight: InFlight) -> InFlight:
+        """Call the callbacks of the messages that were answered; returns the others."""
+        left: InFlight = []
+        for sent, then in in_flight:
             if sent.acknowledged:
                 then(connection.refusal_of(sent))
             else:
                 left.append((sent, then))
         return left
 
-    def _hand_over(self, connection: Connection, work: Work, under_way: UnderWay) -> None:
+    def _send(self, connection: Connection, work: Work, in_flight: InFlight) -> None:
         if work.event is not None:
-            under_way.append(self._event(connection, work.event))
+            in_flight.append(self._send_event(connection, work.event))
         for topic, payload in work.states.items():
-            self._echo.expect(topic, payload, time.monotonic(), kept=True)
+            self._echo.expect(topic, payload, time.monotonic(), retained=True)
             sent = connection.publish(topic, payload, retain=True)
-            under_way.append((sent, partial(self._state_said, connection, topic)))
-        if work.picture is not None and (picture := self._picture(connection, work.picture)) is not None:
-            under_way.append(picture)
+            in_flight.append((sent, partial(self._state_answered, connection, topic)))
+        if work.image is not None:
+            in_flight += self._send_image(connection, work.image)
 
-    def _event(self, connection: Connection, message: Waiting) -> tuple[Sent, Callable[[str], None]]:
+    def _send_event(self, connection: Connection, message: Waiting) -> tuple[Sent, Callable[[str], None]]:
         corrected = message.payload.corrected(self._clock.mark)
         said = stamped(corrected, self._clock.now() - message.made, time.time())
         topic = f"{self._prefix}/events"
-        self._backlog.event_handed(message, said)
+        self._backlog.event_sent(message, said)
         self._echo.expect(topic, event_key(said.id, said.seq), time.monotonic())
         sent = connection.publish(topic, json.dumps(said.as_json()))
-        return sent, partial(self._event_said, connection, topic)
+        return sent, partial(self._event_answered, connection, topic)
 
-    def _event_said(self, connection: Connection, topic: str, refusal: str) -> None:
-        self._heard_of(connection, topic, refusal)
+    def _event_answered(self, connection: Connection, topic: str, refusal: str) -> None:
+        self._note(connection, topic, refusal)
         if refusal:
             self._backlog.event_refused(self._clock.now())
         else:
             self._settled(*self._backlog.event_acknowledged())
 
-    def _state_said(self, connection: Connection, topic: str, refusal: str) -> None:
-        self._heard_of(connection, topic, refusal)
+    def _state_answered(self, connection: Connection, topic: str, refusal: str) -> None:
+        self._note(connection, topic, refusal)
         if self._backlog.state_acknowledged(topic) and not refusal:
             self._retained(topic, False)
 
-    def _picture(self, connection: Connection, outgoing: Outgoing) -> tuple[Sent, Callable[[str], None]] | None:
+    def _send_image(self, connection: Connection, outgoing: Outgoing) -> InFlight:
         jpeg = shrunk(outgoing.jpeg, outgoing.most)
-        now = time.monotonic()
-        self._backlog.picture_handed(outgoing, None if jpeg is None else len(jpeg), now)
+        self._backlog.image_sent(outgoing, None if jpeg is None else len(jpeg), time.monotonic())
         if jpeg is None:
-            return None
+            return []
         sent = connection.publish(outgoing.topic, jpeg, retain=True)
-        return sent, partial(self._picture_said, connection, outgoing.topic)
+        return [(sent, partial(self._image_answered, connection, outgoing.topic))]
 
-    def _picture_said(self, connection: Connection, topic: str, refusal: str) -> None:
-        self._heard_of(connection, topic, refusal)
-        self._backlog.picture_acknowledged(time.monotonic())
+    def _image_answered(self, connection: Connection, topic: str, refusal: str) -> None:
+        self._note(connection, topic, refusal)
+        self._backlog.image_acknowledged(time.monotonic())
 
-    def _heard_of(self, connection: Connection, topic: str, refusal: str) -> None:
-        """What the broker says of a message on `topic`; MQTT 3.1.1 has no word for a refusal."""
+    def _note(self, connection: Connection, topic: str, refusal: str) -> None:
+        """Remember whether the broker accepted a message. With MQTT 3.1.1 it cannot refuse one."""
         if not refusal:
-            if connection.reports:
-                self._echo.let_through(topic)
+            if connection.reports_refusals:
+                self._echo.accepted(topic)
         elif topic.startswith(f"{self._prefix}/"):
             self._echo.refused(topic, refusal)
-        elif not self._refused_outside:  # Home Assistant's, which not everybody has
+        elif not self._refused_outside:  # Home Assistant's topics; not everybody uses them
             self._refused_outside = True
-            log.warning("the broker does not let discovery messages through", topic=topic, reason=refusal)
+            log.warning("broker refuses discovery messages", topic=topic, reason=refusal)
 
-    def _look(self, now: float) -> None:
-        for topic, reason in self._echo.look(now):
+    def _report(self, now: float) -> None:
+        for topic, reason in self._echo.changes(now):
             if reason:
-                log.error("messages do not get through", topic=topic, reason=reason)
+                log.error("messages do not reach subscribers", topic=topic, reason=reason)
             else:
-                log.info("messages get through again", topic=topic)
+                log.info("messages reach subscribers again", topic=topic)

@@ -1,4 +1,4 @@
-"""The embedded MQTT broker, for those who have none: amqtt on the loopback interface, in a process of its own."""
+"""The embedded MQTT broker, for users without one: amqtt on the loopback interface, in its own process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_PORT: Final = 1883
 
 
 def free_port(preferred: int) -> int:
-    """`preferred` on the loopback interface, or the next port that is free."""
+    """`preferred` on the loopback interface, or the next free port."""
     for port in range(preferred, 65536):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,10 +37,10 @@ def free_port(preferred: int) -> int:
 
 
 class EmbeddedBroker:
-    """The broker's process, started by the service; `address` is where it listens."""
+    """The process of the broker. `address` is where it listens."""
 
     def __init__(self, start_process: StartProcess) -> None:
-        """Raises StreamError if it does not come up."""
+        """Raises StreamError if the broker does not start."""
         port = free_port(DEFAULT_PORT)
         self._start_process = start_process
         self._process, self._pipe = start_process(run_broker, (port,), "mgfn-broker")
@@ -55,21 +55,21 @@ class EmbeddedBroker:
         self.address = BrokerAddress(HOST, port, tls=False)
 
     def look_after(self, now: float) -> None:
-        """Start it again, on its port, if it has died; `now` in seconds of a monotonic clock."""
+        """Restart the broker on its port if it has died. `now`: seconds of a monotonic clock."""
         if self._process.is_alive() or now < self._next_start:
             return
         self._next_start = now + _STARTED_AGAIN_AFTER
-        log.error("the embedded broker died: it is started again", broker=self.address.shown)
+        log.error("embedded broker died; restarting it", broker=self.address.shown)
         try:
             process, pipe = self._start_process(run_broker, (self.address.port,), "mgfn-broker")
         except OSError as error:
-            log.error("the embedded broker cannot be started", reason=error.strerror)
+            log.error("embedded broker cannot be started", reason=error.strerror)
             return
         self._pipe.close()
         self._process, self._pipe = process, pipe
 
     def end(self, within: float) -> None:
-        """Let it end by itself within so many seconds, else by force."""
+        """Ask it to end, and kill it after `within` seconds."""
         self._pipe.close()
         self._process.join(within)
         if self._process.is_alive():
@@ -78,11 +78,11 @@ class EmbeddedBroker:
 
 
 def run_broker(port: int, pipe: Connection) -> None:
-    """Body of the broker's process: sends True once it listens; ends when the pipe's other end closes.
+    """Body of the broker process: sends True once it listens, and ends when the other end of the pipe closes.
 
-    SIGTERM it outlives by a few seconds: where every process gets one, the service has its last words to say.
+    It survives SIGTERM by a few seconds: if all processes receive one, the service can still publish its last messages.
     """
-    for signum in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the service decides
+    for signum in (signal.SIGINT, signal.SIGHUP):  # these reach the whole process group; the service decides
         signal.signal(signum, signal.SIG_IGN)
     logging.disable(logging.CRITICAL)
     asyncio.run(_serve(port, pipe))

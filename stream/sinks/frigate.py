@@ -1,7 +1,7 @@
-"""Alarms as events in Frigate, through its HTTP API: created when an alarm begins, ended with it.
+"""Events in Frigate, through its HTTP API: created when an alarm begins, ended when it ends.
 
-Written to Frigate's published API (0.14 and later); it has never met a real Frigate. Frigate takes an event's beginning
-to be the moment when it hears of it, so that one which cannot be told soon is not told at all.
+Written to Frigate's published API (0.14 and later), and never run against a real Frigate. Frigate dates an event by the
+time it is created, so an event that cannot be created soon is not created at all.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _NEW_WORTH, _END_WORTH = 60.0, 3600.0
 
 @dataclass(frozen=True)
 class FrigateSettings:
-    """Alarms become events in Frigate, too.
+    """How to reach Frigate, and what to write there.
 
-    `url` is http[s]://[user:password@]host[:port], where Frigate's own web page is; `ca` the certificate that signed
-    its own, if not one of the system's. `cameras` gives Frigate's name of a camera where it is not ours.
+    url: http[s]://[user:password@]host[:port] of Frigate's web page. ca: the CA certificate that signed Frigate's
+    certificate, if it is not one of the system's. cameras: maps camera names to Frigate's names where they differ.
     """
 
     url: str = field(repr=False)
@@ -40,32 +40,32 @@ class FrigateSettings:
 
 
 class FrigateBridge:
-    """A recipient for the courier. Raises UsageError for an address or a certificate that cannot be used."""
+    """Frigate, as a recipient for the courier. Raises UsageError for an invalid address or certificate."""
 
     name = "frigate"
 
     def __init__(self, settings: FrigateSettings) -> None:
         self._settings = settings
         self._open: dict[str, str] = {}  # our events -> Frigate's
-        self._looked: set[str] = set()  # cameras on which nothing of ours is open that we do not know
+        self._looked: set[str] = set()  # cameras on which we have no unknown open event
         try:
             address = httpx.URL(settings.url)
         except httpx.InvalidURL:
             address = httpx.URL("")
         if address.scheme not in ("http", "https") or not address.host or address.query:
             shown = shown_url(settings.url)
-            raise UsageError(f"frigate: url {shown}: allowed is http[s]://[user:password@]host[:port]")
+            raise UsageError(f"frigate: url {shown}: must be http[s]://[user:password@]host[:port]")
         self._login = {"user": address.username, "password": address.password} if address.username else None
         try:
             trust = ssl.create_default_context(cafile=settings.ca)
         except (ssl.SSLError, OSError) as error:
-            raise UsageError(f"frigate: ca {settings.ca}: not usable as a certificate: {error}") from None
+            raise UsageError(f"frigate: ca {settings.ca}: not a usable certificate: {error}") from None
         base = address.copy_with(username=None, password=None)
-        # never a proxy of the environment: where it goes is what the user wrote
+        # ignore proxies from the environment: connect exactly where the user said
         self._client = httpx.Client(base_url=base, verify=trust, timeout=_TIMEOUT, trust_env=False)
 
     def wants(self, payload: EventMessage, now: float) -> bool:  # noqa: ARG002 -- the courier's protocol
-        """An alarm's beginning and end, tests included."""
+        """The begin and end of alarms, tests included."""
         return payload.label == "anomaly" and payload.type in ("new", "end")
 
     def worth(self, payload: EventMessage) -> float:
@@ -78,10 +78,10 @@ class FrigateBridge:
             self._create(camera, payload)
             return
         known = self._open.pop(payload.id, None)
-        self._looked.discard(camera)  # until it has ended, by this try or another
+        self._looked.discard(camera)  # until it has ended, by this attempt or another
         if known is not None:
             self._end(known, payload.end_time)
-        else:  # begun before a restart, Frigate's answer was lost, or an earlier try failed
+        else:  # begun before a restart, Frigate's response was lost, or an earlier attempt failed
             self._end_left_over(camera, payload.end_time)
         self._looked.add(camera)
 
@@ -95,7 +95,7 @@ class FrigateBridge:
     def _create(self, camera: str, payload: EventMessage) -> None:
         if camera not in self._looked:
             self._end_left_over(camera, None)
-        self._looked.discard(camera)  # until the answer is here: without it the event may have been made all the same
+        self._looked.discard(camera)  # until the response arrives: without it the event may have been created anyway
         label, sub_label = self._settings.label, self._settings.sub_label
         answer = self._call(
             "POST",
@@ -109,7 +109,7 @@ class FrigateBridge:
         )
         created = _json(answer)
         if not isinstance(created, dict) or not isinstance(created.get("event_id"), str):
-            raise UndeliveredError("the answer names no event", lasting=True)
+            raise UndeliveredError("the response contains no event id", lasting=True)
         self._open[payload.id] = created["event_id"]
         self._looked.add(camera)
 
@@ -117,7 +117,7 @@ class FrigateBridge:
         self._call("PUT", f"/api/events/{quote(event_id, safe='')}/end", {} if at is None else {"end_time": at}, (404,))
 
     def _end_left_over(self, camera: str, at: float | None) -> None:
-        """End what is open under our label and not known to us."""
+        """End open events with our label that we do not know."""
         wanted = {"cameras": camera, "labels": self._settings.label, "in_progress": 1, "limit": 100}
         found = _json(self._call("GET", "/api/events", query=wanted))
         known = set(self._open.values())
@@ -137,13 +137,13 @@ class FrigateBridge:
         try:
             answer = self._client.request(method, path, json=body, params=query)
             if answer.status_code == httpx.codes.UNAUTHORIZED and self._login is not None:
-                self._client.post("/api/login", json=self._login)  # gives a cookie, which runs out some day
+                self._client.post("/api/login", json=self._login)  # returns a cookie, which expires some day
                 answer = self._client.request(method, path, json=body, params=query)
-        except httpx.HTTPError as error:  # its text may hold the address
-            raise UndeliveredError(f"no answer ({type(error).__name__})") from None
+        except httpx.HTTPError as error:  # its text may contain the address
+            raise UndeliveredError(f"no response ({type(error).__name__})") from None
         if answer.is_success or answer.status_code in also_fine:
             return answer
-        # busy or restarting: may pass; what it refuses, it refuses again
+        # a busy or restarting server may recover; a refused request would be refused again
         lasting = answer.status_code < 500 and answer.status_code not in (401, 403, 408, 429)
         raise UndeliveredError(f"{method} {path} refused: {answer.status_code} {answer.reason_phrase}", lasting=lasting)
 
@@ -152,4 +152,4 @@ def _json(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError:
-        raise UndeliveredError("the answer is no JSON: is this Frigate's address?", lasting=True) from None
+        raise UndeliveredError("the response is not JSON; check Frigate's address", lasting=True) from None

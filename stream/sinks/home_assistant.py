@@ -1,4 +1,4 @@
-"""What Home Assistant is told: one device for each camera (device-based MQTT discovery). Pure."""
+"""Discovery messages for Home Assistant: one device for each camera (device-based MQTT discovery). Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ BIRTH_TOPIC: Final = "homeassistant/status"
 
 
 def device_id(node: str, camera: str) -> str:
-    """`<node>_<camera>_<hash>`, with what a discovery topic cannot carry as `_`.
+    """`<node>_<camera>_<hash>`; characters that a discovery topic cannot contain are replaced by `_`.
 
-    The hash keeps `pi` + `garage_door` apart from `pi_garage` + `door`, and names that differ only in such characters.
+    The hash distinguishes `pi` + `garage_door` from `pi_garage` + `door`, and names that differ in such characters.
     """
     digest = hashlib.sha256(f"{node}\0{camera}".encode()).hexdigest()[:6]
     return f"{re.sub(r'[^a-zA-Z0-9_-]', '_', node)}_{camera}_{digest}"
@@ -24,7 +24,7 @@ def discovery_topic(node: str, camera: str) -> str:
 
 
 def discovery(prefix: str, node: str, camera: str, version: str, page: str | None) -> dict[str, Any]:
-    """The payload of a camera's discovery message. `page` is the address of our web page, if others can reach it."""
+    """The payload of a camera's discovery message. `page` is the address of our web page, if it is reachable."""
     own = device_id(node, camera)
     base = f"{prefix}/{camera}"
     program = {"topic": f"{prefix}/available"}
@@ -33,7 +33,7 @@ def discovery(prefix: str, node: str, camera: str, version: str, page: str | Non
         identity = {"platform": platform, "unique_id": f"mgfn_{own}_{key}", "name": name}
         return identity | {"default_entity_id": f"{platform}.{camera.lower().replace('-', '_')}_{key}"} | options
 
-    # they make sense while the camera itself is away
+    # these entities are useful while the camera is unreachable
     always: dict[str, Any] = {"availability": [program]}
     components = {
         "anomaly": component(

@@ -1,7 +1,8 @@
-"""Alarms and states to an MQTT broker, by the topics of the contract.
+"""Publishes alarms and states to an MQTT broker, on the topics of the contract.
 
-Events wait in the outbox and leave one at a time, in order, each acknowledged before the next. States are retained and
-said again on every connection. Scores are sent only while connected: an old one is of no use.
+Events wait in the outbox and are published in order, one at a time, each acknowledged before the next. States are
+retained and published again on every connection. Scores are published only while connected, because old scores are
+useless.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ _ANNOUNCED_WITHIN: Final = 3.0
 
 
 class MqttSink:
-    """Publishes under `prefix`. It connects when it can, and goes on trying for ever.
+    """Publishes under `prefix`, and keeps reconnecting.
 
-    Verbs only note what is to be said and return at once; `deliver`, in a thread of its own, says it. `settled` hears
-    of each event that was acknowledged (with its payload as it left) or given up (None), `retained` of topics that the
-    broker keeps for us. `echo` watches whether what is said comes back.
+    All other methods only queue and return at once; `deliver` publishes, in its own thread. `settled` is called for
+    each event that was acknowledged (with the published payload) or discarded (None). `retained` is called when the
+    broker starts or stops retaining a topic for us. `echo` checks whether published messages come back.
     """
 
     def __init__(
@@ -56,13 +57,13 @@ class MqttSink:
         self._retained = retained
         self._slow_scores: dict[str, float] = {}
         clock = clock or Clock(SteadyClock.by_the_wall())
-        self._backlog = Backlog(prefix, self._lost, self._complain_of_picture, self._dropped, queue_limit)
+        self._backlog = Backlog(prefix, self._lost, self._image_dropped, self._dropped, queue_limit)
         delivery = Delivery(prefix, self._backlog, self.echo, clock, settled, retained)
         self._link = MqttLink(address, prefix, node, tls or TlsFiles(), self._backlog, delivery, self.echo)
         self._backlog.state(f"{prefix}/available", "online")
 
     def when_open(self, then: Callable[[Dialect], None]) -> None:
-        """`then` is told of each connection, by the sink's thread; before it runs."""
+        """Let the sink's thread call `then` on each connection. Call this before `deliver`."""
         self._link.opened = then
 
     @property
@@ -71,12 +72,12 @@ class MqttSink:
 
     @property
     def waiting(self) -> int:
-        """Events that the broker has not acknowledged."""
+        """Number of events that the broker has not acknowledged."""
         return len(self._backlog)
 
     @property
     def events_lost(self) -> int:
-        """Events that were given up."""
+        """Number of events that were discarded."""
         return self._backlog.lost
 
     def camera_status(self, camera: str, status: str, *, available: bool, problem: str = "") -> None:
@@ -95,14 +96,14 @@ class MqttSink:
         self._state(f"{self._prefix}/{camera}/threshold/state", f"{threshold:g}")
 
     def camera_calibration(self, camera: str, state: Mapping[str, Any]) -> None:
-        """What the camera has learnt, and the false alarms a day that are expected."""
+        """What the camera has learned, and the expected false alarms per day."""
         self._state(f"{self._prefix}/{camera}/calibration/state", json.dumps(state))
 
     def camera_snapshot(self, camera: str, jpeg: bytes) -> None:
-        """The retained picture of the last alarm, as large as the line allows; empty once its file has expired."""
+        """The retained image of the last alarm, reduced if the connection is slow; empty once its file has expired."""
         topic = f"{self._prefix}/{camera}/anomaly/snapshot"
         if jpeg:
-            self._backlog.picture(topic, jpeg)
+            self._backlog.image(topic, jpeg)
             self._retained(topic, True)
         else:
             self._backlog.remove([topic])
@@ -112,16 +113,16 @@ class MqttSink:
         self._state(topic, json.dumps(payload))
 
     def announce_soon(self) -> None:
-        """Send every message outside our prefix again, in a moment of chance: others do the same just now."""
-        self._backlog.say_outside_again(random.uniform(0, _ANNOUNCED_WITHIN))  # noqa: S311 -- no secret
+        """Send every message outside our prefix again, after a random delay, because others do the same now."""
+        self._backlog.publish_outside_again(random.uniform(0, _ANNOUNCED_WITHIN))  # noqa: S311 -- no secret
 
     def empty(self, topics: Iterable[str]) -> None:
-        """Empty what the broker keeps of an earlier configuration, unless this one says it too."""
+        """Empty what the broker retains of an earlier configuration, unless this one uses the topic, too."""
         ours = set(self._backlog.topics())
         self._backlog.remove(topic for topic in topics if topic not in ours)
 
     def forget(self, camera: str, *others: str) -> None:
-        """Empty what the broker keeps of a camera that is gone, and the topics `others`."""
+        """Empty what the broker retains of a removed camera, and the topics `others`."""
         self._slow_scores.pop(camera, None)
         self._backlog.remove([*self._backlog.topics(f"{self._prefix}/{camera}/"), *others])
 
@@ -141,17 +142,17 @@ class MqttSink:
         self._link.fleeting(f"{self._prefix}/stats", json.dumps(payload))
 
     def self_test(self, result: Mapping[str, Any]) -> None:
-        """Retained `self_test`: what came of the last one, and the age of the last pass."""
+        """Retained `self_test`: the result of the last one, and the age of the last pass."""
         self._state(f"{self._prefix}/self_test", json.dumps(result))
 
     def event(self, message: Waiting) -> None:
-        """Queue one message of an event. What the outbox gives up for it is counted."""
+        """Queue one message of an event. Messages that the outbox discards for it are counted."""
         self._backlog.event(message)
 
     def stop(self, *, patient: bool = False) -> None:
-        """Say `offline` everywhere; `deliver` returns once all is acknowledged.
+        """Publish `offline` everywhere; `deliver` returns once everything is acknowledged.
 
-        Without a broker it returns at once; if it is `patient`, not before all is acknowledged even then.
+        Without a broker it returns at once; if `patient`, it waits until everything is acknowledged.
         """
         for topic in self._backlog.topics(f"{self._prefix}/"):
             if topic.endswith(("/available", "/status")):
@@ -159,7 +160,7 @@ class MqttSink:
         self._backlog.stop(patient=patient)
 
     def deliver(self) -> None:
-        """Connect and publish until stopped: body of the sink's thread."""
+        """Body of the sink's thread: connect and publish until stopped."""
         self._link.run()
 
     def _state(self, topic: str, payload: str) -> None:
@@ -168,16 +169,16 @@ class MqttSink:
 
     def _lost(self, message: Waiting) -> None:
         if self._backlog.lost == 1:
-            log.error("events are being lost: the broker has been away for too long", broker=self.shown)
+            log.error("losing events: the broker has been away for too long", broker=self.shown)
         self._settled(message, None)
 
     def _dropped(self, topic: str) -> None:
         if topic.startswith(f"{self._prefix}/"):
             self.echo.refused(topic, DROPPED)
-        log.error("the broker drops the connection for a message: left out for now", broker=self.shown, topic=topic)
+        log.error("message skipped: the broker drops the connection for it", broker=self.shown, topic=topic)
 
-    def _complain_of_picture(self, topic: str, size: int) -> None:
+    def _image_dropped(self, topic: str, size: int) -> None:
         log.error(
-            "the broker drops the connection for a picture: it is sent smaller; look at its maximum packet size",
+            "sending smaller images: the broker drops the connection for this one; check its maximum packet size",
             broker=self.shown, topic=topic, bytes=size,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""An MQTT client for a broker's address: certificates, login, and what its refusals mean."""
+"""Creates MQTT clients (certificates, login), and explains why a broker refused a connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REFUSALS: Final = ("Not authorized", "Bad user name or password")
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """Certificates for `mqtts://`; None takes the system's."""
+    """Certificates for `mqtts://`. None uses those of the system."""
 
     ca: Path | None = None
     cert: Path | None = None
@@ -31,22 +31,22 @@ class TlsFiles:
 
 
 class Dialect:
-    """The version of MQTT that the broker speaks: 5, unless it turns out not to take it, then 3.1.1."""
+    """The MQTT version to use: 5, or 3.1.1 if the broker does not support it."""
 
     def __init__(self) -> None:
         self.protocol = MQTTProtocolVersion.MQTTv5
         self.tried_both = self._known = False
 
     def taken(self) -> None:
-        """The broker answered."""
+        """The broker accepted this version."""
         self._known, self.tried_both = True, False
 
     def not_taken(self, *, named: bool) -> bool:
-        """A connection ended for its version, if the broker `named` that, or without any answer.
+        """The broker closed the connection because of the version (`named`), or without giving a reason.
 
-        Returns whether the other version is to be tried at once.
+        Returns whether to try the other version at once.
         """
-        if self._known and not named:  # a broker that is just starting, more likely
+        if self._known and not named:  # more likely, the broker is just starting
             return False
         self.tried_both |= self.protocol is MQTTProtocolVersion.MQTTv311
         five, three = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
@@ -62,7 +62,7 @@ def make_client(
     *,
     reconnects: bool = False,
 ) -> mqtt.Client:
-    """A client for `address`, not yet connected. Raises UsageError for certificates that cannot be used."""
+    """A client for `address`, not connected yet. Raises UsageError for unusable certificates."""
     client_id = f"mgfn-{node[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
     client = mqtt.Client(
         CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, reconnect_on_failure=reconnects
@@ -82,13 +82,13 @@ def make_client(
                 context.load_cert_chain(tls.cert, tls.key)
         except (ssl.SSLError, OSError) as error:
             shown = ", ".join(str(path) for path in given)
-            raise UsageError(f"{shown}: not usable as certificates: {error}") from None
+            raise UsageError(f"{shown}: not usable certificates: {error}") from None
         client.tls_set_context(context)
     return client
 
 
 def why(error: BaseException | None) -> str:
-    """Why a connection could not be made; never empty."""
+    """Why a connection failed; never empty."""
     if error is None:
         return "no connection"
     return (
@@ -97,12 +97,12 @@ def why(error: BaseException | None) -> str:
 
 
 def refusal(code: ReasonCode) -> str:
-    """Why the broker refused us, in plain words."""
+    """Why the broker refused the connection."""
     return Reason.UNAUTHORIZED if str(code) in _REFUSALS else str(code)
 
 
 def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0) -> str:
-    """Connect once and leave: "" if the broker took us, else one line that says why not."""
+    """Connect once and disconnect: "" if the broker accepted us, else the reason in one line."""
     client = make_client(address, tls, node)
     answered = threading.Event()
     answer: list[ReasonCode] = []
@@ -120,7 +120,7 @@ def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0
     client.loop_start()
     try:
         if not answered.wait(timeout):
-            return "no answer in time"
+            return "no response in time"
         if answer[0].is_failure:
             return refusal(answer[0])
         return ""

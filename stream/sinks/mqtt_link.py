@@ -1,4 +1,4 @@
-"""The line to the broker: a thread connects, hands over what the backlog holds, and connects again, for ever.
+"""Keeps a connection to the broker, and sends the backlog over it.
 
 Neither a lost broker nor a kill of this program loses an event that is in the database.
 """
@@ -23,7 +23,7 @@ _GOODBYE_WITHIN: Final = 1.0
 
 
 class MqttLink:
-    """`run` in a thread of its own. `opened` is told of each connection, with the version of MQTT that is spoken."""
+    """`run` is the body of a thread. It calls `opened` on each connection, with the MQTT version."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class MqttLink:
         self._dialect = Dialect()
         self._connection: Connection | None = None
         self._complaint = ""
-        make_client(address, tls, node)  # certificates that cannot be used are told at once
+        make_client(address, tls, node)  # report unusable certificates at once
 
     @property
     def connected(self) -> bool:
         return self._connection is not None and self._connection.open
 
     def fleeting(self, topic: str, payload: str) -> None:
-        """What is of no use later: handed over only while connected, and while the line has room."""
+        """Send a message that would be useless later, if connected and not too many are waiting."""
         connection = self._connection
         if connection is not None and connection.publish_fleeting(topic, payload):
             self._echo.expect(topic, "", time.monotonic())
@@ -66,20 +66,20 @@ class MqttLink:
             if self._wait_for_answer(connection):
                 pause = _FIRST_RETRY
                 self.opened(self._dialect)
-                self._delivery.talk(connection)
-                self._part(connection)
+                self._delivery.run(connection)
+                self._close(connection)
             elif (connection.wrong_version or connection.silent) and self._dialect.not_taken(
                 named=connection.wrong_version
             ):
-                continue  # with the other version, at once
+                continue  # at once, with the other version
             else:
                 self._complain_of(connection)
             self._rest(pause)
             pause = min(_LAST_RETRY, 2 * pause)
         self._connection = None
         if len(self._backlog):
-            # those in the data folder go out after the next start; a replay has none
-            log.error("events not delivered by the end", count=len(self._backlog), broker=self._address.shown)
+            # those in the data folder are published after the next start; a replay has none
+            log.error("events not delivered before the stop", count=len(self._backlog), broker=self._address.shown)
 
     def _begin(self) -> Connection:
         client = make_client(self._address, self._tls, self._node, self._dialect.protocol)
@@ -89,7 +89,7 @@ class MqttLink:
         return connection
 
     def _wait_for_answer(self, connection: Connection) -> bool:
-        """Whether the broker takes us."""
+        """Whether the broker accepts the connection."""
         self._wait(lambda: connection.open or connection.over or self._stopped, _ANSWERED_WITHIN)
         if not connection.open:
             if not connection.over:
@@ -97,16 +97,16 @@ class MqttLink:
             return False
         self._complaint = ""
         self._dialect.taken()
-        log.info("connected to the broker", broker=self._address.shown, mqtt="5" if connection.reports else "3.1.1")
+        log.info("broker connected", broker=self._address.shown, mqtt="5" if connection.reports_refusals else "3.1.1")
         return True
 
-    def _part(self, connection: Connection) -> None:
-        """The connection has ended, or is to end."""
+    def _close(self, connection: Connection) -> None:
+        """Disconnect if that has not happened."""
         if connection.open:
             connection.end()
             self._wait(lambda: connection.over, _GOODBYE_WITHIN)
         else:
-            log.warning("lost the broker", broker=self._address.shown, reason=connection.reason)
+            log.warning("broker connection lost", broker=self._address.shown, reason=connection.reason)
         self._delivery.connection_lost()
 
     @property
@@ -117,7 +117,7 @@ class MqttLink:
         self._wait(lambda: self._stopped, seconds)
 
     def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Wait until the condition holds, so many seconds at most."""
+        """Wait until the condition holds, at most this long."""
         until = time.monotonic() + seconds
         while not condition() and (left := until - time.monotonic()) > 0:
             self._backlog.rest(left)
@@ -125,7 +125,7 @@ class MqttLink:
     def _complain_of(self, connection: Connection) -> None:
         if self._stopped:
             return
-        what = "the broker refused us" if connection.refused else "the broker cannot be reached; trying again for ever"
+        what = "broker refused the connection" if connection.refused else "broker cannot be reached; trying again"
         if self._complaint != what:
             self._complaint = what
             log.error(what, broker=self._address.shown, reason=connection.reason or "no answer")

@@ -1,4 +1,4 @@
-"""Alarms to people, through Apprise: phones, chats, mail. A target's URL is a secret as a whole and is never shown."""
+"""Notifications through Apprise: phones, chats, e-mail. The URL of a target is a secret and is never shown."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _HOUR: Final = 3600.0
 
 @dataclass(frozen=True)
 class NotifySettings:
-    """Alarms are told to people through Apprise.
+    """Notifications through Apprise.
 
-    `targets` are Apprise's URLs, secrets all of them; each gets `per_hour` notifications in an hour at most.
-    `camera_lost`: of cameras that stay away, too.
+    targets: URLs for Apprise; all of them are secrets. per_hour: maximum number of messages to each target per hour.
+    camera_lost: whether lost cameras are reported too.
     """
 
     targets: tuple[str, ...] = field(repr=False)
@@ -36,21 +36,21 @@ class NotifySettings:
 
 
 def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyTarget]:
-    """A recipient for each target; `media` is the folder of pictures, None where none are kept.
+    """One recipient for each target. `media` is the folder of images, None if none are stored.
 
-    Raises UsageError if Apprise is not installed or does not know a target.
+    Raises UsageError if Apprise is not installed or does not support a target.
     """
     try:
         import apprise
     except ImportError:
-        raise UsageError("notify: needs the package apprise: pip install 'mgfn-stream[notify]'") from None
-    # their lines may hold a target's URL
+        raise UsageError("notify: needs the package apprise; run: pip install 'mgfn-stream[notify]'") from None
+    # their log lines may contain a target's URL
     for name in ("apprise", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if settings.per_hour < 1:
-        raise UsageError(f"notify.per_hour: {settings.per_hour}: allowed is 1 or more")
-    # No pictures from Apprise's own site in messages, no state on disk; without a time limit of its own Apprise stays
-    # in our thread, and its plugins give up after seconds by themselves.
+        raise UsageError(f"notify.per_hour: {settings.per_hour}: must be 1 or more")
+    # No images from Apprise's site in messages, and no state on disk. Without a service timeout Apprise runs in our
+    # thread; its plugins have timeouts of their own.
     asset = apprise.AppriseAsset(
         app_id="mgfn-stream", app_desc="mgfn-stream", app_url="", image_url_mask="", image_url_logo="",
         storage_mode="memory", async_mode=False, service_timeout=0,
@@ -59,13 +59,13 @@ def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyT
     for position, url in enumerate(settings.targets, start=1):
         box = apprise.Apprise(asset=asset)
         if "://" not in url or not box.add(url):
-            raise UsageError(f"notify.targets[{position - 1}]: no URL that Apprise understands")
+            raise UsageError(f"notify.targets[{position - 1}]: must be a URL that Apprise supports")
         targets.append(NotifyTarget(f"notify-{position}", box, settings, media))
     return targets
 
 
 class NotifyTarget:
-    """A recipient for the courier: one target."""
+    """One target, as a recipient for the courier."""
 
     def __init__(self, name: str, box: apprise.Apprise, settings: NotifySettings, media: Path | None) -> None:
         self.name = name
@@ -76,7 +76,7 @@ class NotifyTarget:
         self._left_out = 0
 
     def wants(self, payload: EventMessage, now: float) -> bool:
-        """What begins, as long as the hour's bound is not reached."""
+        """Only `new` messages, and only within the limit per hour."""
         lost = payload.label == "camera_lost"
         if payload.type != "new" or (lost and not self._settings.camera_lost):
             return False
@@ -84,7 +84,7 @@ class NotifyTarget:
             self._lately.popleft()
         if len(self._lately) >= self._settings.per_hour:
             if not self._left_out:
-                log.warning("notifications left out: the hour's bound is reached", to=self.name)
+                log.warning("notifications suppressed: `per_hour` reached", to=self.name)
             self._left_out += 1
             return False
         self._lately.append(now)
@@ -94,17 +94,17 @@ class NotifyTarget:
         return _WORTH
 
     def deliver(self, payload: EventMessage) -> None:
-        """Send it, with its picture where there is one. Raises UndeliveredError."""
+        """Send the message, with its image if there is one. Raises UndeliveredError."""
         left_out, self._left_out = self._left_out, 0
         title, body = wording(payload, left_out)
         try:
             done = self._box.notify(title=title, body=body, body_format="text", attach=self._picture(payload))
-        except Exception as error:  # noqa: BLE001 -- a hundred plugins of others; their text may hold the URL
+        except Exception as error:  # noqa: BLE001 -- third-party plugins raise anything, and the text may hold the URL
             self._left_out += left_out
             raise UndeliveredError(type(error).__name__) from None
         if not done:
             self._left_out += left_out
-            raise UndeliveredError("Apprise could not deliver")
+            raise UndeliveredError("Apprise could not deliver the message")
 
     def _picture(self, payload: EventMessage) -> str | None:
         if self._media is None or payload.snapshot is None:
@@ -120,7 +120,7 @@ def wording(payload: EventMessage, left_out: int) -> tuple[str, str]:
     when = payload.local_time.replace("T", " ")
     lines: Sequence[str] = [f"{payload.camera} at {when}"]
     if payload.label == "anomaly":
-        lines = [*lines, f"score {payload.score:.2f}, alarm from {payload.threshold_on:.2f} on"]
+        lines = [*lines, f"score {payload.score:.2f} (threshold {payload.threshold_on:.2f})"]
     if left_out:
-        lines = [*lines, f"{left_out} more before this one were not told: the hour's bound"]
+        lines = [*lines, f"{left_out} earlier messages were left out: the limit per hour was reached"]
     return title, "\n".join(lines)

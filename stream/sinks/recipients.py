@@ -1,4 +1,4 @@
-"""Who gets events beside MQTT: only whom the user named."""
+"""Recipients of events beside MQTT, as configured by the user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream.sinks.notifications import NotifySettings, notify_targets
 def recipients_of(
     frigate: FrigateSettings | None, notify: NotifySettings | None, media: Path | None
 ) -> list[Recipient]:
-    """Recipients for the courier; `media` is the folder of pictures. Raises UsageError for what cannot be used."""
+    """Recipients for the couriers. `media` is the folder of images. Raises UsageError for invalid settings."""
     found: list[Recipient] = []
     if frigate is not None:
         found.append(FrigateBridge(frigate))

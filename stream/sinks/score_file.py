@@ -1,6 +1,7 @@
-"""`--scores` and `--events`: one JSON object a line. A full or hanging disk costs lines, never an alarm.
+"""`--scores` and `--events`: files with one JSON object per line.
 
-A thread of the file's own writes: the scoring loop never waits for a disk or for the reader of a FIFO.
+A separate thread writes, so the scoring loop never waits for a disk or for the reader of a FIFO. If the disk is full or
+hangs, lines are lost, but no alarm is delayed.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _CLOSED_WITHIN: Final = 2.0
 
 
 class ScoresFile:
-    """Appends score lines. Lines that cannot be written are counted; it is said once until writing works again.
+    """Appends lines. Lines that cannot be written are counted, and the problem is logged once until it is over.
 
-    At most 10,000 lines wait; later ones are lost. If it is `patient`, as a replay is, `write` waits for room instead.
+    At most 10,000 lines wait; further ones are lost. If `patient` (in a replay), `write` waits for room instead.
     """
 
     def __init__(self, path: Path, flag: str = "--scores", *, patient: bool = False) -> None:
@@ -49,7 +50,7 @@ class ScoresFile:
     def write(
         self, camera: str, clip: int, start: float, end: float, score: float, raw: float, threshold: float, window: int
     ) -> None:
-        """One line as in the contract, section 2; times in seconds, `score`, `raw` and `threshold` in [0, 1]."""
+        """Append a score line (docs/watching.md). Times in seconds; `score`, `raw` and `threshold` in [0, 1]."""
         self.write_line(
             {
                 "camera": camera,
@@ -64,7 +65,7 @@ class ScoresFile:
         )
 
     def write_line(self, content: Mapping[str, Any]) -> None:
-        """One line of JSON."""
+        """Append one JSON object."""
         data = json.dumps(content).encode() + b"\n"
         if self._patient:
             self._lines.put(data)
@@ -72,10 +73,10 @@ class ScoresFile:
         try:
             self._lines.put_nowait(data)
         except queue.Full:
-            self._lose("nothing takes the lines")
+            self._lose("the file does not respond")
 
     def close(self) -> None:
-        """Write what waits; a file that hangs is left after 2 s."""
+        """Write the waiting lines; give up after 2 s if the file hangs."""
         try:
             self._lines.put(None, timeout=None if self._patient else _CLOSED_WITHIN)
         except queue.Full:
@@ -83,7 +84,9 @@ class ScoresFile:
         self._thread.join(None if self._patient else _CLOSED_WITHIN)
         if self._thread.is_alive():
             log.error(
-                f"{self._what} are lost: the file hangs", file=str(self._path), lost=self.lost + self._lines.qsize()
+                f"{self._what} lost: the file does not respond",
+                file=str(self._path),
+                lost=self.lost + self._lines.qsize(),
             )
 
     def _run(self) -> None:
@@ -93,7 +96,7 @@ class ScoresFile:
             self._file.close()
 
     def _append(self, data: bytes) -> None:
-        # a line cut short by a full disk must not swallow the next one
+        # a line truncated by a full disk must not swallow the next one
         data = b"\n" * self._torn + data
         try:
             if self._file is None:
@@ -105,7 +108,7 @@ class ScoresFile:
             self._lose(error.strerror or type(error).__name__)
             return
         if self._told:
-            log.warning(f"{self._what} are written again", file=str(self._path), lost=self.lost)
+            log.warning(f"writing {self._what} again", file=str(self._path), lost=self.lost)
             self._told, self.lost = False, 0
 
     def _lose(self, reason: str) -> None:
@@ -113,4 +116,4 @@ class ScoresFile:
         self.lost_in_all += 1
         if not self._told:
             self._told = True
-            log.error(f"{self._what} are being lost", file=str(self._path), error=reason)
+            log.error(f"losing {self._what}", file=str(self._path), error=reason)

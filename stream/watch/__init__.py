@@ -1,1 +1,1 @@
-"""The scoring loop: takes clips in, keeps windows, scores them, reports what came of it."""
+"""The scoring loop: receives clips, keeps windows, scores them, and reports the results."""

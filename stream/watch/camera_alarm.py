@@ -1,4 +1,4 @@
-"""The alarm of one camera: scores go in, the messages of its events come out. Pure: time comes with the clips."""
+"""The alarm of one camera: takes scores, returns the messages of its events. Pure: time comes with the clips."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def begun_event(
     test: bool = False,
     focus: FocusRegion | None = None,
 ) -> Event:
-    """A new event of this camera under the thresholds in force; the self-test's are tests.
+    """A new event of this camera with the thresholds in force; those of the self-test are tests.
 
-    `wall` says what the wall clock makes of the clips' time.
+    `wall` converts the clips' time to wall-clock time.
     """
     thresholds = (rule.threshold_on, rule.threshold_off)
     test, zone = test or config.is_self_test, config.schedule.zone
@@ -41,7 +41,9 @@ def begun_event(
 
 @dataclass(frozen=True)
 class Judged:
-    """What a clip's score did: the message that it caused, if any, and the explanation of the alarm that it began."""
+    """The result of a clip's score: the message that it caused, if any, and the explanation of the alarm that it
+    began.
+    """
 
     event: EventMessage | None = None
     change: Change | None = None
@@ -49,8 +51,11 @@ class Judged:
 
 
 class CameraAlarm:
-    """`explain` (raw score) explains the window that the newest clip completed; `resembles` (event id, start) names the
-    event called false that an alarm resembles. Each is asked once an alarm."""
+    """The alarm of one camera.
+
+    `explain` (raw score) explains the window that the newest clip completed. `resembles` (event id, start) names the
+    event marked as false that an alarm resembles. Each is called once per alarm.
+    """
 
     def __init__(
         self, config: CameraConfig, model: ModelName, settings: AlarmSettings, wall: Callable[[float], float]
@@ -67,7 +72,7 @@ class CameraAlarm:
 
     @property
     def active(self) -> bool:
-        """Whether it turns `anomaly` ON."""
+        """Whether `anomaly` is ON because of it."""
         return self.event is not None and not self.event.suppressed
 
     def configure(self, config: CameraConfig) -> None:
@@ -82,7 +87,7 @@ class CameraAlarm:
         explain: Callable[[], Explanation],
         resembles: Callable[[str, float], str | None],
     ) -> Judged:
-        """Take the next clip: its final score, the head's own, and how many clips stand in its window."""
+        """Take the next clip: its final score, the head's own, and the number of clips in its window."""
         self.scheduled = self._config.schedule.covers(self._wall(clip.start))
         if not self.scheduled:
             ended = self.close("schedule")
@@ -91,7 +96,7 @@ class CameraAlarm:
         change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
         self.last = Moment(score, self.rule.top_score, window, clip.start, raw=raw)
         self._last_end = clip.end
-        if change is Change.STARTED:
+        if change in (Change.STARTED, Change.CAPPED):
             return self._started(clip, explain, resembles)
         if change is Change.ENDED:
             return Judged(self._end(self.rule.end_time, "score"), change)
@@ -107,17 +112,20 @@ class CameraAlarm:
         self.event = begun_event(self._config, self.rule.settings, self._model, start, self._wall, focus=clip.focus)
         if (resembled := resembles(self.event.id, clip.start)) is not None:
             self.event.suppress("lookalike", resembled)
+            self.rule.discount()
+        elif self.rule.capped:
+            self.event.suppress("hourly_cap")
         explanation = explain()
         message = self.event.new(replace(self.last, top_clips=explanation.top_clips()))
         self._said_score, self._said_at = self.rule.top_score, clip.end
-        return Judged(message, Change.STARTED, explanation)
+        return Judged(message, Change.CAPPED if self.rule.capped else Change.STARTED, explanation)
 
     def _worth_an_update(self, at: float) -> bool:
         waited = abs(at - self._said_at)  # the clock may have been set back
         return self.rule.top_score >= self._said_score + UPDATE_STEP and waited >= UPDATE_EVERY
 
     def close(self, reason: str) -> EventMessage | None:
-        """The camera is lost, disabled or the service stops: the `end` of an open alarm, if one is open."""
+        """The camera is lost or disabled, or the service stops: the `end` of an open alarm, if there is one."""
         self.rule.end(self._last_end)
         return self._end(self.rule.end_time, reason)
 

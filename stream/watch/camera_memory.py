@@ -1,6 +1,6 @@
-"""What a camera keeps over a restart: its usual scene, what it has learnt, and the rule in force for questions later.
+"""What a camera keeps over a restart: its usual scene, what it has learned, and the alarm rule for later queries.
 
-A replay keeps nothing, and neither does the self-test's camera.
+A replay and the camera of the self-test keep nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Final
 
 from stream.archive.journal import Journal
+from stream.archive.score_epoch import ScoreEpoch, next_epoch
 from stream.base.log import log
 from stream.watch.watched_camera import WatchedCamera
 
@@ -20,17 +21,27 @@ Kept = Mapping[str, Mapping[str, str]]  # camera -> setting -> value, as the sto
 
 
 class CameraMemory:
-    """`recalls_learnt` is False where a calibration was given that goes before what an earlier run learnt."""
+    """`recalls_learnt` is False if a calibration was given, which takes precedence over what an earlier run learned."""
 
     def __init__(self, journal: Journal, kept: Kept, *, keeps: bool, recalls_learnt: bool) -> None:
         self._journal = journal
         self._kept = kept
         self._keeps = keeps
         self._recalls_learnt = recalls_learnt
-        self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was written last
+        self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was last written
+
+    def begin_epoch(self, camera: WatchedCamera, now: float) -> None:
+        """Separate the camera's scores from those of another bundle; `now` in epoch seconds."""
+        kept = self._kept.get(camera.name, {})
+        epoch = next_epoch(kept, camera.model.sha256, camera.learner.scale, now)
+        if not self._keeps or epoch == ScoreEpoch.kept(kept):
+            return
+        self._journal.setting(camera.name, "epoch", epoch.as_text())
+        if epoch.since:
+            log.info("scores so far are from another bundle: what-if and suggestions start anew", camera=camera.name)
 
     def recall(self, camera: WatchedCamera) -> None:
-        """What an earlier run kept, unless another bundle scored then."""
+        """Restore what an earlier run stored, unless it used another bundle."""
         self._recall_learnt(camera)
         model, _, scene = self._kept.get(camera.name, {}).get("scene", "").partition(" ")
         if model == camera.model.sha256:
@@ -42,23 +53,23 @@ class CameraMemory:
             return
         try:
             camera.learner.recall(json.loads(text))
-        except ValueError as error:  # a defect of the file costs what was learnt, not the camera
-            log.warning("what the camera had learnt cannot be used", camera=camera.name, reason=str(error))
+        except ValueError as error:  # a damaged file loses what was learned, not the camera
+            log.warning("stored calibration cannot be used", camera=camera.name, reason=str(error))
 
     def note_rule(self, camera: WatchedCamera) -> None:
-        """For what-if, which knows neither flags nor site file nor bundle."""
+        """Store the rule for what-if, which does not read flags, site file or bundle."""
         if self._keeps:
             self._journal.setting(camera.name, "alarm", json.dumps(asdict(camera.alarm.rule.settings)))
             self._journal.setting(camera.name, "schedule", camera.schedule.as_text())
 
     def keep_scene(self, camera: WatchedCamera) -> None:
-        """What the camera usually sees."""
+        """Store what the camera usually sees."""
         scene = camera.scene.memory()
         if self._keeps and scene is not None and not camera.is_self_test:
             self._journal.setting(camera.name, "scene", f"{camera.model.sha256} {scene}")
 
     def keep_learnt(self, camera: WatchedCamera) -> None:
-        """What the camera has learnt."""
+        """Store what the camera has learned."""
         kept = camera.learner.to_json()
         if self._keeps and kept is not None and not camera.is_self_test:
             self._journal.setting(camera.name, "learnt", f"{camera.model.sha256} {json.dumps(kept)}")

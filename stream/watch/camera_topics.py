@@ -1,4 +1,4 @@
-"""What subscribers and gauges know of a camera beside scores and events: status, settings, discovery."""
+"""The topics and gauges of a camera other than scores and events: status, settings, discovery."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from stream.watch.watched_camera import WatchedCamera
 
 
 class CameraTopics:
-    """Used by the loop alone. `page` is the web page's address if others reach it; `mqtt` None: nothing is published.
+    """Used only by the loop. `page`: the address of the web page if others can reach it. `mqtt` None: nothing is
+    published.
 
-    The self-test's camera has no topics.
+    The camera of the self-test has no topics.
     """
 
     def __init__(self, settings: ServiceSettings, mqtt: MqttSink | None, metrics: Metrics, page: str | None) -> None:

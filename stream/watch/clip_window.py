@@ -1,4 +1,4 @@
-"""The newest clips of one camera: their features for the head, their thumbnails for the explanation of an alarm."""
+"""The newest clips of one camera: their features for the head, and their thumbnails for the explanation of an alarm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_PICTURE: Final = np.zeros((SIDE, SIDE, 3), np.uint8)
 
 
 class ClipWindow:
-    """Clips of one connection; `every` of them begin within the length of one, where they overlap."""
+    """Clips of one connection. If they overlap, `every` of them begin within the length of one."""
 
     def __init__(self, every: int) -> None:
         self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
@@ -39,12 +39,12 @@ class ClipWindow:
 
     @property
     def newest(self) -> FloatArray:
-        """The newest clip's feature, (crops, C). Raises IndexError while empty."""
+        """The feature of the newest clip, (crops, C). Raises IndexError while empty."""
         return self._features.newest
 
     @property
     def connects(self) -> bool:
-        """Whether the newest clip follows nothing: the first of a connection, or since the window was emptied."""
+        """Whether the newest clip follows no other: the first of a connection, or since the window was emptied."""
         return len(self._clips) == 1
 
     def begin_connection(self, connection: int) -> bool:
@@ -56,7 +56,7 @@ class ClipWindow:
         return True
 
     def forget_connection(self) -> None:
-        """The decoder counts its connections from 0 again: whichever comes next is a new one."""
+        """The decoder counts its connections from 0 again: the next one is new."""
         self._connection = -1
 
     def empty(self) -> None:
@@ -65,7 +65,7 @@ class ClipWindow:
         self._newest = None
 
     def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array) -> FloatArray:
-        """Take a clip's feature, (crops, C), and last picture; returns the window to be scored, (T, crops, C)."""
+        """Add a clip's feature, (crops, C), and its last frame; returns the window to be scored, (T, crops, C)."""
         self._newest = (clip.clip if clip.like is None else clip.like, feature)
         self._features.push(feature)
         self._clips.append((clip.start, clip.end, thumbnail(picture)))
@@ -86,7 +86,9 @@ class ClipWindow:
         view: View,
         level: tuple[float, float, float] | None,
     ) -> Explanation:
-        """Which clips gave the window its score `raw`; `contributions` says what each clip of a window adds to it."""
+        """Which clips caused the score `raw` of the window; `contributions` computes what each clip of a window adds to
+        it.
+        """
         features = self._features.array()
         clips = list(self._clips)[:: -self._every][::-1]
         return Explanation(

@@ -1,4 +1,4 @@
-"""A decoder process as the service sees it: one for each camera, replaced when it dies or falls silent."""
+"""The service's view of a decoder process: one for each camera, replaced when it dies or stops responding."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds between attempts to start a proce
 
 
 class DecoderProcess:
-    """A camera's decoder process, its ring, the clips that it finished and nobody has scored, and its camera.
+    """A camera's decoder process, its ring, its finished clips that are not scored yet, and its camera.
 
     State changes wait behind the clips that came before them, so that an alarm of these clips never begins after the
-    camera was reported lost. Raises StreamError where there is no room for one more.
+    camera was reported lost. Raises StreamError if there are not enough resources.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class DecoderProcess:
         )
 
     def serves(self, config: CameraConfig) -> bool:
-        """Whether this process may go on with the camera's other settings."""
+        """Whether this process can continue with the camera's new settings."""
         return self._settings_for(config) == self._settings
 
     def start(self) -> None:
@@ -97,7 +97,7 @@ class DecoderProcess:
         self._failed_starts, self._retry_at = 0, float("inf")
 
     def start_failed(self, now: float) -> None:
-        """It could not be started at monotonic time `now`: try again later, after growing pauses."""
+        """It could not be started at monotonic time `now`: retry later, with increasing pauses."""
         self._retry_at = now + min(LAST_RETRY, FIRST_RETRY * 2.0**self._failed_starts)
         self._failed_starts += 1
 
@@ -121,13 +121,13 @@ class DecoderProcess:
             yield state, at
 
     def gave_sign(self, now: float) -> None:
-        """It said something at monotonic time `now`."""
+        """It sent something at monotonic time `now`."""
         self.last_sign, self._patience = now, SILENT_AFTER
 
     def silent(self, now: float) -> float | None:
-        """For how many seconds it has hung, by monotonic time `now`, None if it does not.
+        """For how many seconds it has not responded, by monotonic time `now`; None if it does.
 
-        What it said while a batch took long still waits in the pipe.
+        What it sent while a batch took long is still in the pipe.
         """
         silence = now - self.last_sign
         if self.pipe is None or silence <= self._patience or self.pipe.poll():
@@ -143,7 +143,7 @@ class DecoderProcess:
             self.give_back(self.pending_clips.popleft().slot)
 
     def order(self, order: Order) -> None:
-        """Ask for a picture or a clip."""
+        """Request an image or a clip."""
         self._tell(order)
 
     def stop(self) -> None:
@@ -156,13 +156,13 @@ class DecoderProcess:
                 self.pipe.send(message)
 
     def abandon(self) -> None:
-        """End the process by force; what it had not delivered is lost. Returns at once."""
+        """Kill the process; what it has not delivered is lost. Returns at once."""
         self.pending_clips.clear()
         self.pending_messages.lost()
         self.end()
 
     def end(self) -> None:
-        """End the process by force; returns at once."""
+        """Kill the process; returns at once."""
         if self.process is not None:
             self._reaper.end(self.process)
         if self.pipe is not None:
@@ -171,7 +171,7 @@ class DecoderProcess:
 
 
 def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:
-    """Every message that is there, waiting up to `timeout` seconds for the first; None where a process has ended."""
+    """All available messages, waiting up to `timeout` seconds for the first; None for a process that has ended."""
     by_pipe: dict[Any, DecoderProcess] = {d.pipe: d for d in decoders if d.pipe is not None}
     if not by_pipe:
         time.sleep(timeout)
@@ -191,7 +191,7 @@ def hear_out(
     within: float,
     file_written: Callable[[DecoderProcess, SnapshotTaken | ClipClosed], None],
 ) -> None:
-    """Hear what they close on their way out, having been told to stop, for so many seconds at most."""
+    """Receive what stopping decoders close, for at most so many seconds."""
     deadline = time.monotonic() + within
     running = [decoder for decoder in decoders if not decoder.finished and decoder.pipe is not None]
     while running and (rest := deadline - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""The picture, clip and window of each event: asked of the decoder, noted once they are written."""
+"""The image, clip and window of each event: requested from the decoder, recorded when they are written."""
 
 from __future__ import annotations
 
@@ -18,48 +18,56 @@ from stream.watch.retained_pictures import RetainedPictures
 
 
 class EventFiles:
-    """Used by the loop alone. `media` is the folder they go to; where `keeps` is False (a replay) none are made."""
+    """Used only by the loop. `media` is their folder. If `keeps` is False (in a replay), none are made."""
 
     def __init__(self, journal: Journal, media: Path, pictures: RetainedPictures, clock: Clock, *, keeps: bool) -> None:
         self._clock = clock
         self._journal = journal
         self._media = media
         self._pictures = pictures
+        self._unpublished: set[str] = set()  # events whose image is awaited and not published
         self.keeps = keeps
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
-        """Ask for what goes with the message of an alarm; `clip` is the one that caused it and is to be shown."""
+        """Request the files for the message of an alarm; `clip` is the one that caused it and is shown."""
         if not self.keeps:
             return
         rolls = decoder.config.clip
         if message.type == "new":
-            decoder.pending_messages.expect_files(message.id, time.monotonic())
+            filmed = message.suppressed != "hourly_cap"  # a flood of alarms must not fill the disk
+            decoder.pending_messages.expect_files(message.id, time.monotonic(), clip=filmed)
+            if message.suppressed is not None:
+                self._unpublished.add(message.id)
             seen = self._clock.now() if clip is None else clip.end
             zone = decoder.config.schedule.zone
             at = datetime.fromtimestamp(self._clock.wall(seen)).astimezone(zone).isoformat(sep=" ", timespec="seconds")
             text = f"{message.camera}  {at}  score {message.score:.2f}{'  TEST' if message.test else ''}"
-            shown = None if clip is None else (clip.connection, clip.clip)
-            decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, shown))
-            begin = message.start_time - rolls.pre_roll
-            decoder.order(StartClip(message.id, media_path(self._media, message.id, "clip"), begin, rolls.longest))
+            taken_of = None if clip is None else (clip.connection, clip.clip)
+            decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, taken_of))
+            if filmed:
+                begin = message.start_time - rolls.pre_roll
+                decoder.order(StartClip(message.id, media_path(self._media, message.id, "clip"), begin, rolls.longest))
         elif message.type == "end" and message.end_time is not None:
             decoder.order(EndClip(message.id, message.end_time + rolls.post_roll))
 
     def explained(self, message: EventMessage, explanation: Explanation) -> None:
-        """The window of an alarm goes beside its picture and clip."""
+        """Store the window of an alarm beside its image and clip."""
         if self.keeps:
             self._journal.explained(message.id, explanation)
 
     def written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
-        """A decoder wrote a picture or clip, or could not."""
+        """A decoder wrote an image or clip, or failed to."""
         camera, kept = decoder.camera.name, written.bytes > 0
         kind: Kind = "snapshot" if isinstance(written, SnapshotTaken) else "clip"
         if kind == "snapshot":
             decoder.pending_messages.pictured(written.event, taken=kept)
         else:
             decoder.pending_messages.closed(written.event, kept=kept)
+        published = written.event not in self._unpublished
+        if kind == "snapshot":
+            self._unpublished.discard(written.event)
         if not kept:
-            log.warning(f"no {kind} of the event", camera=camera, id=written.event, reason=written.problem)
+            log.warning(f"event has no {kind}", camera=camera, id=written.event, reason=written.problem)
             return
-        show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" else None
+        show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" and published else None
         self._journal.file_kept(written.event, kind, written.bytes, show)

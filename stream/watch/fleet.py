@@ -1,6 +1,6 @@
-"""Which cameras are watched: they come, change and go while the others run on with their windows.
+"""The cameras being watched: they are added, changed and removed while the others continue with their windows.
 
-Used by the scoring loop alone; nothing here waits for a process.
+Used only by the scoring loop; nothing here waits for a process.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _GONE_WITHIN: Final = 3.0
 
 
 class CameraChanges(Protocol):
-    """Where other cameras come from while the service runs."""
+    """Source of changed cameras while the service runs."""
 
     def run(self) -> None:
-        """Look for them until stopped: body of a thread."""
+        """Body of a thread: look for changes until stopped."""
 
     def stop(self) -> None: ...
 
     def retry(self) -> None:
-        """Look again later: what was taken could not be put into force for lack of resources."""
+        """Look again later, because there were not enough resources for what was taken."""
 
     def take(self) -> Sequence[CameraConfig] | None:
-        """The cameras from now on, None if they are still the same; returns at once."""
+        """The new cameras, or None if nothing has changed; returns at once."""
 
 
 class Fleet:
-    """`decoders`, the service's list, holds those in use in the order of the configuration; `begin` starts one."""
+    """`decoders` is the service's list of decoders in use, in the order of the configuration; `begin` starts one."""
 
     def __init__(
         self,
@@ -56,13 +56,13 @@ class Fleet:
 
     @property
     def leaving(self) -> list[DecoderProcess]:
-        """Those that are on their way out."""
+        """Decoders that are being closed."""
         return list(self._leaving)
 
     def configure(self, cameras: Sequence[CameraConfig]) -> None:
-        """From now on these are the cameras; those that are as they were notice nothing.
+        """Replace the set of cameras; unchanged ones are not affected.
 
-        Raises StreamError, with nothing changed, if there is no room for a new one.
+        Raises StreamError, with nothing changed, if there are not enough resources for a new one.
         """
         self_test = [decoder for decoder in self._decoders if decoder.config.is_self_test]
         before = {decoder.config.name: decoder for decoder in self._decoders if decoder not in self_test}
@@ -103,14 +103,14 @@ class Fleet:
         return begun
 
     def dismiss(self, decoder: DecoderProcess, reason: str) -> None:
-        """End what is open of a decoder that is in use no longer, and let it close its files."""
+        """End what is open of a decoder that is no longer in use, and let it close its files."""
         self._report.events.close(decoder, reason)
         decoder.pending_clips.clear()
         decoder.stop()
         self._leaving[decoder] = time.monotonic() + _GONE_WITHIN
 
     def see_off(self) -> None:
-        """Hear what the leaving still write, and let go of those that are done or take too long."""
+        """Receive what closing decoders still write, and release those that have finished or take too long."""
         done = {decoder for decoder, until in self._leaving.items() if time.monotonic() > until}
         for decoder, message in received(self.leaving, 0):
             if isinstance(message, SnapshotTaken | ClipClosed):

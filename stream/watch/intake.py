@@ -1,4 +1,4 @@
-"""What the decoders send, taken in by the main loop: clips wait to be scored, states change, the dead are replaced."""
+"""Receives the decoders' messages in the main loop: queues clips, applies state changes, replaces dead decoders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TURN: Final = 0.2
 
 
 class Intake:
-    """`decoders` is the service's list, `stopping` says whether a stop was asked for.
+    """`decoders` is the service's list; `stopping` says whether a stop was requested.
 
     `fault` is why a recording could not be read.
     """
@@ -41,7 +41,7 @@ class Intake:
         self._shedder = Shedder()
 
     def receive(self) -> None:
-        """Take every message that is there, waiting for one only if no clip is ready; shed what is overdue."""
+        """Receive all available messages, waiting for one only if no clip is ready; drop overdue clips."""
         ready = any(decoder.pending_clips for decoder in self._decoders)
         running = [decoder for decoder in self._decoders if not decoder.finished]
         for decoder, message in received(running, 0 if ready else _TURN):
@@ -78,7 +78,7 @@ class Intake:
             self._shed(decoder, now)
 
     def _shed_overdue(self) -> None:
-        """Give up whole clips where the oldest have waited for too long."""
+        """Drop whole clips if the oldest have waited too long."""
         now = time.monotonic()
         for _ in range(self._shedder.overdue(self._decoders, now)):
             if (decoder := self._shedder.choose(self._decoders)) is not None:
@@ -88,7 +88,7 @@ class Intake:
         camera = decoder.camera
         decoder.give_back(decoder.pending_clips.popleft().slot)
         if camera.status(now) != "degraded":
-            log.warning("scoring does not keep up: clips are dropped", camera=camera.name)
+            log.warning("scoring cannot keep up: dropping clips", camera=camera.name)
         camera.presence.shed(now)
         self._metrics.shed(camera.name)
 
@@ -106,7 +106,7 @@ class Intake:
             self.fault = UsageError(f"{name}: {message.reason}{detail}")
 
     def _apply_states(self, decoder: DecoderProcess) -> None:
-        """Changes of state, each after the clips that came before it."""
+        """State changes, each applied after the clips that came before it."""
         camera = decoder.camera
         for message, at in decoder.due_states():
             camera.changed(message, at)
@@ -120,15 +120,17 @@ class Intake:
             self._report.topics.status(camera)
 
     def look_after(self, decoder: DecoderProcess, now: float) -> None:
-        """Once a turn: change states whose clips are scored, replace it if it hangs, start it if that is due again."""
+        """On every turn: apply state changes whose clips are scored, replace it if it hangs, restart it if that
+        is due.
+        """
         self._apply_states(decoder)
         if decoder.start_due(now):
             self._start(decoder, now)
         elif not decoder.finished and (silence := decoder.silent(now)) is not None:
-            self._replace(decoder, f"no sign of life for {silence:.0f} s")
+            self._replace(decoder, f"no response for {silence:.0f} s")
 
     def _replace(self, decoder: DecoderProcess, why: str) -> None:
-        """Replace a decoder that hangs or died; the other cameras notice nothing."""
+        """Replace a decoder that hangs or has died; the other cameras are not affected."""
         log.error("decoder replaced", camera=decoder.camera.name, reason=why)
         live, now = decoder.config.source.live, time.monotonic()
         if live:
@@ -145,7 +147,7 @@ class Intake:
             self._start(decoder, now)
 
     def _start(self, decoder: DecoderProcess, now: float) -> None:
-        """Start its process; without room for one the camera is offline until a later attempt succeeds."""
+        """Start its process. Without resources the camera is offline until a later attempt succeeds."""
         try:
             decoder.start()
         except OSError as error:

@@ -1,7 +1,7 @@
-"""From the head's score to the one that counts: a camera against itself, and the threshold that keeps its budget.
+"""From the head's score to the final score: compares a camera with itself, and learns the threshold for its budget.
 
-Pure. A bundle without a `calibration` in its manifest (an older one, or one with a head of the user's) is scored as it
-is: the final score is the head's own, and the threshold is fixed.
+Pure. A bundle without `calibration` in its manifest (an older one, or one with a head of the user) is not calibrated:
+the final score is the head's own, and the threshold is fixed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from stream.alarm.codec import CalibrationError
 from stream.alarm.lookalikes import LookAlikes, LookAlikeSettings, Verdict
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.threshold import Budget
+from stream.archive.score_epoch import Scale
 from stream.base.errors import UsageError
 
 _SURE: Final = 1e-6  # a head's score is that far from 0 and 1 at least, as logits go
@@ -28,7 +29,7 @@ _REMEMBERED: Final = 64  # alarms whose features wait for a verdict
 
 
 def calibration_of(manifest: Manifest) -> CalibrationSettings | None:
-    """What a bundle says of cameras at large; None where it says nothing. Raises UsageError for what makes no sense."""
+    """The bundle's statistics of cameras in general, or None. Raises UsageError for invalid ones."""
     if manifest.calibration is None:
         return None
     try:
@@ -39,15 +40,18 @@ def calibration_of(manifest: Manifest) -> CalibrationSettings | None:
 
 @dataclass(frozen=True)
 class LearntScore:
-    """`score` in [0, 1] is final; `level` is what the head's logit was compared with: middle, spread, and what was
-    added in all; None where nothing is learnt."""
+    """`score` in [0, 1] is final.
+
+    `level` is what the head's logit was compared with: middle, spread, and everything that was added; None without
+    calibration.
+    """
 
     score: float
     level: tuple[float, float, float] | None = None
 
 
 class ScoreLearner:
-    """What one camera has learnt. `settings` None: its bundle is not calibrated."""
+    """What one camera has learned. `settings` None: its bundle is not calibrated."""
 
     def __init__(self, settings: CalibrationSettings | None, alarm: AlarmSettings) -> None:
         self._settings = settings
@@ -57,8 +61,13 @@ class ScoreLearner:
         self._features: dict[str, FloatArray] = {}
 
     @property
+    def scale(self) -> Scale:
+        """What its scores and thresholds may be compared with."""
+        return "calibrated" if self.learns else "raw"
+
+    @property
     def learns(self) -> bool:
-        """Whether there is a calibration at all."""
+        """Whether the bundle is calibrated."""
         return self._calibration is not None
 
     def score(self, start: float, end: float, raw: float, feature: FloatArray, *, learn: bool) -> LearntScore:
@@ -69,7 +78,7 @@ class ScoreLearner:
         inside = min(max(raw, _SURE), 1 - _SURE)
         logit = math.log(inside / (1 - inside))
         bonus = self._lookalikes.bonus(mean, start)
-        middle, spread = self._calibration.transform
+        middle, spread = self._calibration.ordinary.transform
         found = self._calibration.observe(start, end, logit, mean, learn=learn, bonus=bonus)
         return LearntScore(found.score, (middle, spread, found.z - (logit - middle) / spread))
 
@@ -97,7 +106,7 @@ class ScoreLearner:
         return [] if self._calibration is None else self._calibration.take_changes()
 
     def state(self) -> dict[str, Any]:
-        """The payload of `calibration/state` (contract, section 5)."""
+        """The payload of `calibration/state` (docs/mqtt.md)."""
         if self._calibration is not None:
             return self._calibration.state()
         return {"mode": "fixed", "state": "settled", "hours": 0.0, "per_day": None, "low": None, "high": None}
@@ -105,7 +114,7 @@ class ScoreLearner:
     # verdicts
 
     def alarm_began(self, event: str, feature: FloatArray, time: float) -> str | None:
-        """Remember an alarm's feature, (crops, C); returns the event called false that it resembles."""
+        """Remember an alarm's feature, (crops, C); returns the event marked as false that it resembles."""
         if self._calibration is None:  # scored as before, verdicts teach nothing
             return None
         mean = np.asarray(feature.mean(axis=0), np.float32)
@@ -115,7 +124,7 @@ class ScoreLearner:
         return self._lookalikes.match(mean, time)
 
     def judged(self, event: str, verdict: Verdict, time: float, score: float) -> bool:
-        """The user judged an alarm that reached `score`. Returns False for one that is not remembered any more."""
+        """The user judged an alarm that reached `score`. Returns False if it is no longer remembered."""
         event = next(reversed(self._features), "") if event == "latest" else event
         feature = self._features.get(event)
         if feature is None:
@@ -128,17 +137,19 @@ class ScoreLearner:
     # over a restart
 
     def to_json(self) -> dict[str, Any] | None:
-        """What was learnt; None where nothing is."""
+        """What was learned; None without calibration."""
         if self._calibration is None:
             return None
         return {"calibration": self._calibration.to_json(), "lookalikes": self._lookalikes.to_json()}
 
     def recall(self, kept: object) -> None:
-        """Go on from what `to_json` gave. Raises CalibrationError for anything else; nothing is changed then."""
+        """Continue from what `to_json` returned. Raises CalibrationError for anything else, and then changes
+        nothing.
+        """
         if self._settings is None:
-            raise CalibrationError("calibration: this bundle is not calibrated")
+            raise CalibrationError("calibration: this bundle does not support calibration")
         if not isinstance(kept, dict) or kept.keys() != {"calibration", "lookalikes"}:
-            raise CalibrationError("calibration: not the learnt state of a camera")
+            raise CalibrationError("calibration: not a stored state of a camera")
         settings = LookAlikeSettings(days=self._alarm.lookalike_days)
         found = Calibration.from_json(kept["calibration"], self._settings, self._alarm, _budget(self._alarm))
         self._lookalikes = LookAlikes.from_json(kept["lookalikes"], settings)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the service. The loop and the sinks' threads tell, the web server's thread reads."""
+"""Prometheus metrics of the service. The loop and the sinks' threads write, the web server's thread reads."""
 
 from __future__ import annotations
 
@@ -18,56 +18,56 @@ _STAGE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 _ALARM_SECONDS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 600.0)
 # What queues gave up, by its key in /healthz.
 _LOST: Final = {
-    "events_lost": "Event messages that the outbox gave up",
-    "score_chunks_lost": "Minutes of scores that were not stored because the disk was too far behind",
+    "events_lost": "Event messages that the outbox discarded",
+    "score_chunks_lost": "Minutes of scores that were not stored because the disk was too slow",
     "lines_lost": "Lines of --scores and --events that could not be written",
-    "commands_dropped": "Verdicts that were dropped because too many waited",
-    "processes_stuck": "Processes that were killed and are still there",
+    "commands_dropped": "Verdicts that were dropped because too many were waiting",
+    "processes_stuck": "Processes that were killed but still exist",
 }
 
 
 class Metrics:
-    """All metrics in a registry of their own."""
+    """All metrics, in a separate registry."""
 
     def __init__(self, model: ModelName) -> None:
         self.registry = registry = CollectorRegistry()
-        self._up = Gauge("mgfn_camera_up", "1 while the camera delivers", ["camera"], registry=registry)
-        self._fps = Gauge("mgfn_camera_fps", "Frames a second, over the last second", ["camera"], registry=registry)
+        self._up = Gauge("mgfn_camera_up", "1 while the camera delivers images", ["camera"], registry=registry)
+        self._fps = Gauge("mgfn_camera_fps", "Frames per second, over the last second", ["camera"], registry=registry)
         self._score = Gauge("mgfn_score", "Score of the newest clip, 0 to 1", ["camera"], registry=registry)
         self._threshold = Gauge("mgfn_threshold", "Alarm-on threshold in force", ["camera"], registry=registry)
         self._fill = Gauge(
-            "mgfn_window_fill_ratio", "Clips in the window as a share of 32", ["camera"], registry=registry
+            "mgfn_window_fill_ratio", "Number of clips in the window, divided by 32", ["camera"], registry=registry
         )
         self._frames = Counter(
             "mgfn_frames",
-            "Frames by result: decoded, corrupt, late (not later than the one before)",
+            "Frames by result: decoded, corrupt, late (not after the previous one)",
             ["camera", "result"],
             registry=registry,
         )
-        self._dropped = Counter("mgfn_clips_dropped", "Clips given up unscored", ["camera"], registry=registry)
+        self._dropped = Counter("mgfn_clips_dropped", "Clips dropped under overload", ["camera"], registry=registry)
         self._broken = Counter(
-            "mgfn_clips_broken", "Clips given up at a gap in the camera's time", ["camera"], registry=registry
+            "mgfn_clips_broken", "Clips discarded at a gap in the camera's time", ["camera"], registry=registry
         )
         self._reconnects = Counter(
             "mgfn_reconnects", "Connections lost or refused, by reason", ["camera", "reason"], registry=registry
         )
-        self._alarms = Counter("mgfn_alarms", "Alarms begun, tests left out", ["camera"], registry=registry)
+        self._alarms = Counter("mgfn_alarms", "Alarms, without tests", ["camera"], registry=registry)
         self._stage = Histogram(
             "mgfn_stage_seconds",
-            "Time by stage: wait (a finished clip for the engine), backbone and head (a batch each)",
+            "Time by stage: wait (of a finished clip for the engine), backbone and head (per batch)",
             ["stage"],
             registry=registry,
             buckets=_STAGE_SECONDS,
         )
         self._alarm_latency = Histogram(
             "mgfn_alarm_latency_seconds",
-            "From an alarm's start to its publication (latency_ms of `new`)",
+            "From the start of an alarm to its publication (latency_ms of `new`)",
             registry=registry,
             buckets=_ALARM_SECONDS,
         )
         self._notifications = Counter(
             "mgfn_notifications",
-            "Messages to Frigate and to people: delivered, failed (given up), dropped (too many waited)",
+            "Messages to Frigate and notification targets: delivered, failed, dropped (queue full)",
             ["to", "result"],
             registry=registry,
         )
@@ -88,11 +88,11 @@ class Metrics:
         )
         self._self_test = Gauge(
             "mgfn_self_test_age_seconds",
-            "Since the last self-test that passed; +Inf before the first",
+            "Seconds since the last self-test that passed; +Inf before the first",
             registry=registry,
         )
         self._self_test.set(float("inf"))
-        info = Info("mgfn_model", "The bundle that scores, and on what", registry=registry)
+        info = Info("mgfn_model", "The bundle in use, and the engine that runs it", registry=registry)
         info.info({"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend})
 
     def camera(self, camera: WatchedCamera) -> None:
@@ -103,13 +103,13 @@ class Metrics:
         self._fill.labels(camera.name).set(len(camera.window) / WINDOW)
 
     def forget(self, camera: str) -> None:
-        """The camera is gone: its state is shown no longer, its totals stay."""
+        """The camera was removed: its state is no longer shown, its totals stay."""
         for gauge in (self._up, self._fps, self._score, self._threshold, self._fill):
             with suppress(KeyError):  # it may not have been told of
                 gauge.remove(camera)
 
     def counted(self, camera: str, before: Counters, after: Counters) -> None:
-        """A decoder's totals went from `before` to `after`; a replaced decoder's begin at 0 again."""
+        """A decoder's totals went from `before` to `after`; those of a new process begin at 0."""
         corrupt = max(0, after.corrupt_frames - before.corrupt_frames)
         self._frames.labels(camera, "decoded").inc(max(0, after.frames - before.frames))
         self._frames.labels(camera, "corrupt").inc(corrupt)
@@ -146,12 +146,12 @@ class Metrics:
         self._alarm_latency.observe(latency_ms / 1000)
 
     def recipient(self, to: str) -> None:
-        """One of the courier's: its series begin at 0, so that the first message is seen as a rise."""
+        """A recipient of a courier: its series begin at 0, so that the first message is visible as an increase."""
         for result in ("delivered", "failed", "dropped"):
             self._notifications.labels(to, result)
 
     def notified(self, to: str, result: str) -> None:
-        """A message to one of the courier's recipients met its fate."""
+        """The outcome of a message to one of the couriers' recipients."""
         self._notifications.labels(to, result).inc()
 
     def self_tested(self, age: float | None) -> None:

@@ -1,6 +1,6 @@
-"""What is said once a message of an event is committed: to the broker, the page, Frigate and people.
+"""Where event messages go after they are committed: broker, page, Frigate, notification targets.
 
-Called from the journal's and the MQTT sink's threads, never by the loop.
+Called from the threads of the journal and the MQTT sink, never by the loop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stream.watch.score_report import TellPages
 
 
 class Outlet:
-    """Between journal and sinks, each of which tells it and is told by it: `connect` before either runs.
+    """Between the journal and the sinks, which call each other through it. Call `connect` before either runs.
 
     `keeps` is False for a replay, which leaves no retained topics to be emptied later.
     """
@@ -52,7 +52,7 @@ class Outlet:
             self._delivered(message, None)
 
     def settled(self, message: Waiting, said: EventMessage | None) -> None:
-        """The broker has a message as it was `said`, or it was given up."""
+        """The broker has a message as it was `said`, or it was discarded."""
         self._delivered(message, said)
         if said is None or said.type != "new" or said.label != "anomaly" or said.test:
             return
@@ -66,6 +66,6 @@ class Outlet:
             self._journal.delivered_early(message.payload, said)
 
     def retained(self, topic: str, kept: bool) -> None:
-        """The broker keeps a message of ours, or no longer."""
+        """The broker started or stopped retaining a message of ours."""
         if self._keeps:
             self._journal.retained(topic, kept=kept)

@@ -1,4 +1,4 @@
-"""What an operator sets over MQTT or the page: it goes before flags and site file, and survives a restart."""
+"""Overrides set over MQTT or the page: they take precedence over flags and site file, and survive a restart."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 from stream.alarm.requests import AUTO, Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
+from stream.archive.score_epoch import kept_threshold
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
 from stream.watch.camera_memory import CameraMemory, Kept
@@ -19,7 +20,7 @@ from stream.watch.watched_camera import WatchedCamera
 
 
 class Overrides:
-    """Used by the loop alone. `kept` is what earlier runs were told."""
+    """Used only by the loop. `kept`: the overrides of earlier runs."""
 
     def __init__(
         self,
@@ -38,30 +39,35 @@ class Overrides:
         self._kept = {camera: dict(settings) for camera, settings in kept.items()}
 
     def apply(self, camera: WatchedCamera) -> None:
-        """What was set for the camera earlier."""
+        """Apply the camera's stored overrides."""
         found = self._kept.get(camera.name, {})
         kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
+        if "threshold" in kept and kept_threshold(found, camera.learner.scale) is None:
+            log.warning(
+                "stored threshold not applied: it was set for scores of another scale; set it again, or `auto`",
+                camera=camera.name, threshold=kept.pop("threshold"), in_force=camera.alarm.rule.settings.threshold_on,
+            )  # fmt: skip
         if "threshold" in kept:
             _set_threshold(camera, AUTO if kept["threshold"] == AUTO else float(kept["threshold"]))
         if "enabled" in kept:
             camera.set_enabled(kept["enabled"] == "ON", time.monotonic())
         if kept:
-            log.info("set over MQTT earlier, still in force; `reset` takes it back", camera=camera.name, **kept)
+            log.info("override from an earlier run applied; `reset` removes it", camera=camera.name, **kept)
 
     def configure(self, decoder: DecoderProcess, config: CameraConfig) -> None:
-        """Other settings of a camera whose process and window stay."""
+        """Change the settings of a camera whose process and window stay."""
         camera = decoder.camera
         decoder.config = config
         camera.configure(config)
-        self._memory.note_rule(camera)
         if "enabled" not in self._kept.get(camera.name, {}):
             self._enable(decoder, config.enabled)
         self.apply(camera)
+        self._memory.note_rule(camera)
         self._topics.settings(camera)
         self._topics.status(camera)
 
     def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
-        """A command; a verdict may be on a camera that is gone."""
+        """Carry out a command; a verdict may concern a removed camera."""
         decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if isinstance(command, GiveVerdict):
             self._journal.verdict(command.camera, command.event, command.verdict)
@@ -89,11 +95,13 @@ class Overrides:
         if (now := camera.alarm.rule.settings) != before:
             log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learnt=now.learnt)
         self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
+        self._keep(camera.name, "threshold_scale", None if command.threshold is None else camera.learner.scale)
+        self._memory.note_rule(camera)
 
     def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
         """The camera learns from a verdict on one of its last alarms."""
         if camera.learner.judged(verdict.event, verdict.verdict, self._clock.now(), camera.alarm.rule.top_score):
-            log.info("verdict learnt", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
+            log.info("verdict learned", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
             self._memory.keep_learnt(camera)
 
     def _enable(self, decoder: DecoderProcess, enabled: bool) -> None:
@@ -106,7 +114,7 @@ class Overrides:
             decoder.shed_pending()
             self._events.say(decoder, camera.alarm.close("disabled"))
 
-    def _keep(self, camera: str, name: Literal["enabled", "threshold"], value: str | None) -> None:
+    def _keep(self, camera: str, name: Literal["enabled", "threshold", "threshold_scale"], value: str | None) -> None:
         kept = self._kept.setdefault(camera, {})
         if value is None:
             kept.pop(name, None)

@@ -1,7 +1,7 @@
-"""Where the messages of one camera's events wait for their files. Pure: time is passed in.
+"""Messages of one camera's events that wait for their files. Pure: time is passed in.
 
-`new` waits for its picture, a moment at most, and whatever follows waits behind it; `media` waits for the files to
-be closed and for `end`.
+`new` waits briefly for its image, and everything that follows waits behind it. `media` waits until the files are
+closed, and for `end`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class _Files:
 
 
 class PendingMessages:
-    """Messages go in as they are made and come out, in order, when they may leave."""
+    """Takes messages as they are created, and returns them in order, when they may be sent."""
 
     def __init__(self) -> None:
         self._line: deque[EventMessage] = deque()
         self._files: dict[str, _Files] = {}
 
-    def expect_files(self, event_id: str, now: float) -> None:
-        """A picture and a clip were asked for; `now` in seconds of a monotonic clock."""
-        self._files[event_id] = _Files(now + PICTURE_WITHIN)
+    def expect_files(self, event_id: str, now: float, *, clip: bool = True) -> None:
+        """A picture and perhaps a `clip` were asked for; `now` in seconds of a monotonic clock."""
+        self._files[event_id] = _Files(now + PICTURE_WITHIN, clip=None if clip else False)
 
     def say(self, payload: EventMessage) -> None:
         """The next message of an event."""
@@ -49,7 +49,7 @@ class PendingMessages:
             self._files[event_id].clip = kept
 
     def lost(self) -> None:
-        """Nobody will write what is still expected."""
+        """The expected files will not be written."""
         for files in self._files.values():
             files.snapshot = bool(files.snapshot)
             files.clip = bool(files.clip)

@@ -1,4 +1,4 @@
-"""Whether a camera delivers, and how well. Pure: times are passed in, in seconds of a monotonic clock."""
+"""Whether a camera delivers frames, and how well. Pure: times are passed in, in seconds of a monotonic clock."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOSSES: Final = 1_000
 
 
 class Presence:
-    """`away_since` is when the last picture came, None while it delivers."""
+    """`away_since` is when the last frame came; None while the camera delivers."""
 
     def __init__(self, enabled: bool, now: float) -> None:
         self.state = CameraState.CONNECTING
@@ -42,22 +42,22 @@ class Presence:
             self._losses = (*self._losses[1 - _LOSSES :], (now, message.reason))
 
     def restarted(self) -> None:
-        """The decoder process is a new one: it counts from 0 again."""
+        """The decoder process is a new one, and counts from 0 again."""
         self.counters = Counters(0.0, 0, 0, 0, 0)
 
     def counted(self, counters: Counters, now: float) -> None:
-        """The decoder's sign of life."""
+        """The decoder's heartbeat."""
         if counters.dropped_clips > self.counters.dropped_clips:
             self._degraded_until = now + DEGRADED_FOR
         self.counters = counters
 
     def shed(self, now: float) -> None:
-        """A clip was given up because scoring did not keep up."""
+        """A clip was dropped because scoring could not keep up."""
         self.shed_clips += 1
         self._degraded_until = now + DEGRADED_FOR
 
     def set_enabled(self, enabled: bool, now: float) -> bool:
-        """Returns whether it was switched on by this."""
+        """Returns whether this switched it on."""
         switched_on = enabled and not self.enabled
         if switched_on:
             self.away_since = None if self.available else now
@@ -80,7 +80,7 @@ class Presence:
             return str(self._away_for)
         if problem := scene_problem or self.counters.problem:
             return problem
-        return "clips were dropped: the machine does not keep up" if now < self._degraded_until else ""
+        return "clips were dropped: the machine cannot keep up" if now < self._degraded_until else ""
 
     def health(self, now: float) -> Iterator[tuple[str, object]]:
         """Its part of what `/healthz` and `stats` say of the camera."""

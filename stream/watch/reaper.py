@@ -1,7 +1,7 @@
-"""Ends processes without waiting for them: killed at once, collected whenever they are gone.
+"""Ends processes without waiting for them: killed at once, collected when they have gone.
 
-A process in an uninterruptible disk wait survives `kill` for as long as the disk hangs; joining it would stop every
-camera. The loop calls `collect`, which never waits.
+A process in an uninterruptible disk wait survives `kill` for as long as the disk hangs. Joining it would block all
+cameras. The loop calls `collect`, which never waits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Reaper:
         self._dying: list[BaseProcess] = []
 
     def __len__(self) -> int:
-        """How many were killed and are still there."""
+        """The number of processes that were killed but still exist."""
         return len(self._dying)
 
     def end(self, process: BaseProcess) -> None:
@@ -28,7 +28,7 @@ class Reaper:
         self._dying.append(process)
 
     def collect(self) -> None:
-        """Let go of those that are gone."""
+        """Release those that have gone."""
         self._dying = [process for process in self._dying if process.is_alive()]
 
     def wait(self, within: float) -> None:

@@ -1,4 +1,4 @@
-"""What an earlier run left in the data folder: messages that wait, events that were open, files that were awaited."""
+"""What an earlier run left in the data folder: unsent messages, open events, expected files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KINDS: Final[tuple[Kind, ...]] = ("snapshot", "clip")
 
 
 def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
-    """Its outbox first, then the ends of what it left open, and their files. Nothing else uses the store yet."""
+    """Its outbox first, then the ends of open events, and their files. The store is not used elsewhere yet."""
     for message in store.events.waiting():
         if mqtt is None or message.payload.suppressed is not None:
             journal.delivered(message.key or 0)
@@ -27,7 +27,7 @@ def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
         event = Event(payload)
         if payload.end_time is None:
             at = event.last_time if payload.label == "anomaly" else store.clock.wall(now)
-            log.warning("event left open by an earlier run ended", camera=event.camera, id=event.id)
+            log.warning("ended an event that an earlier run left open", camera=event.camera, id=event.id)
             journal.message(event.end(None, at, "restart"), now, awaits_files=False)
         if awaits_files:
             there = {kind: media_path(store.media, event.id, kind) for kind in _KINDS}

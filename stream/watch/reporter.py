@@ -1,10 +1,12 @@
-"""What the scoring loop says, each part by an object of its own; here are the verbs that take several of them."""
+"""Everything that the scoring loop reports. Each part is a separate object; this one has the verbs that involve
+several.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
-from stream.alarm.rule import Change
 from stream.archive.journal import Journal
 from stream.base.log import log
 from stream.camera.messages import ClipReady
@@ -20,7 +22,7 @@ from stream.watch.watched_camera import Scored, WatchedCamera
 
 
 class Reporter:
-    """Used by the loop alone."""
+    """Used only by the loop."""
 
     def __init__(
         self,
@@ -43,8 +45,9 @@ class Reporter:
         self._pictures = pictures
 
     def introduce(self, camera: WatchedCamera) -> None:
-        """A camera that is new: what it kept, what was set for it, and its topics."""
+        """A new camera: its stored state, its overrides, and its topics."""
         self._pictures.add(camera.name)
+        self.memory.begin_epoch(camera, time.time())
         self.memory.recall(camera)
         self.overrides.apply(camera)
         self.memory.note_rule(camera)
@@ -59,7 +62,7 @@ class Reporter:
         self.topics.forget(camera)
 
     def scored(self, decoder: DecoderProcess, scored: Scored, clip: ClipReady) -> None:
-        """What came of a clip: its score, and the message of an event that it caused."""
+        """The results of a clip: its score, and the event message that it caused."""
         camera = decoder.camera
         self.events.say(decoder, scored.event, clip)
         if camera.is_self_test:
@@ -67,11 +70,9 @@ class Reporter:
         self._scores.say(camera, scored)
         if scored.explanation is not None and scored.event is not None:
             self._files.explained(scored.event, scored.explanation)
-        if scored.change is Change.CAPPED:
-            log.warning("alarm suppressed: hourly_cap reached", camera=camera.name, score=round(scored.score, 4))
         for change in camera.learner.changes():
             log.info(
-                "threshold learnt", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
+                "threshold learned", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
                 state=str(change.state), why=change.why,
             )  # fmt: skip
             self.memory.note_rule(camera)
@@ -80,7 +81,7 @@ class Reporter:
         self.topics.status(camera)
 
     def finish(self, decoders: Iterable[DecoderProcess]) -> None:
-        """The last messages and scores; no decoder writes any more."""
+        """The last messages and scores; the decoders no longer write."""
         for decoder in decoders:
             decoder.pending_messages.lost()
             self.events.release(decoder)

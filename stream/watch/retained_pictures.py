@@ -1,6 +1,6 @@
-"""The picture of each camera's last alarm on its retained topic, as long as the file exists.
+"""The image of each camera's last alarm on its retained topic, for as long as the file exists.
 
-The loop says which cameras there are; the journal's threads say which files were written and which expired.
+The loop reports cameras; the journal's threads report files that were written or expired.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from stream.sinks.mqtt import MqttSink
 
 
 class RetainedPictures:
-    """`media` is the folder of pictures; `mqtt` is None where nothing is published. Verbs from any thread."""
+    """`media` is the folder of images; `mqtt` is None if nothing is published. Thread-safe."""
 
     def __init__(self, mqtt: MqttSink | None, media: Path) -> None:
         self._mqtt = mqtt
@@ -26,12 +26,12 @@ class RetainedPictures:
             self._shown.setdefault(camera, None)
 
     def remove(self, camera: str) -> None:
-        """The camera is gone; whoever forgets its topics empties this one, too."""
+        """The camera was removed; its topics, including this one, are emptied elsewhere."""
         with self._lock:
             self._shown.pop(camera, None)
 
     def show(self, camera: str, event_id: str) -> None:
-        """The event's picture is the camera's newest."""
+        """This event's image is now the camera's newest."""
         if self._mqtt is None or camera not in self._shown:
             return
         try:
@@ -45,7 +45,7 @@ class RetainedPictures:
         self._mqtt.camera_snapshot(camera, jpeg)
 
     def expired(self, event_id: str, kind: Kind) -> None:
-        """A file is gone."""
+        """A file has expired."""
         if kind != "snapshot" or self._mqtt is None:
             return
         with self._lock:

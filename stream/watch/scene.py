@@ -1,7 +1,8 @@
-"""Whether a camera still sees its scene: covered, blinded, frozen, turned elsewhere. Pure: pictures, times come in.
+"""Detects a camera that no longer sees its scene: covered, blinded, frozen, moved. Pure: images and times are passed
+in.
 
-Flat and frozen pictures show in cheap statistics. A moved camera shows in the features: the mean of the last window
-against the site's own long-term mean, further away than that distance ever used to be.
+Uniform and frozen images are detected with simple statistics. A moved camera is detected in the features: the mean of
+the last window is further from the long-term mean of the site than it ever was.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _STEP: Final = 8
 
 
 class SceneWatch:
-    """One camera. `problem` is "" or says what is wrong; times are seconds of the camera's clips."""
+    """One camera. `problem` is "" or describes the problem; times are seconds of the camera's clips."""
 
     def __init__(self) -> None:
         self.problem = ""
@@ -42,19 +43,19 @@ class SceneWatch:
         self._last: float | None = None
 
     def reset(self) -> None:
-        """A new connection: pictures before it prove nothing; the scene is the same."""
+        """A new connection: earlier images prove nothing; the scene is the same."""
         self._before, self._last, self.problem = None, None, ""
         self._since.clear()
 
     def memory(self) -> str | None:
-        """What is known of the scene, as text to be kept over a restart; None while it is not known yet."""
+        """What is known of the scene, as text to be stored over a restart; None while it is unknown."""
         if self._mean is None or self._learnt < _LEARNT_AFTER:
             return None
         mean = base64.b64encode(self._mean.astype("<f4").tobytes()).decode()
         return json.dumps({"mean": mean, "usual": self._usual, "learnt": self._learnt})
 
     def recall(self, text: str) -> None:
-        """Take up a memory; what is none is left alone."""
+        """Restore stored text; invalid text is ignored."""
         try:
             kept = json.loads(text)
             mean = np.frombuffer(base64.b64decode(kept["mean"], validate=True), "<f4").astype(np.float32)
@@ -65,7 +66,7 @@ class SceneWatch:
             self._mean, self._usual, self._learnt = mean, usual, learnt
 
     def see(self, picture: UInt8Array, window: Sequence[FloatArray] | FloatArray, at: float) -> None:
-        """A clip that ended at `at`: its last picture (224, 224, 3), and the features (T, crops, C) of its window."""
+        """A clip ended at `at`: its last frame (224, 224, 3), and the features (T, crops, C) of its window."""
         step = 0.0 if self._last is None else min(5.0, max(0.0, at - self._last))
         self._last = at
         small = picture[::_STEP, ::_STEP]
@@ -74,11 +75,11 @@ class SceneWatch:
         if self._lasts("flat", float(brightness.std()) < _FLAT, at, _FLAT_FOR):
             level = float(brightness.mean())
             found = "blinded" if level > _BRIGHT else "covered or dark" if level < _DARK else "covered"
-            found = f"{found}: the picture shows nothing"
+            found = f"{found}: the image is uniform"
         same = self._before is not None and np.array_equal(small, self._before)
         self._before = small.copy()
         if not found and self._lasts("frozen", same, at, _FROZEN_FOR):
-            found = "frozen: the picture has not changed"
+            found = "frozen: the image does not change"
         moved = self._moved(np.asarray(window, np.float32), at, step, known=not found)
         self.problem = found or moved
 
@@ -92,7 +93,7 @@ class SceneWatch:
         return at - began >= span
 
     def _moved(self, window: FloatArray, at: float, step: float, *, known: bool) -> str:
-        """Against the long-term mean of features, which learns only while the picture is good."""
+        """Compares with the long-term mean of features, which is only updated while the image is good."""
         if not known:
             self._since.pop("moved", None)
             return ""
@@ -112,4 +113,4 @@ class SceneWatch:
             self._mean = self._mean + share * (now - self._mean)
             self._usual += share * (distance - self._usual)
             self._learnt += step
-        return "moved: the scene is another than it used to be" if moved else ""
+        return "moved: the scene differs from the past" if moved else ""

@@ -1,4 +1,4 @@
-"""Whose clip is scored next, and whose is given up where scoring does not keep up. Pure: times are passed in."""
+"""Which clip is scored next, and which is dropped if scoring cannot keep up. Pure: times are passed in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_WAIT: Final = 1.0
 
 
 class Line(Protocol):
-    """A camera's finished clips that nobody has scored yet, oldest first."""
+    """A camera's finished clips that are not scored yet, oldest first."""
 
     pending_clips: deque[ClipReady]
 
@@ -21,18 +21,19 @@ AnyLine = TypeVar("AnyLine", bound=Line)
 
 
 def next_batch(lines: Sequence[AnyLine], size: int) -> list[AnyLine]:
-    """The lines whose oldest clips are scored together now: one clip of each at most, those that wait longest first."""
+    """The lines whose oldest clips are scored together now: at most one clip of each, those that wait longest first."""
     waiting = [line for line in lines if line.pending_clips]
     return sorted(waiting, key=_oldest)[:size]
 
 
 class Shedder:
-    """Chooses what is given up, whole clips and oldest first, so that none that is scored has waited much longer than
-    `longest_wait` seconds, and that all cameras give up alike.
+    """Chooses which clips are dropped under overload.
 
-    For each clip that has waited for too long one is given up: the oldest of the camera whose clip is the oldest among
-    those that have not given up one in this round. A round ends when nobody is left who could; no camera is first in
-    a round that was last in the one before, if another is waiting. What is too old and was spared is scored next.
+    Whole clips are dropped, oldest first, so that no scored clip has waited much longer than `longest_wait` seconds,
+    and all cameras drop the same share. For each clip that has waited too long, one is dropped: the oldest clip of
+    those cameras that have not dropped one in this round. A round ends when no camera is left that could. No camera is
+    first in a round that was last in the previous one, if another is waiting. Clips that are too old but were spared
+    are scored next.
     """
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
@@ -40,11 +41,11 @@ class Shedder:
         self._gave: list[Line] = []
 
     def overdue(self, lines: Sequence[AnyLine], now: float) -> int:
-        """How many clips have waited for too long at monotonic time `now`."""
+        """How many clips have waited too long at monotonic time `now`."""
         return sum(now - clip.arrival > self._longest_wait for line in lines for clip in line.pending_clips)
 
     def choose(self, lines: Sequence[AnyLine]) -> AnyLine | None:
-        """The line that gives up its oldest clip; None where nobody waits."""
+        """The line that drops its oldest clip; None if none is waiting."""
         waiting = sorted((line for line in lines if line.pending_clips), key=_oldest)
         if not waiting:
             return None

@@ -1,4 +1,4 @@
-"""Scores on their way out of the loop: to the broker, the page, the score file, and in chunks to the journal."""
+"""Passes scores from the loop to the broker, the page and the score file, and in chunks to the journal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TellPages = Callable[[Literal["score", "event"], Mapping[str, Any]], None]
 
 
 class ScoreReport:
-    """Used by the loop alone. `lines` is the file that `--scores` names; `keeps` is False for a replay."""
+    """Used only by the loop. `lines` is the file of `--scores`; `keeps` is False in a replay."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class ScoreReport:
         self._books: defaultdict[str, ScoreBook] = defaultdict(ScoreBook)
 
     def say(self, camera: WatchedCamera, scored: Scored) -> None:
-        """One clip's score, to everybody."""
+        """Report the score of one clip."""
         threshold, clip, name = camera.alarm.rule.settings.threshold_on, scored.clip, camera.name
         start, end = self._clock.wall(clip.start), self._clock.wall(clip.end)
         if self._mqtt is not None:
@@ -57,7 +57,7 @@ class ScoreReport:
         self._metrics.scored(name, scored.score)
 
     def flush(self, camera: str) -> None:
-        """Scores of the camera that no full chunk holds yet."""
+        """Scores of the camera that are not in a full chunk yet."""
         if camera in self._books and (chunk := self._books.pop(camera).flush()) is not None:
             self._journal.scores(camera, chunk)
 

@@ -1,4 +1,4 @@
-"""Ready clips of any cameras through the engine, and their scores to the cameras they belong to."""
+"""Runs ready clips of several cameras through the engine, and passes the scores to their cameras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Batch = Sequence[tuple[DecoderProcess, ClipReady]]
 
 
 def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> None:
-    """Score the clips together, give their slots back and report what came of each."""
+    """Score the clips together, return their slots, and report the results."""
     began = time.monotonic()
     features = _features(batch, engine)
     after_backbone = time.monotonic()
@@ -39,7 +39,7 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
 
 
 def _features(batch: Batch, engine: Engine) -> list[FloatArray]:
-    """The feature of each clip, (crops, C): one that is known already, else from the backbone, together."""
+    """The feature of each clip, (crops, C): one that is already known, or from the backbone, in one batch."""
     features = [decoder.camera.window.known_feature(clip) for decoder, clip in batch]
     moved = [d.ring.clips[clip.slot] for (d, clip), known in zip(batch, features, strict=True) if known is None]
     if moved:

@@ -1,4 +1,4 @@
-"""Events that no score brings about: a test that somebody asked for, and a camera that is lost. Pure."""
+"""Events that are not caused by scores: requested tests, and lost cameras. Pure."""
 
 from __future__ import annotations
 

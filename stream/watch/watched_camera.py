@@ -1,4 +1,4 @@
-"""One camera as the scoring loop sees it, made of its parts. Pure: time and features come in."""
+"""One camera in the scoring loop, composed of its parts. Pure: time and features are passed in."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import Event, EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings, Change
 from stream.alarm.schedule import Schedule
 from stream.archive.explanation import Explanation
-from stream.camera.clips import CLIP_LENGTH
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings.settings import CameraConfig
 from stream.watch.camera_alarm import CameraAlarm, begun_event
@@ -27,9 +27,9 @@ _LINE: Final = 1_000  # two minutes of clips that overlap by three quarters
 
 @dataclass(frozen=True)
 class Scored:
-    """The outcome of one clip: its score line's values and the event message that it brought about, if any.
+    """The outcome of one clip: the values of its score line, and the event message that it caused, if any.
 
-    `score` is final, `raw` the head's own.
+    `score` is final, `raw` is the head's own.
     """
 
     clip: ClipReady
@@ -43,8 +43,11 @@ class Scored:
 
 
 class WatchedCamera:
-    """State of one camera. Times in seconds: those of its clips for alarms; `now` is a monotonic clock's, `steady` the
-    clips' time, steady where live, for events that begin or end without one. `wall` turns it into the wall clock's."""
+    """State of one camera.
+
+    Times in seconds: those of its clips for alarms. `now` is monotonic. `steady` is the clips' time (steady time live),
+    for events that begin or end without a clip. `wall` converts it to wall-clock time.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class WatchedCamera:
         self.learner.interrupt()
 
     def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array = NO_PICTURE) -> FloatArray:
-        """Take a clip's feature, (crops, C), and last picture; returns the window to be scored, (T, crops, C)."""
+        """Add a clip's feature, (crops, C), and its last frame; returns the window to be scored, (T, crops, C)."""
         self.begin_connection(clip.connection)
         window = self.window.push(clip, feature, picture)
         if picture is not NO_PICTURE:
@@ -93,7 +96,8 @@ class WatchedCamera:
     def scored(self, clip: ClipReady, scores: FloatArray, contributions: Callable[[FloatArray], FloatArray]) -> Scored:
         """Take the scores, (T,), of the window that the clip completed.
 
-        `contributions` says what each clip of a window, (T, crops, C), adds to its score, (T,); asked once an alarm.
+        `contributions` computes what each clip of a window, (T, crops, C), adds to its score, (T,); called once per
+        alarm.
         """
         raw, feature = float(scores[-1]), self.window.newest
         learnt = self.learner.score(clip.start, clip.end, raw, feature, learn=not self.alarm.rule.active)
@@ -118,7 +122,7 @@ class WatchedCamera:
             self.window.connects,
         )
 
-    # events that no score brings about
+    # events that are not caused by scores
 
     def begin_test(self, steady: float) -> EventMessage | None:
         """The `new` of a test event; None while one is open."""
@@ -153,7 +157,7 @@ class WatchedCamera:
     # settings and state
 
     def configure(self, config: CameraConfig) -> None:
-        """Other settings of the same source, from the next clip on; what is set over MQTT is to be set again."""
+        """New settings for the same source, from the next clip on. Overrides must be applied again."""
         self._config = config
         self.alarm.configure(config)
         self._set_alarm(config.alarm)
@@ -163,17 +167,17 @@ class WatchedCamera:
         self.alarm.rule.settings = self.learner.in_force()
 
     def set_enabled(self, enabled: bool, now: float) -> None:
-        """Switched off, its clips are not scored; switched on again, the window starts empty."""
+        """While disabled, its clips are not scored; when enabled again, the window starts empty."""
         if self.presence.set_enabled(enabled, now):
             self._interrupt()
 
     def set_threshold(self, threshold: float | None) -> None:
-        """A fixed alarm-on threshold, from the next clip on; None: what is configured."""
+        """A fixed alarm-on threshold, from the next clip on; None: the configured one."""
         alarm = self._config.alarm
         self._set_alarm(alarm if threshold is None else alarm.with_threshold(threshold))
 
     def learn_threshold(self) -> None:
-        """The threshold is learnt, from the next clip on, whatever is configured."""
+        """A learned threshold, from the next clip on, whatever is configured."""
         self._set_alarm(replace(self._config.alarm, learnt=True))
 
     def changed(self, message: StateChanged, now: float = 0.0) -> None:
@@ -183,12 +187,12 @@ class WatchedCamera:
             self.begin_connection(message.connection)
 
     def restarted(self) -> None:
-        """The decoder process is a new one: it counts connections, and all else, from 0 again."""
+        """The decoder process is a new one, and counts connections and everything else from 0 again."""
         self.window.forget_connection()
         self.presence.restarted()
 
     def counted(self, counters: Counters, now: float) -> None:
-        """The decoder's sign of life."""
+        """The decoder's heartbeat."""
         self.presence.counted(counters, now)
 
     @property
@@ -212,5 +216,5 @@ class WatchedCamera:
         yield "window", len(self.window)
         yield "score", round(self.alarm.last.score, 4)
         yield "threshold", self.alarm.rule.settings.threshold_on
-        yield "alarm", self.alarm.event is not None
+        yield "alarm", self.alarm.active
         yield "scheduled", self.alarm.scheduled

@@ -1,7 +1,7 @@
 """Access control of the HTTP address: the token, its cookie, and protection against requests from other sites.
 
-Without a token (loopback only) a request must name this machine, which defeats DNS rebinding. A request that changes
-something must come from our own page or from no page at all.
+Without a token (loopback only) a request must name this machine as its host, which prevents DNS rebinding. A request
+that changes something must come from our own page, or from no page at all.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._token = token
-        # what the cookie holds opens the page, and cannot be used as the token
+        # the content of the cookie opens the page, but cannot be used as the token
         self._pass = "" if token is None else _derived(token, "mgfn page")
-        # cookies know no ports: another instance on this machine has its own
+        # cookies ignore ports: another instance on this machine needs its own cookie
         self._cookie = "" if token is None else f"mgfn-{_derived(token, 'mgfn cookie')[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,17 +70,17 @@ class Guard:
     def _refusal(self, request: Request) -> Response | None:
         host = request.headers.get("host", "")
         if self._token is None and not _is_this_machine(host):
-            return JSONResponse({"detail": f"host {host[:80]!r}: allowed is an address or localhost"}, 403)
+            return JSONResponse({"detail": f"host {host[:80]!r}: must be an IP address or localhost"}, 403)
         if request.method in _SAFE:
             return None
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
         foreign = origin is not None and origin.partition("://")[2] != host
         if foreign or site not in ("same-origin", "none"):
-            return JSONResponse({"detail": "a page of another site may change nothing here"}, 403)
+            return JSONResponse({"detail": "requests from other sites are not allowed"}, 403)
         return None
 
     def _known(self, request: Request) -> bool:
-        assert self._token is not None  # noqa: S101 -- asked only with one
+        assert self._token is not None  # noqa: S101 -- only called if there is a token
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         kept = request.cookies.get(self._cookie, "")
         return any(
@@ -94,7 +94,7 @@ class Guard:
         return JSONResponse({"detail": "token required"}, 401, {"WWW-Authenticate": "Bearer"})
 
     async def _login(self, request: Request) -> Response:
-        assert self._token is not None  # noqa: S101 -- asked only with one
+        assert self._token is not None  # noqa: S101 -- only called if there is a token
         body = b""
         async for part in request.stream():
             body += part
@@ -115,7 +115,7 @@ def _derived(token: str, use: str) -> str:
 
 def _login_page(wrong: bool) -> Response:
     text = resources.files("stream.web.page").joinpath("static", "login.html").read_text(encoding="utf-8")
-    text = text.replace("{{said}}", "This is not the token." if wrong else "")
+    text = text.replace("{{said}}", "Wrong token." if wrong else "")
     headers = {"WWW-Authenticate": "Bearer", "Content-Security-Policy": _LOGIN_STYLE, "Cache-Control": "no-store"}
     return HTMLResponse(text, 401, headers)
 

@@ -1,7 +1,7 @@
-"""What open pages are told as it happens: one ring of messages that every page reads at its own pace.
+"""Live messages for open pages: one ring buffer that every page reads at its own pace.
 
-The scoring loop and the journal's thread write and never wait. A page that reads slowly, or not at all, misses the
-oldest messages and is told so; it costs nobody else anything.
+The scoring loop and the journal's thread write without waiting. A page that reads slowly, or not at all, misses the
+oldest messages and is told so; other pages are not affected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Kind = Literal["score", "event"]
 
 
 class Live:
-    """The ring. Messages are text as server-sent events carry it, numbered from 1."""
+    """The ring buffer. Messages are text in the format of server-sent events, numbered from 1."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._lock = threading.Lock()
@@ -27,18 +27,18 @@ class Live:
 
     @property
     def newest(self) -> int:
-        """Number of the newest message; a new reader begins after it."""
+        """The number of the newest message; a new reader begins after it."""
         return self._newest
 
     def tell(self, kind: Kind, content: Mapping[str, Any]) -> None:
-        """Say something to every page; from any thread."""
+        """Send a message to every page. Thread-safe."""
         text = f"event: {kind}\ndata: {json.dumps(content)}\n\n"
         with self._lock:
             self._messages.append(text)
             self._newest += 1
 
     def since(self, number: int) -> tuple[list[str], int, int]:
-        """Messages after `number`, the newest one's number, and how many of them are gone."""
+        """The messages after `number`, the newest number, and how many messages were missed."""
         with self._lock:
             missing = self._newest - number
             kept = min(missing, len(self._messages))
@@ -46,5 +46,5 @@ class Live:
             return found, self._newest, missing - kept
 
     def close(self) -> None:
-        """Streams end soon after."""
+        """Make the streams end soon."""
         self.closed = True

@@ -1,4 +1,4 @@
-"""The service's HTTP address: health, readiness, metrics, pictures and clips of events, and the web page."""
+"""The HTTP server: health, readiness, metrics, images and clips of events, and the web page."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ LOOP_STUCK_AFTER: Final = 30.0
 
 @dataclass(frozen=True)
 class Pages:
-    """What is shown. Called from the web server's threads.
+    """The content that is served. Called from the threads of the web server.
 
-    `health` gives a JSON object with `loop_age` in seconds and `cameras`; `ready` what is still missing, "" if
-    nothing is; `metrics` Prometheus' text; `media` is the folder of pictures and clips, None where none are kept;
-    `page` what the web page shows, None where there is none.
+    health: a JSON object with `loop_age` in seconds and `cameras`.
+    ready: what is still missing, or "".
+    metrics: the text for Prometheus.
+    media: the folder of images and clips, None if none are stored.
+    page: the data of the web page, None if there is no page.
     """
 
     health: Callable[[], Mapping[str, Any]]
@@ -45,24 +47,25 @@ class Pages:
 
 
 def check_address(address: str | None, token_file: Path | None) -> tuple[str, int, str | None]:
-    """Host, port and the token that requests must bring, if any; nothing is opened.
+    """Host, port and the required token, if any. Nothing is opened.
 
-    `address` is `HOST:PORT`, None: the default. Raises UsageError for a malformed one, and for one that is not
-    loopback without a token file.
+    `address` is `HOST:PORT`; None means the default. Raises UsageError for a malformed address, and for an address
+    other than loopback without a token file.
     """
     token = _read_token(token_file)
     host, port = (DEFAULT_HOST, DEFAULT_PORT) if address is None else _split(address)
     if not is_loopback(host) and token is None:
         raise UsageError(
-            f"--http {address}: any address but loopback requires --http-token-file (`token_file` in the site file)"
+            f"--http {address}: addresses other than loopback require --http-token-file (`token_file` in the site file)"
         )
     return host, port, token
 
 
 def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, str | None]:
-    """A listening socket and the token, as `check_address`; without an address the default port or the next free one.
+    """A listening socket and the token, as in `check_address`; without an address, the default port or the next free
+    one.
 
-    Raises UsageError for an address that is taken, too.
+    Raises UsageError for an address that is already in use, too.
     """
     host, port, token = check_address(address, token_file)
     while True:
@@ -81,7 +84,7 @@ def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, s
 
 
 def page_address(listener: socket.socket) -> str:
-    """Where the page is, for a browser on this machine or, if it listens to others, on theirs."""
+    """The address of the page, for a browser on this machine or, if other machines can reach it, on those."""
     host, port = listener.getsockname()[:2]
     if ip_address(host).is_unspecified:
         host = _own_address()
@@ -89,15 +92,15 @@ def page_address(listener: socket.socket) -> str:
 
 
 def page_for_others(listener: socket.socket) -> str | None:
-    """Its address as other machines reach it, None if it listens to this one alone."""
+    """The address of the page for other machines, or None if only this machine can reach it."""
     return None if ip_address(listener.getsockname()[0]).is_loopback else page_address(listener)
 
 
 def _own_address() -> str:
-    """This machine's address towards others: that of its default route. Nothing is sent."""
+    """The address of this machine on its default route. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # an address that is nobody's (RFC 5737)
+            probe.connect(("192.0.2.1", 9))  # an address that belongs to nobody (RFC 5737)
         except OSError:
             return socket.gethostname()
         return str(probe.getsockname()[0])
@@ -106,7 +109,7 @@ def _own_address() -> str:
 def _split(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise UsageError(f"--http {address}: allowed is HOST:PORT or off")
+        raise UsageError(f"--http {address}: must be HOST:PORT or off")
     return host.strip("[]"), int(port)
 
 
@@ -116,14 +119,14 @@ def _read_token(path: Path | None) -> str | None:
     try:
         token = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'no UTF-8 text')}") from None
+        raise UsageError(f"--http-token-file {path}: {getattr(error, 'strerror', 'not UTF-8 text')}") from None
     if len(token) < 16:
         raise UsageError(f"--http-token-file {path}: holds {len(token)} characters, at least 16 are required")
     return token
 
 
 def make_app(pages: Pages, token: str | None) -> FastAPI:
-    """The application. With a `token` every request must bring it, or the cookie that it was exchanged for."""
+    """The application. With a `token`, every request must send it, or the cookie that it was exchanged for."""
     app = FastAPI(title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, token=token)
     app.add_exception_handler(RequestValidationError, _refused)
@@ -157,8 +160,8 @@ def make_app(pages: Pages, token: str | None) -> FastAPI:
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
-    """One line that names each value; what was given is not echoed: a NaN in it is no JSON."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101 -- registered for it
+    """One line that names each invalid value. The value itself is not repeated, because a NaN is not valid JSON."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 -- the type it is registered for
     found = (f"{'.'.join(map(str, e['loc'][1:])) or e['loc'][0]}: {e['msg']}" for e in error.errors())
     return JSONResponse({"detail": "; ".join(found).encode("ascii", "backslashreplace").decode()}, 422)
 
@@ -168,7 +171,7 @@ async def _no_database(_request: Request, error: Exception) -> Response:
 
 
 def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Response:
-    """A file of an event; ranges of it where asked for, as players do."""
+    """A file of an event; ranges of it if requested, as players do."""
     try:
         path = None if folder is None else media_path(folder, event_id, kind)
     except ValueError:
@@ -179,6 +182,6 @@ def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Re
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:
-    """A server to be `run(sockets=[...])` in a thread; ends when its `should_exit` is set."""
+    """A server, to be run with `run(sockets=[...])` in a thread; ends when its `should_exit` is set."""
     config = uvicorn.Config(app, http="h11", ws="none", log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)

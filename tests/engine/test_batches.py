@@ -87,7 +87,7 @@ def test_smaller_batches_where_the_gpu_is_full_said_once(caplog: pytest.LogCaptu
         np.testing.assert_array_equal(backend.scores(ROWS.astype(np.float32)), ROWS + 1)
     assert gpu.seen == [20, 10, 5] + [2] * 20
     assert [r.getMessage() for r in caplog.records] == [
-        "gpu: out of GPU memory at a batch of 20; smaller batches from now on"
+        "gpu: out of GPU memory with batch 20; using smaller batches from now on"
     ]
 
 
@@ -99,7 +99,7 @@ def test_the_cpu_where_not_even_one_fits_said_once(caplog: pytest.LogCaptureFixt
         np.testing.assert_array_equal(backend.features(ROWS), ROWS + 1)
     assert (gpu.seen, cpu.seen, gpu.closed, backend.name) == ([2, 1], [2, 20], True, "cpu")
     assert [r.getMessage() for r in caplog.records][1:] == [
-        "gpu: out of GPU memory at a batch of 1; cpu on the CPU from now on"
+        "gpu: out of GPU memory with batch 1; using cpu on the CPU from now on"
     ]
 
 

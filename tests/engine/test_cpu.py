@@ -35,10 +35,10 @@ def test_a_system_without_cpuinfo(tmp_path: Path) -> None:
 def test_the_default_bundle_is_int8_where_it_pays_and_lies_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(default_bundle, "gpu_present", lambda: False)
     monkeypatch.setattr(default_bundle, "int8_instructions", lambda: None)
-    assert default_export() == ([], "float32, as this CPU has neither VNNI nor AMX")
+    assert default_export() == ([], "float32, because this CPU has neither VNNI nor AMX")
     plain = default_bundle_path()
     monkeypatch.setattr(default_bundle, "int8_instructions", lambda: "AMX")
-    assert default_export() == (["--int8"], "INT8, as this CPU has AMX")
+    assert default_export() == (["--int8"], "INT8, because this CPU has AMX")
     quantised = default_bundle_path()
     assert default_export("i3d-r50")[0] == []
     monkeypatch.setattr(default_bundle, "gpu_present", lambda: True)

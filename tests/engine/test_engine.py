@@ -129,14 +129,14 @@ def test_auto_says_what_it_took_and_why(monkeypatch: pytest.MonkeyPatch, tiny_bu
     monkeypatch.setattr(backends, "int8_instructions", lambda: None)
     with Engine.open(tiny_bundle, "auto", "cpu") as engine:
         assert engine.backend.name == "openvino"
-        assert engine.reason.startswith("first that works here of openvino on cpu > onnxruntime on cpu")
+        assert engine.reason.startswith("the first that works of openvino on cpu > onnxruntime on cpu")
 
 
 @pytest.mark.parametrize(
     ("instructions", "name", "why"),
     [
-        ("AVX-512 VNNI", "openvino-int8", "asked for; INT8, as this CPU has AVX-512 VNNI"),
-        (None, "openvino", "asked for; float32, as this CPU has neither VNNI nor AMX"),
+        ("AVX-512 VNNI", "openvino-int8", "asked for; INT8, because this CPU has AVX-512 VNNI"),
+        (None, "openvino", "asked for; float32, because this CPU has neither VNNI nor AMX"),
     ],
 )
 def test_openvino_takes_int8_where_it_pays(
@@ -154,7 +154,7 @@ def test_openvino_takes_int8_where_it_pays(
         ("openvino", "cuda", "runs on the CPU only"),
         ("onnxruntime", "cuda:1", r"install mgfn-stream\[gpu\]"),
         ("torch", "cuda:1", "device cuda:1: "),
-        ("auto", "cuda", "no engine works here: backend tensorrt: .*; device cuda: .*; device cuda: "),
+        ("auto", "cuda", "no engine works on this machine: backend tensorrt: .*; device cuda: .*; device cuda: "),
     ],
 )
 def test_what_cannot_run_says_so(tiny_bundle: Path, backend: str, device: str, says: str) -> None:
@@ -162,7 +162,7 @@ def test_what_cannot_run_says_so(tiny_bundle: Path, backend: str, device: str, s
         Engine.open(tiny_bundle, backend, device)
 
 
-@pytest.mark.parametrize(("present", "ending"), [(True, ""), (False, "; this machine shows no NVIDIA GPU")])
+@pytest.mark.parametrize(("present", "ending"), [(True, ""), (False, "; no NVIDIA GPU found")])
 def test_that_there_is_no_gpu_is_said(
     monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, present: bool, ending: str
 ) -> None:

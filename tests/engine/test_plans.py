@@ -74,4 +74,4 @@ def test_another_plan_is_built_once_in_the_cache(
     assert plan_of(bundle, "backbone", HERE) == first
     assert built == [first]
     assert first.is_relative_to(cache)
-    assert "once, for some minutes: the bundle holds none" in caplog.text
+    assert "once, takes minutes): the bundle contains none" in caplog.text

@@ -100,7 +100,7 @@ def test_none_held_is_said_and_what_is_absent_is_left_out() -> None:
 
 @pytest.mark.slow
 def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
-    says = "exit code 2; the last it said: .*nowhere"
+    says = "exit code 2; its last output: .*nowhere"
     with pytest.raises(ChildError, match=says), watching(1, tmp_path / "video.mp4", tmp_path / "nowhere"):
         pass
 
@@ -108,8 +108,8 @@ def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--cameras", "0"], "--cameras 0: allowed is 1 to 512"),
-        (["--seconds", "1"], "--seconds 1: allowed is 5 to 60"),
+        (["--cameras", "0"], "--cameras 0: must be from 1 to 512"),
+        (["--seconds", "1"], "--seconds 1: must be from 5 to 60"),
         (["--json", "/nowhere/x.json"], "--json /nowhere/x.json: cannot be written"),
         (["--nonsense"], "No such option: --nonsense"),
     ],
@@ -141,8 +141,8 @@ def test_what_was_measured_before_a_stop_is_told(
     assert stop.value.code == 130
     found = json.loads((tmp_path / "bench.json").read_text())
     assert (found["backbone_clip_ms"], found["decode_fps_per_core"]) == ({"torch": 400.0}, 1500.0)
-    assert found["notes"] == ["stopped by the user: what would have come next is missing"]
-    assert "stopped by the user" in capsys.readouterr().out
+    assert found["notes"] == ["interrupted by the user; the remaining measurements are missing"]
+    assert "interrupted by the user" in capsys.readouterr().out
 
 
 @pytest.mark.slow

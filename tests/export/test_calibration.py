@@ -87,13 +87,19 @@ def test_a_folder_is_searched_by_name(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--int8", "--calibration", "{folder}/none"], "--calibration {folder}/none: no such file or folder"),
-        (["--int8", "--calibration", "{folder}/empty"], "--calibration {folder}/empty: holds no video; looked for *"),
+        (
+            ["--int8", "--calibration", "{folder}/empty"],
+            "--calibration {folder}/empty: contains no video; searched for *",
+        ),
         (["--int8", "--calibration", "{folder}/text.mp4"], "text.mp4: cannot be read as a video: "),
-        (["--int8", "--calibration", "{folder}/broken.mp4"], "broken.mp4: gave no picture"),
-        (["--int8", "--calibration", "{folder}/sound.mp4"], "sound.mp4: holds no video stream"),
-        (["--int8", "--calibration", "{folder}/short.mp4"], "2 clips of 16 frames in 1 video(s); from 3 allowed"),
-        (["--calibration", "{folder}/short.mp4"], "--calibration: is for --int8, which was not given"),
-        (["--int8", "{folder}/short.mp4"], "short.mp4: unexpected; footage is named after --calibration"),
+        (["--int8", "--calibration", "{folder}/broken.mp4"], "broken.mp4: contains no frame"),
+        (["--int8", "--calibration", "{folder}/sound.mp4"], "sound.mp4: contains no video stream"),
+        (
+            ["--int8", "--calibration", "{folder}/short.mp4"],
+            "2 clips of 16 frames in 1 video(s); at least 3 needed",
+        ),
+        (["--calibration", "{folder}/short.mp4"], "--calibration: requires --int8"),
+        (["--int8", "{folder}/short.mp4"], "short.mp4: unexpected argument; footage must follow --calibration"),
     ],
 )
 def test_wrong_footage(

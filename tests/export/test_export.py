@@ -30,7 +30,7 @@ from export.verify import FEATURE_LIMIT, SCORE_LIMIT, Comparison, verification_c
 from mgfn.backbones import Backbone
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import save_head
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.paper import Paper, PaperConfig
 from tests.bundles import CHANNELS, TinyBackbone, tiny_head, tiny_sources, write_tiny_bundle
 
 # The torch backend builds the backbone by name, so it needs the real one.
@@ -47,7 +47,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 def test_a_full_folder_that_is_no_bundle_is_refused(tmp_path: Path, tiny_bundle: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(ExportError, match="is not empty and not a bundle"):
+    with pytest.raises(ExportError, match="must be a new or empty folder, or an existing bundle"):
         check_target(tmp_path)
     with pytest.raises(ExportError):
         check_target(tmp_path / "precious.txt")
@@ -58,7 +58,7 @@ def test_a_full_folder_that_is_no_bundle_is_refused(tmp_path: Path, tiny_bundle:
 @pytest.mark.parametrize("manifest", ['{"manifest_version": 3, "name": "my extension"}', "[]", "\xff", ""])
 def test_a_foreign_manifest_makes_no_bundle(tmp_path: Path, manifest: str) -> None:
     (tmp_path / "manifest.json").write_text(manifest, encoding="latin-1")
-    with pytest.raises(ExportError, match="is not empty and not a bundle"):
+    with pytest.raises(ExportError, match="must be a new or empty folder, or an existing bundle"):
         check_target(tmp_path)
 
 
@@ -147,8 +147,8 @@ def test_verification_clips_are_seeded_and_move() -> None:
     ("arguments", "says"),
     [
         (["--backbone", "c3d"], "--backbone c3d: unknown; allowed: i3d, i3d-r50, videoswin-t"),
-        (["--backbone", "i3d-r50"], "pass the published state dict"),
-        (["--backbone", "videoswin-t"], "pass the published Kinetics-400 checkpoint"),
+        (["--backbone", "i3d-r50"], "provide the published state dict"),
+        (["--backbone", "videoswin-t"], "provide the published Kinetics-400 checkpoint"),
         (["--backbone", "videoswin-t", "--backbone-weights", "none.pth"], "videoswin-t: none.pth: no such file"),
         (["--head", "none.safetensors"], "head none.safetensors: no such file"),
         # the head is read before the weights are looked for
@@ -156,7 +156,7 @@ def test_verification_clips_are_seeded_and_move() -> None:
         (["--backbone-weights", "none.ckpt"], "none.ckpt: no such file"),
         pytest.param(
             ["--trt"],
-            "--trt: this machine shows no NVIDIA GPU",
+            "--trt: no NVIDIA GPU found",
             marks=pytest.mark.skipif(gpu_present(), reason="a GPU is here"),
         ),
     ],
@@ -218,7 +218,7 @@ def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_
     rows, notes = build(tiny_sources(), checkpoint, wanted, tmp_path / "b", lambda _: None)
     assert [row.backend for row in rows if row.form == "int8"] == ["openvino-int8"]
     assert all(row.passed for row in rows)
-    assert notes[0].startswith("INT8: calibrated on 1 clips, judged on 2 others; allowed are cosines from 0.99")
+    assert notes[0].startswith("INT8: calibrated on 1 clips, verified on 2 others; required: cosines from 0.99")
     assert {"backbone-int8.xml", "backbone-int8.bin"} <= set(Bundle.open(tmp_path / "b").manifest.files)
 
 
@@ -235,7 +235,7 @@ def test_an_int8_form_that_fails_is_left_out_and_said(monkeypatch: pytest.Monkey
     wanted = Wanted(footage=(footage(1), footage(2)))
     rows, notes = build(tiny_sources(), checkpoint, wanted, tmp_path / "b", lambda _: None)
     assert [row.passed for row in rows if row.form == "int8"] == [False, False]
-    assert notes[0].endswith("it failed, also with some layers in float32: float32 is kept")
+    assert notes[0].endswith("it failed, also with some layers in float32, so float32 is used")
     assert not [name for name in Bundle.open(tmp_path / "b").manifest.files if "int8" in name]
 
 
@@ -244,7 +244,7 @@ def test_an_int8_form_that_fails_is_left_out_and_said(monkeypatch: pytest.Monkey
 def test_the_real_backbone_on_every_backend(tmp_path: Path, kinetics_i3d: I3D) -> None:
     checkpoint = tmp_path / "head.safetensors"
     torch.manual_seed(0)
-    save_head(checkpoint, Mgfn(MgfnConfig.paper(1024)), {"threshold_on": "0.6", "threshold_off": "0.4"})
+    save_head(checkpoint, Paper(PaperConfig(1024)), {"threshold_on": "0.6", "threshold_off": "0.4"})
     sources = export_bundle.load_sources("i3d", None, checkpoint)
     try:
         kept, held_out = read_footage(find_videos([]), "squash")
@@ -269,8 +269,8 @@ def test_lines_are_not_broken_where_a_terminal_would_end(
     target = tmp_path / ("b" * 100)
     assert run(monkeypatch, "--out", target) == 0
     said = capsys.readouterr().err.splitlines()
-    alone = f"the default head does not fit i3d's {CHANNELS} channels: the bundle will hold the backbone alone"
-    assert said == [alone, note, f"bundle written to {target}: the backbone alone, without a head"]
+    alone = f"the default head does not match the {CHANNELS} channels of i3d: the bundle will contain only the backbone"
+    assert said == [alone, note, f"bundle written to {target} (backbone only, without a head)"]
 
 
 def test_a_named_head_that_does_not_fit_is_told_before_the_work(
@@ -283,7 +283,8 @@ def test_a_named_head_that_does_not_fit_is_told_before_the_work(
 
     monkeypatch.setattr("export.build.build", stop)
     assert run(monkeypatch, "--out", tmp_path / "b", "--head", "mine.safetensors") == 2
-    says = f"--head mine.safetensors does not fit i3d's {CHANNELS} channels: the bundle will hold the backbone alone"
+    says = f"--head mine.safetensors does not match the {CHANNELS} channels of i3d"
+    says += ": the bundle will contain only the backbone"
     assert capsys.readouterr().err.splitlines() == [says, "mgfn-export: far enough"]
 
 
@@ -293,14 +294,14 @@ def test_steps_are_lines_where_nobody_sees_a_bar_and_int8_is_named_where_it_ran(
     row = Comparison("openvino", "float32", 1.0, 0.0, 0.0, 0, 0)
 
     def built(*arguments: object) -> object:
-        arguments[-1]("verifying openvino beside PyTorch")  # type: ignore[operator]
+        arguments[-1]("verifying openvino against PyTorch")  # type: ignore[operator]
         return [row], []
 
     monkeypatch.setattr(export_bundle, "load_sources", lambda *_: tiny_sources())
     monkeypatch.setattr("export.build.build", built)
     assert run(monkeypatch, "--out", tmp_path / "b") == 0
     said = capsys.readouterr().err
-    assert said.startswith("verifying openvino beside PyTorch\n")
+    assert said.startswith("verifying openvino against PyTorch\n")
     assert "INT8" not in said
 
 
@@ -311,7 +312,7 @@ def test_a_head_of_other_channels_leaves_the_backbone_alone(
     checkpoint = tmp_path / "head.safetensors"
     save_head(checkpoint, tiny_head(), {})
     assert run(monkeypatch, "--out", tmp_path / "b", "--head", checkpoint, "--no-verify") == 0
-    assert "the backbone alone, without a head" in capsys.readouterr().err
+    assert "(backbone only, without a head)" in capsys.readouterr().err
     assert Bundle.open(tmp_path / "b").manifest.head is None
     with Engine.open(tmp_path / "b", "onnxruntime", "cpu") as engine:
         assert engine.features(verification_clips(1, 1)).shape == (1, 1, 1024)

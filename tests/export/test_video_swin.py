@@ -15,7 +15,7 @@ from export.bundle import Sources, load_sources, write_artefacts, write_manifest
 from export.verify import verify
 from mgfn.backbones.video_swin import VideoSwin
 from mgfn.checkpoint import save_head
-from mgfn.network import Mgfn, MgfnConfig, Stage
+from mgfn.paper import Paper, PaperConfig
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
@@ -30,7 +30,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sources, Path]:
     folder = tmp_path_factory.mktemp("swin")
     torch.save(published(seed_weights(VideoSwin()).state_dict()), folder / "swin.pth")
     torch.manual_seed(0)
-    save_head(folder / "head.safetensors", Mgfn(MgfnConfig(768, (Stage("glance", 8, 1), Stage("focus", 8, 1)))), {})
+    save_head(folder / "head.safetensors", Paper(PaperConfig(768, widths=(8, 8))), {})
     sources = load_sources("videoswin-t", folder / "swin.pth", folder / "head.safetensors")
     with replacing_folder(folder / "bundle") as scratch:
         write_artefacts(sources, scratch)

@@ -14,34 +14,35 @@ import safetensors.torch
 import torch
 
 from mgfn.checkpoint import FORMAT, CheckpointError, load_head, save_head
-from mgfn.network import Mgfn, MgfnConfig, Stage
+from mgfn.paper import Paper, PaperConfig
+from mgfn.released import Released, ReleasedConfig
 
-CONFIG = MgfnConfig(16, (Stage("glance", 8, 1), Stage("focus", 8, 1)))
+CONFIG = PaperConfig(16, widths=(8, 8))
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_head(tmp_path / "head.safetensors", Mgfn(CONFIG), {"note": "a test"})
+    save_head(tmp_path / "head.safetensors", Paper(CONFIG), {"note": "a test"})
     return tmp_path / "head.safetensors"
 
 
 def test_round_trip(checkpoint: Path) -> None:
     head, texts = load_head(checkpoint)
-    assert isinstance(head, Mgfn)
+    assert isinstance(head, Paper)
     assert not head.training
     assert (head.config, texts) == (CONFIG, {"note": "a test"})
     torch.manual_seed(0)
-    for name, value in Mgfn(CONFIG).state_dict().items():
+    for name, value in Paper(CONFIG).state_dict().items():
         assert torch.equal(head.state_dict()[name], value)
     assert [path.name for path in checkpoint.parent.iterdir()] == ["head.safetensors"]
 
 
 def test_the_released_layout_is_told_by_its_content(tmp_path: Path) -> None:
-    state = Mgfn(MgfnConfig.released(64)).state_dict()
+    state = Released(ReleasedConfig(64)).state_dict()
     torch.save(state, tmp_path / "mgfn_ucf.pkl")
     head, texts = load_head(tmp_path / "mgfn_ucf.pkl")
-    assert head.config == MgfnConfig.released(64)
+    assert head.config == ReleasedConfig(64)
     assert texts == {}
     assert not head.training
     assert all(torch.equal(value, state[name]) for name, value in head.state_dict().items())
@@ -62,9 +63,9 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(checkpoint: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
         with pytest.raises(OSError, match="No space left"):
-            save_head(checkpoint, Mgfn(CONFIG), {})
+            save_head(checkpoint, Paper(CONFIG), {})
     with pytest.raises(TypeError):
-        save_head(checkpoint, Mgfn(CONFIG), {"note": 3})  # type: ignore[dict-item] # the wrong type is the point
+        save_head(checkpoint, Paper(CONFIG), {"note": 3})  # type: ignore[dict-item] # the wrong type is the point
     assert list(checkpoint.parent.iterdir()) == [checkpoint]
     assert checkpoint.read_bytes() == before
 
@@ -75,8 +76,7 @@ def test_a_saved_head_can_be_read_by_whom_the_umask_allows(checkpoint: Path) -> 
 
 
 def test_a_huge_network_in_a_small_file_takes_no_memory(tmp_path: Path) -> None:
-    stages = [{"kind": "glance", "width": 4096, "depth": 2}]  # 2 GiB
-    path = save(tmp_path / "head.safetensors", {"x": torch.zeros(1)}, config=config(stages=stages))
+    path = save(tmp_path / "head.safetensors", {"x": torch.zeros(1)}, config=config(widths=[8192, 8192]))  # 9 GiB
     before = resource.getrlimit(resource.RLIMIT_AS)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + (256 << 20), before[1]))
@@ -90,7 +90,7 @@ def test_a_huge_network_in_a_small_file_takes_no_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", ["own", "zip", "legacy"])
 def test_damaged_files_are_read_or_refused_in_one_line(checkpoint: Path, layout: str) -> None:
     if layout != "own":
-        torch.save(Mgfn(CONFIG).state_dict(), checkpoint, _use_new_zipfile_serialization=layout == "zip")
+        torch.save(Paper(CONFIG).state_dict(), checkpoint, _use_new_zipfile_serialization=layout == "zip")
     whole = checkpoint.read_bytes()
     rng = random.Random(0)
     refused = 0
@@ -116,7 +116,7 @@ class Hostile:
 def test_a_pickle_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"to_tokens.weight": Hostile()}, tmp_path / "evil.pkl")
-    with pytest.raises(CheckpointError, match=r"neither whole safetensors nor a state dict of plain arrays$"):
+    with pytest.raises(CheckpointError, match=r"neither complete safetensors nor a state dict of plain arrays$"):
         load_head(tmp_path / "evil.pkl")
     assert not (tmp_path / "hostile-was-here").exists()
 
@@ -132,18 +132,17 @@ def test_a_missing_and_a_cut_file(checkpoint: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         load_head(checkpoint.with_name("none"))
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="neither whole safetensors"):
+    with pytest.raises(CheckpointError, match="neither complete safetensors"):
         load_head(checkpoint)
 
 
 def save(path: Path, state: dict[str, torch.Tensor], **texts: str) -> Path:
-    safetensors.torch.save_file(state, path, {"format": FORMAT, **texts})
+    safetensors.torch.save_file(state, path, {"format": FORMAT, "network": "paper", **texts})
     return path
 
 
 def config(**changes: Any) -> str:
-    stages = [{"kind": "glance", "width": 8, "depth": 1}, {"kind": "focus", "width": 8, "depth": 1}]
-    return json.dumps({"channels": 16, "stages": stages} | changes)
+    return json.dumps({"channels": 16, "widths": [8, 8]} | changes)
 
 
 @pytest.mark.parametrize(
@@ -152,13 +151,12 @@ def config(**changes: Any) -> str:
         ("", "configuration"),
         ("[]", "configuration"),
         (config(channels="many"), "configuration channels"),
-        (config(stages=[{"kind": "stare", "width": 8, "depth": 1}]), r"configuration stages\.0\.kind"),
-        (config(channels=1 << 20), "allowed 1 to 16384"),
-        (config(stages=[]), "configuration as a whole: .*0 stages"),
-        (config(reduce_kernel=2), "reduce_kernel 2, allowed: odd, 1 to 31"),
+        (config(structure="stare"), "configuration structure: expected 'GF', 'FG', 'FF' or 'GF-fusion'"),
+        (config(channels=1 << 20), "channels 1048576; must be from 1 to 16384"),
+        (config(widths=[8]), r"configuration widths\.1"),
+        (config(reduce_kernel=2), "reduce_kernel 2; must be odd, from 1 to 31"),
         (config(dropout=2.0), r"dropout 2\.0"),
-        (config(expansion=-1), "expansion -1, allowed 1 to 64"),
-        (config(stages=[{"kind": "glance", "width": 8, "depth": 1 << 30}]), "1073741824 blocks, allowed 1 to 256"),
+        (config(expansion=-1), "expansion -1; must be from 1 to 64"),
     ],
 )
 def test_hostile_configurations(tmp_path: Path, text: str, says: str) -> None:
@@ -167,8 +165,15 @@ def test_hostile_configurations(tmp_path: Path, text: str, says: str) -> None:
         load_head(path)
 
 
+def test_a_hostile_depth(tmp_path: Path) -> None:
+    text = json.dumps({"channels": 16, "depths": [1 << 30, 1, 1]})
+    path = save(tmp_path / "head.safetensors", {"x": torch.zeros(1)}, network="released", config=text)
+    with pytest.raises(CheckpointError, match="1073741826 blocks; must be from 1 to 256"):
+        load_head(path)
+
+
 def test_keys_and_shapes_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    state = Mgfn(CONFIG).state_dict()
+    state = Paper(CONFIG).state_dict()
     state["stray"] = torch.zeros(1)
     state["fc.bias"] = torch.zeros(2)
     del state["fc.weight"]

@@ -46,7 +46,7 @@ def test_a_csv(tmp_path: Path) -> None:
                 "a is listed 2 times (line 4, line 8)",
             ],
         ),
-        ("file,label,frames\na,normal,-3\n", ["frames '-3'; allowed: a whole number from 1"]),
+        ("file,label,frames\na,normal,-3\n", ["frames '-3'; must be a whole number of at least 1"]),
         ("path,label\na,normal\n", ["column file is missing; columns: file,label[,split][,class][,frames]"]),
         ("file,label,color\na,normal,red\n", ["unknown column color; allowed: file, label, split, class, frames"]),
         ("file,label\n", ["lists no videos"]),
@@ -64,10 +64,10 @@ def test_what_is_wrong_with_a_csv(tmp_path: Path, text: str, says: list[str]) ->
 
 def test_a_list_of_another_layout_is_one_line_and_many_alike_are_counted(tmp_path: Path) -> None:
     (line,) = problems_of(ucf_list(tmp_path), "xd-violence")
-    assert "813 of 813 lines are no names of xd-violence; this looks like ucf-crime" in line
+    assert "813 of 813 lines are not names of xd-violence; this looks like ucf-crime" in line
     xd = "".join(f"Film.{i}__#0_label_A__{crop}.npy\n" for i in range(4) for crop in range(5))
     (line,) = problems_of(write(tmp_path / "xd.list", xd), "ucf-crime")
-    assert "20 of 20 lines are no names of ucf-crime; this looks like xd-violence" in line
+    assert "20 of 20 lines are not names of ucf-crime; this looks like xd-violence" in line
     rows = "".join(f"video{i},odd\n" for i in range(1610)) + "x,normal\ny,normal,3\n"
     with pytest.raises(ProblemsError) as caught:
         read_videos(write(tmp_path / "l.csv", "file,label\n" + rows), None, "plain")
@@ -82,7 +82,7 @@ def test_missing_lists_and_lists_without_a_layout(tmp_path: Path) -> None:
     assert "No such file" in problems_of(tmp_path / "none.csv")[0]
     (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00")
     assert "is UTF-16 text; save it as UTF-8" in problems_of(tmp_path / "bad.csv")[0]
-    assert "holds no labels" in problems_of(write(tmp_path / "a.list", "a.npy\n"))[0]
+    assert "contains no labels" in problems_of(write(tmp_path / "a.list", "a.npy\n"))[0]
 
 
 def ucf_list(folder: Path, abnormal: int = 810, normal: int = 3) -> Path:
@@ -124,7 +124,7 @@ def test_ucf_crime_names_and_places_that_differ_are_named(tmp_path: Path) -> Non
     listed = write(tmp_path / "ucf.list", "Abuse1\nNormal_Videos1\nArson1\nNormal_Videos2\n")
     found = problems_of(listed, "ucf-crime")
     assert len(found) == 2
-    assert "line 2: Normal_Videos1 is a normal video by its name, but stands among abnormal ones" in found[0]
+    assert "line 2: Normal_Videos1 is a normal video by its name, but is among abnormal ones" in found[0]
     assert "line 3: Arson1 is an abnormal video by its name" in found[1]
 
 
@@ -233,9 +233,9 @@ def test_splits(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError) as caught:
         split_videos(load_config("rtfm", {**base, "select": "test-best"}), videos[:1])
     assert [line.partition(": ")[2] for line in caught.value.problems] == [
-        "no abnormal videos to learn from",
-        "no normal videos to measure on, which --select test-best needs",
-        "no abnormal videos to measure on, which --select test-best needs",
+        "no abnormal videos for training",
+        "no normal videos for evaluation, which --select test-best needs",
+        "no abnormal videos for evaluation, which --select test-best needs",
     ]
 
 

@@ -34,9 +34,9 @@ def test_files_are_mapped_and_two_axes_are_one_crop(tmp_path: Path) -> None:
         (np.ones(3, np.float32), r"float32 \(3,\), expected float"),
         (np.ones((0, 1, 4), np.float32), r"float32 \(0, 1, 4\), expected float"),
         (np.ones((3, 4), np.int64), r"int64 \(3, 4\), expected float"),
-        (np.array([{"a": 1}]), "not a whole .npy file of numbers$"),
-        (b"\x93NUMPY\x01\x00", "not a whole .npy file|cut short"),
-        (b"", "not a whole .npy file|cut short"),
+        (np.array([{"a": 1}]), "not a complete .npy file of numbers$"),
+        (b"\x93NUMPY\x01\x00", "not a complete .npy file|cut short"),
+        (b"", "not a complete .npy file|cut short"),
         (None, "No such file"),
     ],
 )

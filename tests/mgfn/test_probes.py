@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from mgfn.evaluation.scoring import newest_scores
-from mgfn.network import Mgfn
+from mgfn.extended import Extended
 from mgfn.training.compose import Composer, Mixture
 from mgfn.training.mil import MilSettings, picked_loss, train
 from mgfn.training.probes import Probe, add_probes, fit_probe, ridge, shown, smoothed
@@ -50,7 +50,7 @@ def test_three_clips_at_least_are_picked_and_all_above_the_threshold() -> None:
 
 
 def test_labels_of_whole_videos_let_a_probe_pick_the_incidents_clips() -> None:
-    head = Mgfn(PROBED).eval().requires_grad_(False)
+    head = Extended(PROBED).eval().requires_grad_(False)
     probe = fit_probe(head, composer(0), tampering=False, streams=80)
     streams = [composer(1).stream(32, True) for _ in range(10)]
     picked = np.concatenate([probe.picked(shown(head, stream.features)) for stream in streams])
@@ -60,8 +60,8 @@ def test_labels_of_whole_videos_let_a_probe_pick_the_incidents_clips() -> None:
 
 
 def test_probes_are_added_to_the_networks_logit() -> None:
-    head = Mgfn(dataclasses.replace(CONFIG, probes=2)).eval().requires_grad_(False)
-    bare = Mgfn(CONFIG).eval().requires_grad_(False)
+    head = Extended(dataclasses.replace(CONFIG, probes=2)).eval().requires_grad_(False)
+    bare = Extended(CONFIG).eval().requires_grad_(False)
     bare.load_state_dict({name: value for name, value in head.state_dict().items() if not name.startswith("probes")})
     x = torch.rand(2, 3, 1, CHANNELS)
     probed = x[:, :, 0] @ head.get_parameter("probes.weight")[..., 0].T + head.get_parameter("probes.bias")
@@ -70,17 +70,17 @@ def test_probes_are_added_to_the_networks_logit() -> None:
 
 
 def test_probes_find_incidents_of_other_cameras() -> None:
-    head = Mgfn(PROBED).eval().requires_grad_(False)
+    head = Extended(PROBED).eval().requires_grad_(False)
     probe = fit_probe(head, composer(0), tampering=False, streams=80)
     add_probes(head, [probe], network_share=0.0)
     streams = [composer(1).stream(40, bool(i % 2)) for i in range(6)]
     assert clip_auc(streams, [newest_scores(head, s.features) for s in streams]) > 0.99
     with pytest.raises(ValueError, match="2 probes for 1 kinds of incident"):
-        add_probes(Mgfn(dataclasses.replace(CONFIG, probes=2)), [probe], 0.5)
+        add_probes(Extended(dataclasses.replace(CONFIG, probes=2)), [probe], 0.5)
 
 
 def test_the_loss_of_picked_clips_by_hand() -> None:
-    head = Mgfn(CONFIG).eval().requires_grad_(False)
+    head = Extended(CONFIG).eval().requires_grad_(False)
     streams = [composer(0).stream(8, abnormal) for abnormal in (False, True)]
     probe = fit_probe(head, composer(0), tampering=False, streams=80)
     scores = head(torch.from_numpy(np.stack([s.features for s in streams]))).scores.numpy().astype(float)
@@ -91,7 +91,7 @@ def test_the_loss_of_picked_clips_by_hand() -> None:
 
 
 def test_the_truth_of_clips_is_not_looked_at() -> None:
-    head = Mgfn(CONFIG).eval().requires_grad_(False)
+    head = Extended(CONFIG).eval().requires_grad_(False)
     streams = [composer(0).stream(32, abnormal) for abnormal in (False, True)]
     probe = fit_probe(head, composer(0), tampering=False, streams=40)
     elsewhere = np.roll(streams[1].labels, 7)

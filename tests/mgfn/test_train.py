@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from mgfn.checkpoint import load_head
 from mgfn.evaluation.metrics import Frames, ScoredVideo
 from mgfn.evaluation.scoring import video_scores
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.paper import Paper, PaperConfig
 from mgfn.training.cli import app
 from mgfn.training.compose import Composer, Mixture
 from mgfn.training.dataset import LabelledVideo
@@ -103,7 +103,7 @@ def test_a_run_and_what_it_leaves(tmp_path: Path, labels: Path, config: Path) ->
     assert load_head(out / "last.safetensors")[1]["step"] == "4"
     assert list((out / "tensorboard").glob("events.*"))
     again = run("--config", config, "--labels", labels, "--out", out)
-    assert (again.exit_code, "is not an empty folder" in again.output) == (2, True)
+    assert (again.exit_code, "must be a new or empty folder" in again.output) == (2, True)
 
 
 def test_going_on_gives_the_result_of_an_uninterrupted_run(
@@ -113,23 +113,23 @@ def test_going_on_gives_the_result_of_an_uninterrupted_run(
     assert run(*common, "--out", tmp_path / "whole").exit_code == 0
     monkeypatch.setattr("mgfn.training.loop.loss_terms", interrupted_after(3))
     stopped = run(*common, "--out", tmp_path / "cut")
-    assert (stopped.exit_code != 0, "with --resume goes on after step 2" in stopped.output) == (True, True)
+    assert (stopped.exit_code != 0, "with --resume continues after step 2" in stopped.output) == (True, True)
     monkeypatch.setattr("mgfn.training.loop.loss_terms", interrupted_after(1))
     stopped = run(*common, "--out", tmp_path / "early")
-    assert "with --resume begins anew: the first validation was not reached" in stopped.output
+    assert "with --resume starts again: the first validation was not reached" in stopped.output
     monkeypatch.undo()
     early = run(*common, "--out", tmp_path / "early", "--resume", "--steps", 1)
-    assert "early: begins with step 1" in " ".join(early.output.split())
+    assert "early; starting at step 1" in " ".join(early.output.split())
     assert json.loads((tmp_path / "cut" / "metrics.json").read_text())[-1]["step"] == 2
     resumed = run(*common, "--out", tmp_path / "cut", "--resume")
     assert resumed.exit_code == 0, resumed.output
-    assert "--resume: goes on after step 2\n" in resumed.output
+    assert "--resume: continuing after step 2\n" in resumed.output
     for name in ("last.safetensors", "best.safetensors"):
         whole, cut = state(tmp_path / "whole" / name), state(tmp_path / "cut" / name)
         assert all(torch.equal(whole[key], cut[key]) for key in whole)
     assert (tmp_path / "whole" / "metrics.json").read_bytes() == (tmp_path / "cut" / "metrics.json").read_bytes()
     other = run(*common, "--out", tmp_path / "cut", "--resume", "--seed", "1")
-    assert (other.exit_code, "is of another run: seed was 0, is 1" in other.output) == (2, True)
+    assert (other.exit_code, "belongs to another run: seed was 0, is 1" in other.output) == (2, True)
 
 
 def test_a_standardising_network_knows_the_normal_videos(tmp_path: Path, labels: Path, config: Path) -> None:
@@ -179,12 +179,12 @@ def test_xd_violence_files_are_items_and_scores_their_mean(tmp_path: Path, confi
     (tmp_path / "train.list").write_text("\n".join(names))
     result = run("--config", config, "--labels", tmp_path / "train.list", "--out", tmp_path / "run", "--steps", 2)
     assert result.exit_code == 0, result.output
-    assert "4 videos to learn from (2 abnormal, each file an item: 20)" in result.output
+    assert "4 training videos (2 abnormal, in 20 files that each count as an item)" in result.output
 
 
 def test_validation_finds_what_the_benchmark_finds_also_where_scores_are_nearly_equal(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    head, rng = Mgfn(MgfnConfig.paper(64)).eval(), np.random.default_rng(0)
+    head, rng = Paper(PaperConfig(64)).eval(), np.random.default_rng(0)
     videos, scored = [], []
     for index in range(8):
         clips = int(rng.integers(20, 60))
@@ -204,21 +204,21 @@ def test_validation_finds_what_the_benchmark_finds_also_where_scores_are_nearly_
 def test_what_is_not_looked_at_and_what_says_little_is_said(tmp_path: Path, labels: Path, config: Path) -> None:
     result = run("--config", config, "--labels", labels, "--out", tmp_path / "run", "--select", "val", "--steps", 1)
     assert result.exit_code == 0, result.output
-    assert "--select val: 6 videos of the split test are not looked at" in result.output
-    assert "2 videos to measure on are few: the figures say little" in result.output
+    assert "--select val: 6 videos of the split test are not used" in result.output
+    assert "only 2 evaluation videos: the figures are unreliable" in result.output
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--config", "nothing"], "--config nothing: no such file or preset"),
-        (["--device", "tpu"], "--device tpu; allowed: cpu, cuda"),
-        (["--precision", "int8"], "--precision int8; allowed: float32, bf16"),
+        (["--device", "tpu"], "--device tpu; must be cpu or cuda"),
+        (["--precision", "int8"], "--precision int8; must be float32 or bf16"),
         (["--select", "best"], "select: 'best'; allowed: 'last', 'val' or 'test-best'"),
         (["--steps", "0"], "steps: 0; allowed: from 1"),
         (["--features", "/nowhere"], "--features /nowhere: no such folder"),
         (["--labels", "/nowhere.csv"], "/nowhere.csv: No such file"),
-        (["--resume"], "is no folder of a run"),
+        (["--resume"], "does not contain a run"),
         (["--config", "paper-ucf-crime"], "1 crops of 64 channels, expected 10 of 64"),
         (["--ground-truth", "/nowhere.json"], "--ground-truth /nowhere.json: No such file"),
     ],
@@ -267,7 +267,7 @@ def test_a_stopped_run_says_how_to_go_on(
         process.send_signal(signum)
         rest = process.stderr.read()
         assert process.wait(60) == code
-    assert "--resume goes on" in rest
+    assert "--resume continues" in rest
     assert (out / "state.pt").is_file()
 
 

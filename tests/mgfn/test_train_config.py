@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.paper import Paper, PaperConfig
+from mgfn.released import ReleasedConfig
 from mgfn.training.config import PRESETS as PRESETS_FOLDER
 from mgfn.training.config import ProblemsError, load_config, preset_names
 
@@ -26,8 +27,8 @@ def test_the_papers_presets_are_its_implementation_details(name: str, crops: int
     config = load_config(f"paper-{name}")
     with torch.device("meta"):
         head = config.network.build(2048)
-    assert head.config == MgfnConfig.paper(2048)
-    assert MgfnConfig.paper(2048).alpha == 0.1
+    assert head.config == PaperConfig(2048)
+    assert PaperConfig(2048).alpha == 0.1
     loss, optimizer = config.loss, config.optimizer
     assert loss.smoothness is not None
     assert loss.sparsity is not None
@@ -45,7 +46,7 @@ def test_the_papers_presets_are_its_implementation_details(name: str, crops: int
 def test_the_released_preset_is_the_released_code() -> None:
     config = load_config("released-ucf-crime")
     with torch.device("meta"):
-        assert config.network.build(2048).config == MgfnConfig.released()
+        assert config.network.build(2048).config == ReleasedConfig()
     loss = config.loss
     assert loss.smoothness is not None
     assert loss.sparsity is not None
@@ -74,14 +75,14 @@ def test_the_ablations_differ_in_what_they_are_named_for() -> None:
     for structure in ("GF", "FG", "FF", "GF-fusion"):
         config = load_config(f"ablation-structure-{structure.lower()}")
         with torch.device("meta"):
-            assert config.network.build(1024).config == MgfnConfig.paper(1024, structure)
+            assert config.network.build(1024).config == PaperConfig(1024, structure)
         assert config.loss.magnitude is not None
         assert config.loss.magnitude.form == "rtfm"
     for name, alpha, contrast in (("baseline", 0.0, False), ("fam", 0.1, False), ("mc", 0.0, True)):
         config = load_config(f"ablation-{name}")
         with torch.device("meta"):
             head = config.network.build(1024)
-        assert isinstance(head, Mgfn)
+        assert isinstance(head, Paper)
         assert (head.config.alpha, config.loss.magnitude is not None) == (alpha, contrast)
     whole, paper = load_config("ablation-fam-mc"), load_config("paper-ucf-crime")
     assert whole.model_copy(update={"data": paper.data}) == paper

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from mgfn.evaluation.scoring import newest_scores
-from mgfn.network import Mgfn, MgfnConfig, Stage
+from mgfn.extended import Extended, ExtendedConfig
+from mgfn.paper import PaperConfig
 from mgfn.training.compose import Composer, Mixture, Stream, Take
 from mgfn.training.mil import MilSettings, train
 from mgfn.training.streaming import clip_auc, count_alarms, threshold_for
 
 CHANNELS = 64
-CONFIG = MgfnConfig(CHANNELS, (Stage("glance", 8, 1), Stage("focus", 8, 1)), standardise=True)
+NETWORK = PaperConfig(CHANNELS, widths=(8, 8))
+CONFIG = ExtendedConfig(NETWORK)
 
 
 def takes(seed: int = 0) -> list[Take]:
@@ -86,7 +88,7 @@ def test_auc_by_hand() -> None:
 
 
 def test_stepping_a_window_equals_each_window_alone() -> None:
-    head = Mgfn(CONFIG).eval()
+    head = Extended(CONFIG).eval()
     features = np.random.default_rng(0).random((40, 1, CHANNELS), dtype=np.float32)
     import torch
 
@@ -100,10 +102,11 @@ def test_stepping_a_window_equals_each_window_alone() -> None:
 @pytest.mark.slow
 def test_training_learns_and_repeats_itself() -> None:
     settings = MilSettings(steps=80, videos=8, learning_rate=3e-3)
+    config = ExtendedConfig(dataclasses.replace(NETWORK, dropout=0.1))
     heads = []
     for _ in range(2):
         composer = Composer(takes(), Mixture(tampering=0.0), np.random.default_rng(0))
-        heads.append(train(dataclasses.replace(CONFIG, dropout=0.1), composer, settings, seed=0))
+        heads.append(train(config, composer, settings, seed=0))
     unseen = Composer(takes(seed=1), Mixture(tampering=0.0), np.random.default_rng(1))
     streams = [unseen.stream(48, anomalous=bool(i % 2)) for i in range(10)]
     values = [newest_scores(heads[0], s.features) for s in streams]

@@ -28,7 +28,7 @@ def test_intervals_against_frame_counts(tmp_path: Path) -> None:
     assert truth.differences == ()
     assert truth.unlisted == ("Abuse028", "Vandalism036_x264")
     (note,) = truth.notes()
-    assert note == "2 videos of the ground truth are not on the list: Abuse028, Vandalism036_x264"
+    assert note == "2 videos of the ground truth are not in the list: Abuse028, Vandalism036_x264"
 
 
 def test_a_difference_of_one_clip_is_said(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_a_difference_of_one_clip_is_said(tmp_path: Path) -> None:
         Difference("Normal_Videos_003_x264_i3d", 48, 33),
     )
     assert truth.notes() == [
-        "Abuse028_x264_i3d: features 80 frames, ground truth 96; measured over 96, the last score going on",
-        "Normal_Videos_003_x264_i3d: features 48 frames, ground truth 33; measured over 33, the last scores left out",
+        "Abuse028_x264_i3d: features 80 frames, ground truth 96; measured over 96, the last score is repeated",
+        "Normal_Videos_003_x264_i3d: features 48 frames, ground truth 33; measured over 33, last scores not used",
     ]
 
 
@@ -95,21 +95,21 @@ def test_many_videos_that_lack_their_truth_are_counted(tmp_path: Path) -> None:
 
 def test_one_ground_truth_serves_one_video(tmp_path: Path) -> None:
     path = write_intervals(tmp_path / "truth.json", {"a": (16, [])})
-    with pytest.raises(TruthError, match="a stands for two listed videos, a_2 is one"):
+    with pytest.raises(TruthError, match="a matches two listed videos, a_2 is one"):
         read_truth(path, {"a_1": 1, "a_2": 1})
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (np.zeros(127), r"127 frames, the features of the 2 listed videos have 128 \(16 a clip\)"),
+        (np.zeros(127), r"127 frames, the features of the 2 listed videos have 128 \(16 per clip\)"),
         (np.zeros(1_114_144), "1114144 frames"),
-        (np.zeros((128, 1)), r"float64 \(128, 1\), expected one label a frame"),
+        (np.zeros((128, 1)), r"float64 \(128, 1\), expected one label per frame"),
         (np.full(128, 0.5), "other labels than 0 and 1"),
         (np.full(128, np.nan), "other labels than 0 and 1"),
-        (np.array(["a"] * 128), "expected one label a frame"),
-        (b"nonsense", "neither .json of intervals nor a whole .npy"),
-        (b"", "neither .json of intervals nor a whole .npy"),
+        (np.array(["a"] * 128), "expected one label per frame"),
+        (b"nonsense", "neither a .json file of intervals nor a complete .npy"),
+        (b"", "neither a .json file of intervals nor a complete .npy"),
         (None, "No such file"),
     ],
 )

@@ -225,7 +225,7 @@ BAD = {
     "Swin-L": (resized((192, 3, 2, 4, 4), 18), "holds Video Swin-L, expected Video Swin-T"),
     "another window": (
         resized((96, 3, 2, 4, 4), 6, 5239),
-        "holds Video Swin-T with position tables of 5239 rows, which tell of another window, expected Video Swin-T "
+        "holds Video Swin-T with position tables of 5239 rows, which belong to another window, expected Video Swin-T "
         "with patches of 2 x 4 x 4 and windows of 8 x 7 x 7",
     ),
     "another patch": (resized((96, 3, 4, 4, 4), 6), "holds Video Swin-T with patches of 4 x 4 x 4, expected"),
@@ -241,23 +241,26 @@ BAD = {
     "no prefix": (lambda state: state, f"has '{TABLE}' at the top, expected 'backbone.{TABLE}' under"),
     "another network": (
         lambda _: {"state_dict": {"conv1.weight": torch.zeros(1)}},
-        f"is no Video Swin checkpoint: nothing in it ends {TABLE}",
+        f"is not a Video Swin checkpoint: no name in it ends with {TABLE}",
     ),
     "another transformer": (
         lambda _: {"model": {"patch_embed.proj.weight": torch.zeros(768, 3, 16, 16)}},
-        "is no Video Swin checkpoint",
+        "is not a Video Swin checkpoint",
     ),
     "a list": (lambda _: [torch.zeros(1)], "holds a list, expected a state dict"),
-    "no arrays": (lambda _: {"state_dict": {1: 2}}, "is no Video Swin checkpoint"),
+    "no arrays": (lambda _: {"state_dict": {1: 2}}, "is not a Video Swin checkpoint"),
     "missing": (without("norm.bias"), "does not fit: missing backbone.norm.bias"),
     "left over": (without("", stray=torch.zeros(2)), "does not fit: left over 'backbone.stray'"),
     "two lines": (without("", **{"a\nb": torch.zeros(2)}), r"left over 'backbone.a\nb'"),
     "misshapen": (without("", **{"norm.bias": torch.zeros(5)}), "backbone.norm.bias is (5,), expected (768,)"),
-    "a text": (without("", **{"norm.bias": "no array"}), "backbone.norm.bias is no plain array of numbers"),
-    "a sparse array": (without("", **{"norm.bias": torch.zeros(768).to_sparse()}), "is no plain array of numbers"),
-    "a number for patches": (without("", **{"patch_embed.proj.weight": 3}), "proj.weight is no plain array"),
-    "a number for positions": (without("", **{TABLE: 3}), "position_bias_table is no plain array"),
-    "code": (lambda _: {"state_dict": {"x": np.random.default_rng}}, "damaged, or more than arrays and plain values"),
+    "a text": (without("", **{"norm.bias": "no array"}), "backbone.norm.bias is not a plain array of numbers"),
+    "a sparse array": (without("", **{"norm.bias": torch.zeros(768).to_sparse()}), "is not a plain array of numbers"),
+    "a number for patches": (without("", **{"patch_embed.proj.weight": 3}), "proj.weight is not a plain array"),
+    "a number for positions": (without("", **{TABLE: 3}), "position_bias_table is not a plain array"),
+    "code": (
+        lambda _: {"state_dict": {"x": np.random.default_rng}},
+        "damaged, or contains more than arrays and plain values",
+    ),
 }
 
 

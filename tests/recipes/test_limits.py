@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from mgfn.evaluation.scoring import newest_scores
-from mgfn.network import Mgfn
+from mgfn.extended import Extended
 from mgfn.training import probes
 from mgfn.training.compose import Composer, Stream, Take
 from mgfn.training.streaming import clip_auc
 from recipes.default_head.features import Recording
 from recipes.tables import limits, views
-from recipes.tables.limits import ALONE, Idea, fewer, probe, side_by_side
+from recipes.tables.limits import ALONE, Idea, fewer, of_channels, probe, side_by_side
 from recipes.tables.paired import compare, tally
 from recipes.tables.tuning import tuned
 
@@ -114,7 +114,7 @@ def test_the_probe_scores_as_the_network_that_holds_it_does_live(monkeypatch: py
     scores = score(stream.features)
     assert clip_auc([stream], [scores.astype(np.float32)]) > 0.95
     held = score.__self__  # type: ignore[attr-defined]
-    network = Mgfn(dataclasses.replace(ALONE, channels=8, probes=1, smoothing=3)).eval()
+    network = Extended(dataclasses.replace(of_channels(ALONE, 8), probes=1, smoothing=3)).eval()
     network.load_state_dict(held.head.state_dict(), strict=False)
     found = probes.Probe(torch.from_numpy(held.slopes).double(), torch.tensor(held.intercept), 0.0)
     probes.add_probes(network, [found], network_share=0.0)

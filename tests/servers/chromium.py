@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, driven by Playwright. It fetches no browser of its own."""
+"""A real browser: Debian's Chromium, driven by Playwright. No browser is downloaded."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PROGRAM = shutil.which("chromium")
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium; skips the test, saying why, where it or Playwright is not there."""
+    """A headless Chromium; skips the test, with the reason, if it or Playwright is missing."""
     if PROGRAM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     with playwright.sync_playwright() as driver:
-        # a container's root has no sandbox, and its shared memory may be small
+        # root in a container has no sandbox, and its shared memory may be small
         arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         browser = driver.chromium.launch(executable_path=PROGRAM, args=arguments)
         try:

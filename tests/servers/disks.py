@@ -1,4 +1,4 @@
-"""A real disk that is small enough to be filled."""
+"""A real disk that is small enough to fill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> None:
-    """Leave no room on the disk of `folder`."""
+    """Fill the disk of `folder` completely."""
     with (folder / "filler").open("ab", buffering=0) as filler, suppress(OSError):
         while True:
             filler.write(os.urandom(4096))

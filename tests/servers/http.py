@@ -1,4 +1,4 @@
-"""A real HTTP server on a free loopback port, whose answers a function gives; it keeps what it was asked."""
+"""A real HTTP server on a free loopback port, whose responses a function returns; it records the requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Asked:
 
 
 class HttpServer:
-    """`answer` is called in the server's threads: status, JSON and headers for what is asked."""
+    """`answer` is called in the server's threads: status, JSON and headers for a request."""
 
     def __init__(self, answer: Callable[[Asked], Answer]) -> None:
         self.asked: list[Asked] = []
@@ -49,9 +49,9 @@ class HttpServer:
                     self.end_headers()
                     self.wfile.write(content)
                 except OSError:
-                    pass  # who asked has gone
+                    pass  # the client has gone
 
-            do_GET = do_POST = do_PUT = _serve  # noqa: N815 -- the library's names
+            do_GET = do_POST = do_PUT = _serve  # noqa: N815 -- the names of the library
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -73,14 +73,14 @@ class HttpServer:
 
 
 class FrigateServer:
-    """What Frigate publishes of its HTTP API, as far as we use it. No Frigate: a stand-in written to its documents."""
+    """The published part of Frigate's HTTP API that we use. A stand-in for Frigate, written to its documentation."""
 
     def __init__(self, cameras: set[str], login: tuple[str, str] | None = None) -> None:
         self.events: dict[str, dict[str, Any]] = {}
         self.answering = threading.Event()
         self.answering.set()
         self.away = False
-        self.broken_for = 0  # so many creations are made, and their answers lost
+        self.broken_for = 0  # so many events are created, and their responses are lost
         self.token = "first"
         self._cameras = cameras
         self._login = login

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the tests talk to: Debian's Mosquitto, GStreamer's RTSP server and Chromium.
-# Without root or apt-get nothing is installed: the tests that need them are skipped by name and reason.
+# Installs what the tests use: Debian's Mosquitto, GStreamer's RTSP server and Chromium.
+# Without root or apt-get nothing is installed, and the tests that need them are skipped with a reason.
 set -euo pipefail
 packages=(
   mosquitto mosquitto-clients
@@ -13,11 +13,11 @@ if dpkg -s "${packages[@]}" >/dev/null 2>&1; then
   exit 0
 fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "not root, or no apt-get: tests that need Mosquitto, an RTSP server or Chromium will be skipped; by hand: apt-get install ${packages[*]}"
+  echo "not root, or no apt-get: tests that need Mosquitto, an RTSP server or Chromium will be skipped; to install them: apt-get install ${packages[*]}"
   exit 0
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
-# Debian starts the broker it installs; the tests start their own on free ports.
+# Debian starts the broker after installation; the tests start their own on free ports.
 if command -v systemctl >/dev/null; then systemctl disable --now mosquitto >/dev/null 2>&1 || true; fi

@@ -22,9 +22,9 @@ PROGRAM = shutil.which("mosquitto") or ("/usr/sbin/mosquitto" if Path("/usr/sbin
 
 
 class Mosquitto:
-    """A broker that can be stopped and started again on the same port; it keeps what it must across that.
+    """A broker that can be stopped and started again on the same port; it keeps what a broker must keep.
 
-    `durable`: it writes each change at once, so that a kill does not take sessions and queued messages along.
+    `durable`: it writes each change at once, so that a kill loses no sessions or queued messages.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Mosquitto:
 
 
 class Subscriber:
-    """An ordinary subscriber with a persistent session of its own; keeps every message in order."""
+    """An ordinary subscriber with its own persistent session; keeps all messages in order."""
 
     def __init__(self, port: int, topics: str = "mgfn/#", password: str | None = None) -> None:
         self.messages: list[tuple[str, str, bool]] = []
@@ -107,7 +107,7 @@ class Subscriber:
         return next((payload for name, payload, _ in reversed(self.messages) if name == topic), None)
 
     def publish(self, topic: str, payload: str, *, retain: bool = False) -> None:
-        """Give a command; returns once the broker has it."""
+        """Send a command; returns once the broker has it."""
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
 
     def close(self) -> None:

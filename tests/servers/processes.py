@@ -1,4 +1,4 @@
-"""Starting and ending the processes that tests talk to; each is ended by its own id."""
+"""Starts and ends the processes that tests use; each is ended by its own id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nobody listens on; never the same twice, as its user may bind it much later."""
+    """A port on which nobody listens; never the same twice, because it may be bound much later."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], object], seconds: float = 60.0, what: str = "the condition") -> None:
-    """Poll until `condition` holds; fails after `seconds`."""
+    """Poll until `condition` is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"

@@ -27,7 +27,7 @@ def available() -> bool:
 
 
 def moving_pictures(frames: int, width: int = 320, height: int = 240, seed: int = 0) -> list[UInt8Array]:
-    """Seeded RGB pictures in which something moves."""
+    """Seeded RGB images in which something moves."""
     rng = np.random.default_rng(seed)
     ground = rng.integers(60, 160, (height // 16, width // 16, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
     pictures = []
@@ -40,7 +40,7 @@ def moving_pictures(frames: int, width: int = 320, height: int = 240, seed: int 
 
 
 def encode(pictures: Sequence[UInt8Array], fps: int = 25) -> list[bytes]:
-    """H.264 access units, one a picture, without B-frames."""
+    """H.264 access units, one per frame, without B-frames."""
     height, width = pictures[0].shape[:2]
     units = []
     with av.open(io.BytesIO(), "w", format="h264") as container:
@@ -59,7 +59,7 @@ def encode(pictures: Sequence[UInt8Array], fps: int = 25) -> list[bytes]:
 
 
 def write_video(path: Path, pictures: Sequence[UInt8Array], fps: int = 25) -> Path:
-    """The same pictures and settings as `encode`, as a file."""
+    """The same frames and settings as `encode`, as a file."""
     height, width = pictures[0].shape[:2]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps)
@@ -88,7 +88,7 @@ class TestCamera:
             pytest.skip("needs GStreamer's RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi")
         self.port = free_port()
         self.url = f"rtsp://127.0.0.1:{self.port}/cam"
-        self.sent: dict[int, float] = {}  # unit -> epoch time at which it left, of the latest client
+        self.sent: dict[int, float] = {}  # unit -> epoch time at which it was sent, for the latest client
         self._units = folder / f"units-{self.port}.bin"
         self._units.write_bytes(b"".join(len(unit).to_bytes(4, "big") + unit for unit in units))
         self._command = [SYSTEM_PYTHON, str(Path(__file__).with_name("rtsp_server.py")), str(self._units)]
@@ -103,7 +103,7 @@ class TestCamera:
         with ended(self.process):
             reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
             reader.start()
-            until(self._ready.is_set, 120, "the RTSP server being ready")  # it may look through its plug-ins first
+            until(self._ready.is_set, 120, "the RTSP server being ready")  # it may scan its plug-ins first
             try:
                 yield self
             finally:

@@ -1,7 +1,8 @@
 """A test camera: one H.264 recording over RTSP, in real time, by GStreamer's RTSP server.
 
-Run by the system's own Python, where `gi` lives: rtsp_server.py UNITS PORT FPS [USER PASSWORD]
-UNITS is a file of access units, each behind its length (4 bytes, big endian). Every client gets the recording from
+Run by the system's own Python, which has `gi`: rtsp_server.py UNITS PORT FPS [USER PASSWORD]
+
+UNITS is a file of access units, each preceded by its length (4 bytes, big endian). Every client gets the recording from
 its beginning. Prints "ready", then "unit K TIME" with the epoch time at which each unit is handed to RTSP.
 """
 
@@ -14,7 +15,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 -- after the versions were chosen
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402 -- imported after the versions were chosen
 
 PIPELINE = (
     "( appsrc name=src is-live=true format=time block=false "
@@ -39,7 +40,7 @@ def feed(source, units, fps):
         buffer = Gst.Buffer.new_wrapped(unit)
         buffer.pts = buffer.dts = round(index * Gst.SECOND / fps)
         buffer.duration = round(Gst.SECOND / fps)
-        sys.stdout.write(f"unit {index} {time.time()}\n")  # in one piece: several threads say it
+        sys.stdout.write(f"unit {index} {time.time()}\n")  # in one piece, because several threads print
         sys.stdout.flush()
         if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
             return
@@ -49,7 +50,7 @@ def feed(source, units, fps):
 def main():
     units, port, fps = read_units(sys.argv[1]), sys.argv[2], float(sys.argv[3])
     Gst.init(None)
-    Gst.parse_launch(PIPELINE)  # loads the plug-ins: the first client does not wait for them
+    Gst.parse_launch(PIPELINE)  # loads the plug-ins, so that the first client need not wait
     server = GstRtspServer.RTSPServer(service=port, address="127.0.0.1")
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(PIPELINE)

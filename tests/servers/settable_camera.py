@@ -1,4 +1,4 @@
-"""An RTSP camera whose every RTP time, delay, login and SDP line is set by the test. RTP over TCP alone."""
+"""An RTSP camera whose RTP times, delays, login and SDP lines are set by the test. RTP over TCP only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ When = Callable[[int], tuple[float, float]]
 
 
 def steady(fps: float) -> When:
-    """Sent and stamped alike."""
+    """Sent as stamped."""
     return lambda index: (index / fps, index / fps)
 
 
@@ -61,10 +61,10 @@ def _kind(nal: bytes, codec: str) -> int:
 
 @dataclass(frozen=True)
 class Track:
-    """What one media line of the camera sends: access units, each at its time, from unit `first` on.
+    """One media line of the camera: access units, each with its time, from unit `first` on.
 
-    `described`: parameter sets stand in the SDP; `in_band`: they are sent with the pictures. Another `encoding` than
-    the codec's is what the SDP calls it.
+    `described`: parameter sets are in the SDP. `in_band`: they are sent with the frames. `encoding`: the name of the
+    codec in the SDP, if it differs.
     """
 
     units: Sequence[bytes]
@@ -108,7 +108,7 @@ def _fragments(nal: bytes, codec: str) -> list[bytes]:
 
 
 class SettableCamera:
-    """One camera at `url`; `login` is what its basic authentication asks for. Use `running()`."""
+    """One camera at `url`; `login` is required by its basic authentication. Use `running()`."""
 
     def __init__(self, *tracks: Track, login: tuple[str, str] | None = None) -> None:
         self.tracks = tracks

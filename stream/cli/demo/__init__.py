@@ -1,1 +1,1 @@
-"""`make demo`: sample footage with a staged incident over real RTSP, its alarms over real MQTT."""
+"""`make demo`: sample footage with a staged incident over real RTSP, with alarms over real MQTT."""

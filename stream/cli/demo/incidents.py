@@ -1,4 +1,4 @@
-"""Where an alarm lies in the staged recording. Pure: times are passed in."""
+"""Decides whether an alarm is in the staged incident. Pure: times are passed in."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ TOLERANCE = 3.0
 
 @dataclass(frozen=True)
 class Playback:
-    """The recording as one connection saw it: it began at epoch time `began` and comes again every `length` seconds."""
+    """The recording as one connection saw it: it began at epoch time `began` and repeats every `length` seconds."""
 
     began: float
     length: float
     incident: tuple[float, float]
 
     def in_incident(self, start: float) -> bool:
-        """Whether an alarm that started at epoch time `start` lies within three seconds of the staged incident."""
+        """Whether an alarm that started at epoch time `start` is within three seconds of the staged incident."""
         if start < self.began:
             return False
         seconds = (start - self.began) % self.length
@@ -27,13 +27,13 @@ class Playback:
 
 
 def playbacks(scores: list[dict[str, Any]]) -> list[Playback]:
-    """One for each connection, from the score lines of the demo's camera in their order."""
+    """One playback for each connection, from the score lines of the demo's camera in order."""
     firsts = [line for line in scores if line["window"] == 1]
     return [Playback(recording_began(line["start"], line["clip"]), LENGTH, INCIDENT) for line in firsts]
 
 
 def judge(starts: list[float], playbacks: list[Playback]) -> tuple[int, int]:
-    """How many of the alarms' start times lie in an incident, and how many outside.
+    """The number of start times inside an incident, and the number outside.
 
     An alarm belongs to the latest playback that had begun by then.
     """

@@ -1,1 +1,1 @@
-"""The site file: one YAML file that says what to watch. The service knows nothing of it."""
+"""The site file: one YAML file that describes what to watch. The rest of the service does not depend on it."""

@@ -1,4 +1,4 @@
-"""From the site file's models to what the service is told."""
+"""Converts the models of the site file to the settings of the service."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from stream.settings.site.models import (
 from stream.sinks.frigate import FrigateSettings
 from stream.sinks.notifications import NotifySettings
 
-_BLOCKS: Final = (AlarmModel, ClipModel)  # a region is one value
+_BLOCKS: Final = (AlarmModel, ClipModel)  # a region is inherited as a whole
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def inherited(own: CameraModel, defaults: CameraDefaults | None) -> CameraModel:
-    """The camera with what it does not say itself taken from `defaults`; blocks key by key, lists as a whole."""
+    """The camera with its missing keys taken from `defaults`: blocks key by key, lists as a whole."""
     return own if defaults is None else _merged(own, defaults)
 
 
@@ -50,12 +50,12 @@ def _merged(own: _Model, other: BaseModel) -> _Model:
 
 
 def _given(model: BaseModel | None, *left_out: str) -> dict[str, Any]:
-    """What is said, by name."""
+    """The given values, by name."""
     return {} if model is None else model.model_dump(exclude_none=True, exclude=set(left_out))
 
 
 def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: AlarmSettings) -> CameraConfig:
-    """A camera that has inherited; `bundle` is what holds where the file says nothing of alarms."""
+    """The settings of a camera after inheritance; `bundle` has the alarm settings for missing keys."""
     alarm = bundle
     if camera.alarm is not None:
         if camera.alarm.threshold_on is not None:
@@ -76,19 +76,19 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
 
 
 def frigate(model: FrigateModel | None) -> FrigateSettings | None:
-    """None where the file names none."""
+    """None if the file has no such block."""
     if model is None:
         return None
     return FrigateSettings(model.url, ca=None if model.ca is None else Path(model.ca), **_given(model, "url", "ca"))
 
 
 def notify(model: NotifyModel | None) -> NotifySettings | None:
-    """None where the file names none."""
+    """None if the file has no such block."""
     return None if model is None else NotifySettings(tuple(model.targets), **_given(model, "targets"))
 
 
 def retention(model: RetentionModel | None) -> Retention:
-    """How long things are kept; what is not said, by default."""
+    """The retention, with defaults for missing keys."""
     given = _given(model)
     sizes = {"media_bytes": ("media_gb", 2**30), "free_bytes": ("free_mb", 2**20)}
     for name, (key, unit) in sizes.items():

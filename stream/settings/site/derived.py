@@ -1,4 +1,4 @@
-"""Keys of the site file that come from a settings class: one field there is the key, its limits and its description."""
+"""Derives keys of the site file from settings classes: a field there defines a key, its limits and its description."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def plain_keys(settings: type[Any]) -> tuple[str, ...]:
-    """The fields of a frozen dataclass that are keys of the site file as they stand: those with a `doc`."""
+    """The fields of a frozen dataclass that are keys of the site file: those with a `doc`."""
     return tuple(field.name for field in fields(settings) if "doc" in field.metadata)
 
 
 def with_keys_of(settings: type[Any]) -> Callable[[type[_Model]], type[_Model]]:
-    """Class decorator: the model gains an optional key for each plain key of the dataclass `settings`.
+    """Class decorator: adds an optional key to the model for each plain key of the dataclass `settings`.
 
-    A field's annotation holds its limits, its metadata's `doc` the description, in which `{default}` stands for the
-    default. The model's own keys keep their order; one that has a field's name stands where that field does.
+    The annotation of a field has the limits, and `doc` in its metadata the description, in which `{default}` is
+    replaced by the default. The model's own keys keep their order; one with the name of a field takes the place of that
+    field.
     """
 
     def derived(model: type[_Model]) -> type[_Model]:
@@ -35,7 +36,7 @@ def with_keys_of(settings: type[Any]) -> Callable[[type[_Model]], type[_Model]]:
                 while field.name in own:
                     first = next(iter(own))
                     keys[first] = own.pop(first)
-        # own keys that are left have no field of their name: they stand before all others
+        # the remaining own keys do not share a name with a field, and come first
         made = create_model(
             model.__name__, __base__=model.__base__, __module__=model.__module__, __doc__=model.__doc__, **(own | keys)
         )

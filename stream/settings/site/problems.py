@@ -1,4 +1,4 @@
-"""What pydantic found, as lines for the user: key, value, what is allowed."""
+"""Converts errors of pydantic to lines for the user: key, value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from stream.settings.site.document import Document, Path, Problem, key_of
 from stream.settings.site.models import SiteFile
 from stream.settings.site.values import ALLOWED_BY
 
-_KEY: Final = "[key]"  # pydantic's mark for a dictionary's key
+_KEY: Final = "[key]"  # how pydantic marks a dictionary's key
 _LONGEST_VALUE: Final = 80
 _TYPES: Final = {
-    "float_type": "allowed is a number",
-    "int_type": "allowed is a whole number",
-    "bool_type": "allowed is true or false",
-    "string_type": "allowed is text; put it in quotes",
-    "list_type": "allowed is a list",
-    "model_type": "allowed is a block of keys",
-    "dict_type": "allowed is a block of keys",
-    "finite_number": "allowed is a number",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text; put it in quotes",
+    "list_type": "must be a list",
+    "model_type": "must be a block of keys",
+    "dict_type": "must be a block of keys",
+    "finite_number": "must be a number",
 }
 _BOUNDS: Final = {
     "greater_than_equal": ("at least", "ge"),
@@ -36,12 +36,12 @@ _BOUNDS: Final = {
 
 
 def described(errors: Iterable[ErrorDetails], document: Document) -> list[Problem]:
-    """Each error with its line."""
+    """All errors, with their lines."""
     return [_described(error, document) for error in errors]
 
 
 def path_of(error: ErrorDetails) -> Path:
-    """Where it is in the document."""
+    """The path of the error in the document."""
     return tuple(part for part in error["loc"] if part != _KEY)
 
 
@@ -49,14 +49,14 @@ def _described(error: ErrorDetails, document: Document) -> Problem:
     path, kind = path_of(error), error["type"]
     if kind == "list_type" and path[-3:-2] == (
         "masks",
-    ):  # a number where a point stands: a polygon, not a list of them
-        path, text = path[:-2], "allowed is a list of polygons, [[[x, y], [x, y], [x, y]]]: one bracket more"
+    ):  # a number in place of a point: a polygon was given instead of a list of polygons
+        path, text = path[:-2], "must be a list of polygons, [[[x, y], [x, y], [x, y]]]: add one more pair of brackets"
     elif kind == "extra_forbidden":
         text = _elsewhere(path) or unknown(str(path[-1]), _known_keys(SiteFile, path[:-1]))
     elif kind == "missing":
         text = "is missing"
     else:
-        # targets are secrets, however they look, also where the block that holds them was left out
+        # notification targets are always secret, also if the block that contains them was removed
         secret = path == ("notify",) or path[:2] == ("notify", "targets")
         value = "" if secret else shown(error["input"])
         text = f"{value}{_allowed(error)}{_hint(error, path)}"
@@ -69,40 +69,40 @@ def _allowed(error: ErrorDetails) -> str:
         return _TYPES[kind]
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return f"allowed is {words} {context[bound]:g}"
+        return f"must be {words} {context[bound]:g}"
     if kind == "literal_error":
-        return f"allowed is {context['expected']}"
+        return f"must be {context['expected']}"
     if kind == "string_pattern_mismatch":
         return ALLOWED_BY[context["pattern"]]
     if kind in ("too_short", "too_long"):
         words = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-        return f"{context['actual_length']} given; allowed are {words}"
+        return f"{context['actual_length']} given; must be {words}"
     if kind == "value_error":
         return str(context["error"])
     return error["msg"][0].lower() + error["msg"][1:]
 
 
 def shown(value: Any) -> str:
-    """The value as it may be shown, with a colon; "" for what has no short form."""
+    """The value for display, with a colon; "" if it has no short form."""
     if isinstance(value, dict | list):
         return ""
     text = value if isinstance(value, str) else "null" if value is None else repr(value).lower()
     text = redact_url(text)
-    if "@" in text and "***@" not in text:  # a mistyped URL has a password all the same
+    if "@" in text and "***@" not in text:  # even an invalid URL may contain a password
         text = f"***{text[text.rindex('@') :]}"
     text = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
     return f"{text}: " if text and text == text.strip() and text.isprintable() else f"{text!r}: "
 
 
 def unknown(key: str, known: list[str], what: str = "unknown key") -> str:
-    """That `key` is none of the `known`, with the nearest."""
+    """A message that `key` is not one of `known`, with the closest match."""
     near = difflib.get_close_matches(key, known, 1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{what}; {hint}allowed: {', '.join(known)}"
 
 
 def _hint(error: ErrorDetails, path: Path) -> str:
-    """What is a slip, most likely: quotes around a number, an address where a block is expected."""
+    """A hint for common mistakes: quotes around a number, an address instead of a block."""
     value = error["input"]
     if not isinstance(value, str):
         return ""
@@ -113,11 +113,11 @@ def _hint(error: ErrorDetails, path: Path) -> str:
 
 
 def _elsewhere(path: Path) -> str:
-    """That blocks beside an unknown key know it; "" if there are none."""
+    """A message that a nested block has this key, or ""."""
     model = _model_at(SiteFile, path[:-1])
     inner = ((field.alias or name, _model_in(field.annotation)) for name, field in model.model_fields.items())
     found = [f"`{name}`" for name, block in inner if block is not None and path[-1] in _keys(block)]
-    return f"unknown key here; it belongs into {' or '.join(found)}" if found else ""
+    return f"unknown key here; it belongs in {' or '.join(found)}" if found else ""
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
@@ -125,7 +125,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _known_keys(model: type[BaseModel], path: Path) -> list[str]:
-    """Keys of the model that stands at a path below `model`."""
+    """The keys of the model at a path below `model`."""
     return _keys(_model_at(model, path))
 
 
@@ -133,7 +133,7 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
     if not path:
         return model
     if model is SiteFile and path[0] == "cameras":
-        path = path[1:]  # a camera's name is no key
+        path = path[1:]  # a camera's name is not a key
         inner = _model_in(SiteFile.model_fields["cameras"].annotation)
     else:
         by_key = {field.alias or name: field for name, field in model.model_fields.items()}

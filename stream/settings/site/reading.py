@@ -1,4 +1,4 @@
-"""The site file: read, checked as a whole, converted. A file with any problem is refused with all of them."""
+"""Reads the site file, checks it as a whole, and converts it. A file with problems is rejected with all of them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from stream.settings.site.problems import described, path_of, unknown
 from stream.settings.site.values import FOLDER
 
 _LARGEST: Final = 1 << 20
-_SOME_URL: Final = "rtsp://unknown/"  # for a camera whose own is wrong, so that its other keys can be checked
+_SOME_URL: Final = "rtsp://unknown/"  # used for a camera with an invalid URL, so that its other keys can be checked
 
 
 class SiteError(UsageError):
-    """A site file that cannot be used; `problems` has a line for each thing that is wrong, none with a password."""
+    """An unusable site file; `problems` has one line for each problem, without passwords."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -37,32 +37,33 @@ class SiteError(UsageError):
 
 @dataclass(frozen=True)
 class Site:
-    """A site file without problems; every key is there to be looked at in `given`."""
+    """A valid site file; `given` contains its keys."""
 
     path: Path
     given: SiteFile
     content: bytes = field(repr=False)
 
     def cameras(self, bundle: AlarmSettings) -> tuple[CameraConfig, ...]:
-        """The cameras; `bundle` is how alarms are made where the file says nothing."""
+        """The cameras; `bundle` has the alarm settings for missing keys."""
         zone = None if self.given.time_zone is None else ZoneInfo(self.given.time_zone)
         own = self.given.cameras.items()
         return tuple(camera_config(n, inherited(camera, self.given.defaults), zone, bundle) for n, camera in own)
 
 
 def read_site(path: Path, *, asks_token: bool = False) -> Site:
-    """Read and check. Raises SiteError with everything that is wrong with the file.
+    """Read and check the file. Raises SiteError with all problems.
 
-    `asks_token`: an `http.address` that others reach needs its `token_file`, no flag being there instead of either.
+    asks_token: an `http.address` that other machines can reach requires `token_file`, because no flag replaces either
+    of them.
     """
     return checked(path, read_bytes(path), asks_token=asks_token)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content. Raises SiteError if it cannot be read or is too large."""
+    """The content of the file. Raises SiteError if it cannot be read or is too large."""
     try:
         if path.exists() and not path.is_file():
-            raise SiteError([f"{path}: not a file; allowed is a YAML file"])
+            raise SiteError([f"{path}: not a file; must be a YAML file"])
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
     except OSError as error:
@@ -73,13 +74,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def checked(path: Path, content: bytes, *, asks_token: bool = False) -> Site:
-    """The site that `content`, the file's, describes; as `read_site`."""
+    """The site described by `content`, the content of the file; otherwise like `read_site`."""
     document = _document(path, content)
     problems = list(document.problems)
     data = document.data
     given: SiteFile | None = None
     left_out: list[KeyPath] = []
-    for _ in range(3):  # what is wrong is left out, so that the rest can be checked, too
+    for _ in range(3):  # remove invalid parts, so that the rest can be checked, too
         try:
             given = SiteFile.model_validate(data, context={FOLDER: path.absolute().parent})
             break
@@ -95,18 +96,18 @@ def checked(path: Path, content: bytes, *, asks_token: bool = False) -> Site:
             problems += _open_to_others(given, document)
     if problems:
         raise _refused(path, problems)
-    assert given is not None  # noqa: S101 -- else there is a problem
+    assert given is not None  # noqa: S101 -- otherwise there is a problem
     return Site(path, given, content)
 
 
 def data_folder(path: Path) -> Path | None:
-    """The `data` key alone, for who has no use for the rest and may lack its secrets. Raises SiteError."""
+    """Only the `data` key, for callers that do not need the rest and may not have its secrets. Raises SiteError."""
     data = _document(path, read_bytes(path)).data
     folder = data.get("data")
     if folder is None:
         return None
     if not isinstance(folder, str):
-        raise SiteError([f"{path}: data: allowed is a path"])
+        raise SiteError([f"{path}: data: must be a path"])
     try:
         return path.absolute().parent / expanded(folder)
     except UsageError as error:
@@ -120,9 +121,9 @@ def _document(path: Path, content: bytes) -> Document:
         line = content[: error.start].count(b"\n") + 1
         raise _refused(path, [Problem(line, "", "not UTF-8 text")]) from None
     if document.data is None and not document.problems:
-        document.problems.append(Problem(None, "", "is empty; required are `cameras` with at least one camera"))
+        document.problems.append(Problem(None, "", "is empty; `cameras` with at least one camera is required"))
     elif document.data is not None and not isinstance(document.data, dict):
-        document.problems.append(Problem(1, "", "holds no keys; required are `cameras` with at least one camera"))
+        document.problems.append(Problem(1, "", "has no keys; `cameras` with at least one camera is required"))
     if not isinstance(document.data, dict):
         raise _refused(path, document.problems)
     return document
@@ -139,10 +140,10 @@ def _place(path: Path, line: int | None) -> str:
 
 
 def _leave_out(data: dict[str, Any], error: ErrorDetails) -> None:
-    """Remove what is wrong, lists as a whole; what lacks something required goes with it, but a camera stays."""
+    """Remove the invalid part, lists as a whole. A block that lacks a required key is removed, but a camera stays."""
     path = path_of(error)
     if len(path) == 3 and (path[0], path[2]) == ("cameras", "url"):
-        if path[1] in data["cameras"]:  # else it went with its name
+        if path[1] in data["cameras"]:  # otherwise it was removed with its name
             data["cameras"][path[1]]["url"] = _SOME_URL
         return
     path = tuple(itertools.takewhile(lambda part: not isinstance(part, int), path))
@@ -153,17 +154,17 @@ def _leave_out(data: dict[str, Any], error: ErrorDetails) -> None:
 
 
 def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
-    """What is wrong only in sight of what a camera inherits."""
+    """Problems that depend on what a camera inherits, or on several keys."""
     mqtt = given.mqtt
     if mqtt is not None and mqtt.url is not None and not mqtt.url.startswith("mqtts://"):
         for key in ("ca", "cert", "key"):
             if getattr(mqtt, key) is not None:
-                text = "is for an encrypted connection; allowed with a `url` that begins with mqtts://"
+                text = "needs an encrypted connection: a `url` that begins with mqtts://"
                 yield Problem(document.line(("mqtt", key)), f"mqtt.{key}", text)
     for name in () if given.frigate is None else given.frigate.cameras or ():
         if name not in given.cameras:
             path = ("frigate", "cameras", name)
-            text = unknown(name, list(given.cameras), "no camera of `cameras`")
+            text = unknown(name, list(given.cameras), "not a camera of this file")
             yield Problem(document.line(path), key_of(path), text)
     for name, own in given.cameras.items():
         yield from _of_camera(name, own, given.defaults, document)
@@ -174,7 +175,7 @@ def _open_to_others(given: SiteFile, document: Document) -> Iterator[Problem]:
     if http is None or http.address is None or http.address == "off" or http.token_file is not None:
         return
     if not is_loopback(http.address.rpartition(":")[0].strip("[]")):
-        text = f"{http.address}: any address but loopback needs `token_file` beside it"
+        text = f"{http.address}: addresses other than loopback require `token_file`"
         yield Problem(document.line(("http", "address")), "http.address", text)
 
 
@@ -185,8 +186,8 @@ def _of_camera(name: str, own: CameraModel, defaults: CameraDefaults | None, doc
     in_camera = own.alarm is not None and own.alarm.threshold_off is not None
     path: KeyPath = ("cameras", name, "alarm", "threshold_off") if in_camera else ("defaults", "alarm", "threshold_off")
     if alarm.threshold_on is None:
-        yield Problem(document.line(path), key_of(path), f"{alarm.threshold_off:g}: needs `threshold_on` beside it")
+        yield Problem(document.line(path), key_of(path), f"{alarm.threshold_off:g}: requires `threshold_on`")
     elif alarm.threshold_off > alarm.threshold_on:
         whose = "" if in_camera else f" of {name}"
-        text = f"{alarm.threshold_off:g}: allowed is at most `threshold_on`{whose}, {alarm.threshold_on:g}"
+        text = f"{alarm.threshold_off:g}: must be at most `threshold_on`{whose}, {alarm.threshold_on:g}"
         yield Problem(document.line(path), key_of(path), text)

@@ -1,6 +1,6 @@
-"""The JSON Schema of the site file, by which editors complete and check it, and the reference in docs/site-file.md.
+"""The JSON Schema of the site file, with which editors complete and check it, and the reference in docs/site-file.md.
 
-`python -m stream.settings.site.schema` writes both, in the sources.
+`python -m stream.settings.site.schema` writes both into the source tree.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BLOCKS: Final = {
 
 
 def site_schema() -> dict[str, Any]:
-    """Made from the models. Keys may be left out, and then hold what is inherited: `null` is as good as none."""
+    """Generated from the models. Keys may be omitted, and then have the inherited value; `null` counts as omitted."""
     schema = SiteFile.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -41,7 +41,7 @@ def site_schema() -> dict[str, Any]:
 
 
 def _tidied(node: Any) -> Any:
-    """Without titles made from names, and without the default `null`, which editors would write into the file."""
+    """Without titles generated from names, and without `null` as a default, which editors would write into the file."""
     if isinstance(node, list):
         return [_tidied(item) for item in node]
     if not isinstance(node, dict):
@@ -71,7 +71,7 @@ def _row(key: str, schema: dict[str, Any], required: Sequence[str]) -> str:
 
 
 def _allowed(schema: dict[str, Any]) -> str:
-    """The values a key takes, in few words."""
+    """A short description of the values of a key."""
     kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
     (kind,) = kinds
     if "enum" in kind:

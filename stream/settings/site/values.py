@@ -1,4 +1,4 @@
-"""Kinds of values in the site file: each is checked, and what is to be filled in is filled in."""
+"""Types of values in the site file, with their checks. Placeholders are replaced here."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stream.base.addresses import broker_at, expanded, is_live, is_rtsp, name_pr
 from stream.base.errors import UsageError
 from stream.settings.bundle import check_device
 
-FOLDER: Final = "folder"  # in the validation's context: where relative paths begin
+FOLDER: Final = "folder"  # key in the validation context: the folder for relative paths
 _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
-    _NAME: "a camera's name is 1 to 64 of a-z A-Z 0-9 _ -",
-    _TIME: 'allowed is "HH:MM" with two digits each, such as "08:00"',
-    _ADDRESS: "allowed is HOST:PORT or off",
+    _NAME: "a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
+    _TIME: 'must be "HH:MM" with two digits each, such as "08:00"',
+    _ADDRESS: "must be HOST:PORT or off",
 }
 
 
@@ -31,7 +31,7 @@ def _folder(info: ValidationInfo) -> Path:
 
 
 def _text(text: str) -> str:
-    """Filled in."""
+    """With placeholders replaced."""
     try:
         whole = expanded(text)
     except UsageError as error:
@@ -42,7 +42,7 @@ def _text(text: str) -> str:
 
 
 def _path(text: str, info: ValidationInfo) -> str:
-    """Filled in, and relative to the site file's folder."""
+    """With placeholders replaced, relative to the folder of the site file."""
     return str(_folder(info) / _text(text))
 
 
@@ -59,7 +59,7 @@ def _source(text: str, info: ValidationInfo) -> str:
 def _live_source(text: str, info: ValidationInfo) -> str:
     url = _source(text, info)
     if not is_rtsp(url):
-        raise ValueError("allowed are rtsp:// and rtsps://")
+        raise ValueError("must be an rtsp:// or rtsps:// URL")
     return url
 
 
@@ -80,7 +80,7 @@ def _web_address(text: str) -> str:
     except ValueError:
         fine = False
     if not fine:
-        raise ValueError("allowed is http[s]://[user:password@]host[:port]")
+        raise ValueError("must be http[s]://[user:password@]host[:port]")
     return whole
 
 
@@ -112,7 +112,7 @@ def _device(device: str) -> str:
 
 def _backend(name: str) -> str:
     if name != "auto" and name not in BACKENDS:
-        raise ValueError(f"allowed are auto, {', '.join(BACKENDS)}")
+        raise ValueError(f"must be auto, {', '.join(BACKENDS)}")
     return name
 
 
@@ -122,7 +122,7 @@ def _time_zone(name: str) -> str:
     except (OSError, ValueError, KeyError):
         near = difflib.get_close_matches(name, available_timezones(), 1)
         hint = f"; did you mean {near[0]}?" if near else ", such as Europe/Berlin or UTC"
-        raise ValueError(f"no time zone; allowed is a name of the IANA database{hint}") from None
+        raise ValueError(f"unknown time zone; must be a name from the IANA database{hint}") from None
     return name
 
 

@@ -1,7 +1,7 @@
-"""Reloads the site file when it changes or on SIGHUP, and gives the service the new cameras.
+"""Reloads the site file when it changes or on SIGHUP, and passes the new cameras to the service.
 
-It runs in a thread of its own, so that a hanging disk delays no clip. A file with any problem is rejected; one that
-lacked resources is read again later.
+It runs in a separate thread, so that a hanging disk delays no clip. A file with problems is rejected. A file that could
+not be read for lack of resources is read again later.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from stream.settings.site.reading import Site, SiteError, checked, read_bytes
 RETRY_AFTER: Final = 30.0
 _EVERY: Final = 0.5
 _REJECTED: Final = "site file rejected; keeping the previous configuration"
-# Errors that may be over soon: no descriptor, process or memory left, a disk that does not answer.
+# Errors that may pass: no descriptors, processes or memory left, or a disk that does not respond.
 _FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE})
 # These keys apply on every reload; the others only at the start.
 _AT_ANY_TIME: Final = frozenset({"cameras", "defaults", "time_zone"})
 
 
 class SiteWatcher:
-    """Watches the file of `site`. `cameras_of` makes the cameras of a site, flags included; it may raise UsageError."""
+    """Watches the file of `site`. `cameras_of` returns the cameras of a site, with flags applied; may raise
+    UsageError.
+    """
 
     def __init__(self, site: Site, cameras_of: Callable[[Site], Sequence[CameraConfig]]) -> None:
         self._path = site.path
@@ -42,31 +44,31 @@ class SiteWatcher:
         self._found: Sequence[CameraConfig] | None = None
 
     def ask(self) -> None:
-        """Reload the file even if it is unchanged; safe in a signal handler."""
+        """Reload the file even if it has not changed; safe in a signal handler."""
         self._asked = True
 
     def stop(self) -> None:
-        """`run` returns soon."""
+        """Make `run` return soon."""
         self._stopped.set()
 
     def take(self) -> Sequence[CameraConfig] | None:
-        """The new cameras, None if nothing has changed."""
+        """The new cameras, or None if nothing has changed."""
         with self._lock:
             found, self._found = self._found, None
             return found
 
     def retry(self) -> None:
-        """Read the file again later: what it asks for lacked resources."""
+        """Read the file again later, because there were not enough resources for it."""
         self._retry_at = time.monotonic() + RETRY_AFTER
 
     def run(self) -> None:
-        """Watch until stopped: body of a thread of the service."""
-        known = before = None  # it may have changed since it was read
+        """Body of a thread: watch until stopped."""
+        known = before = None  # the file may have changed since it was read
         while not self._stopped.wait(_EVERY):
             if time.monotonic() >= self._retry_at:
                 self._retry_at, self._asked = float("inf"), True
             now = self._signature()
-            # an editor may still be writing: act once it looks the same twice
+            # an editor may still be writing: wait until it looks the same twice
             if self._asked or (now != known and now == before):
                 asked, self._asked, known = self._asked, False, now
                 self.look(asked=asked)
@@ -80,7 +82,7 @@ class SiteWatcher:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def look(self, *, asked: bool) -> None:
-        """Read the file: its cameras go to `take`, its problems to the log."""
+        """Read the file. Its cameras go to `take`, its problems to the log."""
         try:
             try:
                 content = read_bytes(self._path)
@@ -96,8 +98,8 @@ class SiteWatcher:
             for problem in error.problems if isinstance(error, SiteError) else [str(error)]:
                 log.error(_REJECTED, problem=problem)
             return
-        except Exception as error:  # noqa: BLE001 -- a defect must not end the watching
-            # never its text: secrets of this file may stand there that the log does not know yet
+        except Exception as error:  # noqa: BLE001 -- a bug must not end the thread
+            # do not log its text: it may contain secrets of this file that the log does not know yet
             at = traceback.extract_tb(error.__traceback__)[-1]
             problem = f"{self._path}: a defect: {type(error).__name__} in {Path(at.filename).name}:{at.lineno}"
             log.error(_REJECTED, problem=problem)
@@ -113,7 +115,7 @@ class SiteWatcher:
 
 
 def _changed_keys(started: Site, now: Site) -> list[str]:
-    """Top-level keys whose change does nothing until the next start."""
+    """Top-level keys that have changed but need a restart."""
     before, after = started.given, now.given
     keys = [key for key in type(after).model_fields if key not in _AT_ANY_TIME]
     return [key for key in keys if getattr(before, key) != getattr(after, key)]

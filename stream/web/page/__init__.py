@@ -1,1 +1,1 @@
-"""The web page: its files, and the routes that they ask."""
+"""The web page: its files, and the routes that it requests."""

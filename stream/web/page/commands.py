@@ -1,4 +1,4 @@
-"""What an operator does on the page: each request becomes a command for the scoring loop."""
+"""Commands of an operator on the page: each request becomes a command for the scoring loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Enabled(BaseModel):
 
 
 class CommandRoutes:
-    """Verdicts, thresholds, enabled and test events."""
+    """Verdicts, thresholds, enabling and disabling, test events."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources

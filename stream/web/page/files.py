@@ -1,4 +1,4 @@
-"""The page's static files."""
+"""The static files of the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 _FOLDER: Final = resources.files("stream.web.page").joinpath("static")
 _TYPES: Final = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
-_NOT_SERVED: Final = "login.html"  # a template: `stream.web.access` fills it in
+_NOT_SERVED: Final = "login.html"  # a template, which `stream.web.access` fills in
 _FILES: Final = frozenset(file.name for file in _FOLDER.iterdir() if file.name != _NOT_SERVED)
 
 

@@ -1,4 +1,4 @@
-"""What happens now: state, event stream, newest pictures and scores. Handlers never touch the scoring loop."""
+"""The present: state, event stream, newest images and scores. Handlers never access the scoring loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PICTURE_QUALITY: Final = 75
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events. The stream ends when the client reads nothing for half a minute."""
+    """Server-sent events. The stream ends if the client reads nothing for half a minute."""
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Any) -> None:
@@ -37,7 +37,7 @@ class EventStream(StreamingResponse):
 
 
 class LiveRoutes:
-    """`/api/state`, `/api/stream` and what a camera shows now."""
+    """`/api/state`, `/api/stream`, and the current image and scores of a camera."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
@@ -50,7 +50,7 @@ class LiveRoutes:
         router.get("/api/cameras/{camera}/line")(self.line)
 
     def _state_text(self) -> str:
-        """The state as JSON, built once for all pages that ask at the same time."""
+        """The state as JSON, built once for all pages that request it at the same time."""
         now = time.monotonic()
         if now - self._state[0] >= _STATE_EVERY / 2:
             self._state = (now, json.dumps(dict(self._sources.state()) | {"time": time.time()}))
@@ -63,7 +63,7 @@ class LiveRoutes:
         return EventStream(self._messages(self._sources.live.newest), media_type="text/event-stream")
 
     async def _messages(self, number: int) -> AsyncIterator[str]:
-        """What happens after message `number`."""
+        """The messages after `number`."""
         live = self._sources.live
         self._streams += 1
         try:
@@ -87,7 +87,7 @@ class LiveRoutes:
         self._sources.check(camera)
         picture = self._sources.picture(camera)
         if picture is None:
-            raise HTTPException(404, "no picture yet")
+            raise HTTPException(404, "no image yet")
         return Response(jpeg(picture, _PICTURE_QUALITY), media_type="image/jpeg")
 
     def line(self, camera: str) -> list[list[float]]:

@@ -1,4 +1,4 @@
-"""What happened: the last day's scores, events and their pictures, read from the data folder."""
+"""The past: scores of the last day, events and their images, read from the data folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CACHED: Final = {"Cache-Control": "private, max-age=86400"}
 
 
 class PastRoutes:
-    """`/api/scores`, `/api/events` and what belongs to an event."""
+    """`/api/scores`, `/api/events`, and the files of an event."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
@@ -41,7 +41,9 @@ class PastRoutes:
         since: Annotated[float, Query(gt=0, le=2 * DAY)] = DAY,
         bins: Annotated[int, Query(ge=1, le=2_000)] = 288,
     ) -> dict[str, Any]:
-        """The highest score in each of `bins` equal parts of the time, null where nothing was scored; and alarms."""
+        """The highest score in each of `bins` equal parts of the period (null where nothing was scored), and the
+        alarms.
+        """
         self._sources.check(camera)
         now = time.time()
         with self._sources.store() as store:
@@ -63,7 +65,7 @@ class PastRoutes:
             return [event.as_json() for event in store.events.latest(camera, before, limit)]
 
     def event(self, event_id: str) -> dict[str, Any]:
-        """An event with the scores around it and every clip of its window; what is no longer stored is empty."""
+        """An event with the scores around it and all clips of its window. Parts that are no longer stored are empty."""
         with self._sources.store() as store:
             event = stored_event(store, event_id)
             camera, begin = event.message.camera, event.message.start_time - _AROUND
@@ -89,24 +91,24 @@ class PastRoutes:
             return None
 
     def strip(self, event_id: str) -> Response:
-        """The pictures of the window's clips on one sheet."""
+        """The images of the window's clips on one sheet."""
         window = self._window(event_id) if EVENT_ID.fullmatch(event_id) else None
         if window is None:
-            raise HTTPException(404, "no film strip of this event")
+            raise HTTPException(404, "this event has no film strip")
         return Response(window.strip, media_type="image/jpeg", headers=_CACHED)
 
     def thumbnail(self, event_id: str) -> Response:
-        """The event's picture, small: a list of events must not weigh megabytes."""
+        """A small image of the event, so that a list of events does not take megabytes."""
         try:
             path = media_path(self._sources.folder / "media", event_id, "snapshot")
             small = reduced(path.read_bytes())
         except (ValueError, OSError):
-            raise HTTPException(404, "no picture of this event") from None
+            raise HTTPException(404, "this event has no image") from None
         return Response(small, media_type="image/jpeg", headers=_CACHED)
 
 
 def _curve(scores: ScoreColumns) -> list[tuple[float, float]]:
-    """The ends of clips and their scores; of a long alarm, the highest score of each few clips."""
+    """The ends of clips and their scores; for a long alarm, the highest score of every few clips."""
     if not len(scores):
         return []
     first = np.arange(0, len(scores), math.ceil(len(scores) / _LONGEST_CURVE))

@@ -1,4 +1,4 @@
-"""Questions to a camera's whole history, one at a time: what-if, and a threshold for an alarm budget."""
+"""Queries over the whole history of a camera, one at a time: what-if, and a threshold for a number of false alarms."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream.archive.retention import DAY
-from stream.archive.score_log import ScoreColumns
 from stream.archive.store import Store
 from stream.lookback import history
 from stream.web.page.sources import PageSources
 
 _WAIT_FOR_TURN: Final = 20.0
-Since = Annotated[float, Query(gt=0, le=31 * DAY, description="seconds back from now")]
+Since = Annotated[float, Query(gt=0, le=31 * DAY, description="seconds before now")]
 
 
 class Budget(BaseModel):
@@ -28,12 +27,12 @@ class Budget(BaseModel):
 
 
 class QuestionRoutes:
-    """`/api/what-if`, `/api/suggestion` and a camera's `budget`."""
+    """`/api/what-if`, `/api/suggestion` and the `budget` of a camera."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
         self._turn = threading.Lock()
-        self._kept: tuple[tuple[str, float, int], ScoreColumns] | None = None
+        self._kept: tuple[tuple[str, float, int], history.History] | None = None
         self.router = router = APIRouter()
         router.get("/api/what-if")(self.what_if)
         router.get("/api/suggestion")(self.suggestion)
@@ -50,8 +49,8 @@ class QuestionRoutes:
         with self._question(), self._sources.store() as store:
             history.cameras(store, camera)
             key = (camera, since, int(now // 60))
-            if self._kept is None or self._kept[0] != key:  # a slider asks again and again
-                self._kept = (key, store.scores.columns(camera, now - since, now))
+            if self._kept is None or self._kept[0] != key:  # a slider sends many requests
+                self._kept = (key, history.history_of(store, camera, now - since, now))
             answer = history.what_if(store, camera, self._kept[1], threshold, min_duration)
         return answer.as_json()
 
@@ -77,7 +76,7 @@ class QuestionRoutes:
     @contextmanager
     def _question(self) -> Iterator[None]:
         if not self._turn.acquire(timeout=_WAIT_FOR_TURN):
-            raise HTTPException(503, "another question is being answered")
+            raise HTTPException(503, "another query is running")
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""The page's routes, one file for each kind of request."""
+"""The routes of the page, in one file for each kind of request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["PageSources", "page_routes"]
 
 
 def page_routes(sources: PageSources) -> APIRouter:
-    """All of them, to be included in an application."""
+    """All routes, to be included in an application."""
     router = APIRouter()
     router.include_router(file_routes())
     for part in (LiveRoutes, PastRoutes, QuestionRoutes, CommandRoutes):

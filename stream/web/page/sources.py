@@ -1,4 +1,4 @@
-"""Where the page's answers come from, and what its routes share: known cameras, the store, one event."""
+"""Data sources of the page, and what its routes share: known cameras, the store, one event."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from stream.web.page_stream import Live
 
 @dataclass(frozen=True)
 class PageSources:
-    """Where the page's answers come from.
+    """The data sources of the page.
 
-    `state` gives a JSON object with `cameras` by name; `picture` a camera's newest picture (224, 224, 3) RGB, None
-    while there is none; `line` when its newest clips ended and their scores; `post` takes a command for the scoring
-    loop; `folder` is the data folder.
+    state: a JSON object with `cameras` by name.
+    picture: the newest image of a camera (224, 224, 3), RGB; None while there is none.
+    line: when its newest clips ended, and their scores.
+    post: sends a command to the scoring loop.
+    folder: the data folder.
     """
 
     state: Callable[[], Mapping[str, Any]]
@@ -42,7 +44,9 @@ class PageSources:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The data folder's store, read-only. Raises HTTPException where it, or what is asked of it, is not there."""
+        """The store of the data folder, read-only. Raises HTTPException if it, or the requested item, does not
+        exist.
+        """
         try:
             with Store.read_only(self.folder) as store:
                 yield store

@@ -11,7 +11,7 @@ import torch
 
 from mgfn.checkpoint import save_head
 from mgfn.features import FloatArray
-from mgfn.network import Mgfn, MgfnConfig, Stage
+from mgfn.paper import Paper, PaperConfig
 
 STEEPNESS = 8.0
 UCF = {
@@ -28,11 +28,11 @@ UCF_TRUTH: dict[str, tuple[int, list[tuple[int, int]]]] = {
 
 def known_head(path: Path, metadata: Mapping[str, str] | None = None) -> Path:
     """A checkpoint of two channels: the score is the sigmoid of 8 times the normalised first one."""
-    head = Mgfn(MgfnConfig(2, (Stage("glance", 2, 1),), alpha=0.0, reduce_kernel=1))
+    head = Paper(PaperConfig(2, "GF-fusion", alpha=0.0, widths=(2, 2), reduce_kernel=1))
     with torch.no_grad():
         for value in head.parameters():
             value.zero_()
-        head.to_tokens.weight.copy_(torch.eye(2)[:, :, None])
+        head.to_tokens.weight.copy_(torch.eye(2)[:, :, None] / 2)  # two stages that add nothing are summed
         head.get_parameter("to_logits.0.weight").fill_(1.0)
         head.fc.weight[0, 0] = STEEPNESS
     save_head(path, head, metadata or {})

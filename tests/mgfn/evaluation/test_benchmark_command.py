@@ -105,7 +105,7 @@ def test_xd_violence_averages_five_files(
     tops = [entry["top_score"] for entry in content["videos"]]
     np.testing.assert_allclose(tops, [0.5, 0.45], atol=1e-4)
     assert [entry["name"] for entry in content["classes"]] == ["Fighting"]
-    note = "A__#1_label_B1-0-0: features 32 frames, ground truth 30; measured over 30, the last scores left out"
+    note = "A__#1_label_B1-0-0: features 32 frames, ground truth 30; measured over 30, last scores not used"
     assert content["notes"] == [note]
     captured = capsys.readouterr()
     assert f"note: {note}" in captured.err

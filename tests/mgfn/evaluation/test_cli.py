@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mgfn.evaluation import cli
-from mgfn.network import Mgfn, MgfnConfig
+from mgfn.released import Released, ReleasedConfig
 from tests.mgfn.evaluation.conftest import Run
 from tests.mgfn.evaluation.known import UCF_TRUTH, write_intervals
 
@@ -40,13 +40,13 @@ def replaced(flags: list[object], **changes: object) -> list[object]:
         ("benchmark", {"ground_truth": "{tmp}/long.json"}, "of 2 videos.*Abuse001.*64.*200; Normal_Videos.*64.*99"),
         ("benchmark", {"ground_truth": "{tmp}/calm.json"}, "no anomalous frame in the listed videos"),
         ("benchmark", {"ground_truth": "{tmp}/wild.json"}, "no normal frame in the listed videos"),
-        ("benchmark", {"out": "{tmp}"}, "is not empty; allowed: a new or empty folder"),
+        ("benchmark", {"out": "{tmp}"}, "is not empty; must be a new or empty folder"),
         ("benchmark", {"out": "{tmp}/head.safetensors"}, "is not empty"),
         ("benchmark", {"resamples": "0"}, "--resamples"),
         ("benchmark", {"features": "{tmp}/nowhere"}, "3 entries do not fit: .*nowhere.*No such file"),
-        ("stream", {"threshold": "1.5"}, "--threshold 1.5: allowed is 0 to 1"),
-        ("stream", {"threshold": "nan"}, "--threshold nan: allowed is 0 to 1"),
-        ("stream", {"fps": "0"}, "--fps 0.0: allowed is 1 to 240"),
+        ("stream", {"threshold": "1.5"}, "--threshold 1.5: must be from 0 to 1"),
+        ("stream", {"threshold": "nan"}, "--threshold nan: must be from 0 to 1"),
+        ("stream", {"fps": "0"}, "--fps 0.0: must be from 1 to 240"),
         ("stream", {"list": "{tmp}/empty.list"}, "is empty"),
         ("stream", {"out": "{tmp}"}, "is not empty"),
         ("stream", {"ground_truth": "{tmp}/none.json"}, "No such file"),
@@ -61,7 +61,7 @@ def test_wrong_use_is_one_line_and_leaves_nothing(
     changes: dict[str, str],
     says: str,
 ) -> None:
-    torch.save(Mgfn(MgfnConfig.released(64)).state_dict(), tmp_path / "other.pkl") if "other.pkl" in str(
+    torch.save(Released(ReleasedConfig(64)).state_dict(), tmp_path / "other.pkl") if "other.pkl" in str(
         changes
     ) else None
     (tmp_path / "empty.list").write_text("\n")
@@ -94,7 +94,7 @@ def test_what_is_missing_is_named(
 ) -> None:
     monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "sklearn" else object())
     assert run("stream", *ucf) == 2
-    assert capsys.readouterr().err == "mgfn-eval: needs sklearn: pip install 'mgfn-stream[train]'\n"
+    assert capsys.readouterr().err == "mgfn-eval: needs sklearn; run: pip install 'mgfn-stream[train]'\n"
 
 
 @pytest.mark.parametrize("command", ["score", "benchmark", "stream"])

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from mgfn.network import MgfnConfig
+from mgfn.released import Released, ReleasedConfig
 from tests.mgfn.evaluation.conftest import Run
 from tests.mgfn.evaluation.known import UCF, features_of, write_videos
-from tests.mgfn.test_network import SHAPES, released, seeded
+from tests.mgfn.networks import seeded
+from tests.mgfn.test_released import SHAPES, released
 
 
 def test_score(tmp_path: Path, run: Run, head: Path) -> None:
@@ -30,8 +31,8 @@ def test_score(tmp_path: Path, run: Run, head: Path) -> None:
 @pytest.mark.slow
 def test_a_checkpoint_of_the_released_layout_gives_the_authors_scores(tmp_path: Path, run: Run) -> None:
     """Names and shapes as published, weights seeded, against the direct rendering of the description."""
-    config = MgfnConfig.released()
-    state = seeded(config).state_dict()
+    config = ReleasedConfig()
+    state = seeded(Released, config).state_dict()
     if SHAPES.exists():
         published = json.loads(SHAPES.read_text())
         assert {name: list(value.shape) for name, value in state.items()} == published
@@ -53,8 +54,8 @@ def test_a_checkpoint_of_the_released_layout_gives_the_authors_scores(tmp_path: 
     ("inputs", "out", "says"),
     [
         (["a.npy", "deep/a.npy"], "scores", "a.npy given more than once"),
-        (["a.npy"], ".", "holds a.npy, which are no scores"),
-        (["a.npy"], "a.npy", "is a file, allowed is a folder"),
+        (["a.npy"], ".", "holds a.npy, which are not scores"),
+        (["a.npy"], "a.npy", "is a file; must be a folder"),
         (["a.npy", "wide.npy"], "scores", "wide.npy: shape (2, 3): 3 channels, expected 2"),
         (["a.npy", "none.npy"], "scores", "none.npy: No such file"),
         (["a.npy", "nan.npy"], "scores", "nan.npy: 1 clips hold NaN"),

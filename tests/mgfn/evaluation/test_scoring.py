@@ -9,10 +9,11 @@ import torch
 from mgfn.checkpoint import load_head
 from mgfn.evaluation import scoring
 from mgfn.evaluation.scoring import causal_scores, newest_scores, video_scores
-from mgfn.network import MgfnConfig, Stage, make_head
+from mgfn.extended import Ensemble, ExtendedConfig
+from mgfn.paper import PaperConfig
 from tests.mgfn.evaluation.known import features_of, known_head
 
-CONFIG = MgfnConfig(6, (Stage("glance", 8, 1), Stage("focus", 8, 1)), members=2)
+CONFIG = ExtendedConfig(PaperConfig(6, widths=(8, 8)), members=2)
 
 
 def test_the_known_head_gives_the_scores_it_was_asked_for(tmp_path: Path) -> None:
@@ -24,7 +25,7 @@ def test_the_known_head_gives_the_scores_it_was_asked_for(tmp_path: Path) -> Non
 @pytest.mark.parametrize("numbers", [1, 2 * 9**2, 1 << 25])
 def test_crops_that_pass_apart_give_the_same_scores(monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
     torch.manual_seed(0)
-    head = make_head(CONFIG).eval()
+    head = Ensemble(CONFIG).eval()
     features = np.random.default_rng(0).random((9, 5, 6), dtype=np.float32)
     features.flags.writeable = False
     monkeypatch.setattr(scoring, "_ATTENTION_NUMBERS", numbers)
@@ -38,7 +39,7 @@ def test_crops_that_pass_apart_give_the_same_scores(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("clips", [1, 2, 4, 7])
 def test_causal_scores_window_by_window(clips: int) -> None:
     torch.manual_seed(0)
-    head = make_head(CONFIG).eval()
+    head = Ensemble(CONFIG).eval()
     features = np.random.default_rng(clips).random((clips, 3, 6), dtype=np.float32)
     expected = np.empty((3, clips), np.float32)
     for newest in range(clips):

@@ -31,7 +31,7 @@ def test_stream(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], uc
     ucf[3] = normal
     assert run("stream", *ucf, "--out", tmp_path / "quiet") == 0
     quiet = json.loads((tmp_path / "quiet" / "figures.json").read_text())
-    assert (quiet["threshold"], quiet["threshold_from"]) == (0.5, "the checkpoint names none")
+    assert (quiet["threshold"], quiet["threshold_from"]) == (0.5, "default; the checkpoint has none")
     assert quiet["look_ahead"][0]["auc"] is None
     assert quiet["look_ahead"][0]["false_alarms"] == 1
     assert quiet["look_ahead"][0]["time_in_alarm"] == pytest.approx(1 / 4)
@@ -42,7 +42,7 @@ def test_the_threshold_of_the_checkpoint(
 ) -> None:
     ucf[1] = known_head(tmp_path / "with.safetensors", {"threshold_on": "0.62"})
     assert run("stream", *ucf) == 0
-    assert "threshold 0.62 (the checkpoint's)" in capsys.readouterr().out
+    assert "threshold 0.62 (from the checkpoint)" in capsys.readouterr().out
     ucf[1] = known_head(tmp_path / "odd.safetensors", {"threshold_on": "high"})
     assert run("stream", *ucf) == 2
-    assert "odd.safetensors: threshold_on 'high', expected a number" in capsys.readouterr().err
+    assert "odd.safetensors: threshold_on 'high' is not a number" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def test_paths_of_another_machine(tmp_path: Path) -> None:
     assert [video.name for video in read_list(listed, tmp_path, 2)] == ["a_i3d", "b_i3d"]
     assert [video.name for video in read_list(listed, None, 2)] == ["a_i3d", "b_i3d"]  # they lie beside the list
     listed = listed.rename(tmp_path.parent / f"{tmp_path.name}.list")
-    with pytest.raises(EvaluationError, match=r"2 entries do not fit \(.*give --features DIR\): .*a_i3d.*; .*b_i3d"):
+    with pytest.raises(EvaluationError, match=r"2 entries do not fit \(.*use --features DIR\): .*a_i3d.*; .*b_i3d"):
         read_list(listed, None, 2)
 
 

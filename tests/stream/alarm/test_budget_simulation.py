@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks.budget_simulation import CLIP, Day, World, camera_days
 from benchmarks.calibrated_rule import CalibratedRule
+from benchmarks.simulated_cameras import CLIP, Day, World, camera_days
 from stream.alarm.calibration import Calibration
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.threshold import Budget
@@ -42,4 +42,4 @@ def test_short_cuts_change_no_alarm(moved: float | None) -> None:
     assert len(found) > 1
     assert np.allclose(found, live.rung[: len(found)], atol=2 * CLIP)
     assert rule.calibration.threshold.z == pytest.approx(live.calibration.threshold.z, rel=1e-6)
-    assert rule.calibration.scenes.level.location == pytest.approx(live.calibration.scenes.level.location, rel=1e-6)
+    assert rule.calibration.ordinary.level.location == pytest.approx(live.calibration.ordinary.level.location, rel=1e-6)

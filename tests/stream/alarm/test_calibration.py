@@ -56,7 +56,7 @@ def test_after_five_minutes_most_of_the_own_location_is_taken_off() -> None:
 def test_a_still_scene_does_not_get_a_tiny_spread() -> None:
     camera = watched()
     camera.see_all(ordinary(3_600, spread=0.02))
-    middle, spread = camera.calibration.transform
+    middle, spread = camera.calibration.ordinary.transform
     assert spread >= SETTINGS.spread_least * SETTINGS.spread
     assert middle == pytest.approx(SETTINGS.location, abs=0.05)
 
@@ -82,7 +82,7 @@ def test_a_fight_that_comes_slowly_still_rings() -> None:
 def test_a_ramp_that_stays_below_the_threshold_moves_the_level_by_its_bound_alone() -> None:
     camera = watched()
     camera.see_all(ordinary(7_200, spread=0.3))
-    level = camera.calibration.scenes.level
+    level = camera.calibration.ordinary.level
     before = level.location
     for clip in ordinary(3_600, 7_200.0, level=0.0, spread=0.1):
         share = (clip.start - 7_200) / 3_600
@@ -95,7 +95,7 @@ def test_a_level_that_saw_nothing_but_a_fight_is_not_learnt() -> None:
     camera = watched()
     camera.see_all(fight(300, 0.0, look=True))
     assert camera.rung
-    assert camera.calibration.scenes.level.location * SETTINGS.spread <= SETTINGS.reach * SETTINGS.between + 1e-9
+    assert camera.calibration.ordinary.level.location * SETTINGS.spread <= SETTINGS.reach * SETTINGS.between + 1e-9
     again = watched()
     again.calibration = kept(camera.calibration)
     again.see_all(fight(5, 1_000.0, look=True))
@@ -115,18 +115,18 @@ def test_clips_around_an_alarm_are_not_learnt() -> None:
         start = index * CLIP
         alarm = 100 <= start < 130
         calibration.observe(start, start + CLIP, 1.0 if 85 <= start < 145 else -2.0, learn=not alarm)
-    assert calibration.scenes.level.location == pytest.approx(0, abs=0.1)
-    assert calibration.scenes.level.learnt == pytest.approx(400 * CLIP - 30 - 2 * 20 - 35, abs=10)  # the newest wait
+    assert calibration.ordinary.level.location == pytest.approx(0, abs=0.1)
+    assert calibration.ordinary.level.learnt == pytest.approx(400 * CLIP - 30 - 2 * 20 - 35, abs=10)  # the newest wait
 
 
 def test_an_alarm_that_lasts_half_an_hour_is_a_new_level() -> None:
     camera = watched()
     camera.see_all(ordinary(3_600))
-    learnt = camera.calibration.scenes.level.learnt
+    learnt = camera.calibration.ordinary.level.learnt
     camera.see_all(ordinary(1_700, 3_600.0, level=FIGHT, seed=4))
-    assert camera.calibration.scenes.level.learnt <= learnt + 80
+    assert camera.calibration.ordinary.level.learnt <= learnt + 80
     camera.see_all(ordinary(600, 5_300.0, level=FIGHT, seed=5))
-    assert camera.calibration.scenes.level.learnt > learnt + 200
+    assert camera.calibration.ordinary.level.learnt > learnt + 200
 
 
 def test_a_moved_scene_is_forgotten_and_said() -> None:
@@ -136,7 +136,7 @@ def test_a_moved_scene_is_forgotten_and_said() -> None:
     camera.calibration.forget(7_200.0)
     assert [change.why for change in camera.calibration.take_changes()] == ["the scene moved"]
     assert camera.calibration.score(SETTINGS.location).z == 0
-    assert len(camera.calibration.features) == 0
+    assert len(camera.calibration.ordinary.features) == 0
     assert camera.calibration.state()["hours"] == 0
 
 
@@ -148,11 +148,11 @@ def test_two_scenes_in_turn_have_a_level_each() -> None:
         camera.see_all(ordinary(60, time, level=-1.0 if other else -3.0, scene=other, seed=turn))
         time += 60
     calibration = camera.calibration
-    assert len(calibration.scenes) == 2
+    assert len(calibration.ordinary.scenes) == 2
     camera.see_all(ordinary(20, time, level=-3.0, scene=0))
-    low = calibration.transform[0]
+    low = calibration.ordinary.transform[0]
     camera.see_all(ordinary(20, time + 20, level=-1.0, scene=1))
-    assert calibration.transform[0] - low == pytest.approx(0.7 * 2.0, abs=0.3)
+    assert calibration.ordinary.transform[0] - low == pytest.approx(0.7 * 2.0, abs=0.3)
     assert any("in turn" in change.why for change in calibration.take_changes())
 
 
@@ -161,7 +161,7 @@ def test_an_incident_opens_no_scene() -> None:
     camera.see_all(ordinary(600, scene=1))
     camera.see_all(fight(60, 600.0, look=True))
     camera.see_all(ordinary(60, 660.0, scene=1))
-    assert len(camera.calibration.scenes) == 1
+    assert len(camera.calibration.ordinary.scenes) == 1
 
 
 def test_what_was_never_seen_scores_higher() -> None:
@@ -202,7 +202,7 @@ def test_a_gap_or_a_clock_set_back_harms_nothing() -> None:
     camera.see_all(ordinary(600, 20_000.0, seed=2))
     found = camera.see_all(ordinary(600, 20_600.0, seed=3))
     assert found[-1].known
-    assert camera.calibration.scenes.level.learnt == pytest.approx(2_400, abs=100)
+    assert camera.calibration.ordinary.level.learnt == pytest.approx(2_400, abs=100)
 
 
 def test_every_change_of_the_threshold_is_told() -> None:
@@ -274,7 +274,7 @@ def wrong(*path: str, value: object) -> Any:
     [
         ([], "schema"),
         (wrong("schema", value=2), "schema is 2, expected 1"),
-        (wrong("settings", value="x"), "other settings"),
+        (wrong("settings", value="x"), "settings that differ"),
         (wrong("extra", value=1), "unknown key extra"),
         (wrong("channels", value=17), "scene centre has shape .64., expected .17."),
         (wrong("transform", value=[0.0, float("nan")]), "not a finite number"),
@@ -326,7 +326,7 @@ def test_a_true_alarm_is_no_false_one_of_the_budget() -> None:
         ("sprea", 1.0, "unknown setting sprea"),
         ("spread", 0.0, "spread is 0.0, must be above 0"),
         ("spread", float("inf"), "not a finite number"),
-        ("memory", 4_000, "memory is 4000, allowed is 4 to 256"),
+        ("memory", 4_000, "memory is 4000, must be from 4 to 256"),
         ("tail", [[3, 1]], "tail"),
         ("tail", [[3, 1], [2, 0.5]], "tail"),
         ("tail", 5, "tail"),

@@ -101,8 +101,19 @@ def test_a_camera_lost_in_the_gap_ended_where_it_fell() -> None:
 def test_at_most_so_many_an_hour() -> None:
     rule = AlarmRule(AlarmSettings(0.8, 0.6, 0.0, cool_down=0.0, merge_gap=0.0, hourly_cap=2))
     assert play(rule, [0.9, 0.1, 0.9, 0.1]) == [Change.STARTED, Change.ENDED] * 2
-    assert play(rule, [0.9, 0.1], start=100.0) == [Change.CAPPED, None]
+    assert play(rule, [0.9, 0.9, 0.1], start=100.0) == [Change.CAPPED, None, Change.ENDED]
+    assert rule.capped
     assert play(rule, [0.9], start=3601.0) == [Change.STARTED]  # the first of the two was over an hour ago
+    assert not rule.capped
+
+
+def test_an_alarm_that_is_suppressed_for_another_reason_leaves_room_for_one_more() -> None:
+    rule = AlarmRule(AlarmSettings(0.8, 0.6, 0.0, cool_down=0.0, merge_gap=0.0, hourly_cap=1))
+    play(rule, [0.9])
+    rule.discount()
+    assert play(rule, [0.1, 0.9, 0.1, 0.9], start=100.0)[1::2] == [Change.STARTED, Change.CAPPED]
+    rule.discount()  # it did not count anyway
+    assert play(rule, [0.1, 0.9], start=200.0)[1] is Change.CAPPED
 
 
 def test_a_moved_threshold_keeps_the_share_of_hysteresis() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.atomic import partial_path, replacing
 from stream.alarm.event import Event, EventMessage, ModelName, Moment
 from stream.archive.clock import Clock
 from stream.archive.janitor import Janitor
@@ -15,7 +16,6 @@ from stream.archive.media import media_path
 from stream.archive.retention import DAY, Retention
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
-from stream.base.atomic_files import partial_path, put_in_place
 from stream.base.clock import SteadyClock, since_boot
 
 MOMENT = Moment(0.9, 0.9, 32, 1000.0)
@@ -47,8 +47,9 @@ def kept_alarm(store: Store) -> str:
             store.events.add(message.by_the_wall(store.clock.mark), store.clock.now(), awaits_files=False)
         )
     path = media_path(store.media, event.id, "snapshot")
-    partial_path(path).write_bytes(b"x" * 1000)
-    put_in_place(partial_path(path), path, store.clock.now())
+    with replacing(path) as partial:
+        partial.write_bytes(b"x" * 1000)
+        store.clock.steady.stamp(partial)
     store.events.file_kept(event.id, "snapshot", 1000)
     store.scores.add("door", pack([LoggedScore(store.clock.wall(now), now + 1, 0.9, 32)]), now)
     return event.id

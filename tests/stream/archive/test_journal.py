@@ -83,12 +83,12 @@ def test_a_full_database_costs_history_and_no_alarm(tmp_path: Path, capsys: pyte
             until(lambda: len(writing.said) == 102, what="the refused messages")
             assert [m.payload.seq for m in writing.said] == list(range(102))
             assert writing.said[-1].key is None
-            assert "".join(capsys.readouterr()).count("alarms go out from memory") == 1
+            assert "".join(capsys.readouterr()).count("publishing alarms from memory") == 1
             store._database.execute("PRAGMA max_page_count = 1000000")
             journal.message(begun().new(MOMENT), 1.0, awaits_files=False)
             assert journal.written(10)
             assert writing.said[-1].key is not None
-    assert "the database is written again" in "".join(capsys.readouterr())
+    assert "writing the database again" in "".join(capsys.readouterr())
 
 
 def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_verdicts_on_unknown_events_are_said(tmp_path: Path, capsys: pytest.Capt
     with Store.open(tmp_path) as store, Writing(store, Retention()).running() as journal:
         journal.verdict("door", "1000.00-abcdef", "true")
         assert journal.written(10)
-    assert "verdict on an unknown event ignored" in "".join(capsys.readouterr())
+    assert "verdict ignored: unknown event" in "".join(capsys.readouterr())
 
 
 def test_a_disk_that_fails_for_one_task_fails_for_no_other(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.atomic import partial_path
+from stream.alarm.event import EVENT_ID
 from stream.archive.media import MediaFile, media_path, to_evict
 from stream.archive.retention import DAY, Retention
-from stream.base.atomic_files import partial_path
 
 FOLDER = Path("/data/media")
 
@@ -18,7 +19,7 @@ FOLDER = Path("/data/media")
 def test_where_the_files_of_an_event_lie() -> None:
     path = media_path(FOLDER, "1795466000.12-a1b2c3", "clip")
     assert path == FOLDER / "1795466000.12-a1b2c3.mp4"
-    assert partial_path(path).name == "1795466000.12-a1b2c3.part.mp4"
+    assert not EVENT_ID.fullmatch(partial_path(path).stem)  # not listed as a finished file
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_clock_that_leaps_begins_a_chunk() -> None:
 
 @pytest.mark.parametrize("chunk", [b"", b"\0" * 10, b"\0" * 40, pack([LoggedScore(1, 2, 0.5, 1)])[:-3]])
 def test_damaged_chunks_are_refused(chunk: bytes) -> None:
-    with pytest.raises(ValueError, match="no chunk of scores"):
+    with pytest.raises(ValueError, match="not a chunk of scores"):
         unpack(chunk)
 
 

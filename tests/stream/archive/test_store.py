@@ -74,6 +74,20 @@ def test_verdicts_find_the_event_of_their_camera(tmp_path: Path) -> None:
         assert [row.message.id for row in store.events.since(since=2500.0)] == [elsewhere.id]
 
 
+def test_a_suppressed_alarm_is_listed_and_is_nobodys_last_alarm(tmp_path: Path) -> None:
+    told, capped = begun(start=1000.0), begun(start=2000.0)
+    capped.suppress("hourly_cap")
+    with Store.open(tmp_path) as store:
+        for event in (told, capped):
+            store.events.add(event.new(MOMENT), 1.0, awaits_files=True)
+            store.events.file_kept(event.id, "snapshot", 1234)
+        assert [row.message.suppressed for row in store.events.since(0.0)] == [None, "hourly_cap"]
+        assert store.events.alarm_times("door", 0.0) == [1000.0]
+        assert store.events.latest_snapshot("door") == told.id
+        assert store.events.judge("door", "latest", "true") == told.id
+        assert store.events.judge("door", capped.id, "true") == capped.id
+
+
 def test_the_last_verdict_is_on_an_alarm_and_not_on_a_test(tmp_path: Path) -> None:
     alarm = begun()
     test = Event.begun("door", 2000.0, (0.8, 0.6), MODEL, test=True)
@@ -157,7 +171,7 @@ def test_a_damaged_chunk_costs_its_own_time_and_not_the_writer(tmp_path: Path) -
 
 def test_a_second_process_is_refused_and_a_reader_is_not(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
-        with pytest.raises(UsageError, match="another mgfn-stream uses it"):
+        with pytest.raises(UsageError, match="in use by another mgfn-stream"):
             Store.open(tmp_path)
         store.events.add(begun().new(MOMENT), 1.0, awaits_files=False)
         with Store.read_only(tmp_path) as reader:
@@ -196,7 +210,7 @@ def test_a_corrupt_database_is_set_aside_and_said(
         assert store.events.since(0.0) == []
     (aside,) = [p for p in tmp_path.glob("events.db.corrupt-*") if not p.name.endswith(("-wal", "-shm"))]
     assert aside.read_bytes() == bytes(content)
-    assert "the database is corrupt: set aside" in "".join(capsys.readouterr())
+    assert "database corrupt: renamed" in "".join(capsys.readouterr())
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -240,7 +254,7 @@ def test_a_folder_on_a_disk_that_knows_no_locks(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", unknown)
-    with pytest.raises(UsageError, match=r"cannot be locked: No locks available; allowed is a folder on a disk"):
+    with pytest.raises(UsageError, match=r"cannot be locked: No locks available; must be a folder on a local disk"):
         Store.open(tmp_path)
 
 
@@ -262,7 +276,7 @@ def test_a_start_on_a_full_disk_makes_room_from_old_media(
             store.settings.set("door", "threshold", "0.5")
             assert store._database.execute("SELECT count(*) FROM files").fetchone() == (0,)
         assert not old.exists()
-    assert "the disk is full: old media makes room" in "".join(capsys.readouterr())
+    assert "disk full: deleting old media" in "".join(capsys.readouterr())
 
 
 def test_a_start_on_a_disk_full_of_other_things_keeps_alarms_in_memory(
@@ -273,9 +287,9 @@ def test_a_start_on_a_disk_full_of_other_things_keeps_alarms_in_memory(
         fill(folder)
         with Store.open(folder) as store:
             assert store.events.add(begun().new(MOMENT), 1.0, awaits_files=False) == 1
-            with pytest.raises(UsageError, match="another mgfn-stream uses it"):
+            with pytest.raises(UsageError, match="in use by another mgfn-stream"):
                 Store.open(folder)
         (folder / "filler").unlink()
         with Store.open(folder) as store:
             assert store.events.since(0.0) == []
-    assert "alarms go out from memory" in "".join(capsys.readouterr())
+    assert "publishing alarms from memory" in "".join(capsys.readouterr())

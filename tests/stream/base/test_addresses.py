@@ -27,7 +27,7 @@ def test_names_are_given_or_counted() -> None:
      "x=ftp://a/b", "data:text/plain,hi", "rtmp://a/b"],
 )  # fmt: skip
 def test_other_schemes_are_refused_and_named(value: str) -> None:
-    with pytest.raises(UsageError, match=r"(?s)--rtsp.*allowed are rtsp://, rtsps://"):
+    with pytest.raises(UsageError, match=r"(?s)--rtsp.*must be an rtsp:// or rtsps:// URL"):
         parse_sources([value])
 
 
@@ -61,12 +61,12 @@ def test_names_that_mqtt_cannot_carry(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["events", "available", "stats"])
 def test_names_that_are_topic_words(name: str) -> None:
-    with pytest.raises(UsageError, match="word of the topics"):
+    with pytest.raises(UsageError, match="reserved for MQTT topics"):
         parse_sources([f"{name}=rtsp://host/1"])
 
 
 def test_the_name_of_the_self_tests_camera() -> None:
-    with pytest.raises(UsageError, match="camera name 'self-test' is the self-test's own; choose another"):
+    with pytest.raises(UsageError, match="camera name 'self-test' is reserved for the self-test; choose another"):
         parse_sources(["self-test=rtsp://host/1"])
 
 
@@ -76,7 +76,7 @@ def test_two_cameras_of_one_name() -> None:
 
 
 def test_no_host() -> None:
-    with pytest.raises(UsageError, match="names no host"):
+    with pytest.raises(UsageError, match="has no host"):
         parse_sources(["rtsp:///stream"])
 
 

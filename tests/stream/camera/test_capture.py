@@ -99,7 +99,7 @@ def test_a_codec_that_nobody_here_knows(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"V_FFV1", b"V_FFVX"))
     error = fault(recording(path))
     assert error.reason is Reason.NOT_READABLE
-    assert "codec is not known" in error.detail
+    assert "unknown codec" in error.detail
 
 
 def test_a_playlist_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_whole_clip_has_no_problem(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("packets", "keep"), [(100, True), (452, False)])
 def test_pictures_that_do_not_decode_are_said(tmp_path: Path, packets: int, keep: bool) -> None:
     check = checked(write_video(tmp_path / "a.mp4", moving_pictures(60)), packets, 59 / 25)
-    assert check.problem == f"60 of {packets} pictures of the clip can be decoded"
+    assert check.problem == f"60 of {packets} frames of the clip can be decoded"
     assert check.worth_keeping is keep
 
 

@@ -18,10 +18,10 @@ def watched(pictures: int) -> ClipWatch:
 @pytest.mark.parametrize(
     ("pictures", "said"),
     [
-        (13, "nothing is scored: the camera sends a picture every 8 s; at least one every 5 s is needed"),
+        (13, "nothing is scored: the camera sends a frame every 8 s; at least one every 5 s is needed"),
         (
             2500,
-            "nothing is scored: 2500 pictures in 101 s, but never 16 in a row; check the camera's frame rate and clock",
+            "nothing is scored: 2500 frames in 101 s, but never 16 in a row; check the camera's frame rate and clock",
         ),
     ],
 )

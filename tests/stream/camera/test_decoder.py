@@ -14,6 +14,7 @@ import pytest
 from engine.arrays import UInt8Array
 from engine.geometry import write_crops
 from stream.base.addresses import Source
+from stream.base.clock import SteadyClock
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import CameraSettings, Decoder
 from stream.camera.messages import CameraState, ClipReady, StateChanged
@@ -35,7 +36,8 @@ def replayed(video: Path, **settings: Any) -> list[tuple[ClipReady, UInt8Array]]
     ring = ClipRing.create(2, 1)
     ours, theirs = multiprocessing.Pipe()
     source = Source("door", str(video), live=False)
-    decoder = Decoder(CameraSettings(source, "squash", ring, replay=True, **settings), theirs)
+    clock = SteadyClock.by_the_wall()
+    decoder = Decoder(CameraSettings(source, "squash", ring, clock, replay=True, **settings), theirs)
     thread = threading.Thread(target=decoder.run)
     thread.start()
     clips = []

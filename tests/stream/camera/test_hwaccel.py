@@ -28,7 +28,7 @@ def test_what_is_not_there_ends_on_the_cpu_with_one_line(wanted: Hwaccel, reason
     with capture_logs() as said:
         assert accelerator(wanted, "door") is None
     (line,) = said
-    assert line["event"] == "hardware decoding does not work: the CPU decodes"
+    assert line["event"] == "hardware decoding failed; using the CPU"
     assert (line["camera"], line["hwaccel"]) == ("door", wanted)
     assert line["reason"].startswith(reason)
 

@@ -15,6 +15,7 @@ import av
 import pytest
 
 from stream.base.addresses import Source
+from stream.base.clock import SteadyClock
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, Decoder, _Stopped
 from stream.camera.messages import ClipClosed, ClipReady, EndClip, Message, Order, StartClip
@@ -37,7 +38,8 @@ class Watching:
         self._ours, theirs = multiprocessing.Pipe()
         self._lock = threading.Lock()
         source = Source("door", url, live=True)
-        self._decoder = Decoder(CameraSettings(source, "squash", self._ring, **settings), theirs)
+        clock = SteadyClock.by_the_wall()
+        self._decoder = Decoder(CameraSettings(source, "squash", self._ring, clock, **settings), theirs)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

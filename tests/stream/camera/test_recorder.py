@@ -142,12 +142,13 @@ def test_a_long_clip_is_cut_and_a_lost_camera_closes_it(tmp_path: Path, video: P
 
 def test_a_clip_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path, video: Path) -> None:
     sent: list[Message] = []
-    start = StartClip("1.00-aaaaaa", tmp_path / "no" / "clip.mp4", begin=1000.0, longest=9.0)
-    shot = TakeSnapshot("1.00-aaaaaa", tmp_path / "no" / "clip.jpg", "text", None)
+    (folder := tmp_path / "no").touch()  # a file where the folder should be
+    start = StartClip("1.00-aaaaaa", folder / "clip.mp4", begin=1000.0, longest=9.0)
+    shot = TakeSnapshot("1.00-aaaaaa", folder / "clip.jpg", "text", None)
     play(Recorder(1.0, sent.append, CLOCK), video, {20: start, 21: shot}, 30)
     assert sent == [
-        ClipClosed("1.00-aaaaaa", 0, 0.0, "No such file or directory"),
-        SnapshotTaken("1.00-aaaaaa", 0, "No such file or directory"),
+        ClipClosed("1.00-aaaaaa", 0, 0.0, "Not a directory"),
+        SnapshotTaken("1.00-aaaaaa", 0, "File exists"),
     ]
 
 
@@ -172,4 +173,4 @@ def test_the_picture_is_of_the_clip_that_was_scored_with_text_below(tmp_path: Pa
 def test_no_picture_before_the_first_clip(tmp_path: Path) -> None:
     sent: list[Message] = []
     Recorder(1.0, sent.append, CLOCK).obey(TakeSnapshot("1.00-aaaaaa", tmp_path / "x.jpg", "", None), None)
-    assert sent == [SnapshotTaken("1.00-aaaaaa", 0, "no picture yet")]
+    assert sent == [SnapshotTaken("1.00-aaaaaa", 0, "no image yet")]

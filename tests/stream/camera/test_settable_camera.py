@@ -48,4 +48,4 @@ def test_nothing_but_unknown_codecs_is_said(units: list[bytes]) -> None:
     with SettableCamera(Track(units, encoding="X-SMART265")).running() as camera, pytest.raises(CameraError) as caught:
         seen(camera.url)
     assert caught.value.reason is Reason.NOT_READABLE
-    assert "codec is not known" in caught.value.detail
+    assert "unknown codec" in caught.value.detail

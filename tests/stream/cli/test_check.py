@@ -142,10 +142,10 @@ ENGINE = cast(
 def test_a_target_that_is_wrong_has_its_row_and_the_rest_is_tried(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match=r"notify\.targets\[1\]: no URL that Apprise understands"):
+    with pytest.raises(UsageError, match=r"notify\.targets\[1\]: must be a URL that Apprise supports"):
         check_all(settings(tmp_path, (), ("json://hunter2@h", "nonsense://hunter2")), ENGINE, tmp_path)
     said = capsys.readouterr().out
-    assert "failed notify.targets[1]: no URL" in row(said, "notify")
+    assert "failed notify.targets[1]: must be a URL" in row(said, "notify")
     assert "ok" in row(said, "broker")
     assert "hunter2" not in said
 
@@ -157,7 +157,7 @@ def test_cameras_are_tried_all_at_once_and_the_table_keeps_to_its_width(
 
     def tried(*_: object) -> NoReturn:
         together.wait()  # broken where one waits for the other
-        raise CameraError(Reason.STALLED, "no answer in time")
+        raise CameraError(Reason.STALLED, "no response in time")
 
     monkeypatch.setattr("stream.cli.check._tried", tried)
     monkeypatch.setenv("COLUMNS", "90")
@@ -165,7 +165,7 @@ def test_cameras_are_tried_all_at_once_and_the_table_keeps_to_its_width(
     cameras = tuple(CameraConfig(source, alarm) for source in parse_sources(["rtsp://h/a"] * 16))
     assert not check_all(settings(tmp_path, cameras, ("json://h",)), ENGINE, tmp_path)
     said = capsys.readouterr().out
-    assert said.count("no answer in time") == 16
+    assert said.count("no response in time") == 16
     assert max(map(len, said.splitlines())) <= 90
 
 
@@ -205,7 +205,7 @@ def test_the_check_of_a_camera_of_few_pictures() -> None:
     units = encode_as("h264", moving_pictures(50))
     with SettableCamera(Track(units, steady(1))).running() as slow:
         found, _ = _tried(Source("slow", slow.url, live=True), "tcp")
-    assert "1.0 fps; a clip spans 16 s, in training 0.64 s: what happens fast is not seen" in found
+    assert "1.0 fps; a clip spans 16 s (0.64 s in training): fast incidents are missed" in found
     with SettableCamera(Track(units, steady(0.125))).running() as too_slow, pytest.raises(CameraError) as caught:
         _tried(Source("slow", too_slow.url, live=True), "tcp")
-    assert "nothing is scored: the camera sends a picture every 8 s" in caught.value.detail
+    assert "nothing is scored: the camera sends a frame every 8 s" in caught.value.detail

@@ -17,6 +17,7 @@ from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from stream.base.errors import UsageError
 from stream.cli import mgfn_events as events_cli
+from stream.cli.event_reports import print_reproduction
 from stream.lookback import history
 from stream.lookback.reproduction import Reproduction
 
@@ -71,7 +72,7 @@ def test_what_if_answers_from_stored_scores(
     assert alarms("--threshold", 0.95) == 0
     assert alarms("--threshold", 0.7, "--min-duration", 6) == 0
     assert run(monkeypatch, "what-if", "--data", scored, "--threshold", 0.7) == 0
-    assert "door: 8 in 2.00 scored days" in capsys.readouterr().out
+    assert "door: 8 alarms in 2.00 scored days" in capsys.readouterr().out
 
 
 def test_a_threshold_is_suggested_and_only_applied_when_asked(
@@ -79,7 +80,7 @@ def test_a_threshold_is_suggested_and_only_applied_when_asked(
 ) -> None:
     assert run(monkeypatch, "suggest-threshold", "--per-day", 1, "--data", scored) == 0
     assert "proposed: 0.9" in (said := capsys.readouterr().out)
-    assert "of 1 alarms called true it keeps 0 and would have missed" in said
+    assert "of 1 alarms marked as true, 0 are kept; missed:" in said
     with Store.read_only(scored) as store:
         assert store.settings.all() == {}
     with Store.open(scored):  # as mgfn-stream holds it
@@ -119,7 +120,7 @@ def test_a_schedule_counts_in_every_answer(
     with Store.open(scored) as store:
         store.settings.set("door", "schedule", first_day.as_text())
     assert run(monkeypatch, "what-if", "--data", scored, "--threshold", 0.7) == 0
-    assert "door: 4 in 2.00 scored days" in capsys.readouterr().out
+    assert "door: 4 alarms in 2.00 scored days" in capsys.readouterr().out
     assert run(monkeypatch, "suggest-threshold", "--per-day", 1.6, "--data", scored, "--json") == 0
     proposal = json.loads(capsys.readouterr().out)["proposal"]
     assert proposal["days"] == pytest.approx(2.0, abs=0.01)  # watched, not armed
@@ -130,12 +131,29 @@ def test_a_table_and_json_lines(
 ) -> None:
     assert run(monkeypatch, "list", "--data", data) == 0
     shown = capsys.readouterr().out
-    assert "2 in the last 7d" in shown
+    assert "2 events in the last 7d" in shown
     assert "4.5 s" in shown
     assert run(monkeypatch, "list", "--data", data, "--since", "1d", "--json") == 0
     (line,) = capsys.readouterr().out.splitlines()
     event = json.loads(line)
     assert (event["camera"], event["type"], event["verdict"], event["clip_bytes"]) == ("door", "end", None, 0)
+
+
+def test_the_table_says_why_an_event_was_not_published(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    model = ModelName("b", "0" * 64, "openvino")
+    with Store.open(tmp_path) as store:
+        capped, like = (Event.begun("door", time.time() - age, (0.8, 0.6), model) for age in (20.0, 10.0))
+        capped.suppress("hourly_cap")
+        like.suppress("lookalike", "1000.00-abcdef")
+        for event in (capped, like):
+            store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+    assert run(monkeypatch, "list", "--data", tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert "anomaly, suppressed: hourly_cap" in shown
+    assert "anomaly, suppressed: lookalike of 1000.00-abcdef" in shown
 
 
 def test_a_verdict_is_given_and_taken_back(
@@ -149,7 +167,7 @@ def test_a_verdict_is_given_and_taken_back(
     assert run(monkeypatch, "verdict", "1.00-abcdef", "true", "--data", data) == 2
     assert "1.00-abcdef: no such event" in capsys.readouterr().err
     assert run(monkeypatch, "verdict", event_id, "wrong", "--data", data) == 2
-    assert "wrong: allowed is true, false_alarm or none" in capsys.readouterr().err
+    assert "wrong: must be true, false_alarm or none" in capsys.readouterr().err
 
 
 def test_times_are_those_of_the_sites_zone_in_order_and_a_cut_alarm_lasted_longer(
@@ -178,7 +196,7 @@ def test_times_are_those_of_the_sites_zone_in_order_and_a_cut_alarm_lasted_longe
     said = capsys.readouterr().out
     assert said.count("+05:45") == 2
     assert said.index("b  ") < said.index("a  ")
-    assert "a: 1 in 0.17 scored hours" in said
+    assert "a: 1 alarms in 0.17 scored hours" in said
 
 
 def test_the_site_file_says_where_the_data_is_and_needs_none_of_its_secrets(
@@ -187,7 +205,7 @@ def test_the_site_file_says_where_the_data_is_and_needs_none_of_its_secrets(
     site = tmp_path / "site.yaml"
     site.write_text(f"data: {data}\ncameras: {{a: {{url: 'rtsp://{{MGFN_NOWHERE}}@h/1'}}}}\n")
     assert run(monkeypatch, "list", "--config", site) == 0
-    assert "2 in the last 7d" in capsys.readouterr().out
+    assert "2 events in the last 7d" in capsys.readouterr().out
     assert run(monkeypatch, "list", "--config", site, "--data", tmp_path / "other") == 2
     assert f"--data {tmp_path / 'other'}: holds no events.db" in capsys.readouterr().err
 
@@ -209,15 +227,15 @@ def test_a_damaged_database_is_one_line(
     ("arguments", "says"),
     [
         (["list", "--config", "/none.yaml"], "/none.yaml: cannot be read: No such file"),
-        (["list", "--since", "7"], "--since 7: allowed is a number and a unit"),
+        (["list", "--since", "7"], "--since 7: must be a number with a unit"),
         (["list", "--since", "-1d"], "--since -1d"),
         (["list", "--data", "/nowhere"], "--data /nowhere: holds no events.db"),
         (["list", "--colour"], "--colour"),
         (["lst"], "lst"),
-        (["what-if", "--threshold", "1.5"], "--threshold 1.5: allowed is 0 to 1"),
-        (["what-if", "--min-duration", "-1"], "--min-duration -1.0: allowed is 0 to 3600"),
+        (["what-if", "--threshold", "1.5"], "--threshold 1.5: must be from 0 to 1"),
+        (["what-if", "--min-duration", "-1"], "--min-duration -1.0: must be from 0 to 3600"),
         (["what-if", "--since", "9"], "--since 9"),
-        (["suggest-threshold", "--per-day", "0"], "--per-day 0: allowed is more than 0"),
+        (["suggest-threshold", "--per-day", "0"], "--per-day 0: must be above 0"),
         (["suggest-threshold"], "--per-day"),
         (["suggest-threshold", "--per-day", "2", "--data", "/nowhere"], "holds no events.db"),
     ],
@@ -231,15 +249,13 @@ def test_wrong_use_is_one_line(
 
 
 def test_another_arithmetic_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    events_cli._print_reproduction(
-        Reproduction(0.7, 0.7, "onnxruntime", "openvino-int8", 2e-2, 8, 0.07, 0.004, 0.674, "")
-    )
+    print_reproduction(Reproduction(0.7, 0.7, "onnxruntime", "openvino-int8", 2e-2, 8, 0.07, 0.004, 0.674, ""))
     said = capsys.readouterr().out
     assert "THEY DIFFER" in said
-    assert "scored in int8, this engine computes in float32" in said
-    assert "--backend openvino-int8 compares like with like" in said
-    events_cli._print_reproduction(Reproduction(0.7, 0.7, "onnxruntime", "openvino", 2e-2, 8, 1e-5, 0.0, 0.7, ""))
-    assert "like with like" not in capsys.readouterr().out
+    assert "scored in int8, but this engine computes in float32" in said
+    assert "--backend openvino-int8 uses the same arithmetic" in said
+    print_reproduction(Reproduction(0.7, 0.7, "onnxruntime", "openvino", 2e-2, 8, 1e-5, 0.0, 0.7, ""))
+    assert "the same arithmetic" not in capsys.readouterr().out
 
 
 def test_help_shows_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,5 +272,5 @@ def test_durations(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "d", "7 d", "7days", "1e3d", "-7d", "٧d"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(UsageError, match="allowed is a number and a unit"):
+    with pytest.raises(UsageError, match="must be a number with a unit"):
         events_cli.duration(text, "--since")

@@ -57,28 +57,31 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     ("arguments", "says"),
     [
         ([], "--rtsp: give at least one camera"),
-        (["--rtsp", "http://host/1"], "http://host/1: this scheme is not allowed; allowed are rtsp://, rtsps://"),
+        (["--rtsp", "http://host/1"], "http://host/1: scheme not supported; must be an rtsp:// or rtsps:// URL"),
         (["--rtsp", "a+b=rtsp://host/1"], "camera name 'a+b'"),
         (["--rtsp", "a=rtsp://h/1", "--rtsp", "a=rtsp://h/2"], "two cameras are named 'a'"),
-        (["--rtsp", "rtsp://h/1", "--threshold", "1.5"], "--threshold 1.5: allowed is 0 to 1"),
+        (["--rtsp", "rtsp://h/1", "--threshold", "1.5"], "--threshold 1.5: must be from 0 to 1"),
         (["--rtsp", "rtsp://h/1", "--threshold", "x"], "--threshold"),
-        (["--rtsp", "rtsp://h/1", "--mqtt", "http://b"], "allowed is mqtt[s]://"),
-        (["--rtsp", "rtsp://h/1", "--device", "tpu"], "--device tpu: allowed is auto, cpu or cuda[:N]"),
+        (["--rtsp", "rtsp://h/1", "--mqtt", "http://b"], "must be mqtt[s]://"),
+        (["--rtsp", "rtsp://h/1", "--device", "tpu"], "--device tpu: must be auto, cpu or cuda[:N]"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "a/#"], "--topic-prefix"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "\udcff"], "--topic-prefix"),
-        (["--rtsp", "rtsp://h/1", "--topic-prefix", "mgfn/"], "--topic-prefix 'mgfn/': allowed is a topic"),
+        (["--rtsp", "rtsp://h/1", "--topic-prefix", "mgfn/"], "--topic-prefix 'mgfn/': must be printable"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", ""], "--topic-prefix ''"),
-        (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources are recordings"),
-        (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "requires --http-token-file"),
-        (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "allowed is HOST:PORT or off"),
-        (["--check", "--rtsp", "rtsp://h/1", "--http", "0.0.0.0:80"], "--http 0.0.0.0:80: any address but loopback"),
-        (["--replay", "--rtsp", __file__, "--http", "nonsense"], "--http nonsense: allowed is HOST:PORT or off"),
+        (["--rtsp", "rtsp://h/1", "--replay"], "--replay: sources must be recordings"),
+        (["--rtsp", "rtsp://h/1", "--http", "0.0.0.0:0"], "require --http-token-file"),
+        (["--rtsp", "rtsp://h/1", "--http", "nonsense"], "must be HOST:PORT or off"),
+        (
+            ["--check", "--rtsp", "rtsp://h/1", "--http", "0.0.0.0:80"],
+            "--http 0.0.0.0:80: addresses other than loopback",
+        ),
+        (["--replay", "--rtsp", __file__, "--http", "nonsense"], "--http nonsense: must be HOST:PORT or off"),
         (["--rtsp", "rtsp://u:{MGFN_NOWHERE}@h/1"], "{MGFN_NOWHERE} is neither"),
         (["--no-such-flag"], "--no-such-flag"),
         (["door=rtsp://u:geheim@h/x"], "(door=rtsp://***@h/x)"),
-        (["--rtsp", "rtsp://h/1", "--config", "site.yaml"], "--config, --rtsp: both were given; allowed is one"),
+        (["--rtsp", "rtsp://h/1", "--config", "site.yaml"], "--config, --rtsp: both were given; use only one"),
         (["--config", "none.yaml"], "none.yaml: cannot be read: No such file or directory"),
-        (["--config", "/"], "/: not a file; allowed is a YAML file"),
+        (["--config", "/"], "/: not a file; must be a YAML file"),
     ],
 )
 def test_wrong_flags(
@@ -142,7 +145,7 @@ def test_a_name_that_is_not_filled_in_is_said_once(
 ) -> None:
     urls = ["--rtsp", "door=rtsp://u:{DOOR_PW}@h/1", "--mqtt", "mqtt://u:{MQTT_PW}@h"]
     assert run(monkeypatch, *urls, "--http", "off", "--data", tmp_path, "--bundle", tmp_path / "none") == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if "only {MGFN_NAME} is filled in" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if "only {MGFN_NAME} is replaced" in line]
     assert [('"door"' in line, '"mqtt"' in line) for line in said] == [(True, False), (False, True)]
     assert "_PW" not in "".join(said)
 
@@ -152,7 +155,7 @@ def test_a_live_camera_in_a_replay_is_named(
 ) -> None:
     (tmp_path / "site.yaml").write_text("cameras: {door: {url: rtsp://h/1}}")
     assert run(monkeypatch, "--replay", "--config", tmp_path / "site.yaml") == 2
-    assert "--replay: sources are recordings; door is a live URL" in capsys.readouterr().err
+    assert "--replay: sources must be recordings; door is a live URL" in capsys.readouterr().err
 
 
 def replayed(monkeypatch: pytest.MonkeyPatch, scores: Path, *arguments: object) -> dict[str, list[dict[str, Any]]]:
@@ -237,7 +240,7 @@ def test_a_replay_waits_for_the_broker_and_fails_where_it_stays_away(
     nobody = f"mqtt://127.0.0.1:{free_port()}"
     assert run(monkeypatch, *arguments, "--mqtt", nobody) == 1
     said = capfd.readouterr().err.splitlines()
-    assert said[-1] == f"mgfn-stream: --mqtt {nobody}: 2 messages of events were not delivered"
+    assert said[-1] == f"mgfn-stream: --mqtt {nobody}: 2 event messages were not delivered"
     assert run(monkeypatch, *arguments[:-1], "1", "--mqtt", nobody) == 0  # it had nothing to tell
 
     monkeypatch.setattr(running, "_REPLAY_WAITS", 60.0)

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import torch
 
+from configs.atomic import PARTIAL, partial_path
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from engine.geometry import crops_of, write_crops
@@ -102,11 +103,11 @@ def test_what_is_there_is_left_alone_and_what_is_not_whole_is_made_again(
     whole, cut = tmp_path / "a.npy", tmp_path / "b#1.c.npy"
     before, content = whole.stat().st_mtime_ns, cut.read_bytes()
     cut.write_bytes(content[:-1])
-    (tmp_path / ".a.npy.part").write_bytes(b"of a run that was killed")
+    partial_path(whole).write_bytes(b"of a run that was killed")
     capsys.readouterr()
     assert run(monkeypatch, *arguments) == 0
-    assert "1 videos to extract, 1 are there" in (said := capsys.readouterr().err)
-    assert "b#1.c.npy is not whole" in said
+    assert "1 videos to extract, 1 already extracted" in (said := capsys.readouterr().err)
+    assert "b#1.c.npy is incomplete" in said
     assert whole.stat().st_mtime_ns == before
     assert cut.read_bytes() == content
 
@@ -145,7 +146,7 @@ def test_a_video_that_is_cut_short_is_named_at_the_end(
     cut = cut_avi(tmp_path / "cut.avi", 80)
     arguments = [cut, videos / "a.mp4", "--out", tmp_path / "out", "--bundle", tiny_bundle, "--backend", "onnxruntime"]
     assert run(monkeypatch, *arguments) == 0
-    said = capsys.readouterr().err.partition("1 of 2 videos damaged or cut short")[2].splitlines()[1:]
+    said = capsys.readouterr().err.partition("1 of 2 videos are damaged or truncated")[2].splitlines()[1:]
     assert len(said) == 1
     assert said[0].startswith(f"  {cut}: ")
     assert "of the 80 that it promises" in said[0]
@@ -167,14 +168,14 @@ def test_why_a_video_gave_no_clip(frames: int, corrupt: int, says: str) -> None:
     [
         ([], "VIDEO_OR_DIR"),
         (["VIDEOS"], "--out"),
-        (["VIDEOS", "--out", "OUT", "--crops", "5"], "--crops 5: allowed is 1 or 10"),
-        (["VIDEOS", "--out", "OUT", "--workers", "0"], "--workers 0: allowed is 1 or more"),
-        (["VIDEOS", "--out", "OUT", "--batch", "-1"], "--batch -1: allowed is 1 or more"),
-        (["VIDEOS", "--out", "OUT", "--device", "tpu"], "--device tpu: allowed is auto, cpu or cuda[:N]"),
+        (["VIDEOS", "--out", "OUT", "--crops", "5"], "--crops 5: must be 1 or 10"),
+        (["VIDEOS", "--out", "OUT", "--workers", "0"], "--workers 0: must be 1 or more"),
+        (["VIDEOS", "--out", "OUT", "--batch", "-1"], "--batch -1: must be 1 or more"),
+        (["VIDEOS", "--out", "OUT", "--device", "tpu"], "--device tpu: must be auto, cpu or cuda[:N]"),
         (["VIDEOS", "--out", "OUT", "--backend", "tpu", "--bundle", "BUNDLE"], "backend 'tpu': unknown; allowed: auto"),
         (["VIDEOS", "--out", "OUT", "--bundle", "OUT"], "no manifest.json"),
-        (["VIDEOS", "--out", "OUT", "--bundle", "BUNDLE", "--backbone", "i3d"], "leave --backbone and"),
-        (["VIDEOS", "--out", "OUT", "--bundle", "BUNDLE", "--backbone-weights", "w"], "leave --backbone and"),
+        (["VIDEOS", "--out", "OUT", "--bundle", "BUNDLE", "--backbone", "i3d"], "do not use --backbone"),
+        (["VIDEOS", "--out", "OUT", "--bundle", "BUNDLE", "--backbone-weights", "w"], "do not use --backbone"),
         (
             ["VIDEOS", "--out", "OUT", "--backbone-weights", "w.pth"],
             "--backbone-weights w.pth: cannot be read",
@@ -215,7 +216,7 @@ def test_one_crop_of_a_bundle_that_cuts_two(
     bundle = write_tiny_bundle(tmp_path / "two", crops=2)
     arguments = [videos / "a.mp4", "--out", tmp_path / "o", "--bundle", bundle, "--backend", "onnxruntime"]
     assert run(monkeypatch, *arguments, "--crops", "1") == 2
-    assert "--crops 1: the bundle's geometry ends cuts 2 crops" in capsys.readouterr().err
+    assert "--crops 1: the geometry ends of the bundle has 2 crops" in capsys.readouterr().err
     assert run(monkeypatch, *arguments) == 0
     assert np.load(tmp_path / "o" / "a.npy").shape == (2, 2, CHANNELS)
 
@@ -268,7 +269,7 @@ def test_a_signal_leaves_nothing_half_written(
     tmp_path: Path, tiny_bundle: Path, long_video: Path, signum: signal.Signals, code: int
 ) -> None:
     with extracting(long_video, tmp_path, tiny_bundle) as process:
-        until((tmp_path / ".long.npy.part").exists, seconds=60, what="the first clip")
+        until(lambda: any(tmp_path.glob(f".long.*{PARTIAL}.npy")), seconds=60, what="the first clip")
         running = psutil.Process(process.pid)
         children = running.children()
         process.send_signal(signum)
@@ -286,7 +287,7 @@ def test_a_decoder_that_dies_costs_its_video_alone(tmp_path: Path, tiny_bundle: 
     (folder / "a.mp4").symlink_to(long_video)
     write_video(folder / "b.mp4", moving_pictures(32))
     with extracting(folder, out, tiny_bundle) as process:
-        until((out / ".a.npy.part").exists, seconds=60, what="the first clip")
+        until(lambda: any(out.glob(f".a.*{PARTIAL}.npy")), seconds=60, what="the first clip")
         (decoder,) = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
         decoder.kill()
         said = process.communicate(timeout=60)[1]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs.atomic import partial_path
 from stream.base.errors import StreamError, UsageError
 from stream.extract.folder import FeatureFolder, Record
 from stream.extract.videos import find_videos
@@ -124,7 +125,7 @@ def test_a_damaged_record_is_refused(tmp_path: Path, content: str) -> None:
 def test_what_a_killed_run_left_is_taken_away(tmp_path: Path) -> None:
     (tmp_path / "extract.json").touch()  # killed before it wrote its first line
     with FeatureFolder(tmp_path, RECORD):
-        (tmp_path / ".a.npy.part").write_bytes(b"half")
+        partial_path(tmp_path / "a.npy").write_bytes(b"half")
     assert [path.name for path in tmp_path.iterdir()] == ["extract.json"]
     assert Record.model_validate_json((tmp_path / "extract.json").read_bytes()) == RECORD
 

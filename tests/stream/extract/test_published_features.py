@@ -45,5 +45,5 @@ def test_ten_crops_of_a_checkpoint_in_the_published_layout_equal_pytorch(tmp_pat
             assert np.linalg.norm(found - wanted) <= 1e-4 * np.linalg.norm(wanted)
 
     again = subprocess.run([*command, str(tmp_path / "o")], env=cache, check=True, stderr=subprocess.PIPE, text=True)
-    assert "0 videos to extract, 1 are there" in again.stderr
+    assert "0 videos to extract, 1 already extracted" in again.stderr
     assert "building" not in again.stderr

@@ -96,14 +96,14 @@ def test_what_is_gone_is_said(alarmed: tuple[Path, str], tmp_path: Path, tiny_bu
     (data / "media" / f"{event}.mp4").unlink()
     done = again(data, event)
     assert done.returncode == 0
-    assert "pictures not compared: the event's clip is not there" in done.stdout
+    assert "frames not compared: the event's clip does not exist" in done.stdout
     done = again(data, event, "--bundle", tmp_path)
     assert done.returncode == 2
     assert "the event's bundle (SHA-256" in done.stderr
     (data / "media" / f"{event}.npz").unlink()
     done = again(data, event)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "the event's window is not there" in done.stderr
+    assert "the event's window does not exist" in done.stderr
     for wrong in ("1000.00-abcdef", "../../etc/passwd", "", "' OR 1=1 --"):
         done = again(data, wrong)
         assert done.returncode == 2

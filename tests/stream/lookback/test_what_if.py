@@ -67,7 +67,7 @@ def as_live(
         if index in connects:
             camera.changed(StateChanged(CameraState.OFFLINE, connection, Reason.STALLED))
             camera.alarm.close("camera_lost")
-            if was_open:
+            if was_open and not camera.alarm.rule.capped:
                 found.append(WouldBe(start, camera.alarm.rule.end_time, top))
             connection, number = connection + 1, 0
             camera.changed(StateChanged(CameraState.ONLINE, connection))
@@ -76,11 +76,11 @@ def as_live(
         camera.push(clip, np.zeros((1, 4), np.float32))
         window: Any = np.full(len(camera.window), round(score * 65_535) / 65_535)  # as stored, else 0.65 is not 0.65
         scored = camera.scored(clip, window, lambda window: np.zeros(len(window), np.float32))
-        if scored.change is Change.ENDED:
+        if scored.change is Change.ENDED and not camera.alarm.rule.capped:
             found.append(WouldBe(start, camera.alarm.rule.end_time, top))
         rows.append(LoggedScore(at, at + CLIP, scored.score, scored.window, scored.connects))
         number += 1
-    if camera.alarm.event is not None and camera.alarm.rule.start_time is not None:
+    if camera.alarm.active and camera.alarm.rule.start_time is not None:
         found.append(WouldBe(camera.alarm.rule.start_time, None, camera.alarm.rule.top_score))
     return pack(rows), found
 

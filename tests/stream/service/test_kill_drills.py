@@ -96,7 +96,7 @@ def test_two_hundred_events_over_kills_of_the_program_and_of_the_broker(
             broker.start()
             drill.go_on(begun=120)
             broker.kill()
-            until(lambda: second.log.read_text().count("lost the broker") == 2)
+            until(lambda: second.log.read_text().count("broker connection lost") == 2)
             kill(second)  # and with the broker away
             broker.start()
         with running(tmp_path, *arguments) as third:

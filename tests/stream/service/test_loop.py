@@ -30,6 +30,6 @@ def test_an_engine_that_fails_while_it_scores_ends_the_service_with_1(monkeypatc
         decoders=[camera], engine=engine, report=None, metrics=None, intake=SimpleNamespace(receive=lambda: None)
     )
     running = MainLoop(cast(Parts, parts), Threads(), None, Supervisor(), lambda: False)
-    with pytest.raises(StreamError, match="the engine failed while it scored: CUDA error") as failed:
+    with pytest.raises(StreamError, match="the engine failed while scoring: CUDA error") as failed:
         running.run()
     assert _exit_code(failed.value) == 1

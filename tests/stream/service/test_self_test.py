@@ -159,7 +159,7 @@ def test_the_time_between() -> None:
     assert self_test_every("off") is None
     assert self_test_every("24") == 86_400
     for wrong in ("", "x", "0", "-1", "nan", "inf"):
-        with pytest.raises(UsageError, match=r"--self-test .*: allowed is off or a number of hours"):
+        with pytest.raises(UsageError, match=r"--self-test .*: must be off or a number of hours"):
             self_test_every(wrong)
 
 
@@ -180,7 +180,7 @@ def test_a_staged_incident_comes_back_from_the_broker(tmp_path: Path, mosquitto:
         cameras = httpx.get(f"http://127.0.0.1:{port}/api/state").json()
         assert list(cameras["cameras"]) == ["door"]
         assert cameras["self_test"]["passed"] is True
-        # a verdict on what is no camera of ours is kept, and holds up nothing
+        # a verdict on what is unknown camera is kept, and holds up nothing
         raised = next(e for e in subscriber.events() if e["camera"] == "self-test")
         address = f"http://127.0.0.1:{port}/api/events/{raised['id']}"
         until(lambda: service.said("alarm end") or service.said("test end"), 60, "the end of its alarm")

@@ -27,7 +27,7 @@ from stream.sinks.mqtt_client import TlsFiles, make_client, probe
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
 from tests.servers.slow_link import SlowLink
-from tests.stream.sinks.test_picture_line import jpeg
+from tests.stream.sinks.test_image_queue import jpeg
 
 MODEL = ModelName("default", "ab" * 32, "openvino")
 FORBIDDEN = "the broker's access rules forbid it"
@@ -120,7 +120,7 @@ def test_what_is_under_way_when_the_connection_breaks_is_delivered_and_says_that
         link.rate = 0.001  # nothing goes through any more, and nobody says so
         sink.event(Waiting(payloads[1], time.time() - 60.0))
         sink.camera_anomaly("door", active=True)
-        until(lambda: sink._backlog._events._under_way is not None, what="one of them being under way")
+        until(lambda: sink._backlog._events._in_flight is not None, what="one of them being under way")
         for payload in payloads[2:]:
             sink.event(Waiting(payload, time.time()))
         link.cut()
@@ -219,12 +219,12 @@ def test_certificates_are_looked_at_first(tmp_path: Path) -> None:
     plain, encrypted = BrokerAddress("h", 1883, tls=False), BrokerAddress("h", 8883, tls=True)
     with pytest.raises(UsageError, match=r"not encrypted; use mqtts://"):
         make_client(plain, TlsFiles(ca=tmp_path / "ca.pem"), "test")
-    with pytest.raises(UsageError, match=r"x: not usable as certificates: .*File name too long"):
+    with pytest.raises(UsageError, match=r"x: not usable certificates: .*File name too long"):
         make_client(encrypted, TlsFiles(ca=tmp_path / ("x" * 300)), "test")
     with pytest.raises(UsageError, match=r"ca\.pem: no such certificate file"):
         make_client(encrypted, TlsFiles(ca=tmp_path / "ca.pem"), "test")
     (tmp_path / "ca.pem").write_text("no certificate")
-    with pytest.raises(UsageError, match="not usable as certificates"):
+    with pytest.raises(UsageError, match="not usable certificates"):
         make_client(encrypted, TlsFiles(ca=tmp_path / "ca.pem"), "test")
 
 
@@ -322,7 +322,7 @@ def test_over_a_slow_line_that_is_cut_an_alarm_waits_for_no_more_than_one_pictur
         until(lambda: sink.connected)
         for camera in ("door", "yard", "hall"):
             sink.camera_snapshot(camera, picture)
-        until(lambda: sink._backlog._pictures._under_way is not None, what="a picture under way")
+        until(lambda: sink._backlog._images._in_transit is not None, what="an image under way")
         alarm()
         until(lambda: shown() == 1, 30, "the first picture")
         alarm()
@@ -332,7 +332,7 @@ def test_over_a_slow_line_that_is_cut_an_alarm_waits_for_no_more_than_one_pictur
         before = link.sent
         for camera in ("door", "yard", "hall"):
             sink.camera_snapshot(camera, picture[:-2] + b"\xff\xd9")
-        until(lambda: link.sent > before + 2_000, what="a picture on the wire")
+        until(lambda: link.sent > before + 2_000, what="an image on the wire")
         alarm()
         assert all(len(p) <= 30_000 for t, p in subscriber.latest.items() if t.endswith("/snapshot"))
         assert any(len(p) > 8_192 for t, p in subscriber.latest.items() if t.endswith("/snapshot"))
@@ -370,7 +370,7 @@ def test_a_topic_that_the_broker_drops_is_named_and_the_rest_goes_on(
     def told() -> int:
         nonlocal said
         said += "".join(capfd.readouterr())
-        return said.count("messages do not get through")
+        return said.count("messages do not reach subscribers")
 
     with Mosquitto(tmp_path, extra=(f"acl_file {acl}",)).running() as broker:
         with heard(parse_broker(broker.url)) as sink:

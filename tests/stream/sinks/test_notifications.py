@@ -62,7 +62,7 @@ def test_camera_time_score_and_picture_arrive(phone: Phone, tmp_path: Path) -> N
     one.deliver(message(snapshot="/api/events/2000.00-bbbbbb/snapshot.jpg", id="2000.00-bbbbbb", test=True))
     first, second = (asked.body for asked in phone.got)
     assert first["title"] == "front_door: anomaly, score 0.91"
-    assert first["message"] == "front_door at 2026-11-23 20:33:20.120+00:00\nscore 0.91, alarm from 0.80 on"
+    assert first["message"] == "front_door at 2026-11-23 20:33:20.120+00:00\nscore 0.91 (threshold 0.80)"
     (picture,) = first["attachments"]
     assert base64.b64decode(picture["base64"]) == b"a picture"
     # a picture that has expired meanwhile
@@ -88,10 +88,10 @@ def test_what_it_wants_and_the_hours_bound(phone: Phone, capsys: pytest.CaptureF
     assert not one.wants(message("end"), 0.0)
     assert not one.wants(message(label="camera_lost"), 0.0)
     assert [one.wants(message(), at) for at in (0.0, 1.0, 2.0, 3599.9)] == [True, True, False, False]
-    assert "".join(capsys.readouterr()).count("hour's bound") == 1
+    assert "".join(capsys.readouterr()).count("`per_hour` reached") == 1
     assert one.wants(message(), 3600.0)
     one.deliver(message())
-    assert phone.got[0].body["message"].endswith("2 more before this one were not told: the hour's bound")
+    assert phone.got[0].body["message"].endswith("2 earlier messages were left out: the limit per hour was reached")
     one.deliver(message())
     assert "more before" not in phone.got[1].body["message"]
     assert target(phone, camera_lost=True).wants(message(label="camera_lost"), 0.0)
@@ -112,13 +112,13 @@ def test_a_refusal_and_a_dead_target_are_said_without_the_url(phone: Phone, capf
 
 @pytest.mark.parametrize("url", ["", "hunter2", "nonsense://hunter2", "json://", "tgram://hunter2"])
 def test_targets_that_are_none_are_named_by_position(url: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match=r"notify\.targets\[1\]: no URL that Apprise understands") as refused:
+    with pytest.raises(UsageError, match=r"notify\.targets\[1\]: must be a URL that Apprise supports") as refused:
         notify_targets(NotifySettings(("json://localhost", url)), None)
     assert "hunter2" not in f"{refused.value}{capfd.readouterr()}"
 
 
 def test_a_bound_that_is_none() -> None:
-    with pytest.raises(UsageError, match=r"notify\.per_hour: 0: allowed is 1 or more"):
+    with pytest.raises(UsageError, match=r"notify\.per_hour: 0: must be 1 or more"):
         notify_targets(NotifySettings(("json://localhost",), per_hour=0), None)
 
 

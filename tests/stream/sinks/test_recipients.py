@@ -51,7 +51,7 @@ def test_check_tries_frigate_and_understands_targets(
         assert "targets understood: 1" in said
         assert not check_all(settings, engine, tmp_path)
     said += capsys.readouterr().out
-    assert "no answer (ConnectError)" in said
+    assert "no response (ConnectError)" in said
     assert "hunter" not in said
 
 
@@ -80,7 +80,7 @@ def test_frigate_and_a_phone_hear_of_an_alarm_and_hold_nothing_up(
             assert bool(body["attachments"]) == (new["snapshot"] is not None)
             for picture in body["attachments"]:
                 assert base64.b64decode(picture["base64"]).startswith(b"\xff\xd8\xff")
-            until(lambda: "not delivered" in log.read_text(), 60, "Frigate's time-out")
+            until(lambda: "delivery failed" in log.read_text(), 60, "Frigate's time-out")
             frigate.answering.set()
             until(lambda: len(frigate.open()) == 1, 60, "the event in Frigate")
             first.kill()  # with it open

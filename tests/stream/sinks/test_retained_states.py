@@ -26,7 +26,7 @@ def test_a_new_connection_hears_all_of_them() -> None:
     states.acknowledged("a")
     states.connection_lost()
     assert set(states.next(0.0)) == {"a", "b"}
-    states.say_again(outside="a")
+    states.publish_again(outside="a")
     assert states.next(0.0) == {}  # still under way
     for topic in ("a", "b"):
         states.acknowledged(topic)

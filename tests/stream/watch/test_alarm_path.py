@@ -107,7 +107,7 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
         exposition = httpx.get(f"http://127.0.0.1:{port}/metrics").text
         assert {line.split()[2] for line in exposition.splitlines() if line.startswith("# TYPE")} >= METRICS
-        assert service.said("allowed is a number from 0 to 1")
+        assert service.said("must be a number from 0 to 1")
         service.process.kill()
         service.process.wait(10)
         until(lambda: subscriber.last("mgfn/available") == "offline", PATIENCE, "the last will")
@@ -180,7 +180,7 @@ def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
         assert of_type(subscriber, "end")[0]["end_reason"] == "disabled"
         (media,) = of_type(subscriber, "media")
         assert media["clip"] is None
-        assert service.said("alarms go out from memory")
+        assert service.said("publishing alarms from memory")
         assert not old.exists()  # the oldest media makes room
         assert service.said("media expired")
         count = len(lines(scores))
@@ -209,5 +209,5 @@ def test_a_second_service_on_the_same_data_folder_ends_with_2(tmp_path: Path, ti
         )
     assert second.returncode == 2
     assert second.stderr.splitlines() == [
-        f"mgfn-stream: --data {tmp_path}: another mgfn-stream uses it; give each its own folder"
+        f"mgfn-stream: --data {tmp_path}: in use by another mgfn-stream; use a separate folder for each"
     ]

@@ -60,6 +60,15 @@ def test_media_never_comes_before_end() -> None:
     assert [m.type for m in pending.due(11.1)] == ["end", "media"]
 
 
+def test_an_event_without_a_clip_waits_for_its_picture_alone() -> None:
+    pending, event = PendingMessages(), begun()
+    pending.say(event.new(MOMENT))
+    pending.expect_files(event.id, now=10.0, clip=False)
+    pending.pictured(event.id, taken=True)
+    pending.say(event.end(MOMENT, 1002.0, "score"))
+    assert told(pending.due(11.0)) == [("new", True, False), ("end", True, False), ("media", True, False)]
+
+
 def test_a_lost_decoder_writes_no_more() -> None:
     pending, event = pending_with_new()
     pending.lost()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,34 +10,23 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from stream.alarm.event import Event, EventMessage, ModelName, Moment, stamped
+from stream.alarm.event import Event, EventMessage, Moment, stamped
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import Command, SetEnabled, SetThreshold
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Period, Schedule, kept_schedule
-from stream.archive.journal import Journal
-from stream.archive.retention import Retention
 from stream.archive.store import Store
 from stream.base.addresses import SELF_TEST_CAMERA, Source
 from stream.lookback.history import rule_of
-from stream.service.build import LineFiles, make_reporter
-from stream.settings.settings import CameraConfig, ServiceSettings
+from stream.settings.settings import CameraConfig
 from stream.sinks.courier import Courier
-from stream.sinks.mqtt_client import TlsFiles
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
 from stream.watch.outlet import Outlet
-from stream.watch.reporter import Reporter
-from stream.watch.retained_pictures import RetainedPictures
 from stream.watch.watched_camera import WatchedCamera
 from stream.web.page_stream import Live
 from tests.events import event_message
-
-
-def reporter(settings: ServiceSettings, journal: Journal, store: Store) -> Reporter:
-    metrics, pictures = Metrics(ModelName("b", "0" * 64, "openvino")), RetainedPictures(None, store.media)
-    kept, lines = store.settings.all(), LineFiles(None, None)
-    return make_reporter(settings, journal, None, pictures, metrics, Live().tell, kept, store, lines, None)
+from tests.stream.watch.reporting import MODEL, journal_of, reporter, settings_for
 
 
 class Box:
@@ -65,9 +53,9 @@ class Box:
     [("door", False, True), ("door", True, True), (SELF_TEST_CAMERA, True, False)],
 )
 def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: bool, told: bool) -> None:
-    box, metrics = Box(), Metrics(ModelName("b", "0" * 64, "openvino"))
+    box, metrics = Box(), Metrics(MODEL)
     with Store.in_memory(tmp_path) as store:
-        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        journal = journal_of(store)
         outlet = Outlet(metrics, Live().tell, [Courier(box, metrics.notified)], keeps=True)
         outlet.connect(journal, None)
         outlet.committed(Waiting(event_message(camera=camera, test=test), 1.0))
@@ -75,12 +63,11 @@ def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: b
 
 
 def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
-    model = ModelName("b", "0" * 64, "openvino")
-    payload = Event.begun("door", 1_000.0, (0.8, 0.6), model).new(Moment(0.9, 0.9, 32, 1_000.0))
+    payload = Event.begun("door", 1_000.0, (0.8, 0.6), MODEL).new(Moment(0.9, 0.9, 32, 1_000.0))
     with Store.open(tmp_path) as store:
         key = store.events.add(payload, 1_000.5, awaits_files=False)
-        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
-        outlet = Outlet(Metrics(model), Live().tell, (), keeps=True)
+        journal = journal_of(store)
+        outlet = Outlet(Metrics(MODEL), Live().tell, (), keeps=True)
         outlet.connect(journal, None)
         outlet.settled(Waiting(payload, 1_000.5, key), stamped(payload, 0.25, 1_000.75))
         journal.stop()
@@ -91,16 +78,15 @@ def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
 
 
 def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) -> None:
-    settings = ServiceSettings((), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
-    model = ModelName("b", "0" * 64, "openvino")
+    settings = settings_for(tmp_path)
     config = CameraConfig(Source("door", "rtsp://h/1", live=True), AlarmSettings(0.8, 0.6), enabled=False)
 
     def after(*commands: Command) -> tuple[float, bool, dict[str, str]]:
         """What is in force once a run has obeyed, and what the next one will find."""
-        camera = WatchedCamera(config, model)
+        camera = WatchedCamera(config, MODEL)
         decoder = cast(DecoderProcess, SimpleNamespace(camera=camera, config=config, shed_pending=lambda: None))
         with Store.open(tmp_path) as store:
-            journal = Journal(store, Retention(), queue.Queue(100), lambda _message: None, lambda *_: None)
+            journal = journal_of(store)
             report = reporter(settings, journal, store)
             report.introduce(camera)
             for command in commands:
@@ -130,12 +116,11 @@ def test_what_if_learns_the_rule_and_the_schedule_in_force(tmp_path: Path) -> No
     nights = Schedule((Period(0, 360),), ZoneInfo("Europe/Berlin"))
     rule = AlarmSettings(0.7, 0.5, min_duration=2.0)
     camera = CameraConfig(Source("door", "rtsp://door/1", live=True), rule, schedule=nights)
-    settings = ServiceSettings((camera,), None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=tmp_path)
-    model = ModelName("b", "0" * 64, "openvino")
+    settings = settings_for(tmp_path, camera)
     with Store.in_memory(tmp_path) as store:
-        journal = Journal(store, Retention(), queue.Queue(10), lambda _message: None, lambda *_: None)
+        journal = journal_of(store)
         report = reporter(settings, journal, store)
-        report.introduce(WatchedCamera(camera, model))
+        report.introduce(WatchedCamera(camera, MODEL))
         journal.stop()
         journal.run()
         assert rule_of(store, "door") == rule

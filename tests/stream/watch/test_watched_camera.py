@@ -134,6 +134,19 @@ def test_an_alarm_is_explained_once_by_the_clips_that_raised_its_score() -> None
     assert asked == 1
 
 
+def test_an_alarm_over_the_hourly_cap_is_an_event_that_turns_nothing_on() -> None:
+    camera = make(replace(CONFIG, alarm=replace(CONFIG.alarm, cool_down=0.0, hourly_cap=1)))
+    told = []
+    for number, value in enumerate((0.9, 0.1, 0.9, 0.95, 0.1)):
+        event = score(camera, number, value).event
+        told.append((event and event.type, event and event.suppressed, camera.alarming))
+    assert told == [
+        ("new", None, True), ("end", None, False), ("new", "hourly_cap", False), (None, None, False),
+        ("end", "hourly_cap", False),
+    ]  # fmt: skip
+    assert dict(camera.health(0.0))["alarm"] is False
+
+
 def test_a_test_event_begins_and_ends_by_itself() -> None:
     camera = make()
     new = camera.begin_test(1000.0)

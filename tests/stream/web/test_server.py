@@ -1,4 +1,4 @@
-"""The HTTP address."""
+"""The HTTP server: web page, API, metrics, health."""
 
 from __future__ import annotations
 
@@ -102,18 +102,18 @@ def test_an_address_is_checked_without_taking_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert check_address(f"127.0.0.1:{port}", None) == ("127.0.0.1", port, None)
-    with pytest.raises(UsageError, match=r"--http 127\.0\.0\.1:99999: allowed is HOST:PORT or off"):
+    with pytest.raises(UsageError, match=r"--http 127\.0\.0\.1:99999: must be HOST:PORT or off"):
         check_address("127.0.0.1:99999", None)
 
 
 def test_a_token_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"\xff" * 32)
-    with pytest.raises(UsageError, match="token: no UTF-8 text"):
+    with pytest.raises(UsageError, match="token: not UTF-8 text"):
         bind("127.0.0.1:0", tmp_path / "token")
 
 
 def test_other_addresses_need_a_token_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="requires --http-token-file"):
+    with pytest.raises(UsageError, match="require --http-token-file"):
         bind("0.0.0.0:0", None)
     token = tmp_path / "token"
     token.write_text("short\n")

@@ -37,7 +37,7 @@ function listen() {
   };
   stream.onerror = () => {
     lost = true;
-    say("The program does not answer; trying again.");
+    say("Connection lost; trying again.");
     if (latest) showLights({ ...latest, loop_age: Infinity });
     // after an error response (from a proxy, for another token) a browser does not retry by itself
     if (stream.readyState === EventSource.CLOSED) setTimeout(() => ask("/api/state").catch(() => {}).finally(listen), RETRY_AFTER);

@@ -3,7 +3,7 @@
 import { act, say } from "/page/alert.js";
 import { drawDay, drawScores } from "/page/charts.js";
 import { detail } from "/page/detail.js";
-import { words } from "/page/event_words.js";
+import { isQuiet, words } from "/page/event_words.js";
 import { listCamera } from "/page/events.js";
 import { $, ask, make, now, path } from "/page/page.js";
 
@@ -20,18 +20,18 @@ function card(name) {
     problem: make("p", { class: "problem", hidden: true }),
     enabled: make("button", { type: "button" }),
   };
-  const test = make("button", { type: "button", title: "Sends a test event all the way",
-    onclick: () => act(path("api", "cameras", name, "test"), {}, `A test event of ${name} is on its way.`) }, "Test");
+  const test = make("button", { type: "button", title: "Send a test event to the broker and all recipients",
+    onclick: () => act(path("api", "cameras", name, "test"), {}, `Sending a test event of ${name}.`) }, "Test");
   const past = make("button", { type: "button", class: "past", "aria-label": `Last 24 hours of ${name}: show its events`,
     onclick: () => listCamera(name) }, parts.day);
   const root = make("article", { class: "card", "aria-label": name },
     make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.problem,
     make("div", {}, make("span", { class: "faint" }, "last two minutes"), parts.score), parts.line,
-    make("span", { class: "faint" }, "last 24 hours, highest scores; ▼ alarms"), past, make("div", {}, parts.enabled, test));
+    make("span", { class: "faint" }, "last 24 hours: highest scores, ▼ alarms"), past, make("div", {}, parts.enabled, test));
   const camera = { ...parts, name, root, points: [], state: {}, peaks: null };
   parts.enabled.addEventListener("click", () =>
     act(path("api", "cameras", name, "enabled"), { enabled: camera.state.status === "disabled" },
-      `${name} ${camera.state.status === "disabled" ? "is enabled" : "is disabled: it is not scored"}.`));
+      `${name} ${camera.state.status === "disabled" ? "is enabled" : "is disabled and not scored"}.`));
   $("cards").append(root);
   for (const id of ["events-camera", "what-camera", "budget-camera"]) $(id).append(make("option", {}, name));
   return camera;
@@ -55,7 +55,7 @@ export function showCameras(state) {
     camera.root.classList.toggle("alarm", told.alarm);
     camera.root.classList.toggle("away", ["offline", "disabled"].includes(told.status));
     camera.problem.textContent = [told.problem, told.misfit && `The threshold no longer fits: ${told.misfit}`,
-      told.scheduled === false && "Off schedule: it is scored and does not alarm"].filter(Boolean).join(". ");
+      told.scheduled === false && "Off schedule: scored, but no alarms are raised"].filter(Boolean).join(". ");
     camera.problem.hidden = !camera.problem.textContent;
     camera.enabled.textContent = told.status === "disabled" ? "Enable" : "Disable";
     if (fresh && told.window) showScore(camera, told);
@@ -117,7 +117,7 @@ function drawDayOf(camera) {
 // An event has begun: say so, and mark it in the last day.
 export function announce(event) {
   const camera = cameras.get(event.camera);
-  if (event.type !== "new" || !camera) return;  // the self-test's hidden camera has no card
+  if (event.type !== "new" || !camera || isQuiet(event)) return;  // the self-test's hidden camera has no card
   say(words(event).slice(0, 2).join(", "), { show: () => detail(event.id) });
   if (!camera.peaks || event.label !== "anomaly" || event.test) return;
   camera.peaks.alarms.push(event.start_time);

@@ -1,4 +1,4 @@
-// The dialog of one event: picture, clip, verdict, score curve and film strip.
+// The dialog of one event: image, clip, verdict, score curve and film strip.
 
 import { say, placeAlert } from "/page/alert.js";
 import { drawScores } from "/page/charts.js";
@@ -10,24 +10,24 @@ export async function detail(id, again = false) {
   let event;
   try { event = await ask(path("api", "events", id)); } catch (error) { say(error.message); return; }
   if (again && !($("detail").open && $("detail").dataset.id === id)) return;  // closed meanwhile, or another event's
-  const dialog = $("detail"), [title, when] = words(event), alarm = event.label === "anomaly";
+  const dialog = $("detail"), [title, when, notes] = words(event), alarm = event.label === "anomaly";
   const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
   const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
   const shown = dialog.open && dialog.dataset.id === id && event.clip ? dialog.querySelector("video") : null;
   const video = shown?.error ? null : shown, watched = video !== null && video === document.activeElement;  // it may be playing
   const media = make("div", { class: "media" },
-    event.snapshot ? make("img", { src: event.snapshot, alt: "Picture of the alarm" }) : null,
-    event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not there (yet)." : "No clip."));
+    event.snapshot ? make("img", { src: event.snapshot, alt: "Image of the alarm" }) : null,
+    event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not available (yet)." : "No clip."));
   const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
     "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
   const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;
   $("detail-body").replaceChildren(
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
-    make("p", {}, when), media, ...(alarm ? [
-      event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was it right?"), ...buttons),
+    make("p", {}, when), event.suppressed ? make("p", { class: "faint" }, notes) : null, media, ...(alarm ? [
+      event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was this alarm right?"), ...buttons),
       make("h3", {}, "Score"), curve,
-      make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1; dashed: the threshold; shaded: the alarm`), ...(event.test ? [] : film(event))] : []).filter(part => part !== null),
+      make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1. Dashed: threshold. Shaded: alarm.`), ...(event.test ? [] : film(event))] : []).filter(part => part !== null),
     make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`));
   dialog.dataset.id = id;
   if (!dialog.open) { dialog.showModal(); placeAlert(); }
@@ -40,7 +40,7 @@ export async function detail(id, again = false) {
 }
 
 function film(event) {
-  if (!event.clips.length) return [make("p", { class: "faint" }, "The clips that drove it are not kept for this event.")];
+  if (!event.clips.length) return [make("p", { class: "faint" }, "The clips that caused this alarm are not stored.")];
   const columns = event.strip_columns, rows = Math.ceil(event.clips.length / columns);
   const heaviest = Math.max(...event.clips.map(clip => clip.weight), 1e-9);
   const top = new Set(event.top_clips.map(clip => clip.start.toFixed(2)));
@@ -54,7 +54,7 @@ function film(event) {
     return make("li", { class: top.has(clip.start.toFixed(2)) ? "top" : "" }, frame, make("div", { class: "weight" }, bar),
       `${(clip.start - event.start_time).toFixed(1)} s · ${(clip.weight * 100).toFixed(0)} %`);
   });
-  return [make("h3", {}, "What drove it: the clips of the window and their share of the score"), make("ol", { class: "strip", tabindex: 0, "aria-label": "Film strip" }, ...frames)];
+  return [make("h3", {}, "What caused it: the clips of the window, with their shares of the score"), make("ol", { class: "strip", tabindex: 0, "aria-label": "Film strip" }, ...frames)];
 }
 
 async function judge(id, verdict) {

@@ -2,7 +2,7 @@
 
 import { say } from "/page/alert.js";
 import { detail } from "/page/detail.js";
-import { words } from "/page/event_words.js";
+import { isQuiet, words } from "/page/event_words.js";
 import { $, ask, make, path } from "/page/page.js";
 
 let listed = [];   // events as shown, newest first
@@ -10,8 +10,8 @@ let heard = null;  // events from the stream while the list is being requested
 
 function row(event) {
   const [title, when, verdict] = words(event);
-  const image = event.snapshot ? make("img", { src: path("api", "events", event.id, "thumbnail.jpg"), alt: "", loading: "lazy" }) : make("span", { class: "faint" }, "no picture");
-  return make("li", { "data-id": event.id }, make("button", { class: "event", type: "button", onclick: () => detail(event.id) },
+  const image = event.snapshot ? make("img", { src: path("api", "events", event.id, "thumbnail.jpg"), alt: "", loading: "lazy" }) : make("span", { class: "faint" }, "no image");
+  return make("li", { "data-id": event.id }, make("button", { class: isQuiet(event) ? "event quiet" : "event", type: "button", onclick: () => detail(event.id) },
     image, make("span", { class: "words" }, make("strong", {}, title), make("span", {}, when), make("span", { class: "faint" }, verdict))));
 }
 

@@ -25,5 +25,5 @@ export function showHealth(state) {
   $("health-rows").replaceChildren(...Object.entries(state.cameras).map(([name, now]) =>
     make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, String(unknown(now, c) ? "" : now[c] ?? ""))))));
   $("about").textContent = `${state.node}, version ${state.version}, ${state.model.backend} on bundle ${state.model.bundle}, ` +
-    `up ${(state.uptime / 3600).toFixed(1)} h, ${state.outbox} messages wait for the broker, ${state.events_lost} lost`;
+    `up ${(state.uptime / 3600).toFixed(1)} h, ${state.outbox} messages waiting for the broker, ${state.events_lost} lost`;
 }

@@ -98,7 +98,7 @@ def test_the_sub_stream_is_watched_and_the_main_one_stands_in_for_it(
         with main.running():
             until(lambda: len(lines(tmp_path / "s.jsonl")) > 1, PATIENCE, "scores of the main stream")
             assert watched() == [shown["main"]]
-            assert service.said("the sub-stream cannot be opened: trying the main stream")
+            assert service.said("sub-stream cannot be opened: trying the main stream")
         with sub.running():
             until(lambda: watched() == [shown["main"], shown["sub"]], PATIENCE, "the sub-stream once it is there")
         assert service.stop() == 0
@@ -162,12 +162,12 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
         site.write(one("door", "alarm: {threshold_on: 0.1}, enabled: false") + one("yard", masked))
         until(lambda: subscriber.last("mgfn/door/status") == "disabled", PATIENCE, "the camera switched off")
         assert subscriber.last("mgfn/door/threshold/state") == "0.9"
-        assert service.said("set over MQTT earlier, still in force")
+        assert service.said("override from an earlier run applied")
 
         # a bad file changes nothing, and says so with a line for each problem; nor does one that needs a restart
         count = len(scores_of("yard"))
         site.write("  door: {url: http://there, masks: [[[0, 2], [0, 0], [1, 1]]]}\n")
-        for problem in ("masks[0][0][1]: 2: allowed is at most 1", "url: http://there: this scheme is not allowed"):
+        for problem in ("masks[0][0][1]: 2: must be at most 1", "url: http://there: scheme not supported"):
             until(partial(service.said, f"site.yaml:7: cameras.door.{problem}"), PATIENCE)
         site.write(one("yard", masked) + one("gate"), top="retention: {media_days: 3}\n")
         until(lambda: service.said("this key needs a restart"), PATIENCE, "the key named")

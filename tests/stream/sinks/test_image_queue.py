@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stream.sinks.picture_line import FIRST, LEAST, Outgoing, PictureLine, shrunk
+from stream.sinks.image_queue import FIRST, LEAST, ImageQueue, Outgoing, shrunk
 
 TOPIC = "mgfn/door/anomaly/snapshot"
 
@@ -26,7 +26,7 @@ def jpeg(least: int) -> bytes:
 class Line:
     def __init__(self) -> None:
         self.complaints: list[tuple[str, int]] = []
-        self.line = PictureLine(lambda topic, size: self.complaints.append((topic, size)))
+        self.line = ImageQueue(lambda topic, size: self.complaints.append((topic, size)))
         self.now = 100.0
 
     def send(self, takes: float | None) -> int:
@@ -34,7 +34,7 @@ class Line:
         outgoing = self.line.next(self.now)
         assert outgoing is not None
         size = min(outgoing.most, len(outgoing.jpeg))
-        self.line.handed(outgoing, size, self.now)
+        self.line.sent(outgoing, size, self.now)
         if takes is None:
             self.line.connection_lost(self.now)
             self.line.connected(None)
@@ -113,7 +113,7 @@ def test_one_at_a_time_and_none_that_is_gone() -> None:
         line.line.set(topic, b"x" * 100)
     outgoing = line.line.next(line.now)
     assert outgoing is not None
-    line.line.handed(outgoing, 100, line.now)
+    line.line.sent(outgoing, 100, line.now)
     assert line.idle()
     line.line.remove("b")
     line.line.acknowledged(line.now + 0.1)
@@ -138,5 +138,5 @@ def test_what_is_no_picture_cannot_be_shrunk() -> None:
     line.line.set(TOPIC, b"x" * 100_000)
     outgoing = line.line.next(line.now)
     assert outgoing == Outgoing(TOPIC, b"x" * 100_000, FIRST)
-    line.line.left_out(outgoing)
+    line.line.skipped(outgoing)
     assert line.idle()
