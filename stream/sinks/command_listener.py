@@ -14,7 +14,7 @@ from typing import Any, Final
 import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.alarm.requests import WORDS, Command, Inbox, parse_command
+from stream.alarm.requests import CHECK, WORDS, Command, Inbox, parse_command
 from stream.base.addresses import BrokerAddress
 from stream.base.log import log
 from stream.sinks.echo import EchoWatch, event_key_of
@@ -113,7 +113,7 @@ class CommandListener:
             if payload == b"online":
                 self._on_birth()
         elif topic.endswith("/set"):
-            if not message.retain:
+            if not message.retain and payload != CHECK.encode():
                 self._take(topic, payload)
         elif topic == f"{self._prefix}/events":
             self._on_event(payload)

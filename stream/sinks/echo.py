@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 PATIENCE: Final = 10.0  # seconds
+DROPPED: Final = "the broker drops the connection for it"
 NOT_BACK: Final = "published, but does not come back from the broker"
 
 

@@ -21,11 +21,10 @@ from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.sinks.backlog import Backlog
 from stream.sinks.delivery import Delivery
-from stream.sinks.echo import EchoWatch
+from stream.sinks.echo import DROPPED, EchoWatch
 from stream.sinks.mqtt_client import Dialect, TlsFiles
 from stream.sinks.mqtt_link import MqttLink
 
-DROPPED: Final = "the broker drops the connection for it"
 _SLOW_SCORE_EVERY: Final = 10.0
 _ANNOUNCED_WITHIN: Final = 3.0
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import ssl
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.base.addresses import BrokerAddress
@@ -99,31 +98,3 @@ def why(error: BaseException | None) -> str:
 def refusal(code: ReasonCode) -> str:
     """Why the broker refused the connection."""
     return Reason.UNAUTHORIZED if str(code) in _REFUSALS else str(code)
-
-
-def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0) -> str:
-    """Connect once and disconnect: "" if the broker accepted us, else the reason in one line."""
-    client = make_client(address, tls, node)
-    answered = threading.Event()
-    answer: list[ReasonCode] = []
-
-    def on_connect(_c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
-        answer.append(code)
-        answered.set()
-
-    client.on_connect = on_connect
-    try:
-        if client.connect(address.host, address.port, KEEPALIVE) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-            return "cannot be reached"
-    except (OSError, ValueError) as error:
-        return f"cannot be reached ({getattr(error, 'strerror', None) or type(error).__name__})"
-    client.loop_start()
-    try:
-        if not answered.wait(timeout):
-            return "no response in time"
-        if answer[0].is_failure:
-            return refusal(answer[0])
-        return ""
-    finally:
-        client.disconnect()
-        client.loop_stop()

@@ -20,10 +20,11 @@ from stream.alarm.outbox import Waiting
 from stream.base.addresses import BrokerAddress, parse_broker
 from stream.base.errors import UsageError
 from stream.sinks import echo, mqtt_client
+from stream.sinks.broker_visit import BrokerVisit, NoBrokerError
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.echo import NOT_BACK, Proof
 from stream.sinks.mqtt import MqttSink
-from stream.sinks.mqtt_client import TlsFiles, make_client, probe
+from stream.sinks.mqtt_client import TlsFiles, make_client
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
 from tests.servers.slow_link import SlowLink
@@ -195,7 +196,8 @@ def test_last_will_after_kill_9(mosquitto: Mosquitto) -> None:
 def test_wrong_password_is_named_and_not_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Mosquitto(tmp_path, password="right").running() as broker:
         wrong = parse_broker(f"mqtt://mgfn:hunter2@127.0.0.1:{broker.port}")
-        assert probe(wrong, TlsFiles(), "test") == "wrong user or password"
+        with pytest.raises(NoBrokerError, match=r"^wrong user or password$"):
+            BrokerVisit(wrong, TlsFiles(), "test")
         with delivering(wrong):
             said = ""
 
@@ -208,11 +210,13 @@ def test_wrong_password_is_named_and_not_shown(tmp_path: Path, capfd: pytest.Cap
             until(named)
             assert "hunter2" not in said
         right = parse_broker(f"mqtt://mgfn:right@127.0.0.1:{broker.port}")
-        assert probe(right, TlsFiles(), "test") == ""
+        with BrokerVisit(right, TlsFiles(), "test") as visit:
+            assert visit.version == "5"
 
 
-def test_probe_of_nobody() -> None:
-    assert "cannot be reached" in probe(BrokerAddress("127.0.0.1", free_port(), tls=False), TlsFiles(), "test")
+def test_nobody_is_no_broker() -> None:
+    with pytest.raises(NoBrokerError, match=r"cannot be reached \(Connection refused\)"):
+        BrokerVisit(BrokerAddress("127.0.0.1", free_port(), tls=False), TlsFiles(), "test")
 
 
 def test_certificates_are_looked_at_first(tmp_path: Path) -> None:
