@@ -8,7 +8,7 @@ from typing import Final
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import LIMIT, Outbox, Waiting
 
-_REFUSED_PAUSE: Final = 30.0
+_REFUSED_PAUSE: Final = 15.0
 _LONGEST_PAUSE: Final = 600.0
 _TRIES: Final = 2
 

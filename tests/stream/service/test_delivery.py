@@ -48,7 +48,7 @@ def test_a_forgotten_topic_is_named_and_its_messages_arrive_once_it_is_allowed(
             acl.write_text("topic readwrite #\n")
             assert broker.process is not None
             broker.process.send_signal(signal.SIGHUP)
-            until(lambda: len(subscriber.events()) == 2, 60, "the messages that were kept")
+            until(lambda: len(subscriber.events()) >= 2, 60, "the messages that were kept")
             assert subscriber.events()[0]["delayed"]
             until(lambda: delivery() == {"proof": "proven", "failed": {}}, what="the recovery")
             assert "mgfn_mqtt_delivery_proven 1.0" in httpx.get(f"{address}/metrics").text
