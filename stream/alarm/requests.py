@@ -15,6 +15,7 @@ from stream.alarm.event import EVENT_ID
 Verdict = Literal["true", "false_alarm"]
 WORDS: Final = ("enabled", "threshold", "feedback", "test")
 RESET: Final = "reset"  # instead of a value: back to flags and site file
+CHECK: Final = "mgfn-check"  # payload of `--check`, which is ignored
 AUTO: Final = "auto"  # instead of a threshold: it is learned
 FEEDBACK_LIMIT: Final = 1_000
 _LONGEST_PAYLOAD: Final = 1_024

@@ -22,12 +22,13 @@ from stream.base.errors import CameraError, Reason, UsageError
 from stream.base.redaction import redact_all, shown_url
 from stream.camera.capture import Capture
 from stream.camera.clip_watch import LONG_CLIP, SLOWEST_RATE, spans_long, too_slow
+from stream.camera.recorder import jpeg
 from stream.camera.view import View, drawn_masks
+from stream.cli.check_broker import broker_rows
 from stream.cli.tables import console
 from stream.settings.settings import ServiceSettings
 from stream.sinks.courier import UndeliveredError
 from stream.sinks.frigate import FrigateBridge
-from stream.sinks.mqtt_client import probe
 from stream.sinks.notifications import notify_targets
 
 _FRAMES = 25
@@ -47,12 +48,6 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     bundle = engine.bundle
     table.add_row("bundle", "ok", f"{bundle.path} on {engine.backend.name} ({engine.reason})")
     fine = True
-    if settings.broker is None:
-        table.add_row("broker", "ok", "none given: an embedded one will be started")
-    else:
-        problem = probe(settings.broker, settings.tls, settings.node)
-        fine = not problem
-        table.add_row("broker", "failed" if problem else "ok", f"{settings.broker.shown} {problem}".strip())
     if settings.frigate is not None:
         bridge = FrigateBridge(settings.frigate)
         try:
@@ -73,7 +68,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
     except OSError as error:
         raise UsageError(f"--data {folder}: {error.strerror}") from None
     tries = [(camera, stream) for camera in settings.cameras for stream in camera.streams]
-    pictured: set[str] = set()
+    images: dict[str, bytes] = {}  # as the service would send them
     # in parallel, because a host that accepts and does not respond takes a long time
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
@@ -86,19 +81,29 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
                 fine = False
                 table.add_row(name, "failed", f"{stream.shown}: {error}")
                 continue
-            if camera.name not in pictured:
+            if camera.name not in images:
                 path = folder / f"{camera.name}.jpg"
                 if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
                     raise UsageError(f"--data {folder}: {path.name} cannot be written there")
                 found = f"{found}; what the model sees:  {path}"
-                pictured.add(camera.name)
+                images[camera.name] = jpeg(frame, f"{camera.name}  --check")
             table.add_row(name, "ok", found)
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C, do not start the remaining ones
+    largest = max(images.values(), key=len, default=b"") or _sample_image()
+    for what, state, found in broker_rows(settings, largest):
+        fine &= state != "failed"
+        table.add_row(what, state, found)
     console(160).print(table)
     if wrong is not None:
         raise wrong
     return fine
+
+
+def _sample_image() -> bytes:
+    """An image of the usual size, if no camera has given one."""
+    noise = np.random.default_rng(0).integers(0, 255, (360, 640, 3), np.uint8)
+    return cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 50])[1].tobytes()
 
 
 class _RedactedTable(Table):

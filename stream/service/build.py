@@ -69,6 +69,11 @@ class LineFiles:
             ScoresFile(settings.events, "--events", patient=patient) if settings.events else None,
         )
 
+    @property
+    def lost(self) -> int:
+        """Lines that could not be written, since the start."""
+        return sum(file.lost_in_all for file in (self.scores, self.events) if file is not None)
+
     def close(self) -> None:
         for file in (self.scores, self.events):
             if file is not None:
@@ -132,11 +137,12 @@ def build(
     test_camera = None if test is None else SelfTestCamera(test, manifest, model, start_process, reaper, clock, zone)
     commands = None
     if mqtt is not None and broker is not None and not settings.replay:
-        heard = None if test_camera is None else test_camera.heard
+        heard = (lambda _payload: None) if test_camera is None else test_camera.heard
         names = [camera.name for camera in settings.cameras]
         commands = CommandListener(
-            broker, settings.topic_prefix, settings.node, settings.tls, names, mqtt.announce_soon, heard
+            broker, settings.topic_prefix, settings.node, settings.tls, names, mqtt.announce_soon, mqtt.echo, heard
         )
+        mqtt.when_open(commands.start)
     setter = SettingsOfOthers(decoders, commands)
     line: Line = queue.Queue(LIMIT)
     journal = Journal(store, settings.retention, line, outlet.committed, pictures.expired, setter.changed)
@@ -151,7 +157,9 @@ def build(
     drift_watch = None
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
-    overview = Overview(settings.node, model, decoders, mqtt, metrics, test, journal, commands, reaper, clock)
+    overview = Overview(
+        settings.node, model, decoders, mqtt, metrics, test, journal, commands, reaper, clock, lambda: lines.lost
+    )
     server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.arrays import UInt8Array
@@ -14,6 +14,7 @@ from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.service.self_test import SelfTest
 from stream.sinks.command_listener import CommandListener
+from stream.sinks.echo import Proof
 from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
@@ -21,7 +22,10 @@ from stream.watch.reaper import Reaper
 
 
 class Overview:
-    """The main loop calls `turned` and `scored`. `mqtt` is None if nothing is published."""
+    """The main loop calls `turned` and `scored`. `mqtt` is None if nothing is published.
+
+    `lines_lost` counts lines of `--scores` and `--events`.
+    """
 
     def __init__(
         self,
@@ -35,7 +39,9 @@ class Overview:
         commands: CommandListener | None,
         reaper: Reaper,
         clock: Clock,
+        lines_lost: Callable[[], int],
     ) -> None:
+        self._lines_lost = lines_lost
         self._clock = clock
         self._reaper = reaper
         self._journal = journal
@@ -63,10 +69,17 @@ class Overview:
             "loop_age": round(time.monotonic() - self._last_turn, 3),
             "pid": os.getpid(),
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
+            "delivery": self._delivery(),
             "oldest_unwritten": round(self._journal.oldest_unwritten, 3),
             **self._lost(),
             "cameras": self._cameras(),
         }
+
+    def _delivery(self) -> dict[str, Any]:
+        """Whether what is published comes back from the broker, and which topics do not get through, and why."""
+        if self._mqtt is None:
+            return {"proof": Proof.WAITING, "failed": {}}
+        return {"proof": self._mqtt.echo.proof(), "failed": self._mqtt.echo.failed()}
 
     def state(self) -> Mapping[str, Any]:
         """What the web page shows beside scores and events."""
@@ -91,6 +104,8 @@ class Overview:
         """The text for Prometheus."""
         if (tested := self._tested()) is not None:
             self._metrics.self_tested(tested["age"])
+        delivery = self._delivery()
+        self._metrics.delivery(proven=delivery["proof"] is Proof.PROVEN, failed=len(delivery["failed"]))
         return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting, self._lost())
 
     def _tested(self) -> dict[str, Any] | None:
@@ -103,6 +118,7 @@ class Overview:
         return {
             "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
             "score_chunks_lost": self._journal.scores_lost,
+            "lines_lost": self._lines_lost(),
             "commands_dropped": 0 if self._commands is None else self._commands.dropped,
             "processes_stuck": len(self._reaper),
         }

@@ -51,8 +51,7 @@ class Runner:
             threads.start(partial(server.run, [listener]), "web")
         closers.callback(self._close_cameras)
         if parts.commands is not None:
-            closers.callback(parts.commands.stop)
-            parts.commands.start()
+            closers.callback(parts.commands.stop)  # the sink starts it once it has found the broker
         if parts.changes is not None:
             closers.callback(parts.changes.stop)
             threads.start(parts.changes.run, "changes")

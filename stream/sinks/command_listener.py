@@ -14,20 +14,23 @@ from typing import Any, Final
 import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.alarm.requests import WORDS, Command, Inbox, parse_command
+from stream.alarm.requests import CHECK, WORDS, Command, Inbox, parse_command
 from stream.base.addresses import BrokerAddress
 from stream.base.log import log
+from stream.sinks.echo import EchoWatch, event_key_of
 from stream.sinks.home_assistant import BIRTH_TOPIC
-from stream.sinks.mqtt_client import KEEPALIVE, TlsFiles, make_client
+from stream.sinks.mqtt_client import KEEPALIVE, Dialect, TlsFiles, make_client
 
 RATE: Final = 500
 _SLICE: Final = 0.1
+_SCORES_HEARD_FOR: Final = 60.0
 
 
 class CommandListener:
-    """Subscribes to the `set` topics of `cameras` and to Home Assistant's birth message.
+    """Subscribes to the `set` topics of `cameras`, to Home Assistant's birth message, and to the service's own topics.
 
-    `on_event` is called with each event that the broker sends back (for the self-test), in the network thread.
+    `on_event` is called with each event that the broker sends back (for the self-test), in the network thread. `echo`
+    is told of everything that the broker sends back.
     """
 
     def __init__(
@@ -38,35 +41,48 @@ class CommandListener:
         tls: TlsFiles,
         cameras: Collection[str],
         on_birth: Callable[[], None],
-        on_event: Callable[[bytes], None] | None = None,
+        echo: EchoWatch,
+        on_event: Callable[[bytes], None] = lambda _payload: None,
     ) -> None:
         self._address = address
         self._prefix = prefix
+        self._node = node
+        self._tls = tls
         self._cameras = frozenset(cameras)
         self._on_birth = on_birth
+        self._echo = echo
         self._on_event = on_event
         self._lock = threading.Lock()
         self._inbox = Inbox()
         self._complained: set[tuple[str, str]] = set()
         self._slice_began, self._in_slice = 0.0, 0
-        client = make_client(address, tls, node)
-        client.reconnect_delay_set(1, 30)
-        client.on_connect = self._on_connect
-        client.on_message = self._on_message
-        self._client = client
+        self._scores_until = 0.0
+        self._client: mqtt.Client | None = None
 
     def watch(self, cameras: Collection[str]) -> None:
         """Replace the set of cameras."""
         self._cameras = frozenset(cameras)
 
-    def start(self) -> None:
-        """Connect as soon as possible, in paho's network thread."""
-        self._client.connect_async(self._address.host, self._address.port, KEEPALIVE)
-        self._client.loop_start()
+    def start(self, dialect: Dialect) -> None:
+        """Connect in paho's network thread, once. The sink's thread calls it on each of its connections."""
+        if self._client is not None:
+            if self._client.protocol == dialect.protocol:
+                return
+            self._client.disconnect()
+        client = make_client(self._address, self._tls, self._node, dialect.protocol, reconnects=True)
+        client.reconnect_delay_set(1, 30)
+        client.on_connect = self._on_connect
+        client.on_subscribe = lambda *_: self._echo.listening(time.monotonic())
+        client.on_disconnect = lambda *_: self._echo.not_listening()
+        client.on_message = self._on_message
+        self._client = client
+        client.connect_async(self._address.host, self._address.port, KEEPALIVE)
+        client.loop_start()
 
     def stop(self) -> None:
         """Disconnect. The network thread is not joined, because it may hang in an unanswered connection."""
-        self._client.disconnect()
+        if self._client is not None:
+            self._client.disconnect()
 
     @property
     def dropped(self) -> int:
@@ -86,29 +102,37 @@ class CommandListener:
 
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         if not code.is_failure:  # the publishing connection says why
-            topics = [(f"{self._prefix}/+/{word}/set", 1) for word in WORDS] + [(BIRTH_TOPIC, 1)]
-            if self._on_event is not None:
-                topics.append((f"{self._prefix}/events", 1))
-            client.subscribe(topics)
+            self._scores_until = time.monotonic() + _SCORES_HEARD_FOR
+            commands = [f"{self._prefix}/+/{word}/set" for word in WORDS]
+            client.subscribe([(topic, 1) for topic in (*commands, BIRTH_TOPIC, *self._echo.topics())])
 
-    def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
+    def _on_message(self, client: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
         self._pace()
-        if message.topic == BIRTH_TOPIC:
-            if message.payload == b"online":
+        topic, payload = message.topic, bytes(message.payload)
+        if topic == BIRTH_TOPIC:
+            if payload == b"online":
                 self._on_birth()
-            return
-        if message.topic == f"{self._prefix}/events":
-            if self._on_event is not None:
-                self._on_event(bytes(message.payload))
-            return
-        if message.retain:
-            return
-        camera, word = message.topic.removeprefix(f"{self._prefix}/").split("/")[:2]
+        elif topic.endswith("/set"):
+            if not message.retain and payload != CHECK.encode():
+                self._take(topic, payload)
+        elif topic == f"{self._prefix}/events":
+            self._on_event(payload)
+            self._echo.received(topic, event_key_of(payload))
+        elif topic.endswith(("/score", "/stats")):
+            self._echo.received(topic, "")
+            if time.monotonic() > self._scores_until:  # by now it is known whether they come back
+                self._echo.ignore_scores()
+                client.unsubscribe(f"{self._prefix}/+/score")
+        else:
+            self._echo.received(topic, payload.decode("utf-8", "replace"))
+
+    def _take(self, topic: str, payload: bytes) -> None:
+        camera, word = topic.removeprefix(f"{self._prefix}/").split("/")[:2]
         if camera not in self._cameras:
             self._complain("", word, "unknown camera")
             return
         try:
-            command = parse_command(camera, word, bytes(message.payload))
+            command = parse_command(camera, word, payload)
         except ValueError as error:
             self._complain(camera, word, str(error))
             return
@@ -125,4 +149,5 @@ class CommandListener:
             self._slice_began, self._in_slice = now, 0
         self._in_slice += 1
         if self._in_slice > RATE * _SLICE:
+            self._echo.restart()
             time.sleep(self._slice_began + _SLICE - now if now < self._slice_began + _SLICE else 0.0)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import ssl
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.base.addresses import BrokerAddress
@@ -30,10 +29,43 @@ class TlsFiles:
     key: Path | None = None
 
 
-def make_client(address: BrokerAddress, tls: TlsFiles, node: str) -> mqtt.Client:
+class Dialect:
+    """The MQTT version to use: 5, or 3.1.1 if the broker does not support it."""
+
+    def __init__(self) -> None:
+        self.protocol = MQTTProtocolVersion.MQTTv5
+        self.tried_both = self._known = False
+
+    def taken(self) -> None:
+        """The broker accepted this version."""
+        self._known, self.tried_both = True, False
+
+    def not_taken(self, *, named: bool) -> bool:
+        """The broker closed the connection because of the version (`named`), or without giving a reason.
+
+        Returns whether to try the other version at once.
+        """
+        if self._known and not named:  # more likely, the broker is just starting
+            return False
+        self.tried_both |= self.protocol is MQTTProtocolVersion.MQTTv311
+        five, three = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+        self.protocol, self._known = (three if self.protocol is five else five), False
+        return not self.tried_both
+
+
+def make_client(
+    address: BrokerAddress,
+    tls: TlsFiles,
+    node: str,
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+    *,
+    reconnects: bool = False,
+) -> mqtt.Client:
     """A client for `address`, not connected yet. Raises UsageError for unusable certificates."""
     client_id = f"mgfn-{node[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv311)
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, reconnect_on_failure=reconnects
+    )
     if address.user is not None:
         client.username_pw_set(address.user, address.password)
     given = [path for path in (tls.ca, tls.cert, tls.key) if path is not None]
@@ -66,31 +98,3 @@ def why(error: BaseException | None) -> str:
 def refusal(code: ReasonCode) -> str:
     """Why the broker refused the connection."""
     return Reason.UNAUTHORIZED if str(code) in _REFUSALS else str(code)
-
-
-def probe(address: BrokerAddress, tls: TlsFiles, node: str, timeout: float = 5.0) -> str:
-    """Connect once and disconnect: "" if the broker accepted us, else the reason in one line."""
-    client = make_client(address, tls, node)
-    answered = threading.Event()
-    answer: list[ReasonCode] = []
-
-    def on_connect(_c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
-        answer.append(code)
-        answered.set()
-
-    client.on_connect = on_connect
-    try:
-        if client.connect(address.host, address.port, KEEPALIVE) is not MQTTErrorCode.MQTT_ERR_SUCCESS:
-            return "cannot be reached"
-    except (OSError, ValueError) as error:
-        return f"cannot be reached ({getattr(error, 'strerror', None) or type(error).__name__})"
-    client.loop_start()
-    try:
-        if not answered.wait(timeout):
-            return "no response in time"
-        if answer[0].is_failure:
-            return refusal(answer[0])
-        return ""
-    finally:
-        client.disconnect()
-        client.loop_stop()

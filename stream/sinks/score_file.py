@@ -34,7 +34,8 @@ class ScoresFile:
         self._patient = patient
         self._file: FileIO | None = None
         self._torn = self._told = False
-        self.lost = 0
+        self.lost = 0  # since it was written last
+        self.lost_in_all = 0
         self._lines: queue.Queue[bytes | None] = queue.Queue(_LINES)
         try:
             if not path.is_fifo():  # opening one waits for its reader
@@ -112,6 +113,7 @@ class ScoresFile:
 
     def _lose(self, reason: str) -> None:
         self.lost += 1
+        self.lost_in_all += 1
         if not self._told:
             self._told = True
             log.error(f"losing {self._what}", file=str(self._path), error=reason)

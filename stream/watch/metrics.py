@@ -20,6 +20,7 @@ _ALARM_SECONDS: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 6
 _LOST: Final = {
     "events_lost": "Event messages that the outbox discarded",
     "score_chunks_lost": "Minutes of scores that were not stored because the disk was too slow",
+    "lines_lost": "Lines of --scores and --events that could not be written",
     "commands_dropped": "Verdicts that were dropped because too many were waiting",
     "processes_stuck": "Processes that were killed but still exist",
 }
@@ -72,6 +73,12 @@ class Metrics:
         )
         self._outbox = Gauge(
             "mgfn_mqtt_outbox_messages", "Event messages that the broker has not acknowledged", registry=registry
+        )
+        self._proven = Gauge(
+            "mgfn_mqtt_delivery_proven", "1 while all that was published came back from the broker", registry=registry
+        )
+        self._topics_failed = Gauge(
+            "mgfn_mqtt_topics_failed", "Topics whose messages do not get through the broker", registry=registry
         )
         self._lost = {
             name: Gauge(f"mgfn_{name}", f"{text}, since the start", registry=registry) for name, text in _LOST.items()
@@ -128,6 +135,11 @@ class Metrics:
     def clock_set(self) -> None:
         """The wall clock was set while the service ran."""
         self._clock_steps.inc()
+
+    def delivery(self, *, proven: bool, failed: int) -> None:
+        """Whether messages come back from the broker, and how many topics do not get through."""
+        self._proven.set(proven)
+        self._topics_failed.set(failed)
 
     def published(self, latency_ms: int) -> None:
         """An alarm's `new` was acknowledged."""

@@ -19,6 +19,7 @@ from stream.archive.writer import LIMIT
 from stream.base.addresses import BrokerAddress
 from stream.service.overview import Overview
 from stream.sinks.command_listener import CommandListener
+from stream.sinks.echo import EchoWatch
 from stream.sinks.mqtt_client import TlsFiles
 from stream.watch.metrics import Metrics
 from stream.watch.reaper import Reaper
@@ -28,7 +29,7 @@ MODEL = ModelName("b", "0" * 64, "openvino")
 
 def test_what_was_given_up_is_in_healthz_and_metrics(tmp_path: Path) -> None:
     address = BrokerAddress("127.0.0.1", 1, tls=False)
-    commands = CommandListener(address, "mgfn", "node", TlsFiles(), ["door"], lambda: None)
+    commands = CommandListener(address, "mgfn", "node", TlsFiles(), ["door"], lambda: None, EchoWatch("mgfn"))
     for number in range(FEEDBACK_LIMIT + 3):
         commands.post(GiveVerdict("door", f"{number}.00-aaaaaa", "true"))
     reaper = Reaper()
@@ -37,11 +38,13 @@ def test_what_was_given_up_is_in_healthz_and_metrics(tmp_path: Path) -> None:
         for _ in range(LIMIT // 2 + 2):  # nobody writes
             journal.setting("door", "scene", "x")
         journal.scores("door", b"")
-        overview = Overview("node", MODEL, [], None, Metrics(MODEL), None, journal, commands, reaper, store.clock)
+        overview = Overview(
+            "node", MODEL, [], None, Metrics(MODEL), None, journal, commands, reaper, store.clock, lambda: 5
+        )
         health = overview.health()
         families = text_string_to_metric_families(overview.exposition().decode())
         shown = {sample.name: sample.value for family in families for sample in family.samples}
-    wanted = {"events_lost": 0, "score_chunks_lost": 1, "commands_dropped": 3, "processes_stuck": 0}
+    wanted = {"events_lost": 0, "score_chunks_lost": 1, "lines_lost": 5, "commands_dropped": 3, "processes_stuck": 0}
     assert {name: health[name] for name in wanted} == wanted
     assert {name: shown[f"mgfn_{name}"] for name in wanted} == wanted
     assert health["oldest_unwritten"] >= 0

@@ -17,7 +17,7 @@ from stream.settings.settings import CameraConfig
 from stream.watch.metrics import Metrics
 from stream.watch.watched_camera import WatchedCamera
 
-LOST = {"events_lost": 1, "score_chunks_lost": 2, "commands_dropped": 3, "processes_stuck": 4}
+LOST = {"events_lost": 1, "score_chunks_lost": 2, "commands_dropped": 3, "processes_stuck": 4, "lines_lost": 5}
 MODEL = ModelName("default", "ab" * 32, "openvino")
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana-dashboard.json"
 
@@ -35,6 +35,8 @@ def told() -> dict[str, dict[tuple[str, ...], float]]:
     metrics.alarm("door")
     metrics.stage("backbone", 0.03)
     metrics.published(640)
+    metrics.clock_set()
+    metrics.delivery(proven=True, failed=2)
     metrics.recipient("frigate")
     metrics.notified("frigate", "failed")
     families = text_string_to_metric_families(metrics.exposition(outbox=3, lost=LOST).decode())
@@ -52,12 +54,15 @@ def test_names_labels_and_values() -> None:
     assert found["mgfn_window_fill_ratio"] == {("door",): 0.0}
     assert found["mgfn_frames_total"] == {("door", "decoded"): 120.0, ("door", "corrupt"): 3.0, ("door", "late"): 5.0}
     assert found["mgfn_clips_broken_total"] == {("door",): 2.0}
-    assert [found[f"mgfn_{name}"][()] for name in LOST] == [1.0, 2.0, 3.0, 4.0]
+    assert [found[f"mgfn_{name}"][()] for name in LOST] == [1.0, 2.0, 3.0, 4.0, 5.0]
     assert found["mgfn_clips_dropped_total"] == {("door",): 2.0}
     assert found["mgfn_reconnects_total"] == {("door", "stalled"): 1.0}
     assert found["mgfn_alarms_total"] == {("door",): 1.0}
     assert found["mgfn_stage_seconds_count"] == {("backbone",): 1.0}
     assert found["mgfn_alarm_latency_seconds_sum"] == {(): 0.64}
+    assert found["mgfn_clock_steps_total"] == {(): 1.0}
+    assert found["mgfn_mqtt_delivery_proven"] == {(): 1.0}
+    assert found["mgfn_mqtt_topics_failed"] == {(): 2.0}
     assert found["mgfn_mqtt_outbox_messages"] == {(): 3.0}
     assert found["mgfn_model_info"] == {("openvino", "default", "ab" * 32): 1.0}
     assert found["mgfn_camera_fps"] == {("door",): 0.0}

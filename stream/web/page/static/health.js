@@ -9,6 +9,9 @@ function ago(seconds) {
 
 export function showLights(state) {
   const lights = [["service", state.loop_age < 5 ? "" : "bad"], ["broker", state.broker_connected ? "" : "bad"]];
+  const failed = Object.entries(state.delivery.failed).map(([topic, why]) => `${topic}: ${why}`);
+  const words = { waiting: "delivery not proven yet", unproven: "delivery unproven", proven: "delivery" };
+  lights.push([failed[0] ?? words[state.delivery.proof], failed.length ? "bad" : state.delivery.proof === "proven" ? "" : "warn"]);
   const test = state.self_test;
   const age = test?.passed && test.age !== null ? ` ${ago(test.age)} ago` : "";
   if (test) lights.push([`self-test ${test.said}${age}`, test.passed === null ? "warn" : test.passed ? "" : "bad"]);

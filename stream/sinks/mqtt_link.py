@@ -1,0 +1,131 @@
+"""Keeps a connection to the broker, and sends the backlog over it.
+
+Neither a lost broker nor a kill of this program loses an event that is in the database.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from stream.base.addresses import BrokerAddress
+from stream.base.log import log
+from stream.sinks.backlog import Backlog
+from stream.sinks.delivery import Delivery
+from stream.sinks.echo import EchoWatch
+from stream.sinks.mqtt_client import Dialect, TlsFiles, make_client
+from stream.sinks.mqtt_connection import Connection
+
+_ANSWERED_WITHIN: Final = 30.0
+_FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+_GOODBYE_WITHIN: Final = 1.0
+
+
+class MqttLink:
+    """`run` is the body of a thread. It calls `opened` on each connection, with the MQTT version."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        prefix: str,
+        node: str,
+        tls: TlsFiles,
+        backlog: Backlog,
+        delivery: Delivery,
+        echo: EchoWatch,
+    ) -> None:
+        self._address = address
+        self._prefix = prefix
+        self._node = node
+        self._tls = tls
+        self._backlog = backlog
+        self._delivery = delivery
+        self._echo = echo
+        self.opened: Callable[[Dialect], None] = lambda _dialect: None
+        self._dialect = Dialect()
+        self._connection: Connection | None = None
+        self._complaint = ""
+        make_client(address, tls, node)  # report unusable certificates at once
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and self._connection.open
+
+    def fleeting(self, topic: str, payload: str) -> None:
+        """Send a message that would be useless later, if connected and not too many are waiting."""
+        connection = self._connection
+        if connection is not None and connection.publish_fleeting(topic, payload):
+            self._echo.expect(topic, "", time.monotonic())
+
+    def run(self) -> None:
+        """Connect and publish until stopped."""
+        pause = _FIRST_RETRY
+        while not self._backlog.finished(connected=False):
+            connection = self._connection = self._begin()
+            if self._wait_for_answer(connection):
+                pause = _FIRST_RETRY
+                self.opened(self._dialect)
+                self._delivery.run(connection)
+                self._close(connection)
+            elif (connection.wrong_version or connection.silent) and self._dialect.not_taken(
+                named=connection.wrong_version
+            ):
+                continue  # at once, with the other version
+            else:
+                self._complain_of(connection)
+            self._rest(pause)
+            pause = min(_LAST_RETRY, 2 * pause)
+        self._connection = None
+        if len(self._backlog):
+            # those in the data folder are published after the next start; a replay has none
+            log.error("events not delivered before the stop", count=len(self._backlog), broker=self._address.shown)
+
+    def _begin(self) -> Connection:
+        client = make_client(self._address, self._tls, self._node, self._dialect.protocol)
+        client.will_set(f"{self._prefix}/available", "offline", qos=1, retain=True)
+        connection = Connection(client, self._backlog.wake)
+        connection.begin(self._address)
+        return connection
+
+    def _wait_for_answer(self, connection: Connection) -> bool:
+        """Whether the broker accepts the connection."""
+        self._wait(lambda: connection.open or connection.over or self._stopped, _ANSWERED_WITHIN)
+        if not connection.open:
+            if not connection.over:
+                connection.end()
+            return False
+        self._complaint = ""
+        self._dialect.taken()
+        log.info("broker connected", broker=self._address.shown, mqtt="5" if connection.reports_refusals else "3.1.1")
+        return True
+
+    def _close(self, connection: Connection) -> None:
+        """Disconnect if that has not happened."""
+        if connection.open:
+            connection.end()
+            self._wait(lambda: connection.over, _GOODBYE_WITHIN)
+        else:
+            log.warning("broker connection lost", broker=self._address.shown, reason=connection.reason)
+        self._delivery.connection_lost()
+
+    @property
+    def _stopped(self) -> bool:
+        return self._backlog.finished(connected=False)
+
+    def _rest(self, seconds: float) -> None:
+        self._wait(lambda: self._stopped, seconds)
+
+    def _wait(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until the condition holds, at most this long."""
+        until = time.monotonic() + seconds
+        while not condition() and (left := until - time.monotonic()) > 0:
+            self._backlog.rest(left)
+
+    def _complain_of(self, connection: Connection) -> None:
+        if self._stopped:
+            return
+        what = "broker refused the connection" if connection.refused else "broker cannot be reached; trying again"
+        if self._complaint != what:
+            self._complaint = what
+            log.error(what, broker=self._address.shown, reason=connection.reason or "no answer")
