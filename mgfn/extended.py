@@ -29,6 +29,7 @@ class ExtendedConfig:
     `relative` shows the network what differs from the scene: the mean of the window's clips is taken away, together
     with the training mean, which counts as `scene_prior` clips; a window of one clip is compared with it alone.
     `probes` linear probes of what the network is shown stand beside it: their soft maximum is added to its logit.
+    One by one they are the head's `parts`.
     `smoothing`: a clip's score is the mean of its own and of those before it, so many together (a first clip's own
     stands for what is missing): alarms no longer flicker, at half that delay.
     `members` networks of one shape, trained apart, score together (see `make_extended`).
@@ -92,9 +93,12 @@ class Extended(Head):
         x = self.normalised(crops_apart(features))  # (B, C, T)
         shown = self.standardised(x)
         last, logits = self.network.run(shown, magnitude_of(x))  # (B, T, D), (B, T)
+        parts: Tensor | None = None
         if self.config.probes:
-            logits = logits + self.probes(shown).logsumexp(dim=1)
-        out = output_of(last, logits, crops=features.shape[2])
+            probed = self.probes(shown)  # (B, K, T)
+            logits = logits + probed.logsumexp(dim=1)
+            parts = probed.unflatten(0, (-1, features.shape[2])).mean(dim=1).transpose(1, 2)  # (N, T, K)
+        out = output_of(last, logits, crops=features.shape[2])._replace(parts=parts)
         if (clips := self.config.smoothing) == 1:
             return out
         padded = functional.pad(out.scores[:, None], (clips - 1, 0), mode="replicate")  # (N, 1, T + clips - 1)
@@ -115,12 +119,14 @@ class Ensemble(Head):
         self.members = nn.ModuleList([Extended(config) for _ in range(config.members)])
 
     def forward(self, features: Tensor) -> MgfnOutput:
-        outputs = [member(features) for member in self.members]
+        outputs: list[MgfnOutput] = [member(features) for member in self.members]
+        parts = [out.parts for out in outputs if out.parts is not None]
         return MgfnOutput(
             torch.stack([out.scores for out in outputs]).mean(dim=0),
             torch.stack([out.magnitudes for out in outputs]).mean(dim=0),
             torch.cat([out.features for out in outputs], dim=-1),
             torch.cat([out.logits for out in outputs], dim=1),  # as crops: the mean over both is the members' mean
+            torch.stack(parts).mean(dim=0) if parts else None,
         )
 
 
