@@ -51,7 +51,7 @@ class ExtendedConfig:
         if not 1 <= self.smoothing <= 32 or not 0 <= self.probes <= 32:
             raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; allowed 1 to 32 and 0 to 32")
         if not 1 <= self.members <= _MOST_MEMBERS:
-            raise ValueError(f"{self.members} members, allowed 1 to {_MOST_MEMBERS}")
+            raise ValueError(f"{self.members} members; must be from 1 to {_MOST_MEMBERS}")
 
     @property
     def channels(self) -> int:

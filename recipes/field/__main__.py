@@ -11,7 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,13 +19,14 @@ import platformdirs
 import torch
 
 from engine.engine import Engine
-from mgfn.network import Head
+from mgfn.extended import Extended
 from recipes.field.bench import BUDGETS, POINTS, Outcome, at_budget, held_out, outcomes, ranks, summary
 from recipes.field.features import Footage, footage
 from recipes.field.folds import fold_heads, source_groups
-from recipes.field.parts import PARTS
+from recipes.field.parts import all_together, network_alone, probes_alone, without_tampering
 from recipes.field.recordings import Recording, field_recordings, normal_recordings
 from recipes.field.report import false_alarms, write
+from recipes.field.watch import Combine, Parted, score
 from recipes.field_head import train
 from recipes.field_head.data import all_recordings, load_clips
 from recipes.field_head.features import extract
@@ -36,6 +37,26 @@ ALARM: Final = AlarmSettings(
     float(train.metadata(frozenset())["threshold_on"]),
     float(train.metadata(frozenset())["threshold_off"]),
     min_duration=float(train.metadata(frozenset())["min_duration"]),
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The detector with a part taken out. `min_duration` in seconds, of the rule."""
+
+    name: str
+    combine: Combine = all_together
+    settings: Mapping[str, object] = field(default_factory=dict)
+    min_duration: float | None = None
+
+
+VARIANTS: Final = (
+    Variant("probes and MGFN (shipped)"),
+    Variant("probes alone", probes_alone),
+    Variant("MGFN alone", network_alone),
+    Variant("without the probe for tampering", without_tampering),
+    Variant("without the camera's own level", settings={"location_weight": 0.0, "location_weight_settled": 0.0}),
+    Variant("mean of two clips, two in a row", settings={"smoothing": 2}, min_duration=1.0),
 )
 
 
@@ -57,13 +78,16 @@ def main() -> None:
         backend = f"{engine.backend.name}, {engine.backend.precision}"
     heads = _fold_heads(given.cache, everything)
     results: dict[str, Any] = {"backbone": backend, "sources": len({r.source for r in recordings if r.judged})}
-    results |= run(recordings, seen, heads)
+    parted = {
+        r.name: score(r, seen[r.name], head) for sources, head in heads for r in recordings if r.source in sources
+    }
+    results |= run(recordings, seen, [sources for sources, _ in heads], parted)
     results["minutes_taken"] = round((time.monotonic() - began) / 60, 1)
     write(results, given.out)
     print(json.dumps(results["prior"]))
 
 
-def _fold_heads(cache: Path, everything: Mapping[str, Any]) -> list[tuple[frozenset[str], Head]]:
+def _fold_heads(cache: Path, everything: Mapping[str, Any]) -> list[tuple[frozenset[str], Extended]]:
     extract(list(everything.values()), cache / "field-head")
     views = tuple(dict.fromkeys((*train.PROBE_VIEWS, *train.NETWORK_VIEWS)))
     left_out = source_groups(everything.values())
@@ -72,12 +96,15 @@ def _fold_heads(cache: Path, everything: Mapping[str, Any]) -> list[tuple[frozen
 
 
 def run(
-    recordings: Sequence[Recording], seen: Mapping[str, Footage], heads: Sequence[tuple[frozenset[str], Head]]
+    recordings: Sequence[Recording],
+    seen: Mapping[str, Footage],
+    groups: Sequence[frozenset[str]],
+    parted: Mapping[str, Parted],
 ) -> dict[str, Any]:
     """All figures of the benchmark, as plain JSON."""
     by_name = {recording.name: recording for recording in recordings}
     chosen = {key: value for key, value in train.CALIBRATION.items() if key not in ("location", "between", "spread")}
-    held, prior = held_out(recordings, seen, heads, chosen, ALARM)
+    held, prior = held_out(recordings, seen, groups, parted, all_together, chosen, ALARM)
     found: dict[tuple[str, float], list[Outcome]] = {}
     curve: dict[str, list[dict[str, Any]]] = {"settled": [], "new": []}
     for budget in BUDGETS:
@@ -88,10 +115,9 @@ def run(
                 found[camera, budget] = result
     points = [p for budget in POINTS for camera in curve for p in curve[camera] if p["budget"] == budget]
     parts = []
-    for part in PARTS:
-        changed = [(sources, part.head(head)) for sources, head in heads]
+    for part in VARIANTS:
         alarm = replace(at_budget(ALARM, POINTS[0]), min_duration=part.min_duration or ALARM.min_duration)
-        scored, _ = held_out(recordings, seen, changed, {**chosen, **part.settings}, alarm)
+        scored, _ = held_out(recordings, seen, groups, parted, part.combine, {**chosen, **part.settings}, alarm)
         row: dict[str, Any] = {"name": part.name, "auc": ranks(scored, by_name, seen)}
         for camera in curve:
             row[camera] = summary(outcomes(by_name, seen, scored, alarm, settled=camera == "settled"))

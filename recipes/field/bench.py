@@ -8,12 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from mgfn.network import Head
 from recipes.field.features import Footage
 from recipes.field.judge import Verdict, judge, median_delay, rate_bound, share_interval
 from recipes.field.prior import Camera, measured
 from recipes.field.recordings import Recording
-from recipes.field.watch import Scores, Watched, history, score, watch
+from recipes.field.watch import Combine, Parted, Scores, Watched, history, watch
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmSettings
 
@@ -41,25 +40,22 @@ class Held:
 def held_out(
     recordings: Sequence[Recording],
     footages: Mapping[str, Footage],
-    heads: Sequence[tuple[frozenset[str], Head]],
+    groups: Sequence[frozenset[str]],
+    parted: Mapping[str, Parted],
+    combine: Combine,
     chosen: Mapping[str, Any],
     alarm: AlarmSettings,
 ) -> tuple[list[Held], CalibrationSettings]:
     """For each group of sources its scores and what the other groups' cameras say of cameras at large; and what all
     of them say, which is what ships."""
-    scores = {
-        recording.name: score(recording, footages[recording.name], head)
-        for sources, head in heads
-        for recording in recordings
-        if recording.source in sources
-    }
+    scores = {name: parts.scores(combine) for name, parts in parted.items()}
     cameras = [
         Camera(recording.source, footages[recording.name], scores[recording.name])
         for recording in recordings
         if recording.name in scores and any(len(half) for _, half in scores[recording.name].halves)
     ]
     held = []
-    for sources, _ in heads:
+    for sources in groups:
         own = {r.name: scores[r.name] for r in recordings if r.source in sources and r.judged}
         if own:
             held.append(Held(measured([c for c in cameras if c.source not in sources], chosen, alarm), own))

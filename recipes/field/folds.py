@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.progress import track
 
 from mgfn.checkpoint import load_head, save_head
-from mgfn.network import Head
+from mgfn.extended import Extended
 from recipes.field.recordings import groups
 from recipes.field_head import train
 from recipes.field_head.data import Clips, Recording
@@ -27,7 +27,7 @@ def source_groups(recordings: Iterable[Recording]) -> list[frozenset[str]]:
     return groups(weights)
 
 
-def fold_heads(clips: Clips, left_out: Iterable[frozenset[str]], cache: Path) -> list[Head]:
+def fold_heads(clips: Clips, left_out: Iterable[frozenset[str]], cache: Path) -> list[Extended]:
     """A head for each group of sources, trained without it."""
     cache.mkdir(parents=True, exist_ok=True)
     heads = []
@@ -35,7 +35,9 @@ def fold_heads(clips: Clips, left_out: Iterable[frozenset[str]], cache: Path) ->
         path = cache / f"{_fingerprint(clips, sources)}.safetensors"
         if not path.exists():
             save_head(path, train.train(clips, sources), train.metadata(sources))
-        heads.append(load_head(path)[0])
+        head, _ = load_head(path)
+        assert isinstance(head, Extended), "the recipe makes no other"
+        heads.append(head)
     return heads
 
 

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import FloatArray
 from recipes.field.features import Footage
+from recipes.field.parts import logit
 from recipes.field.watch import Scores, count
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmSettings
@@ -44,7 +44,7 @@ def measured(cameras: Sequence[Camera], chosen: Mapping[str, object], alarm: Ala
         raw = np.concatenate([half for _, half in camera.scores.halves])
         if len(raw) < FEWEST:
             continue
-        low, middle, high = np.quantile(_logit(raw), (0.16, 0.5, 0.84))
+        low, middle, high = np.quantile(logit(raw), (0.16, 0.5, 0.84))
         middles.append(middle)
         spreads.append((high - low) / 2)
         weights.append(1 / sum(other.source == camera.source for other in cameras))
@@ -90,11 +90,6 @@ def exponential_tail(
     rows = [row for row in rows if row[0] < loudest] + [(loudest, rate)]
     rows += [(loudest + step * scale, rate * float(np.exp(-step))) for step in range(1, _STEPS)]
     return tuple((round(z, 3), float(f"{rate:.4g}")) for z, rate in rows)
-
-
-def _logit(score: FloatArray) -> FloatArray:
-    inside = np.clip(score.astype(np.float64), 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def _median(values: Sequence[float], weights: Sequence[float]) -> float:

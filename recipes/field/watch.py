@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from engine.arrays import FloatArray
 from mgfn.evaluation.scoring import newest_scores
-from mgfn.network import Head
+from mgfn.extended import Extended
 from recipes.field.features import Footage
 from recipes.field.judge import Alarm
+from recipes.field.parts import logit, probe_logits, without_probes
 from recipes.field.recordings import Recording
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import ModelName
@@ -55,15 +57,41 @@ class Watched:
     had_history: bool
 
 
-def score(recording: Recording, footage: Footage, head: Head) -> Scores:
-    """Pass the recording through the head as one connection, and its parts as connections of their own."""
+PartedClips = tuple[slice, NDArray[np.float64], NDArray[np.float64]]
+Combine = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
-    def part(begin: float, end: float) -> Part:
+
+@dataclass(frozen=True)
+class Parted:
+    """As `Scores`, with the logits of the network (n,) and of the probes (n, K) apart."""
+
+    whole: PartedClips
+    calm: PartedClips | None
+    judged: PartedClips
+    halves: tuple[PartedClips, PartedClips]
+
+    def scores(self, combine: Combine) -> Scores:
+        """Scores where the head's logit is what `combine` makes of the network's logits and the probes'."""
+
+        def together(clips: PartedClips) -> Part:
+            return clips[0], (1 / (1 + np.exp(-combine(clips[1], clips[2])))).astype(np.float32)
+
+        calm = together(self.calm) if self.calm and len(self.calm[1]) else None
+        first, second = self.halves
+        return Scores(together(self.whole)[1], calm, together(self.judged), (together(first), together(second)))
+
+
+def score(recording: Recording, footage: Footage, head: Extended) -> Parted:
+    """Pass the recording through the head as one connection, and its parts as connections of their own."""
+    probes = probe_logits(head, footage.features)
+    network = without_probes(head)
+
+    def part(begin: float, end: float) -> PartedClips:
         within = np.flatnonzero((footage.start >= begin) & (footage.end <= end + 1e-6))
         clips = slice(int(within[0]), int(within[-1]) + 1) if len(within) else slice(0, 0)
         features = footage.features[clips]
-        found = newest_scores(head, features) if len(features) else np.empty(0, np.float32)
-        return clips, np.asarray(found, np.float32)
+        found = newest_scores(network, features) if len(features) else np.empty(0, np.float32)
+        return clips, logit(found), probes[clips]
 
     length = footage.length
     whole = part(0.0, length)
@@ -71,9 +99,8 @@ def score(recording: Recording, footage: Footage, head: Head) -> Scores:
     begin, end = (0.0, length) if recording.incident is None else calm or (0.0, 0.0)
     halves = part(begin, (begin + end) / 2), part((begin + end) / 2, end)
     if recording.incident is None:
-        return Scores(whole[1], halves[0] if len(halves[0][1]) else None, halves[1], halves)
-    shown = None if calm is None else part(*calm)
-    return Scores(whole[1], shown if shown and len(shown[1]) else None, whole, halves)
+        return Parted(whole, halves[0], halves[1], halves)
+    return Parted(whole, part(*calm) if calm else None, whole, halves)
 
 
 def history(footage: Footage, calm: Part | None, settings: CalibrationSettings, alarm: AlarmSettings) -> str | None:

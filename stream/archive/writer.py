@@ -113,7 +113,7 @@ class Writer:
             else:
                 if self._refused and tasks:
                     self._refused = False
-                    log.warning("the database is written again")
+                    log.warning("writing the database again")
                 break
         for then in after:
             if then is not None:
@@ -129,7 +129,7 @@ class Writer:
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._refused:
             self._refused = True
-            log.error("the database cannot be written; alarms go out from memory", error=str(error))
+            log.error("the database cannot be written: publishing alarms from memory", error=str(error))
 
 
 def _locked(error: sqlite3.Error) -> bool:

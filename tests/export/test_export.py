@@ -190,8 +190,8 @@ def test_verification_clips_are_seeded_and_move() -> None:
     ("arguments", "says"),
     [
         (["--backbone", "c3d"], "--backbone c3d: unknown; allowed: i3d, i3d-r50, videoswin-t"),
-        (["--backbone", "i3d-r50"], "pass the published state dict"),
-        (["--backbone", "videoswin-t"], "pass the published Kinetics-400 checkpoint"),
+        (["--backbone", "i3d-r50"], "provide the published state dict"),
+        (["--backbone", "videoswin-t"], "provide the published Kinetics-400 checkpoint"),
         (["--backbone", "videoswin-t", "--backbone-weights", "none.pth"], "videoswin-t: none.pth: no such file"),
         (["--head", "none.safetensors"], "head none.safetensors: no such file"),
         # the head is read before the weights are looked for

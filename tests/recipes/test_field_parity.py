@@ -14,9 +14,11 @@ from engine.default_bundle import default_bundle_path, default_head
 from engine.engine import Engine
 from engine.manifest import MANIFEST
 from mgfn.checkpoint import load_head
+from mgfn.extended import Extended
 from recipes.field.__main__ import ALARM
 from recipes.field.bench import at_budget
 from recipes.field.features import footage
+from recipes.field.parts import all_together
 from recipes.field.recordings import field_recordings
 from recipes.field.watch import score, watch
 from stream.watch.learnt_score import calibration_of
@@ -30,12 +32,14 @@ def test_a_replay_gives_the_benchmarks_scores_and_alarms(shared_data: Path, tmp_
     bundle = default_bundle_path()
     if not (bundle / MANIFEST).is_file():
         pytest.skip("needs the default bundle: mgfn-stream builds it on first use")
-    (recording,) = (r for r in field_recordings(shared_data) if r.name == "fight-b08")
+    (recording,) = (r for r in field_recordings(shared_data) if r.name == "fight-b10")
     with Engine.open(bundle, "auto", "cpu") as engine:
         seen = footage([recording], engine, tmp_path / "cache")[recording.name]
         settings = calibration_of(engine.manifest)
     assert settings is not None
-    raw = score(recording, seen, load_head(default_head())[0]).whole
+    head, _ = load_head(default_head())
+    assert isinstance(head, Extended)
+    raw = score(recording, seen, head).scores(all_together).whole
     expected = watch(seen, slice(0, len(raw)), raw, settings, at_budget(ALARM, BUDGET))
     replay(recording.path, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]

@@ -173,4 +173,4 @@ def test_the_picture_is_of_the_clip_that_was_scored_with_text_below(tmp_path: Pa
 def test_no_picture_before_the_first_clip(tmp_path: Path) -> None:
     sent: list[Message] = []
     Recorder(1.0, sent.append, CLOCK).obey(TakeSnapshot("1.00-aaaaaa", tmp_path / "x.jpg", "", None), None)
-    assert sent == [SnapshotTaken("1.00-aaaaaa", 0, "no picture yet")]
+    assert sent == [SnapshotTaken("1.00-aaaaaa", 0, "no image yet")]
