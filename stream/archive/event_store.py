@@ -11,8 +11,10 @@ from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.alarm.wall import UNSET_BEFORE, WallMark
 
-# an alarm that was published
-_TOLD: Final = "label = 'anomaly' AND NOT test AND json_extract(payload, '$.suppressed') IS NULL"
+_PUBLISHED: Final = (
+    "json_extract(payload, '$.suppressed') IS NULL AND coalesce(json_extract(payload, '$.severity'), 'alarm') = 'alarm'"
+)
+_ALARM: Final = f"label = 'anomaly' AND NOT test AND {_PUBLISHED}"  # one that was published
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
 
@@ -137,9 +139,9 @@ class EventStore:
         return rows.fetchall()
 
     def alarm_times(self, camera: str, since: float) -> list[float]:
-        """When the alarms of a camera began, oldest first; neither tests nor suppressed ones."""
+        """When the alarms of a camera began, oldest first; without tests, notices and suppressed alarms."""
         rows = self._database.execute(
-            f"SELECT start_time FROM events WHERE camera = ? AND start_time >= ? AND {_TOLD} ORDER BY start_time",  # noqa: S608 -- ours
+            f"SELECT start_time FROM events WHERE camera = ? AND start_time >= ? AND {_ALARM} ORDER BY start_time",  # noqa: S608 -- ours
             (camera, since),
         )
         return [start for (start,) in rows]
@@ -150,7 +152,7 @@ class EventStore:
         Returns the event's id; None if it is unknown.
         """
         if event_id == "latest":
-            chosen = f"""(SELECT id FROM events WHERE camera = ?2 AND {_TOLD}
+            chosen = f"""(SELECT id FROM events WHERE camera = ?2 AND {_ALARM}
                           ORDER BY age_from DESC, start_time DESC LIMIT 1)"""  # noqa: S608 -- ours
         else:
             chosen = "?3"
@@ -168,11 +170,10 @@ class EventStore:
             self._database.execute("DELETE FROM files WHERE event = ? AND kind = ?", (event_id, kind))
 
     def latest_snapshot(self, camera: str) -> str | None:
-        """Id of the camera's newest alarm that was told, tests too, and has a picture."""
+        """Id of the camera's newest alarm that was published, test or not, and has an image."""
         row = self._database.execute(
-            """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
-               WHERE camera = ? AND json_extract(payload, '$.suppressed') IS NULL
-               ORDER BY age_from DESC, start_time DESC LIMIT 1""",
+            f"""SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
+                WHERE camera = ? AND {_PUBLISHED} ORDER BY age_from DESC, start_time DESC LIMIT 1""",  # noqa: S608 -- ours
             (camera,),
         ).fetchone()
         return None if row is None else str(row[0])

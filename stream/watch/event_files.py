@@ -25,7 +25,7 @@ class EventFiles:
         self._journal = journal
         self._media = media
         self._pictures = pictures
-        self._unpublished: set[str] = set()  # events whose image is awaited and not published
+        self._unpublished: set[str] = set()  # events whose image is awaited, but does not go to `anomaly/snapshot`
         self.keeps = keeps
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
@@ -36,7 +36,7 @@ class EventFiles:
         if message.type == "new":
             filmed = message.suppressed != "hourly_cap"  # a flood of alarms must not fill the disk
             decoder.pending_messages.expect_files(message.id, time.monotonic(), clip=filmed)
-            if message.suppressed is not None:
+            if message.suppressed is not None or message.severity == "notice":
                 self._unpublished.add(message.id)
             seen = self._clock.now() if clip is None else clip.end
             zone = decoder.config.schedule.zone

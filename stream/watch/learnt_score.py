@@ -93,6 +93,13 @@ class ScoreLearner:
             return self._alarm
         return replace(self._alarm.with_threshold(self._calibration.threshold.score), learnt=True)
 
+    def notice_in_force(self) -> AlarmSettings | None:
+        """The same with the threshold of notices; None where there are none, or none below an alarm's."""
+        notice = None if self._calibration is None else self._calibration.notice
+        if notice is None or notice.score >= self.in_force().threshold_on:
+            return None
+        return self._alarm.with_threshold(notice.score)
+
     def configure(self, alarm: AlarmSettings, time: float) -> None:
         """Other settings: another budget, or a fixed threshold."""
         if alarm.lookalike_days != self._alarm.lookalike_days:
@@ -157,4 +164,4 @@ class ScoreLearner:
 
 
 def _budget(alarm: AlarmSettings) -> Budget:
-    return Budget(alarm.false_alarms_per_day, None if alarm.learnt else alarm.threshold_on)
+    return Budget(alarm.false_alarms_per_day, None if alarm.learnt else alarm.threshold_on, alarm.notices)

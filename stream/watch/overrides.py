@@ -112,7 +112,7 @@ class Overrides:
         log.info("enabled" if enabled else "disabled", camera=camera.name)
         if not enabled:
             decoder.shed_pending()
-            self._events.say(decoder, camera.alarm.close("disabled"))
+            self._events.close_scored(decoder, "disabled")
 
     def _keep(self, camera: str, name: Literal["enabled", "threshold", "threshold_scale"], value: str | None) -> None:
         kept = self._kept.setdefault(camera, {})
