@@ -267,7 +267,7 @@ def test_a_stopped_run_says_how_to_go_on(
         process.send_signal(signum)
         rest = process.stderr.read()
         assert process.wait(60) == code
-    assert "--resume goes on" in rest
+    assert "--resume continues" in rest
     assert (out / "state.pt").is_file()
 
 
