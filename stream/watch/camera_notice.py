@@ -9,6 +9,7 @@ from typing import Final
 from stream.alarm.event import EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.archive.explanation import Explanation
+from stream.camera.messages import ClipReady
 from stream.settings.settings import CameraConfig
 from stream.watch.camera_alarm import CameraAlarm, Judged, NewestClip
 
@@ -18,10 +19,11 @@ _HELD_FOR: Final = 1.5
 
 @dataclass(frozen=True)
 class Noticed:
-    """Messages of a notice, and the explanation of the one that is `new` among them."""
+    """Messages of a notice; of the one that is `new` among them, its explanation and the clip that caused it."""
 
     messages: tuple[EventMessage, ...] = ()
     explanation: Explanation | None = None
+    clip: ClipReady | None = None
 
 
 NOTHING_NOTICED: Final = Noticed()
@@ -34,7 +36,7 @@ class CameraNotice:
         self, config: CameraConfig, model: ModelName, settings: AlarmSettings, wall: Callable[[float], float]
     ) -> None:
         self._notice = CameraAlarm(config, model, settings, wall, "notice")
-        self._held: tuple[Judged, float] | None = None  # what began, and until when it is held back
+        self._held: tuple[Judged, ClipReady] | None = None  # what began, with which clip
 
     def configure(self, config: CameraConfig) -> None:
         self._notice.configure(config)
@@ -49,15 +51,15 @@ class CameraNotice:
         rule.settings = settings
         judged = self._notice.advance(newest)
         if judged.explanation is not None:
-            self._held = judged, newest.ready.end + _HELD_FOR
+            self._held = judged, newest.ready
             return NOTHING_NOTICED
         if self._held is None:
             return Noticed(() if judged.event is None else (judged.event,))
-        (began, until), over = self._held, judged.event is not None
-        if newest.ready.end < until and not over:
+        began, clip = self._held
+        if judged.event is None and newest.ready.end < clip.end + _HELD_FOR:
             return NOTHING_NOTICED
         self._held = None
-        return Noticed(tuple(m for m in (began.event, judged.event) if m is not None), began.explanation)
+        return Noticed(tuple(m for m in (began.event, judged.event) if m is not None), began.explanation, clip)
 
     def close(self, reason: str) -> EventMessage | None:
         """The `end` of an open notice; one that is held back is given up."""

@@ -43,7 +43,11 @@ class EventFiles:
             at = datetime.fromtimestamp(self._clock.wall(seen)).astimezone(zone).isoformat(sep=" ", timespec="seconds")
             text = f"{message.camera}  {at}  score {message.score:.2f}{'  TEST' if message.test else ''}"
             taken_of = None if clip is None else (clip.connection, clip.clip)
-            decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, taken_of))
+            decoder.order(
+                TakeSnapshot(
+                    message.id, media_path(self._media, message.id, "snapshot"), text, taken_of, message.focus_region
+                )
+            )
             if filmed:
                 begin = message.start_time - rolls.pre_roll
                 decoder.order(StartClip(message.id, media_path(self._media, message.id, "clip"), begin, rolls.longest))

@@ -64,8 +64,9 @@ class Reporter:
     def scored(self, decoder: DecoderProcess, scored: Scored, clip: ClipReady) -> None:
         """The results of a clip: its score, and the event message that it caused."""
         camera = decoder.camera
-        for message in (*scored.noticed.messages, scored.event):
-            self.events.say(decoder, message, clip)
+        for message in scored.noticed.messages:
+            self.events.say(decoder, message, scored.noticed.clip or clip)
+        self.events.say(decoder, scored.event, clip)
         if camera.is_self_test:
             return
         self._scores.say(camera, scored)
