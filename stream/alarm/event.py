@@ -116,6 +116,11 @@ class EventMessage:
     zone: str | None = None
     mark: WallMark | None = None
 
+    @property
+    def steady_start(self) -> float:
+        """When it began, in steady time."""
+        return self.start_time - (0.0 if self.mark is None else self.mark.shift)
+
     def by_the_wall(self, mark: WallMark) -> Self:
         """A message with steady times, as the wall clock tells them."""
         return replace(self._later(mark.shift), mark=mark)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
+from stream.alarm.requests import Verdict
 from stream.alarm.wall import UNSET_BEFORE, WallMark
 
 _PUBLISHED: Final = (
@@ -23,7 +24,7 @@ class ListedEvent:
     """The last message of an event, with verdict and file sizes (0 if there is no file)."""
 
     message: EventMessage
-    verdict: str | None
+    verdict: Verdict | None
     snapshot_bytes: int
     clip_bytes: int
 
@@ -128,7 +129,7 @@ class EventStore:
             "ORDER BY start_time DESC LIMIT ?",
         )
 
-    def verdicts(self, camera: str, verdict: str, since: float) -> list[tuple[float, float]]:
+    def verdicts(self, camera: str, verdict: Verdict, since: float) -> list[tuple[float, float]]:
         """When the alarms of a camera with that verdict began and ended, oldest first."""
         rows = self._database.execute(
             """SELECT start_time, coalesce(end_time, start_time) FROM events
@@ -138,6 +139,14 @@ class EventStore:
         )
         return rows.fetchall()
 
+    def judged(self, camera: str, verdict: Verdict, limit: int) -> list[ListedEvent]:
+        """The newest `limit` alarms and notices of a camera with that verdict."""
+        return self._listed(
+            "camera = ? AND verdict = ? AND label = 'anomaly' AND NOT test",
+            (camera, verdict, limit),
+            "ORDER BY age_from DESC, start_time DESC LIMIT ?",
+        )
+
     def alarm_times(self, camera: str, since: float) -> list[float]:
         """When the alarms of a camera began, oldest first; without tests, notices and suppressed alarms."""
         rows = self._database.execute(
@@ -146,7 +155,7 @@ class EventStore:
         )
         return [start for (start,) in rows]
 
-    def judge(self, camera: str, event_id: str, verdict: str | None) -> str | None:
+    def judge(self, camera: str, event_id: str, verdict: Verdict | None) -> str | None:
         """Store an operator's verdict; None withdraws it. `event_id` "latest" is the last alarm that was published.
 
         Returns the event's id; None if it is unknown.

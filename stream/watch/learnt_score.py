@@ -18,7 +18,8 @@ from stream.alarm.alarm_budget import ThresholdChange
 from stream.alarm.calibration import Calibration
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.codec import CalibrationError
-from stream.alarm.lookalikes import LookAlikes, LookAlikeSettings, Verdict
+from stream.alarm.lookalikes import LookAlikes, LookAlikeSettings
+from stream.alarm.requests import JudgedEvent, Verdict
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.threshold import Budget
 from stream.archive.score_epoch import Scale
@@ -130,15 +131,26 @@ class ScoreLearner:
         self._features[event] = mean
         return self._lookalikes.match(mean, time)
 
-    def judged(self, event: str, verdict: Verdict, time: float, score: float) -> bool:
-        """The user judged an alarm that reached `score`. Returns False if it is no longer remembered."""
-        event = next(reversed(self._features), "") if event == "latest" else event
-        feature = self._features.get(event)
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Those that were learned, by event."""
+        return self._lookalikes.verdicts
+
+    def judged(self, judged: JudgedEvent) -> bool:
+        """Learn from a verdict. Returns whether there was anything to learn from."""
+        if self._calibration is None:
+            return False
+        before = self.verdicts.get(judged.event)
+        if judged.verdict is None:
+            return self._lookalikes.revoke(judged.event)
+        feature = self._features.get(judged.event)
+        if feature is None and judged.feature is not None:
+            feature = np.asarray(judged.feature.mean(axis=0), np.float32)
         if feature is None:
             return False
-        self._lookalikes.add(event, verdict, feature, time)
-        if verdict == "true" and self._calibration is not None:
-            self._calibration.excuse(time, score)
+        self._lookalikes.add(judged.event, judged.verdict, feature, judged.at)
+        if judged.verdict == "true" != before:
+            self._calibration.excuse(judged.start, judged.top_score)
         return True
 
     # over a restart

@@ -50,6 +50,7 @@ class Reporter:
         self.memory.begin_epoch(camera, time.time())
         self.memory.recall(camera)
         self.overrides.apply(camera)
+        self.overrides.catch_up(camera)
         self.memory.note_rule(camera)
         self.topics.introduce(camera)
         if self._files.keeps:
