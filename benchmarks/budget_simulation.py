@@ -1,9 +1,10 @@
-"""Does a camera keep its budget of false alarms? Thirty days of twenty simulated cameras, judged clip by clip.
+"""Tests whether a camera keeps its budget of false alarms: thirty days of twenty simulated cameras, clip by clip.
 
 The cameras are those of `benchmarks.simulated_cameras`; contrast and duration of incidents may come from measured
 footage (`--incidents FILE`: a JSON list of [contrast, seconds]). A rule sees one day of one camera at a time, in order.
 Alarms come from the live alarm rule (two clips in a row, hysteresis, cool-down).
-Run from the project's root: .venv/bin/python -m benchmarks.budget_simulation [--rule NAME] [--json FILE]
+
+Run from the project's root: python -m benchmarks.budget_simulation [--rule NAME] [--json FILE]
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from benchmarks.simulated_rules import FixedThreshold, Options, Rule, Rung
 from stream.alarm.threshold import Budget
 
 BEFORE, AFTER = 1.0, 2.0  # seconds around an incident in which an alarm finds it
-AGAIN: Final = 30.0  # seconds of ringing outside an incident after which a false alarm counts again
+AGAIN: Final = 30.0  # seconds of an alarm outside an incident after which a false alarm counts again
 
 
 @dataclass
 class Tally:
-    """What one camera's rule did."""
+    """The results of one camera's rule."""
 
     camera: int
     false_by_day: list[int] = field(default_factory=list)  # alarms that began
@@ -119,7 +120,7 @@ def _share(hits: Sequence[bool]) -> dict[str, object]:
 
 
 def _learnt(world: World, options: Options) -> Rule:
-    """What ships. The prior is what a bundle's manifest would say of such cameras."""
+    """The shipped rule. The prior is what a bundle's manifest would contain for such cameras."""
     return CalibratedRule(manifest_of(world, options), Budget(1.0), options.min_duration)
 
 

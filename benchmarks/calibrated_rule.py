@@ -1,8 +1,8 @@
-"""The learnt calibration as a rule for `benchmarks.budget_simulation`: what runs live, a minute at a time.
+"""The learned calibration as a rule for `benchmarks.budget_simulation`: the live code, a minute at a time.
 
-Between two moments at which the level is learnt anew, z is an affine function of the logit, so that a stretch of clips
-is transformed at once; only the clips that can change the counts or the alarm are fed one by one. The alarms are those
-of `Calibration.observe` clip by clip (tests/stream/alarm/test_budget_simulation.py).
+Between two moments at which the level is learned, z is an affine function of the logit, so a stretch of clips is
+transformed at once; only the clips that can change the counts or the alarm are processed one by one. The alarms are
+those of `Calibration.observe` clip by clip (tests/stream/alarm/test_budget_simulation.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stream.alarm.tail import AlarmCounts
 from stream.alarm.threshold import Budget
 
 OFF_SHARE: Final = 0.75
-_STRETCH: Final = 256  # clips looked at together
+_STRETCH: Final = 256  # clips processed together
 
 
 def causal_mean(values: FloatVector, count: int) -> FloatVector:
@@ -36,7 +36,9 @@ def causal_mean(values: FloatVector, count: int) -> FloatVector:
 
 @lru_cache(maxsize=1)
 def manifest_of(world: World, options: Options) -> CalibrationSettings:
-    """What a bundle's manifest would say of such cameras: from one day of each of eight others, without incidents."""
+    """What a bundle's manifest would contain for such cameras: from one day of each of eight others, without
+    incidents.
+    """
     others = replace(world, seed=world.seed + 1_000, cameras=8, days=1, incidents_a_day=0.0, drifting=0.0)
     days = [next(camera_days(others, camera)).logits for camera in range(others.cameras)]
     quantiles = np.array([np.quantile(logits, (0.16, 0.5, 0.84)) for logits in days])
@@ -62,7 +64,7 @@ def manifest_of(world: World, options: Options) -> CalibrationSettings:
 
 
 class CalibratedRule:
-    """One camera, from a state that knows nothing. Without features: novelty is 0."""
+    """One camera, starting without knowledge. Without features: novelty is 0."""
 
     def __init__(self, settings: CalibrationSettings, budget: Budget, min_duration: float = 1.0) -> None:
         self._settings = settings
@@ -72,7 +74,7 @@ class CalibratedRule:
         self._told = 0.0
 
     def alarms(self, day: Day) -> list[Rung]:
-        """The alarms that were told in this day."""
+        """The alarms that were reported on this day."""
         found: list[Rung] = []
         index, moved = 0, day.moved
         while index < len(day.starts):
@@ -86,7 +88,7 @@ class CalibratedRule:
         return found
 
     def _stretch(self, starts: FloatVector, logits: FloatVector, found: list[Rung]) -> int:
-        """Clips up to where something is learnt anew, at most these; returns how many."""
+        """Clips up to where something is learned, at most these; returns how many."""
         calibration, counts = self.calibration, self.calibration.alarms.counts
         middle, spread = calibration.ordinary.transform
         alone = (logits - middle) / spread
@@ -107,12 +109,12 @@ class CalibratedRule:
         return quiet
 
     def _smooth(self, alone: FloatVector) -> FloatVector:
-        """The mean of each and those before it, as far back as the calibration goes."""
+        """The mean of each and the previous ones, as many as the calibration uses."""
         before = [*self.calibration.smoothed][-(self._settings.smoothing - 1) :] if self._settings.smoothing > 1 else []
         return causal_mean(np.concatenate([before, alone]), self._settings.smoothing)[len(before) :]
 
     def _quiet_until(self, starts: FloatVector, z: FloatVector) -> int:
-        """How many clips neither ring, nor let the level or the threshold be learnt anew."""
+        """How many clips neither raise an alarm nor cause the level or the threshold to be learned."""
         counts, pending = self.calibration.alarms.counts, self.calibration.ordinary.pending
         if not (counts.idle and counts.watched) or self._rule.active or self._rule.start_time is not None:
             return 0
@@ -131,7 +133,7 @@ class CalibratedRule:
         return quiet
 
     def _exactly(self, start: float, logit: float, found: list[Rung]) -> None:
-        """One clip as it is live."""
+        """One clip as in live operation."""
         rule = self._rule
         calibrated = self.calibration.observe(start, start + CLIP, logit, learn=not rule.active)
         if rule.settings.threshold_on != self.calibration.threshold.score:

@@ -52,9 +52,10 @@ class World:
 
 @dataclass(frozen=True)
 class Day:
-    """One day of one camera: `starts` (135000,) in seconds since the simulation began, `logits` alike.
+    """One day of one camera: `starts` (135000,) in seconds since the simulation began, and `logits`.
 
-    `incidents` are (start, end) in the same seconds. `moved` is when the scene watch told that the scene is another.
+    `incidents` are (start, end) in the same seconds. `moved` is when the scene watch reported that the scene has
+    changed.
     """
 
     camera: int
@@ -77,7 +78,7 @@ class _Drift:
 
 @dataclass(frozen=True)
 class _Character:
-    """What stays with a camera."""
+    """The permanent properties of a camera."""
 
     location: float
     spread: float
@@ -120,7 +121,7 @@ def camera_days(world: World, camera: int) -> Iterator[Day]:
 
 
 def character_of(world: World, camera: int) -> _Character:
-    """What is drawn for a camera once; the same for the same world."""
+    """The random properties of a camera; the same for the same world."""
     rng = np.random.default_rng([world.seed, camera, 0])
     drift = None
     drawn = rng.random(), rng.uniform(9, max(10, world.days - 8)), rng.uniform(1, 3), rng.choice([-1.0, 1.0, 1.0])

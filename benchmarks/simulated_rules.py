@@ -1,4 +1,4 @@
-"""Rules that see the days of a simulated camera and ring: a fixed threshold, and what they have in common."""
+"""Rules that see the days of a simulated camera and raise alarms: a fixed threshold, and what rules have in common."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
 
 @dataclass(frozen=True)
 class Options:
-    """Of the rule: `settings` of calibration beside those that a manifest measures, and seconds of the alarm rule."""
+    """Of the rule: `settings` of the calibration besides those that a manifest measures, and seconds of the alarm
+    rule.
+    """
 
     settings: tuple[tuple[str, float], ...] = ()
     min_duration: float = 1.0
@@ -21,7 +23,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Rung:
-    """An alarm: when it began (the first clip at the threshold), was told, and ended."""
+    """An alarm: when it began (the first clip at the threshold), was reported, and ended."""
 
     start: float
     told: float
@@ -29,10 +31,10 @@ class Rung:
 
 
 class Rule(Protocol):
-    """What is judged: it sees a camera's days in order."""
+    """The rule under test: it sees a camera's days in order."""
 
     def alarms(self, day: Day) -> list[Rung]:
-        """The alarms that were told in this day."""
+        """The alarms that were reported on this day."""
 
 
 class FixedThreshold:
@@ -42,13 +44,13 @@ class FixedThreshold:
         self._rule = AlarmRule(AlarmSettings(threshold, 0.75 * threshold, min_duration))
 
     def alarms(self, day: Day) -> list[Rung]:
-        """The alarms that were told in this day."""
+        """The alarms that were reported on this day."""
         scores = 1 / (1 + np.exp(-day.logits))
         return ring(self._rule, day.starts, scores, lowest=self._rule.settings.threshold_on)
 
 
 def ring(rule: AlarmRule, starts: FloatVector, scores: FloatVector, lowest: float) -> list[Rung]:
-    """The alarms of the live rule; clips that cannot change its state are left out."""
+    """The alarms of the live rule; clips that cannot change its state are skipped."""
     found: list[Rung] = []
     told, index = 0.0, 0
     hot = np.flatnonzero(scores >= lowest)

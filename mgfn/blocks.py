@@ -14,7 +14,9 @@ _HEAD_WIDTH = 64
 
 
 def heads_of(width: int) -> int:
-    """Attention heads of a block: one for each 64 channels. Raises ValueError where they do not split evenly."""
+    """The number of attention heads of a block: one for each 64 channels. Raises ValueError if they do not divide
+    evenly.
+    """
     heads = max(1, width // _HEAD_WIDTH)
     if width % heads:
         raise ValueError(f"width {width} does not split evenly into {heads} heads")
@@ -32,7 +34,7 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         centred = x - x.mean(dim=1, keepdim=True)
-        # the root has no slope at zero; 1e-15 is lost beside eps, so no value changes
+        # the root has no slope at zero; 1e-15 is negligible beside eps, so no value changes
         deviation = centred.square().mean(dim=1, keepdim=True).clamp_min(1e-30).sqrt()
         return centred / (deviation + self.eps) * self.g + self.b
 
@@ -75,12 +77,12 @@ class FocusConvolution(nn.Module):
 
 
 class FocusSelfConvolution(nn.Module):
-    """Self-attentional convolution as in the paper (eq. 6, 7): no weight of its own.
+    """Self-attentional convolution as in the paper (eq. 6, 7), without weights.
 
-    The equations name k1 both as the output channel and as an index of summation, over all channels, where the
-    text says kernel 5 and "nearby channels". Our reading: each channel is multiplied by the sum of its five
-    nearest, F_sac[k1] = F[k1] * sum over |k2 - k1| <= 2 of F[k2], here of normalised features, and the mean
-    instead of the sum, so that the product keeps the scale of its factors.
+    The equations use k1 both as the output channel and as an index of summation over all channels, while the text says
+    kernel 5 and "nearby channels". Our reading: each channel is multiplied by the sum of its five nearest, F_sac[k1] =
+    F[k1] * sum over |k2 - k1| <= 2 of F[k2], of normalised features, with the mean instead of the sum, so that the
+    product keeps the scale of its factors.
     """
 
     def __init__(self, width: int, kernel: int = 5) -> None:
@@ -95,7 +97,7 @@ class FocusSelfConvolution(nn.Module):
 
 
 class Block(nn.ModuleList):
-    """Short-cut convolution, attention, two-layered FFN; each is added to what it is given: (B, D, T) -> (B, D, T)."""
+    """Short-cut convolution, attention, two-layered FFN, each with a residual connection: (B, D, T) -> (B, D, T)."""
 
     def __init__(self, attention: nn.Module, width: int, expansion: int = 4, dropout: float = 0.0) -> None:
         feed_forward = nn.Sequential(
@@ -127,5 +129,5 @@ class Blocks(nn.Module):
 
 
 def widen(width: int, following: int) -> nn.Sequential:
-    """What stands between two stages: (B, width, T) -> (B, following, T)."""
+    """What is between two stages: (B, width, T) -> (B, following, T)."""
     return nn.Sequential(ChannelNorm(width), nn.Conv1d(width, following, 1))

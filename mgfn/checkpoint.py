@@ -1,7 +1,7 @@
-"""Checkpoints of heads: our own (safetensors, with the configuration) and the authors' released layout.
+"""Checkpoints of heads: our own (safetensors, with the configuration), and the authors' released layout.
 
-Neither way runs code from the file: safetensors holds arrays and text, and a released pickle is read with
-PyTorch's `weights_only`.
+Neither runs code from the file: safetensors contains arrays and text, and a released pickle is read with PyTorch's
+`weights_only`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CheckpointError(Exception):
 
 
 def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
-    """Write weights, configuration and `metadata` (text by name) to one safetensors file, whole or not at all.
+    """Write weights, configuration and `metadata` (text by name) to one safetensors file, completely or not at all.
 
     `format`, `network` and `config` are written by this function.
     """
@@ -55,10 +55,10 @@ def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
 
 
 def load_head(path: Path) -> tuple[Head, dict[str, str]]:
-    """A head in evaluation mode and the texts saved with it (none in the released layout).
+    """A head in evaluation mode, and the texts saved with it (none in the released layout).
 
-    The two layouts are told apart by their content. Raises CheckpointError for a missing, cut or foreign file
-    and for keys or shapes that do not fit, naming them.
+    The two layouts are distinguished by their content. Raises CheckpointError for a missing, truncated or foreign file,
+    and for keys or shapes that do not fit, with their names.
     """
     if not path.is_file():
         raise CheckpointError(f"head {path}: no such file")
@@ -70,7 +70,7 @@ def load_head(path: Path) -> tuple[Head, dict[str, str]]:
         return _load_released(path), {}
     if texts.get("format") != FORMAT:
         raise CheckpointError(f"head {path}: format {texts.get('format')!r}, expected {FORMAT!r}")
-    network = texts.pop("network", _FLAT)  # the first checkpoints name none
+    network = texts.pop("network", _FLAT)  # the first checkpoints do not name one
     text = texts.pop("config", "")
     if network == _FLAT:
         config, state = _from_flat(path, text, state)
@@ -107,7 +107,7 @@ def _load_released(path: Path) -> Head:
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # noqa: BLE001 -- a damaged pickle makes PyTorch's reader raise almost anything
-        # not PyTorch's own words: they advise to read the file unsafely
+        # not PyTorch's own message, which advises to read the file unsafely
         raise CheckpointError(f"head {path}: neither complete safetensors nor a state dict of plain arrays") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"head {path}: holds a {type(state).__name__}, expected a state dict of arrays")
@@ -123,7 +123,7 @@ def _load_released(path: Path) -> Head:
 
 def _filled(path: Path, config: HeadConfig, state: Mapping[str, Tensor]) -> Head:
     make = next(make for kind, make in NETWORKS.values() if isinstance(config, kind))
-    with torch.device("meta"):  # no memory before the file is known to hold arrays of these shapes
+    with torch.device("meta"):  # allocate nothing before the file is known to contain arrays of these shapes
         head = make(config)
     wanted = head.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]

@@ -1,4 +1,4 @@
-"""Our own head: an MGFN network with what few training videos and live cameras ask for around it.
+"""Our own head: an MGFN network, with additions for few training videos and for live cameras.
 
 Shapes: N windows, T clips, P crops, B = N * P, C channels of the backbone.
 """
@@ -23,17 +23,23 @@ _MOST_MEMBERS = 32
 
 @dataclass(frozen=True)
 class ExtendedConfig:
-    """What stands around `network`. Features are shown to it in deviations from a mean, both learnt in training.
+    """What is added to `network`. It sees features as deviations from a mean; both are learned in training.
 
-    `root` takes the square root of each feature's size first: few large channels no longer outweigh the rest.
-    `relative` shows the network what differs from the scene: the mean of the window's clips is taken away, together
-    with the training mean, which counts as `scene_prior` clips; a window of one clip is compared with it alone.
-    `probes` linear probes of what the network is shown stand beside it: their soft maximum is added to its logit.
+    `root` first takes the square root of each feature's magnitude, so that a few large channels do not dominate.
+
+    `relative` shows the network what differs from the scene: the mean of the window's clips is subtracted, together
+    with the training mean, which counts as `scene_prior` clips. A window of one clip is compared only with the training
+    mean.
+
+    `probes` is the number of linear probes on the network's input; their soft maximum is added to its logit.
     One by one they are the head's `parts`.
-    `smoothing`: a clip's score is the mean of its own and of those before it, so many together (a first clip's own
-    stands for what is missing): alarms no longer flicker, at half that delay.
-    `members` networks of one shape, trained apart, score together (see `make_extended`).
-    Raises ValueError for settings that no head can be built from.
+
+    `smoothing`: a clip's score is the mean of its own and the preceding ones, so many in total (the first clip's own
+    replaces missing ones). Alarms no longer flicker, and come half of that later.
+
+    `members` networks of the same shape, trained separately, score together (see `make_extended`).
+
+    Raises ValueError for impossible settings.
     """
 
     network: NetworkConfig
@@ -47,9 +53,9 @@ class ExtendedConfig:
 
     def __post_init__(self) -> None:
         if not 0 < self.scene_prior <= 1000:
-            raise ValueError(f"scene_prior {self.scene_prior}, allowed above 0 to 1000")
+            raise ValueError(f"scene_prior {self.scene_prior}; must be above 0 and at most 1000")
         if not 1 <= self.smoothing <= 32 or not 0 <= self.probes <= 32:
-            raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; allowed 1 to 32 and 0 to 32")
+            raise ValueError(f"smoothing {self.smoothing}, probes {self.probes}; must be from 1 to 32 and from 0 to 32")
         if not 1 <= self.members <= _MOST_MEMBERS:
             raise ValueError(f"{self.members} members; must be from 1 to {_MOST_MEMBERS}")
 
@@ -75,7 +81,7 @@ class Extended(Head):
         self.register_buffer("feature_deviation", torch.ones(config.channels))
 
     def normalised(self, x: Tensor) -> Tensor:
-        """Features as the settings `root` and `relative` have them: (B, C, T) -> (B, C, T)."""
+        """Features with the settings `root` and `relative` applied: (B, C, T) -> (B, C, T)."""
         if self.config.root:
             x = x.sign() * x.abs().sqrt()
         if self.config.relative:
@@ -108,7 +114,7 @@ class Extended(Head):
 class Ensemble(Head):
     """Several heads of one configuration, trained from different seeds; scores are their mean.
 
-    A head trained on few videos swings with its seed; the mean does so much less. `features` are side by side.
+    A head trained on few videos varies with its seed; the mean varies much less. `features` are side by side.
     """
 
     config: ExtendedConfig

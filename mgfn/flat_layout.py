@@ -1,6 +1,6 @@
 """The first layout of our checkpoints: one flat configuration for every MGFN network, weights without prefixes.
 
-Heads saved so are read as before; nothing is saved so any more.
+Heads saved in it can still be read; nothing is saved in it any more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FlatStage:
 
 @dataclass(frozen=True)
 class FlatConfig:
-    """The fields as they were saved, with the defaults of then. See `network` for what they mean now."""
+    """The fields as they were saved, with the defaults of that time. See `network` for their present meaning."""
 
     channels: int
     stages: tuple[FlatStage, ...]
@@ -57,7 +57,7 @@ class FlatConfig:
 
     @property
     def network(self) -> PaperConfig | ReleasedConfig | ExtendedConfig:
-        """The configuration of today. Raises ValueError where there is none."""
+        """The present configuration. Raises ValueError if there is none."""
         core = self._released() if self.amplify_reduced else self._paper()
         plain = (self.standardise, self.root, self.relative) == (False, False, False)
         if plain and (self.probes, self.smoothing, self.members) == (0, 1, 1):
@@ -71,7 +71,7 @@ class FlatConfig:
         widths = tuple(stage.width for stage in self.stages)
         one_each = kinds in _STRUCTURES and all(stage.depth == 1 for stage in self.stages)
         fused = not self.fusion or (kinds == ("glance", "focus") and widths[0] == widths[-1])
-        # with normalised magnitudes scores are the same: these are looked at in training alone
+        # with normalised magnitudes scores are the same: they are only used in training
         if not (one_each and fused and self.weightless):
             raise ValueError(f"stages {self._shown()} are neither the paper's network nor the released one")
         return PaperConfig(
@@ -99,7 +99,7 @@ class FlatConfig:
 
 
 def renamed(state: Mapping[str, Tensor], config: FlatConfig) -> dict[str, Tensor]:
-    """The weights under the names of today; a mean and a deviation that change nothing, where there were none."""
+    """The weights with their present names; a mean and a deviation without effect, if there were none."""
     if not isinstance(config.network, ExtendedConfig):
         return dict(state)
     found = {}

@@ -1,14 +1,14 @@
-"""What every head is: windows of features in, scores out.
+"""The common interface of all heads: windows of features to scores.
 
-`mgfn.paper` is MGFN, the Magnitude-Contrastive Glance-and-Focus Network (Chen et al., AAAI 2023), as the paper has it;
-`mgfn.released` as its authors released it; `mgfn.extended` what this project puts around either. Baselines are in
-`mgfn.baselines`. The two MGFNs differ:
+`mgfn.paper` is MGFN, the Magnitude-Contrastive Glance-and-Focus Network (Chen et al., AAAI 2023), as in the paper;
+`mgfn.released` is the version released by its authors; `mgfn.extended` adds what this project needs to either.
+Baselines are in `mgfn.baselines`. The two versions of MGFN differ:
 
 | | paper | released |
 |---|---|---|
 | feature amplification (eq. 1, 2) | added to the C channels, before they are reduced | added to the reduced ones |
 | glance, focus | 1 block of C/32, 1 block of C/16 | 3 of 64, 3 of 128, 2 more focus blocks of 1024 |
-| self-attentional convolution | no weights (eq. 6, 7) | a learnt kernel of 5 clips for each head |
+| self-attentional convolution | no weights (eq. 6, 7) | a learned kernel of 5 clips for each head |
 | magnitude of a clip | of the last block's output (eq. 9) | of that output after its layer normalisation |
 
 Shapes: N windows (or videos), T clips, P crops, B = N * P, C channels of the backbone, D width of the last stage.
@@ -26,11 +26,13 @@ MOST_CHANNELS = 1 << 14
 
 
 class MgfnOutput(NamedTuple):
-    """`scores` (N, T) in [0, 1], mean over crops; `features` (N, P, T, D), the last ones (f_FB of eq. 9), or in the
-    released network their normalised form; `magnitudes` (N, T), their L2 norm, mean over crops.
-    `logits` (N, P, T): of each crop, before the sigmoid, the mean over crops and any smoothing; losses use them,
-    because a score of exactly 0 or 1 has no gradient. `parts` (N, T, K): logits of K kinds of incident, mean over
-    crops; None in a head that tells none apart."""
+    """The output of a head.
+
+    scores: (N, T) in [0, 1], mean over crops. features: (N, P, T, D), the last ones (f_FB of eq. 9), or in the released
+    network their normalised form. magnitudes: (N, T), their L2 norm, mean over crops. logits: (N, P, T), of each crop,
+    before the sigmoid, the mean over crops and any smoothing; losses use them, because a score of exactly 0 or 1 has no
+    gradient. parts: (N, T, K), logits of K kinds of incident, mean over crops; None if the head distinguishes none.
+    """
 
     scores: Tensor
     magnitudes: Tensor
@@ -40,7 +42,7 @@ class MgfnOutput(NamedTuple):
 
 
 class HeadConfig(Protocol):
-    """What a head is built from: a dataclass of plain values, saved beside the weights."""
+    """The configuration of a head: a dataclass of plain values, saved with the weights."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -49,13 +51,13 @@ class HeadConfig(Protocol):
 
 
 class Head(nn.Module):
-    """What scores windows of features: float32 (N, T, P, C) -> MgfnOutput. Any T >= 1."""
+    """Scores windows of features: float32 (N, T, P, C) -> MgfnOutput. Any T >= 1."""
 
     config: HeadConfig
 
 
 class Network(Head):
-    """MGFN in either form. `run` is the network itself; `forward` takes crops apart and together again."""
+    """MGFN in either form. `run` is the network itself; `forward` separates and joins crops."""
 
     to_logits: nn.Sequential
     fc: nn.Linear
@@ -71,7 +73,7 @@ class Network(Head):
 
 
 def crops_apart(features: Tensor) -> Tensor:
-    """(N, T, P, C) -> (N * P, C, T): each crop is a window of its own."""
+    """(N, T, P, C) -> (N * P, C, T): each crop is a separate window."""
     return features.permute(0, 2, 3, 1).flatten(0, 1)
 
 
@@ -81,7 +83,7 @@ def magnitude_of(x: Tensor) -> Tensor:
 
 
 def output_of(last: Tensor, logits: Tensor, crops: int) -> MgfnOutput:
-    """Last features (B, T, D) and logits (B, T), with crops together again."""
+    """Last features (B, T, D) and logits (B, T), with crops joined again."""
     logits = logits.unflatten(0, (-1, crops))  # (N, P, T)
     last = last.unflatten(0, (-1, crops))  # (N, P, T, D)
     # the root of a sum of squares has no slope at zero
@@ -92,4 +94,4 @@ def output_of(last: Tensor, logits: Tensor, crops: int) -> MgfnOutput:
 def check_channels(channels: int) -> None:
     """Raise ValueError unless a network can have so many channels."""
     if not 1 <= channels <= MOST_CHANNELS:
-        raise ValueError(f"channels {channels}, allowed 1 to {MOST_CHANNELS}")
+        raise ValueError(f"channels {channels}; must be from 1 to {MOST_CHANNELS}")

@@ -1,4 +1,4 @@
-"""MGFN as the paper's text has it (equations 1 to 7, figures 3 to 5).
+"""MGFN as in the paper's text (equations 1 to 7, figures 3 to 5).
 
 Shapes: B windows of one crop each, T clips, C channels of the backbone, D width of the last stage.
 """
@@ -22,10 +22,9 @@ Structure = Literal["GF", "FG", "FF", "GF-fusion"]
 class PaperConfig:
     """`structure` of figure 5: glance then focus as published, or the others of table 3.
 
-    `alpha` weighs the amplified magnitude (eq. 2); 0 leaves feature amplification out.
-    `widths` of the two stages; None: C/32 and C/16 (fused stages are added: both have the second).
-    `reduce_kernel`: clips that the reduction from C channels looks at. `expansion`: of the FFN's hidden layer.
-    Raises ValueError for settings that no network can be built from.
+    `alpha` weights the amplified magnitude (eq. 2); 0 omits feature amplification. `widths` of the two stages; None:
+    C/32 and C/16 (fused stages are added: both have the second). `reduce_kernel`: number of clips that the reduction
+    from C channels sees. `expansion`: of the FFN's hidden layer. Raises ValueError for impossible settings.
     """
 
     channels: int
@@ -40,17 +39,17 @@ class PaperConfig:
     def __post_init__(self) -> None:
         check_channels(self.channels)
         for kind, width in self.stages:
-            # the normalisation over one channel is nothing but its bias
+            # normalising one channel leaves only its bias
             if not 2 <= width <= MOST_CHANNELS:
                 raise ValueError(f"a stage of width {width}, allowed 2 to {MOST_CHANNELS}")
             if kind == "glance":
                 heads_of(width)
         if not 1 <= self.reduce_kernel <= 31 or self.reduce_kernel % 2 == 0:
-            raise ValueError(f"reduce_kernel {self.reduce_kernel}, allowed: odd, 1 to 31")
+            raise ValueError(f"reduce_kernel {self.reduce_kernel}; must be odd, from 1 to 31")
         if not 1 <= self.expansion <= 64:
-            raise ValueError(f"expansion {self.expansion}, allowed 1 to 64")
+            raise ValueError(f"expansion {self.expansion}; must be from 1 to 64")
         if not 0 <= self.dropout < 1 or not math.isfinite(self.alpha):
-            raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; allowed 0 to below 1, and any number")
+            raise ValueError(f"dropout {self.dropout}, alpha {self.alpha}; must be in [0, 1) and finite")
 
     @property
     def stages(self) -> tuple[tuple[Kind, int], tuple[Kind, int]]:

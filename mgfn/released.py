@@ -1,4 +1,4 @@
-"""MGFN as its authors released it: their state dict loads name by name.
+"""MGFN as released by its authors: their state dict loads name by name.
 
 Shapes: B windows of one crop each, T clips, C channels of the backbone, D width of the last stage.
 """
@@ -22,7 +22,7 @@ _MOST_BLOCKS: Final = 256
 class ReleasedConfig:
     """`widths` and `depths` (blocks) of the three stages: glance, focus, focus.
 
-    `alpha` weighs the amplified magnitude (eq. 2). Raises ValueError for settings that no network can be built from.
+    `alpha` weights the amplified magnitude (eq. 2). Raises ValueError for impossible settings.
     """
 
     channels: int = 2048
@@ -34,12 +34,12 @@ class ReleasedConfig:
     def __post_init__(self) -> None:
         check_channels(self.channels)
         for width, depth in zip(self.widths, self.depths, strict=True):
-            # the normalisation over one channel is nothing but its bias
+            # normalising one channel leaves only its bias
             if not 2 <= width <= MOST_CHANNELS or depth < 1:
                 raise ValueError(f"a stage of width {width}, depth {depth}; allowed 2 to {MOST_CHANNELS} and from 1")
             heads_of(width)
         if sum(self.depths) > _MOST_BLOCKS:
-            raise ValueError(f"{sum(self.depths)} blocks, allowed 1 to {_MOST_BLOCKS}")
+            raise ValueError(f"{sum(self.depths)} blocks; must be from 1 to {_MOST_BLOCKS}")
         if not math.isfinite(self.alpha) or not self.alpha:
             raise ValueError(f"alpha {self.alpha}, allowed: any number but 0")
 

@@ -1,4 +1,4 @@
-"""What `mgfn-train` is told by a YAML file: network, losses, optimiser, data, length. Presets lie in configs/train."""
+"""The YAML configuration of `mgfn-train`: network, losses, optimiser, data, length. Presets are in configs/train."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRESETS = Path(configs.__file__).parent / "train"
 
 
 class ProblemsError(Exception):
-    """Everything that is wrong with what the user gave; each is one line."""
+    """All problems with the user's input, one line each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -36,9 +36,10 @@ class _Model(BaseModel):
 
 
 class MgfnSettings(_Model):
-    """The paper's network: structures of figure 5; `alpha` of equation 2, 0 leaves feature amplification out.
+    """The paper's network: structures of figure 5; `alpha` of equation 2, 0 omits feature amplification.
 
-    `standardise`: each channel less its mean over normal training videos, over its deviation there; not in the paper.
+    `standardise`: each channel minus its mean over normal training videos, divided by its deviation there; not in the
+    paper.
     """
 
     kind: Literal["mgfn"]
@@ -85,7 +86,7 @@ class RtfmSettings(_Model):
 
 
 class ScoreTerm(_Model):
-    """Smoothness or sparsity: on whose scores, and summed as the paper writes it or as its authors' code does."""
+    """Smoothness or sparsity: on which scores, and summed as in the paper or as in its authors' code."""
 
     weight: float = Field(ge=0)
     of: Literal["normal", "abnormal", "all"] = "abnormal"
@@ -111,9 +112,10 @@ class MagnitudeTerm(_Model):
 
 
 class LossSettings(_Model):
-    """`L_sce + smoothness + sparsity + magnitude`, or Sultani's ranking loss in the place of L_sce.
+    """`L_sce + smoothness + sparsity + magnitude`, or Sultani's ranking loss instead of L_sce.
 
-    `choose`: whether the clips of largest magnitude stand for a video in L_sce, as published, or of highest score.
+    `choose`: whether the clips of largest magnitude represent a video in L_sce, as published, or those of highest
+    score.
     """
 
     score: Literal["cross-entropy", "ranking"] = "cross-entropy"
@@ -126,7 +128,7 @@ class LossSettings(_Model):
 
 
 class OptimizerSettings(_Model):
-    """`clip` bounds the gradient's norm; 0 leaves it alone."""
+    """`clip` limits the norm of the gradient; 0 disables it."""
 
     name: Literal["adam", "adamw", "adagrad"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
@@ -135,7 +137,7 @@ class OptimizerSettings(_Model):
 
 
 class DataSettings(_Model):
-    """How list files are read (`layout`), into how many parts a video is cut, how many crops files must have.
+    """How list files are read (`layout`), into how many parts a video is divided, how many crops files must have.
 
     The paths may be given as flags instead: see `mgfn.training.dataset` for `labels` and `test_labels`,
     `mgfn.training.validation` for `ground_truth`.
@@ -151,7 +153,7 @@ class DataSettings(_Model):
 
 
 class TrainConfig(_Model):
-    """A whole training run. `videos` of each class stand in a batch; steps are batches."""
+    """A whole training run. A batch has `videos` videos of each class; steps are batches."""
 
     network: Annotated[MgfnSettings | ReleasedSettings | SultaniSettings | RtfmSettings, Field(discriminator="kind")]
     loss: LossSettings
@@ -180,15 +182,15 @@ def preset_names() -> list[str]:
 
 
 def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The configuration of a YAML file, or of a preset by its bare name; `changes` stand in for its own values.
+    """The configuration from a YAML file, or from a preset by its bare name; `changes` replace its values.
 
-    A change's key is that of the file, such as `data.labels`. Raises ProblemsError that names file, key, value and
-    what is allowed, all of them at once.
+    The key of a change is that of the file, such as `data.labels`. Raises ProblemsError that names file, key, value and
+    what is allowed, for all problems at once.
     """
     path = Path(name)
     if not path.is_file():
         preset = PRESETS / f"{path.name.removesuffix('.yaml')}.yaml"
-        # a preset may be named as in the sources, wherever the package is installed
+        # a preset may be named by its path in the sources, wherever the package is installed
         if path.parent not in (Path(), Path("configs/train")) or not preset.is_file():
             raise ProblemsError([f"--config {name}: no such file or preset; presets: {', '.join(preset_names())}"])
         path = preset
@@ -201,7 +203,7 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
     for key, value in (changes or {}).items():
         section, _, leaf = key.rpartition(".")
         inner = values.setdefault(section, {}) if section else values
-        if isinstance(inner, dict):  # else the section itself is wrong, which is said below
+        if isinstance(inner, dict):  # otherwise the section itself is wrong, which is reported below
             inner[leaf] = value
     try:
         return TrainConfig.model_validate(values)
@@ -209,7 +211,7 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
         problems = [_line(found, path, changes or {}) for found in error.errors()]
         network = values.get("network")
         if isinstance(network, dict) and str(network.get("kind")) not in _NETWORKS:
-            # of an unknown kind pydantic looks at nothing else
+            # for an unknown kind pydantic checks nothing else
             known = {name for model in _NETWORKS.values() for name in model.model_fields}
             unknown = [key for key in network if key not in known]
             problems += [f"--config {path}: network.{key}: unknown key of any kind" for key in unknown]
@@ -217,7 +219,7 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
 
 
 def _line(found: Any, path: Path, changes: Mapping[str, Any]) -> str:
-    """One line of a pydantic error: flag or file and key, value, what is allowed."""
+    """One line for a pydantic error: flag or file and key, value, what is allowed."""
     if ".".join(str(part) for part in found["loc"]) in changes:
         return f"--{found['loc'][-1]}: {_said(found)}".replace("_", "-")
     return f"--config {path}: {_key_line(found)}"
@@ -232,7 +234,7 @@ def _key_line(found: Any) -> str:
     parts = [str(part) for part in found["loc"]]
     kind = ""
     if parts[:1] == ["network"] and len(parts) > 1 and parts[1] in _NETWORKS:
-        kind = parts.pop(1)  # which member of the union was tried is no key of the file
+        kind = parts.pop(1)  # which member of the union was tried is not a key of the file
     key = ".".join(parts)
     if found["type"] == "extra_forbidden":
         allowed = _allowed(parts[:-1], kind)

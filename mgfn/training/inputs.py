@@ -1,4 +1,4 @@
-"""What a standardising network takes from its training features before the first step."""
+"""What a standardising network computes from its training features before the first step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mgfn.features import FloatArray
 def settle_inputs(head: Extended, videos: Callable[[], Iterable[FloatArray]]) -> None:
     """Set the mean and the deviation of each channel, as the network sees it, over videos (T, crops, C).
 
-    `videos` is called twice and gives the same each time: none but one of them need stand in memory. A tenth of the
-    mean deviation is added to each, so that channels which hardly move are not blown up.
+    `videos` is called twice and must return the same each time, so that only one video need be in memory. A tenth of
+    the mean deviation is added to each, so that channels that hardly vary are not amplified.
     """
     total, count = torch.zeros_like(head.feature_mean, dtype=torch.float64), 0
     for features in videos():

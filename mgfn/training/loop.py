@@ -1,7 +1,7 @@
-"""The training loop of `mgfn-train`: one visible loop for MGFN and the baselines, resumable to the bit.
+"""The training loop of `mgfn-train`: one visible loop for MGFN and the baselines; resuming is bit-identical.
 
-Whatever is random in step n depends on the seed and on n alone, so a run that was killed goes on as if it had not
-been: no generator's state needs to be kept.
+All randomness in step n depends only on the seed and on n, so an interrupted run continues as if it had not been
+interrupted, without storing the state of a generator.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Precision = Literal["float32", "bf16"]
 
 @dataclass(frozen=True)
 class Data:
-    """Videos to learn from and to measure on (none: nothing is measured), with the truth of the latter if known."""
+    """Training and evaluation videos (none: nothing is measured), with the ground truth of the latter if known."""
 
     train: Sequence[LabelledVideo]
     held_out: Sequence[LabelledVideo]
@@ -48,7 +48,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Reached:
-    """What has been reached after `step` steps. `metrics` are those of the last validation."""
+    """The state after `step` steps. `metrics` are those of the last validation."""
 
     step: int
     losses: dict[str, float]
@@ -61,13 +61,15 @@ def _permutation(count: int, seed: int, group: int, epoch: int) -> NDArray[np.in
 
 
 def batch_of(count: int, size: int, step: int, seed: int, group: int) -> list[int]:
-    """Indices of a class's items in step `step`: each once in random order, then again in another."""
+    """Indices of a class's items in step `step`: each once in random order, then again in another order."""
     places = range(step * size, (step + 1) * size)
     return [int(_permutation(count, seed, group, place // count)[place % count]) for place in places]
 
 
 def make_optimizer(head: Head, settings: OptimizerSettings) -> torch.optim.Optimizer:
-    """The optimiser with its weight decay: added to the gradient, but for adamw, as the published settings mean it."""
+    """The optimiser with its weight decay: added to the gradient, except for adamw, as the published settings
+    mean it.
+    """
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
     return kinds[settings.name](head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
@@ -81,11 +83,11 @@ def fit(
     resume: bool,
     report: Callable[[Reached], None],
 ) -> Metrics | None:
-    """Train; leaves `last.safetensors`, `best.safetensors`, `metrics.json` and a TensorBoard log in `out`.
+    """Train; writes `last.safetensors`, `best.safetensors`, `metrics.json` and a TensorBoard log into `out`.
 
-    Returns the metrics of the chosen head, if any were measured. Every `validate_every` steps the state is kept, and
-    `resume` goes on from there with the result of an uninterrupted run; `report` is told where, with no losses, before
-    the first step. Raises ProblemsError if that state belongs to another run.
+    Returns the metrics of the selected head, if any were measured. Every `validate_every` steps the state is stored,
+    and `resume` continues from it with the result of an uninterrupted run; `report` is called with the step, without
+    losses, before the first step. Raises ProblemsError if that state belongs to another run.
     """
     torch.manual_seed(config.seed)
     try:
@@ -97,7 +99,7 @@ def fit(
     optimizer = make_optimizer(head, config.optimizer)
     identity = _identity(config, data, precision)
     first, history = _restored(out / STATE, head, optimizer, identity, device) if resume else (0, [])
-    # each file is an item of its own, as the five of an XD-Violence video are in the released list
+    # each file is a separate item, like the five of an XD-Violence video in the released list
     groups = [[file for v in data.train if v.abnormal is abnormal for file in v.files] for abnormal in (False, True)]
     if first == 0 and isinstance(head, Extended):
         settle_inputs(head, lambda: map(data.segments.load, groups[0]))
@@ -143,7 +145,7 @@ def _autocast(device: torch.device, precision: Precision) -> AbstractContextMana
 
 
 def _identity(config: TrainConfig, data: Data, precision: Precision) -> dict[str, str]:
-    """What must be the same for a run to go on."""
+    """What must be the same for a run to continue."""
     listed = [(v.name, v.abnormal, [str(file) for file in v.files]) for v in (*data.train, *data.held_out)]
     return {
         "configuration": config.model_dump_json(),
@@ -171,7 +173,7 @@ def _restored(
 
 
 def _differing(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
-    """What another run was told otherwise: keys of the configuration with both values, or what else differs."""
+    """What differs in another run: keys of the configuration with both values, or other differences."""
     before, now = _flat(json.loads(theirs["configuration"])), _flat(json.loads(ours["configuration"]))
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     found = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in keys]
@@ -186,7 +188,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _chosen(config: TrainConfig, history: Sequence[dict[str, Any]]) -> int:
-    """Index of the chosen entry: the last, or the first of those with the best metric."""
+    """Index of the selected entry: the last, or the first of those with the best metric."""
     if config.select == "last":
         return len(history) - 1
     return int(np.argmax([entry[config.metric] for entry in history]))
@@ -204,7 +206,7 @@ def _keep(
     history: list[dict[str, Any]],
     identity: dict[str, str],
 ) -> None:
-    """Write heads, metrics and, last of all, the state to go on from; each whole or not at all."""
+    """Write heads, metrics and, last of all, the state for resuming; each completely or not at all."""
     entry = history[-1]
     texts = {
         "selection": config.select,

@@ -1,6 +1,6 @@
 """Multiple-instance training of MGFN on streams with video-level labels: one visible loop.
 
-Probes pick the incidents' clips (`mgfn.training.probes`), which teach the network.
+Probes select the incidents' clips (`mgfn.training.probes`), which teach the network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mgfn.training.probes import Probe, add_probes, fit_probe, shown
 
 @dataclass(frozen=True)
 class MilSettings:
-    """Training settings; `smoothness` weighs the paper's loss of that name."""
+    """Training settings; `smoothness` weights the paper's loss of that name."""
 
     steps: int = 300
     videos: int = 16  # of each class in a batch
@@ -33,7 +33,7 @@ class MilSettings:
     smoothness: float = 8e-4
     average_from: float = 0.5  # share of the steps after which weights are averaged
     short_windows: float = 0.25  # share of batches of partly filled windows
-    network_share: float = 0.5  # of the network's logits where probes stand beside it
+    network_share: float = 0.5  # of the network's logits if there are probes
 
 
 def train(config: ExtendedConfig, composer: Composer, settings: MilSettings, seed: int) -> Extended:
@@ -76,10 +76,10 @@ def train(config: ExtendedConfig, composer: Composer, settings: MilSettings, see
 
 @torch.no_grad()
 def settle_logits(head: Extended, composer: Composer, streams: int = 200) -> None:
-    """Stretch and shift the logits: on composed streams their deviation is 2, the median clip's of normal ones is -5.5.
+    """Scale and shift the logits: on composed streams, deviation 2, and -5.5 for the median clip of normal ones.
 
-    So ordinary clips score near 0 and an alarm's threshold lies well inside the range.
-    Cross-entropy drives scores towards 0 and 1, each seed by another amount; the order of scores does not change.
+    So ordinary clips score near 0, and an alarm's threshold is well inside the range. Cross-entropy pushes scores
+    towards 0 and 1, by a different amount for each seed; the order of scores does not change.
     """
     logits, normal = [], []
     for index in range(streams):
@@ -95,9 +95,9 @@ def settle_logits(head: Extended, composer: Composer, streams: int = 200) -> Non
 
 
 def picked_loss(head: Extended, streams: list[Stream], probes: Mapping[bool, Probe], settings: MilSettings) -> Tensor:
-    """Cross-entropy of every clip, those picked as an incident's and all others weighing alike.
+    """Cross-entropy of every clip; those selected as an incident's and all others have equal total weight.
 
-    Of a stream only its video-level label and the kind of its incident are looked at: its kind's probe picks.
+    Only the video-level label of a stream and the kind of its incident are used: the probe of that kind selects.
     """
     normal = np.zeros(len(streams[0].labels), bool)
     picked = [

@@ -1,7 +1,8 @@
-"""Linear probes on single clips, from labels of whole videos alone: they pick an abnormal video's incident clips.
+"""Linear probes on single clips, trained only with labels of whole videos: they select an abnormal video's incident
+clips.
 
-Told of every clip what its video is, a heavily penalised ridge regression learns over many videos what only abnormal
-ones hold. The clips that it picks are what it is told next.
+Trained with every clip labelled like its video, a strongly regularised ridge regression learns over many videos what
+only abnormal ones contain. The clips that it selects are the labels of the next round.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from mgfn.training.compose import Composer, FloatArray
 # A probe's value is near 0 for ordinary clips and near 1 for incidents: as logits, -4 and 2.
 _SLOPE, _OFFSET = 6.0, -4.0
 _ROUNDS: Final = 3
-_FEWEST: Final = 3  # clips of an abnormal video that are its incident's: the paper's k
+_FEWEST: Final = 3  # number of an abnormal video's clips that are its incident's: the paper's k
 _ORDINARY_BELOW: Final = 0.95  # share of normal videos' clips
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Ridge regression on what the network is shown of a clip: `slopes` (C,) and `intercept`, float64.
+    """Ridge regression on the network's input for a clip: `slopes` (C,) and `intercept`, float64.
 
-    In an abnormal video clips whose value, the mean over three neighbours, is above `threshold` are the incident's.
+    In an abnormal video, clips whose value, the mean over three neighbours, is above `threshold` are the incident's.
     """
 
     slopes: Tensor
@@ -37,7 +38,7 @@ class Probe:
     threshold: float
 
     def picked(self, shown: Tensor) -> NDArray[np.bool_]:
-        """(T,): the incident's clips of an abnormal video, of which the network is shown (T, crops, C)."""
+        """(T,): the incident's clips of an abnormal video, from the network's input (T, crops, C)."""
         values = smoothed(shown @ self.slopes.float())
         found = values > self.threshold
         found[np.argsort(values)[-_FEWEST:]] = True
@@ -49,9 +50,9 @@ def fit_probe(
 ) -> Probe:
     """A probe for one kind of incident, on the standardised inputs of `head`; `penalty` for each clip.
 
-    Sees of each composed stream its features and whether it holds an incident, nothing else.
+    It only uses the features of each composed stream, and whether it contains an incident.
     """
-    # every other pair is a window that fills up: there a scene is seen as it is, less the training mean
+    # every other pair is a window that fills up: there the scene is only compared with the training mean
     lengths = [32 if i % 4 < 2 else 1 + i % 31 for i in range(streams)]
     videos = [shown(head, composer.stream(t, bool(i % 2), tampering).features) for i, t in enumerate(lengths)]
     labels = [np.full(len(video), bool(i % 2)) for i, video in enumerate(videos)]
@@ -69,11 +70,11 @@ def fit_probe(
 
 @torch.no_grad()
 def add_probes(head: Extended, probes: Sequence[Probe], network_share: float) -> None:
-    """Put the probes beside the network, whose own logits then count `network_share`.
+    """Add the probes to the network, whose own logits then count `network_share`.
 
-    A network that learnt from few recordings calls some ordinary clip an incident with all its conviction; a heavily
-    penalised ridge regression seldom does, and knows nothing of what came before.
-    Raises ValueError if there are other than as many as the head has room for.
+    A network trained on few recordings is fully confident that some ordinary clip is an incident; a strongly
+    regularised ridge regression rarely is, and knows nothing of earlier clips. Raises ValueError if their number is not
+    the one that the head has.
     """
     if len(probes) != head.config.probes:
         raise ValueError(f"{head.config.probes} probes for {len(probes)} kinds of incident")
@@ -86,7 +87,7 @@ def add_probes(head: Extended, probes: Sequence[Probe], network_share: float) ->
 
 @torch.no_grad()
 def shown(head: Extended, features: FloatArray) -> Tensor:
-    """What the network is shown of a video (T, crops, C): the same shape, standardised."""
+    """The network's input for a video (T, crops, C): the same shape, standardised."""
     x = torch.from_numpy(features).permute(1, 2, 0)
     return head.standardised(head.normalised(x)).permute(2, 0, 1)
 
@@ -98,7 +99,7 @@ def smoothed(values: Tensor) -> FloatArray:
 
 
 def ridge(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Slopes (C,) and intercept of y in {0, 1} on x (n, C), both classes weighing alike, in float64.
+    """Slopes (C,) and intercept of y in {0, 1} on x (n, C), with equal weight for both classes, in float64.
 
     Least squares with weights of mean 1, plus `penalty` times n times the squared slopes.
     """

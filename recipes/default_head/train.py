@@ -1,4 +1,4 @@
-"""Train the default head: recordings -> features -> source-disjoint cross-validation -> thresholds -> head.
+"""Trains the previous default head: recordings -> features -> source-disjoint cross-validation -> thresholds -> head.
 
 Run from the project's root: python -m recipes.default_head.train
 """
@@ -37,7 +37,7 @@ GEOMETRY = "squash"
 VARIANTS = ("squash-plain", "squash-tampered", "squash-harmless")
 FOLDS = 5
 HELD_OUT_STREAMS, HELD_OUT_CLIPS = 20, 96  # of each kind and fold
-# upward crossings in three minutes: the rate that heads are compared at, one in ten minutes, and one in half an hour
+# upward crossings in three minutes: the rate at which heads are compared, one in ten minutes, and one in half an hour
 RATES = (1.0, 0.3, 0.1)
 SHIPPED_RATE = 0.3
 OFF_SHARE = 0.75  # of the alarm-on threshold
@@ -52,9 +52,9 @@ CONFIG = ExtendedConfig(
 )
 SETTINGS = MilSettings(steps=200, videos=8)
 MIXTURE = Mixture(tampering=0.4, stretch=0.5)
-# a fixed camera seldom cuts to another scene or freezes; training sees it far more often
+# a fixed camera rarely cuts to another scene or freezes; training sees it far more often
 MEASURED = dataclasses.replace(MIXTURE, at_newest_edge=0.0, scene_change=0.03, disturbance=0.02, stretch=0.0)
-# `new`: ordinary, and with a stretch of recordings of the camera which the stream shows nowhere else
+# `new`: ordinary, with a stretch of recordings of the camera that occur nowhere else in the stream
 KINDS = ("fights", "tampering", "ordinary", "new")
 INCIDENTS = KINDS[:2]
 PROVENANCE = (
@@ -66,7 +66,7 @@ PROVENANCE = (
 
 @dataclasses.dataclass
 class Measured:
-    """Held-out streams and their scores, gathered over folds."""
+    """Held-out streams and their scores, collected over folds."""
 
     fights: list[Stream] = dataclasses.field(default_factory=list)
     tampering: list[Stream] = dataclasses.field(default_factory=list)
@@ -86,7 +86,7 @@ class Measured:
             self.context.append((head(torch.from_numpy(windows)).scores[:, -1].numpy(), labels))
 
     def join(self, other: Measured) -> None:
-        """Take in another fold's measurements."""
+        """Add another fold's measurements."""
         for kind, scores in other.scores.items():
             getattr(self, kind).extend(getattr(other, kind))
             self.scores[kind] += scores
@@ -100,7 +100,7 @@ class Measured:
         return clip_auc(*self.both(*kinds))
 
     def context_auc(self) -> float:
-        """Of fight recordings after other recordings of their camera (see `in_other_context`)."""
+        """For fight recordings after other recordings of their camera (see `in_other_context`)."""
         scores, labels = (np.concatenate(part) for part in zip(*self.context, strict=True))
         return float(roc_auc_score(labels, scores))
 
@@ -109,7 +109,7 @@ class Measured:
 
 
 def composed(takes: Sequence[Take], kind: str, seed: int, streams: int, length: int) -> list[Stream]:
-    """Streams of a kind to measure on; the same at every call."""
+    """Streams of one kind to measure on; the same on every call."""
     mixture = dataclasses.replace(MEASURED, tampering=float(kind == "tampering"), stretch=float(kind == "new"))
     composer = Composer(takes, mixture, np.random.default_rng([seed, KINDS.index(kind)]))
     return [composer.stream(length, kind in INCIDENTS) for _ in range(streams)]
@@ -126,7 +126,7 @@ def train_head(takes: Sequence[Take], seed: int) -> Ensemble:
 
 
 def run_fold(data: Path, cache: Path, fold: int) -> list[Measured]:
-    """Train on all folds but one, measure each member and then the whole on that one: in a process, on one core."""
+    """Train on all folds but one, and measure each member and then the whole on that one; in a process, on one core."""
     torch.set_num_threads(1)
     takes = load_takes(data, cache, VARIANTS)
     held_out = folds(takes, FOLDS)[fold]
@@ -153,7 +153,9 @@ def cross_validate(data: Path, cache: Path) -> list[Measured]:
 
 
 def report(rows: Sequence[Measured]) -> tuple[dict[str, str], list[float]]:
-    """Print one line a measure, mean and spread over seeds; return them as texts, and each seed's shipped threshold."""
+    """Print one line per measure, mean and spread over seeds; return them as texts, and each seed's shipped
+    threshold.
+    """
     table: dict[str, list[float]] = {
         "clip AUC, fights": [m.auc("fights") for m in rows],
         "clip AUC, fights after other recordings of the camera": [m.context_auc() for m in rows],

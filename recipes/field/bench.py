@@ -10,13 +10,13 @@ import numpy as np
 
 from recipes.field.features import Footage
 from recipes.field.judge import Verdict, judge, median_delay, rate_bound, share_interval
-from recipes.field.prior import Camera, measured
+from recipes.field.prior import Camera, population, with_tail
 from recipes.field.recordings import Recording
-from recipes.field.watch import Combine, Parted, Scores, Watched, history, watch
+from recipes.field.watch import Combine, Parted, Scores, Watched, count, history, watch
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmSettings
 
-BUDGETS: Final = (0.25, 0.5, 1.0, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0, 192.0, 384.0, 768.0)  # false alarms a day
+BUDGETS: Final = (1.0, 6.0, 24.0, 96.0, 240.0, 768.0)  # false alarms a day
 POINTS: Final = (24.0, 1.0)
 
 
@@ -47,19 +47,26 @@ def held_out(
     alarm: AlarmSettings,
 ) -> tuple[list[Held], CalibrationSettings]:
     """For each group of sources its scores and what the other groups' cameras say of cameras at large; and what all
-    of them say, which is what ships."""
+    of them say, which is what ships.
+
+    Alarms are counted once, in spreads of cameras at large, and each group takes those of the other groups' cameras.
+    """
     scores = {name: parts.scores(combine) for name, parts in parted.items()}
     cameras = [
         Camera(recording.source, footages[recording.name], scores[recording.name])
         for recording in recordings
         if recording.name in scores and any(len(half) for _, half in scores[recording.name].halves)
     ]
+    at_large = population(cameras, chosen)
+    counted = [count(camera.footage, camera.scores, at_large, alarm) for camera in cameras]
     held = []
     for sources in groups:
         own = {r.name: scores[r.name] for r in recordings if r.source in sources and r.judged}
         if own:
-            held.append(Held(measured([c for c in cameras if c.source not in sources], chosen, alarm), own))
-    return held, measured(cameras, chosen, alarm)
+            others = [index for index, camera in enumerate(cameras) if camera.source not in sources]
+            settings = population([cameras[index] for index in others], chosen)
+            held.append(Held(with_tail(settings, [counted[index] for index in others]), own))
+    return held, with_tail(at_large, counted)
 
 
 def outcomes(

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from recipes.field.features import Footage
 from recipes.field.parts import logit
-from recipes.field.watch import Scores, count
+from recipes.field.watch import Scores
 from stream.alarm.calibration_settings import CalibrationSettings
-from stream.alarm.rule import AlarmSettings
 from stream.alarm.tail import grid
 
 FEWEST: Final = 5  # clips of ordinary footage that tell where a camera stands
@@ -37,8 +36,8 @@ class Camera:
     scores: Scores
 
 
-def measured(cameras: Sequence[Camera], chosen: Mapping[str, object], alarm: AlarmSettings) -> CalibrationSettings:
-    """Prior settings for heads like those that scored the cameras; `chosen` are the settings that are not measured."""
+def population(cameras: Sequence[Camera], chosen: Mapping[str, object]) -> CalibrationSettings:
+    """Where cameras stand, by their ordinary logits; `chosen` are the settings that are not measured."""
     middles, spreads, weights = [], [], []
     for camera in cameras:
         raw = np.concatenate([half for _, half in camera.scores.halves])
@@ -50,21 +49,17 @@ def measured(cameras: Sequence[Camera], chosen: Mapping[str, object], alarm: Ala
         weights.append(1 / sum(other.source == camera.source for other in cameras))
     location = _median(middles, weights)
     between = 1.4826 * _median([abs(middle - location) for middle in middles], weights)
-    settings = CalibrationSettings.from_mapping(
+    return CalibrationSettings.from_mapping(
         {**chosen, "location": location, "between": between, "spread": _median(spreads, weights)}
     )
-    return replace(settings, tail=_tail(cameras, settings, alarm))
 
 
-def _tail(
-    cameras: Sequence[Camera], settings: CalibrationSettings, alarm: AlarmSettings
-) -> tuple[tuple[float, float], ...]:
-    """Alarms a day at rising thresholds, of cameras that know their own level."""
-    alarms, seconds = np.zeros(len(grid(settings))), 0.0
-    for camera in cameras:
-        own, watched = count(camera.footage, camera.scores, settings, alarm)
-        alarms, seconds = alarms + own, seconds + watched
-    return exponential_tail(grid(settings), alarms, seconds)
+def with_tail(
+    settings: CalibrationSettings, counted: Sequence[tuple[NDArray[np.float64], float]]
+) -> CalibrationSettings:
+    """The same with alarms a day at rising thresholds, from the alarms (64,) and seconds counted on each camera."""
+    alarms = np.sum([alarms for alarms, _ in counted], axis=0)
+    return replace(settings, tail=exponential_tail(grid(settings), alarms, sum(seconds for _, seconds in counted)))
 
 
 def exponential_tail(

@@ -1,4 +1,4 @@
-"""What labels of single clips reach on the same features, folds and streams: the ceiling of labels by video."""
+"""What labels of single clips achieve on the same features, folds and streams: the upper limit for labels of videos."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from recipes.tables.runs import Scores, scored
 FloatArray = NDArray[np.float32]
 PENALTY = 3000.0
 SCENE_CLIPS = 32
-SCENE_PRIOR = 4.0  # clips that the training mean counts for, as in the default head
+SCENE_PRIOR = 4.0  # number of clips as which the training mean counts, as in the default head
 
 
 def ridge(fold: Fold, seed: int, relative: bool) -> Scores:
-    """A ridge probe on square roots of single clips' features; `relative`: less the mean of the window so far.
+    """A ridge probe on square roots of single clips' features; `relative`: minus the mean of the window so far.
 
-    Linear, so nothing in it depends on `seed`.
+    It is linear, so nothing in it depends on `seed`.
     """
     del seed
     normal = np.concatenate([s.features[:, 0] for s in fold.streams if not s.labels.any()])
@@ -58,7 +58,9 @@ def _scene(x: FloatArray, prior: FloatArray) -> FloatArray:
 
 
 def mgfn(fold: Fold, seed: int) -> Scores:
-    """The network of small-data.yaml with cross-entropy on every clip of windows of 32, both labels weighing alike."""
+    """The network of small-data.yaml with cross-entropy on every clip of windows of 32, with equal weight for both
+    labels.
+    """
     torch.manual_seed(seed)
     head = Extended(ExtendedConfig(PaperConfig(1024))).train()
     settle_inputs(head, lambda: (stream.features for stream in fold.streams if not stream.labels.any()))

@@ -1,7 +1,7 @@
-"""What limits the default head: ideas, each against the head's own way, by a probe told of every clip.
+"""What limits the default head: ideas, each compared with the head's own way, by a probe trained with labels of clips.
 
-The ceiling only: the head itself learns from labels of whole videos. Each idea scores the same composed streams of the
-same held-out sources as the head's way does; differences are by bootstrap over sources (`paired`).
+Only an upper limit: the head itself learns from labels of whole videos. Each idea scores the same composed streams of
+the same held-out sources; differences are by bootstrap over sources (`paired`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TRAINING_STREAMS = 600
 HELD_OUT_STREAMS = 40  # of each fold, with a fight and without
 CLIPS = 96
 PENALTY = 2.6
-SLOPE, OFFSET = 6.0, -4.0  # of a probe's value, as `add_probes` takes it
+SLOPE, OFFSET = 6.0, -4.0  # of a probe's value, as in `add_probes`
 TRAINED = Mixture(tampering=0.0, stretch=0.5)
 MEASURED = Mixture(tampering=0.0, at_newest_edge=0.0, scene_change=0.03, disturbance=0.0)
 ALONE = dataclasses.replace(CONFIG, members=1, probes=0, smoothing=1)
@@ -42,10 +42,10 @@ OWN = ("squash",)  # the head's view
 
 @dataclasses.dataclass(frozen=True)
 class Idea:
-    """`views` are scored as crops of one clip; `also` are learnt from alone, as if each were another camera.
+    """`views` are scored as crops of one clip; `also` are only used in training, as if each were another camera.
 
-    A view may be a fold's own: `{fold}` in its name. `overlap`: learns from the clips between two others, too.
-    `share` of the sources are learnt from.
+    A view may belong to a fold: `{fold}` in its name. `overlap`: also trained on the clips in between. `share` of the
+    sources are used in training.
     """
 
     title: str
@@ -89,7 +89,7 @@ Learner = Callable[[Sequence[Take], Idea, int], Scorer]
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """A ridge probe beside nothing: scores as the default head's do, of the newest clip of a filling window."""
+    """A ridge probe alone: scores like the default head, the newest clip of a filling window."""
 
     head: Extended
     slopes: FloatArray
@@ -113,7 +113,7 @@ class Probe:
 
 
 def probe(takes: Sequence[Take], idea: Idea, seed: int) -> Scorer:
-    """Told of every clip of composed streams whether it is an incident's."""
+    """Trained with the label of every clip of composed streams."""
     composer = Composer(takes, TRAINED, np.random.default_rng(seed))
     head = Extended(of_channels(ALONE, takes[0].features.shape[-1]))
     ordinary = [composer.stream(32, False).features for _ in range(200)]
@@ -133,7 +133,7 @@ def of_channels(config: ExtendedConfig, channels: int) -> ExtendedConfig:
 
 
 def recipe(takes: Sequence[Take], idea: Idea, seed: int) -> Scorer:
-    """The default head's recipe, one member, told of whole videos and of fights alone."""
+    """The default head's recipe with one member, trained with labels of whole videos, on fights only."""
     config = dataclasses.replace(of_channels(CONFIG, takes[0].features.shape[-1]), members=1, probes=1)
     composer = Composer(takes, TRAINED, np.random.default_rng(seed))
     head = train(dataclasses.replace(config, smoothing=idea.smoothing), composer, SETTINGS, seed)
@@ -170,14 +170,14 @@ def side_by_side(views: Sequence[Sequence[Take]]) -> list[Take]:
 
 
 def fewer(takes: Sequence[Take], share: float, seed: int) -> list[Take]:
-    """Takes of a share of the fights' sources, chosen by chance; other recordings all stay."""
+    """Takes of a random share of the fights' sources; other recordings all stay."""
     known = sorted({take.source for take in takes if take.source != UNKNOWN and "recording-" not in take.source})
     dropped = set(np.random.default_rng(seed).permutation(known)[round(share * len(known)) :])
     return [take for take in takes if take.source not in dropped]
 
 
 def limits(data: Path, cache: Path, graph: Path | None = None) -> list[str]:
-    """Ideas by the probe; then, by the recipe, the threshold for each camera. Views are made once."""
+    """Ideas by the probe; then, by the recipe, the threshold for each camera. Views are computed once."""
     extract(data, cache, list(VIEWS), graph, VIEWS)
     make_views(data, cache, folds(load_takes(data, cache, ["squash-plain"]), FOLDS), graph or cache / "i3d.onnx")
     return [*compared(data, cache, IDEAS, probe), "", *compared(data, cache, (), recipe)]

@@ -103,13 +103,15 @@ class Calibration:
         return Calibrated(self.settings.score(z), z, novelty, known)
 
     def score(self, logit: float, feature: FloatArray | None = None, bonus: float = 0.0) -> Calibrated:
-        """What `observe` would give for this clip, without any change (for clips that overlap those of the window)."""
+        """What `observe` would return for this clip, without changing anything (for clips that overlap those of the
+        window).
+        """
         own, novelty = self.ordinary.z(logit, self._checked(logit, feature))
         z = self._mean(own + bonus)
         return Calibrated(self.settings.score(z), z, novelty, self.ordinary.known)
 
     def interrupt(self) -> None:
-        """A new connection: what was pending is learnt, nothing is smoothed or counted across it."""
+        """A new connection: pending clips are learned, and nothing is smoothed or counted across it."""
         self.ordinary.learn_all(self.threshold.z)
         self.smoothed.clear()
         self._ringing_since = None
@@ -135,7 +137,7 @@ class Calibration:
         return self.alarms.take_changes()
 
     def state(self) -> dict[str, Any]:
-        """The payload of `mgfn/<camera>/calibration/state` (contract, section 5)."""
+        """The payload of `mgfn/<camera>/calibration/state` (docs/mqtt.md)."""
         return self.alarms.state()
 
     def _checked(self, logit: float, feature: FloatArray | None) -> FloatArray | None:
@@ -178,9 +180,7 @@ class Calibration:
             return
         self.smoothed.clear()
         if change == "new":
-            self.alarms.tell(
-                start, f"a scene not seen before: {len(self.ordinary.scenes)} in turn, each with its own level"
-            )
+            self.alarms.tell(start, f"new scene; {len(self.ordinary.scenes)} scenes in turn, each with its own level")
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, less than 300 KB."""

@@ -75,13 +75,13 @@ class Moment:
 
 @dataclass(frozen=True)
 class EventMessage:
-    """One message of an event, as in the contract, sections 4 and 5. Times are epoch seconds: steady ones within the
-    scoring loop, and the wall clock's from `by_the_wall` on, which notes in `mark` what the clock was then.
+    """One message of an event (docs/mqtt.md).
 
-    `latency_from` is the time that `latency_ms` counts from: the alarm's start in `new`, otherwise the start of the
-    clip that caused the message; `zone` names the time zone of `local_time` (None: the machine's). Like `mark` they are
-    stored and not published. `focus_region` is x, y, width, height in 0..1.
-    `resembles` is the event called a false alarm that a suppressed one looks like.
+    Times are epoch seconds: steady time within the scoring loop, wall-clock time from `by_the_wall` on, which records
+    the state of the clock in `mark`. `latency_from` is the time from which `latency_ms` counts: the alarm's start in
+    `new`, otherwise the start of the clip that caused the message. `zone` names the time zone of `local_time` (None:
+    that of the machine). These three are stored, but not published. `focus_region` is x, y, width, height in 0..1.
+    `resembles` is the event marked as false that a suppressed one looks like.
     """
 
     type: MessageType
@@ -122,11 +122,11 @@ class EventMessage:
         return self.start_time - (0.0 if self.mark is None else self.mark.shift)
 
     def by_the_wall(self, mark: WallMark) -> Self:
-        """A message with steady times, as the wall clock tells them."""
+        """A message with steady times, converted to wall-clock times."""
         return replace(self._later(mark.shift), mark=mark)
 
     def corrected(self, now: WallMark) -> Self:
-        """The message with times of the clock as it stands `now`, if it has been set since they were taken."""
+        """The message with times of the clock as it is `now`, if it has been set since they were taken."""
         if self.mark is None or not (seconds := self.mark.correction(now, self.start_time)):
             return self
         return replace(self._later(seconds), mark=now)
@@ -194,7 +194,7 @@ class EventMessage:
         }
 
     def as_stored(self) -> dict[str, Any]:
-        """The form in the database: the public one and what a later message counts from."""
+        """The form in the database: the public form, and what later messages need."""
         mark = None if self.mark is None else asdict(self.mark)
         return self.as_json() | {"latency_from": self.latency_from, "zone": self.zone, "mark": mark}
 
@@ -230,7 +230,8 @@ class Event:
     """
 
     def __init__(self, last: EventMessage) -> None:
-        self._last = replace(last, published_time=None, delayed=False)  # it may have been read back after it left
+        # it may have been read back after it was published
+        self._last = replace(last, published_time=None, delayed=False)
 
     @classmethod
     def begun(
@@ -249,8 +250,8 @@ class Event:
     ) -> Self:
         """An event without messages yet; `start_time` in seconds, `thresholds` on and off.
 
-        `zone` is that of `local_time`; None: the machine's. The wall clock is `wall_shift` ahead of `start_time`; the
-        id is named after it.
+        `zone` is that of `local_time`; None: that of the machine. The wall clock is `wall_shift` ahead of `start_time`;
+        the id is derived from it.
         """
         return cls(
             EventMessage(
@@ -343,5 +344,5 @@ def _rounded(region: FocusRegion) -> FocusRegion:
 
 
 def stamped(message: EventMessage, waited: float, now: float) -> EventMessage:
-    """The message as it leaves at epoch time `now`, having `waited` so many seconds since it was decided."""
+    """The message as published at epoch time `now`, having `waited` so many seconds since it was decided."""
     return replace(message, published_time=round(now, 3), delayed=waited > DELAYED_AFTER)

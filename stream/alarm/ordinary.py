@@ -1,4 +1,4 @@
-"""What one camera's ordinary clips have taught: the level of each scene, and what its features look like. Pure."""
+"""What one camera's ordinary clips have taught: the level of each scene, and the features of ordinary clips. Pure."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class Ordinary:
 
     @property
     def level(self) -> Level:
-        """Of the scene that is seen now."""
+        """The level of the current scene."""
         return self.scenes.level
 
     @property
     def known(self) -> bool:
-        """The camera's own level counts, not the prior alone."""
+        """The camera's own level is used, not only the prior."""
         return self.level.learnt >= _KNOWN
 
     def z(self, logit: float, vector: FloatArray | None) -> tuple[float, float]:
-        """How far a clip lies above what is ordinary, in spreads, and its novelty, which is part of that."""
+        """How far a clip is above the ordinary, in spreads, and its novelty, which is part of that."""
         middle, spread = self.transform
         novelty = 0.0 if vector is None else self.features.novelty(vector)
         return (logit - middle) / spread + self._settings.novelty_weight * novelty, novelty
 
     def watch_scene(self, vector: FloatArray, start: float, end: float, *, learn: bool) -> str | None:
-        """Take the level of the scene that a clip shows; returns what has changed, as `Scenes.watch` does."""
+        """Select the level of the scene that a clip shows; returns what has changed, like `Scenes.watch`."""
         level = self.level
         change = self.scenes.watch(vector, start, end - start, learn=learn)
         if change is None:
@@ -56,7 +56,7 @@ class Ordinary:
         return change
 
     def add(self, start: float, end: float, logit: float, z: float, vector: FloatArray | None, *, learn: bool) -> None:
-        """The next clip and its z, to be learnt from later unless it lies in an alarm (`learn` False)."""
+        """Add the next clip and its z, to be learned from later unless it is in an alarm (`learn` False)."""
         self.pending.add(start, end, logit, learn=learn)
         if vector is not None and self.pending.learn[-1] and self.features.due(start):
             self.pending.add_feature(start, z, vector)
@@ -67,7 +67,9 @@ class Ordinary:
             self._learn(threshold, everything=False)
 
     def learn_all(self, threshold: float) -> None:
-        """Learn from all clips that wait. `threshold`: the z that rings; what nearly did is not ordinary."""
+        """Learn from all waiting clips. `threshold`: the z that raises an alarm; clips that came close are not
+        ordinary.
+        """
         if self.pending.clips:
             self._learn(threshold, everything=True)
 
@@ -91,7 +93,7 @@ class Ordinary:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any], settings: CalibrationSettings, length: int) -> Ordinary:
-        """From a mapping that has `KEYS`; vectors are of `length`. Raises CalibrationError."""
+        """From a mapping with `KEYS`; vectors have `length`. Raises CalibrationError."""
         found = cls(settings)
         found.scenes = Scenes.from_json(given["scenes"], settings, length)
         found.features = FeatureMemory.from_json(given["features"], settings, length)

@@ -37,7 +37,7 @@ class Outbox:
         return len(self._line)
 
     def put(self, message: Waiting) -> Waiting | None:
-        """Add the newest; returns the one that was given up for it, if any."""
+        """Add the newest message; returns the one that was discarded for it, if any."""
         given_up = None
         if len(self._line) >= self._limit:
             given_up = next((each for each in self._line if each.payload.type == "update"), self._line[0])
@@ -46,11 +46,11 @@ class Outbox:
         return given_up
 
     def put_back(self, message: Waiting) -> None:
-        """It was taken and has not reached the broker: it is the oldest again."""
+        """It was taken, but has not reached the broker: it is the oldest again."""
         self._line.appendleft(message)
 
     def expire(self, now: float) -> list[Waiting]:
-        """Give up what has waited too long by steady time `now`."""
+        """Discard what has waited too long by steady time `now`."""
         gone = []
         while self._line and now - self._line[0].made > self._longest_wait:
             gone.append(self._line.popleft())

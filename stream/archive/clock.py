@@ -1,7 +1,7 @@
-"""The clock of the service: steady time that goes on over restarts, and how far the wall clock is ahead of it.
+"""The clock of the service: steady time that continues over restarts, and the difference of the wall clock from it.
 
-The scoring loop, retention and the outbox reckon in steady time; messages, scores and pages tell the wall clock's. At
-the first start both agree. A wall clock that is set moves only the difference.
+The scoring loop, retention and the outbox use steady time. Messages, scores and pages show wall-clock time. At the
+first start both agree. If the wall clock is set, only the difference changes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from stream.alarm.wall import WallMark
 from stream.archive.retention import DAY
 from stream.base.clock import SteadyClock, boot_id, since_boot
 
-STEP: Final = 0.5  # seconds; less is a clock that is read with delay
+STEP: Final = 0.5  # seconds; smaller differences are delays in reading the clock
 _READ_WITHIN: Final = 0.05
-_LEAST_OFF: Final = 20.0  # no machine starts again sooner
+_LEAST_OFF: Final = 20.0  # no machine restarts faster
 
 
 class Clock:
-    """`now` is steady time. Any thread may ask; one calls `look`."""
+    """`now` is steady time. Any thread may read it; one calls `look`."""
 
     def __init__(self, steady: SteadyClock, shift: float = 0.0, boot: str = "") -> None:
         self.steady = steady
@@ -31,13 +31,13 @@ class Clock:
         return self.steady.now()
 
     def wall(self, at: float) -> float:
-        """The wall clock's time at steady time `at`, as the clock stands now."""
+        """The wall-clock time at steady time `at`, as the clock is set now."""
         return at + self.mark.shift
 
     def look(self) -> float | None:
-        """By how many seconds the wall clock was set since the last look; None: it was not."""
+        """By how many seconds the wall clock was set since the last call; None if it was not."""
         before, wall = self.now(), time.time()
-        if self.now() - before > _READ_WITHIN:  # this process was kept waiting in between
+        if self.now() - before > _READ_WITHIN:  # this process was delayed in between
             return None
         step = wall - before - self.mark.shift
         if abs(step) < STEP:
@@ -48,7 +48,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class KeptClock:
-    """How the clocks stood when they were kept: run of the machine, seconds since its start, steady and wall time."""
+    """The clocks when they were stored: run of the machine, seconds since its start, steady and wall time."""
 
     boot: str
     since_boot: float
@@ -62,10 +62,10 @@ class KeptClock:
         return cls(clock.mark.boot, now, steady, clock.wall(steady))
 
     def steady_at(self, boot: str, running: float, wall: float) -> float:
-        """Steady time now, by the `wall` clock, in the run `boot` of the machine, `running` seconds after its start.
+        """Steady time now, from the `wall` clock, in the run `boot` of the machine, `running` seconds after its start.
 
-        How long the machine was off is known from the wall clock alone. Whole days are not believed: a clock that was
-        wrong while the machine started makes nothing older than a day more.
+        Only the wall clock tells how long the machine was off. Whole days are ignored, so that a clock that was wrong
+        while the machine started makes nothing older by more than a day.
         """
         if boot and boot == self.boot:
             return self.steady + running - self.since_boot
@@ -74,13 +74,13 @@ class KeptClock:
 
 
 class ClockStore:
-    """A part of the open store: same thread, same transactions, sqlite3's errors."""
+    """Part of the open store: same thread, same transactions, errors of sqlite3."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def keep(self, clock: Clock) -> None:
-        """Note how the clocks stand."""
+        """Store the state of the clocks."""
         kept = KeptClock.of(clock)
         row = (kept.boot, kept.since_boot, kept.steady, kept.wall)
         self._database.execute("INSERT OR REPLACE INTO clock VALUES (0, ?, ?, ?, ?)", row)
@@ -99,8 +99,10 @@ class ClockStore:
 
 
 def continued(kept: KeptClock | None) -> tuple[Clock, float]:
-    """The clock that goes on from what was kept, and by how many seconds the wall clock was set meanwhile (0: it was
-    not). In another run of the machine, whole days that it was off count as such."""
+    """The clock that continues from the stored one, and by how many seconds the wall clock was set meanwhile (0: not).
+
+    In another run of the machine, whole days in which it was off count as such a step.
+    """
     boot, running, wall = boot_id(), since_boot(), time.time()
     if kept is None:
         return Clock(SteadyClock(wall - running), 0.0, boot), 0.0

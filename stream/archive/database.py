@@ -20,7 +20,7 @@ from stream.base.log import log
 VERSION: Final = 2
 DATABASE: Final = "events.db"
 MEDIA: Final = "media"
-_FULL: Final = 2**20  # bytes: with less of the disk free, SQLite cannot even open its log
+_FULL: Final = 2**20  # bytes: with less free space, SQLite cannot open its log
 
 _SCHEMA: Final = """
 CREATE TABLE events (
@@ -52,9 +52,9 @@ def _create(database: sqlite3.Connection) -> None:
 
 
 def _upgrade(database: sqlite3.Connection, now: float) -> None:
-    """From version 1, whose ages were the wall clock's, at epoch time `now`.
+    """Upgrade from version 1, in which ages are by wall clock, at epoch time `now`.
 
-    What lies in the future, or was stamped before the clock was ever set, is taken to be as new as the newest.
+    What is in the future, or was written before the clock was ever set, counts as new as the newest.
     """
     stamps = [
         stamp for (stamp,) in database.execute("SELECT start_time FROM events UNION ALL SELECT start FROM scores")
@@ -156,7 +156,7 @@ def _set_aside(path: Path, error: sqlite3.Error) -> None:
 
 
 def _try_open(path: Path) -> sqlite3.Connection:
-    # opened by the main thread, handed to the writer: never used by two at a time
+    # opened by the main thread, passed to the writer: never used by two at a time
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         version = check_version(database, path)

@@ -45,7 +45,7 @@ class EventStore:
         self._database = database
 
     def add(self, payload: EventMessage, made: float, *, awaits_files: bool) -> int:
-        """Keep a message of an event, `made` at that steady time, and put it into the outbox; returns its key there."""
+        """Store a message of an event, `made` at that steady time, and add it to the outbox; returns its key there."""
         stored = payload.as_stored()
         text = json.dumps(stored)
         files = "closed" if payload.type == "media" else "awaited" if awaits_files else "none"
@@ -67,7 +67,7 @@ class EventStore:
     def delivered(self, key: int, said: EventMessage | None = None) -> None:
         """The broker has the message as it was `said`; None: it was discarded."""
         self._database.execute("DELETE FROM outbox WHERE key = ?", (key,))
-        if said is not None:  # times of its leaving alone: what it counts from stays, for the messages to come
+        if said is not None:  # only the times of its publication: what they count from stays, for later messages
             self._database.execute(
                 """UPDATE events SET payload = json_set(payload, '$.published_time', ?, '$.delayed', json(?))
                    WHERE id = ? AND json_extract(payload, '$.seq') = ?""",
@@ -80,8 +80,10 @@ class EventStore:
         return [Waiting(_read(payload), made, key) for payload, made, key in rows]
 
     def correct(self, now: WallMark) -> None:
-        """The wall clock was set: new times for events that are open or not delivered, or were kept before the clock
-        was ever set. The others keep those that their subscribers know."""
+        """The wall clock was set: correct events that are open or not delivered, or were stored before it was ever set.
+
+        The others keep the times that their subscribers know.
+        """
         rows = self._database.execute(
             """SELECT payload FROM events WHERE start_time < ? OR end_time IS NULL OR files = 'awaited'
                    OR id IN (SELECT json_extract(payload, '$.id') FROM outbox)""",
@@ -172,7 +174,7 @@ class EventStore:
         return None if row is None else str(row[0])
 
     def file_kept(self, event_id: str, kind: str, size: int) -> None:
-        """A picture or clip of `size` bytes is on disk; 0: no longer."""
+        """An image or clip of `size` bytes is on disk; 0: no longer."""
         if size:
             self._database.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", (event_id, kind, size))
         else:
@@ -188,10 +190,10 @@ class EventStore:
         return None if row is None else str(row[0])
 
     def newest(self) -> list[float]:
-        """The steady time that the newest event's age counts from, if there is one."""
+        """The steady time from which the newest event's age counts, if there is one."""
         rows = self._database.execute("SELECT max(age_from) FROM events")
         return [newest for (newest,) in rows if newest is not None]
 
     def forget(self, before: float) -> None:
-        """Delete events that are over and whose age counts from before that steady time."""
+        """Delete events that have ended and whose age counts from before that steady time."""
         self._database.execute("DELETE FROM events WHERE age_from < ? AND end_time IS NOT NULL", (before,))

@@ -23,7 +23,7 @@ _EARLY_KEYS: Final = 10_000
 
 @dataclass(eq=False)
 class Pending:
-    """A message that is to be said, `made` at that steady time; `due` in seconds of the monotonic clock."""
+    """A message to be published, `made` at that steady time; `due` in seconds of the monotonic clock."""
 
     payload: EventMessage
     made: float
@@ -40,7 +40,8 @@ class Herald:
         self._line: deque[Pending] = deque()
         self._changed = threading.Condition()
         self._saying = threading.RLock()  # never taken while `_changed` is held
-        self._keys: OrderedDict[tuple[str, int], int] = OrderedDict()  # rows of messages said before they were written
+        # rows of messages published before they were written
+        self._keys: OrderedDict[tuple[str, int], int] = OrderedDict()
         self._stopped = False
 
     def expect(self, payload: EventMessage, made: float) -> Pending:
@@ -62,18 +63,18 @@ class Herald:
         self._say_due()
 
     def refused(self, pending: Pending) -> None:
-        """The message will not be written. `run` says it: whoever tells this must not wait for the sink."""
+        """The message will not be written. `run` publishes it, because the caller must not wait for the sink."""
         with self._changed:
             pending.due = 0.0
             self._changed.notify()
 
     def key_of(self, payload: EventMessage) -> int | None:
-        """The row of a message that was said before it was written; asked once."""
+        """The row of a message that was published before it was written; asked once."""
         with self._changed:
             return self._keys.pop((payload.id, payload.seq), None)
 
     def stop(self) -> None:
-        """Say all that is left; `run` returns."""
+        """Publish everything that is left; then `run` returns."""
         with self._changed:
             self._stopped = True
             for pending in self._line:
@@ -82,7 +83,7 @@ class Herald:
         self._say_due()
 
     def run(self) -> None:
-        """Say what is due until stopped."""
+        """Publish what is due, until stopped."""
         while True:
             with self._changed:
                 if self._stopped:

@@ -1,4 +1,4 @@
-"""Deletes what is too old or too much, by steady time: setting the wall clock deletes nothing."""
+"""Deletes data that is too old or takes too much space, by steady time: setting the wall clock deletes nothing."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ _EVERY: Final = 30.0
 _ROOM_EVERY: Final = 2.0
 _MERGED_AFTER: Final = 600.0
 _HOURS_MERGED: Final = 20
-# A slow stream fills the muxer's buffer once in minutes, and no clip takes longer than an hour.
+# A slow stream fills the muxer's buffer only after minutes, and no clip takes longer than an hour.
 _PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
 
 
 class Janitor:
-    """Used by the writer's thread. `expired` hears of files that are gone."""
+    """Used by the writer's thread. `expired` is called with deleted files."""
 
     def __init__(self, store: Store, retention: Retention, expired: Callable[[str, Kind], None]) -> None:
         self._store = store
         self._retention = retention
         self._expired = expired
         self._next_look = self._next_room = 0.0
-        self._partials: dict[str, tuple[int, float]] = {}  # when each was written last, and since when it is so
+        # when each file was last written, and since when that is unchanged
+        self._partials: dict[str, tuple[int, float]] = {}
 
     def turn(self, now: float, *, refused: bool) -> None:
-        """Look now and then, and sooner while the disk refuses to be written; `now` in seconds of a monotonic clock.
+        """Check now and then, and sooner while the disk refuses to write; `now` in seconds of a monotonic clock.
 
         Raises sqlite3.Error.
         """
@@ -60,10 +61,10 @@ class Janitor:
             self._store.clocks.keep(self._store.clock)
 
     def _delete_partials(self, now: float) -> None:
-        """Delete halves of files that nobody finishes any more."""
+        """Delete partial files that nobody will complete."""
         before, self._partials = self._partials, {}
         for path in self._store.media.glob(f"*{PARTIAL}.*"):
-            with suppress(OSError):  # one that cannot be deleted must not keep the rest
+            with suppress(OSError):  # a file that cannot be deleted must not keep the others
                 written = path.stat().st_mtime_ns
                 known, since = before.get(path.name, (written, now))
                 if known == written and now - since > _PARTIAL_IS_DEAD_AFTER:

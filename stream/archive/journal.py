@@ -1,9 +1,9 @@
 """Writes to the data folder in a separate thread, so that the scoring loop never waits for a disk.
 
-Verbs only note what is to be written and return at once. `run`, in a thread that the service makes, writes. The
-`Herald` hands a message of an event to the broker's sink when it is committed, when the disk refuses it, or after
-1.5 s: a full, locked or hanging disk never holds up an alarm. The line is bounded (LIMIT): scores stop at half of it;
-messages that no longer fit are said and not written.
+All other methods only queue and return at once; `run` writes, in a thread created by the service. The `Herald` passes
+an event message to the MQTT sink when it is committed, when the disk refuses it, or after 1.5 s, so a full, locked or
+hanging disk never delays an alarm. The queue is bounded (LIMIT): scores are omitted from half of it on; messages that
+no longer fit are published without being written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Setting = Literal[
 
 
 class Journal:
-    """`say` takes committed messages to the broker; `expired` hears of files that are gone.
+    """`say` takes committed messages to the broker; `expired` is called with deleted files.
 
     `changed` is called with settings (camera, name, value) that another process wrote to the database.
     """
@@ -56,7 +56,7 @@ class Journal:
         self.scores_lost = 0
 
     def message(self, payload: EventMessage, made: float, *, awaits_files: bool) -> None:
-        """A message of an event, `made` at that steady time: kept, then said."""
+        """A message of an event, `made` at that steady time: stored, then published."""
         pending = self._herald.expect(payload, made)
 
         def write(store: Store) -> Callable[[], None]:
@@ -71,7 +71,9 @@ class Journal:
         return self._writer.oldest_unwritten
 
     def delivered_early(self, message: EventMessage, said: EventMessage | None) -> None:
-        """As `delivered`, for a message that was said before it was written; its row is found by (`id`, `seq`)."""
+        """Like `delivered`, for a message that was published before it was written; its row is found by (`id`,
+        `seq`).
+        """
 
         def write(store: Store) -> None:
             key = self._herald.key_of(message)
@@ -81,11 +83,11 @@ class Journal:
         self._writer.put(write)
 
     def delivered(self, key: int, said: EventMessage | None = None) -> None:
-        """The broker has the message as it was `said`, or it was given up (None)."""
+        """The broker has the message as it was `said`, or it was discarded (None)."""
         self._writer.put(lambda store: store.events.delivered(key, said))
 
     def scores(self, camera: str, chunk: bytes) -> None:
-        """A chunk of scores; left out, and counted, if the disk is far behind."""
+        """A chunk of scores; omitted, and counted, if the disk is far behind."""
         now = self._clock.now()
         if self._writer.half_full:
             self.scores_lost += 1
@@ -93,22 +95,22 @@ class Journal:
             self._writer.put(lambda store: store.scores.add(camera, chunk, now))
 
     def setting(self, camera: str, name: Setting, value: str | None) -> None:
-        """A setting that survives a restart; None: no longer."""
+        """A setting that survives a restart; None removes it."""
 
         def write(store: Store) -> None:
             if name == "threshold" and store.settings.all().get(camera, {}).get(name) != value:
-                store.settings.set(camera, "budget", None)  # what was promised of another threshold
+                store.settings.set(camera, "budget", None)  # what was promised for another threshold
             store.settings.set(camera, name, value)
             self._others.ours(camera, name, value)
 
         self._writer.put(write)
 
     def retained(self, topic: str, *, kept: bool) -> None:
-        """The broker keeps a message of ours under `topic`, or no longer."""
+        """The broker retains a message of ours under `topic`, or no longer."""
         self._writer.put(lambda store: store.settings.retain(topic, kept=kept))
 
     def file_kept(self, event_id: str, kind: Kind, size: int, then: Callable[[], None] | None = None) -> None:
-        """A picture or clip is on disk; `then` is called afterwards, by the writer's thread."""
+        """An image or clip is on disk; `then` is called afterwards, by the writer's thread."""
 
         def write(store: Store) -> Callable[[], None] | None:
             store.events.file_kept(event_id, kind, size)
@@ -117,7 +119,7 @@ class Journal:
         self._writer.put(write)
 
     def explained(self, event_id: str, explanation: Explanation) -> None:
-        """The window of an alarm, as a file beside its picture and clip; a full disk costs the file alone."""
+        """The window of an alarm, as a file beside its image and clip. If the disk is full, only the file is lost."""
 
         def write(store: Store) -> None:
             path = media_path(store.media, event_id, "window")
@@ -133,7 +135,7 @@ class Journal:
         self._writer.put(write)
 
     def latest_snapshot(self, camera: str, then: Callable[[str, str], None]) -> None:
-        """`then` gets the camera and its newest event that has a picture, if any, from the writer's thread."""
+        """`then` is called with the camera and its newest event that has an image, if any, by the writer's thread."""
 
         def look(store: Store) -> Callable[[], None] | None:
             event_id = store.events.latest_snapshot(camera)
@@ -172,22 +174,24 @@ class Journal:
         self._writer.put(look)
 
     def written(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for all that was noted so far; whether it is written and said."""
+        """Wait up to `timeout` seconds for everything queued so far; returns whether it is written and published."""
         done = threading.Event()
         self._writer.put(lambda _store: done.set)
         return done.wait(timeout)
 
     def clock_set(self, seconds: float) -> None:
-        """The wall clock was set by so many seconds; the store's clock knows it already."""
+        """The wall clock was set by so many seconds; the store's clock already knows."""
         self._writer.put(lambda store: store.clock_set(seconds))
 
     def stop(self) -> None:
-        """`run` returns once all before this is written; a line that is full, of a disk that hangs, is left."""
+        """Make `run` return once everything queued before is written; gives up if the queue is full because a disk
+        hangs.
+        """
         self._writer.put(lambda store: store.clocks.keep(store.clock))
         self._writer.stop()
 
     def run(self) -> None:
-        """Write until stopped: body of the writer's thread."""
+        """Body of the writer's thread: write until stopped."""
         herald = threading.Thread(target=self._herald.run, name="herald", daemon=True)
         herald.start()
         try:

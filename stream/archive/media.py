@@ -17,7 +17,7 @@ SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": 
 
 
 def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
-    """Where a file of an event lies. Raises ValueError for an id that is not one of ours."""
+    """The path of a file of an event. Raises ValueError for an id that is not one of ours."""
     if not EVENT_ID.fullmatch(event_id):
         raise ValueError(f"{event_id!r} is no event id")
     return folder / (event_id + SUFFIX[kind])
@@ -34,7 +34,7 @@ class MediaFile:
 
 
 def listed(folder: Path) -> Iterator[MediaFile]:
-    """The finished files of a folder; what is not ours is left alone."""
+    """The finished files of a folder; foreign files are ignored."""
     kinds = {suffix: kind for kind, suffix in SUFFIX.items()}
     for path in folder.iterdir():
         if path.suffix in kinds and EVENT_ID.fullmatch(path.stem):
@@ -46,7 +46,7 @@ def listed(folder: Path) -> Iterator[MediaFile]:
 
 
 def to_evict(files: Iterable[MediaFile], retention: Retention, now: float, free: int) -> list[MediaFile]:
-    """The files that must go by steady time `now` with `free` bytes of the disk left, oldest first. Pure."""
+    """The files that must be deleted by steady time `now` with `free` bytes of the disk left, oldest first. Pure."""
     kept = sorted(files, key=lambda file: file.written)
     total = sum(file.bytes for file in kept)
     evicted: list[MediaFile] = []
@@ -61,7 +61,7 @@ def to_evict(files: Iterable[MediaFile], retention: Retention, now: float, free:
 
 
 def evict(folder: Path, retention: Retention, now: float) -> list[MediaFile]:
-    """Delete what must go by steady time `now`. Returns what is gone.
+    """Delete what must be deleted by steady time `now`. Returns the deleted files.
 
     Decoders rename their files meanwhile, and users delete them. Raises OSError for a folder that cannot be read.
     """

@@ -8,7 +8,7 @@ from stream.archive.store import Store
 
 
 class SettingsOfOtherProcesses:
-    """Used by the writer's thread. `changed` hears of each: camera, name, value."""
+    """Used by the writer's thread. `changed` is called with each: camera, name, value."""
 
     def __init__(self, store: Store, changed: Callable[[str, str, str], None]) -> None:
         self._store = store
@@ -17,7 +17,7 @@ class SettingsOfOtherProcesses:
         self._known = store.settings.all()
 
     def turn(self) -> None:
-        """Look whether there are any. Raises sqlite3.Error."""
+        """Look for new ones. Raises sqlite3.Error."""
         if (writes := self._store.changes_of_others()) == self._writes:
             return
         before, self._known, self._writes = self._known, self._store.settings.all(), writes

@@ -16,7 +16,7 @@ class ScoreStore:
         self._database = database
 
     def add(self, camera: str, chunk: bytes, age_from: float | None = None) -> None:
-        """Keep a chunk of scores, whose age counts from that steady time, else from its own."""
+        """Store a chunk of scores, whose age counts from that steady time, or else from its own."""
         start = chunk_start(chunk)
         row = (start, camera, chunk, start if age_from is None else age_from)
         self._database.execute(
@@ -57,7 +57,7 @@ class ScoreStore:
         return [name for (name,) in self._database.execute("SELECT DISTINCT camera FROM scores ORDER BY camera")]
 
     def newest(self) -> list[float]:
-        """The steady time that the newest chunk's age counts from, if there is one."""
+        """The steady time from which the newest chunk's age counts, if there is one."""
         rows = self._database.execute("SELECT max(age_from) FROM scores")
         return [newest for (newest,) in rows if newest is not None]
 
@@ -66,7 +66,7 @@ class ScoreStore:
         self._database.execute("DELETE FROM scores WHERE age_from < ?", (before,))
 
     def correct(self, shift: float) -> None:
-        """Move scores that were kept before the wall clock was ever set; it is `shift` ahead of steady time now."""
+        """Move scores that were stored before the wall clock was ever set; it is now `shift` ahead of steady time."""
         rows = self._database.execute(
             "SELECT start, camera, chunk, age_from FROM scores WHERE start < ?", (UNSET_BEFORE,)
         ).fetchall()

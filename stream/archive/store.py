@@ -30,9 +30,9 @@ _BUSY: Final = 10.0
 
 
 class Store:
-    """The open data folder, in parts; a context manager. Used by one thread at a time; errors are sqlite3's.
+    """The open data folder, in parts. Context manager. Used by one thread at a time; errors are those of sqlite3.
 
-    `clock` goes on from the last run where the folder is open for writing; any thread may ask it.
+    `clock` continues from the last run if the folder is open for writing; any thread may read it.
     """
 
     def __init__(self, database: sqlite3.Connection, folder: Path, lock: int | None) -> None:
@@ -47,9 +47,10 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path, retention: Retention | None = None) -> Self:
-        """Open or create. Raises UsageError if another process has it, it is newer, or it cannot be written.
+        """Open or create. Raises UsageError if another process uses it, it is newer, or it cannot be written.
 
-        On a full disk old media makes room as `retention` says; where there is none, everything stays in memory.
+        If the disk is full, old media is deleted according to `retention`; if there is none, everything stays in
+        memory.
         """
         try:
             (folder / MEDIA).mkdir(parents=True, exist_ok=True)
@@ -70,16 +71,16 @@ class Store:
 
     @classmethod
     def in_memory(cls, folder: Path) -> Self:
-        """For a replay, which keeps nothing; `folder` is not touched."""
+        """For a replay, which stores nothing; `folder` is not touched."""
         return cls(in_memory(), folder, None)
 
     @classmethod
     def read_only(cls, folder: Path) -> Self:
-        """For looking back, also while mgfn-stream runs. Raises UsageError if there is nothing or it is newer."""
+        """For looking back; mgfn-stream may be running. Raises UsageError if there is nothing, or it is newer."""
         path = folder / DATABASE
         try:
             there = path.is_file()
-        except OSError as error:  # another user's, most likely
+        except OSError as error:  # probably another user's
             raise UsageError(f"--data {folder}: cannot be read: {error.strerror}") from None
         if not there:
             raise UsageError(f"--data {folder}: holds no {DATABASE}; start mgfn-stream to create it")
@@ -93,16 +94,16 @@ class Store:
 
     @classmethod
     def beside(cls, folder: Path) -> Self:
-        """For changing a setting from another process, also while mgfn-stream runs: it hears of it within seconds.
+        """For changing a setting from another process; if mgfn-stream is running, it applies it within seconds.
 
-        Raises UsageError as `read_only` does.
+        Raises the same UsageError as `read_only`.
         """
         cls.read_only(folder).close()
         database = sqlite3.connect(folder / DATABASE, isolation_level=None, timeout=_BUSY)
         return cls(database, folder, None)
 
     def _continue_clock(self) -> None:
-        """Go on from the last run; without one, what the folder holds is taken to be as old as its newest."""
+        """Continue from the last run; without one, the age of the content is counted from its newest entry."""
         if (kept := self.clocks.kept()) is not None:
             self.clock, step = continued(kept)
             if step:
@@ -117,7 +118,7 @@ class Store:
             self.clock, _ = continued(KeptClock("", 0.0, newest, newest))
 
     def clock_set(self, seconds: float) -> None:
-        """The wall clock was set: note it, and correct what is still to be told. Ages stay as they are."""
+        """The wall clock was set: record it, and correct what is not published yet. Ages do not change."""
         self.clocks.note_step(self.clock.now(), seconds)
         self.events.correct(self.clock.mark)
         self.scores.correct(self.clock.mark.shift)

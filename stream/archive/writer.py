@@ -1,6 +1,6 @@
-"""Writes tasks into the database, in batches of one transaction each, in a thread of its own.
+"""Writes tasks into the database, in batches of one transaction each, in a separate thread.
 
-While another program locks the database, tasks wait and are written when the lock is gone. The line of tasks is
+While another program locks the database, tasks wait and are written when the lock is released. The queue of tasks is
 bounded (LIMIT).
 """
 
@@ -23,28 +23,28 @@ _LOCKED_PAUSE: Final = 0.2
 _LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 Task = Callable[[Store], Callable[[], None] | None]  # writes; returns what to do once it is committed
-Refused = Callable[[], None]  # what to do when a task cannot be written
+Refused = Callable[[], None]  # what to do if a task cannot be written
 Line = queue.Queue["tuple[Task, Refused | None] | None"]
 
 
 class Between(Protocol):
-    """What the writer's thread looks after between two batches. `refused`: the database refuses to be written."""
+    """Called by the writer's thread between two batches. `refused`: the database refuses to write."""
 
     def __call__(self, *, refused: bool) -> None: ...
 
 
 class Writer:
-    """`put` from any thread; `run` in a thread of its own."""
+    """`put` is thread-safe; `run` needs its own thread."""
 
     def __init__(self, store: Store, line: Line) -> None:
         self._store = store
         self._line = line
-        self._noted: deque[float] = deque()  # when each unwritten task was noted, oldest first
+        self._noted: deque[float] = deque()  # when each unwritten task was queued, oldest first
         self._stopping = self._overfull = False
         self._refused = False
 
     def put(self, task: Task, refused: Refused | None = None) -> None:
-        """Note a task; returns at once. `refused` is called if it does not fit any more, or the disk refuses it."""
+        """Queue a task; returns at once. `refused` is called if the queue is full, or the disk refuses to write."""
         self._noted.append(time.monotonic())
         try:
             self._line.put_nowait((task, refused))
@@ -52,7 +52,7 @@ class Writer:
             self._noted.pop()
             if not self._overfull:
                 self._overfull = True
-                log.error("the disk does not answer: history is being lost")
+                log.error("disk does not respond: losing history")
             if refused is not None:
                 refused()
 
@@ -68,7 +68,9 @@ class Writer:
         return 0.0
 
     def stop(self) -> None:
-        """`run` returns once all before this is written; a line that is full, of a disk that hangs, is left."""
+        """Make `run` return once everything queued before is written; gives up if the queue is full because a disk
+        hangs.
+        """
         self._stopping = True
         with suppress(queue.Full):
             self._line.put_nowait(None)
@@ -87,7 +89,7 @@ class Writer:
         try:
             batch = [self._line.get(timeout=1.0)]
         except queue.Empty:
-            return not self._stopping  # the line was too full for the sign to stop
+            return not self._stopping  # the queue was too full for the stop signal
         while batch[-1] is not None and len(batch) < _BATCH and not self._line.empty():
             batch.append(self._line.get_nowait())
         tasks = [task for task in batch if task is not None]
@@ -107,9 +109,9 @@ class Writer:
                     after = [self._write_alone(task, refused) for task, refused in tasks]
                     break
                 if self._stopping:
-                    log.error("the database stayed locked: history is lost", tasks=len(tasks))
+                    log.error("database stayed locked: history lost", tasks=len(tasks))
                     return
-                time.sleep(_LOCKED_PAUSE)  # the herald says what is due meanwhile
+                time.sleep(_LOCKED_PAUSE)  # the herald publishes what is due meanwhile
             else:
                 if self._refused and tasks:
                     self._refused = False
@@ -133,5 +135,5 @@ class Writer:
 
 
 def _locked(error: sqlite3.Error) -> bool:
-    """Another program holds the lock: what is refused now can be written later."""
+    """Another program holds the lock, so the write can be retried."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED

@@ -1,7 +1,6 @@
-"""Steady time: about epoch seconds, but carried on by a clock that nobody sets.
+"""Steady time: about epoch seconds, but continued by a clock that cannot be set.
 
-Whatever is an age, a time-out or an order is reckoned in it. The wall clock is asked for one thing alone: what people
-and other machines are told.
+All ages, timeouts and orders use steady time. The wall clock is only used for what people and other machines see.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-# It counts a suspended machine's time, too, and is the same for all processes.
+# Includes the time of a suspended machine, and is the same for all processes.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -23,7 +22,7 @@ def since_boot() -> float:
 
 
 def boot_id() -> str:
-    """Names this run of the machine; "" where nothing does."""
+    """Identifies this run of the machine; "" if unavailable."""
     try:
         return _BOOT.read_text().strip()
     except OSError:
@@ -32,13 +31,13 @@ def boot_id() -> str:
 
 @dataclass(frozen=True)
 class SteadyClock:
-    """`offset` is steady time less seconds since the machine was started."""
+    """`offset` is steady time minus seconds since the machine was started."""
 
     offset: float
 
     @classmethod
     def by_the_wall(cls) -> Self:
-        """One that agrees with the wall clock now."""
+        """A clock that agrees with the wall clock now."""
         return cls(time.time() - since_boot())
 
     def now(self) -> float:

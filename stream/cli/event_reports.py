@@ -1,4 +1,4 @@
-"""What `mgfn-events` prints for people."""
+"""The output of `mgfn-events` for people."""
 
 from __future__ import annotations
 

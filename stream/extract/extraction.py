@@ -66,7 +66,7 @@ class _Decoder:
         theirs.close()
 
     def read(self, video: VideoFile) -> None:
-        """Give it its next video."""
+        """Send it its next video."""
         self.video, self.ended, self.expected, self.file = video, None, None, None
         self.send(str(video.path))
 
@@ -94,7 +94,7 @@ class Extraction:
         self._clips_a_turn = max(1, settings.batch // crops_of(settings.geometry))
         self._decoders: list[_Decoder] = []
         self._problems: list[tuple[VideoFile, str]] = []
-        self.damaged: list[tuple[VideoFile, str]] = []  # extracted, though not all of it could be read
+        self.damaged: list[tuple[VideoFile, str]] = []  # extracted, but not completely readable
 
     def run(self, videos: Sequence[VideoFile]) -> list[tuple[VideoFile, str]]:
         """Extract every video; returns those that could not be, each with the reason.

@@ -79,7 +79,7 @@ class FeatureFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for partial in self.path.glob(f".*{PARTIAL}{_FEATURES}"):  # of this run, or of one that was killed
+        for partial in self.path.glob(f".*{PARTIAL}{_FEATURES}"):  # from this run, or from one that was killed
             partial.unlink(missing_ok=True)
         self._open.close()
 
@@ -111,7 +111,7 @@ class FeatureFolder:
         return True
 
     def file(self, name: str) -> Path:
-        """Where the features of the video `name` go."""
+        """The path of the features of the video `name`."""
         return self.path / f"{name}{_FEATURES}"
 
     def holds(self, name: str) -> bool:

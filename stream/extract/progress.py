@@ -39,7 +39,7 @@ class ExtractionProgress:
         self._bar.stop()
 
     def clip(self, video: VideoFile, expected_frames: float | None) -> None:
-        """A clip of `video` is through."""
+        """A clip of `video` was processed."""
         self.clips += 1
         share = 0.0
         if expected_frames:
@@ -49,7 +49,7 @@ class ExtractionProgress:
         self._show(share * video.bytes)
 
     def video(self, video: VideoFile, line: str) -> None:
-        """`video` is finished or has failed; `line` says which."""
+        """`video` has finished or failed; `line` says which."""
         self.finished += 1
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         self._show((1.0 - self._shares.pop(video.name, 0.0)) * video.bytes)

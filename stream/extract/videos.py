@@ -14,7 +14,7 @@ from stream.base.redaction import redact_url
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A recording; `name` is its file's name without the suffix, `bytes` its size."""
+    """A recording; `name` is its file name without suffix, `bytes` its size."""
 
     name: str
     path: Path

@@ -187,7 +187,7 @@ def make_reporter(
 
 
 def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics, clock: Clock) -> list[Courier]:
-    """One for each recipient beside MQTT; a replay tells none."""
+    """One courier for each recipient beside MQTT; a replay has none."""
     recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, media)
     couriers = [
         Courier(recipient, metrics.notified, correct=lambda message: message.corrected(clock.mark))

@@ -107,7 +107,7 @@ class MainLoop:
         parts.reaper.collect()
 
     def _look_after_cameras(self, now: float, steady: float) -> None:
-        """Replace decoders that hang, and begin and end events that no score brings about."""
+        """Replace decoders that hang; begin and end events that are not caused by scores."""
         events = self._parts.report.events
         for decoder in self._parts.decoders:
             camera = decoder.camera

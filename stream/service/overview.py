@@ -77,7 +77,7 @@ class Overview:
         return next((d.camera.window.picture for d in tuple(self._decoders) if d.camera.name == camera), None)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
-        """When each of a camera's newest clips ended (epoch seconds), and its score; two minutes of them at least."""
+        """When each of a camera's newest clips ended (epoch seconds), and its score; at least two minutes of them."""
         line = next((d.camera.line for d in tuple(self._decoders) if d.camera.name == camera), ())
         return [(self._clock.wall(at), score) for at, score in line]
 
@@ -88,7 +88,7 @@ class Overview:
         return "" if self._scored else "no camera has been scored yet"
 
     def exposition(self) -> bytes:
-        """Prometheus' text."""
+        """The text for Prometheus."""
         if (tested := self._tested()) is not None:
             self._metrics.self_tested(tested["age"])
         return self._metrics.exposition(0 if self._mqtt is None else self._mqtt.waiting, self._lost())

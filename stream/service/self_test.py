@@ -78,7 +78,7 @@ class SelfTest:
         self.last_pass: float | None = None  # steady time
 
     def due(self, now: float, steady: float) -> bool:
-        """Whether to begin; the recording has to be rendered next."""
+        """Whether to begin; if so, the recording must be rendered next."""
         if self._until is not None or now < self._due:
             return False
         self._due = now + self._every
@@ -106,7 +106,7 @@ class SelfTest:
             self._stage, self._event = Stage.RAISED, event_id
 
     def heard(self, payload: bytes, steady: float) -> bool:
-        """A message of an event as the broker gave it back; whether it is the one that was awaited."""
+        """An event message came back from the broker. Returns whether it is the expected one."""
         if self._event is None or self._event.encode() not in payload:
             return False
         try:
@@ -119,7 +119,7 @@ class SelfTest:
         return True
 
     def overdue(self, now: float, steady: float) -> bool:
-        """Whether a run has just failed for lack of time."""
+        """Whether a run has just timed out."""
         if self._until is None or now < self._until:
             return False
         self._finish(False, steady, self._stage)

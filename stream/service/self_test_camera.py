@@ -82,8 +82,8 @@ class SelfTestCamera:
             self._decoder = DecoderProcess(
                 config, camera, self._manifest, False, self._start_process, self._reaper, self._clock.steady
             )
-        except StreamError as error:  # no room: the cameras go on; overdue says that it failed
-            log.error("the self-test cannot begin", reason=str(error))
+        except StreamError as error:  # not enough resources: the cameras continue, and the test times out
+            log.error("self-test cannot start", reason=str(error))
         return self._decoder
 
     def seen(self, batch: Iterable[tuple[DecoderProcess, ClipReady]]) -> None:
@@ -95,9 +95,9 @@ class SelfTestCamera:
                     self._test.raised(decoder.camera.alarm.event.id, decoder.camera.alarm.event.start_time)
 
     def leaves(self, now: float, steady: float) -> DecoderProcess | None:
-        """The decoder that is to be ended: the recording is over, or the time is."""
+        """The decoder that must be ended, because the recording has ended or the test timed out."""
         if self._test.overdue(now, steady):
-            log.error("the self-test failed", reason=self._test.result.said)
+            log.error("self-test failed", reason=self._test.result.said)
             if self._rendering is not None:
                 self._reaper.end(self._rendering[0])
                 self._rendering[1].close()
@@ -111,6 +111,6 @@ class SelfTestCamera:
         return decoder
 
     def heard(self, payload: bytes) -> None:
-        """An event as the broker gave it back; from the network's thread."""
+        """An event that came back from the broker; called from the network thread."""
         if self._test.heard(payload, self._clock.now()):
-            log.info("the self-test passed")
+            log.info("self-test passed")

@@ -35,7 +35,7 @@ class SelfTestRunner:
         self._published: Result | None = None
 
     def turn(self, now: float, steady: float) -> None:
-        """Begin or end a test if it is time, and say what came of it."""
+        """Begin or end a test if it is due, and report the result."""
         if (decoder := self.camera.arrives(now, steady)) is not None:
             self._decoders.append(decoder)
         if (decoder := self.camera.leaves(now, steady)) is not None:
@@ -46,7 +46,7 @@ class SelfTestRunner:
             self.publish(steady)
 
     def publish(self, steady: float) -> None:
-        """What came of the last test."""
+        """Publish the result of the last test."""
         self._published = self._test.result
         if self._mqtt is not None:
             self._mqtt.self_test(self._test.as_json(steady, self._clock.mark.shift))

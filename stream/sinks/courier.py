@@ -44,9 +44,9 @@ class Recipient(Protocol):
 
 
 class Courier:
-    """`told` hears of each message's fate: recipient's name, and "delivered", "failed" or "dropped".
+    """`told` is called with the outcome of each message: recipient, and "delivered", "failed" or "dropped".
 
-    `correct` gives a message as it is to be told now: the clock may have been set since it was made.
+    `correct` returns a message with current times, because the clock may have been set since it was created.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Courier:
         self._limit = queue_limit
         self._changed = threading.Condition()
         self._messages: deque[tuple[EventMessage, float]] = deque()  # and when it was said
-        self._tried = 0  # the first one, in vain
+        self._tried = 0  # of the first message, without success
         self._next_try = 0.0
         self._failing = self._ending = False
 
@@ -96,7 +96,7 @@ class Courier:
                 self._recipient.deliver(self._correct(payload))
             except UndeliveredError as error:
                 self._failed(payload, said, error)
-            except Exception as error:  # noqa: BLE001 -- a defect costs one message, not all to come; its text may hold the address
+            except Exception as error:  # noqa: BLE001 -- a bug costs one message, not all; its text may contain the address
                 self._failed(payload, said, UndeliveredError(f"a defect: {type(error).__name__}", lasting=True))
             else:
                 self._delivered(payload)

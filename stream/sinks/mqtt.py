@@ -32,7 +32,7 @@ from stream.sinks.mqtt_client import KEEPALIVE, TlsFiles, make_client, refusal, 
 _ACKNOWLEDGED_WITHIN: Final = 0.01
 _SLOW_SCORE_EVERY: Final = 10.0
 _ANNOUNCED_WITHIN: Final = 3.0
-_SMALL: Final = 8_192  # bytes: a larger state is a picture
+_SMALL: Final = 8_192  # bytes: larger states are images
 _PICTURE_TRIES: Final = 2
 _TOO_LARGE_FOR: Final = 3_600.0
 
@@ -68,16 +68,16 @@ class MqttSink:
         self._outbox = Outbox(queue_limit)
         self._in_flight: tuple[mqtt.MQTTMessageInfo, Waiting, EventMessage] | None = None
         self._states: dict[str, str | bytes] = {f"{prefix}/available": "online"}
-        self._unsaid: dict[str, None] = {}  # topics in `_states` that the broker has not heard; in order
+        self._unsaid: dict[str, None] = {}  # topics in `_states` that have not been published, in order
         self._unsettled: dict[str, mqtt.MQTTMessageInfo] = {}  # states that the broker has not acknowledged, by topic
         self._gone: set[str] = set()
         self._announce_at = float("inf")
         self._slow_scores: dict[str, float] = {}
         self._connected = self._ending = self._patient = False
         self._complaint = ""
-        self._pictures: dict[str, int] = {}  # bytes of the picture under way, by topic
-        self._broken: dict[str, int] = {}  # how often the connection broke while a topic's picture was under way
-        self._too_large = (0, 0.0)  # bytes of the last picture given up; until when such are not tried
+        self._pictures: dict[str, int] = {}  # bytes of the image in transit, by topic
+        self._broken: dict[str, int] = {}  # how often the connection broke while a topic's image was in transit
+        self._too_large = (0, 0.0)  # bytes of the last discarded image; until when such images are not tried
         self._picture_told = False
         self.events_lost = 0
         client = make_client(address, tls or TlsFiles(), node)
@@ -114,13 +114,13 @@ class MqttSink:
         self._state(f"{self._prefix}/{camera}/threshold/state", f"{threshold:g}")
 
     def camera_calibration(self, camera: str, state: Mapping[str, Any]) -> None:
-        """What the camera has learnt, and the false alarms a day that are expected."""
+        """What the camera has learned, and the expected false alarms per day."""
         self._state(f"{self._prefix}/{camera}/calibration/state", json.dumps(state))
 
     def camera_snapshot(self, camera: str, jpeg: bytes) -> None:
-        """The retained picture of the last alarm; empty once its file has expired.
+        """The retained image of the last alarm; empty once its file has expired.
 
-        A picture as large as one that was given up is not tried for an hour.
+        An image as large as one that was discarded is not tried for an hour.
         """
         with self._changed:
             size, until = self._too_large
@@ -133,20 +133,20 @@ class MqttSink:
         self._state(topic, json.dumps(payload))
 
     def announce_soon(self) -> None:
-        """Send every message outside our prefix again, in a moment of chance: others do the same just now."""
+        """Send every message outside our prefix again, after a random delay, because others do the same now."""
         with self._changed:
             self._announce_at = time.monotonic() + random.uniform(0, _ANNOUNCED_WITHIN)  # noqa: S311 -- no secret
             self._changed.notify()
 
     def empty(self, topics: Iterable[str]) -> None:
-        """Empty what the broker keeps of an earlier configuration, unless this one says it too."""
+        """Empty what the broker retains of an earlier configuration, unless this one uses the topic, too."""
         for topic in topics:
             if topic not in self._states:
                 self._gone.add(topic)
                 self._state(topic, b"")
 
     def forget(self, camera: str, *others: str) -> None:
-        """Empty what the broker keeps of a camera that is gone, and the topics `others`."""
+        """Empty what the broker retains of a removed camera, and the topics `others`."""
         with self._changed:
             theirs = [t for t in self._states if t.startswith(f"{self._prefix}/{camera}/") or t in others]
             self._gone.update(theirs)
@@ -155,7 +155,9 @@ class MqttSink:
             self._state(topic, b"")
 
     def score(self, camera: str, score: float, threshold: float, at: float, window: int) -> None:
-        """One score, QoS 0; `at` is the end of its clip in epoch seconds. Thinned for Home Assistant beside it."""
+        """One score, QoS 0; `at` is the end of its clip in epoch seconds. Also publishes a thinned topic for Home
+        Assistant.
+        """
         if not self._connected:
             return
         payload = json.dumps({"score": round(score, 4), "threshold": threshold, "time": round(at, 3), "window": window})
@@ -171,11 +173,11 @@ class MqttSink:
             self._client.publish(f"{self._prefix}/stats", json.dumps(payload))
 
     def self_test(self, result: Mapping[str, Any]) -> None:
-        """Retained `self_test`: what came of the last one, and the age of the last pass."""
+        """Retained `self_test`: the result of the last one, and the age of the last pass."""
         self._state(f"{self._prefix}/self_test", json.dumps(result))
 
     def event(self, message: Waiting) -> None:
-        """Queue one message of an event. What the outbox gives up for it is counted."""
+        """Queue one message of an event. Messages that the outbox discards for it are counted."""
         with self._changed:
             given_up = self._outbox.put(message)
             if given_up is not None:
@@ -183,9 +185,9 @@ class MqttSink:
             self._changed.notify()
 
     def stop(self, *, patient: bool = False) -> None:
-        """Say `offline` everywhere; `deliver` returns once all is acknowledged.
+        """Publish `offline` everywhere; `deliver` returns once everything is acknowledged.
 
-        Without a broker it returns at once; if it is `patient`, not before all is acknowledged even then.
+        Without a broker it returns at once; if `patient`, it waits until everything is acknowledged.
         """
         for topic in self._states.keys() - self._gone:
             if topic.startswith(f"{self._prefix}/") and topic.endswith(("/available", "/status")):
@@ -195,13 +197,13 @@ class MqttSink:
             self._changed.notify()
 
     def deliver(self) -> None:
-        """Connect and publish until stopped: body of the sink's thread."""
+        """Body of the sink's thread: connect and publish until stopped."""
         self._client.connect_async(self._address.host, self._address.port, KEEPALIVE)
         self._client.loop_start()
         while self._deliver_next():
             pass
         if self.waiting:
-            # those in the data folder go out after the next start; a replay has none
+            # those in the data folder are published after the next start; a replay has none
             log.error("events not delivered before the stop", count=self.waiting, broker=self.shown)
         self._client.disconnect()
         self._client.loop_stop()
@@ -209,14 +211,14 @@ class MqttSink:
     def _deliver_next(self) -> bool:
         with self._changed:
             while not (self._may_send() or self._over()):
-                # paho tells of an acknowledgement before it counts as one: look again instead of being told
+                # paho reports an acknowledgement before it counts as one, so poll
                 acknowledging = self._connected and (self._in_flight or self._unsettled)
                 self._changed.wait(_ACKNOWLEDGED_WITHIN if acknowledging else self._until_announcing())
             if self._over() and not self._may_send():
                 return False
             self._lose(self._outbox.expire(self._clock.now()))
-            # After a lost connection paho sends again what was not acknowledged, and may do so after what is new:
-            # the last word on a topic waits for the one before it.
+            # After a lost connection, paho resends unacknowledged messages, possibly after new ones. So a new message
+            # on a topic waits for the previous one.
             event = self._outbox.take() if len(self._outbox) and self._in_flight is None else None
             states = {topic: self._states[topic] for topic in self._sayable()}
             for topic in states:
@@ -224,7 +226,7 @@ class MqttSink:
         if event is not None:
             corrected = event.payload.corrected(self._clock.mark)
             said = stamped(corrected, self._clock.now() - event.made, time.time())
-            # paho answers "no connection" yet keeps the message and delivers it later: never handed over twice
+            # paho answers "no connection", but keeps the message and delivers it later: never pass it twice
             sent = self._client.publish(f"{self._prefix}/events", json.dumps(said.as_json()), qos=1)
             self._in_flight = (sent, event, said)
         for topic, payload in states.items():
@@ -234,7 +236,7 @@ class MqttSink:
         return True
 
     def _may_send(self) -> bool:
-        """Something can be handed to paho. The lock is held."""
+        """Whether something can be passed to paho. The lock is held."""
         if self._in_flight is not None and _acknowledged(self._in_flight[0]):
             _, message, said = self._in_flight
             self._in_flight = None
@@ -251,7 +253,9 @@ class MqttSink:
         return self._connected and (bool(self._sayable()) or (len(self._outbox) > 0 and self._in_flight is None))
 
     def _sayable(self) -> list[str]:
-        """Topics whose state can be said now: all small ones, else one picture while no event waits. Lock held."""
+        """Topics whose state can be published now: all small ones, or else one image while no event waits. Lock
+        held.
+        """
         topics = [topic for topic in self._unsaid if topic not in self._unsettled]
         small = [topic for topic in topics if not self._is_picture(topic)]
         busy = len(self._outbox) or self._in_flight is not None
@@ -263,16 +267,16 @@ class MqttSink:
         return len(self._states[topic]) > _SMALL
 
     def _take_back_pictures(self) -> None:
-        """After a lost connection events go first: paho must not send its picture again. Lock held.
+        """After a lost connection events go first, so paho must not resend its image. Lock held.
 
-        A picture that was under way twice when the connection broke is given up, and larger ones for an hour.
+        An image that was in transit twice when the connection broke is discarded, and larger ones for an hour.
         """
         for topic, size in self._pictures.items():
             sent = self._unsettled.pop(topic, None)
             if sent is None:
                 continue
             mid = sent.mid
-            self._client._out_messages.pop(mid, None)  # paho has no public way to take one back
+            self._client._out_messages.pop(mid, None)  # paho has no public method to withdraw a message
             self._broken[topic] = self._broken.get(topic, 0) + 1
             if self._broken[topic] >= _PICTURE_TRIES:
                 self._too_large = (size, time.monotonic() + _TOO_LARGE_FOR)
@@ -297,7 +301,7 @@ class MqttSink:
         return None if left == float("inf") else max(0.0, left)
 
     def _over(self) -> bool:
-        """Stopped, and nothing left that the broker could still acknowledge. The lock is held."""
+        """Stopped, and nothing is left that the broker could still acknowledge. The lock is held."""
         settled = not (len(self._outbox) or self._in_flight or self._unsettled or self._unsaid)
         return self._ending and (settled or not (self._connected or self._patient))
 
@@ -331,7 +335,7 @@ class MqttSink:
         log.info("broker connected", broker=self.shown)
 
     def _on_connect_fail(self, _c: Any, _u: Any) -> None:
-        # paho keeps the error for itself: in a callback of `except` it is the one that is being handled
+        # paho does not pass the error: its callback runs inside `except`, where it is the current exception
         error = sys.exc_info()[1]
         self._complain("broker cannot be reached; trying again", why(error))
 
@@ -350,7 +354,7 @@ class MqttSink:
 
 
 def _acknowledged(sent: mqtt.MQTTMessageInfo) -> bool:
-    """Whether the broker has it. A message given to paho while the connection broke is kept and delivered later."""
+    """Whether the broker has it. A message passed to paho while the connection broke is kept and delivered later."""
     if sent.rc is MQTTErrorCode.MQTT_ERR_NO_CONN:
-        sent.rc = MQTTErrorCode.MQTT_ERR_SUCCESS  # else paho raises for it for ever, also once it is delivered
+        sent.rc = MQTTErrorCode.MQTT_ERR_SUCCESS  # otherwise paho raises for it forever, even once it is delivered
     return sent.is_published()

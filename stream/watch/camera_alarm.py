@@ -28,9 +28,9 @@ def begun_event(
     focus: FocusRegion | None = None,
     severity: Severity = "alarm",
 ) -> Event:
-    """A new event of this camera under the thresholds in force; the self-test's are tests.
+    """A new event of this camera with the thresholds in force; those of the self-test are tests.
 
-    `wall` says what the wall clock makes of the clips' time.
+    `wall` converts the clips' time to wall-clock time.
     """
     thresholds = (rule.threshold_on, rule.threshold_off)
     test, zone = test or config.is_self_test, config.schedule.zone

@@ -39,7 +39,7 @@ class ClipWindow:
 
     @property
     def newest(self) -> FloatArray:
-        """The newest clip's feature, (crops, C). Raises IndexError while empty."""
+        """The feature of the newest clip, (crops, C). Raises IndexError while empty."""
         return self._features.newest
 
     @property

@@ -17,9 +17,9 @@ from stream.watch.metrics import Metrics
 
 
 class EventReport:
-    """Used by the loop alone. `lines` is the file that `--events` names.
+    """Used only by the loop. `lines` is the file of `--events`.
 
-    Messages come in with steady times and leave with the wall clock's.
+    Messages arrive with steady times and leave with wall-clock times.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class EventReport:
         log.info(f"{what} {message.type}", camera=decoder.camera.name, id=message.id, score=message.score, **more)
 
     def release(self, decoder: DecoderProcess) -> None:
-        """Let go of messages that wait for their files no longer."""
+        """Send messages whose files are complete, or that have waited long enough."""
         for due in decoder.pending_messages.due(time.monotonic()):
             message = due.by_the_wall(self._clock.mark)
             if self._lines is not None and not decoder.camera.is_self_test:

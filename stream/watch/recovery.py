@@ -27,7 +27,7 @@ def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
         event = Event(payload)
         if payload.end_time is None:
             at = event.last_time if payload.label == "anomaly" else store.clock.wall(now)
-            log.warning("event left open by an earlier run ended", camera=event.camera, id=event.id)
+            log.warning("ended an event that an earlier run left open", camera=event.camera, id=event.id)
             journal.message(event.end(None, at, "restart"), now, awaits_files=False)
         if awaits_files:
             there = {kind: media_path(store.media, event.id, kind) for kind in _KINDS}

@@ -46,8 +46,11 @@ class Scored:
 
 
 class WatchedCamera:
-    """State of one camera. Times in seconds: those of its clips for alarms; `now` is a monotonic clock's, `steady` the
-    clips' time, steady where live, for events that begin or end without one. `wall` turns it into the wall clock's."""
+    """State of one camera.
+
+    Times in seconds: those of its clips for alarms. `now` is monotonic. `steady` is the clips' time (steady time live),
+    for events that begin or end without a clip. `wall` converts it to wall-clock time.
+    """
 
     def __init__(
         self,
@@ -134,7 +137,7 @@ class WatchedCamera:
             noticed,
         )
 
-    # events that no score brings about
+    # events that are not caused by scores
 
     def begin_test(self, steady: float) -> EventMessage | None:
         """The `new` of a test event; None while one is open."""

@@ -152,11 +152,11 @@ def config(**changes: Any) -> str:
         ("[]", "configuration"),
         (config(channels="many"), "configuration channels"),
         (config(structure="stare"), "configuration structure: expected 'GF', 'FG', 'FF' or 'GF-fusion'"),
-        (config(channels=1 << 20), "channels 1048576, allowed 1 to 16384"),
+        (config(channels=1 << 20), "channels 1048576; must be from 1 to 16384"),
         (config(widths=[8]), r"configuration widths\.1"),
-        (config(reduce_kernel=2), "reduce_kernel 2, allowed: odd, 1 to 31"),
+        (config(reduce_kernel=2), "reduce_kernel 2; must be odd, from 1 to 31"),
         (config(dropout=2.0), r"dropout 2\.0"),
-        (config(expansion=-1), "expansion -1, allowed 1 to 64"),
+        (config(expansion=-1), "expansion -1; must be from 1 to 64"),
     ],
 )
 def test_hostile_configurations(tmp_path: Path, text: str, says: str) -> None:
@@ -168,7 +168,7 @@ def test_hostile_configurations(tmp_path: Path, text: str, says: str) -> None:
 def test_a_hostile_depth(tmp_path: Path) -> None:
     text = json.dumps({"channels": 16, "depths": [1 << 30, 1, 1]})
     path = save(tmp_path / "head.safetensors", {"x": torch.zeros(1)}, network="released", config=text)
-    with pytest.raises(CheckpointError, match="1073741826 blocks, allowed 1 to 256"):
+    with pytest.raises(CheckpointError, match="1073741826 blocks; must be from 1 to 256"):
         load_head(path)
 
 

@@ -58,8 +58,8 @@ def test_smoothing_is_the_mean_of_the_clips_so_far() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"members": 0}, "0 members, allowed 1 to 32"),
-        ({"smoothing": 0}, "smoothing 0, probes 0; allowed 1 to 32"),
+        ({"members": 0}, "0 members; must be from 1 to 32"),
+        ({"smoothing": 0}, "smoothing 0, probes 0; must be from 1 to 32"),
         ({"probes": 33}, "smoothing 1, probes 33"),
         ({"scene_prior": 0.0}, r"scene_prior 0\.0"),
     ],

@@ -68,12 +68,12 @@ def test_the_released_network_around_which_features_were_standardised(tmp_path: 
     [
         ({"channels": "many"}, "configuration channels"),
         ({"stages": [{"kind": "stare", "width": 8, "depth": 1}]}, r"configuration stages\.0\.kind"),
-        ({"channels": 1 << 20}, "channels 1048576, allowed 1 to 16384"),
+        ({"channels": 1 << 20}, "channels 1048576; must be from 1 to 16384"),
         ({"stages": []}, "configuration as a whole: stages none are neither the paper's network nor the released one"),
         ({"stages": STAGES * 1000}, "stages glance 8 x 1, focus 8 x 1, glance 8 x 1, ... are neither"),
         ({"weightless": False}, "stages glance 8 x 1, focus 8 x 1 are neither"),
-        ({"reduce_kernel": 2}, "reduce_kernel 2, allowed: odd, 1 to 31"),
-        ({"members": 10_000}, "10000 members, allowed 1 to 32"),
+        ({"reduce_kernel": 2}, "reduce_kernel 2; must be odd, from 1 to 31"),
+        ({"members": 10_000}, "10000 members; must be from 1 to 32"),
     ],
 )
 def test_a_configuration_of_no_network(tmp_path: Path, changes: dict[str, Any], says: str) -> None:

@@ -48,11 +48,11 @@ def test_every_parameter_learns(structure: Structure, clips: int) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"channels": 0}, "channels 0, allowed 1 to 16384"),
+        ({"channels": 0}, "channels 0; must be from 1 to 16384"),
         ({"channels": 32}, "a stage of width 1, allowed 2 to 16384"),
         ({"widths": (8, 1 << 15)}, "a stage of width 32768, allowed 2 to 16384"),
         ({"widths": (200, 8)}, "width 200 does not split evenly into 3 heads"),
-        ({"reduce_kernel": 2}, "reduce_kernel 2, allowed: odd"),
+        ({"reduce_kernel": 2}, "reduce_kernel 2; must be odd"),
         ({"expansion": 0}, "expansion 0"),
         ({"dropout": 1.0}, r"dropout 1\.0"),
         ({"alpha": float("nan")}, "alpha nan"),

@@ -135,7 +135,7 @@ class CameraDefaults(SiteModel):
         description="Periods in which alarms are raised. Outside of them the camera is still scored. An empty list "
         "means always. Default: always.",
     )
-    alarm: AlarmModel | None = Field(None, description="When scores become an alarm.")
+    alarm: AlarmModel | None = Field(None, description="The alarm rule and thresholds.")
     clip: ClipModel | None = Field(None, description="The clip that is saved of an alarm.")
 
 

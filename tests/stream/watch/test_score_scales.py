@@ -72,8 +72,8 @@ def test_a_threshold_of_the_old_scale_is_named_and_not_applied(
     introduced(folder, camera)
     assert camera.alarm.rule.settings.threshold_on == learnt != 0.7
     (said,) = [line for line in "".join(capsys.readouterr()).splitlines() if "stored threshold not applied" in line]
-    assert "camera=door" in said
-    assert "threshold=0.7" in said
+    assert "door" in said  # as text or as JSON: other tests set the format
+    assert "0.7" in said
     assert introduced(folder, camera, SetThreshold("door", 0.6))["threshold_scale"] == "calibrated"
     again = camera_of(NEW)
     introduced(folder, again)

@@ -1,4 +1,4 @@
-"""The HTTP address."""
+"""The HTTP server: web page, API, metrics, health."""
 
 from __future__ import annotations
 
