@@ -245,7 +245,7 @@ class CameraStarter:
     def start(self, config: CameraConfig) -> DecoderProcess:
         camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration, self._clock.wall)
         if config.name in self._calibrations:
-            camera.learner.recall(self._calibrations[config.name])
+            camera.learner.resume(self._calibrations[config.name])
         return DecoderProcess(
             config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady
         )

@@ -17,7 +17,7 @@ from engine.manifest import Manifest
 from stream.alarm.alarm_budget import ThresholdChange
 from stream.alarm.calibration import Calibration
 from stream.alarm.calibration_settings import CalibrationSettings
-from stream.alarm.codec import CalibrationError
+from stream.alarm.codec import CalibrationError, number
 from stream.alarm.lookalikes import LookAlikes, LookAlikeSettings
 from stream.alarm.requests import JudgedEvent, Verdict
 from stream.alarm.rule import AlarmSettings
@@ -25,6 +25,7 @@ from stream.alarm.threshold import Budget
 from stream.archive.score_epoch import Scale
 from stream.base.errors import UsageError
 
+_DAY: Final = 86_400.0
 _SURE: Final = 1e-6  # a head's score is that far from 0 and 1 at least, as logits go
 _REMEMBERED: Final = 64  # alarms whose features wait for a verdict
 
@@ -60,6 +61,8 @@ class ScoreLearner:
         self._calibration = None if settings is None else Calibration(settings, alarm, _budget(alarm))
         self._lookalikes = LookAlikes(LookAlikeSettings(days=alarm.lookalike_days))
         self._features: dict[str, FloatArray] = {}
+        self._ahead = 0.0  # seconds by which clips are ahead of the calibration's own time
+        self._resumes = False  # the next clip follows what was learned, however long ago that was
 
     @property
     def scale(self) -> Scale:
@@ -79,8 +82,10 @@ class ScoreLearner:
         inside = min(max(raw, _SURE), 1 - _SURE)
         logit = math.log(inside / (1 - inside))
         bonus = self._lookalikes.bonus(mean, start)
+        self._follow(start)
         middle, spread = self._calibration.ordinary.transform
-        found = self._calibration.observe(start, end, logit, mean, learn=learn, bonus=bonus)
+        begin, until = start - self._ahead, end - self._ahead
+        found = self._calibration.observe(begin, until, logit, mean, learn=learn, bonus=bonus)
         return LearntScore(found.score, (middle, spread, found.z - (logit - middle) / spread))
 
     def interrupt(self) -> None:
@@ -107,7 +112,7 @@ class ScoreLearner:
             self._lookalikes.settings = LookAlikeSettings(days=alarm.lookalike_days)
         self._alarm = alarm
         if self._calibration is not None and self._calibration.alarms.budget != _budget(alarm):
-            self._calibration.set_budget(_budget(alarm), time)
+            self._calibration.set_budget(_budget(alarm), time - self._ahead)
 
     def changes(self) -> list[ThresholdChange]:
         """How the threshold has changed since the last call."""
@@ -150,7 +155,7 @@ class ScoreLearner:
             return False
         self._lookalikes.add(judged.event, judged.verdict, feature, judged.at)
         if judged.verdict == "true" != before:
-            self._calibration.excuse(judged.start, judged.top_score)
+            self._calibration.excuse(judged.start - self._ahead, judged.top_score)
         return True
 
     # over a restart
@@ -159,7 +164,22 @@ class ScoreLearner:
         """What was learned; None without calibration."""
         if self._calibration is None:
             return None
-        return {"calibration": self._calibration.to_json(), "lookalikes": self._lookalikes.to_json()}
+        kept = {"calibration": self._calibration.to_json(), "lookalikes": self._lookalikes.to_json()}
+        return kept | {"ahead": self._ahead}
+
+    def resume(self, kept: object) -> None:
+        """Start from what `to_json` returned, as if no time had passed since: the calibration may be of a recording,
+        whose time begins at 0. The hour of the day stays. Raises as `recall` does.
+        """
+        self.recall(kept)
+        self._ahead, self._resumes = 0.0, True
+
+    def _follow(self, start: float) -> None:
+        """The next clip begins at `start`."""
+        newest = None if self._calibration is None else self._calibration.newest
+        if self._resumes and newest is not None:
+            self._ahead = math.ceil((start - newest[1]) / _DAY) * _DAY
+        self._resumes = False
 
     def recall(self, kept: object) -> None:
         """Continue from what `to_json` returned. Raises CalibrationError for anything else, and then changes
@@ -167,12 +187,13 @@ class ScoreLearner:
         """
         if self._settings is None:
             raise CalibrationError("calibration: this bundle does not support calibration")
-        if not isinstance(kept, dict) or kept.keys() != {"calibration", "lookalikes"}:
+        if not isinstance(kept, dict) or kept.keys() - {"ahead"} != {"calibration", "lookalikes"}:
             raise CalibrationError("calibration: not a stored state of a camera")
         settings = LookAlikeSettings(days=self._alarm.lookalike_days)
+        ahead = number(kept.get("ahead", 0.0), "ahead")
         found = Calibration.from_json(kept["calibration"], self._settings, self._alarm, _budget(self._alarm))
         self._lookalikes = LookAlikes.from_json(kept["lookalikes"], settings)
-        self._calibration = found
+        self._calibration, self._ahead = found, ahead
 
 
 def _budget(alarm: AlarmSettings) -> Budget:

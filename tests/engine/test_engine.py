@@ -66,6 +66,7 @@ def test_scores_of_every_length_equal_pytorch(engine: Engine) -> None:
         np.testing.assert_allclose(row, wanted, atol=tolerance(engine)[1])
 
 
+@pytest.mark.slow  # another bundle
 @pytest.mark.parametrize("name", GRAPH_BACKENDS)
 def test_shares_of_kinds_equal_pytorch(field_bundle: Path, name: str) -> None:
     bundle, head = Bundle.open(field_bundle), field_sources().head
