@@ -88,6 +88,10 @@ class ScoreLearner:
         found = self._calibration.observe(begin, until, logit, mean, learn=learn, bonus=bonus)
         return LearntScore(found.score, (middle, spread, found.z - (logit - middle) / spread))
 
+    def on_tour(self, time: float) -> bool:
+        """Whether the camera shows several scenes in turn, each of which has its own level."""
+        return self._calibration is not None and self._calibration.ordinary.scenes.on_tour(time - self._ahead)
+
     def interrupt(self) -> None:
         """The next clip does not follow the last one."""
         if self._calibration is not None:

@@ -94,7 +94,7 @@ class WatchedCamera:
         self.begin_connection(clip.connection)
         window = self.window.push(clip, feature, picture)
         if picture is not NO_PICTURE:
-            self.scene.see(picture, window, clip.end)
+            self.scene.see(picture, window, clip.end, tour=self.learner.on_tour(clip.end))
         return window
 
     def scored(
