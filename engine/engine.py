@@ -85,11 +85,9 @@ class Engine:
         """
         if self.manifest.head is None:
             raise BundleError(f"bundle {self.bundle.path}: has no head, so it cannot score")
-        tail = (self.manifest.crops, self.manifest.channels)
         by_length: dict[int, list[int]] = {}
         for index, window in enumerate(windows):
-            if window.ndim != 3 or window.shape[1:] != tail or not 1 <= len(window) <= self.manifest.window:
-                raise BackendError(f"a window is {window.shape}, expected (1..{self.manifest.window}, {tail})")
+            self._check_window(window)
             by_length.setdefault(len(window), []).append(index)
         scores: list[FloatArray] = [np.empty(0, np.float32)] * len(windows)
         for indices in by_length.values():
@@ -98,6 +96,25 @@ class Engine:
                 scores[index] = row
         self._check_finite("scores", scores)
         return scores
+
+    def _check_window(self, window: FloatArray) -> None:
+        tail = (self.manifest.crops, self.manifest.channels)
+        if window.ndim != 3 or window.shape[1:] != tail or not 1 <= len(window) <= self.manifest.window:
+            raise BackendError(f"a window is {window.shape}, expected (1..{self.manifest.window}, {tail})")
+
+    def kind_shares(self, window: FloatArray) -> FloatArray:
+        """How the head's soft maximum over its kinds divides among them, for each clip of a window: float32
+        (T, crops, C) -> float32 (T, K), each row summing to 1, in the order of the manifest's `kinds`.
+
+        Raises BundleError if the bundle names no kinds, else as `scores` does.
+        """
+        if not self.manifest.kinds:
+            raise BundleError(f"bundle {self.bundle.path}: its head does not distinguish kinds of incident")
+        self._check_window(window)
+        parts = self.backend.parts(window[None].astype(np.float32, copy=False))[0]
+        self._check_finite("parts", parts)
+        grown = np.exp(parts - parts.max(axis=1, keepdims=True))
+        return np.asarray(grown / grown.sum(axis=1, keepdims=True))
 
     def contributions(self, window: FloatArray) -> FloatArray:
         """The contribution of each clip to the newest clip's score: float32 (T, crops, C) -> float32 (T,), score

@@ -13,6 +13,7 @@ MANIFEST: Final = "manifest.json"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=128)]
+KindName = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,31}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -50,6 +51,8 @@ class Manifest(BaseModel):
     layers: the layers whose means are concatenated in a feature, with their channels; the published feature is the last
     one.
         Empty: the feature is the published one.
+    kinds: names of the kinds of incident that the head's parts stand for, in their order; events may state those in
+        `claimed_kinds`. Empty: the head does not distinguish kinds.
     calibration: what a camera's logits are compared with until it has its own history; None: scores are the head's own.
     """
 
@@ -69,12 +72,16 @@ class Manifest(BaseModel):
     color_order: Literal["rgb"] = "rgb"
     thresholds: Thresholds | None
     calibration: dict[str, Any] | None = None
+    kinds: tuple[KindName, ...] = ()
+    claimed_kinds: tuple[KindName, ...] = ()
     files: dict[FileName, Sha256]
 
     @model_validator(mode="after")
     def _cut_so(self) -> Manifest:
         if self.layers and sum(self.layers.values()) != self.channels:
             raise ValueError(f"channels is {self.channels}, but the layers have {sum(self.layers.values())}")
+        if len(set(self.kinds)) < len(self.kinds) or not set(self.claimed_kinds) <= set(self.kinds):
+            raise ValueError(f"claimed_kinds {self.claimed_kinds} are not among the kinds {self.kinds}, each once")
         if self.crops != (cut := crops_of(self.geometry)):
             raise ValueError(f"crops is {self.crops}, but geometry {self.geometry} cuts {cut}")
         return self

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import safetensors.torch
 import torch
@@ -21,12 +21,16 @@ from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
 from export.onnx import export_backbone, export_head
 from mgfn.backbones import BACKBONES, show_layers
 from mgfn.checkpoint import load_head
+from mgfn.extended import ExtendedConfig
 from mgfn.network import Head
 from mgfn.weights import pinned
 
 
 class ExportError(Exception):
     """An export that is impossible as requested; the message is one line for the user."""
+
+
+_USED: Final = ("threshold_on", "threshold_off", "geometry", "kinds", "claimed_kinds")  # metadata of a head
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Sources:
     geometry: str
     crops: int
     calibration: dict[str, Any] | None = None
+    kinds: tuple[str, ...] = ()
+    claimed_kinds: tuple[str, ...] = ()
 
 
 def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> Sources:
@@ -86,12 +92,24 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
         calibration = json.loads(texts["calibration"]) if "calibration" in texts else None
         geometry = texts.get("geometry", "squash")
         crops = crops_of(geometry)
+        kinds, claimed = (_names(texts.get(name, "[]")) for name in ("kinds", "claimed_kinds"))
     except (ValueError, KeyError):
-        told = {name: texts[name] for name in ("threshold_on", "threshold_off", "geometry") if name in texts}
+        told = {name: texts[name] for name in _USED if name in texts}
         raise ExportError(f"head {head}: its metadata cannot be used: {told}") from None
+    parts = mgfn.config.probes if isinstance(mgfn.config, ExtendedConfig) else 0
+    if kinds and len(kinds) != parts:
+        raise ExportError(f"head {head}: its metadata names {len(kinds)} kinds, its network has {parts} probes")
     return Sources(
-        network, weights, mgfn.config.channels, shown, mgfn, head_weights, thresholds, geometry, crops, calibration
-    )
+        network, weights, mgfn.config.channels, shown, mgfn, head_weights, thresholds, geometry, crops, calibration,
+        kinds, claimed,
+    )  # fmt: skip
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(text)
+    return tuple(names)
 
 
 def check_target(target: Path) -> None:
@@ -113,12 +131,15 @@ def write_artefacts(sources: Sources, folder: Path, half: bool = False) -> None:
     """Write both graphs and the weights for the `torch` backend into `folder`; `half`: half-precision graphs too."""
     export_backbone(sources.backbone, folder / "backbone.onnx")
     _save(sources.backbone, folder / "backbone.safetensors")
-    if sources.head is not None:
-        export_head(sources.head, sources.channels, sources.crops, folder / "head.onnx")
+    _write_head(sources, folder / "head.onnx")
     if half:
         export_backbone(sources.backbone, folder / "backbone-fp16.onnx", half=True)
-        if sources.head is not None:
-            export_head(sources.head, sources.channels, sources.crops, folder / "head-fp16.onnx", half=True)
+        _write_head(sources, folder / "head-fp16.onnx", half=True)
+
+
+def _write_head(sources: Sources, path: Path, half: bool = False) -> None:
+    if sources.head is not None:
+        export_head(sources.head, sources.channels, sources.crops, path, kinds=bool(sources.kinds), half=half)
 
 
 def write_manifest(sources: Sources, folder: Path, head_file: Path) -> Manifest:
@@ -136,6 +157,8 @@ def write_manifest(sources: Sources, folder: Path, head_file: Path) -> Manifest:
             "channels": sources.channels,
             "layers": sources.layers,
             "calibration": sources.calibration,
+            "kinds": sources.kinds,
+            "claimed_kinds": sources.claimed_kinds,
             "crops": sources.crops,
             "geometry": sources.geometry,
             "thresholds": sources.thresholds,

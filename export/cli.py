@@ -118,13 +118,13 @@ def export(
 def _table(rows: list[Comparison]) -> Table:
     int8 = " (INT8: on held-out footage)" if any(row.form == "int8" for row in rows) else ""
     table = Table(title=f"compared with PyTorch, on generated moving patterns{int8}")
-    for column in ("engine", "lowest cosine", "relative error", "score change", "alarms changed"):
+    for column in ("engine", "lowest cosine", "relative error", "score change", "kind change", "alarms changed"):
         table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=column == "engine")
     for row in rows:
-        change = "" if row.score_change is None else f"{row.score_change:.1e}"
+        changes = ("" if each is None else f"{each:.1e}" for each in (row.score_change, row.kind_change))
         flips = "" if row.flips is None else str(row.flips)
         name = row.backend if row.passed else f"{row.backend} (failed)"
-        table.add_row(name, f"{row.cosine:.6f}", f"{row.relative_error:.1e}", change, flips)
+        table.add_row(name, f"{row.cosine:.6f}", f"{row.relative_error:.1e}", *changes, flips)
     return table
 
 

@@ -16,16 +16,21 @@ from configs.sizes import CLIP_LENGTH, WINDOW
 OPSET: Final = 18
 
 
-class _Scores(nn.Module):
-    """The head as the bundle exposes it: features to scores."""
+Outputs = Tensor | tuple[Tensor, ...]
 
-    def __init__(self, head: nn.Module) -> None:
+
+class _Head(nn.Module):
+    """The head as the bundle exposes it: features to scores and, with `kinds`, parts."""
+
+    def __init__(self, head: nn.Module, kinds: bool) -> None:
         super().__init__()
         self.head = head
+        self.kinds = kinds
 
-    def forward(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.head(features).scores
-        return scores
+    def forward(self, features: Tensor) -> Outputs:
+        out = self.head(features)
+        scores: Tensor = out.scores
+        return (scores, out.parts) if self.kinds else scores
 
 
 class _Half(nn.Module):
@@ -39,9 +44,9 @@ class _Half(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network).half()
 
-    def forward(self, given: Tensor) -> Tensor:
-        out: Tensor = self.network(given.to(torch.float16))
-        return out.to(torch.float32)
+    def forward(self, given: Tensor) -> Outputs:
+        out: Outputs = self.network(given.to(torch.float16))
+        return tuple(each.float() for each in out) if isinstance(out, tuple) else out.float()
 
 
 def export_backbone(backbone: nn.Module, path: Path, half: bool = False) -> None:
@@ -55,24 +60,27 @@ def export_backbone(backbone: nn.Module, path: Path, half: bool = False) -> None
         example,
         path,
         "clips",
-        "features",
+        ["features"],
         {0: torch.export.Dim("N", min=1, max=4096)},
     )
 
 
-def export_head(head: nn.Module, channels: int, crops: int, path: Path, half: bool = False) -> None:
+def export_head(
+    head: nn.Module, channels: int, crops: int, path: Path, *, kinds: bool = False, half: bool = False
+) -> None:
     """Write `windows` float32 (N, T, crops, C) -> `scores` float32 (N, T), N and T (1..32) dynamic.
 
-    `head` returns an object with `scores` (N, T) and is in evaluation mode. `half` as for the backbone.
+    With `kinds` a second output, `parts` float32 (N, T, K). `head` returns an object with `scores` (N, T) and, then,
+    `parts`; it is in evaluation mode. `half` as for the backbone.
     """
     example = torch.zeros(2, WINDOW // 2, crops, channels)
     axes = {0: torch.export.Dim("N", min=1, max=4096), 1: torch.export.Dim("T", min=1, max=WINDOW)}
-    scores = _Scores(head)
-    _export(_Half(scores) if half else scores, example, path, "windows", "scores", axes)
+    shown, wanted = _Head(head, kinds), ["scores", "parts"] if kinds else ["scores"]
+    _export(_Half(shown) if half else shown, example, path, "windows", wanted, axes)
 
 
 def _export(
-    module: nn.Module, example: Tensor, path: Path, given: str, wanted: str, axes: dict[int, torch.export.Dim]
+    module: nn.Module, example: Tensor, path: Path, given: str, wanted: list[str], axes: dict[int, torch.export.Dim]
 ) -> None:
     # The exporter warns that torchvision is missing, and about its own deprecated internals.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -83,7 +91,7 @@ def _export(
             (example,),
             path,
             input_names=[given],
-            output_names=[wanted],
+            output_names=wanted,
             dynamic_shapes=(axes,),
             opset_version=OPSET,
             dynamo=True,

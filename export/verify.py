@@ -37,7 +37,7 @@ class Comparison:
     """One backend compared with PyTorch. Score columns are None in a bundle without a head.
 
     `flips` counts alarms that change, `far_flips` those whose float32 score is further than INT8_FLIP_MARGIN from the
-    threshold.
+    threshold. `kind_change` is the largest change of a kind's share, None if the head distinguishes none.
     """
 
     backend: str
@@ -47,6 +47,7 @@ class Comparison:
     score_change: float | None
     flips: int | None
     far_flips: int
+    kind_change: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -54,7 +55,8 @@ class Comparison:
         if self.form == "int8":
             return self.cosine >= INT8_COSINE and not self.far_flips
         features, scores = self._limits
-        return self.relative_error <= features and (self.score_change or 0.0) <= scores
+        changes = (self.score_change or 0.0, self.kind_change or 0.0)
+        return self.relative_error <= features and all(change <= scores for change in changes)
 
     @property
     def allowed(self) -> str:
@@ -62,7 +64,7 @@ class Comparison:
         if self.form == "int8":
             return f"cosines from {INT8_COSINE:g} and changed alarms within {INT8_FLIP_MARGIN:g} of the threshold"
         features, scores = self._limits
-        return f"features within {features:g} and scores within {scores:g} of PyTorch"
+        return f"features within {features:g}, scores and shares of kinds within {scores:g} of PyTorch"
 
     @property
     def _limits(self) -> tuple[float, float]:
@@ -80,6 +82,7 @@ class Reference:
     clips: UInt8Array
     features: FloatArray
     scores: NDArray[np.float32] | None
+    kinds: NDArray[np.float32] | None = None
 
 
 def verification_clips(clips: int, crops: int) -> UInt8Array:
@@ -108,11 +111,12 @@ def reference(sources: Sources, clips: UInt8Array) -> Reference:
     flat = torch.from_numpy(clips.reshape(-1, *clips.shape[2:]))
     features = torch.cat([sources.backbone(clip[None]) for clip in flat]).numpy()
     features = features.reshape(*clips.shape[:2], -1)
-    scores: NDArray[np.float32] | None = None
-    if sources.head is not None:
-        windows = _windows(features)
-        scores = np.array([sources.head(torch.from_numpy(w)[None]).scores[0, -1].item() for w in windows])
-    return Reference(clips, features, scores)
+    if sources.head is None:
+        return Reference(clips, features, None)
+    outputs = [sources.head(torch.from_numpy(window)[None]) for window in _windows(features)]
+    scores = np.array([out.scores[0, -1].item() for out in outputs], np.float32)
+    kinds = np.stack([out.parts[0, -1].softmax(0).numpy() for out in outputs]) if sources.kinds else None
+    return Reference(clips, features, scores, kinds)
 
 
 def verify(
@@ -159,12 +163,16 @@ def _compared(bundle: Bundle, form: Form, opened: Engine, expected: Reference) -
         if expected.scores is None:
             return Comparison(name, form, cosine, error, None, None, 0)
         scores = np.array([scored[-1] for scored in engine.scores(_windows(features))])
+        kind_change = None
+        if expected.kinds is not None:
+            kinds = np.stack([engine.kind_shares(window)[-1] for window in _windows(features)])
+            kind_change = float(np.abs(kinds - expected.kinds).max())
     thresholds = bundle.manifest.thresholds
     on = thresholds.on if thresholds else 0.5
     flipped = (scores >= on) != (expected.scores >= on)
     far = flipped & (np.abs(expected.scores - on) > INT8_FLIP_MARGIN)
     change = float(np.abs(scores - expected.scores).max())
-    return Comparison(name, form, cosine, error, change, int(flipped.sum()), int(far.sum()))
+    return Comparison(name, form, cosine, error, change, int(flipped.sum()), int(far.sum()), kind_change)
 
 
 def _windows(features: FloatArray) -> list[FloatArray]:

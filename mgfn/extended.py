@@ -32,6 +32,7 @@ class ExtendedConfig:
     mean.
 
     `probes` is the number of linear probes on the network's input; their soft maximum is added to its logit.
+    One by one they are the head's `parts`.
 
     `smoothing`: a clip's score is the mean of its own and the preceding ones, so many in total (the first clip's own
     replaces missing ones). Alarms no longer flicker, and come half of that later.
@@ -98,9 +99,12 @@ class Extended(Head):
         x = self.normalised(crops_apart(features))  # (B, C, T)
         shown = self.standardised(x)
         last, logits = self.network.run(shown, magnitude_of(x))  # (B, T, D), (B, T)
+        parts: Tensor | None = None
         if self.config.probes:
-            logits = logits + self.probes(shown).logsumexp(dim=1)
-        out = output_of(last, logits, crops=features.shape[2])
+            probed = self.probes(shown)  # (B, K, T)
+            logits = logits + probed.logsumexp(dim=1)
+            parts = probed.unflatten(0, (-1, features.shape[2])).mean(dim=1).transpose(1, 2)  # (N, T, K)
+        out = output_of(last, logits, crops=features.shape[2])._replace(parts=parts)
         if (clips := self.config.smoothing) == 1:
             return out
         padded = functional.pad(out.scores[:, None], (clips - 1, 0), mode="replicate")  # (N, 1, T + clips - 1)
@@ -121,12 +125,14 @@ class Ensemble(Head):
         self.members = nn.ModuleList([Extended(config) for _ in range(config.members)])
 
     def forward(self, features: Tensor) -> MgfnOutput:
-        outputs = [member(features) for member in self.members]
+        outputs: list[MgfnOutput] = [member(features) for member in self.members]
+        parts = [out.parts for out in outputs if out.parts is not None]
         return MgfnOutput(
             torch.stack([out.scores for out in outputs]).mean(dim=0),
             torch.stack([out.magnitudes for out in outputs]).mean(dim=0),
             torch.cat([out.features for out in outputs], dim=-1),
             torch.cat([out.logits for out in outputs], dim=1),  # as crops: the mean over both is the members' mean
+            torch.stack(parts).mean(dim=0) if parts else None,
         )
 
 

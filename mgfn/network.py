@@ -31,14 +31,15 @@ class MgfnOutput(NamedTuple):
 
     scores: (N, T) in [0, 1], mean over crops. features: (N, P, T, D), the last ones (f_FB of eq. 9), or in the released
     network their normalised form. magnitudes: (N, T), their L2 norm, mean over crops. logits: (N, P, T), of each crop,
-    before the sigmoid, the mean over crops and any smoothing; losses use them, because a
-        score of exactly 0 or 1 has no gradient.
+    before the sigmoid, the mean over crops and any smoothing; losses use them, because a score of exactly 0 or 1 has no
+    gradient. parts: (N, T, K), logits of K kinds of incident, mean over crops; None if the head distinguishes none.
     """
 
     scores: Tensor
     magnitudes: Tensor
     features: Tensor
     logits: Tensor
+    parts: Tensor | None = None
 
 
 class HeadConfig(Protocol):

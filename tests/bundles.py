@@ -17,6 +17,7 @@ from configs.atomic import replacing_folder
 from engine.manifest import Manifest, Thresholds, Weights
 from export.bundle import Sources, write_artefacts, write_manifest
 from mgfn.checkpoint import save_head
+from mgfn.extended import Extended, ExtendedConfig
 from mgfn.paper import Paper, PaperConfig
 
 CHANNELS = 64
@@ -34,6 +35,9 @@ class TinyBackbone(nn.Module):
         x = clips[:, :, ::8, ::8].to(torch.float32) / 255
         quarters = x.unflatten(1, (4, 4)).mean(dim=(2, 3, 4))  # (N, 4, 3)
         return torch.cat([quarters.mean(dim=2), quarters[..., 0]], dim=1).repeat(1, 8) * self.gain
+
+
+KINDS = ("violence", "fall", "tampering")
 
 
 def tiny_head(seed: int = 0) -> Paper:
@@ -55,13 +59,28 @@ def tiny_sources(crops: int = 1, on: float = 0.5, off: float = 0.4) -> Sources:
     return Sources(TinyBackbone().eval(), TINY, CHANNELS, {}, tiny_head(), TINY, thresholds, geometry, crops)
 
 
+def field_sources() -> Sources:
+    """As the default bundle: geometry `focus`, a head with parts, scores calibrated to each camera."""
+    torch.manual_seed(0)
+    head = Extended(ExtendedConfig(PaperConfig(CHANNELS, widths=(8, 8)), probes=len(KINDS))).eval()
+    thresholds = Thresholds(on=0.95, off=0.76, chosen="a test")
+    calibration = {"location": 0.5, "between": 0.5, "spread": 0.3, "smoothing": 3}
+    return Sources(
+        TinyBackbone().eval(), TINY, CHANNELS, {}, head, TINY, thresholds, "focus", 1, calibration, KINDS, KINDS[:1]
+    )  # fmt: skip
+
+
 def write_tiny_bundle(folder: Path, crops: int = 1, on: float = 0.5, off: float = 0.4, all_forms: bool = False) -> Path:
+    """Write one without calibration and kinds, as those of earlier releases, to `folder`; see `write_bundle`."""
+    return write_bundle(tiny_sources(crops, on, off), folder, all_forms)
+
+
+def write_bundle(sources: Sources, folder: Path, all_forms: bool = False) -> Path:
     """Write it to `folder` as `mgfn-export` does.
 
     `all_forms` adds half precision, and OpenVINO's own format under the name of the INT8 form. This backbone has
     nothing to quantise; NNCF's result for a real one is tested in the slow tests.
     """
-    sources = tiny_sources(crops, on, off)
     assert sources.head is not None
     checkpoint = folder.parent / f"{folder.name}.safetensors"
     save_head(checkpoint, sources.head, {})

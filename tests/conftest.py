@@ -13,7 +13,7 @@ import torch
 from mgfn.backbones import BACKBONES
 from mgfn.backbones.i3d import I3D
 from mgfn.weights import WeightsError
-from tests.bundles import write_tiny_bundle
+from tests.bundles import field_sources, write_bundle, write_tiny_bundle
 from tests.servers.chromium import chromium
 from tests.servers.mosquitto import Mosquitto
 
@@ -30,6 +30,12 @@ torch.set_num_threads(2)
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of tiny models, in every form."""
     return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny", all_forms=True)
+
+
+@pytest.fixture(scope="session")
+def field_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of tiny models with all that the default one has beside networks, in every form."""
+    return write_bundle(field_sources(), tmp_path_factory.mktemp("bundles") / "field", all_forms=True)
 
 
 @pytest.fixture(scope="session")

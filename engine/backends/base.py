@@ -36,6 +36,10 @@ class Backend(Protocol):
         """float32 (N, T, crops, C) -> float32 (N, T). Raises OutOfMemoryError if the GPU is full."""
         ...
 
+    def parts(self, windows: FloatArray) -> FloatArray:
+        """float32 (N, T, crops, C) -> float32 (N, T, K): logits of the manifest's K kinds, at least one."""
+        ...
+
     def close(self) -> None:
         """Free the resources of the backend."""
         ...

@@ -70,6 +70,9 @@ class GpuWithFallback:
     def scores(self, windows: FloatArray) -> FloatArray:
         return self._run(lambda backend, part: backend.scores(part), windows)
 
+    def parts(self, windows: FloatArray) -> FloatArray:
+        return self._run(lambda backend, part: backend.parts(part), windows)
+
     def close(self) -> None:
         self._backend.close()
 

@@ -37,7 +37,7 @@ def graph_names(bundle: Bundle, form: Form) -> tuple[str, str | None]:
 
 
 class GraphSession:
-    """One ONNX graph with one input and one output, on the first of `providers` that accepts it.
+    """One ONNX graph with one input, on the first of `providers` that accepts it.
 
     Raises BackendError if the graph cannot be loaded, or if the first provider does not start.
     """
@@ -57,15 +57,16 @@ class GraphSession:
             raise BackendError(f"ONNX Runtime does not take {graph.name} on {device}: {_line(error)}") from None
         if providers and providers[0][0] not in self._session.get_providers():
             raise BackendError(f"device {device}: ONNX Runtime could not start {providers[0][0]} on it")
-        self._given, self._wanted = self._session.get_inputs()[0].name, self._session.get_outputs()[0].name
+        self._given = self._session.get_inputs()[0].name
+        self._wanted = [output.name for output in self._session.get_outputs()]
         self._where = ("cuda", int(device_index(device))) if device.startswith("cuda") else ("cpu", 0)
 
-    def run(self, given: NDArray[Any]) -> FloatArray:
-        """The graph's output for `given`. Raises OutOfMemoryError."""
+    def run(self, given: NDArray[Any], output: int = 0) -> FloatArray:
+        """One of the graph's outputs for `given`. Raises OutOfMemoryError."""
         try:
             binding = self._session.io_binding()
             binding.bind_ortvalue_input(self._given, onnxruntime.OrtValue.ortvalue_from_numpy(given, *self._where))
-            binding.bind_output(self._wanted, *self._where)
+            binding.bind_output(self._wanted[output], *self._where)
             self._session.run_with_iobinding(binding)
             return binding.copy_outputs_to_cpu()[0]
         except Exception as error:
@@ -105,6 +106,10 @@ class OnnxRuntimeBackend:
     def scores(self, windows: FloatArray) -> FloatArray:
         assert self._head is not None  # noqa: S101 -- Engine only asks for scores if the bundle has a head
         return self._head.run(windows)
+
+    def parts(self, windows: FloatArray) -> FloatArray:
+        assert self._head is not None  # noqa: S101 -- as for scores
+        return self._head.run(windows, output=1)
 
     def close(self) -> None:
         del self._backbone, self._head

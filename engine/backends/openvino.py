@@ -59,10 +59,13 @@ class OpenVinoBackend:
     def scores(self, windows: FloatArray) -> FloatArray:
         return self._run(self._head, windows)
 
+    def parts(self, windows: FloatArray) -> FloatArray:
+        return self._run(self._head, windows, output=1)
+
     @staticmethod
-    def _run(request: Any, given: np.ndarray) -> FloatArray:
+    def _run(request: Any, given: np.ndarray, output: int = 0) -> FloatArray:
         # The request reuses the memory of its output, so return a copy.
-        return np.array(request.infer({0: given}, share_inputs=True)[0])
+        return np.array(request.infer({0: given}, share_inputs=True)[output])
 
     def close(self) -> None:
         del self._backbone, self._head, self._core

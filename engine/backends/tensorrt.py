@@ -28,7 +28,7 @@ from engine.bundle import Bundle
 from engine.errors import BackendError, OutOfMemoryError
 
 PLUGIN: Final = "onnxruntime_ep_nv_tensorrt_rtx"
-Run = Callable[[NDArray[Any]], FloatArray]
+Run = Callable[[NDArray[Any], int], FloatArray]  # a batch and the number of the output that is wanted
 
 
 class TensorRtBackend:
@@ -61,11 +61,18 @@ class TensorRtBackend:
         )
 
     def features(self, clips: UInt8Array) -> FloatArray:
-        return in_batches(self._backbone, clips)
+        return in_batches(lambda batch: self._backbone(batch, 0), clips)
 
     def scores(self, windows: FloatArray) -> FloatArray:
-        assert self._head is not None  # noqa: S101 -- Engine only asks for scores if the bundle has a head
-        return in_batches(self._head, windows)
+        return self._run_head(windows, 0)
+
+    def parts(self, windows: FloatArray) -> FloatArray:
+        return self._run_head(windows, 1)
+
+    def _run_head(self, windows: FloatArray, output: int) -> FloatArray:
+        head = self._head
+        assert head is not None  # noqa: S101 -- Engine only asks for scores if the bundle has a head
+        return in_batches(lambda batch: head(batch, output), windows)
 
     def close(self) -> None:
         del self._backbone, self._head
@@ -131,14 +138,14 @@ class PlanRunner:
             raise BackendError(f"TensorRT {tensorrt.__version__} does not take {plan.name}: see its log above")
         self._lanes: dict[int, _Lane] = {}
 
-    def run(self, given: NDArray[Any]) -> FloatArray:
+    def run(self, given: NDArray[Any], output: int) -> FloatArray:
         """The plan's output for a batch of one of SIZES. Raises OutOfMemoryError."""
         _, runtime = libraries()
         cuda_call(runtime.cudaSetDevice(self._index))  # of this thread
         size = len(given)
         if size not in self._lanes:
             self._lanes[size] = _Lane(self._engine, SIZES.index(size), given.dtype)
-        return self._lanes[size].run(given)
+        return self._lanes[size].run(given)[output]
 
 
 class _Lane:
@@ -152,7 +159,7 @@ class _Lane:
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
         (self._given,) = inputs
-        (self._wanted,) = set(names) - set(inputs)
+        self._wanted = [name for name in names if name not in inputs]
         self._context = engine.create_execution_context()
         if self._context is None:
             raise OutOfMemoryError("TensorRT: no memory for another execution context")
@@ -164,27 +171,34 @@ class _Lane:
         ):
             raise BackendError(f"TensorRT: its plan has no profile {profile}")
         self._in = _Pair(int(np.prod(largest)), np.dtype(dtype))
-        self._out = _Pair(int(np.prod(tuple(self._context.get_tensor_shape(self._wanted)))), np.dtype(np.float32))
+        self._out = [
+            _Pair(int(np.prod(tuple(self._context.get_tensor_shape(name)))), np.dtype(np.float32))
+            for name in self._wanted
+        ]
         self._context.set_tensor_address(self._given, self._in.device)
-        self._context.set_tensor_address(self._wanted, self._out.device)
+        for name, pair in zip(self._wanted, self._out, strict=True):
+            self._context.set_tensor_address(name, pair.device)
         self._shape: tuple[int, ...] = ()
-        self._out_shape: tuple[int, ...] = ()
+        self._out_shapes: list[tuple[int, ...]] = []
         self._graph: Any = None
 
-    def run(self, given: NDArray[Any]) -> FloatArray:
+    def run(self, given: NDArray[Any]) -> list[FloatArray]:
         _, runtime = libraries()
         self._in.host[: given.size] = given.reshape(-1)
         if given.shape != self._shape:
             self._record(given.shape)
         cuda_call(runtime.cudaGraphLaunch(self._graph, self._stream))
         cuda_call(runtime.cudaStreamSynchronize(self._stream))
-        return self._out.host[: int(np.prod(self._out_shape))].reshape(self._out_shape).copy()
+        return [
+            pair.host[: int(np.prod(shape))].reshape(shape).copy()
+            for pair, shape in zip(self._out, self._out_shapes, strict=True)
+        ]
 
     def _record(self, shape: tuple[int, ...]) -> None:
         _, runtime = libraries()
         if not self._context.set_input_shape(self._given, shape):
             raise BackendError(f"TensorRT: its plan takes no {self._given} of shape {shape}")
-        self._out_shape = tuple(self._context.get_tensor_shape(self._wanted))
+        self._out_shapes = [tuple(self._context.get_tensor_shape(name)) for name in self._wanted]
         self._enqueue()  # run once without recording: what TensorRT prepares for a new shape cannot be recorded
         cuda_call(runtime.cudaStreamSynchronize(self._stream))
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
@@ -200,12 +214,13 @@ class _Lane:
     def _enqueue(self) -> None:
         _, runtime = libraries()
         kind = runtime.cudaMemcpyKind
-        given, wanted = self._in, self._out
+        given = self._in
         into, out = kind.cudaMemcpyHostToDevice, kind.cudaMemcpyDeviceToHost
         cuda_call(runtime.cudaMemcpyAsync(given.device, given.address, given.bytes, into, self._stream))
         if not self._context.execute_async_v3(int(self._stream)):
             raise BackendError("TensorRT: the plan did not run: see its log above")
-        cuda_call(runtime.cudaMemcpyAsync(wanted.address, wanted.device, wanted.bytes, out, self._stream))
+        for wanted in self._out:
+            cuda_call(runtime.cudaMemcpyAsync(wanted.address, wanted.device, wanted.bytes, out, self._stream))
 
 
 class _Pair:

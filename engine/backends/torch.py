@@ -69,6 +69,13 @@ class TorchBackend:
         assert self._head is not None  # noqa: S101 -- Engine only asks for scores if the bundle has a head
         return self._head(torch.from_numpy(windows).to(self._device)).scores.cpu().numpy()
 
+    @torch.inference_mode()
+    def parts(self, windows: FloatArray) -> FloatArray:
+        assert self._head is not None  # noqa: S101 -- as for scores
+        parts = self._head(torch.from_numpy(windows).to(self._device)).parts
+        assert parts is not None  # noqa: S101 -- the manifest names its kinds
+        return parts.cpu().numpy()
+
     def close(self) -> None:
         del self._backbone, self._head, self._graphs
 

@@ -39,6 +39,8 @@ SLOPE, OFFSET = 6.0, -4.0
 NETWORK_SHARE: Final = 0.5
 STEPS, BATCH, WINDOW = 200, 16, 32
 PROBES: Final = ((1,), (2,), (TAMPERING,))
+KIND_NAMES: Final = ("violence", "fall", "tampering")  # of the probes
+CLAIMED_KINDS: Final[tuple[str, ...]] = ()  # those that sources left out bear out
 PROBE_VIEWS: Final = ("focus", "focus8", "tamper", "harmless")
 NETWORK_VIEWS: Final = ("focus", "focus8", "aug", "slow6", "slow11", "harmless")
 CONFIG: Final = ExtendedConfig(PaperConfig(2688, reduce_kernel=1, dropout=0.5), root=True, probes=len(PROBES))
@@ -188,6 +190,8 @@ def _loss(logits: Tensor, labels: NDArray[np.int64], of: int) -> Tensor:
 def metadata(left_out: frozenset[str]) -> dict[str, str]:
     """The metadata that is stored with the weights."""
     return {
+        "kinds": json.dumps(KIND_NAMES),
+        "claimed_kinds": json.dumps(CLAIMED_KINDS),
         "threshold_on": "0.95",
         "threshold_off": "0.76",
         "threshold_choice": "start value of a threshold that each camera learns: one false alarm a day",

@@ -31,14 +31,14 @@ class ThresholdChange:
 
 
 class AlarmBudget:
-    """Keeps `budget`; `threshold` is the one in force."""
+    """Keeps `budget`; `threshold` is the one in force, `notice` that of notices (None: there are none)."""
 
     def __init__(self, settings: CalibrationSettings, rule: AlarmSettings, budget: Budget) -> None:
         self._settings = settings
         self._rule = rule
         self.budget = budget
         self.counts = AlarmCounts(settings, rule)
-        self.threshold = learnt_threshold(self.counts, budget, settings)
+        self._learn()
         self._told = (self.threshold.score, self.threshold.state)
         self._changes: deque[ThresholdChange] = deque(maxlen=_MOST_CHANGES)
 
@@ -46,12 +46,18 @@ class AlarmBudget:
         """Count the next clip of calibrated logit `z`; learn the threshold again when an hour or an alarm ends."""
         hour = int(self.counts.newest // _HOUR) if self.counts.watched else None
         rung = self.counts.advance(start, end, z)
-        near = rung and self.counts.levels[rung - 1] >= _NEAR * self.threshold.z
+        lowest = self.threshold.z if self.notice is None else min(self.threshold.z, self.notice.z)
+        near = rung and self.counts.levels[rung - 1] >= _NEAR * lowest
         if near or hour != int(start // _HOUR):
             self._judge(start, drifting=drifting)
 
-    def _judge(self, time: float, *, drifting: bool) -> None:
+    def _learn(self, *, drifting: bool = False) -> None:
         self.threshold = learnt_threshold(self.counts, self.budget, self._settings, drifting=drifting)
+        notices = self.budget.for_notices
+        self.notice = None if notices is None else learnt_threshold(self.counts, notices, self._settings)
+
+    def _judge(self, time: float, *, drifting: bool) -> None:
+        self._learn(drifting=drifting)
         why = f"learned from {self.threshold.hours:.0f} hours"
         if self.threshold.recent:
             why = "more alarms in the last hours than the budget allows"
@@ -75,13 +81,13 @@ class AlarmBudget:
     def set(self, budget: Budget, time: float) -> None:
         """Another budget, or a fixed threshold, from now on."""
         self.budget = budget
-        self.threshold = learnt_threshold(self.counts, budget, self._settings)
+        self._learn()
         self.tell(time, "another budget" if budget.threshold is None else "set")
 
     def forget(self, time: float, why: str) -> None:
         """Start again from the prior's tail."""
         self.counts = AlarmCounts(self._settings, self._rule)
-        self.threshold = learnt_threshold(self.counts, self.budget, self._settings)
+        self._learn()
         self.tell(time, why)
 
     def state(self) -> dict[str, Any]:
@@ -111,12 +117,11 @@ class AlarmBudget:
         if len(told) != 2:
             raise CalibrationError("calibration: told is not a score and a state")
         found._told = (number(told[0], "told", 0, 1), _state(told[1]))
+        found._learn()
         if given["budget"] == asdict(budget):
             found.threshold = _threshold(given["threshold"])
             if found.threshold.state is State.SETTLED and found.counts.hours < settings.settled_hours:
                 found.threshold = replace(found.threshold, state=State.LEARNING)  # shorter than the stated history
-        else:
-            found.threshold = learnt_threshold(found.counts, budget, settings)
         return found
 
 

@@ -59,6 +59,11 @@ class Calibration:
         self.newest: tuple[float, float] | None = None  # start and end of the newest clip
 
     @property
+    def notice(self) -> Threshold | None:
+        """That of notices; None: there are none."""
+        return self.alarms.notice
+
+    @property
     def threshold(self) -> Threshold:
         """The one in force."""
         return self.alarms.threshold

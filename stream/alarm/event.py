@@ -25,6 +25,7 @@ MessageType = Literal["new", "update", "end", "media", "ack", "escalated"]
 Label = Literal["anomaly", "camera_lost"]
 Severity = Literal["alarm", "notice"]
 Suppression = Literal["snooze", "lookalike", "hourly_cap"]
+UNKNOWN: Final = "unknown"  # kind of an event
 FocusRegion = tuple[float, float, float, float]
 
 
@@ -60,6 +61,7 @@ class Moment:
     """What is known when a message is created; `start` (seconds) is that of the clip that caused it.
 
     `top_clips` explain the alarm: given with `new`, they stay in every later message. `raw` is the head's own score.
+    `kind` is that of the clip with the top score.
     """
 
     score: float
@@ -68,6 +70,7 @@ class Moment:
     start: float
     top_clips: tuple[TopClip, ...] = ()
     raw: float | None = None
+    kind: str = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class EventMessage:
     top_clips: tuple[TopClip, ...] = ()
     snapshot: str | None = None
     clip: str | None = None
-    kind: str = "unknown"
+    kind: str = UNKNOWN
     focus_region: FocusRegion | None = None
     severity: Severity = "alarm"
     suppressed: Suppression | None = None
@@ -112,6 +115,11 @@ class EventMessage:
     resembles: str | None = None
     zone: str | None = None
     mark: WallMark | None = None
+
+    @property
+    def steady_start(self) -> float:
+        """When it began, in steady time."""
+        return self.start_time - (0.0 if self.mark is None else self.mark.shift)
 
     def by_the_wall(self, mark: WallMark) -> Self:
         """A message with steady times, converted to wall-clock times."""
@@ -237,6 +245,7 @@ class Event:
         test: bool = False,
         zone: tzinfo | None = None,
         focus: FocusRegion | None = None,
+        severity: Severity = "alarm",
         wall_shift: float = 0.0,
     ) -> Self:
         """An event without messages yet; `start_time` in seconds, `thresholds` on and off.
@@ -260,6 +269,7 @@ class Event:
                 model=model,
                 latency_from=round(start_time, 3),
                 focus_region=None if focus is None else _rounded(focus),
+                severity=severity,
             )
         )
 
@@ -300,7 +310,7 @@ class Event:
         """It is over.
 
         `reason`: "score", "camera_lost", "disabled", "schedule", "reconfigured", "removed", "returned", "test",
-        "stopped" or "restart".
+        "stopped", "restart" or, of a notice, "alarm": one has begun.
         """
         return self._next("end", moment, end_time=round(end_time, 3), end_reason=reason)
 
@@ -321,6 +331,7 @@ class Event:
                 "top_score": round(moment.top_score, 4),
                 "latency_from": round(moment.start, 3),
                 "raw": None if moment.raw is None else round(moment.raw, 4),
+                "kind": moment.kind,
                 "top_clips": moment.top_clips or self._last.top_clips,
             }
         self._last = replace(self._last, type=kind, seq=self._last.seq + 1, **changes)

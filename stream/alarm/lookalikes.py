@@ -5,15 +5,14 @@ ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from engine.arrays import FloatArray
 from stream.alarm.codec import CalibrationError, items, members, number, pack, unpack
+from stream.alarm.requests import Verdict
 from stream.alarm.sketch import distances, sketch
-
-Verdict = Literal["true", "false_alarm"]
 
 SCHEMA: Final = 1
 _DAY: Final = 86_400.0
@@ -76,6 +75,11 @@ class LookAlikes:
         count = len(self._examples)
         self._examples = [example for example in self._examples if example.id != id]
         return len(self._examples) < count
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Verdict by event."""
+        return {example.id: example.verdict for example in self._examples}
 
     def listed(self, time: float) -> list[tuple[Example, float | None]]:
         """The examples in force at `time`, each with its expiry (None: never)."""

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from engine.arrays import FloatArray
 from stream.alarm.event import EVENT_ID
 
 Verdict = Literal["true", "false_alarm"]
@@ -39,11 +40,28 @@ class SetThreshold:
 
 @dataclass(frozen=True)
 class GiveVerdict:
-    """`event` is an id, or "latest" for the camera's last alarm."""
+    """`event` is an id, or "latest" for the camera's last alarm. `verdict` None withdraws an earlier one."""
 
     camera: str
     event: str
-    verdict: Verdict
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedEvent:
+    """A verdict that is stored, for the camera to learn from: given at `at` on an event that began at `start` (steady
+    times) and reached `top_score`, scored by `bundle` (SHA-256). `feature` (crops, C) is that of its first clip; None
+    if it is not stored.
+    """
+
+    camera: str
+    event: str
+    verdict: Verdict | None
+    start: float
+    top_score: float
+    bundle: str
+    at: float
+    feature: FloatArray | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +69,7 @@ class RunTest:
     camera: str
 
 
-Command = SetEnabled | SetThreshold | GiveVerdict | RunTest
+Command = SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | RunTest
 
 
 def parse_command(camera: str, word: str, payload: bytes) -> Command:
@@ -105,7 +123,7 @@ class Inbox:
     def put(self, command: Command) -> None:
         """Add a command; it replaces an older one of its kind for its camera (for a verdict: and its event)."""
         key: tuple[str, ...] = (type(command).__name__, command.camera)
-        if isinstance(command, GiveVerdict):
+        if isinstance(command, GiveVerdict | JudgedEvent):
             key += (command.event,)
             if key not in self._commands and self._verdicts >= FEEDBACK_LIMIT:
                 self.dropped += 1

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 from annotated_types import Interval
 
 _HOUR: Final = 3600.0
+_NOTICES: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class AlarmSettings:
             "is set. Default: {default}."
         },
     )
+    notices_per_day: Annotated[float, Interval(ge=0, le=10_000)] | None = field(
+        default=None,
+        metadata={
+            "doc": "Number of notices per day: scores that come near an alarm are published with severity `notice` and "
+            "ring nowhere; 0 switches this off. Default: 10 with a learned threshold, 0 with a fixed one."
+        },
+    )
     lookalike_days: Annotated[float, Interval(ge=0, le=3_650)] = field(
         default=30.0,
         metadata={
@@ -66,6 +74,13 @@ class AlarmSettings:
         },
     )
     learnt: bool = True
+
+    @property
+    def notices(self) -> float:
+        """Number of notices per day."""
+        if self.notices_per_day is not None:
+            return self.notices_per_day
+        return _NOTICES if self.learnt else 0.0
 
     def with_threshold(self, on: float) -> AlarmSettings:
         """The same with a fixed alarm-on threshold; alarm-off keeps its ratio to it."""
@@ -101,6 +116,7 @@ class AlarmRule:
         self.settings = settings
         self.active = False
         self.capped = False
+        self._counts = False  # the alarm that began last, towards the hourly cap
         self.start_time: float | None = None  # of the first clip at or above threshold_on
         self.end_time = 0.0  # of the alarm that ended last
         self.top_score = 0.0
@@ -147,15 +163,17 @@ class AlarmRule:
             self._starts.popleft()
         self.active = True
         self.capped = len(self._starts) >= self.settings.hourly_cap
+        self._counts = not self.capped
         if self.capped:
             return Change.CAPPED
         self._starts.append(at)
         return Change.STARTED
 
     def discount(self) -> None:
-        """The alarm that has just begun is suppressed for another reason and does not count towards the hourly cap."""
-        if not self.capped:
+        """The alarm that began last is suppressed for another reason and does not count towards the hourly cap."""
+        if self._counts:
             self._starts.pop()
+        self._counts = False
 
     def _advance_active(self, clip: ScoredClip) -> Change | None:
         if clip.score < self.settings.threshold_off and self._fell_at is None:

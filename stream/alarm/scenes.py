@@ -7,6 +7,7 @@ A new scene is opened if the image stays far from all known ones for longer than
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,8 @@ from stream.alarm.sketch import distances
 _SMOOTH: Final = 3.0  # seconds over which a feature is averaged
 _MUCH_NEARER: Final = 0.5
 _TIMES_USUAL: Final = 6.0
+_TOUR: Final = 3
+_DAY: Final = 86_400.0
 _LONGEST_MEAN: Final = 3_600.0
 _SCENE_KEYS: Final = ("level", "centre", "usual", "weight", "seen")
 _KEYS: Final = ("scenes", "current", "smoothed", "far_since")
@@ -55,6 +58,7 @@ class Scenes:
         self._current = 0
         self._smoothed: FloatArray | None = None
         self._far_since: float | None = None
+        self._returns: deque[float] = deque(maxlen=_TOUR)  # when a known scene came back
 
     def __len__(self) -> int:
         return len(self._scenes)
@@ -63,6 +67,10 @@ class Scenes:
     def level(self) -> Level:
         """The level of the current scene."""
         return self._scenes[self._current].level
+
+    def on_tour(self, time: float) -> bool:
+        """Whether the camera shows several scenes in turn: known ones came back lately."""
+        return len(self._returns) == _TOUR and time - self._returns[0] < _DAY
 
     def watch(self, vector: FloatArray, time: float, seconds: float, *, learn: bool) -> str | None:
         """Take a clip's sketch (D,). Returns "other" if another known scene is now current, "new" for a new one.
@@ -76,6 +84,8 @@ class Scenes:
             change = "other" if place < len(self._scenes) else "new"
             if change == "new":
                 place = self._open(time)
+            else:
+                self._returns.append(time)
             self._current, self._far_since = place, None
         scene = self._scenes[self._current]
         scene.seen = time

@@ -48,12 +48,19 @@ class Budget:
 
     false_alarms_per_day: float = 1.0
     threshold: float | None = None
+    notices_per_day: float = 0.0
 
     def __post_init__(self) -> None:
         if number(self.false_alarms_per_day, "false_alarms_per_day", 0, 10_000) <= 0:
             raise CalibrationError(f"calibration: false_alarms_per_day is {self.false_alarms_per_day}, must be above 0")
+        number(self.notices_per_day, "notices_per_day", 0, 10_000)
         if self.threshold is not None:
             number(self.threshold, "threshold", 0, 1)
+
+    @property
+    def for_notices(self) -> Budget | None:
+        """What the threshold of notices has to keep; None: there are none."""
+        return Budget(self.notices_per_day) if self.notices_per_day else None
 
 
 @dataclass(frozen=True)

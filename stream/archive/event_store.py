@@ -9,10 +9,13 @@ from typing import Any, Final
 
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
+from stream.alarm.requests import Verdict
 from stream.alarm.wall import UNSET_BEFORE, WallMark
 
-# an alarm that was published
-_TOLD: Final = "label = 'anomaly' AND NOT test AND json_extract(payload, '$.suppressed') IS NULL"
+_PUBLISHED: Final = (
+    "json_extract(payload, '$.suppressed') IS NULL AND coalesce(json_extract(payload, '$.severity'), 'alarm') = 'alarm'"
+)
+_ALARM: Final = f"label = 'anomaly' AND NOT test AND {_PUBLISHED}"  # one that was published
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
 
@@ -21,7 +24,7 @@ class ListedEvent:
     """The last message of an event, with verdict and file sizes (0 if there is no file)."""
 
     message: EventMessage
-    verdict: str | None
+    verdict: Verdict | None
     snapshot_bytes: int
     clip_bytes: int
 
@@ -128,7 +131,7 @@ class EventStore:
             "ORDER BY start_time DESC LIMIT ?",
         )
 
-    def verdicts(self, camera: str, verdict: str, since: float) -> list[tuple[float, float]]:
+    def verdicts(self, camera: str, verdict: Verdict, since: float) -> list[tuple[float, float]]:
         """When the alarms of a camera with that verdict began and ended, oldest first."""
         rows = self._database.execute(
             """SELECT start_time, coalesce(end_time, start_time) FROM events
@@ -138,21 +141,29 @@ class EventStore:
         )
         return rows.fetchall()
 
+    def judged(self, camera: str, verdict: Verdict, limit: int) -> list[ListedEvent]:
+        """The newest `limit` alarms and notices of a camera with that verdict."""
+        return self._listed(
+            "camera = ? AND verdict = ? AND label = 'anomaly' AND NOT test",
+            (camera, verdict, limit),
+            "ORDER BY age_from DESC, start_time DESC LIMIT ?",
+        )
+
     def alarm_times(self, camera: str, since: float) -> list[float]:
-        """When the alarms of a camera began, oldest first, without tests and suppressed alarms."""
+        """When the alarms of a camera began, oldest first; without tests, notices and suppressed alarms."""
         rows = self._database.execute(
-            f"SELECT start_time FROM events WHERE camera = ? AND start_time >= ? AND {_TOLD} ORDER BY start_time",  # noqa: S608 -- ours
+            f"SELECT start_time FROM events WHERE camera = ? AND start_time >= ? AND {_ALARM} ORDER BY start_time",  # noqa: S608 -- ours
             (camera, since),
         )
         return [start for (start,) in rows]
 
-    def judge(self, camera: str, event_id: str, verdict: str | None) -> str | None:
+    def judge(self, camera: str, event_id: str, verdict: Verdict | None) -> str | None:
         """Store an operator's verdict; None withdraws it. `event_id` "latest" is the last alarm that was published.
 
         Returns the event's id; None if it is unknown.
         """
         if event_id == "latest":
-            chosen = f"""(SELECT id FROM events WHERE camera = ?2 AND {_TOLD}
+            chosen = f"""(SELECT id FROM events WHERE camera = ?2 AND {_ALARM}
                           ORDER BY age_from DESC, start_time DESC LIMIT 1)"""  # noqa: S608 -- ours
         else:
             chosen = "?3"
@@ -170,11 +181,10 @@ class EventStore:
             self._database.execute("DELETE FROM files WHERE event = ? AND kind = ?", (event_id, kind))
 
     def latest_snapshot(self, camera: str) -> str | None:
-        """Id of the newest alarm of the camera that was published and has an image. Tests count, too."""
+        """Id of the camera's newest alarm that was published, test or not, and has an image."""
         row = self._database.execute(
-            """SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
-               WHERE camera = ? AND json_extract(payload, '$.suppressed') IS NULL
-               ORDER BY age_from DESC, start_time DESC LIMIT 1""",
+            f"""SELECT id FROM events JOIN files ON event = id AND kind = 'snapshot'
+                WHERE camera = ? AND {_PUBLISHED} ORDER BY age_from DESC, start_time DESC LIMIT 1""",  # noqa: S608 -- ours
             (camera,),
         ).fetchone()
         return None if row is None else str(row[0])

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from configs.atomic import replacing
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
+from stream.alarm.requests import GiveVerdict, JudgedEvent
 from stream.archive.explanation import Explanation
 from stream.archive.herald import Herald
 from stream.archive.janitor import Janitor
@@ -23,6 +24,7 @@ from stream.archive.media import Kind, media_path
 from stream.archive.others import SettingsOfOtherProcesses
 from stream.archive.retention import Retention
 from stream.archive.store import Store
+from stream.archive.verdicts import judged_event, missed
 from stream.archive.writer import Line, Writer
 from stream.base.log import log
 
@@ -141,17 +143,35 @@ class Journal:
 
         self._writer.put(look)
 
-    def verdict(self, camera: str, event_id: str, verdict: str) -> None:
-        """An operator's verdict on an event."""
+    def verdict(self, given: GiveVerdict, learn: Callable[[JudgedEvent], None]) -> None:
+        """An operator's verdict on an event; `learn` gets it from the writer's thread, once it is stored."""
+        now = self._clock.now()
 
-        def write(store: Store) -> None:
-            found = store.events.judge(camera, event_id, verdict)
-            if found is None:
-                log.warning("verdict ignored: unknown event", camera=camera, id=event_id)
-            else:
-                log.info("verdict", camera=camera, id=found, verdict=verdict)
+        def write(store: Store) -> Callable[[], None] | None:
+            found = store.events.judge(given.camera, given.event, given.verdict)
+            listed = None if found is None else store.events.get(found)
+            if listed is None:
+                log.warning("verdict ignored: unknown event", camera=given.camera, id=given.event)
+                return None
+            log.info("verdict", camera=given.camera, id=found, verdict=given.verdict or "withdrawn")
+            judged = judged_event(store, listed, now)
+            return lambda: learn(judged)
 
         self._writer.put(write)
+
+    def missed_verdicts(self, camera: str, known: Mapping[str, str], learn: Callable[[JudgedEvent], None]) -> None:
+        """`learn` gets the verdicts that the camera does not know yet, from the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None]:
+            judged = missed(store, camera, known)
+
+            def tell() -> None:
+                for each in judged:
+                    learn(each)
+
+            return tell
+
+        self._writer.put(look)
 
     def written(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for everything queued so far; returns whether it is written and published."""

@@ -100,12 +100,16 @@ Message = ClipReady | StateChanged | Counters | SnapshotTaken | ClipClosed
 
 @dataclass(frozen=True)
 class TakeSnapshot:
-    """Write an image of `clip` (connection, clip), or of the current frame if None, with `text` in it, to `path`."""
+    """Write an image of `clip` (connection, clip), or of the current frame if None, with `text` in it, to `path`.
+
+    `focus`, x, y, width, height in fractions of the image, is outlined.
+    """
 
     event: str
     path: Path
     text: str
     clip: tuple[int, int] | None
+    focus: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from typing import Final
 
 import av
 import av.error
-import numpy as np
 from av import Packet, VideoFrame
 from av.video.stream import VideoStream
 
@@ -25,6 +24,7 @@ from stream.base.log import log
 from stream.camera.clip_check import ClipCheck, WrittenClip
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.parameter_sets import ParameterSets
+from stream.camera.snapshot import snapshot
 
 FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment in a clip from which its times can be computed again
 RING_BYTES: Final = 64 * 2**20
@@ -35,7 +35,6 @@ _FRAMES_KEPT: Final = 4
 # Seconds for decoding saved clips again: with each packet, and when the connection has ended.
 _CHECK_AT_ONCE: Final = 0.01
 _CHECK_AT_END: Final = 1.0
-_JPEG_QUALITY: Final = 85
 
 
 @dataclass(frozen=True)
@@ -296,7 +295,7 @@ class Recorder:
             return
         try:
             with replacing(order.path) as partial:
-                partial.write_bytes(jpeg(frame, order.text))
+                partial.write_bytes(snapshot(frame, order.text, order.focus))
                 self._clock.stamp(partial)
         except OSError as error:
             self._send(SnapshotTaken(order.event, 0, _reason(error)))
@@ -306,23 +305,3 @@ class Recorder:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
-
-
-def jpeg(frame: VideoFrame, text: str) -> bytes:
-    """The frame as a JPEG with `text` in a dark band at its lower edge."""
-    import cv2  # takes a tenth of a second and 16 MB: imported only in decoders whose camera raises an alarm
-
-    picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
-    height, width = picture.shape[:2]
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, height / 900)
-    (text_width, text_height), base = cv2.getTextSize(text, font, scale, 1)
-    if text_width > width - 8:
-        scale *= (width - 8) / text_width
-        (text_width, text_height), base = cv2.getTextSize(text, font, scale, 1)
-    top = max(0, height - text_height - base - 8)
-    picture[top:] = picture[top:] // 3
-    cv2.putText(picture, text, (4, height - base - 3), font, scale, (255, 255, 255), 1, cv2.LINE_AA)
-    done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not done:
-        raise OSError("the image cannot be encoded")
-    return encoded.tobytes()

@@ -19,7 +19,7 @@ def calibration_for(cameras: Sequence[CameraConfig], path: Path, bundle: Bundle)
     learnt = read_calibration(path, bundle.sha256, [camera.name for camera in cameras])
     for camera in cameras:
         try:
-            ScoreLearner(calibration_of(bundle.manifest), camera.alarm).recall(learnt[camera.name])
+            ScoreLearner(calibration_of(bundle.manifest), camera.alarm).resume(learnt[camera.name])
         except CalibrationError as error:
             raise UsageError(f"--calibration {path}: camera {camera.name}: {error}") from None
     return learnt

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from stream.alarm.event import UNKNOWN
 from stream.cli.tables import console
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def print_events(events: list[ListedEvent], since: str) -> None:
 
 def _what(event: EventMessage) -> str:
     """The kind of event and, if it was not published, the reason."""
-    what = "test" if event.test else "notice" if event.severity == "notice" else event.label
+    what: str = "test" if event.test else "notice" if event.severity == "notice" else event.label
+    if event.kind != UNKNOWN:
+        what = f"{what} ({event.kind})"
     if event.suppressed is None:
         return what
     return f"{what}, suppressed: {event.suppressed}{f' of {event.resembles}' if event.resembles else ''}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import platformdirs
 import typer
@@ -187,13 +187,20 @@ def verdict(
 
     Example: mgfn-events verdict 1795466000.12-a1b2c3 false_alarm
     """
-    if said not in ("true", "false_alarm", "none"):
+    verdicts: dict[str, Literal["true", "false_alarm"] | None] = {
+        "true": "true", "false_alarm": "false_alarm", "none": None
+    }  # fmt: skip
+    if said not in verdicts:
         raise UsageError(f"{said}: must be true, false_alarm or none")
     with looked_at(data, config, writes=True) as store:
         event = store.events.get(event_id)
         if event is None:
             raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
-        store.events.judge(event.message.camera, event_id, None if said == "none" else said)
+        camera = event.message.camera
+        with store.transaction():
+            store.events.judge(camera, event_id, verdicts[said])
+            # a running mgfn-stream hears of settings; the time tells two verdicts apart
+            store.settings.set(camera, "verdict", f"{event_id} {said} {time.time():.3f}")
 
 
 @app.command()

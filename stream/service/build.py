@@ -13,7 +13,7 @@ import uvicorn
 
 from engine.engine import Engine
 from stream.alarm.event import ModelName
-from stream.alarm.requests import AUTO, SetThreshold
+from stream.alarm.requests import AUTO, Command, GiveVerdict, SetThreshold, Verdict
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.store import Store
@@ -148,7 +148,8 @@ def build(
     journal = Journal(store, settings.retention, line, outlet.committed, pictures.expired, setter.changed)
     outlet.connect(journal, mqtt)
     page = None if web is None else page_for_others(web[0])
-    report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page)
+    post = _dropped if commands is None else commands.post
+    report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page, post)
     starter = CameraStarter(settings, engine, model, reaper, clock)
     fleet = Fleet(decoders, starter.start, report)
     runner = None
@@ -179,8 +180,9 @@ def make_reporter(
     store: Store,
     lines: LineFiles,
     page: str | None,
+    post: Callable[[Command], None],
 ) -> Reporter:
-    """The reporter for these settings."""
+    """The reporter for these settings; `post` queues a command for the loop."""
     keeps = not settings.replay
     topics = CameraTopics(settings, mqtt, metrics, page)
     clock = store.clock
@@ -188,7 +190,7 @@ def make_reporter(
     events = EventReport(journal, files, topics, metrics, clock, lines.events)
     memory = CameraMemory(journal, kept, keeps=keeps, recalls_learnt=settings.calibration is None)
     scores = ScoreReport(journal, mqtt, lines.scores, metrics, tell_pages, clock, keeps=keeps)
-    overrides = Overrides(journal, events, topics, memory, kept, clock)
+    overrides = Overrides(journal, events, topics, memory, kept, clock, post)
     return Reporter(journal, scores, events, files, topics, pictures, memory, overrides)
 
 
@@ -230,6 +232,10 @@ def make_web_server(
     return make_server(make_app(Pages(overview.health, overview.missing, overview.exposition, kept_media, page), token))
 
 
+def _dropped(_command: Command) -> None:
+    """A replay takes no commands."""
+
+
 class CameraStarter:
     """Starts a camera's decoder. Raises StreamError if there are not enough resources."""
 
@@ -247,15 +253,15 @@ class CameraStarter:
     def start(self, config: CameraConfig) -> DecoderProcess:
         camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration, self._clock.wall)
         if config.name in self._calibrations:
-            camera.learner.recall(self._calibrations[config.name])
+            camera.learner.resume(self._calibrations[config.name])
         return DecoderProcess(
             config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady
         )
 
 
 class SettingsOfOthers:
-    """Settings written by another process (`mgfn-events suggest-threshold --apply`); reported by the journal's
-    thread.
+    """Settings written by another process (`mgfn-events suggest-threshold --apply` and `verdict`); reported by the
+    journal's thread.
     """
 
     def __init__(self, decoders: list[DecoderProcess], commands: CommandListener | None) -> None:
@@ -264,5 +270,11 @@ class SettingsOfOthers:
 
     def changed(self, camera: str, name: str, value: str) -> None:
         known = any(decoder.camera.name == camera for decoder in tuple(self._decoders))
-        if name == "threshold" and known and self._commands is not None:
+        if not known or self._commands is None:
+            return
+        if name == "threshold":
             self._commands.post(SetThreshold(camera, AUTO if value == AUTO else float(value)))
+        elif name == "verdict":
+            event, said = value.split()[:2]
+            verdict: dict[str, Verdict | None] = {"true": "true", "false_alarm": "false_alarm", "none": None}
+            self._commands.post(GiveVerdict(camera, event, verdict[said]))

@@ -114,7 +114,7 @@ class MainLoop:
             self._parts.intake.look_after(decoder, now)
             if decoder.finished and not decoder.pending_clips:
                 decoder.pending_messages.lost()
-                events.say(decoder, camera.alarm.close("stopped"))
+                events.close_scored(decoder, "stopped")
             if not (decoder.finished or self._parts.settings.replay):
                 events.say(decoder, camera.begin_loss(now, steady))
             for message in camera.due_ends(steady):

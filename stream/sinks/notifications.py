@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stream.alarm.event import EventMessage
+from stream.alarm.event import UNKNOWN, EventMessage
 from stream.archive.media import media_path
 from stream.base.errors import UsageError
 from stream.base.log import log
@@ -115,7 +115,8 @@ class NotifyTarget:
 
 def wording(payload: EventMessage, left_out: int) -> tuple[str, str]:
     """Title and text: camera, score, time."""
-    what = "camera lost" if payload.label == "camera_lost" else f"anomaly, score {payload.score:.2f}"
+    kind = "anomaly" if payload.kind == UNKNOWN else payload.kind.replace("_", " ")
+    what = "camera lost" if payload.label == "camera_lost" else f"{kind}, score {payload.score:.2f}"
     title = f"{'TEST: ' if payload.test else ''}{payload.camera}: {what}"
     when = payload.local_time.replace("T", " ")
     lines: Sequence[str] = [f"{payload.camera} at {when}"]

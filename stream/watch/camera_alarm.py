@@ -1,4 +1,4 @@
-"""The alarm of one camera: takes scores, returns the messages of its events. Pure: time comes with the clips."""
+"""Alarms or notices of one camera: takes scores, returns messages of events. Pure: time comes with the clips."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stream.alarm.event import Event, EventMessage, FocusRegion, Label, ModelName, Moment
+from stream.alarm.event import UNKNOWN, Event, EventMessage, FocusRegion, Label, ModelName, Moment, Severity
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
 from stream.archive.explanation import Explanation
 from stream.camera.messages import ClipReady
@@ -26,6 +26,7 @@ def begun_event(
     *,
     test: bool = False,
     focus: FocusRegion | None = None,
+    severity: Severity = "alarm",
 ) -> Event:
     """A new event of this camera with the thresholds in force; those of the self-test are tests.
 
@@ -35,8 +36,9 @@ def begun_event(
     test, zone = test or config.is_self_test, config.schedule.zone
     shift = wall(start) - start
     return Event.begun(
-        config.name, start, thresholds, model, label, test=test, zone=zone, focus=focus, wall_shift=shift
-    )
+        config.name, start, thresholds, model, label, test=test, zone=zone, focus=focus, severity=severity,
+        wall_shift=shift,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,33 @@ class Judged:
     explanation: Explanation | None = None
 
 
-class CameraAlarm:
-    """The alarm of one camera.
+@dataclass(frozen=True)
+class NewestClip:
+    """What a camera can say of its newest clip. Each is asked only when an event needs it.
 
-    `explain` (raw score) explains the window that the newest clip completed. `resembles` (event id, start) names the
-    event marked as false that an alarm resembles. Each is called once per alarm.
+    `explain` explains the score of the window that the clip completed, `resembles` (event id) names the event marked as
+    false that the clip resembles, `kind` says what kind of incident it looks like.
     """
 
+    ready: ClipReady
+    score: float
+    raw: float
+    window: int
+    explain: Callable[[], Explanation]
+    resembles: Callable[[str], str | None]
+    kind: Callable[[], str]
+
+
+class CameraAlarm:
+    """The alarms of one camera, or its notices (`severity`)."""
+
     def __init__(
-        self, config: CameraConfig, model: ModelName, settings: AlarmSettings, wall: Callable[[float], float]
+        self,
+        config: CameraConfig,
+        model: ModelName,
+        settings: AlarmSettings,
+        wall: Callable[[float], float],
+        severity: Severity = "alarm",
     ) -> None:
         self._wall = wall
         self.rule = AlarmRule(settings)
@@ -67,6 +87,8 @@ class CameraAlarm:
         self.scheduled = True  # as of its last clip
         self._config = config
         self._model = model
+        self._severity = severity
+        self._kind = UNKNOWN
         self._last_end = 0.0
         self._said_score, self._said_at = 0.0, 0.0
 
@@ -78,26 +100,24 @@ class CameraAlarm:
     def configure(self, config: CameraConfig) -> None:
         self._config = config
 
-    def advance(
-        self,
-        clip: ClipReady,
-        score: float,
-        raw: float,
-        window: int,
-        explain: Callable[[], Explanation],
-        resembles: Callable[[str, float], str | None],
-    ) -> Judged:
-        """Take the next clip: its final score, the head's own, and the number of clips in its window."""
+    def advance(self, newest: NewestClip) -> Judged:
+        """Take the next clip."""
+        clip = newest.ready
         self.scheduled = self._config.schedule.covers(self._wall(clip.start))
         if not self.scheduled:
             ended = self.close("schedule")
-            self.last, self._last_end = Moment(score, 0.0, window, clip.start, raw=raw), clip.end
+            self.last, self._last_end = Moment(newest.score, 0.0, newest.window, clip.start, raw=newest.raw), clip.end
             return Judged(ended)
-        change = self.rule.advance(ScoredClip(clip.start, clip.end, score))
-        self.last = Moment(score, self.rule.top_score, window, clip.start, raw=raw)
+        change = self.rule.advance(ScoredClip(clip.start, clip.end, newest.score))
+        began = change in (Change.STARTED, Change.CAPPED)
+        if began or (change is Change.ROSE and self.event is not None):
+            self._kind = newest.kind()
+        self.last = Moment(
+            newest.score, self.rule.top_score, newest.window, clip.start, raw=newest.raw, kind=self._kind
+        )
         self._last_end = clip.end
-        if change in (Change.STARTED, Change.CAPPED):
-            return self._started(clip, explain, resembles)
+        if began:
+            return self._started(newest, change)
         if change is Change.ENDED:
             return Judged(self._end(self.rule.end_time, "score"), change)
         if self.event is not None and self._worth_an_update(clip.end):
@@ -105,20 +125,21 @@ class CameraAlarm:
             return Judged(self.event.update(self.last), change)
         return Judged(change=change)
 
-    def _started(
-        self, clip: ClipReady, explain: Callable[[], Explanation], resembles: Callable[[str, float], str | None]
-    ) -> Judged:
+    def _started(self, newest: NewestClip, change: Change | None) -> Judged:
+        clip = newest.ready
         start = clip.start if self.rule.start_time is None else self.rule.start_time
-        self.event = begun_event(self._config, self.rule.settings, self._model, start, self._wall, focus=clip.focus)
-        if (resembled := resembles(self.event.id, clip.start)) is not None:
+        self.event = begun_event(
+            self._config, self.rule.settings, self._model, start, self._wall, focus=clip.focus, severity=self._severity
+        )
+        if (resembled := newest.resembles(self.event.id)) is not None:
             self.event.suppress("lookalike", resembled)
             self.rule.discount()
-        elif self.rule.capped:
+        elif change is Change.CAPPED:
             self.event.suppress("hourly_cap")
-        explanation = explain()
+        explanation = newest.explain()
         message = self.event.new(replace(self.last, top_clips=explanation.top_clips()))
         self._said_score, self._said_at = self.rule.top_score, clip.end
-        return Judged(message, Change.CAPPED if self.rule.capped else Change.STARTED, explanation)
+        return Judged(message, change, explanation)
 
     def _worth_an_update(self, at: float) -> bool:
         waited = abs(at - self._said_at)  # the clock may have been set back

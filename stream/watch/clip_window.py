@@ -43,6 +43,11 @@ class ClipWindow:
         return self._features.newest
 
     @property
+    def features(self) -> FloatArray:
+        """(T, crops, C), the newest last."""
+        return self._features.array()
+
+    @property
     def connects(self) -> bool:
         """Whether the newest clip follows no other: the first of a connection, or since the window was emptied."""
         return len(self._clips) == 1
@@ -70,7 +75,7 @@ class ClipWindow:
         self._features.push(feature)
         self._clips.append((clip.start, clip.end, thumbnail(picture)))
         self.picture = picture
-        return self._features.array()
+        return self.features
 
     def known_feature(self, clip: ClipReady) -> FloatArray | None:
         """The newest feature, if nothing has moved since and it applies to this clip; None: the backbone must run."""
@@ -89,7 +94,7 @@ class ClipWindow:
         """Which clips caused the score `raw` of the window; `contributions` computes what each clip of a window adds to
         it.
         """
-        features = self._features.array()
+        features = self.features
         clips = list(self._clips)[:: -self._every][::-1]
         return Explanation(
             np.array([clip[:2] for clip in clips]),

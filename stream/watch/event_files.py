@@ -25,7 +25,7 @@ class EventFiles:
         self._journal = journal
         self._media = media
         self._pictures = pictures
-        self._unpublished: set[str] = set()  # suppressed events that wait for their image
+        self._unpublished: set[str] = set()  # events whose image is awaited, but does not go to `anomaly/snapshot`
         self.keeps = keeps
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
@@ -36,14 +36,18 @@ class EventFiles:
         if message.type == "new":
             filmed = message.suppressed != "hourly_cap"  # a flood of alarms must not fill the disk
             decoder.pending_messages.expect_files(message.id, time.monotonic(), clip=filmed)
-            if message.suppressed is not None:
+            if message.suppressed is not None or message.severity == "notice":
                 self._unpublished.add(message.id)
             seen = self._clock.now() if clip is None else clip.end
             zone = decoder.config.schedule.zone
             at = datetime.fromtimestamp(self._clock.wall(seen)).astimezone(zone).isoformat(sep=" ", timespec="seconds")
             text = f"{message.camera}  {at}  score {message.score:.2f}{'  TEST' if message.test else ''}"
             taken_of = None if clip is None else (clip.connection, clip.clip)
-            decoder.order(TakeSnapshot(message.id, media_path(self._media, message.id, "snapshot"), text, taken_of))
+            decoder.order(
+                TakeSnapshot(
+                    message.id, media_path(self._media, message.id, "snapshot"), text, taken_of, message.focus_region
+                )
+            )
             if filmed:
                 begin = message.start_time - rolls.pre_roll
                 decoder.order(StartClip(message.id, media_path(self._media, message.id, "clip"), begin, rolls.longest))

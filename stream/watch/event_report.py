@@ -42,10 +42,10 @@ class EventReport:
         """The next message of an event, if there is one; `clip` is the one that caused it."""
         if message is None:
             return
-        alarm = message.label == "anomaly"
+        alarm, published = message.label == "anomaly", message.suppressed is None
         if message.type != "update":
             self._log(decoder, message)
-        if message.type == "new" and alarm and not message.test and message.suppressed is None:
+        if message.type == "new" and alarm and published and message.severity == "alarm" and not message.test:
             self._metrics.alarm(decoder.camera.name)
         if alarm:
             self._files.order(decoder, message, clip)
@@ -55,7 +55,7 @@ class EventReport:
 
     @staticmethod
     def _log(decoder: DecoderProcess, message: EventMessage) -> None:
-        what = "test" if message.test else "alarm" if message.label == "anomaly" else "camera lost"
+        what = "test" if message.test else message.severity if message.label == "anomaly" else "camera lost"
         more = {} if message.suppressed is None else {"suppressed": message.suppressed}
         log.info(f"{what} {message.type}", camera=decoder.camera.name, id=message.id, score=message.score, **more)
 
@@ -72,6 +72,11 @@ class EventReport:
         """A decoder wrote an image or clip, or failed to; messages may have waited for it."""
         self._files.written(decoder, written)
         self.release(decoder)
+
+    def close_scored(self, decoder: DecoderProcess, reason: str) -> None:
+        """Send the `end` of an open alarm and of an open notice."""
+        for message in decoder.camera.close_scored(reason):
+            self.say(decoder, message)
 
     def close(self, decoder: DecoderProcess, reason: str) -> None:
         """The `end` of everything that is open."""

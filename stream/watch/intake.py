@@ -116,7 +116,7 @@ class Intake:
                 reason, detail = message.reason, message.detail
                 log.warning("camera offline; trying again", camera=camera.name, reason=reason, detail=detail)
                 self._metrics.disconnected(camera.name, reason)
-                self._report.events.say(decoder, camera.alarm.close("camera_lost"))
+                self._report.events.close_scored(decoder, "camera_lost")
             self._report.topics.status(camera)
 
     def look_after(self, decoder: DecoderProcess, now: float) -> None:

@@ -43,7 +43,8 @@ class Outlet:
             if message.key is not None:
                 self._journal.delivered(message.key)
             return
-        if message.payload.camera != SELF_TEST_CAMERA:  # nobody's alarm, once a day
+        self_test = message.payload.camera == SELF_TEST_CAMERA  # nobody's alarm, once a day
+        if not self_test and message.payload.severity == "alarm":
             for courier in self._couriers:
                 courier.offer(message.payload)
         if self._mqtt is not None:
@@ -54,7 +55,7 @@ class Outlet:
     def settled(self, message: Waiting, said: EventMessage | None) -> None:
         """The broker has a message as it was `said`, or it was discarded."""
         self._delivered(message, said)
-        if said is None or said.type != "new" or said.label != "anomaly" or said.test:
+        if said is None or said.type != "new" or said.label != "anomaly" or said.test or said.severity == "notice":
             return
         if said.latency_ms is not None:
             self._metrics.published(said.latency_ms)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
-from stream.alarm.requests import AUTO, Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
+from stream.alarm.requests import AUTO, Command, GiveVerdict, JudgedEvent, RunTest, SetEnabled, SetThreshold
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.score_epoch import kept_threshold
@@ -20,7 +20,7 @@ from stream.watch.watched_camera import WatchedCamera
 
 
 class Overrides:
-    """Used only by the loop. `kept`: the overrides of earlier runs."""
+    """Used only by the loop. `kept`: the overrides of earlier runs; `post` queues a command, from any thread."""
 
     def __init__(
         self,
@@ -30,7 +30,9 @@ class Overrides:
         memory: CameraMemory,
         kept: Kept,
         clock: Clock,
+        post: Callable[[Command], None],
     ) -> None:
+        self._post = post
         self._clock = clock
         self._journal = journal
         self._events = events
@@ -54,6 +56,11 @@ class Overrides:
         if kept:
             log.info("override from an earlier run applied; `reset` removes it", camera=camera.name, **kept)
 
+    def catch_up(self, camera: WatchedCamera) -> None:
+        """The camera learns from verdicts that were given while the program did not run."""
+        if camera.learner.learns and not camera.is_self_test:
+            self._journal.missed_verdicts(camera.name, camera.learner.verdicts, self._post)
+
     def configure(self, decoder: DecoderProcess, config: CameraConfig) -> None:
         """Change the settings of a camera whose process and window stay."""
         camera = decoder.camera
@@ -70,9 +77,7 @@ class Overrides:
         """Carry out a command; a verdict may concern a removed camera."""
         decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if isinstance(command, GiveVerdict):
-            self._journal.verdict(command.camera, command.event, command.verdict)
-            if decoder is not None:
-                self._teach(decoder.camera, command)
+            self._journal.verdict(command, self._post)
             return
         if decoder is None:  # gone since it was given
             return
@@ -80,6 +85,8 @@ class Overrides:
             self._set_enabled(decoder, command)
         elif isinstance(command, SetThreshold):
             self._set_threshold(decoder.camera, command)
+        elif isinstance(command, JudgedEvent):
+            self._teach(decoder.camera, command)
         elif isinstance(command, RunTest):
             self._events.say(decoder, decoder.camera.begin_test(self._clock.now()))
         self._topics.settings(decoder.camera)
@@ -98,10 +105,10 @@ class Overrides:
         self._keep(camera.name, "threshold_scale", None if command.threshold is None else camera.learner.scale)
         self._memory.note_rule(camera)
 
-    def _teach(self, camera: WatchedCamera, verdict: GiveVerdict) -> None:
-        """The camera learns from a verdict on one of its last alarms."""
-        if camera.learner.judged(verdict.event, verdict.verdict, self._clock.now(), camera.alarm.rule.top_score):
-            log.info("verdict learned", camera=camera.name, id=verdict.event, verdict=verdict.verdict)
+    def _teach(self, camera: WatchedCamera, judged: JudgedEvent) -> None:
+        """The camera learns from a verdict."""
+        if judged.bundle == camera.model.sha256 and camera.learner.judged(judged):
+            log.info("verdict learned", camera=camera.name, id=judged.event, verdict=judged.verdict or "withdrawn")
             self._memory.keep_learnt(camera)
 
     def _enable(self, decoder: DecoderProcess, enabled: bool) -> None:
@@ -112,7 +119,7 @@ class Overrides:
         log.info("enabled" if enabled else "disabled", camera=camera.name)
         if not enabled:
             decoder.shed_pending()
-            self._events.say(decoder, camera.alarm.close("disabled"))
+            self._events.close_scored(decoder, "disabled")
 
     def _keep(self, camera: str, name: Literal["enabled", "threshold", "threshold_scale"], value: str | None) -> None:
         kept = self._kept.setdefault(camera, {})

@@ -50,6 +50,7 @@ class Reporter:
         self.memory.begin_epoch(camera, time.time())
         self.memory.recall(camera)
         self.overrides.apply(camera)
+        self.overrides.catch_up(camera)
         self.memory.note_rule(camera)
         self.topics.introduce(camera)
         if self._files.keeps:
@@ -64,12 +65,16 @@ class Reporter:
     def scored(self, decoder: DecoderProcess, scored: Scored, clip: ClipReady) -> None:
         """The results of a clip: its score, and the event message that it caused."""
         camera = decoder.camera
+        for message in scored.noticed.messages:
+            self.events.say(decoder, message, scored.noticed.clip or clip)
         self.events.say(decoder, scored.event, clip)
         if camera.is_self_test:
             return
         self._scores.say(camera, scored)
         if scored.explanation is not None and scored.event is not None:
             self._files.explained(scored.event, scored.explanation)
+        if scored.noticed.explanation is not None:
+            self._files.explained(scored.noticed.messages[0], scored.noticed.explanation)
         for change in camera.learner.changes():
             log.info(
                 "threshold learned", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),

@@ -65,8 +65,13 @@ class SceneWatch:
         if len(mean) and np.isfinite([usual, learnt]).all() and np.isfinite(mean).all():
             self._mean, self._usual, self._learnt = mean, usual, learnt
 
-    def see(self, picture: UInt8Array, window: Sequence[FloatArray] | FloatArray, at: float) -> None:
-        """A clip ended at `at`: its last frame (224, 224, 3), and the features (T, crops, C) of its window."""
+    def see(
+        self, picture: UInt8Array, window: Sequence[FloatArray] | FloatArray, at: float, *, tour: bool = False
+    ) -> None:
+        """A clip ended at `at`: its last frame (224, 224, 3), and the features (T, crops, C) of its window.
+
+        `tour`: the camera shows several scenes in turn, so another scene is no fault.
+        """
         step = 0.0 if self._last is None else min(5.0, max(0.0, at - self._last))
         self._last = at
         small = picture[::_STEP, ::_STEP]
@@ -80,7 +85,7 @@ class SceneWatch:
         self._before = small.copy()
         if not found and self._lasts("frozen", same, at, _FROZEN_FOR):
             found = "frozen: the image does not change"
-        moved = self._moved(np.asarray(window, np.float32), at, step, known=not found)
+        moved = self._moved(np.asarray(window, np.float32), at, step, known=not found and not tour)
         self.problem = found or moved
 
     def _lasts(self, what: str, holds: bool, at: float, span: float) -> bool:

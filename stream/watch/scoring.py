@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from engine.arrays import FloatArray
 from engine.engine import Engine
+from stream.alarm.event import UNKNOWN
 from stream.archive.explanation import last_picture
 from stream.camera.messages import ClipReady
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
 
+CLEAR: Final = 0.7  # share of the head's soft maximum from which on one kind stands above the others
 Batch = Sequence[tuple[DecoderProcess, ClipReady]]
 
 
@@ -34,8 +37,18 @@ def score(batch: Batch, engine: Engine, report: Reporter, metrics: Metrics) -> N
     metrics.stage("backbone", after_backbone - began)
     metrics.stage("head", time.monotonic() - after_backbone)
     for (decoder, clip), row in zip(batch, scores, strict=True):
-        scored = decoder.camera.scored(clip, row, engine.contributions)
+        scored = decoder.camera.scored(clip, row, engine.contributions, lambda window: kind_of(window, engine))
         report.scored(decoder, scored, clip)
+
+
+def kind_of(window: FloatArray, engine: Engine) -> str:
+    """The kind of incident that the newest clip of a window looks like, if the bundle may claim it, else `unknown`."""
+    manifest = engine.manifest
+    if not manifest.claimed_kinds:
+        return UNKNOWN
+    shares = engine.kind_shares(window)[-1]
+    kind = manifest.kinds[int(shares.argmax())]
+    return kind if shares.max() >= CLEAR and kind in manifest.claimed_kinds else UNKNOWN
 
 
 def _features(batch: Batch, engine: Engine) -> list[FloatArray]:

@@ -9,13 +9,14 @@ from typing import Final
 from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
 from stream.alarm.calibration_settings import CalibrationSettings
-from stream.alarm.event import Event, EventMessage, ModelName
+from stream.alarm.event import UNKNOWN, Event, EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings, Change
 from stream.alarm.schedule import Schedule
 from stream.archive.explanation import Explanation
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings.settings import CameraConfig
-from stream.watch.camera_alarm import CameraAlarm, begun_event
+from stream.watch.camera_alarm import CameraAlarm, NewestClip, begun_event
+from stream.watch.camera_notice import NOTHING_NOTICED, CameraNotice, Noticed
 from stream.watch.clip_window import NO_PICTURE, ClipWindow
 from stream.watch.learnt_score import ScoreLearner
 from stream.watch.presence import Presence
@@ -27,7 +28,8 @@ _LINE: Final = 1_000  # two minutes of clips that overlap by three quarters
 
 @dataclass(frozen=True)
 class Scored:
-    """The outcome of one clip: the values of its score line, and the event message that it caused, if any.
+    """The outcome of one clip: the values of its score line, and the messages that it caused, if any: `event` of an
+    alarm, `noticed` of a notice.
 
     `score` is final, `raw` is the head's own.
     """
@@ -40,6 +42,7 @@ class Scored:
     change: Change | None
     explanation: Explanation | None = None  # of the alarm that this clip began
     connects: bool = False  # it follows nothing: the first clip of a connection, or since the camera was enabled
+    noticed: Noticed = NOTHING_NOTICED
 
 
 class WatchedCamera:
@@ -63,6 +66,7 @@ class WatchedCamera:
         self.learner = ScoreLearner(calibration, config.alarm)
         self.window = ClipWindow(CLIP_LENGTH // config.stride)
         self.alarm = CameraAlarm(config, model, self.learner.in_force(), wall)
+        self.notice = CameraNotice(config, model, self.learner.in_force(), wall)
         self.presence = Presence(config.enabled, now)
         self.scene = SceneWatch()
         self.drift = ""  # why the threshold no longer fits the history
@@ -90,27 +94,37 @@ class WatchedCamera:
         self.begin_connection(clip.connection)
         window = self.window.push(clip, feature, picture)
         if picture is not NO_PICTURE:
-            self.scene.see(picture, window, clip.end)
+            self.scene.see(picture, window, clip.end, tour=self.learner.on_tour(clip.end))
         return window
 
-    def scored(self, clip: ClipReady, scores: FloatArray, contributions: Callable[[FloatArray], FloatArray]) -> Scored:
+    def scored(
+        self,
+        clip: ClipReady,
+        scores: FloatArray,
+        contributions: Callable[[FloatArray], FloatArray],
+        kind: Callable[[FloatArray], str] = lambda _window: UNKNOWN,
+    ) -> Scored:
         """Take the scores, (T,), of the window that the clip completed.
 
-        `contributions` computes what each clip of a window, (T, crops, C), adds to its score, (T,); called once per
-        alarm.
+        `contributions` computes what each clip of a window, (T, crops, C), adds to its score, (T,), and `kind` which
+        kind of incident its newest clip looks like; they are called for events alone.
         """
         raw, feature = float(scores[-1]), self.window.newest
         learnt = self.learner.score(clip.start, clip.end, raw, feature, learn=not self.alarm.rule.active)
         self.alarm.rule.settings = self.learner.in_force()
         self.line = (*self.line[1 - _LINE :], (clip.end, learnt.score))  # never changed in place: other threads read it
-        judged = self.alarm.advance(
+        newest = NewestClip(
             clip,
             learnt.score,
             raw,
             len(self.window),
             lambda: self.window.explanation(raw, contributions, self.model.folder, self._config.view, learnt.level),
-            lambda event, start: self.learner.alarm_began(event, feature, start),
+            lambda event: self.learner.alarm_began(event, feature, clip.start),
+            lambda: kind(self.window.features),
         )
+        judged = self.alarm.advance(newest)
+        notices = None if self.is_self_test else self.learner.notice_in_force()
+        noticed = self.notice.advance(newest, notices, alarm=self.alarm.event is not None)
         return Scored(
             clip,
             learnt.score,
@@ -120,6 +134,7 @@ class WatchedCamera:
             judged.change,
             judged.explanation,
             self.window.connects,
+            noticed,
         )
 
     # events that are not caused by scores
@@ -145,9 +160,14 @@ class WatchedCamera:
 
     def close(self, reason: str, steady: float) -> Iterator[EventMessage | None]:
         """The `end` of everything that is open."""
-        yield self.alarm.close(reason)
+        yield from self.close_scored(reason)
         yield self._test.end(steady, stopping=reason)
         yield self._loss.end(steady, self.presence, stopping=reason)
+
+    def close_scored(self, reason: str) -> Iterator[EventMessage | None]:
+        """The `end` of an open alarm and of an open notice."""
+        yield self.alarm.close(reason)
+        yield self.notice.close(reason)
 
     @property
     def alarming(self) -> bool:
@@ -160,6 +180,7 @@ class WatchedCamera:
         """New settings for the same source, from the next clip on. Overrides must be applied again."""
         self._config = config
         self.alarm.configure(config)
+        self.notice.configure(config)
         self._set_alarm(config.alarm)
 
     def _set_alarm(self, alarm: AlarmSettings) -> None:

@@ -72,6 +72,9 @@ class Adder:
     def scores(self, windows: FloatArray) -> FloatArray:
         return self.features(windows.astype(np.uint8))
 
+    def parts(self, windows: FloatArray) -> FloatArray:
+        return self.features(windows.astype(np.uint8))
+
     def close(self) -> None:
         self.closed = True
 

@@ -18,8 +18,8 @@ from engine.arrays import FloatArray, UInt8Array
 from engine.backends import BACKENDS, installed, start_backend
 from engine.bundle import Bundle
 from engine.engine import Engine
-from engine.errors import BackendError, EngineError, NotFiniteError
-from tests.bundles import CHANNELS, TinyBackbone, copy_bundle, tiny_head, write_tiny_bundle
+from engine.errors import BackendError, BundleError, EngineError, NotFiniteError
+from tests.bundles import CHANNELS, KINDS, TinyBackbone, copy_bundle, field_sources, tiny_head, write_tiny_bundle
 
 # The torch backend builds the backbone by name, so it needs the real one (slow tier).
 GRAPH_BACKENDS = [name for name, row in BACKENDS.items() if name != "torch" and "cpu" in row.kinds and installed(name)]
@@ -64,6 +64,27 @@ def test_scores_of_every_length_equal_pytorch(engine: Engine) -> None:
         expected = [tiny_head()(torch.from_numpy(w)[None]).scores[0].numpy() for w in given]
     for row, wanted in zip(engine.scores(given), expected, strict=True):
         np.testing.assert_allclose(row, wanted, atol=tolerance(engine)[1])
+
+
+@pytest.mark.slow  # another bundle
+@pytest.mark.parametrize("name", GRAPH_BACKENDS)
+def test_shares_of_kinds_equal_pytorch(field_bundle: Path, name: str) -> None:
+    bundle, head = Bundle.open(field_bundle), field_sources().head
+    assert head is not None
+    assert bundle.manifest.kinds == KINDS
+    with Engine(bundle, start_backend(bundle, name, "cpu"), "a test") as opened, torch.inference_mode():
+        for window in windows(1, 7, 32):
+            parts = head(torch.from_numpy(window)[None]).parts
+            assert parts is not None
+            assert parts.shape == (1, len(window), len(KINDS))
+            shares = opened.kind_shares(window)
+            np.testing.assert_allclose(shares, parts[0].softmax(1).numpy(), atol=tolerance(opened)[1])
+
+
+def test_a_bundle_without_kinds_says_so(engine: Engine) -> None:
+    assert engine.manifest.kinds == ()
+    with pytest.raises(BundleError, match="does not distinguish kinds"):
+        engine.kind_shares(windows(1)[0])
 
 
 def test_windows_of_mixed_lengths_keep_their_order(engine: Engine) -> None:

@@ -30,8 +30,9 @@ from export.verify import FEATURE_LIMIT, SCORE_LIMIT, Comparison, verification_c
 from mgfn.backbones import Backbone
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import save_head
+from mgfn.extended import Extended
 from mgfn.paper import Paper, PaperConfig
-from tests.bundles import CHANNELS, TinyBackbone, tiny_head, tiny_sources, write_tiny_bundle
+from tests.bundles import CHANNELS, TinyBackbone, field_sources, tiny_head, tiny_sources, write_tiny_bundle
 
 # The torch backend builds the backbone by name, so it needs the real one.
 GRAPH_BACKENDS = {name: row for name, row in BACKENDS.items() if name != "torch"}
@@ -134,6 +135,48 @@ def test_verification_sees_a_wrong_head(tmp_path: Path, monkeypatch: pytest.Monk
 
     (row,) = verify(dataclasses.replace(right, head=wrong), folder, clips=2)
     assert not row.passed
+
+
+@pytest.mark.slow
+def test_verification_sees_wrong_parts_of_a_head_whose_scores_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.verify.BACKENDS", {"onnxruntime": BACKENDS["onnxruntime"]})
+    folder, sources = tmp_path / "bundle", field_sources()
+    folder.mkdir()
+    assert isinstance(sources.head, Extended)
+    save_head(tmp_path / "head.safetensors", sources.head, {})
+    write_artefacts(sources, folder)
+    write_manifest(sources, folder, tmp_path / "head.safetensors")
+    (row,) = verify(sources, folder, clips=2)
+    assert row.passed
+    assert row.kind_change is not None
+    probes = sources.head.probes
+    with torch.no_grad():  # the same soft maximum, and other parts
+        probes.weight.copy_(probes.weight.roll(1, 0))
+        probes.get_parameter("bias").copy_(probes.get_parameter("bias").roll(1, 0))
+    (row,) = verify(sources, folder, clips=2)
+    assert (row.score_change or 0) <= SCORE_LIMIT
+    assert not row.passed
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"kinds": '["violence"]'}, "its metadata names 1 kinds, its network has 3 probes"),
+        ({"kinds": '"violence"'}, r"metadata cannot be used: .*kinds"),
+    ],
+)
+def test_kinds_that_a_head_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metadata: dict[str, str], says: str
+) -> None:
+    head = field_sources().head
+    assert head is not None
+    save_head(tmp_path / "head.safetensors", head, metadata)
+    spec = Backbone("i3d", CHANNELS, TinyBackbone, lambda _: TinyBackbone())
+    monkeypatch.setattr(export_bundle, "BACKBONES", {"i3d": spec})
+    with pytest.raises(ExportError, match=says):
+        export_bundle.load_sources("i3d", None, tmp_path / "head.safetensors")
 
 
 def test_verification_clips_are_seeded_and_move() -> None:

@@ -153,6 +153,8 @@ def test_two_scenes_in_turn_have_a_level_each() -> None:
     low = calibration.ordinary.transform[0]
     camera.see_all(ordinary(20, time + 20, level=-1.0, scene=1))
     assert calibration.ordinary.transform[0] - low == pytest.approx(0.7 * 2.0, abs=0.3)
+    assert calibration.ordinary.scenes.on_tour(time)
+    assert not calibration.ordinary.scenes.on_tour(time + 2 * 86_400)
     assert any("in turn" in change.why for change in calibration.take_changes())
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from stream.alarm.event import Event, ModelName, Moment
 from stream.alarm.outbox import Waiting
+from stream.alarm.requests import GiveVerdict
 from stream.archive.journal import Journal
 from stream.archive.retention import Retention
 from stream.archive.score_log import LoggedScore, pack
@@ -109,7 +110,7 @@ def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:
 
 def test_verdicts_on_unknown_events_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Store.open(tmp_path) as store, Writing(store, Retention()).running() as journal:
-        journal.verdict("door", "1000.00-abcdef", "true")
+        journal.verdict(GiveVerdict("door", "1000.00-abcdef", "true"), lambda _judged: pytest.fail("nothing to learn"))
         assert journal.written(10)
     assert "verdict ignored: unknown event" in "".join(capsys.readouterr())
 

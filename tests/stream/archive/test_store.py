@@ -74,14 +74,16 @@ def test_verdicts_find_the_event_of_their_camera(tmp_path: Path) -> None:
         assert [row.message.id for row in store.events.since(since=2500.0)] == [elsewhere.id]
 
 
-def test_a_suppressed_alarm_is_listed_and_is_nobodys_last_alarm(tmp_path: Path) -> None:
+def test_a_suppressed_alarm_and_a_notice_are_listed_and_nobodys_last_alarm(tmp_path: Path) -> None:
     told, capped = begun(start=1000.0), begun(start=2000.0)
     capped.suppress("hourly_cap")
+    notice = Event.begun("door", 3000.0, (0.8, 0.6), MODEL, severity="notice")
     with Store.open(tmp_path) as store:
-        for event in (told, capped):
+        for event in (told, capped, notice):
             store.events.add(event.new(MOMENT), 1.0, awaits_files=True)
             store.events.file_kept(event.id, "snapshot", 1234)
-        assert [row.message.suppressed for row in store.events.since(0.0)] == [None, "hourly_cap"]
+        assert [row.message.suppressed for row in store.events.since(0.0)] == [None, "hourly_cap", None]
+        assert [row.message.severity for row in store.events.since(0.0)] == ["alarm", "alarm", "notice"]
         assert store.events.alarm_times("door", 0.0) == [1000.0]
         assert store.events.latest_snapshot("door") == told.id
         assert store.events.judge("door", "latest", "true") == told.id

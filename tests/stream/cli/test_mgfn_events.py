@@ -33,12 +33,12 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     with Store.open(tmp_path) as store:
-        for age, verdict in ((2 * 86_400.0, "true"), (60.0, None)):
+        for age, right in ((2 * 86_400.0, True), (60.0, False)):
             event = Event.begun("door", time.time() - age, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
             store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
             store.events.add(event.end(None, event.start_time + 4.5, "score"), 1.0, awaits_files=False)
-            if verdict is not None:
-                store.events.judge("door", event.id, verdict)
+            if right:
+                store.events.judge("door", event.id, "true")
     return tmp_path
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 from pathlib import Path
 
 from stream.alarm.event import ModelName
+from stream.alarm.requests import Command
 from stream.archive.journal import Journal
 from stream.archive.retention import Retention
 from stream.archive.store import Store
@@ -24,12 +26,19 @@ def settings_for(folder: Path, *cameras: CameraConfig) -> ServiceSettings:
     return ServiceSettings(cameras, None, TlsFiles(), "mgfn", "test", replay=False, scores=None, data=folder)
 
 
-def journal_of(store: Store, retention: Retention | None = None) -> Journal:
-    """A journal that tells nobody."""
-    return Journal(store, retention or Retention(), queue.Queue(100), lambda _message: None, lambda *_: None)
+def _nobody(_camera: str, _name: str, _value: str) -> None: ...
 
 
-def reporter(settings: ServiceSettings, journal: Journal, store: Store) -> Reporter:
+def journal_of(
+    store: Store, retention: Retention | None = None, changed: Callable[[str, str, str], None] = _nobody
+) -> Journal:
+    """A journal that tells nobody, but for settings of other processes."""
+    return Journal(store, retention or Retention(), queue.Queue(100), lambda _message: None, lambda *_: None, changed)
+
+
+def reporter(
+    settings: ServiceSettings, journal: Journal, store: Store, post: Callable[[Command], None] = lambda _command: None
+) -> Reporter:
     metrics, pictures = Metrics(MODEL), RetainedPictures(None, store.media)
     kept, lines = store.settings.all(), LineFiles(None, None)
-    return make_reporter(settings, journal, None, pictures, metrics, Live().tell, kept, store, lines, None)
+    return make_reporter(settings, journal, None, pictures, metrics, Live().tell, kept, store, lines, None, post)

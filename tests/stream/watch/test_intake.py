@@ -72,6 +72,10 @@ class Report:
 
     def say(self, _decoder: DecoderProcess, message: EventMessage | None) -> None: ...
 
+    def close_scored(self, decoder: DecoderProcess, reason: str) -> None:
+        for message in decoder.camera.close_scored(reason):
+            self.say(decoder, message)
+
     def status(self, _camera: WatchedCamera) -> None: ...
 
 

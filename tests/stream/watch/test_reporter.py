@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -49,17 +49,25 @@ class Box:
 
 
 @pytest.mark.parametrize(
-    ("camera", "test", "told"),
-    [("door", False, True), ("door", True, True), (SELF_TEST_CAMERA, True, False)],
+    ("changes", "told"),
+    [
+        ({}, True),
+        ({"test": True}, True),
+        ({"camera": SELF_TEST_CAMERA, "test": True}, False),
+        ({"severity": "notice"}, False),
+        ({"suppressed": "hourly_cap"}, False),
+    ],
 )
-def test_a_self_test_is_told_to_nobody_else(tmp_path: Path, camera: str, test: bool, told: bool) -> None:
+def test_self_tests_notices_and_suppressed_alarms_reach_neither_frigate_nor_people(
+    tmp_path: Path, changes: dict[str, Any], told: bool
+) -> None:
     box, metrics = Box(), Metrics(MODEL)
     with Store.in_memory(tmp_path) as store:
         journal = journal_of(store)
         outlet = Outlet(metrics, Live().tell, [Courier(box, metrics.notified)], keeps=True)
         outlet.connect(journal, None)
-        outlet.committed(Waiting(event_message(camera=camera, test=test), 1.0))
-    assert box.offered == ([camera] if told else [])
+        outlet.committed(Waiting(event_message(**changes), 1.0))
+    assert box.offered == (["front_door"] if told else [])
 
 
 def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:

@@ -27,11 +27,11 @@ class Camera:
     def window(self) -> FloatArray:
         return (self.scene * self._rng.uniform(0.8, 1.2, (32, 1, 64))).astype(np.float32)
 
-    def run(self, seconds: float, picture: UInt8Array | None = None) -> str:
+    def run(self, seconds: float, picture: UInt8Array | None = None, *, tour: bool = False) -> str:
         until = self.at + seconds
         while self.at < until:
             self.at += CLIP
-            self.watch.see(self.picture() if picture is None else picture, self.window(), self.at)
+            self.watch.see(self.picture() if picture is None else picture, self.window(), self.at, tour=tour)
         return self.watch.problem
 
 
@@ -66,6 +66,14 @@ def test_a_moved_camera_is_said_after_a_minute_and_accepted_in_the_end() -> None
     assert camera.run(10).startswith("moved")
     assert camera.run(1_800) == ""
     assert camera.run(300) == ""
+
+
+def test_another_scene_of_a_tour_is_no_fault() -> None:
+    camera = Camera()
+    assert camera.run(1_000) == ""
+    camera.scene = np.random.default_rng(9).random(64).astype(np.float32)
+    assert camera.run(120, tour=True) == ""
+    assert camera.run(90).startswith("moved")
 
 
 def test_nothing_is_said_of_a_scene_that_is_not_known_yet() -> None:

@@ -147,6 +147,23 @@ def test_an_alarm_over_the_hourly_cap_is_an_event_that_turns_nothing_on() -> Non
     assert dict(camera.health(0.0))["alarm"] is False
 
 
+def test_the_kind_is_that_of_the_clip_with_the_top_score() -> None:
+    camera, asked, told = make(), 0, []
+
+    def kind(window: FloatArray) -> str:
+        nonlocal asked
+        asked += 1
+        return {2: "unknown", 3: "violence"}.get(len(window), "fall")
+
+    for number, value in enumerate((0.1, 0.85, 0.95, 0.9, 0.9, 0.9, 0.1)):
+        ready = clip(number)
+        camera.push(ready, FEATURE)
+        event = camera.scored(ready, np.full(len(camera.window), value, np.float32), nothing_known, kind).event
+        told += [] if event is None else [(event.type, event.kind)]
+    assert told == [("new", "unknown"), ("update", "violence"), ("end", "violence")]
+    assert asked == 2  # at the beginning, and where the top score rose
+
+
 def test_a_test_event_begins_and_ends_by_itself() -> None:
     camera = make()
     new = camera.begin_test(1000.0)

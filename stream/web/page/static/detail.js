@@ -24,7 +24,8 @@ export async function detail(id, again = false) {
   $("detail-body").replaceChildren(
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
-    make("p", {}, when), event.suppressed ? make("p", { class: "faint" }, notes) : null, media, ...(alarm ? [
+    make("p", {}, when), event.suppressed ? make("p", { class: "faint" }, notes) : null, media,
+    outlined(event) ? make("p", { class: "faint" }, "Outlined: the part of the image that was scored.") : null, ...(alarm ? [
       event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was this alarm right?"), ...buttons),
       make("h3", {}, "Score"), curve,
       make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1. Dashed: threshold. Shaded: alarm.`), ...(event.test ? [] : film(event))] : []).filter(part => part !== null),
@@ -38,6 +39,9 @@ export async function detail(id, again = false) {
   drawScores(curve, event.curve, { from, to, threshold: event.threshold_on, gap: Math.max(5, (to - from) / 300),
     marks: [[event.start_time, event.end_time ?? to]] });
 }
+
+// The program drew the region onto the image where it is not all of it.
+const outlined = event => event.snapshot && event.focus_region && event.focus_region.slice(2).some(share => share < 1);
 
 function film(event) {
   if (!event.clips.length) return [make("p", { class: "faint" }, "The clips that caused this alarm are not stored.")];

@@ -16,9 +16,10 @@ export const isQuiet = event => Boolean(event.suppressed) || event.severity === 
 // title, time and duration, verdict and why it was not published
 export function words(event) {
   const what = event.test ? "test" : event.severity === "notice" ? "notice" : event.label === "anomaly" ? "alarm" : "camera lost";
+  const kind = event.kind === "unknown" ? "" : ` (${event.kind.replaceAll("_", " ")})`;
   const lasted = event.end_time === null ? "still open" :
     `${event.end_reason === "restart" ? "at least " : ""}${(event.end_time - event.start_time).toFixed(1)} s`;
   const score = event.label === "anomaly" ? `, top score ${event.top_score.toFixed(2)} (threshold ${event.threshold_on.toFixed(2)})` : "";
   const notes = [event.suppressed && quiet[event.suppressed](event), verdicts[event.verdict] || (event.test ? "" : "no verdict")];
-  return [`${event.camera}: ${what}`, `${time(event.start_time)}, ${lasted}${score}`, notes.filter(Boolean).join("; ")];
+  return [`${event.camera}: ${what}${kind}`, `${time(event.start_time)}, ${lasted}${score}`, notes.filter(Boolean).join("; ")];
 }
