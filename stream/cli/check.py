@@ -22,7 +22,7 @@ from stream.base.errors import CameraError, Reason, UsageError
 from stream.base.redaction import redact_all, shown_url
 from stream.camera.capture import Capture
 from stream.camera.clip_watch import LONG_CLIP, SLOWEST_RATE, spans_long, too_slow
-from stream.camera.recorder import jpeg
+from stream.camera.snapshot import snapshot
 from stream.camera.view import View, drawn_masks
 from stream.cli.check_broker import broker_rows
 from stream.cli.tables import console
@@ -86,7 +86,7 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
                 if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
                     raise UsageError(f"--data {folder}: {path.name} cannot be written there")
                 found = f"{found}; what the model sees:  {path}"
-                images[camera.name] = jpeg(frame, f"{camera.name}  --check")
+                images[camera.name] = snapshot(frame, f"{camera.name}  --check")
             table.add_row(name, "ok", found)
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C, do not start the remaining ones
