@@ -41,6 +41,16 @@ class MgfnOutput(NamedTuple):
     logits: Tensor
     parts: Tensor | None = None
 
+    def float(self) -> MgfnOutput:
+        """The same values as float32; losses need them so after mixed precision."""
+        return self._replace(
+            scores=self.scores.float(),
+            magnitudes=self.magnitudes.float(),
+            features=self.features.float(),
+            logits=self.logits.float(),
+            parts=None if self.parts is None else self.parts.float(),
+        )
+
 
 class HeadConfig(Protocol):
     """The configuration of a head: a dataclass of plain values, saved with the weights."""

@@ -22,7 +22,7 @@ from torch.utils.tensorboard import SummaryWriter
 from configs.atomic import replacing, write_file
 from mgfn.checkpoint import save_head
 from mgfn.extended import Extended
-from mgfn.network import Head, MgfnOutput
+from mgfn.network import Head
 from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
 from mgfn.training.dataset import LabelledVideo
 from mgfn.training.inputs import settle_inputs
@@ -116,8 +116,8 @@ def fit(
             ]
             x = torch.from_numpy(np.stack([data.segments.load(file) for file in files])).to(device)
             with _autocast(device, precision):
-                raw = head(x)
-            terms = loss_terms(MgfnOutput(*(value.float() for value in raw)), config.loss)
+                output = head(x)
+            terms = loss_terms(output.float(), config.loss)
             loss = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
             loss.backward()
