@@ -250,7 +250,7 @@ def _dropped(_command: Command) -> None:
 
 
 class CameraStarter:
-    """Starts a camera's decoder. Raises StreamError if there are not enough resources."""
+    """Starts a camera's decoder. Raises StreamError if there are not enough resources and it does not wait for them."""
 
     def __init__(
         self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper, clock: Clock
@@ -263,13 +263,14 @@ class CameraStarter:
         self._model = model
         self._reaper = reaper
 
-    def start(self, config: CameraConfig) -> DecoderProcess:
+    def start(self, config: CameraConfig, waits: bool) -> DecoderProcess:
         camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration, self._clock.wall)
         if config.name in self._calibrations:
             camera.learner.resume(self._calibrations[config.name])
         return DecoderProcess(
-            config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady
-        )
+            config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady,
+            waits=waits and not self._replay,
+        )  # fmt: skip
 
 
 class SettingsOfOthers:
