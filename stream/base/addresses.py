@@ -42,6 +42,8 @@ RESERVED_NAMES: Final = frozenset(
 )
 SELF_TEST_CAMERA: Final = "self-test"  # its events appear beside those of the user's cameras
 _RTSP: Final = ("rtsp", "rtsps")
+# The buffer of FFmpeg for what stands before the "@"; what does not fit is cut off, and the camera refuses the login.
+_LONGEST_LOGIN: Final = 127
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # Where user name and password are in a URL in which `{MGFN_NAME}` has not been replaced yet.
 _USER_INFO: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\{[^{}]*\}|[^{}/?#])*)@")
@@ -218,6 +220,12 @@ def is_live(url: str) -> bool:
     if is_rtsp(url):
         if not _split(url).hostname:
             raise UsageError("has no host")
+        login = _spelled_for_ffmpeg(url).partition("://")[2].partition("/")[0].rpartition("@")[0]
+        if len(login) > _LONGEST_LOGIN:
+            raise UsageError(
+                f"user name and password are too long: {len(login)} characters with the colon and as percent-encoded; "
+                f"FFmpeg takes at most {_LONGEST_LOGIN}"
+            )
         return True
     scheme, colon, _ = url.partition(":")
     try:

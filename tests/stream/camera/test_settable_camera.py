@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from urllib.parse import unquote
 
 import pytest
 
 from stream.base.addresses import parse_sources
-from stream.base.errors import CameraError, Reason
+from stream.base.errors import CameraError, Reason, UsageError
 from stream.camera.capture import Capture
 from tests.servers.rtsp import moving_pictures
 from tests.servers.settable_camera import SettableCamera, Track, encode_as
@@ -37,6 +38,15 @@ def test_a_user_without_a_password(units: list[bytes], user_info: str) -> None:
         with pytest.raises(CameraError) as caught:
             seen(f"rtsp://{camera.host}/cam")
     assert caught.value.reason is Reason.UNAUTHORIZED
+
+
+def test_the_longest_login_works_and_a_longer_one_is_refused_without_its_password(units: list[bytes]) -> None:
+    password = "p" * 115 + "%C3%BC"
+    with SettableCamera(Track(units), login=("admin", unquote(password))).running() as camera:
+        assert seen(f"rtsp://admin:{password}@{camera.host}/cam") == 10
+    with pytest.raises(UsageError, match=r"too long: 128 characters .* at most 127") as caught:
+        parse_sources([f"door=rtsp://admin:{password}x@h/cam"])
+    assert "ppp" not in str(caught.value)
 
 
 def test_an_unknown_codec_in_the_first_line_does_not_hide_the_second(units: list[bytes]) -> None:
