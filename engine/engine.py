@@ -11,7 +11,7 @@ import numpy as np
 
 from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
-from engine.backends import open_backend
+from engine.backends import open_backend, open_next
 from engine.backends.base import Backend
 from engine.bundle import Bundle
 from engine.errors import BackendError, BundleError, NotFiniteError
@@ -24,17 +24,19 @@ _SIZES: Final = ", ".join(map(str, _CLIP))
 class Engine:
     """A verified bundle on a running backend. Context manager."""
 
-    def __init__(self, bundle: Bundle, backend: Backend, reason: str) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, reason: str, device: str = "auto") -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.backend = backend
         self.reason = reason
+        self._device = device
+        self._failed: list[str] = []
 
     @classmethod
     def open(cls, path: Path, backend: str = "auto", device: str = "auto", *, float32: bool = False) -> Self:
         """Open the bundle at `path`. Raises BundleError or BackendError (see `open_backend`)."""
         bundle = Bundle.open(path)
-        return cls(bundle, *open_backend(bundle, backend, device, float32=float32))
+        return cls(bundle, *open_backend(bundle, backend, device, float32=float32), device)
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +45,16 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.backend.close()
+
+    def give_way(self) -> None:
+        """Replace a backend whose results are wrong by the next one that starts. Raises BackendError if there is
+        none; the old one stays then.
+        """
+        if self.backend.name not in self._failed:
+            self._failed.append(self.backend.name)
+        backend = open_next(self.bundle, self._device, self._failed)
+        self.backend.close()
+        self.backend = backend
 
     def features(self, clips: UInt8Array) -> FloatArray:
         """uint8 (N, crops, 16, 224, 224, 3) RGB -> float32 (N, crops, C).

@@ -28,6 +28,10 @@ class FeatureWindow:
         """Add the feature of the newest clip, float32 (crops, C); a full window drops the oldest."""
         self._features.append(feature)
 
+    def take_back(self) -> None:
+        """Remove the newest feature. Raises IndexError while empty."""
+        self._features.pop()
+
     def reset(self) -> None:
         """Forget everything, because the next clip does not follow the last one."""
         self._features.clear()

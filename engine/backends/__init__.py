@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -96,6 +97,30 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
     if all(on.startswith("cuda") for _, on in attempts) and not gpu_present():
         problem += "; no NVIDIA GPU found"
     raise BackendError(problem)
+
+
+def open_next(bundle: Bundle, device: str, failed: Collection[str]) -> Backend:
+    """The first backend that starts and is not one of `failed`, which are names as in `Backend.name`.
+
+    Each is tried in its float32 form, too. Raises BackendError if there is none.
+    """
+    for candidate, on in _attempts("auto", device):
+        for form in dict.fromkeys((_preferred_form(bundle, candidate, on)[0], candidate)):
+            if name_on(form, on) in failed:
+                continue
+            try:
+                backend = start_backend(bundle, form, on)
+            except BackendError:
+                continue
+            if on.startswith("cuda"):
+                backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu")[0])
+            return backend
+    raise BackendError(f"no engine works on this machine except {', '.join(failed)}")
+
+
+def name_on(row: str, device: str) -> str:
+    """The name of the backend that the row of BACKENDS starts on `device`."""
+    return f"{row.partition('-')[0]}-cuda" if device.startswith("cuda") and row != "tensorrt" else row
 
 
 def start_backend(bundle: Bundle, name: str, device: str) -> Backend:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import av.logging
 import structlog
@@ -58,6 +59,22 @@ def configure(secrets: Sequence[str] = ()) -> None:
     for handler in [handler for handler in root.handlers if isinstance(handler, _Forwarding)]:
         root.removeHandler(handler)
     root.addHandler(_Forwarding(logging.WARNING))
+
+
+def report_defects() -> None:
+    """Let the tracebacks of threads and finalizers pass through this log and its redaction."""
+    threading.excepthook = _thread_died
+    sys.unraisablehook = _ignored
+
+
+def _thread_died(args: threading.ExceptHookArgs) -> None:
+    name = "" if args.thread is None else args.thread.name
+    log.critical("a thread died", thread=name, exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
+
+
+def _ignored(args: Any) -> None:
+    """An error in a finalizer or in a callback of a native library, where nothing can catch it."""
+    log.error("error ignored", where=repr(args.object), exc_info=(args.exc_type, args.exc_value, args.exc_traceback))
 
 
 class _Forwarding(logging.Handler):

@@ -105,7 +105,7 @@ def watch(
     from stream.archive.store import Store
     from stream.base.addresses import parse_sources, unfilled
     from stream.base.errors import UsageError
-    from stream.base.log import configure, log
+    from stream.base.log import configure, log, report_defects
     from stream.cli.calibration import calibration_for
     from stream.cli.check import check_all
     from stream.service.service import Service
@@ -118,6 +118,7 @@ def watch(
     from stream.sinks.score_file import ScoresFile
     from stream.web import server as web
 
+    report_defects()
     if rtsp and config is not None:
         raise UsageError("--config, --rtsp: both were given; use only one, and put the camera into the site file")
     if not rtsp and config is None:

@@ -6,7 +6,7 @@ import queue
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -46,6 +46,7 @@ from stream.watch.reaper import Reaper
 from stream.watch.reporter import Reporter
 from stream.watch.retained_pictures import RetainedPictures
 from stream.watch.score_report import ScoreReport, TellPages
+from stream.watch.scoring import Scorer
 from stream.watch.watched_camera import WatchedCamera
 from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
@@ -99,6 +100,7 @@ class Parts:
     couriers: list[Courier]
     report: Reporter
     intake: Intake
+    scorer: Scorer
     fleet: Fleet
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
@@ -159,13 +161,24 @@ def build(
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
     overview = Overview(
-        settings.node, model, decoders, mqtt, metrics, test, journal, commands, reaper, clock, lambda: lines.lost
+        settings.node,
+        lambda: replace(model, backend=engine.backend.name),
+        decoders,
+        mqtt,
+        metrics,
+        test,
+        journal,
+        commands,
+        reaper,
+        clock,
+        lambda: lines.lost,
     )
     server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
+    scorer = Scorer(engine, report, metrics)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, fleet, runner, drift_watch, overview, live, server, changes,
+        report, intake, scorer, fleet, runner, drift_watch, overview, live, server, changes,
     )  # fmt: skip
 
 
@@ -237,7 +250,7 @@ def _dropped(_command: Command) -> None:
 
 
 class CameraStarter:
-    """Starts a camera's decoder. Raises StreamError if there are not enough resources."""
+    """Starts a camera's decoder. Raises StreamError if there are not enough resources and it does not wait for them."""
 
     def __init__(
         self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper, clock: Clock
@@ -250,13 +263,14 @@ class CameraStarter:
         self._model = model
         self._reaper = reaper
 
-    def start(self, config: CameraConfig) -> DecoderProcess:
+    def start(self, config: CameraConfig, waits: bool) -> DecoderProcess:
         camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration, self._clock.wall)
         if config.name in self._calibrations:
             camera.learner.resume(self._calibrations[config.name])
         return DecoderProcess(
-            config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady
-        )
+            config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady,
+            waits=waits and not self._replay,
+        )  # fmt: skip
 
 
 class SettingsOfOthers:

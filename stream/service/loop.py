@@ -17,7 +17,6 @@ from stream.service.supervisor import Supervisor
 from stream.service.threads import Threads
 from stream.sinks.embedded_broker import EmbeddedBroker
 from stream.watch.scheduling import next_batch
-from stream.watch.scoring import score
 
 _STATS_EVERY: Final = 60.0
 _SCENES_EVERY: Final = 3_600.0
@@ -61,7 +60,7 @@ class MainLoop:
             return
         batch = [(line, line.pending_clips.popleft()) for line in lines]
         try:
-            score(batch, parts.engine, parts.report, parts.metrics)
+            parts.scorer.score(batch)
         except EngineError as error:
             raise StreamError(f"the engine failed while scoring: {error}") from error
         parts.overview.scored()

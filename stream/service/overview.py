@@ -30,7 +30,7 @@ class Overview:
     def __init__(
         self,
         node: str,
-        model: ModelName,
+        model: Callable[[], ModelName],
         decoders: Sequence[DecoderProcess],
         mqtt: MqttSink | None,
         metrics: Metrics,
@@ -125,12 +125,13 @@ class Overview:
 
     def stats(self) -> dict[str, Any]:
         """The payload of the `stats` topic."""
+        model = self._model()
         return {
             "time": round(time.time(), 3),
             "uptime": round(time.monotonic() - self._began, 1),
             "node": self._node,
             "version": project_version(),
-            "model": {"bundle": self._model.bundle, "sha256": self._model.sha256, "backend": self._model.backend},
+            "model": {"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend},
             "outbox": 0 if self._mqtt is None else self._mqtt.waiting,
             **self._lost(),
             "cameras": self._cameras(),

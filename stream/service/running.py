@@ -64,8 +64,7 @@ class Runner:
     def _end_decoders(self) -> None:
         """End decoders. Their files are closed; only the interpreter is left to end."""
         for decoder in self._decoders():
-            decoder.end()
-            decoder.ring.close()
+            decoder.close()
         self._parts.reaper.wait(self._clock.left(ENDED_WITHIN))
 
     def _stop_journal(self) -> None:

@@ -75,7 +75,7 @@ class CameraAlarm:
     def __init__(
         self,
         config: CameraConfig,
-        model: ModelName,
+        model: Callable[[], ModelName],
         settings: AlarmSettings,
         wall: Callable[[float], float],
         severity: Severity = "alarm",
@@ -129,7 +129,13 @@ class CameraAlarm:
         clip = newest.ready
         start = clip.start if self.rule.start_time is None else self.rule.start_time
         self.event = begun_event(
-            self._config, self.rule.settings, self._model, start, self._wall, focus=clip.focus, severity=self._severity
+            self._config,
+            self.rule.settings,
+            self._model(),
+            start,
+            self._wall,
+            focus=clip.focus,
+            severity=self._severity,
         )
         if (resembled := newest.resembles(self.event.id)) is not None:
             self.event.suppress("lookalike", resembled)

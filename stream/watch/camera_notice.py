@@ -33,7 +33,11 @@ class CameraNotice:
     """A notice is held back for a moment, and given up if an alarm begins meanwhile."""
 
     def __init__(
-        self, config: CameraConfig, model: ModelName, settings: AlarmSettings, wall: Callable[[float], float]
+        self,
+        config: CameraConfig,
+        model: Callable[[], ModelName],
+        settings: AlarmSettings,
+        wall: Callable[[float], float],
     ) -> None:
         self._notice = CameraAlarm(config, model, settings, wall, "notice")
         self._held: tuple[Judged, ClipReady] | None = None  # what began, with which clip

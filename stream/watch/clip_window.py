@@ -77,6 +77,12 @@ class ClipWindow:
         self.picture = picture
         return self.features
 
+    def take_back(self) -> None:
+        """Remove the newest clip: it could not be scored."""
+        self._features.take_back()
+        self._clips.pop()
+        self._newest = None
+
     def known_feature(self, clip: ClipReady) -> FloatArray | None:
         """The newest feature, if nothing has moved since and it applies to this clip; None: the backbone must run."""
         if self._newest is None or clip.connection != self._connection or clip.like != self._newest[0]:

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from engine.manifest import Manifest
 from stream.base.clock import SteadyClock
-from stream.base.errors import StreamError
+from stream.base.errors import Reason, StreamError
 from stream.base.processes import StartProcess
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, run_camera
-from stream.camera.messages import ClipClosed, ClipReady, Message, Order, SnapshotTaken, StateChanged
+from stream.camera.messages import CameraState, ClipClosed, ClipReady, Message, Order, SnapshotTaken, StateChanged
 from stream.settings.settings import CameraConfig
 from stream.watch.pending_messages import PendingMessages
 from stream.watch.reaper import Reaper
@@ -33,7 +33,8 @@ class DecoderProcess:
     """A camera's decoder process, its ring, its finished clips that are not scored yet, and its camera.
 
     State changes wait behind the clips that came before them, so that an alarm of these clips never begins after the
-    camera was reported lost. Raises StreamError if there are not enough resources.
+    camera was reported lost. Raises StreamError if there are not enough resources; if it `waits`, the camera is offline
+    instead, and starting is tried again.
     """
 
     def __init__(
@@ -45,11 +46,15 @@ class DecoderProcess:
         start_process: StartProcess,
         reaper: Reaper,
         clock: SteadyClock,
+        *,
+        waits: bool = False,
     ) -> None:
         self._clock = clock
         self.config = config
         self.camera = camera
-        self.ring = ClipRing.create(PENDING_CLIPS + 2, manifest.crops)
+        self.finished = False
+        self.last_sign, self._patience = time.monotonic(), STARTED_WITHIN
+        self._ring: ClipRing | None = None
         self.pending_messages = PendingMessages()
         self.pending_clips: deque[ClipReady] = deque()
         self._clips_taken = 0
@@ -60,20 +65,27 @@ class DecoderProcess:
         self._retry_at = float("inf")
         self._manifest = manifest
         self._replay = replay
-        self._settings = self._settings_for(config)
         self._start_process = start_process
         self._reaper = reaper
         try:
             self.start()
-        except OSError as error:
-            self.ring.close()
-            raise StreamError(f"no process for {config.name}: {error.strerror}") from None
+        except StreamError as error:
+            if not waits:
+                self.close()
+                raise
+            self.start_failed(str(error), self.last_sign)
 
-    def _settings_for(self, config: CameraConfig) -> CameraSettings:
+    @property
+    def ring(self) -> ClipRing:
+        """The memory of its clips; it exists once its process was started."""
+        assert self._ring is not None  # noqa: S101 -- no clip comes before
+        return self._ring
+
+    def _settings_for(self, config: CameraConfig, ring: ClipRing) -> CameraSettings:
         return CameraSettings(
             config.source,
             self._manifest.geometry,
-            self.ring,
+            ring,
             self._clock,
             replay=self._replay,
             transport=config.transport,
@@ -88,18 +100,30 @@ class DecoderProcess:
 
     def serves(self, config: CameraConfig) -> bool:
         """Whether this process can continue with the camera's new settings."""
-        return self._settings_for(config) == self._settings
+        ring = self._ring
+        return ring is not None and self._settings_for(config, ring) == self._settings_for(self.config, ring)
 
     def start(self) -> None:
-        self.process, self.pipe = self._start_process(run_camera, (self._settings,), f"mgfn-{self.camera.name}")
+        """Start its process. Raises StreamError if there are not enough resources."""
+        if self._ring is None:
+            self._ring = ClipRing.create(PENDING_CLIPS + 2, self._manifest.crops)
+        settings = self._settings_for(self.config, self._ring)
+        try:
+            self.process, self.pipe = self._start_process(run_camera, (settings,), f"mgfn-{self.camera.name}")
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise StreamError(f"no process for {self.config.name}: {reason}") from None
         self.last_sign, self._patience = time.monotonic(), STARTED_WITHIN
         self.finished = False
         self._failed_starts, self._retry_at = 0, float("inf")
 
-    def start_failed(self, now: float) -> None:
-        """It could not be started at monotonic time `now`: retry later, with increasing pauses."""
+    def start_failed(self, why: str, now: float) -> None:
+        """It could not be started at monotonic time `now`: retry later, with increasing pauses. Until then the camera
+        is offline.
+        """
         self._retry_at = now + min(LAST_RETRY, FIRST_RETRY * 2.0**self._failed_starts)
         self._failed_starts += 1
+        self.defer(StateChanged(CameraState.OFFLINE, -1, Reason.NO_PROCESS, why), now)
 
     def start_due(self, now: float) -> bool:
         """Whether to try again to start it."""
@@ -168,6 +192,12 @@ class DecoderProcess:
         if self.pipe is not None:
             self.pipe.close()
         self.process = self.pipe = None
+
+    def close(self) -> None:
+        """Kill the process, and release the memory; returns at once."""
+        self.end()
+        if self._ring is not None:
+            self._ring.close()
 
 
 def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:

@@ -36,12 +36,16 @@ class CameraChanges(Protocol):
 
 
 class Fleet:
-    """`decoders` is the service's list of decoders in use, in the order of the configuration; `begin` starts one."""
+    """`decoders` is the service's list of decoders in use, in the order of the configuration; `begin` starts one.
+
+    `begin` is told whether a camera may wait, offline, for resources. At the start of the service each may, so that one
+    takes no other along. Later, the new cameras are begun all together or not at all.
+    """
 
     def __init__(
         self,
         decoders: list[DecoderProcess],
-        begin: Callable[[CameraConfig], DecoderProcess],
+        begin: Callable[[CameraConfig, bool], DecoderProcess],
         report: Reporter,
     ) -> None:
         self._decoders = decoders
@@ -62,12 +66,12 @@ class Fleet:
     def configure(self, cameras: Sequence[CameraConfig]) -> None:
         """Replace the set of cameras; unchanged ones are not affected.
 
-        Raises StreamError, with nothing changed, if there are not enough resources for a new one.
+        Raises StreamError, with nothing changed, if there are not enough resources for a new one beside those in use.
         """
         self_test = [decoder for decoder in self._decoders if decoder.config.is_self_test]
         before = {decoder.config.name: decoder for decoder in self._decoders if decoder not in self_test}
         staying = {c.name: before[c.name] for c in cameras if c.name in before and before[c.name].serves(c)}
-        begun = self._begun([camera for camera in cameras if camera.name not in staying])
+        begun = self._begun([camera for camera in cameras if camera.name not in staying], waits=not before)
         removed = [name for name in before if name not in {camera.name for camera in cameras}]
         for name, decoder in before.items():
             if name not in staying:
@@ -90,15 +94,14 @@ class Fleet:
                 unchanged=len(staying) - len(changed),
             )
 
-    def _begun(self, cameras: Sequence[CameraConfig]) -> dict[str, DecoderProcess]:
+    def _begun(self, cameras: Sequence[CameraConfig], *, waits: bool) -> dict[str, DecoderProcess]:
         begun: dict[str, DecoderProcess] = {}
         try:
             for camera in cameras:
-                begun[camera.name] = self._begin(camera)
+                begun[camera.name] = self._begin(camera, waits)
         except StreamError:
             for decoder in begun.values():
-                decoder.end()
-                decoder.ring.close()
+                decoder.close()
             raise
         return begun
 
@@ -118,9 +121,8 @@ class Fleet:
             elif message is None:
                 done.add(decoder)
         for decoder in done:
-            decoder.end()
+            decoder.close()
             decoder.pending_messages.lost()
-            decoder.ring.close()
         for decoder in self.leaving:
             self._report.events.release(decoder)
             if decoder in done:

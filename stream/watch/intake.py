@@ -150,8 +150,6 @@ class Intake:
         """Start its process. Without resources the camera is offline until a later attempt succeeds."""
         try:
             decoder.start()
-        except OSError as error:
-            decoder.start_failed(now)
-            detail = error.strerror or type(error).__name__
-            decoder.defer(StateChanged(CameraState.OFFLINE, -1, Reason.NO_PROCESS, detail), now)
+        except StreamError as error:
+            decoder.start_failed(str(error), now)
             self._apply_states(decoder)

@@ -45,6 +45,12 @@ class Metrics:
             registry=registry,
         )
         self._dropped = Counter("mgfn_clips_dropped", "Clips dropped under overload", ["camera"], registry=registry)
+        self._unscorable = Counter(
+            "mgfn_clips_unscorable",
+            "Clips for which the engine returned NaN or infinity",
+            ["camera"],
+            registry=registry,
+        )
         self._broken = Counter(
             "mgfn_clips_broken", "Clips discarded at a gap in the camera's time", ["camera"], registry=registry
         )
@@ -92,8 +98,12 @@ class Metrics:
             registry=registry,
         )
         self._self_test.set(float("inf"))
-        info = Info("mgfn_model", "The bundle in use, and the engine that runs it", registry=registry)
-        info.info({"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend})
+        self._model = Info("mgfn_model", "The bundle in use, and the engine that runs it", registry=registry)
+        self.scored_by(model)
+
+    def scored_by(self, model: ModelName) -> None:
+        """The bundle in use, and the engine that runs it."""
+        self._model.info({"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend})
 
     def camera(self, camera: WatchedCamera) -> None:
         """State of a camera, as often as it says something."""
@@ -119,6 +129,9 @@ class Metrics:
 
     def shed(self, camera: str) -> None:
         self._dropped.labels(camera).inc()
+
+    def unscorable(self, camera: str) -> None:
+        self._unscorable.labels(camera).inc()
 
     def disconnected(self, camera: str, reason: Reason | None) -> None:
         self._reconnects.labels(camera, "unknown" if reason is None else reason.name.lower()).inc()

@@ -9,6 +9,8 @@ from stream.base.errors import Reason
 from stream.camera.messages import CameraState, Counters, StateChanged
 
 DEGRADED_FOR: Final = 30.0
+OVERLOADED: Final = "clips were dropped: the machine cannot keep up"
+UNSCORABLE: Final = "clips were dropped: the engine returned NaN or infinity"
 _HOUR: Final = 3600.0
 _LOSSES: Final = 1_000
 
@@ -21,9 +23,10 @@ class Presence:
         self.counters = Counters(0.0, 0, 0, 0, 0)
         self.enabled = enabled
         self.shed_clips = 0
+        self.unscorable_clips = 0
         self.away_since: float | None = now
         self._away_for = ""
-        self._degraded_until = float("-inf")
+        self._degraded_until, self._degraded_by = float("-inf"), ""
         self._losses: tuple[tuple[float, Reason | None], ...] = ()
 
     @property
@@ -48,13 +51,21 @@ class Presence:
     def counted(self, counters: Counters, now: float) -> None:
         """The decoder's heartbeat."""
         if counters.dropped_clips > self.counters.dropped_clips:
-            self._degraded_until = now + DEGRADED_FOR
+            self._degrade(OVERLOADED, now)
         self.counters = counters
 
     def shed(self, now: float) -> None:
         """A clip was dropped because scoring could not keep up."""
         self.shed_clips += 1
-        self._degraded_until = now + DEGRADED_FOR
+        self._degrade(OVERLOADED, now)
+
+    def unscorable(self, now: float) -> None:
+        """A clip was dropped because the engine returned no finite numbers for it."""
+        self.unscorable_clips += 1
+        self._degrade(UNSCORABLE, now)
+
+    def _degrade(self, reason: str, now: float) -> None:
+        self._degraded_until, self._degraded_by = now + DEGRADED_FOR, reason
 
     def set_enabled(self, enabled: bool, now: float) -> bool:
         """Returns whether this switched it on."""
@@ -80,7 +91,7 @@ class Presence:
             return str(self._away_for)
         if problem := scene_problem or self.counters.problem:
             return problem
-        return "clips were dropped: the machine cannot keep up" if now < self._degraded_until else ""
+        return self._degraded_by if now < self._degraded_until else ""
 
     def health(self, now: float) -> Iterator[tuple[str, object]]:
         """Its part of what `/healthz` and `stats` say of the camera."""
@@ -89,6 +100,7 @@ class Presence:
         yield "frames", self.counters.frames
         yield "corrupt_frames", self.counters.corrupt_frames
         yield "dropped_clips", self.counters.dropped_clips + self.shed_clips
+        yield "unscorable_clips", self.unscorable_clips
         yield "broken_clips", self.counters.broken_clips
         yield "late_frames", self.counters.late_frames
         yield "reconnects", self.counters.reconnects

@@ -62,11 +62,11 @@ class WatchedCamera:
     ) -> None:
         self.name = config.name
         self.is_self_test = config.is_self_test
-        self.model = model
+        self.model = model  # named by events that begin from now on
         self.learner = ScoreLearner(calibration, config.alarm)
         self.window = ClipWindow(CLIP_LENGTH // config.stride)
-        self.alarm = CameraAlarm(config, model, self.learner.in_force(), wall)
-        self.notice = CameraNotice(config, model, self.learner.in_force(), wall)
+        self.alarm = CameraAlarm(config, lambda: self.model, self.learner.in_force(), wall)
+        self.notice = CameraNotice(config, lambda: self.model, self.learner.in_force(), wall)
         self.presence = Presence(config.enabled, now)
         self.scene = SceneWatch()
         self.drift = ""  # why the threshold no longer fits the history

@@ -7,6 +7,7 @@ import json
 import logging
 import pickle
 import sys
+import threading
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
@@ -14,7 +15,7 @@ import pytest
 
 from stream.base import redaction
 from stream.base.addresses import Source, expand, parse_sources
-from stream.base.log import configure, log
+from stream.base.log import configure, log, report_defects
 from stream.base.redaction import redact_all, redact_url, shown_url
 
 CANARY = "Tr0ub4dor&3 \"ü%'\\x/y"
@@ -112,3 +113,30 @@ def test_what_libraries_log_is_redacted_with_its_traceback(monkeypatch: pytest.M
     assert told["logger"] == "uvicorn.error"
     assert "Traceback" in told["exception"]
     assert not leaks(line)
+
+
+def test_what_a_thread_or_a_finalizer_dies_of_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    expand("{MGFN_CAM_PW}", "--rtsp")
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    configure()
+    report_defects()
+
+    def fail() -> None:
+        raise ValueError(f"no such camera: {CANARY}")
+
+    class Failing:
+        def __del__(self) -> None:
+            fail()
+
+    thread = threading.Thread(target=fail, name="journal")
+    thread.start()
+    thread.join()
+    Failing()
+    died, ignored = map(json.loads, said.getvalue().splitlines())
+    assert (died["event"], died["thread"]) == ("a thread died", "journal")
+    assert ignored["event"] == "error ignored"
+    assert all("no such camera: ***" in line["exception"] for line in (died, ignored))
+    assert not leaks(said.getvalue())

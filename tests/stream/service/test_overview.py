@@ -39,7 +39,7 @@ def test_what_was_given_up_is_in_healthz_and_metrics(tmp_path: Path) -> None:
             journal.setting("door", "scene", "x")
         journal.scores("door", b"")
         overview = Overview(
-            "node", MODEL, [], None, Metrics(MODEL), None, journal, commands, reaper, store.clock, lambda: 5
+            "node", lambda: MODEL, [], None, Metrics(MODEL), None, journal, commands, reaper, store.clock, lambda: 5
         )
         health = overview.health()
         families = text_string_to_metric_families(overview.exposition().decode())

@@ -37,7 +37,7 @@ def newest(number: int, score: float, like: str | None = None) -> NewestClip:
 
 
 def made(config: CameraConfig = CONFIG) -> CameraNotice:
-    return CameraNotice(config, MODEL, ALARM, lambda at: at)
+    return CameraNotice(config, lambda: MODEL, ALARM, lambda at: at)
 
 
 def play(notice: CameraNotice, scores: list[float], first: int = 0, like: str | None = None) -> list[list[str]]:

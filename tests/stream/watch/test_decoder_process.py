@@ -41,6 +41,7 @@ def ends() -> Iterator[tuple[DecoderProcess, Connection]]:
     yield handle, theirs
     ours.close()
     theirs.close()
+    handle.pipe = None
     handle.ring.close()
 
 

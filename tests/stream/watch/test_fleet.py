@@ -32,7 +32,7 @@ def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> No
     begun: list[DecoderProcess] = []
     reaper = Reaper()
 
-    def begin(config: CameraConfig) -> DecoderProcess:
+    def begin(config: CameraConfig, _waits: bool) -> DecoderProcess:
         if begun:
             raise StreamError("shared memory: no room")
         begun.append(

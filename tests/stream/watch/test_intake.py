@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
@@ -17,10 +18,11 @@ from stream.alarm.event import EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
-from stream.base.errors import Reason
+from stream.base.errors import Reason, StreamError
 from stream.camera.messages import CameraState, ClipReady, StateChanged
 from stream.settings.settings import CameraConfig
 from stream.watch.decoder_process import FIRST_RETRY, STARTED_WITHIN, DecoderProcess, hear_out
+from stream.watch.fleet import Fleet
 from stream.watch.intake import Intake
 from stream.watch.metrics import Metrics
 from stream.watch.reaper import Reaper
@@ -78,6 +80,8 @@ class Report:
 
     def status(self, _camera: WatchedCamera) -> None: ...
 
+    def introduce(self, _camera: WatchedCamera) -> None: ...
+
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
@@ -87,8 +91,12 @@ def machine() -> Iterator[Machine]:
         pipe.close()
 
 
+def config_of(name: str) -> CameraConfig:
+    return CameraConfig(Source(name, "rtsp://127.0.0.1:9/cam", live=True), AlarmSettings(0.5, 0.4))
+
+
 def watched(name: str, machine: Machine, reaper: Reaper) -> DecoderProcess:
-    config = CameraConfig(Source(name, "rtsp://127.0.0.1:9/cam", live=True), AlarmSettings(0.5, 0.4))
+    config = config_of(name)
     return DecoderProcess(
         config, WatchedCamera(config, MODEL), tiny_manifest(), False, machine.start, reaper, SteadyClock(0.0)
     )
@@ -189,3 +197,35 @@ def test_a_stop_with_no_process_is_clean(machine: Machine, decoders: list[Decode
     hear_out([door], 0.1, lambda *_: None)
     door.end()
     assert door.process is None
+
+
+def test_cameras_that_cannot_be_started_at_first_wait_and_take_no_other_along(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def begin(config: CameraConfig, waits: bool) -> DecoderProcess:
+        machine.full = config.name == "door"
+        return DecoderProcess(
+            config, WatchedCamera(config, MODEL), tiny_manifest(), False, machine.start, Reaper(), SteadyClock(0.0),
+            waits=waits,
+        )  # fmt: skip
+
+    decoders: list[DecoderProcess] = []
+    fleet = Fleet(decoders, begin, cast(Reporter, Report()))
+    fleet.configure([config_of("door"), config_of("yard")])
+    door, yard = decoders
+    intake = make(decoders, Report())
+    for decoder in decoders:
+        intake.look_after(decoder, time.monotonic())
+    assert door.camera.problem(0.0) == "no decoder process can be started"
+    assert "no process for door: Resource temporarily unavailable" in "".join(capsys.readouterr())
+    assert yard.process is not None
+    with pytest.raises(StreamError, match="no process for door: Resource"):  # later, all or none
+        fleet.configure([replace(config_of("door"), fps=5), config_of("yard")])
+    assert decoders == [door, yard]
+    machine.full = False
+    intake.look_after(door, time.monotonic() + FIRST_RETRY)
+    machine.pipes[-1].send(StateChanged(CameraState.ONLINE, 0))
+    intake.receive()
+    assert door.camera.presence.state is CameraState.ONLINE
+    for decoder in decoders:
+        decoder.close()
