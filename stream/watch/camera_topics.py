@@ -49,7 +49,7 @@ class CameraTopics:
 
     def settings(self, camera: WatchedCamera) -> None:
         """The settings that can be set over MQTT, and what the camera has learnt."""
-        if self._mqtt is not None:
+        if self._mqtt is not None and not camera.is_self_test:
             threshold = camera.alarm.rule.settings.threshold_on
             self._mqtt.camera_settings(camera.name, enabled=camera.presence.enabled, threshold=threshold)
             self._mqtt.camera_calibration(camera.name, camera.learner.state())

@@ -50,7 +50,7 @@ def encode(pictures: Sequence[UInt8Array], fps: int = 25) -> list[bytes]:
             "bf": "0",
             "preset": "veryfast",
             "g": str(fps),
-            "x264-params": "sliced-threads=0:repeat-headers=1",
+            "x264-params": "threads=1:lookahead-threads=1:repeat-headers=1",
         }
         for picture in pictures:
             units += [bytes(p) for p in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24"))]
@@ -68,7 +68,7 @@ def write_video(path: Path, pictures: Sequence[UInt8Array], fps: int = 25) -> Pa
             "bf": "0",
             "preset": "veryfast",
             "g": str(fps),
-            "x264-params": "sliced-threads=0:repeat-headers=1",
+            "x264-params": "threads=1:lookahead-threads=1:repeat-headers=1",
         }
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))

@@ -21,15 +21,16 @@ export async function detail(id, again = false) {
   const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
     "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
   const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;
-  $("detail-body").replaceChildren(
+  $("detail-body").replaceChildren(...[
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     make("p", {}, when), event.suppressed ? make("p", { class: "faint" }, notes) : null, media,
     outlined(event) ? make("p", { class: "faint" }, "Outlined: the part of the image that was scored.") : null, ...(alarm ? [
       event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was this alarm right?"), ...buttons),
       make("h3", {}, "Score"), curve,
-      make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1. Dashed: threshold. Shaded: alarm.`), ...(event.test ? [] : film(event))] : []).filter(part => part !== null),
-    make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`));
+      make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1. Dashed: threshold. Shaded: alarm.`), ...(event.test ? [] : film(event))] : []),
+    make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`),
+  ].filter(part => part));
   dialog.dataset.id = id;
   if (!dialog.open) { dialog.showModal(); placeAlert(); }
   if (watched) video.focus();
