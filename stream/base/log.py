@@ -56,9 +56,8 @@ def configure(secrets: Sequence[str] = ()) -> None:
         logger_factory=lambda *_: _StandardError(),
     )
     root = logging.getLogger()
-    for handler in [handler for handler in root.handlers if isinstance(handler, _Forwarding)]:
-        root.removeHandler(handler)
-    root.addHandler(_Forwarding(logging.WARNING))
+    if not any(isinstance(handler, _Forwarding) for handler in root.handlers):
+        root.addHandler(_Forwarding(logging.WARNING))
 
 
 def report_defects() -> None:

@@ -119,6 +119,8 @@ def watch(
     from stream.web import server as web
 
     report_defects()
+    if not replay:  # SIGHUP reloads a site file; without one, and until then, it must not end the service
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if rtsp and config is not None:
         raise UsageError("--config, --rtsp: both were given; use only one, and put the camera into the site file")
     if not rtsp and config is None:
@@ -223,8 +225,6 @@ def watch(
             if site is not None and not replay:
                 watcher = SiteWatcher(site, lambda changed: told_of_braces(cameras_of(changed, alarm)))
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
-            elif not replay:
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no site file to reload
             service = Service(settings, engine, store, listener, watcher)
             service.obey_signals()
             service.run()

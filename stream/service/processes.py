@@ -7,8 +7,9 @@ import signal
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, Final
 
+_OF_THE_GROUP: Final = {signal.SIGINT, signal.SIGHUP}
 _spawn = multiprocessing.get_context("spawn")
 
 
@@ -19,14 +20,14 @@ def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -
     """
     ours, theirs = _spawn.Pipe()
     process = _spawn.Process(target=target, args=(*args, theirs), name=name, daemon=True)
-    # Ctrl-C reaches the whole process group, even while the child is still importing; the service decides
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # these reach the whole process group, even while the child is still importing; the service decides
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_GROUP)
     try:
         process.start()
     except BaseException:
         ours.close()
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_GROUP)
         theirs.close()
     return process, ours

@@ -16,6 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.alarm.requests import CHECK, WORDS, Command, Inbox, parse_command
 from stream.base.addresses import BrokerAddress
+from stream.base.errors import UsageError
 from stream.base.log import log
 from stream.sinks.echo import EchoWatch, event_key_of
 from stream.sinks.home_assistant import BIRTH_TOPIC
@@ -69,7 +70,10 @@ class CommandListener:
             if self._client.protocol == dialect.protocol:
                 return
             self._client.disconnect()
-        client = make_client(self._address, self._tls, self._node, dialect.protocol, reconnects=True)
+        try:
+            client = make_client(self._address, self._tls, self._node, dialect.protocol, reconnects=True)
+        except UsageError:  # the certificates have just changed; the publishing connection says so the next time
+            return
         client.reconnect_delay_set(1, 30)
         client.on_connect = self._on_connect
         client.on_subscribe = lambda *_: self._echo.listening(time.monotonic())

@@ -43,7 +43,10 @@ class EmbeddedBroker:
         """Raises StreamError if the broker does not start."""
         port = free_port(DEFAULT_PORT)
         self._start_process = start_process
-        self._process, self._pipe = start_process(run_broker, (port,), "mgfn-broker")
+        try:
+            self._process, self._pipe = start_process(run_broker, (port,), "mgfn-broker")
+        except OSError as error:
+            raise StreamError(f"the embedded broker cannot be started: {error.strerror}") from None
         self._next_start = 0.0
         try:
             if not self._pipe.poll(_STARTED_WITHIN):
@@ -73,8 +76,7 @@ class EmbeddedBroker:
         self._pipe.close()
         self._process.join(within)
         if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+            self._process.kill()  # not joined: in a disk wait it would not end
 
 
 def run_broker(port: int, pipe: Connection) -> None:

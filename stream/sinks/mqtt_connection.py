@@ -22,6 +22,11 @@ from stream.base.addresses import BrokerAddress
 from stream.sinks.mqtt_client import KEEPALIVE, refusal, why
 
 _WRONG_VERSION: Final = "Unsupported protocol version"
+_LOST: Final = "the broker closed the connection, or the network did"
+_NO_ANSWER: Final = {  # by whether TLS is used
+    False: "the broker closed the connection without an answer; if it expects TLS, use mqtts://",
+    True: "the broker closed the connection without an answer; it may require a client certificate",
+}
 _FORBIDDEN: Final = "the broker's access rules forbid it"
 _CONGESTED: Final = 4_096  # bytes in the send buffer of the operating system
 _MOST_FLEETING: Final = 64
@@ -57,6 +62,7 @@ class Connection:
         self.packet_limit: int | None = None
         self.retains = True
         self.reports_refusals = client.protocol == mqtt.MQTTv5
+        self._tls = False
         self._changed = changed
         self._client = client
         self._refused: dict[int, str] = {}  # reasons by message id
@@ -68,6 +74,7 @@ class Connection:
 
     def begin(self, address: BrokerAddress) -> None:
         """Start connecting in the client's own thread; returns at once."""
+        self._tls = address.tls
         self._client.connect_async(address.host, address.port, KEEPALIVE)
         self._client.loop_start()
 
@@ -120,7 +127,8 @@ class Connection:
 
     def _on_disconnect(self, _c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         self.silent = not (self.open or self.over)
-        self._finish(str(code) if code.is_failure else "")
+        reason = _NO_ANSWER[self._tls] if self.silent else _LOST if str(code) == "Unspecified error" else str(code)
+        self._finish(reason if code.is_failure else "")
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, code: ReasonCode, _p: Any) -> None:
         if code.is_failure:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from stream.base.addresses import BrokerAddress
+from stream.base.errors import UsageError
 from stream.base.log import log
 from stream.sinks.backlog import Backlog
 from stream.sinks.delivery import Delivery
@@ -20,6 +21,7 @@ from stream.sinks.mqtt_connection import Connection
 _ANSWERED_WITHIN: Final = 30.0
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
 _GOODBYE_WITHIN: Final = 1.0
+_UNREACHABLE: Final = "broker cannot be reached; trying again"
 
 
 class MqttLink:
@@ -45,7 +47,7 @@ class MqttLink:
         self.opened: Callable[[Dialect], None] = lambda _dialect: None
         self._dialect = Dialect()
         self._connection: Connection | None = None
-        self._complaint = ""
+        self._complaints: set[tuple[str, str]] = set()
         make_client(address, tls, node)  # report unusable certificates at once
 
     @property
@@ -62,7 +64,12 @@ class MqttLink:
         """Connect and publish until stopped."""
         pause = _FIRST_RETRY
         while not self._backlog.finished(connected=False):
-            connection = self._connection = self._begin()
+            try:
+                connection = self._connection = self._begin()
+            except UsageError as error:  # the certificates have changed since the start
+                self._complain(_UNREACHABLE, str(error))
+                self._rest(pause)
+                continue
             if self._wait_for_answer(connection):
                 pause = _FIRST_RETRY
                 self.opened(self._dialect)
@@ -73,7 +80,8 @@ class MqttLink:
             ):
                 continue  # at once, with the other version
             else:
-                self._complain_of(connection)
+                what = "broker refused the connection" if connection.refused else _UNREACHABLE
+                self._complain(what, connection.reason or "no answer")
             self._rest(pause)
             pause = min(_LAST_RETRY, 2 * pause)
         self._connection = None
@@ -95,7 +103,7 @@ class MqttLink:
             if not connection.over:
                 connection.end()
             return False
-        self._complaint = ""
+        self._complaints.clear()
         self._dialect.taken()
         log.info("broker connected", broker=self._address.shown, mqtt="5" if connection.reports_refusals else "3.1.1")
         return True
@@ -122,10 +130,8 @@ class MqttLink:
         while not condition() and (left := until - time.monotonic()) > 0:
             self._backlog.rest(left)
 
-    def _complain_of(self, connection: Connection) -> None:
-        if self._stopped:
-            return
-        what = "broker refused the connection" if connection.refused else "broker cannot be reached; trying again"
-        if self._complaint != what:
-            self._complaint = what
-            log.error(what, broker=self._address.shown, reason=connection.reason or "no answer")
+    def _complain(self, what: str, reason: str) -> None:
+        """Log each problem once, until a connection succeeds."""
+        if not self._stopped and (what, reason) not in self._complaints:
+            self._complaints.add((what, reason))
+            log.error(what, broker=self._address.shown, reason=reason)

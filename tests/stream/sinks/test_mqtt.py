@@ -233,6 +233,49 @@ def test_certificates_are_looked_at_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a failed socket to the GC
+def test_trouble_with_tls_has_a_reason_and_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    certificate, key, ca = (tmp_path / name for name in ("cert.pem", "key.pem", "ca.pem"))
+    command: list[str | Path] = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+    command += ["-keyout", key, "-out", certificate]
+    command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    ca.write_bytes(certificate.read_bytes())
+    lines = (f"certfile {certificate}", f"keyfile {key}")
+    required = (*lines, f"cafile {certificate}", "require_certificate true")
+
+    def reason(broker: Mosquitto, files: TlsFiles, *, tls: bool) -> str:
+        with pytest.raises(NoBrokerError) as caught:
+            BrokerVisit(BrokerAddress("127.0.0.1", broker.port, tls=tls), files, "test")
+        return str(caught.value)
+
+    said = ""
+
+    def told(text: str) -> bool:
+        nonlocal said
+        said += "".join(capsys.readouterr())
+        return text in said
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with Mosquitto(tmp_path / "a", extra=required).running() as strict:
+        assert "may require a client certificate" in reason(strict, TlsFiles(ca=ca), tls=True)
+    with Mosquitto(tmp_path / "b", extra=lines).running() as broker:
+        assert "self-signed certificate" in reason(broker, TlsFiles(), tls=True)
+        assert "if it expects TLS, use mqtts://" in reason(broker, TlsFiles(), tls=False)
+        address = BrokerAddress("127.0.0.1", broker.port, tls=True)
+        with delivering(address, tls=TlsFiles(ca=ca)) as sink:
+            until(lambda: sink.connected, what="the connection")
+            ca.unlink()  # it is renewed while the broker restarts
+            broker.kill()
+            until(lambda: told("no such certificate file"), what="the reason")
+            broker.start()
+            ca.write_bytes(certificate.read_bytes())
+            until(lambda: sink.connected, what="the connection after the renewal")
+        assert said.count("no such certificate file") == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("speaks", ["5", "3.1.1"])
 def test_a_picture_that_the_broker_refuses_blocks_no_event(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, speaks: str
