@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Final
 
@@ -15,19 +15,14 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from stream.base.redaction import redact_all, redact_text
+from stream.base.standard_error import StandardError
 
 # Our own words, names and numbers. A password that is a common word or a year must not be redacted in them.
+FLUSHED_WITHIN: Final = 0.5
 _OURS: Final = frozenset({"event", "level", "timestamp", "camera", "id"})
 
 
-class _StandardError:
-    """Writes lines to standard error. Lines that cannot be written (full disk, closed pipe) are lost."""
-
-    def msg(self, line: str) -> None:
-        with suppress(OSError, ValueError):
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 -- this is the log
-
-    log = debug = info = warning = error = critical = exception = msg
+standard_error: Final = StandardError()
 
 
 def configure(secrets: Sequence[str] = ()) -> None:
@@ -53,11 +48,18 @@ def configure(secrets: Sequence[str] = ()) -> None:
             blot,
             renderer,
         ],
-        logger_factory=lambda *_: _StandardError(),
+        logger_factory=lambda *_: standard_error,
     )
     root = logging.getLogger()
     if not any(isinstance(handler, _Forwarding) for handler in root.handlers):
         root.addHandler(_Forwarding(logging.WARNING))
+
+
+def serve() -> None:
+    """For a service: nobody waits for the log, and the tracebacks of threads and finalizers pass through it, too."""
+    standard_error.use_thread()
+    atexit.register(standard_error.flush, FLUSHED_WITHIN)
+    report_defects()
 
 
 def report_defects() -> None:

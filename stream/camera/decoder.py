@@ -12,7 +12,7 @@ from typing import Final
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
 from stream.base.errors import CameraError, Reason
-from stream.base.log import configure, log
+from stream.base.log import FLUSHED_WITHIN, configure, log, serve, standard_error
 from stream.camera.capture import Capture
 from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
@@ -286,6 +286,7 @@ def run_camera(settings: CameraSettings, pipe: Connection) -> None:
         signal.signal(signum, signal.SIG_IGN)
     sub_stream = settings.sub_stream
     configure([*settings.source.secrets, *(sub_stream.secrets if sub_stream is not None else ())])
+    serve()
     decoder = Decoder(settings, pipe)
     # systemd ends all processes of a service at once; open clips are closed anyway
     signal.signal(signal.SIGTERM, lambda *_: decoder.stop())
@@ -296,3 +297,4 @@ def run_camera(settings: CameraSettings, pipe: Connection) -> None:
     finally:
         decoder.close()
         pipe.close()
+        standard_error.flush(FLUSHED_WITHIN)

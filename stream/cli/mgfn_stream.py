@@ -105,7 +105,7 @@ def watch(
     from stream.archive.store import Store
     from stream.base.addresses import parse_sources, unfilled
     from stream.base.errors import UsageError
-    from stream.base.log import configure, log, report_defects
+    from stream.base.log import configure, log, serve
     from stream.cli.calibration import calibration_for
     from stream.cli.check import check_all
     from stream.service.service import Service
@@ -118,7 +118,7 @@ def watch(
     from stream.sinks.score_file import ScoresFile
     from stream.web import server as web
 
-    report_defects()
+    serve()
     if not replay:  # SIGHUP reloads a site file; without one, and until then, it must not end the service
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if rtsp and config is not None:
@@ -240,6 +240,14 @@ def _exit_code(error: Exception) -> int | None:
     return 1 if isinstance(error, StreamError) else None
 
 
+def _after_the_log(text: str) -> str:
+    """An error line without secrets; the log's lines come before it."""
+    from stream.base.log import FLUSHED_WITHIN, standard_error
+
+    standard_error.flush(FLUSHED_WITHIN)
+    return redact_all(text)
+
+
 def main() -> NoReturn:
     """Entry point."""
-    run_command(app, _exit_code, stopping_is_success=True, redact=redact_all)
+    run_command(app, _exit_code, stopping_is_success=True, redact=_after_the_log)

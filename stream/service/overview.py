@@ -12,6 +12,7 @@ from engine.default_bundle import project_version
 from stream.alarm.event import ModelName
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
+from stream.base.log import standard_error
 from stream.service.self_test import SelfTest
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.echo import Proof
@@ -119,6 +120,7 @@ class Overview:
             "events_lost": 0 if self._mqtt is None else self._mqtt.events_lost,
             "score_chunks_lost": self._journal.scores_lost,
             "lines_lost": self._lines_lost(),
+            "log_lines_lost": standard_error.lost,
             "commands_dropped": 0 if self._commands is None else self._commands.dropped,
             "processes_stuck": len(self._reaper),
         }

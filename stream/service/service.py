@@ -16,6 +16,7 @@ memory |
 | messages to Frigate and notification targets | `courier.LIMIT` each | the oldest is dropped, counted; MQTT is not
 affected |
 | events to the broker | `outbox.LIMIT`, `outbox.LONGEST_WAIT` | oldest `update`, else oldest message, counted |
+| log lines | 1,000 | the new line is lost, counted |
 | commands | the newest for each camera and kind | the older one is replaced |
 
 Objects shared between threads, and what guards them:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from stream.base.log import log
+from stream.base.log import FLUSHED_WITHIN, log, standard_error
 
 # The process must exit within five seconds of the signal.
 PARTS_WITHIN: Final = 2.8
@@ -81,6 +81,7 @@ class StopClock:
 def _exit() -> NoReturn:
     for child in multiprocessing.active_children():  # no child may survive a forced exit
         child.kill()
+    standard_error.flush(FLUSHED_WITHIN)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -21,6 +21,7 @@ _LOST: Final = {
     "events_lost": "Event messages that the outbox discarded",
     "score_chunks_lost": "Minutes of scores that were not stored because the disk was too slow",
     "lines_lost": "Lines of --scores and --events that could not be written",
+    "log_lines_lost": "Log lines that could not be written because nobody reads them",
     "commands_dropped": "Verdicts that were dropped because too many were waiting",
     "processes_stuck": "Processes that were killed but still exist",
 }

@@ -22,7 +22,7 @@ import torch
 from engine.geometry import write_crops
 from tests.bundles import TinyBackbone, tiny_head
 from tests.servers.mosquitto import Mosquitto, Subscriber
-from tests.servers.processes import free_port, until
+from tests.servers.processes import ended, free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
 
 pytestmark = pytest.mark.slow
@@ -109,6 +109,27 @@ def test_a_camera_becomes_an_alarm(tmp_path: Path, tiny_bundle: Path, mosquitto:
             began = min(camera.sent[unit] - unit / 25 for unit in range(16 * line["clip"] + 16))  # some leave late
             assert line["start"] == pytest.approx(began + 16 * line["clip"] / 25, abs=0.3)
     subscriber.close()
+
+
+def test_a_log_that_nobody_reads_holds_up_no_alarm(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 1_000)
+    os.set_blocking(writer, True)
+    subscriber = Subscriber(mosquitto.port)
+    video = write_video(tmp_path / "video.mp4", PICTURES[:200])
+    command = [sys.executable, "-m", "stream.cli", "--data", str(tmp_path / "data"), "--mqtt", mosquitto.url]
+    command += ["--rtsp", f"door={video}", "--rtsp", f"gone=rtsp://127.0.0.1:{free_port()}/x", "--http", "off"]
+    command += ["--bundle", str(tiny_bundle), "--threshold", "0"]
+    with ended(subprocess.Popen(command, stderr=writer, text=True)) as process:
+        until(lambda: [e["camera"] for e in subscriber.events()][:1] == ["door"], what="the alarm")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    subscriber.close()
+    os.close(reader)
+    os.close(writer)
 
 
 def test_live_equals_replay_equals_pytorch(tmp_path: Path, tiny_bundle: Path, units: list[bytes]) -> None:

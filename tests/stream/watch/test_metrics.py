@@ -17,7 +17,14 @@ from stream.settings.settings import CameraConfig
 from stream.watch.metrics import Metrics
 from stream.watch.watched_camera import WatchedCamera
 
-LOST = {"events_lost": 1, "score_chunks_lost": 2, "commands_dropped": 3, "processes_stuck": 4, "lines_lost": 5}
+LOST = {
+    "events_lost": 1,
+    "score_chunks_lost": 2,
+    "commands_dropped": 3,
+    "processes_stuck": 4,
+    "lines_lost": 5,
+    "log_lines_lost": 6,
+}
 MODEL = ModelName("default", "ab" * 32, "openvino")
 DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana-dashboard.json"
 
@@ -54,7 +61,7 @@ def test_names_labels_and_values() -> None:
     assert found["mgfn_window_fill_ratio"] == {("door",): 0.0}
     assert found["mgfn_frames_total"] == {("door", "decoded"): 120.0, ("door", "corrupt"): 3.0, ("door", "late"): 5.0}
     assert found["mgfn_clips_broken_total"] == {("door",): 2.0}
-    assert [found[f"mgfn_{name}"][()] for name in LOST] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert [found[f"mgfn_{name}"][()] for name in LOST] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert found["mgfn_clips_dropped_total"] == {("door",): 2.0}
     assert found["mgfn_reconnects_total"] == {("door", "stalled"): 1.0}
     assert found["mgfn_alarms_total"] == {("door",): 1.0}
