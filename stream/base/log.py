@@ -27,7 +27,9 @@ standard_error: Final = StandardError()
 
 def configure(secrets: Sequence[str] = ()) -> None:
     """Set up logging for this process. `secrets` are redacted in every value that may contain foreign text."""
-    av.logging.set_level(av.logging.PANIC)  # FFmpeg's own lines contain complete URLs; errors come as exceptions
+    # FFmpeg's own lines contain complete URLs, and errors come as exceptions. Not `set_level`: its callback takes the GIL in
+    # a codec's thread, and waits for ever if the thread that frees the codec holds it.
+    av.logging.set_libav_level(av.logging.PANIC)
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
 
     def blot(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
