@@ -27,8 +27,8 @@ standard_error: Final = StandardError()
 
 def configure(secrets: Sequence[str] = ()) -> None:
     """Set up logging for this process. `secrets` are redacted in every value that may contain foreign text."""
-    # FFmpeg's own lines contain complete URLs, and errors come as exceptions. Not `set_level`: its callback takes the GIL in
-    # a codec's thread, and waits for ever if the thread that frees the codec holds it.
+    # FFmpeg's own lines contain complete URLs, and errors come as exceptions. `set_level` would install a callback that
+    # takes the GIL in a codec's thread: a deadlock with a thread that holds it while it frees that codec.
     av.logging.set_libav_level(av.logging.PANIC)
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
 
