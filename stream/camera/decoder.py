@@ -145,7 +145,7 @@ class Decoder:
         gate = MotionGate(settings.motion_threshold)
         try:
             with self._opened() as capture:
-                size, corrupt = None, 0
+                size, corrupt, by_arrival = None, 0, False
                 began = time.monotonic()
                 if not settings.replay:
                     self._recorder.connected(capture.stream)
@@ -163,6 +163,9 @@ class Decoder:
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
+                    if capture.timeline.by_arrival and not by_arrival:
+                        by_arrival, clock = True, CameraClock()
+                        assembler.restart()
                     clock.observe(picture.media_time, arrival)
                     steady = settings.clock.now() - time.monotonic()
                     packet_time = picture.media_time + (capture.origin or 0.0)

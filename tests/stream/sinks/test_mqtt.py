@@ -233,6 +233,22 @@ def test_certificates_are_looked_at_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_broker_that_retains_nothing_gets_events_and_states(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Mosquitto(tmp_path, extra=("retain_available false",)).running() as broker:
+        subscriber = Subscriber(broker.port)
+        with delivering(parse_broker(broker.url)) as sink:
+            sink.camera_status("door", "online", available=True)
+            for message in events(3):
+                sink.event(Waiting(message, time.time()))
+            until(lambda: len(subscriber.events()) == 3, what="the events")
+            until(lambda: subscriber.last("mgfn/door/status") == "online", what="the state")
+        subscriber.close()
+    assert "".join(capsys.readouterr()).count("broker retains no messages") == 1
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a failed socket to the GC
 def test_trouble_with_tls_has_a_reason_and_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     certificate, key, ca = (tmp_path / name for name in ("cert.pem", "key.pem", "ca.pem"))
