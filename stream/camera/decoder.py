@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -217,18 +218,17 @@ class Decoder:
     def _opened(self) -> Capture:
         """The sub-stream if there is one and it can be opened, otherwise the main stream."""
         settings = self._settings
+        opened = partial(Capture, transport=settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)
         if settings.sub_stream is not None:
             try:
-                return Capture(
-                    settings.sub_stream, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel
-                )
+                return opened(settings.sub_stream)
             except CameraError as error:
                 if error.reason is Reason.UNAUTHORIZED:  # do not try a wrong password twice
                     raise
                 what = "sub-stream cannot be opened: trying the main stream"
                 log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
                 self._beat()
-        return Capture(settings.source, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)
+        return opened(settings.source)
 
     def _take_slot(self) -> int | None:
         """A free slot. In a replay, waits for one; live, returns None, and the whole clip is dropped."""
