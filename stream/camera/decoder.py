@@ -184,12 +184,10 @@ class Decoder:
                     self._clips.clip(arrival)
                     if (spans := placed.finished.end - placed.finished.start) > LONG_CLIP:
                         self._say_once(spans_long(spans))
-                    slot = self._take_slot()
-                    if slot is None:
+                    if (slot := self._take_slot()) is None:
                         self._dropped += 1
                         continue
-                    clip = placed.finished
-                    start, end = clip.start, clip.end
+                    clip, start, end = placed.finished, placed.finished.start, placed.finished.end
                     focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
                     known = gate.representative(clip.clip, self._ring.clips[slot])
                     if not settings.replay:
