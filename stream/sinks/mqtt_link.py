@@ -58,8 +58,11 @@ class MqttLink:
     def fleeting(self, topic: str, payload: str) -> None:
         """Send a message that would be useless later, if connected and not too many are waiting."""
         connection = self._connection
-        if connection is not None and connection.publish_fleeting(topic, payload):
-            self._echo.expect(topic, "", time.monotonic())
+        if connection is None:
+            return
+        self._echo.expect(topic, "", time.monotonic())  # before: it may be back at once
+        if not connection.publish_fleeting(topic, payload):
+            self._echo.not_sent(topic, "")
 
     def run(self) -> None:
         """Connect and publish until stopped."""
