@@ -30,6 +30,7 @@ from recipes.field.watch import Combine, Parted, score
 from recipes.field_head import train
 from recipes.field_head.data import all_recordings, load_clips
 from recipes.field_head.features import extract
+from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.rule import AlarmSettings
 from stream.settings.bundle import cached_bundle
 
@@ -113,6 +114,14 @@ def run(
             if budget in POINTS:
                 found[camera, budget] = result
     points = [p for budget in POINTS for camera in curve for p in curve[camera] if p["budget"] == budget]
+    shipped_prior = CalibrationSettings.from_mapping(train.CALIBRATION)
+    with_shipped_prior = [replace(group, settings=shipped_prior) for group in held]
+    as_shipped = [
+        {"budget": budget, "camera": camera}
+        | summary(outcomes(by_name, seen, with_shipped_prior, at_budget(ALARM, budget), settled=camera == "settled"))
+        for budget in POINTS
+        for camera in curve
+    ]
     shipped: dict[str, Any] = {"name": "probes and MGFN (shipped)", "auc": ranks(held, by_name, seen)}
     parts = [shipped | {camera: summary(found[camera, POINTS[0]]) for camera in curve}]
     for part in VARIANTS:
@@ -125,6 +134,7 @@ def run(
         parts.append(row)
     return {
         "points": points,
+        "with_shipped_prior": as_shipped,
         "curve": curve,
         "parts": parts,
         "false_alarms": false_alarms(found),

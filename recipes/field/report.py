@@ -27,16 +27,29 @@ def write(results: Mapping[str, Any], folder: Path) -> None:
 
 def tables(results: Mapping[str, Any]) -> str:
     """All tables as Markdown."""
-    return "\n".join((_points(results), _kinds(results), _parts(results), _curve(results), _false(results)))
+    measured, shipped = results["points"], results["with_shipped_prior"]
+    return "\n".join(
+        (
+            "### Prior and threshold measured on the other sources\n",
+            _points(measured),
+            _kinds(measured),
+            "### Prior and threshold that ship\n",
+            _points(shipped),
+            "### Parts, curve and false alarms, with the measured prior\n",
+            _parts(results),
+            _curve(results),
+            _false(results),
+        )
+    )
 
 
-def _points(results: Mapping[str, Any]) -> str:
+def _points(points: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "| budget a day | camera | violent | all | delay of violent ones found, median | false alarms | "
         "ordinary minutes | an hour, 95 % at most |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for point in results["points"]:
+    for point in points:
         found, false = point["found"], point["false"]
         lines.append(
             f"| {point['budget']:g} | {_MODES[point['camera']]} | {_share(found['violent'])} | "
@@ -47,8 +60,7 @@ def _points(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _kinds(results: Mapping[str, Any]) -> str:
-    points = results["points"]
+def _kinds(points: Sequence[Mapping[str, Any]]) -> str:
     names = [name for name in points[0]["found"] if points[0]["found"][name]["of"]]
     heads = [f"{point['budget']:g} a day, {point['camera']}" for point in points]
     lines = ["| found | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
