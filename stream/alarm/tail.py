@@ -22,6 +22,7 @@ _DAY: Final = 86_400.0
 _HOURS_KEPT: Final = 48
 _DAYS_KEPT: Final = 60
 _SLACK: Final = 1e-6
+_NO_OVERLAP: Final = 0.75  # clips that follow each other may overlap a little, because frames jitter
 _KEYS: Final = (
     "active", "begun", "fell", "quiet", "newest", "end", "hours", "hour_counts", "hour_seconds", "days", "day_counts",
     "day_seconds",
@@ -81,11 +82,14 @@ class AlarmCounts:
         """Time passes without anything that could raise an alarm (`advance` calls it). The clips were from `start` to
         `end`.
         """
+        lasted = end - start
         if start < self.newest:
             self._set_back(start)
+        elif 0 < end - self._end < _NO_OVERLAP * lasted:  # what clips share counts once
+            lasted = end - self._end
         self.newest, self._end = start, end  # for several clips: start of the first; no alarm is open then
-        self._hours.at(start, end - start, _HOURS_KEPT)
-        self._days.at(start, end - start, _DAYS_KEPT)
+        self._hours.at(start, lasted, _HOURS_KEPT)
+        self._days.at(start, lasted, _DAYS_KEPT)
 
     def interrupt(self) -> None:
         """A new connection: open alarms end."""

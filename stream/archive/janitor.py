@@ -28,6 +28,7 @@ class Janitor:
         self._retention = retention
         self._expired = expired
         self._next_look = self._next_room = 0.0
+        self._told = False
         # when each file was last written, and since when that is unchanged
         self._partials: dict[str, tuple[int, float]] = {}
 
@@ -39,6 +40,9 @@ class Janitor:
         if not self._store.persistent or (now < self._next_look and not (refused and now >= self._next_room)):
             return
         self._next_look, self._next_room = now + _EVERY, now + _ROOM_EVERY
+        if self._store.removed and not self._told:
+            self._told = True
+            log.error("data folder was removed: nothing is kept until a restart; alarms are published")
         self._delete_partials(now)
         self._delete_old()
 

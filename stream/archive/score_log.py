@@ -115,6 +115,14 @@ class ScoreColumns:
         """In [0, 1]."""
         return np.asarray(self.values / _SCALE)
 
+    @property
+    def lasting(self) -> NDArray[np.float64]:
+        """The seconds that each clip adds: what two overlapping clips share counts once."""
+        spans = self.spans / 1000
+        steps = np.diff(self.starts)
+        overlaps = (steps > 0) & (steps < spans[:-1])
+        return np.append(np.where(overlaps, steps, spans[:-1]), spans[-1:])
+
     def row(self, index: int) -> LoggedScore:
         """One clip."""
         start = float(self.starts[index])

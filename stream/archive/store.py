@@ -38,6 +38,7 @@ class Store:
     def __init__(self, database: sqlite3.Connection, folder: Path, lock: int | None) -> None:
         self._database = database
         self._lock = lock
+        self._lock_path = folder / "lock"
         self.media = folder / MEDIA
         self.events = EventStore(database)
         self.scores = ScoreStore(database)
@@ -135,6 +136,16 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def removed(self) -> bool:
+        """Whether the folder was removed or replaced; SQLite goes on writing to a file that nobody can open."""
+        if self._lock is None:
+            return False
+        try:
+            return not os.path.samestat(os.fstat(self._lock), self._lock_path.stat())
+        except OSError as error:
+            return isinstance(error, FileNotFoundError)
 
     @property
     def persistent(self) -> bool:

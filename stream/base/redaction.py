@@ -6,12 +6,12 @@ URL (user info, query keys such as `password`, paths that look like credentials)
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
+from urllib.parse import parse_qsl, unquote
+
+from stream.base.spellings import spellings
 
 SHORTEST: Final = 4  # shorter values occur in too many words; inside URLs they are masked anyway
 _HIDDEN: Final = "***"
@@ -38,27 +38,13 @@ def remembered() -> tuple[str, ...]:
 
 def remembered_in(url: str) -> tuple[str, ...]:
     """Those remembered values that occur in `url`, in any encoding."""
-    return tuple(sorted(value for value in _filled_in if any(form in url for form in _spellings(value))))
-
-
-@lru_cache(maxsize=4_096)
-def _spellings(value: str) -> tuple[str, ...]:
-    """The value as it appears in URLs, JSON and Python; percent-encoding in both cases."""
-    plain = {value, unquote(value), unquote_plus(value)}
-    encoded = {form for text in plain for form in (quote(text, safe=""), quote(text), quote_plus(text),
-                                                   quote(text, safe="!$&'()*+,;="))}  # fmt: skip
-    twice = {quote(form, safe="") for form in encoded}
-    lower = {re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in encoded | twice}
-    quoted = {form for text in plain for form in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1],
-                                                  repr(text)[1:-1], ascii(text)[1:-1])}  # fmt: skip
-    return tuple(sorted((plain | encoded | twice | lower | quoted) - {""}, key=len, reverse=True))
+    return tuple(sorted(value for value in _filled_in if spellings(value).search(url)))
 
 
 def redact_text(text: str, secrets: Sequence[str]) -> str:
     """`text` with all `secrets`, in any encoding, and the user info of all URLs replaced by `***`."""
-    forms = {form for secret in secrets if secret for form in _spellings(secret)}
-    for form in sorted(forms, key=len, reverse=True):  # one may contain another
-        text = text.replace(form, _HIDDEN)
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):  # one may contain another
+        text = spellings(secret).sub(_HIDDEN, text)
     return _USER_INFO.sub(rf"\1{_HIDDEN}@", text)
 
 
@@ -103,8 +89,8 @@ def shown_url(url: str, secrets: Sequence[str] = ()) -> str:
     # up to the last "@": a password may contain anything unescaped
     _, at, after = rest.rpartition("@")
     place, slash, path = re.split(r"[?#]", after, maxsplit=1)[0].partition("/")
-    forms = [form for secret in (*secrets, *_filled_in) for form in _spellings(secret)]
-    parts = [_HIDDEN if _telling(part) or any(form in part for form in (_HIDDEN, *forms)) else part
+    known = [spellings(secret) for secret in (*secrets, *_filled_in)]
+    parts = [_HIDDEN if _telling(part) or _HIDDEN in part or any(form.search(part) for form in known) else part
              for part in path.split("/")]  # fmt: skip
     return f"{scheme}://{f'{_HIDDEN}@' if at else ''}{place}{slash}{'/'.join(parts)}"
 

@@ -26,7 +26,7 @@ _STEPS: Final = 5
 _SECONDS: Final = 30
 _FEWEST_SECONDS: Final = 6
 _LEAST_DRIFT: Final = 0.005
-_MOST_DRIFT: Final = 1.0
+_MOST_DRIFT: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,13 @@ class ClipAssembler:
         finished = Clip(self._clip, self._times[0], media_time + self._step * self._keep_every)
         self._clip += 1
         return Placed(position, finished)
+
+    def restart(self) -> None:
+        """The times come from another clock from now on: begin a new clip, and determine the rate again."""
+        self._begin_anew()
+        self._steps.clear()
+        self._last = None
+        self._keep_every, self._rate_known, self._rate_frames = 1, False, 0
 
     def _longest_gap(self) -> float:
         usual = median(self._steps) if len(self._steps) >= 3 else 0.0

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -145,7 +146,7 @@ class Decoder:
         gate = MotionGate(settings.motion_threshold)
         try:
             with self._opened() as capture:
-                size, corrupt = None, 0
+                size, corrupt, by_arrival = None, 0, False
                 began = time.monotonic()
                 if not settings.replay:
                     self._recorder.connected(capture.stream)
@@ -163,6 +164,9 @@ class Decoder:
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
+                    if capture.timeline.by_arrival and not by_arrival:
+                        by_arrival, clock = True, CameraClock()
+                        assembler.restart()
                     clock.observe(picture.media_time, arrival)
                     steady = settings.clock.now() - time.monotonic()
                     packet_time = picture.media_time + (capture.origin or 0.0)
@@ -180,12 +184,10 @@ class Decoder:
                     self._clips.clip(arrival)
                     if (spans := placed.finished.end - placed.finished.start) > LONG_CLIP:
                         self._say_once(spans_long(spans))
-                    slot = self._take_slot()
-                    if slot is None:
+                    if (slot := self._take_slot()) is None:
                         self._dropped += 1
                         continue
-                    clip = placed.finished
-                    start, end = clip.start, clip.end
+                    clip, start, end = placed.finished, placed.finished.start, placed.finished.end
                     focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
                     known = gate.representative(clip.clip, self._ring.clips[slot])
                     if not settings.replay:
@@ -214,18 +216,17 @@ class Decoder:
     def _opened(self) -> Capture:
         """The sub-stream if there is one and it can be opened, otherwise the main stream."""
         settings = self._settings
+        opened = partial(Capture, transport=settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)
         if settings.sub_stream is not None:
             try:
-                return Capture(
-                    settings.sub_stream, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel
-                )
+                return opened(settings.sub_stream)
             except CameraError as error:
                 if error.reason is Reason.UNAUTHORIZED:  # do not try a wrong password twice
                     raise
                 what = "sub-stream cannot be opened: trying the main stream"
                 log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
                 self._beat()
-        return Capture(settings.source, settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)
+        return opened(settings.source)
 
     def _take_slot(self) -> int | None:
         """A free slot. In a replay, waits for one; live, returns None, and the whole clip is dropped."""

@@ -82,13 +82,18 @@ class Timeline:
         return following
 
     def _following(self, arrival: float) -> float:
-        """When the next frame is due, from the steps so far, or from arrival if there are none or it waited."""
+        """When the next frame is due, from the steps so far, or from arrival if there are none or it waited.
+
+        Never later than it arrived.
+        """
         assert self._time is not None  # noqa: S101 -- there was a frame
         by_arrival = arrival - min(self._base, self._base_before)
         step = self._usual_step()
         if step is None or self.by_arrival:
             return max(self._time + _LEAST_STEP, by_arrival)
-        return by_arrival if by_arrival - self._time > self._largest_step() else self._time + step
+        if by_arrival - self._time > self._largest_step():
+            return by_arrival
+        return min(self._time + step, max(self._time + _LEAST_STEP, by_arrival))
 
     def _usual_step(self) -> float | None:
         return median(self._steps) if len(self._steps) >= 4 else None

@@ -24,7 +24,8 @@ def broker_rows(settings: ServiceSettings, image: bytes) -> Iterator[Row]:
     cameras = [camera.name for camera in settings.cameras]
     try:
         with BrokerVisit(settings.broker, settings.tls, settings.node) as visit:
-            yield "broker", "ok", f"{shown} (MQTT {visit.version})"
+            retained = "" if visit.connection.retains else "; retains no messages"
+            yield "broker", "ok", f"{shown} (MQTT {visit.version}{retained})"
             yield from _topic_rows(check_topics(visit, prefix, settings.node, cameras), prefix)
             yield _image_row(check_image(visit, snapshot_topic(prefix, cameras[0]), image))
     except NoBrokerError as error:

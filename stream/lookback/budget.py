@@ -64,7 +64,7 @@ class Proposal:
 
 def scored_days(scores: ScoreColumns) -> float:
     """Days of scored time, without gaps."""
-    return float(scores.spans.sum(dtype=np.int64)) / 1000 / DAY
+    return float(scores.lasting.sum()) / DAY
 
 
 def propose(
@@ -189,10 +189,10 @@ def levels(scores: ScoreColumns, rule: AlarmSettings) -> FloatVector:
     That is the lowest score of the clips from it on that fill the minimum duration.
     """
     values = scores.scores
-    spans = scores.spans[scores.spans > 0]
-    clip = float(np.median(spans)) / 1000 if len(spans) else 1.0
+    spans, steps = scores.spans[scores.spans > 0] / 1000, scores.lasting[scores.lasting > 0]
+    clip, step = (float(np.median(each)) if len(each) else 1.0 for each in (spans, steps))
     found = values.copy()
-    for ahead in range(1, max(1, math.ceil(rule.min_duration / clip - 1e-6))):
+    for ahead in range(1, 1 + max(0, math.ceil((rule.min_duration - clip) / step - 1e-6))):
         np.minimum(found[:-ahead], values[ahead:], out=found[:-ahead])
     return found
 

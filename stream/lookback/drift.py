@@ -59,7 +59,7 @@ def changed(scores: ScoreColumns, now: float) -> str:
 def _look(scores: ScoreColumns, until: float) -> np.ndarray | None:
     """Quantiles of the twelve hours before `until`, as log-odds; None if too little was scored."""
     first, last = np.searchsorted(scores.starts, [until - SPAN, until])
-    if scores.spans[first:last].sum(dtype=np.int64) / 1000 < _SCORED * SPAN:
+    if scores.lasting[first:last].sum() < _SCORED * SPAN:
         return None
     found = np.quantile(scores.values[first:last] / 65_535, _QUANTILES).clip(1e-3, 1 - 1e-3)
     return np.asarray(np.log(found / (1 - found)))

@@ -97,6 +97,12 @@ class EchoWatch:
             if self._listening:
                 topic.expected.setdefault(key, now)
 
+    def not_sent(self, name: str, key: str) -> None:
+        """A message that was expected was not published after all."""
+        with self._lock:
+            if (topic := self._topics.get(name)) is not None:
+                topic.expected.pop(key, None)
+
     def accepted(self, name: str) -> None:
         """The broker reported that it accepted a message on this topic."""
         with self._lock:

@@ -27,6 +27,7 @@ _NO_ANSWER: Final = {  # by whether TLS is used
     False: "the broker closed the connection without an answer; if it expects TLS, use mqtts://",
     True: "the broker closed the connection without an answer; it may require a client certificate",
 }
+_NO_RETAINING: Final = "Retain not supported"
 _FORBIDDEN: Final = "the broker's access rules forbid it"
 _CONGESTED: Final = 4_096  # bytes in the send buffer of the operating system
 _MOST_FLEETING: Final = 64
@@ -61,6 +62,7 @@ class Connection:
         self.reason = ""
         self.packet_limit: int | None = None
         self.retains = True
+        self.rejects_retained = False  # the broker refused the connection because its will is retained
         self.reports_refusals = client.protocol == mqtt.MQTTv5
         self._tls = False
         self._changed = changed
@@ -113,6 +115,7 @@ class Connection:
     def _on_connect(self, _c: Any, _u: Any, _f: Any, code: ReasonCode, properties: Any) -> None:
         if code.is_failure:
             self.wrong_version = str(code) == _WRONG_VERSION
+            self.rejects_retained = str(code) == _NO_RETAINING
             self.refused = not self.wrong_version
             self._finish(refusal(code))
             return

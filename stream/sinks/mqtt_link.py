@@ -47,6 +47,7 @@ class MqttLink:
         self.opened: Callable[[Dialect], None] = lambda _dialect: None
         self._dialect = Dialect()
         self._connection: Connection | None = None
+        self._retains = True
         self._complaints: set[tuple[str, str]] = set()
         make_client(address, tls, node)  # report unusable certificates at once
 
@@ -57,8 +58,11 @@ class MqttLink:
     def fleeting(self, topic: str, payload: str) -> None:
         """Send a message that would be useless later, if connected and not too many are waiting."""
         connection = self._connection
-        if connection is not None and connection.publish_fleeting(topic, payload):
-            self._echo.expect(topic, "", time.monotonic())
+        if connection is None:
+            return
+        self._echo.expect(topic, "", time.monotonic())  # before: it may be back at once
+        if not connection.publish_fleeting(topic, payload):
+            self._echo.not_sent(topic, "")
 
     def run(self) -> None:
         """Connect and publish until stopped."""
@@ -75,6 +79,9 @@ class MqttLink:
                 self.opened(self._dialect)
                 self._delivery.run(connection)
                 self._close(connection)
+            elif connection.rejects_retained and self._retains:
+                self._retains = False
+                continue
             elif (connection.wrong_version or connection.silent) and self._dialect.not_taken(
                 named=connection.wrong_version
             ):
@@ -91,7 +98,7 @@ class MqttLink:
 
     def _begin(self) -> Connection:
         client = make_client(self._address, self._tls, self._node, self._dialect.protocol)
-        client.will_set(f"{self._prefix}/available", "offline", qos=1, retain=True)
+        client.will_set(f"{self._prefix}/available", "offline", qos=1, retain=self._retains)
         connection = Connection(client, self._backlog.wake)
         connection.begin(self._address)
         return connection
@@ -106,6 +113,8 @@ class MqttLink:
         self._complaints.clear()
         self._dialect.taken()
         log.info("broker connected", broker=self._address.shown, mqtt="5" if connection.reports_refusals else "3.1.1")
+        if not connection.retains:
+            log.warning("broker retains no messages: subscribers see states and images only when they change")
         return True
 
     def _close(self, connection: Connection) -> None:

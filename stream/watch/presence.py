@@ -11,6 +11,9 @@ from stream.camera.messages import CameraState, Counters, StateChanged
 DEGRADED_FOR: Final = 30.0
 OVERLOADED: Final = "clips were dropped: the machine cannot keep up"
 UNSCORABLE: Final = "clips were dropped: the engine returned NaN or infinity"
+CORRUPT: Final = "many frames cannot be decoded: check the network, or the camera's transport"
+_CORRUPT_SHARE: Final = 0.2
+_CORRUPT_BEATS: Final = 10
 _HOUR: Final = 3600.0
 _LOSSES: Final = 1_000
 
@@ -27,6 +30,7 @@ class Presence:
         self.away_since: float | None = now
         self._away_for = ""
         self._degraded_until, self._degraded_by = float("-inf"), ""
+        self._corrupt_beats = 0  # heartbeats in a row with many frames that cannot be decoded
         self._losses: tuple[tuple[float, Reason | None], ...] = ()
 
     @property
@@ -52,6 +56,11 @@ class Presence:
         """The decoder's heartbeat."""
         if counters.dropped_clips > self.counters.dropped_clips:
             self._degrade(OVERLOADED, now)
+        corrupt = counters.corrupt_frames - self.counters.corrupt_frames
+        many = corrupt > _CORRUPT_SHARE * (corrupt + counters.frames - self.counters.frames)
+        self._corrupt_beats = self._corrupt_beats + 1 if corrupt > 0 and many else 0
+        if self._corrupt_beats >= _CORRUPT_BEATS:
+            self._degrade(CORRUPT, now)
         self.counters = counters
 
     def shed(self, now: float) -> None:

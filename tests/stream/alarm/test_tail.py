@@ -36,6 +36,17 @@ def test_counted_is_what_the_live_rule_would_ring(seed: int, rule: AlarmSettings
         assert found[place] == expected or expected >= 60
 
 
+@pytest.mark.parametrize("stride", [4, 8, 16])
+def test_the_time_that_overlapping_clips_share_is_watched_once(stride: int) -> None:
+    counts = AlarmCounts(SETTINGS, RULE)
+    for index in range(500):
+        start = index * stride / 25
+        counts.advance(start, start + CLIP, 0.0)
+    counts.interrupt()
+    counts.advance(1_000.0, 1_000.0 + CLIP, 0.0)
+    assert counts.recent(24)[1] == pytest.approx(499 * stride / 25 + 2 * CLIP)
+
+
 def test_a_new_connection_ends_what_is_open() -> None:
     counts = AlarmCounts(SETTINGS, RULE)
     for index in range(4):

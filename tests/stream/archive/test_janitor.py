@@ -147,3 +147,16 @@ def test_eviction_goes_on_where_a_decoder_renames_its_half_meanwhile(
     who.turn(100.0, refused=False)
     assert gone == [old.stem]
     assert clip.exists()
+
+
+def test_a_folder_that_is_removed_while_it_is_in_use_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    with Store.open(folder) as store:
+        cleaner, _ = janitor(store, Retention())
+        cleaner.turn(0.0, refused=False)
+        folder.rename(tmp_path / "elsewhere")
+        for now in (100.0, 200.0):
+            cleaner.turn(now, refused=False)
+    assert "".join(capsys.readouterr()).count("data folder was removed") == 1

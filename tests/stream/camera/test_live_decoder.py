@@ -16,6 +16,7 @@ import pytest
 
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
+from stream.camera import timeline
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, Decoder, _Stopped
 from stream.camera.messages import ClipClosed, ClipReady, EndClip, Message, Order, StartClip
@@ -118,6 +119,19 @@ def test_a_camera_that_sends_otherwise_than_it_stamps_begins_alarms_on_time(unit
     for _, clip in decoder.clips:
         true_end = played + (clip.clip + 1) * 16 / sent
         assert abs(clip.end - true_end) < 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stamped", [50.0, 12.5])
+def test_a_camera_that_stamps_half_or_twice_the_time_gives_way_to_arrival(
+    units: list[bytes], stamped: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline, "_CHECK_SPAN", 1.0)
+    with watching(Track(units, lambda k: (k / 25, k / stamped))) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 12, 40)
+    for at, clip in decoder.clips[-6:]:
+        assert clip.end - clip.start == pytest.approx(0.64, abs=0.1)
+        assert abs(at - clip.end) < 0.3
 
 
 @pytest.mark.slow

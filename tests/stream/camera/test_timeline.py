@@ -32,6 +32,14 @@ def test_a_stamp_that_slips_is_corrected_from_its_neighbours(slip: float, every:
     assert placed([*stamps], true) == pytest.approx(true, abs=0.002)
 
 
+@pytest.mark.parametrize("unit", [0.1, 0.2, 1.0])
+def test_coarse_stamps_that_repeat_are_spread_over_their_arrivals(unit: float) -> None:
+    true = at_25(1000)
+    times = placed([int(time / unit + 1e-6) * unit for time in true], [900 + time for time in true])
+    assert all(later > earlier for earlier, later in itertools.pairwise(times))
+    assert times == pytest.approx(true, abs=min(1.2 * unit, 0.3))
+
+
 def test_two_slips_on_end_begin_no_new_timeline() -> None:
     true = at_25(500)
     stamps = [time + (7600 if k % 50 in (48, 49) else 0) for k, time in enumerate(true)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stream.alarm.rule import AlarmSettings
 from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
-from stream.lookback.budget import interval, propose
+from stream.lookback.budget import interval, propose, scored_days
 from stream.lookback.drift import changed, over_promise
 from stream.lookback.what_if import alarms
 
@@ -55,6 +57,27 @@ def test_the_alarms_of_the_next_month_lie_within_the_stated_interval(busy: float
             assert proposal.high < 3 * per_day
     print(f"{sum(inside)} of {len(inside)} months within the stated 95 %")
     assert np.mean(inside) >= 0.9
+
+
+@pytest.mark.parametrize("overlap", [2, 4])
+@pytest.mark.parametrize("min_duration", [0.0, 1.2])
+def test_clips_that_overlap_change_neither_the_time_nor_the_proposal(overlap: int, min_duration: float) -> None:
+    """The same two weeks in clips end to end, and in clips of which `overlap` begin within the length of one."""
+    plain, rule = composed(14, 3), replace(RULE, min_duration=min_duration)
+    starts = START + np.arange(len(plain) * overlap, dtype=np.float64) * CLIP / overlap
+    dense = ScoreColumns(
+        starts, np.repeat(plain.spans, overlap), np.repeat(plain.values, overlap),
+        np.repeat(plain.windows, overlap), np.repeat(plain.connects, overlap),
+    )  # fmt: skip
+    assert scored_days(dense) == pytest.approx(14, abs=0.001)
+    for per_day in (0.2, 4.0):
+        one, other = propose(plain, rule, per_day), propose(dense, rule, per_day)
+        assert one is not None
+        assert other is not None
+        assert other.method == one.method
+        assert other.days == pytest.approx(one.days, abs=0.001)
+        assert other.threshold == pytest.approx(one.threshold, abs=0.03)
+        assert other.per_day == pytest.approx(one.per_day, rel=0.2)
 
 
 def test_what_operators_called_true_is_no_false_alarm_and_what_it_would_miss_is_named() -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -25,6 +25,7 @@ from stream.sinks.command_listener import CommandListener
 from stream.sinks.echo import NOT_BACK, Proof
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.mqtt_client import TlsFiles, make_client
+from stream.sinks.mqtt_connection import Connection
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
 from tests.servers.slow_link import SlowLink
@@ -230,6 +231,44 @@ def test_certificates_are_looked_at_first(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(UsageError, match="not usable certificates"):
         make_client(encrypted, TlsFiles(ca=tmp_path / "ca.pem"), "test")
+
+
+class BackAtOnce:
+    """A connection whose messages are back before `publish_fleeting` returns."""
+
+    def __init__(self, sink: MqttSink, *, sends: bool) -> None:
+        self._sink, self._sends = sink, sends
+
+    def publish_fleeting(self, topic: str, _payload: str) -> bool:
+        if self._sends:
+            self._sink.echo.received(topic, "")
+        return self._sends
+
+
+@pytest.mark.parametrize(("sends", "proof"), [(True, Proof.PROVEN), (False, Proof.WAITING)])
+def test_a_message_that_is_back_at_once_or_was_not_sent_has_not_failed(sends: bool, proof: Proof) -> None:
+    sink = MqttSink(BrokerAddress("127.0.0.1", free_port(), tls=False), "mgfn", "test")
+    sink.echo.listening(0.0)
+    sink._link._connection = cast(Connection, BackAtOnce(sink, sends=sends))
+    sink.stats({"time": 1.0})
+    assert sink.echo.changes(time.monotonic() + 2 * echo.PATIENCE) == []
+    assert sink.echo.proof() is proof
+
+
+@pytest.mark.slow
+def test_a_broker_that_retains_nothing_gets_events_and_states(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Mosquitto(tmp_path, extra=("retain_available false",)).running() as broker:
+        subscriber = Subscriber(broker.port)
+        with delivering(parse_broker(broker.url)) as sink:
+            sink.camera_status("door", "online", available=True)
+            for message in events(3):
+                sink.event(Waiting(message, time.time()))
+            until(lambda: len(subscriber.events()) == 3, what="the events")
+            until(lambda: subscriber.last("mgfn/door/status") == "online", what="the state")
+        subscriber.close()
+    assert "".join(capsys.readouterr()).count("broker retains no messages") == 1
 
 
 @pytest.mark.slow

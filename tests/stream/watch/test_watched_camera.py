@@ -19,6 +19,7 @@ from stream.base.addresses import Source
 from stream.base.errors import Reason
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings.settings import CameraConfig
+from stream.watch.presence import CORRUPT
 from stream.watch.watched_camera import Scored, WatchedCamera
 
 FEATURE = np.zeros((1, 4), np.float32)
@@ -80,6 +81,17 @@ def test_dropped_clips_degrade_for_thirty_seconds() -> None:
     assert camera.status(41.0) == "warming"
     camera.presence.shed(50.0)
     assert camera.status(60.0) == "degraded"
+
+
+def test_a_camera_whose_frames_cannot_be_decoded_for_ten_seconds_is_degraded() -> None:
+    camera = make()
+    for second in range(1, 10):
+        camera.counted(Counters(25.0, 12 * second, 13 * second, 0, 0), now=float(second))
+    assert camera.problem(9.0) == ""
+    camera.counted(Counters(25.0, 120, 130, 0, 0), now=10.0)
+    assert (camera.status(10.0), camera.problem(10.0)) == ("degraded", CORRUPT)
+    camera.counted(Counters(25.0, 145, 131, 0, 0), now=11.0)  # now and then one
+    assert camera.status(41.0) == "warming"
 
 
 def test_a_camera_whose_pictures_give_no_clips_has_a_named_problem() -> None:
