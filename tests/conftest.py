@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+# read when PyTorch is imported, also by child processes: threads that spin take the core of the other worker
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import torch
 
 from mgfn.backbones import BACKBONES
 from mgfn.backbones.i3d import I3D
 from mgfn.weights import WeightsError
+from tests.built_once import built_once
 from tests.bundles import field_sources, write_bundle, write_tiny_bundle
 from tests.servers.chromium import chromium
 from tests.servers.mosquitto import Mosquitto
@@ -23,19 +29,19 @@ if TYPE_CHECKING:
 # background jobs of a shell ignore Ctrl-C, and so would the commands that tests start and stop
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_bundle(pytestconfig: pytest.Config) -> Path:
     """A bundle of tiny models, in every form."""
-    return write_tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny", all_forms=True)
+    return built_once("tiny", pytestconfig, lambda folder: write_tiny_bundle(folder, all_forms=True))
 
 
 @pytest.fixture(scope="session")
-def field_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def field_bundle(pytestconfig: pytest.Config) -> Path:
     """A bundle of tiny models with all that the default one has beside networks, in every form."""
-    return write_bundle(field_sources(), tmp_path_factory.mktemp("bundles") / "field", all_forms=True)
+    return built_once("field", pytestconfig, lambda folder: write_bundle(field_sources(), folder, all_forms=True))
 
 
 @pytest.fixture(scope="session")
