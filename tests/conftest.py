@@ -18,6 +18,7 @@ import torch
 from mgfn.backbones import BACKBONES
 from mgfn.backbones.i3d import I3D
 from mgfn.weights import WeightsError
+from stream.base.log import standard_error
 from tests.built_once import built_once
 from tests.bundles import field_sources, write_bundle, write_tiny_bundle
 from tests.servers.chromium import chromium
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+
+@pytest.fixture(autouse=True)
+def each_test_captures_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that runs in the tests' own process must not hand the log of all later tests to a thread."""
+    monkeypatch.setattr(standard_error, "use_thread", lambda: None)
 
 
 @pytest.fixture(scope="session")
