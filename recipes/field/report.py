@@ -35,10 +35,13 @@ def tables(results: Mapping[str, Any]) -> str:
             _kinds(measured),
             "### Prior and threshold that ship\n",
             _points(shipped),
+            _false(results["false_alarms_with_shipped_prior"]),
             "### Parts, curve and false alarms, with the measured prior\n",
             _parts(results),
             _curve(results),
-            _false(results),
+            _false(results["false_alarms"]),
+            "### Verdicts\n",
+            _verdicts(results["verdicts"]),
         )
     )
 
@@ -98,13 +101,30 @@ def _curve(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _false(results: Mapping[str, Any]) -> str:
+def _false(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| false alarm in | at, s | z, threshold | camera | budgets a day |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['recording']} | {row['at']:.1f} | {row['z']:.1f}, {row['threshold']:.1f} | {row['camera']} | "
         f"{', '.join(f'{budget:g}' for budget in row['budgets'])} |"
-        for row in results["false_alarms"]
+        for row in rows
     ]
+    return "\n".join([*lines, ""])
+
+
+def _verdicts(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| budget a day | verdicts | counted | without them | with them |", "|---|---|---|---|---|"]
+    for row in rows:
+        for question, counted in (
+            ("ordinary", "false alarms in the second half"),
+            ("incidents", "incidents found, alarms before them marked as false"),
+            ("incidents_loudest", "incidents found, the loudest clip before them marked as well"),
+            ("true", "second halves of incidents that ring, alarms in the first marked as true"),
+        ):
+            of = f", of {row[question]['of']}" if "of" in row[question] else ""
+            lines.append(
+                f"| {row['budget']:g} | {row[question]['judged']} | {counted}{of} | {row[question]['without']} | "
+                f"{row[question]['with']} |"
+            )
     return "\n".join([*lines, ""])
 
 
