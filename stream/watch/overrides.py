@@ -46,7 +46,7 @@ class Overrides:
         kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
         if "threshold" in kept and kept_threshold(found, camera.learner.scale) is None:
             log.warning(
-                "stored threshold not applied: it was set for scores of another scale; set it again, or `auto`",
+                "stored threshold not applied: it was set for scores on another scale; set it again, or publish `auto`",
                 camera=camera.name, threshold=kept.pop("threshold"), in_force=camera.alarm.rule.settings.threshold_on,
             )  # fmt: skip
         if "threshold" in kept:

@@ -152,7 +152,7 @@ def test_what_is_wrong_with_an_xd_violence_list(tmp_path: Path) -> None:
     found = problems_of(write(tmp_path / "xd.list", text), "xd-violence")
     assert len(found) == 3
     assert "line 5: unnamed has no label" in found[0]
-    assert "a_label_A: listed are a_label_A__0 (line 1), a_label_A__1 (line 2); expected __0, __1" in found[1]
+    assert "a_label_A: the list has a_label_A__0 (line 1), a_label_A__1 (line 2); expected __0, __1" in found[1]
     assert "b_label_A: listed are" in found[2]
 
 

@@ -127,6 +127,6 @@ def test_pictures_of_another_scene_differ(alarmed: tuple[Path, str], tmp_path: P
         assert found.compared > 3
         assert not found.agrees
         unmarked = reproduce(engine, window, engine.backend.name, tmp_path / "silent.mp4")
-        assert "does not say when it began" in unmarked.no_pictures
-        with pytest.raises(StreamError, match="it is another one"):
+        assert "has no start time" in unmarked.no_pictures
+        with pytest.raises(StreamError, match="it is not the bundle that scored the event"):
             reproduce(engine, dataclasses.replace(window, features=window.features[..., :8]), "x", None)

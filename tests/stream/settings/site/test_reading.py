@@ -147,7 +147,7 @@ def test_targets_are_never_shown() -> None:
     text = "notify: {targets: [7, '{MGFN_NOWHERE}', json://hunter2], per_hour: 0}\ncameras: {a: {url: rtsp://h/1}}"
     assert problems(text) == [
         "site.yaml:1: notify.targets[0]: must be text; put it in quotes",
-        "site.yaml:1: notify.targets[1]: {MGFN_NOWHERE} is neither in the environment nor a secret file",
+        "site.yaml:1: notify.targets[1]: {MGFN_NOWHERE} is neither an environment variable nor a secret file",
         "site.yaml:1: notify.per_hour: 0: must be at least 1",
     ]
     text = "notify: {targets: tgram://hunter2}\ncameras: {a: {url: rtsp://h/1}}"
@@ -260,7 +260,7 @@ def test_wrong_values_of_a_camera(lines: str, says: str) -> None:
     ("url", "says"),
     [
         ("http://u:hunter2@h/1", "http://***@h/1: scheme not supported; must be an rtsp:// or rtsps:// URL"),
-        ("rtsp://u:{MGFN_NOWHERE}@h", "{MGFN_NOWHERE} is neither in the environment nor a secret file"),
+        ("rtsp://u:{MGFN_NOWHERE}@h", "{MGFN_NOWHERE} is neither an environment variable nor a secret file"),
         ("rtsp:/u:hunter2@h/1", "***@h/1: no such file"),
         ("rtsp:///x", "has no host"),
         ("none.mp4", "no such file"),
