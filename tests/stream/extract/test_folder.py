@@ -91,7 +91,7 @@ def test_files_of_another_shape_are_not_done(tmp_path: Path, array: np.ndarray) 
         ({"geometry": "squash"}, "made with geometry ends, but this run uses squash"),
         (
             {"engine": "openvino-int8", "precision": "int8"},
-            "made with engine openvino, these would",
+            "made with engine openvino, but this run uses",
         ),
     ],
 )

@@ -384,5 +384,5 @@ def test_the_example_is_right_and_names_its_schema(monkeypatch: pytest.MonkeyPat
 
 def test_the_reference_is_made_from_the_models() -> None:
     assert reference() in (ROOT / "docs" / "site-file.md").read_text(), "run: python -m stream.settings.site.schema"
-    said = "Maximum number of alarms in any hour. Further ones are listed, not published. Default: 60."
+    said = "Maximum number of alarms in any hour. Further alarms are listed, but not published. Default: 60."
     assert f"| `hourly_cap` | {said} | 1 to 3,600 |" in reference()
