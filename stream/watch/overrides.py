@@ -100,7 +100,7 @@ class Overrides:
         before = camera.alarm.rule.settings
         _set_threshold(camera, command.threshold)
         if (now := camera.alarm.rule.settings) != before:
-            log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learnt=now.learnt)
+            log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learned=now.learnt)
         self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
         self._keep(camera.name, "threshold_scale", None if command.threshold is None else camera.learner.scale)
         self._memory.note_rule(camera)
