@@ -96,7 +96,7 @@ def test_what_is_gone_is_said(alarmed: tuple[Path, str], tmp_path: Path, tiny_bu
     (data / "media" / f"{event}.mp4").unlink()
     done = again(data, event)
     assert done.returncode == 0
-    assert "frames not compared: the event's clip does not exist" in done.stdout
+    assert "frames not compared: the event's clip is not stored" in done.stdout
     done = again(data, event, "--bundle", tmp_path)
     assert done.returncode == 2
     assert "the event's bundle (SHA-256" in done.stderr
