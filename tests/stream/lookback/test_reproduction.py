@@ -103,7 +103,7 @@ def test_what_is_gone_is_said(alarmed: tuple[Path, str], tmp_path: Path, tiny_bu
     (data / "media" / f"{event}.npz").unlink()
     done = again(data, event)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "the event's window does not exist" in done.stderr
+    assert "the event's window is not stored" in done.stderr
     for wrong in ("1000.00-abcdef", "../../etc/passwd", "", "' OR 1=1 --"):
         done = again(data, wrong)
         assert done.returncode == 2
