@@ -1,4 +1,4 @@
-"""The service: startup, main loop, shutdown. Threads, processes and queues are created only in this room.
+"""The service: startup, main loop, shutdown. Threads, processes and queues are created only in this package.
 
 One decoder process for each camera writes clips into its shared ring. The main loop takes clips that are ready, oldest
 first, at most one of each camera and no more than the engine processes efficiently at once. It runs them through the

@@ -168,16 +168,17 @@ class MqttSink:
 
     def _lost(self, message: Waiting) -> None:
         if self._backlog.lost == 1:
-            log.error("losing events: the broker has been away for too long", broker=self.shown)
+            log.error("events discarded: the broker has been unreachable for too long", broker=self.shown)
         self._settled(message, None)
 
     def _dropped(self, topic: str) -> None:
         if topic.startswith(f"{self._prefix}/"):
             self.echo.refused(topic, DROPPED)
-        log.error("message skipped: the broker drops the connection for it", broker=self.shown, topic=topic)
+        log.error("message skipped: the broker drops the connection because of it", broker=self.shown, topic=topic)
 
     def _image_dropped(self, topic: str, size: int) -> None:
         log.error(
-            "sending smaller images: the broker drops the connection for this one; check its maximum packet size",
+            "sending smaller images: the broker drops the connection because of this one; "
+            "check its maximum packet size",
             broker=self.shown, topic=topic, bytes=size,
         )  # fmt: skip

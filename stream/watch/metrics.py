@@ -53,7 +53,10 @@ class Metrics:
             registry=registry,
         )
         self._broken = Counter(
-            "mgfn_clips_broken", "Clips discarded at a gap in the camera's time", ["camera"], registry=registry
+            "mgfn_clips_broken",
+            "Clips discarded because of a gap in the camera's timestamps",
+            ["camera"],
+            registry=registry,
         )
         self._reconnects = Counter(
             "mgfn_reconnects", "Connections lost or refused, by reason", ["camera", "reason"], registry=registry
@@ -82,7 +85,7 @@ class Metrics:
             "mgfn_mqtt_outbox_messages", "Event messages that the broker has not acknowledged", registry=registry
         )
         self._proven = Gauge(
-            "mgfn_mqtt_delivery_proven", "1 while all that was published came back from the broker", registry=registry
+            "mgfn_mqtt_delivery_proven", "1 while every published message came back from the broker", registry=registry
         )
         self._topics_failed = Gauge(
             "mgfn_mqtt_topics_failed", "Topics whose messages do not get through the broker", registry=registry

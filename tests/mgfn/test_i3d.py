@@ -121,7 +121,7 @@ def test_kernels_are_turned_into_pytorchs_order(arrays: dict[str, FloatArray]) -
 )
 def test_an_array_left_over_is_named(untrained: I3D, arrays: dict[str, FloatArray], key: str) -> None:
     arrays[key] = np.ones(64, np.float32)
-    with pytest.raises(WeightsError, match=rf"^checkpoint does not fit I3D: left over {key} \(64,\)$"):
+    with pytest.raises(WeightsError, match=rf"^checkpoint does not fit I3D: unexpected {key} \(64,\)$"):
         load_kinetics(untrained, arrays)
 
 
@@ -150,7 +150,7 @@ def test_a_misshapen_array_is_named(
     arrays[key] = np.zeros(shape, np.float32)
     with pytest.raises(WeightsError) as refused:
         load_kinetics(untrained, arrays)
-    assert f"I3D: misshapen {key} {shape}" in str(refused.value)
+    assert f"I3D: wrong shape of {key} {shape}" in str(refused.value)
     assert torch.equal(untrained.Conv3d_2b_1x1.conv.weight, before)
 
 

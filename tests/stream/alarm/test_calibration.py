@@ -280,7 +280,7 @@ def wrong(*path: str, value: object) -> Any:
         (wrong("extra", value=1), "unknown key extra"),
         (wrong("channels", value=17), "scene centre has shape .64., expected .17."),
         (wrong("transform", value=[0.0, float("nan")]), "not a finite number"),
-        (wrong("transform", value=[0.0, 0.0]), "not above 0"),
+        (wrong("transform", value=[0.0, 0.0]), "must be above 0"),
         (wrong("pending", "clips", value=3), "pending clips is not an array"),
         (wrong("features", "vectors", "data", value="AAAA"), "3 bytes, too few or too many"),
         (wrong("features", "vectors", "data", value="é"), "not base64"),

@@ -89,7 +89,7 @@ def test_a_full_database_costs_history_and_no_alarm(tmp_path: Path, capsys: pyte
             journal.message(begun().new(MOMENT), 1.0, awaits_files=False)
             assert journal.written(10)
             assert writing.said[-1].key is not None
-    assert "writing the database again" in "".join(capsys.readouterr())
+    assert "database can be written again" in "".join(capsys.readouterr())
 
 
 def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_fifo_that_nobody_reads_never_stops_the_loop(tmp_path: Path, capsys: p
         write(file, clip)
     assert time.monotonic() - began < 5.0
     assert 99 <= file.lost <= 100
-    assert "".join(capsys.readouterr()).count("losing scores") == 1
+    assert "".join(capsys.readouterr()).count("scores cannot be written and are lost") == 1
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         file.close()
