@@ -38,6 +38,7 @@ def test_round_trip(checkpoint: Path) -> None:
     assert [path.name for path in checkpoint.parent.iterdir()] == ["head.safetensors"]
 
 
+@pytest.mark.slow
 def test_the_released_layout_is_told_by_its_content(tmp_path: Path) -> None:
     state = Released(ReleasedConfig(64)).state_dict()
     torch.save(state, tmp_path / "mgfn_ucf.pkl")

@@ -193,6 +193,7 @@ def test_the_exported_backbone_equals_pytorch(kinetics_i3d: I3D, tmp_path: Path)
     np.testing.assert_allclose(alone, found[:1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pixels_are_scaled_to_minus_one_and_one(untrained: I3D) -> None:
     seen: list[torch.Tensor] = []
     hook = untrained.Conv3d_1a_7x7.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -219,6 +220,7 @@ def test_features_tell_moving_pictures_from_still_ones(kinetics_i3d: I3D) -> Non
     assert float((a - b).norm()) > 1.0
 
 
+@pytest.mark.slow
 def test_layers_stand_side_by_side_with_the_published_feature_last() -> None:
     torch.manual_seed(0)
     model = I3D().eval()

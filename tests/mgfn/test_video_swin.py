@@ -106,6 +106,7 @@ def difference(found: Tensor, expected: Array) -> float:
     return float(np.linalg.norm(ours - expected) / np.linalg.norm(expected - expected.mean()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHAPES.exists(), reason="../shared/reference is absent")
 def test_names_and_shapes_are_the_published_ones() -> None:
     shapes = {name: tuple(shape) for name, shape in json.loads(SHAPES.read_text()).items()}

@@ -42,6 +42,7 @@ def test_a_false_alarm_that_comes_again_is_silenced_and_another_is_not(other: bo
         assert row["ordinary"] == {"judged": 1, "without": 1, "with": int(other)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [False, True])
 def test_a_verdict_hides_only_an_incident_that_looks_like_the_false_alarm(other: bool) -> None:
     incident = Incident("fight", True, False, SECOND * 0.64, (SECOND + LENGTH) * 0.64)

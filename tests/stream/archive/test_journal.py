@@ -153,6 +153,7 @@ def test_another_threshold_keeps_no_promise_of_the_last_one(tmp_path: Path) -> N
             assert store.settings.all() == {"door": {"threshold": "0.6"}}
 
 
+@pytest.mark.slow
 def test_a_locked_database_holds_up_no_alarm_and_costs_no_history(tmp_path: Path) -> None:
     """Another program holds the write lock for 7 s: longer than SQLite waits for it."""
     said: list[tuple[float, Waiting]] = []
@@ -194,6 +195,7 @@ def test_a_locked_database_holds_up_no_alarm_and_costs_no_history(tmp_path: Path
             thread.join(10)
 
 
+@pytest.mark.slow
 def test_a_full_line_keeps_the_order(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         writing = Writing(store, Retention())

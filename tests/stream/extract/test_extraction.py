@@ -68,6 +68,7 @@ def expected(video: Path, geometry: str) -> FloatArray:
         return TinyBackbone()(clips.flatten(0, 1)).unflatten(0, (-1, crops)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flags", "geometry"), [([], "squash"), (["--crops", "10", "--batch", "7"], "ten")])
 def test_a_folder_of_videos_becomes_features(
     monkeypatch: pytest.MonkeyPatch,

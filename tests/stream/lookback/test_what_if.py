@@ -85,7 +85,8 @@ def as_live(
     return pack(rows), found
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=300)
 @given(
     scores=st.lists(st.sampled_from([0.1, 0.5, 0.65, 0.85, 0.95]), min_size=1, max_size=150),
     connects=st.frozensets(st.integers(1, 149), max_size=3),

@@ -42,6 +42,7 @@ def test_a_full_disk_costs_lines_and_nothing_else(capsys: pytest.CaptureFixture[
     assert file.lost == file.lost_in_all == 2
 
 
+@pytest.mark.slow
 def test_a_fifo_that_nobody_reads_never_stops_the_loop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
