@@ -56,7 +56,7 @@ class MqttSink:
         self._retained = retained
         self._slow_scores: dict[str, float] = {}
         clock = clock or Clock(SteadyClock.by_the_wall())
-        self._backlog = Backlog(prefix, self._lost, self._image_dropped, self._dropped, queue_limit)
+        self._backlog = Backlog(prefix, self._lost, self._image_too_large, self._dropped, queue_limit)
         delivery = Delivery(prefix, self._backlog, self.echo, clock, settled, retained)
         self._link = MqttLink(address, prefix, node, tls or TlsFiles(), self._backlog, delivery, self.echo)
         self._backlog.state(f"{prefix}/available", "online")
@@ -176,8 +176,10 @@ class MqttSink:
             self.echo.refused(topic, DROPPED)
         log.error("message skipped: the broker drops the connection for it", broker=self.shown, topic=topic)
 
-    def _image_dropped(self, topic: str, size: int) -> None:
-        log.error(
-            "sending smaller images: the broker drops the connection for this one; check its maximum packet size",
-            broker=self.shown, topic=topic, bytes=size,
-        )  # fmt: skip
+    def _image_too_large(self, topic: str, size: int, limit: int | None) -> None:
+        if limit is None:
+            what = "sending smaller images: the broker drops the connection for this one; check its maximum packet size"
+            log.error(what, broker=self.shown, topic=topic, bytes=size)
+        else:
+            what = "sending smaller images: larger than the broker's maximum packet size"
+            log.warning(what, broker=self.shown, topic=topic, bytes=size, limit=limit)
