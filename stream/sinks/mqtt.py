@@ -55,6 +55,7 @@ class MqttSink:
         self._settled = settled
         self._retained = retained
         self._slow_scores: dict[str, float] = {}
+        self._reasons_told: set[str] = set()
         clock = clock or Clock(SteadyClock.by_the_wall())
         self._backlog = Backlog(prefix, self._lost, self._image_too_large, self._dropped, queue_limit)
         delivery = Delivery(prefix, self._backlog, self.echo, clock, settled, retained)
@@ -166,9 +167,10 @@ class MqttSink:
         if self._backlog.state(topic, payload):
             self._retained(topic, True)
 
-    def _lost(self, message: Waiting) -> None:
-        if self._backlog.lost == 1:
-            log.error("losing events: the broker has been away for too long", broker=self.shown)
+    def _lost(self, message: Waiting, reason: str) -> None:
+        if reason not in self._reasons_told:
+            self._reasons_told.add(reason)
+            log.error("losing events", broker=self.shown, reason=reason, id=message.payload.id)
         self._settled(message, None)
 
     def _dropped(self, topic: str) -> None:
