@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import threading
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +23,7 @@ from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
 from stream.camera.hwaccel import Hwaccel, accelerator
 from stream.camera.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
-from stream.camera.recorder import Recorder
+from stream.camera.recorder_thread import RecorderThread
 from stream.camera.timeline import Timeline
 from stream.camera.view import View
 
@@ -89,7 +90,8 @@ class Decoder:
         self._ring = settings.ring
         self._free = list(range(settings.ring.slots))
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
-        self._recorder = Recorder(settings.pre_roll, self._send, settings.clock)
+        self._sending = threading.Lock()
+        self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock)
         self._cropper = ClipCropper(settings.view, settings.geometry)
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
@@ -136,6 +138,7 @@ class Decoder:
             self._rest(retry_delay(attempt, fault.reason, random.random()))  # noqa: S311 -- jitter
 
     def close(self) -> None:
+        self._recorder.close()
         self._ring.close()
 
     def _watch(self) -> None:
@@ -278,7 +281,8 @@ class Decoder:
         self._send(StateChanged(state, self._connection, reason, detail))
 
     def _send(self, message: Message) -> None:
-        self._pipe.send(message)
+        with self._sending:  # the recorder's thread sends, too
+            self._pipe.send(message)
 
 
 def run_camera(settings: CameraSettings, pipe: Connection) -> None:
