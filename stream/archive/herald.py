@@ -1,7 +1,8 @@
 """Publishes event messages in the order in which they were decided, whether or not they are written.
 
-A message is published once it is committed or refused by the disk, and at the latest 0.7 s after it was queued. A later
-message waits for an earlier one, so the order of each camera is kept. Subscribers recognise duplicates by (`id`, `seq`).
+A message is published once it is committed or refused by the disk, and at the latest 0.7 s after it was queued. A
+later message waits for an earlier one, so the order of each camera is kept. Subscribers recognise duplicates by (`id`,
+`seq`).
 """
 
 from __future__ import annotations

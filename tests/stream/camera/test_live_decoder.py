@@ -135,6 +135,16 @@ def test_a_camera_that_stamps_half_or_twice_the_time_gives_way_to_arrival(
 
 
 @pytest.mark.slow
+def test_timestamps_in_milliseconds_are_scored_by_arrival(units: list[bytes]) -> None:
+    with watching(Track(units, lambda k: (k / 25, k / 25 / 90))) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 8, 20)
+    assert {clip.connection for _, clip in decoder.clips} == {0}
+    for at, clip in decoder.clips[-4:]:
+        assert clip.end - clip.start == pytest.approx(0.64, abs=0.1)
+        assert abs(at - clip.end) < 0.3
+
+
+@pytest.mark.slow
 def test_an_rtp_time_that_never_moves_is_scored_by_arrival(units: list[bytes]) -> None:
     with watching(Track(units, lambda k: (k / 25, 0.0))) as (_, decoder):
         decoder.hear(lambda: len(decoder.clips) == 6, 20)
