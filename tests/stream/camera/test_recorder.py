@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stream.base.clock import SteadyClock
+from stream.camera import recorder_thread
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.recorder import PacketRing, StoredPacket
 from stream.camera.recorder_thread import RecorderThread
@@ -200,3 +201,29 @@ def test_no_picture_before_the_first_clip(tmp_path: Path) -> None:
     sent: list[Message] = []
     RecorderThread(1.0, sent.append, CLOCK).obey(TakeSnapshot("1.00-aaaaaa", tmp_path / "x.jpg", "", None), None)
     assert sent == [SnapshotTaken("1.00-aaaaaa", 0, "no image yet")]
+
+
+def test_while_the_disk_hangs_nobody_waits_and_little_is_kept(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recorder_thread, "RING_BYTES", 20_000)
+    sent: list[Message] = []
+    recorder, disk = RecorderThread(5.0, sent.append, CLOCK), threading.Event()
+    before = StartClip("1.00-aaaaaa", tmp_path / "before.mp4", begin=1000.0, longest=60.0)
+    during = StartClip("2.00-bbbbbb", tmp_path / "during.mp4", begin=1000.0, longest=60.0)
+    after = StartClip("3.00-cccccc", tmp_path / "after.mp4", begin=1000.0, longest=2.0)
+    _play(recorder, video, {5: before}, 10)
+    settle(recorder)
+    recorder._put(lambda: None if disk.wait(20) else pytest.fail("the disk hung for ever"))
+    recorder.disconnected()
+    _play(recorder, video, {150: during}, 200)
+    assert sent == [ClipClosed("2.00-bbbbbb", 0, 0.0, "the disk does not respond")]
+    assert recorder._waiting <= 20_000
+    disk.set()
+    settle(recorder)
+    assert isinstance(sent[1], ClipClosed)
+    assert (sent[1].event, sent[1].problem) == ("1.00-aaaaaa", "")
+    play(recorder, video, {10: after}, 100)
+    assert isinstance(sent[-1], ClipClosed)
+    assert (sent[-1].event, sent[-1].seconds) == ("3.00-cccccc", 2.0)
+    assert "".join(capsys.readouterr()).count("disk does not respond: nothing is recorded") == 1
