@@ -24,6 +24,7 @@ _SCALE: Final = 65_535
 _WINDOW: Final = 0x3F  # of the window's byte
 _CONNECTS: Final = 0x80
 _STORED: Final = 0x40  # whether `_CONNECTS` is stored
+_NO_OVERLAP: Final = 0.75  # clips that follow each other may overlap a little, because frames jitter
 _TOGETHER: Final = 60_000  # number of clips decoded at once: what fits in the processor's cache
 
 
@@ -120,7 +121,7 @@ class ScoreColumns:
         """The seconds that each clip adds: what two overlapping clips share counts once."""
         spans = self.spans / 1000
         steps = np.diff(self.starts)
-        overlaps = (steps > 0) & (steps < spans[:-1])
+        overlaps = (steps > 0) & (steps < _NO_OVERLAP * spans[:-1])
         return np.append(np.where(overlaps, steps, spans[:-1]), spans[-1:])
 
     def row(self, index: int) -> LoggedScore:
