@@ -11,6 +11,7 @@ engine together, and acts on the scores. It never waits for a camera, a disk or 
 `degraded` |
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the whole new clip, counted |
 | a camera's packets | seconds, 64 MiB | the oldest are dropped |
+| a camera's packets that wait for a disk | 64 MiB | open clips end, packets are skipped, logged |
 | what is to be written | `journal.LIMIT` | from half of it on, scores are omitted; then events are published from
 memory |
 | messages to Frigate and notification targets | `courier.LIMIT` each | the oldest is dropped, counted; MQTT is not
