@@ -133,6 +133,7 @@ class Decoder:
                 before = self._frames
                 self._watch()
                 self._beat(now=True)
+                self._recorder.settle()  # a service without other cameras ends with the last recording
                 return self._state(CameraState.ENDED)
             except CameraError as error:
                 fault = error
@@ -143,6 +144,7 @@ class Decoder:
                 log.exception("decoder failed", camera=self._settings.source.name)
                 fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
             if not live:
+                self._recorder.settle()
                 return self._state(CameraState.ENDED, fault)
             self._patience = _patience(self._patience, fault.reason, self._frames - before)
             attempt = 1 if self._frames > before else attempt + 1
