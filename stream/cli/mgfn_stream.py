@@ -110,7 +110,7 @@ def watch(
     from stream.cli.check import check_all
     from stream.service.service import Service
     from stream.settings.bundle import cached_bundle
-    from stream.settings.flags import Flags, options
+    from stream.settings.flags import Flags, options, typed_on_the_command_line
     from stream.settings.settings import CameraConfig, ServiceSettings
     from stream.settings.site.reading import Site, read_site
     from stream.settings.site.watching import SiteWatcher
@@ -174,6 +174,8 @@ def watch(
     told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))  # report invalid cameras before anything starts
     if unfilled(mqtt or (site.given.mqtt.url if site and site.given.mqtt else None) or ""):
         log.warning(braces, key="mqtt")
+    for warning in typed_on_the_command_line(rtsp or (), mqtt):
+        log.warning(warning)
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # report invalid certificates, too
     listener = None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stream.base.addresses import Source, expand, parse_broker, parse_sources, unfilled
 from stream.base.errors import UsageError
-from stream.base.redaction import redact_text, redact_url, secrets_of
+from stream.base.redaction import redact_text, redact_url, secrets_of, typed_password
 
 
 def test_names_are_given_or_counted() -> None:
@@ -167,6 +167,26 @@ def test_no_password_survives(password: str) -> None:
     url = f"rtsp://viewer:{quote(password, safe='')}@cam.local:554/stream"
     shown = redact_url(url)
     assert quote(password, safe="") not in shown.replace("rtsp://", "").replace("cam.local:554/stream", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "typed"),
+    [
+        ("rtsp://user:hunter2@cam/1", True),
+        ("rtsp://user:{MGFN_PW}x@cam/1", True),
+        ("rtsp://cam/1?token=hunter2", True),
+        ("rtsp://cam/user=admin_password=hunter2_channel=1.sdp", True),
+        ("mqtt://user:hunter2@broker", True),
+        ("rtsp://user:{MGFN_PW}@cam/1", False),
+        ("rtsp://cam/1?token={MGFN_TOKEN}&channel=1", False),
+        ("rtsp://user@cam/1", False),
+        ("rtsp://cam/user=admin_password={MGFN_PW}_channel=1.sdp", False),
+        ("rtsp://user:@cam/Streaming/Channels/101?transportmode=unicast", False),
+        ("/videos/a=b.mp4", False),
+    ],
+)
+def test_a_typed_password_is_noticed(url: str, typed: bool) -> None:
+    assert typed_password(url) is typed
 
 
 def test_a_source_shows_no_password() -> None:
