@@ -20,7 +20,7 @@ from stream.camera.clip_ring import ClipRing
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
 from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
 from stream.camera.hwaccel import Hwaccel, accelerator
-from stream.camera.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
+from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder import Recorder
 from stream.camera.timeline import Timeline
@@ -278,7 +278,7 @@ class Decoder:
         self._send(StateChanged(state, self._connection, reason, detail))
 
     def _send(self, message: Message) -> None:
-        self._pipe.send(message)
+        self._pipe.send_bytes(WIRE.packed(message))
 
 
 def run_camera(settings: CameraSettings, pipe: Connection) -> None:
