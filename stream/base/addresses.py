@@ -218,7 +218,7 @@ def is_live(url: str) -> bool:
     Raises UsageError, without the URL, if it is neither. Nothing is opened.
     """
     if is_rtsp(url):
-        if not _split(url).hostname:
+        if not re.search(r"[A-Za-z0-9]", _split(url).hostname or ""):
             raise UsageError("has no host")
         login = _spelled_for_ffmpeg(url).partition("://")[2].partition("/")[0].rpartition("@")[0]
         if len(login) > _LONGEST_LOGIN:

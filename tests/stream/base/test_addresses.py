@@ -24,7 +24,10 @@ def test_names_are_given_or_counted() -> None:
 @pytest.mark.parametrize(
     "value",
     ["http://a/1", "file:///etc/passwd", "concat:a.mp4|b.mp4", "subfile,,start,0,end,9,,:a.mp4", "pipe:0", "udp://a:1",
-     "x=ftp://a/b", "data:text/plain,hi", "rtmp://a/b"],
+     "x=ftp://a/b", "data:text/plain,hi", "rtmp://a/b", "cache:http://a/1", "crypto:/etc/passwd",
+     "async:file:/etc/passwd",
+     "concatf:list.txt", "hls+http://a/1.m3u8", "unix:/run/x.sock", "tee:a.mp4", "fd:0", "gopher://a/1",
+     "../../../nowhere/passwd", "file:../../etc/passwd"],
 )  # fmt: skip
 def test_other_schemes_are_refused_and_named(value: str) -> None:
     with pytest.raises(UsageError, match=r"(?s)--rtsp.*must be an rtsp:// or rtsps:// URL"):
@@ -76,8 +79,9 @@ def test_two_cameras_of_one_name() -> None:
 
 
 def test_no_host() -> None:
-    with pytest.raises(UsageError, match="has no host"):
-        parse_sources(["rtsp:///stream"])
+    for url in ("rtsp:///stream", "rtsp://../../etc/passwd", "rtsp://u:p@/x"):
+        with pytest.raises(UsageError, match="has no host"):
+            parse_sources([url])
 
 
 def test_expand_takes_the_environment_then_secret_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
