@@ -212,6 +212,11 @@ def is_rtsp(url: str) -> bool:
     return url.lower().startswith(tuple(f"{scheme}://" for scheme in _RTSP))
 
 
+def port_of(url: str) -> int:
+    """The TCP port of an RTSP URL."""
+    return _split(url).port or (322 if url.startswith("rtsps") else 554)
+
+
 def is_live(url: str) -> bool:
     """Whether it is a camera rather than a recording, after `{MGFN_NAME}` has been replaced.
 

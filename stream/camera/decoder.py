@@ -8,9 +8,10 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
-from stream.base.addresses import Source
+from stream.base.addresses import Source, port_of
 from stream.base.clock import SteadyClock
 from stream.base.errors import CameraError, Reason
 from stream.base.log import FLUSHED_WITHIN, configure, log, serve, standard_error
@@ -19,6 +20,7 @@ from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
 from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
+from stream.camera.confinement import confine
 from stream.camera.hwaccel import Hwaccel, accelerator
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
@@ -39,7 +41,10 @@ _FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED = 30.0, 300.0
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """Settings of a decoder process. In a `replay` no clip is dropped, and times are media times."""
+    """Settings of a decoder process. In a `replay` no clip is dropped, and times are media times.
+
+    `media` is the folder for images and clips, or None if none are written.
+    """
 
     source: Source
     geometry: str
@@ -54,6 +59,14 @@ class CameraSettings:
     motion_threshold: float = 0.0
     view: View = field(default_factory=View)
     sub_stream: Source | None = None
+    media: Path | None = None
+
+    def confined(self) -> int:
+        """Confine this process to what it needs; see `confine`."""
+        streams = [self.source, *([] if self.sub_stream is None else [self.sub_stream])]
+        ports = {port_of(stream.url) for stream in streams if stream.live}
+        files = [Path(stream.url).absolute() for stream in streams if not stream.live]
+        return confine(ports, files, [] if self.media is None else [self.media])
 
 
 class _Stopped(Exception):  # noqa: N818 -- not an error: the service requested it
@@ -286,6 +299,8 @@ def run_camera(settings: CameraSettings, pipe: Connection) -> None:
     for signum in (signal.SIGINT, signal.SIGHUP):  # these reach the whole process group; the service decides
         signal.signal(signum, signal.SIG_IGN)
     sub_stream = settings.sub_stream
+    if settings.hwaccel == "none":  # the drivers of GPUs need more than can be listed here
+        settings.confined()
     configure([*settings.source.secrets, *(sub_stream.secrets if sub_stream is not None else ())])
     serve()
     decoder = Decoder(settings, pipe)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
 from stream.base.addresses import Source
@@ -16,6 +17,7 @@ from stream.camera.capture import Capture
 from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
 from stream.camera.clips import ClipAssembler
+from stream.camera.confinement import confine
 from stream.camera.view import View
 from stream.camera.wire import Wire
 
@@ -103,6 +105,7 @@ class ClipReader:
 def run_decoder(geometry: str, ring: ClipRing, pipe: Connection) -> None:
     """Body of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the command decides
+    confine(ports=(), read=[Path("/")])
     configure()
     reader = ClipReader(geometry, ring, pipe)
     try:

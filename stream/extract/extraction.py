@@ -22,6 +22,7 @@ import numpy as np
 from configs.sizes import CLIP_LENGTH
 from engine.engine import Engine
 from engine.geometry import crops_of
+from stream.base.processes import without_thread_pools
 from stream.camera.clip_ring import ClipRing
 from stream.camera.wire import WireError, bound_waiting
 from stream.extract.decoder import WIRE, Decoded, Ended, Message, Opened, run_decoder
@@ -59,6 +60,7 @@ class _Decoder:
         self.ended: Ended | None = None
         self.expected: float | None = None
         self.file: FeatureFile | None = None
+        without_thread_pools()
         self.pipe, theirs = _spawn.Pipe()
         self.process: SpawnProcess = _spawn.Process(
             target=run_decoder, args=(self._geometry, self.ring, theirs), daemon=True

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Final
 
 from engine.manifest import Manifest
@@ -52,6 +53,7 @@ class DecoderProcess:
         clock: SteadyClock,
         *,
         waits: bool = False,
+        media: Path | None = None,
     ) -> None:
         self._clock = clock
         self.config = config
@@ -69,6 +71,7 @@ class DecoderProcess:
         self._retry_at = float("inf")
         self._manifest = manifest
         self._replay = replay
+        self._media = media
         self._start_process = start_process
         self._reaper = reaper
         try:
@@ -100,6 +103,7 @@ class DecoderProcess:
             motion_threshold=config.motion_threshold,
             view=config.view,
             sub_stream=config.sub_stream,
+            media=self._media,
         )
 
     def serves(self, config: CameraConfig) -> bool:
