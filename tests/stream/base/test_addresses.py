@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.base.addresses import Source, expand, parse_broker, parse_sources, unfilled
+from stream.base.addresses import Source, expand, parse_broker, parse_sources, prefix_problem, unfilled
 from stream.base.errors import UsageError
 from stream.base.redaction import redact_text, redact_url, secrets_of, typed_password
 
@@ -215,3 +216,27 @@ def test_an_rtsp_url_is_spelled_as_ffmpeg_understands_it(given: str, opened: str
 
 def test_a_path_is_left_as_it_is() -> None:
     assert Source("cam", "RTSP.mp4", live=False).url == "RTSP.mp4"
+
+
+TRICKY = st.text(st.sampled_from("abZ09_-./\\+#$%\0\n :~*?<>|\u202e\u00e9"), max_size=70) | st.text(max_size=70)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(TRICKY)
+def test_no_camera_name_leaves_the_topic_tree_or_a_folder(name: str) -> None:
+    try:
+        (source,) = parse_sources([f"{name}=rtsp://host/1"])
+    except UsageError:
+        return
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", source.name)
+    assert f"mgfn/{source.name}/anomaly".split("/") == ["mgfn", source.name, "anomaly"]
+    assert (Path("/data") / source.name).resolve().parent == Path("/data")
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(TRICKY)
+def test_no_prefix_subscribes_to_more_or_writes_elsewhere(prefix: str) -> None:
+    if not prefix_problem(prefix):
+        assert not set("+#\0\n") & set(prefix)
+        assert not prefix.startswith(("$", "/"))
+        assert "" not in prefix.split("/")
