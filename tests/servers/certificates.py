@@ -14,7 +14,7 @@ class Authority:
         self._folder = folder
         self.ca, self._key = folder / "ca.pem", folder / "ca.key"
         _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", self._key, "-out", self.ca, "-days", 30,
-                 "-subj", f"/CN=authority {folder.name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
+                 "-subj", f"/CN=authority {folder.name}", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
 
     def issue(self, name: str, subject: str = "IP:127.0.0.1", *, expired: bool = False) -> tuple[Path, Path]:
         """A certificate for `subject` and its key."""
