@@ -55,6 +55,17 @@ def test_every_pin_is_a_version_and_no_address() -> None:
         assert not re.search(r"://|--index|--find-links| @ ", text), name
 
 
+def test_the_locked_packages_have_hashes_and_the_versions_that_were_tested() -> None:
+    text = (ROOT / "locked.txt").read_text()
+    locked, tested = pins(text), pins((ROOT / "constraints.txt").read_text())
+    assert {name: tested[name] for name in locked} == locked
+    assert {"av", "numpy", "onnxruntime", "openvino", "apprise"} <= locked.keys()
+    blocks = re.split(r"\n(?=\S)", text.strip())
+    assert len(blocks) == len(locked)
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", block) for block in blocks)
+    assert "://" not in text
+
+
 ADVISORY = {
     "id": "OSV-1",
     "summary": "a fault",

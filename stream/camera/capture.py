@@ -49,6 +49,14 @@ class Picture:
     media_time: float
 
 
+def _verified(source: Source) -> dict[str, str]:
+    """Options with which FFmpeg verifies an rtsps:// camera, if that is wanted."""
+    if source.tls is None:
+        return {}
+    files = {"ca_file": source.tls.ca, "cert_file": source.tls.cert, "key_file": source.tls.key}
+    return {"tls_verify": "1"} | {name: str(path) for name, path in files.items() if path is not None}
+
+
 class Capture:
     """Context manager for one open source.
 
@@ -75,6 +83,7 @@ class Capture:
                 "analyzeduration": "500000",
                 "probesize": "200000",
             }
+            options |= _verified(source)
             timeout: tuple[float, float] | None = (open_timeout, read_timeout)
         else:
             options, timeout = {"protocol_whitelist": "file", "format_whitelist": _FILE_FORMATS}, None
@@ -99,6 +108,9 @@ class Capture:
             if not source.live and getattr(error, "errno", None) == errno.EINVAL:  # not among _FILE_FORMATS
                 what = "not a container of video; playlists are not followed"
                 raise CameraError(Reason.NOT_READABLE, f"{source.shown}: {what}") from None
+            if source.tls is not None and getattr(error, "errno", None) == errno.EIO:
+                what = "TLS: its certificate is not from the authority in `tls`, for this host and valid today"
+                raise CameraError(Reason.UNREACHABLE, what) from None
             raise self._translated(error) from None
         try:
             self.stream = self._video_stream()

@@ -66,6 +66,7 @@ class CameraSettings:
         streams = [self.source, *([] if self.sub_stream is None else [self.sub_stream])]
         ports = {port_of(stream.url) for stream in streams if stream.live}
         files = [Path(stream.url).absolute() for stream in streams if not stream.live]
+        files += [path for stream in streams if stream.tls is not None for path in stream.tls.files]
         return confine(ports, files, [] if self.media is None else [self.media])
 
 
