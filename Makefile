@@ -37,7 +37,7 @@ demo: install ## watch a staged incident over RTSP and print its alarms (DURATIO
 
 test: .venv/.dev .venv/.servers lint ## run all tests: the quick ones first, then those with real servers and models
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -q -m slow -n 3 --dist loadfile --durations=10
 
 quick: .venv/.dev ## run only the quick tests
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile

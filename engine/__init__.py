@@ -1,4 +1,4 @@
-"""Arrays in, arrays out: opens a bundle, runs backbone and head, keeps windows. Independent of cameras and MQTT."""
+"""Opens a bundle, runs backbone and head on arrays, and keeps windows. Independent of cameras and MQTT."""
 
 import os
 import sys

@@ -83,5 +83,5 @@ class Manifest(BaseModel):
         if len(set(self.kinds)) < len(self.kinds) or not set(self.claimed_kinds) <= set(self.kinds):
             raise ValueError(f"claimed_kinds {self.claimed_kinds} are not among the kinds {self.kinds}, each once")
         if self.crops != (cut := crops_of(self.geometry)):
-            raise ValueError(f"crops is {self.crops}, but geometry {self.geometry} cuts {cut}")
+            raise ValueError(f"crops is {self.crops}, but geometry {self.geometry} has {cut}")
         return self

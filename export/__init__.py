@@ -1,4 +1,4 @@
-"""PyTorch to bundle: ONNX, INT8 and TensorRT artefacts, their verification, and the manifest."""
+"""Exports PyTorch networks to a bundle: ONNX, INT8 and TensorRT artefacts, their verification, and the manifest."""
 
 import os
 

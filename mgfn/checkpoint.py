@@ -127,7 +127,7 @@ def _filled(path: Path, config: HeadConfig, state: Mapping[str, Tensor]) -> Head
         head = make(config)
     wanted = head.state_dict()
     problems = [f"missing {name}" for name in wanted if name not in state]
-    problems += [f"left over {name}" for name in state if name not in wanted]
+    problems += [f"unexpected {name}" for name in state if name not in wanted]
     problems += [
         f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
         for name, value in wanted.items()

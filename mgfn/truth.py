@@ -126,7 +126,7 @@ def _intervals(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray], t
             missing.append(video)
             continue
         if name in used:
-            raise TruthError(f"--ground-truth {path}: {name} matches two listed videos, {video} is one")
+            raise TruthError(f"--ground-truth {path}: {name} matches more than one listed video, such as {video}")
         used.add(name)
         label = np.zeros(timelines[name].frames, bool)
         for first, past in timelines[name].anomalous:
@@ -153,7 +153,7 @@ def _concatenated(path: Path, clips: Mapping[str, int]) -> tuple[list[BoolArray]
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise TruthError(f"--ground-truth {path}: {found}, expected one label per frame: (frames,)")
     if not np.isin(array, (0, 1)).all():
-        raise TruthError(f"--ground-truth {path}: holds other labels than 0 and 1")
+        raise TruthError(f"--ground-truth {path}: contains labels other than 0 and 1")
     ends = CLIP_LENGTH * np.cumsum(list(clips.values()))
     if len(array) != ends[-1]:
         raise TruthError(

@@ -114,7 +114,7 @@ def gather_crops(
             continue
         listed = ", ".join(f"{part.name} ({part.listed})" for part in parts)
         numbers = ", ".join(f"__{crop}" for crop in expected)
-        problems.append(f"{name}: listed are {listed}; expected {numbers}, each once")
+        problems.append(f"{name}: the list has {listed}; expected {numbers}, each once")
     problems += listed_twice(gathered)
     return gathered
 

@@ -65,7 +65,7 @@ class _ArraysOnly(pickle.Unpickler):
         try:
             return _ADMITTED[module, name]
         except KeyError:
-            raise WeightsError(f"checkpoint names {module}.{name}; only NumPy arrays are admitted") from None
+            raise WeightsError(f"checkpoint names {module}.{name}; only NumPy arrays are allowed") from None
 
 
 def read_arrays(path: Path) -> dict[str, FloatArray]:
@@ -91,7 +91,7 @@ def read_arrays(path: Path) -> dict[str, FloatArray]:
                 walk(child, f"{prefix}/{key}" if prefix else str(key), depth + 1)
         else:
             found = f"{type(node).__name__} {getattr(node, 'dtype', '')}".strip()
-            raise WeightsError(f"{path}: {prefix or 'the whole'} is a {found}, expected an array of floats")
+            raise WeightsError(f"{path}: {prefix or 'the file content'} is a {found}, expected an array of floats")
 
     walk(tree, "", 0)
     return flat
@@ -127,7 +127,7 @@ def filled(
     with torch.device("meta"):
         wanted = {prefix + name: value for name, value in build().state_dict().items()}
     problems = [f"missing {name}" for name in wanted if name not in state]
-    problems += [f"left over {str(name)[:80]!r}" for name in state if name not in wanted]
+    problems += [f"unexpected {str(name)[:80]!r}" for name in state if name not in wanted]
     for name, value in wanted.items():
         if name in state and not _is_dense(state[name]):
             problems.append(f"{name} is not a plain array of numbers")

@@ -13,6 +13,7 @@ import pytest
 # read when PyTorch is imported, also by child processes: threads that spin take the core of the other worker
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import hypothesis
 import torch
 
 from mgfn.backbones import BACKBONES
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 # background jobs of a shell ignore Ctrl-C, and so would the commands that tests start and stop
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("tests")
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 

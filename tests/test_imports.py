@@ -76,5 +76,6 @@ assert sys.modules["openvino_telemetry"] is None  # OpenVINO reports nothing hom
 """
 
 
+@pytest.mark.slow
 def test_stream_and_engine_run_with_torch_unimportable(tiny_bundle: Path) -> None:
     subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(tiny_bundle)], check=True, cwd=ROOT)

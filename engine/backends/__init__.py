@@ -1,4 +1,4 @@
-"""Registry of backends. A new one is a file in this folder and a row here; the shared tests run on it."""
+"""Registry of backends. To add one, add a file to this folder and a row here; the shared tests then run on it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
             skipped.append(str(error))
             continue
         order = " > ".join(f"{c} on {d}" for c, d in attempts)
-        reason = f"the first that works of {order}" if name == "auto" else "; ".join(["asked for", *skipped])
+        reason = f"the first that works, in the order {order}" if name == "auto" else "; ".join(["requested", *skipped])
         if on.startswith("cuda"):
             backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu", float32=float32)[0])
         return backend, f"{reason}; {why}" if why else reason
@@ -153,7 +153,7 @@ def _attempts(name: str, device: str) -> list[tuple[str, str]]:
 
 
 def _preferred_form(bundle: Bundle, name: str, device: str) -> tuple[str, str | None]:
-    """The row to start for a named backend, and why it is another one (or why not)."""
+    """The row to start for a named backend, and why it differs from the named one, if it does."""
     files = bundle.manifest.files
     if name == "openvino" and BACKENDS["openvino-int8"].file in files:
         instructions = int8_instructions()

@@ -54,7 +54,7 @@ class GraphSession:
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=list(providers) or None)
         except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors have no narrower base class
-            raise BackendError(f"ONNX Runtime does not take {graph.name} on {device}: {_line(error)}") from None
+            raise BackendError(f"ONNX Runtime cannot load {graph.name} on {device}: {_line(error)}") from None
         if providers and providers[0][0] not in self._session.get_providers():
             raise BackendError(f"device {device}: ONNX Runtime could not start {providers[0][0]} on it")
         self._given = self._session.get_inputs()[0].name

@@ -49,7 +49,7 @@ class OpenVinoBackend:
             return self._core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1].strip()
-            raise BackendError(f"backend {self.name}: does not take {graph.name}: {reason}") from None
+            raise BackendError(f"backend {self.name}: cannot load {graph.name}: {reason}") from None
 
     def features(self, clips: UInt8Array) -> FloatArray:
         # One after the other: batches in one graph are no faster on a CPU, and with two streams results were sometimes

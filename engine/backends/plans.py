@@ -109,7 +109,7 @@ def this_machine(device: str) -> tuple[Target, int]:
     except (BackendError, RuntimeError) as error:  # RuntimeError: there is no CUDA library
         raise BackendError(f"device {device}: no GPU can be used here ({str(error).splitlines()[0]})") from None
     if index >= count:
-        raise BackendError(f"device {device}: not there; this machine has {count} GPU(s), cuda:0 to cuda:{count - 1}")
+        raise BackendError(f"device {device}: not found; this machine has {count} GPU(s), cuda:0 to cuda:{count - 1}")
     cuda_call(runtime.cudaSetDevice(index))
     attributes = runtime.cudaDeviceAttr
     major = cuda_call(runtime.cudaDeviceGetAttribute(attributes.cudaDevAttrComputeCapabilityMajor, index))
@@ -127,7 +127,7 @@ def build_plan(graph: Path, plan: Path, shapes: list[Profile], target: Target) -
     parser = tensorrt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(graph)):
         reason = parser.get_error(0).desc() if parser.num_errors else "no reason given"
-        raise BackendError(f"TensorRT {target.version} does not take {graph.name}: {reason}")
+        raise BackendError(f"TensorRT {target.version} cannot load {graph.name}: {reason}")
     config = builder.create_builder_config()
     for smallest, typical, largest in shapes:
         profile = builder.create_optimization_profile()

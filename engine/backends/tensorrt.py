@@ -100,7 +100,7 @@ def _with_plugin(bundle: Bundle, device: str) -> dict[str, Run | None]:
         onnxruntime.register_execution_provider_library(name, plugin.get_library_path())
     except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors have no narrower base class
         if "already registered" not in str(error):
-            raise BackendError(f"the TensorRT-RTX plug-in does not load: {' '.join(str(error).split())}") from None
+            raise BackendError(f"the TensorRT-RTX plug-in cannot be loaded: {' '.join(str(error).split())}") from None
     devices = [found for found in onnxruntime.get_ep_devices() if found.ep_name == name]
     index = int(device.partition(":")[2] or 0)
     if index >= len(devices):
@@ -135,7 +135,7 @@ class PlanRunner:
         self._runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
         self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
         if self._engine is None:
-            raise BackendError(f"TensorRT {tensorrt.__version__} does not take {plan.name}: see its log above")
+            raise BackendError(f"TensorRT {tensorrt.__version__} cannot load {plan.name}: see its log above")
         self._lanes: dict[int, _Lane] = {}
 
     def run(self, given: NDArray[Any], output: int) -> FloatArray:
@@ -169,7 +169,7 @@ class _Lane:
             self._context.set_optimization_profile_async(profile, int(self._stream))
             and self._context.set_input_shape(self._given, largest)
         ):
-            raise BackendError(f"TensorRT: its plan has no profile {profile}")
+            raise BackendError(f"TensorRT: the plan has no profile {profile}")
         self._in = _Pair(int(np.prod(largest)), np.dtype(dtype))
         self._out = [
             _Pair(int(np.prod(tuple(self._context.get_tensor_shape(name)))), np.dtype(np.float32))
@@ -197,7 +197,7 @@ class _Lane:
     def _record(self, shape: tuple[int, ...]) -> None:
         _, runtime = libraries()
         if not self._context.set_input_shape(self._given, shape):
-            raise BackendError(f"TensorRT: its plan takes no {self._given} of shape {shape}")
+            raise BackendError(f"TensorRT: the plan accepts no {self._given} of shape {shape}")
         self._out_shapes = [tuple(self._context.get_tensor_shape(name)) for name in self._wanted]
         self._enqueue()  # run once without recording: what TensorRT prepares for a new shape cannot be recorded
         cuda_call(runtime.cudaStreamSynchronize(self._stream))

@@ -43,14 +43,16 @@ def bench(
     ] = None,
     cameras: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Try at most N cameras; default: until there are too many."),
+        typer.Option(metavar="N", help="Try at most N cameras; default: until the machine cannot keep up."),
     ] = None,
-    seconds: Annotated[float, typer.Option(metavar="S", help="Seconds per number of cameras, 5 to 60.")] = 15,
+    seconds: Annotated[
+        float, typer.Option(metavar="S", help="Seconds to measure each number of cameras, 5 to 60.")
+    ] = 15,
 ) -> None:
     """Measure engines, decoding, and how many RTSP cameras this machine can watch.
 
-    That is: no clip is dropped, and 95 % of the scores arrive within half a second of the last frame of their clip.
-    Takes up to eight minutes. Run it on an otherwise idle machine.
+    Cameras count as watched if no clip is dropped, and 95 % of the scores arrive within half a second of the last frame
+    of their clip. Takes up to eight minutes. Run it on an otherwise idle machine.
 
     Example: mgfn-bench --json bench.json
     """

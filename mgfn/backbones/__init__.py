@@ -1,4 +1,4 @@
-"""Registry of backbones: a new one is a file in this folder, a row here, and a parity test."""
+"""Registry of backbones. To add one, add a file to this folder, a row here, and a parity test."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def load_kinetics(model: I3D, arrays: Mapping[str, FloatArray]) -> None:
     # BatchNorm without scale: PyTorch's scale stays one; the batch counter is not used in evaluation.
     places = {_released_key(n): n for n in state if not n.endswith(("bn.weight", "num_batches_tracked"))}
     problems = [f"missing {key} for {name}" for key, name in places.items() if key not in arrays]
-    problems += [f"left over {key} {array.shape}" for key, array in arrays.items() if key not in places]
+    problems += [f"unexpected {key} {array.shape}" for key, array in arrays.items() if key not in places]
     for key in places.keys() & arrays.keys():
         value, wanted = arrays[key], state[places[key]].shape
         if key.endswith("/kernel") and value.ndim == 5:
@@ -178,7 +178,7 @@ def load_kinetics(model: I3D, arrays: Mapping[str, FloatArray]) -> None:
         if value.shape == wanted:
             state[places[key]] = torch.from_numpy(np.ascontiguousarray(value))
         else:
-            problems.append(f"misshapen {key} {arrays[key].shape}, as PyTorch stores it {tuple(wanted)}")
+            problems.append(f"wrong shape of {key} {arrays[key].shape}, expected as in PyTorch {tuple(wanted)}")
     if problems:
         shown = "; ".join(problems[:4]) + ("; ..." if len(problems) > 4 else "")
         raise WeightsError(f"checkpoint does not fit I3D: {shown}")

@@ -84,6 +84,6 @@ def load(path: Path | None) -> I3DResNet50:
     if path is None:
         raise WeightsError(
             "backbone i3d-r50 has no weights that can be downloaded: provide the published state dict "
-            "(i3d_r50_kinetics.pth or the like; keys conv1.weight ... fc.bias) with --backbone-weights FILE"
+            "(i3d_r50_kinetics.pth or similar; keys conv1.weight ... fc.bias) with --backbone-weights FILE"
         )
     return filled(I3DResNet50, read_dict(path, "i3d-r50"), path, "i3d-r50")

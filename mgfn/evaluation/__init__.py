@@ -1,1 +1,1 @@
-"""`mgfn-eval`: evaluates heads as the benchmarks do, and as a live user would experience them."""
+"""`mgfn-eval`: evaluates heads with the published protocols, and as a live user would experience them."""

@@ -158,7 +158,9 @@ def stream(
         float | None,
         typer.Option(metavar="F", help="Alarm threshold, 0 to 1; default: that of the checkpoint, or 0.5."),
     ] = None,
-    fps: Annotated[float, typer.Option(metavar="F", help="Frame rate of the videos, for all times.")] = 25.0,
+    fps: Annotated[
+        float, typer.Option(metavar="F", help="Frame rate of the videos; all times are computed from it.")
+    ] = 25.0,
     features: FeaturesOption = None,
     out: OutOption = None,
 ) -> None:

@@ -38,10 +38,12 @@ def train(
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="CSV file,label[,split][,class][,frames], or a .list of the authors."),
+        typer.Option(
+            metavar="FILE", help="CSV with columns file,label[,split][,class][,frames], or a .list of the authors."
+        ),
     ] = None,
     test_labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Test videos, if the CSV does not name them with split test.")
+        Path | None, typer.Option(metavar="FILE", help="Test videos, unless the CSV marks them with split test.")
     ] = None,
     ground_truth: Annotated[
         Path | None,
@@ -50,8 +52,8 @@ def train(
     select: Annotated[
         str | None, typer.Option(help="How best.safetensors is selected: last, val or test-best.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Overrides the configuration.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Overrides the configuration.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; overrides the configuration.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Number of steps; overrides the configuration.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda if available.")] = None,
     precision: Annotated[
         str, typer.Option(help="float32, or bf16 for the network (weights stay float32).")

@@ -214,7 +214,7 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
             # for an unknown kind pydantic checks nothing else
             known = {name for model in _NETWORKS.values() for name in model.model_fields}
             unknown = [key for key in network if key not in known]
-            problems += [f"--config {path}: network.{key}: unknown key of any kind" for key in unknown]
+            problems += [f"--config {path}: network.{key}: unknown key for every kind of network" for key in unknown]
         raise ProblemsError(problems) from None
 
 

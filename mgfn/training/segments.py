@@ -104,7 +104,7 @@ def prepare(
         differ = video.frames is not None and abs(clips * CLIP_LENGTH - video.frames) >= CLIP_LENGTH
         if differ and clips != segments.parts:
             problems.append(
-                f"features {file}: {clips} clips are {clips * CLIP_LENGTH} frames, listed are {video.frames}"
+                f"features {file}: {clips} clips ({clips * CLIP_LENGTH} frames), but the list says {video.frames}"
             )
     report(len(files), len(files))
     for video in videos:

@@ -26,6 +26,7 @@ from recipes.field.folds import fold_heads, source_groups
 from recipes.field.parts import all_together, network_alone, probes_alone, without_tampering
 from recipes.field.recordings import Recording, benchmark_recordings
 from recipes.field.report import false_alarms, write
+from recipes.field.verdicts import verdict_effects
 from recipes.field.watch import Combine, Parted, score
 from recipes.field_head import train
 from recipes.field_head.data import all_recordings, load_clips
@@ -51,6 +52,7 @@ class Variant:
     min_duration: float | None = None
 
 
+WINDOWS: Final = (1, 8)  # clips, instead of 32
 VARIANTS: Final = (
     Variant("probes alone", probes_alone),
     Variant("MGFN alone", network_alone),
@@ -82,6 +84,15 @@ def main() -> None:
         r.name: score(r, seen[r.name], head) for sources, head in heads for r in recordings if r.source in sources
     }
     results |= run(recordings, seen, [sources for sources, _ in heads], parted)
+    for window in WINDOWS:
+        shorter = {
+            r.name: score(r, seen[r.name], head, window)
+            for sources, head in heads
+            for r in recordings
+            if r.source in sources
+        }
+        variant = Variant(f"windows of at most {window} clip{'s' * (window > 1)}")
+        results["parts"].append(_part(variant, recordings, seen, [sources for sources, _ in heads], shorter))
     results["minutes_taken"] = round((time.monotonic() - began) / 60, 1)
     write(results, given.out)
     print(json.dumps(results["prior"]))
@@ -103,8 +114,7 @@ def run(
 ) -> dict[str, Any]:
     """All figures of the benchmark, as plain JSON."""
     by_name = {recording.name: recording for recording in recordings}
-    chosen = {key: value for key, value in train.CALIBRATION.items() if key not in ("location", "between", "spread")}
-    held, prior = held_out(recordings, seen, groups, parted, all_together, chosen, ALARM)
+    held, prior = held_out(recordings, seen, groups, parted, all_together, _chosen(), ALARM)
     found: dict[tuple[str, float], list[Outcome]] = {}
     curve: dict[str, list[dict[str, Any]]] = {"settled": [], "new": []}
     for budget in BUDGETS:
@@ -116,34 +126,55 @@ def run(
     points = [p for budget in POINTS for camera in curve for p in curve[camera] if p["budget"] == budget]
     shipped_prior = CalibrationSettings.from_mapping(train.CALIBRATION)
     with_shipped_prior = [replace(group, settings=shipped_prior) for group in held]
-    as_shipped = [
-        {"budget": budget, "camera": camera}
-        | summary(outcomes(by_name, seen, with_shipped_prior, at_budget(ALARM, budget), settled=camera == "settled"))
+    as_shipped = {
+        (camera, budget): outcomes(
+            by_name, seen, with_shipped_prior, at_budget(ALARM, budget), settled=camera == "settled"
+        )
         for budget in POINTS
         for camera in curve
-    ]
+    }
     shipped: dict[str, Any] = {"name": "probes and MGFN (shipped)", "auc": ranks(held, by_name, seen)}
     parts = [shipped | {camera: summary(found[camera, POINTS[0]]) for camera in curve}]
-    for part in VARIANTS:
-        alarm = replace(ALARM, min_duration=part.min_duration or ALARM.min_duration)
-        scored, _ = held_out(recordings, seen, groups, parted, part.combine, {**chosen, **part.settings}, alarm)
-        row: dict[str, Any] = {"name": part.name, "auc": ranks(scored, by_name, seen)}
-        for camera in curve:
-            at_point = at_budget(alarm, POINTS[0])
-            row[camera] = summary(outcomes(by_name, seen, scored, at_point, settled=camera == "settled"))
-        parts.append(row)
+    parts += [_part(variant, recordings, seen, groups, parted) for variant in VARIANTS]
     return {
         "points": points,
-        "with_shipped_prior": as_shipped,
+        "with_shipped_prior": [
+            {"budget": budget, "camera": camera, **summary(result)} for (camera, budget), result in as_shipped.items()
+        ],
         "curve": curve,
         "parts": parts,
         "false_alarms": false_alarms(found),
+        "false_alarms_with_shipped_prior": false_alarms(as_shipped),
+        "verdicts": verdict_effects(by_name, seen, held, ALARM),
         "missed": {
             f"{camera}, {budget:g}": [o.recording.name for o in result if o.recording.incident and not o.verdict.found]
             for (camera, budget), result in found.items()
         },
         "prior": {key: value for key, value in prior.to_mapping().items() if key in train.CALIBRATION},
     }
+
+
+def _part(
+    variant: Variant,
+    recordings: Sequence[Recording],
+    seen: Mapping[str, Footage],
+    groups: Sequence[frozenset[str]],
+    parted: Mapping[str, Parted],
+) -> dict[str, Any]:
+    """What a detector with a part removed finds at the first point, as plain JSON."""
+    by_name = {recording.name: recording for recording in recordings}
+    alarm = replace(ALARM, min_duration=variant.min_duration or ALARM.min_duration)
+    held, _ = held_out(recordings, seen, groups, parted, variant.combine, {**_chosen(), **variant.settings}, alarm)
+    row: dict[str, Any] = {"name": variant.name, "auc": ranks(held, by_name, seen)}
+    for camera in ("settled", "new"):
+        at_point = at_budget(alarm, POINTS[0])
+        row[camera] = summary(outcomes(by_name, seen, held, at_point, settled=camera == "settled"))
+    return row
+
+
+def _chosen() -> dict[str, Any]:
+    """The settings of the calibration that are not measured."""
+    return {key: value for key, value in train.CALIBRATION.items() if key not in ("location", "between", "spread")}
 
 
 if __name__ == "__main__":

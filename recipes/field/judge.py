@@ -28,6 +28,7 @@ class Alarm:
     start: float
     rang: float
     end: float
+    event: str = ""
 
 
 @dataclass(frozen=True)

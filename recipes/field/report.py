@@ -12,7 +12,7 @@ from recipes.field.bench import Outcome
 
 BEGIN: Final = "<!-- written by make field -->"
 END: Final = "<!-- end of what make field writes -->"
-_MODES: Final = {"settled": "settled where there is calm", "new": "new camera"}
+_MODES: Final = {"settled": "settled, if it has a calm part", "new": "new camera"}
 
 
 def write(results: Mapping[str, Any], folder: Path) -> None:
@@ -33,20 +33,23 @@ def tables(results: Mapping[str, Any]) -> str:
             "### Prior and threshold measured on the other sources\n",
             _points(measured),
             _kinds(measured),
-            "### Prior and threshold that ship\n",
+            "### Shipped prior and threshold\n",
             _points(shipped),
-            "### Parts, curve and false alarms, with the measured prior\n",
+            _false(results["false_alarms_with_shipped_prior"]),
+            "### Parts of the head, other budgets, and false alarms, with the measured prior\n",
             _parts(results),
             _curve(results),
-            _false(results),
+            _false(results["false_alarms"]),
+            "### Verdicts\n",
+            _verdicts(results["verdicts"]),
         )
     )
 
 
 def _points(points: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        "| budget a day | camera | violent | all | delay of violent ones found, median | false alarms | "
-        "ordinary minutes | an hour, 95 % at most |",
+        "| budget per day | camera | violent found | all found | median delay of violent incidents found | "
+        "false alarms | ordinary minutes | false alarms per hour, 95 % upper bound |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for point in points:
@@ -62,7 +65,7 @@ def _points(points: Sequence[Mapping[str, Any]]) -> str:
 
 def _kinds(points: Sequence[Mapping[str, Any]]) -> str:
     names = [name for name in points[0]["found"] if points[0]["found"][name]["of"]]
-    heads = [f"{point['budget']:g} a day, {point['camera']}" for point in points]
+    heads = [f"{point['budget']:g} per day, {point['camera']}" for point in points]
     lines = ["| found | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for name in names:
         cells = [f"{p['found'][name]['found']} of {p['found'][name]['of']}" for p in points if name in p["found"]]
@@ -72,7 +75,7 @@ def _kinds(points: Sequence[Mapping[str, Any]]) -> str:
 
 def _parts(results: Mapping[str, Any]) -> str:
     lines = [
-        "| what scores, 24 a day | AUC violent, all | settled: violent, all, false | new: violent, all, false |",
+        "| head, at 24 per day | AUC violent, all | settled: violent, all, false | new: violent, all, false |",
         "|---|---|---|---|",
     ]
     for part in results["parts"]:
@@ -87,7 +90,7 @@ def _parts(results: Mapping[str, Any]) -> str:
 
 
 def _curve(results: Mapping[str, Any]) -> str:
-    lines = ["| budget a day | settled: violent, all, false | new: violent, all, false |", "|---|---|---|"]
+    lines = ["| budget per day | settled: violent, all, false | new: violent, all, false |", "|---|---|---|"]
     curves = results["curve"]
     for settled, new in zip(curves["settled"], curves["new"], strict=True):
         cells = [
@@ -98,13 +101,30 @@ def _curve(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _false(results: Mapping[str, Any]) -> str:
-    lines = ["| false alarm in | at, s | z, threshold | camera | budgets a day |", "|---|---|---|---|---|"]
+def _false(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| false alarm in | time, s | z, threshold | camera | budgets per day |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['recording']} | {row['at']:.1f} | {row['z']:.1f}, {row['threshold']:.1f} | {row['camera']} | "
         f"{', '.join(f'{budget:g}' for budget in row['budgets'])} |"
-        for row in results["false_alarms"]
+        for row in rows
     ]
+    return "\n".join([*lines, ""])
+
+
+def _verdicts(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| budget per day | verdicts | counted | without them | with them |", "|---|---|---|---|---|"]
+    for row in rows:
+        for question, counted in (
+            ("ordinary", "false alarms in the second half"),
+            ("incidents", "incidents found, alarms before them marked as false"),
+            ("incidents_loudest", "incidents found, the loudest clip before them marked as well"),
+            ("true", "second halves of incidents that ring, alarms in the first marked as true"),
+        ):
+            of = f", of {row[question]['of']}" if "of" in row[question] else ""
+            lines.append(
+                f"| {row['budget']:g} | {row[question]['judged']} | {counted}{of} | {row[question]['without']} | "
+                f"{row[question]['with']} |"
+            )
     return "\n".join([*lines, ""])
 
 
@@ -152,7 +172,7 @@ def _plot(results: Mapping[str, Any], path: Path) -> None:
             low, high = [share["low"] for share in shares], [share["high"] for share in shares]
             axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         minutes = points[0]["false"]["minutes"]
-        axis.set(title=title, xlabel=f"false alarms an hour, counted in {minutes} min", ylim=(0, 1), xlim=(0, 30))
+        axis.set(title=title, xlabel=f"false alarms per hour, counted in {minutes} min", ylim=(0, 1), xlim=(0, 30))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("share of incidents found")
     axes[0].legend(loc="lower right")

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.sizes import WINDOW
 from engine.arrays import FloatArray
 from mgfn.evaluation.scoring import newest_scores
 from mgfn.extended import Extended
@@ -81,8 +82,11 @@ class Parted:
         return Scores(together(self.whole)[1], calm, together(self.judged), (together(first), together(second)))
 
 
-def score(recording: Recording, footage: Footage, head: Extended) -> Parted:
-    """Pass the recording through the head as one connection, and each of its parts as a connection of its own."""
+def score(recording: Recording, footage: Footage, head: Extended, window: int = WINDOW) -> Parted:
+    """Pass the recording through the head as one connection, and each of its parts as a connection of its own.
+
+    The network sees at most `window` clips.
+    """
     probes = probe_logits(head, footage.features)
     network = without_probes(head)
 
@@ -90,7 +94,7 @@ def score(recording: Recording, footage: Footage, head: Extended) -> Parted:
         within = np.flatnonzero((footage.start >= begin) & (footage.end <= end + 1e-6))
         clips = slice(int(within[0]), int(within[-1]) + 1) if len(within) else slice(0, 0)
         features = footage.features[clips]
-        found = newest_scores(network, features) if len(features) else np.empty(0, np.float32)
+        found = newest_scores(network, features, window) if len(features) else np.empty(0, np.float32)
         return clips, logit(found), probes[clips]
 
     length = footage.length
@@ -108,10 +112,10 @@ def history(footage: Footage, calm: Part | None, settings: CalibrationSettings, 
     if calm is None or not len(calm[1]):
         return None
     part, raw = calm
-    camera, shift, connection = _camera(settings, alarm), 0.0, 0
+    camera, shift, connection = new_camera(settings, alarm), 0.0, 0
     start, end = footage.start[part], footage.end[part]
     while shift < HISTORY:
-        _show(camera, footage, part, raw, connection, shift - start[0])
+        show(camera, footage, part, raw, connection, shift - start[0])
         shift += end[-1] - start[0]
         connection += 1
     return json.dumps(camera.learner.to_json())
@@ -126,11 +130,11 @@ def watch(
     learnt: str | None = None,
 ) -> Watched:
     """Show the clips of `part` to a camera that starts with what it has `learnt`."""
-    camera = _camera(settings, alarm)
+    camera = new_camera(settings, alarm)
     if learnt is not None:
         camera.learner.recall(json.loads(learnt))
     threshold = camera.learner.in_force().threshold_on
-    alarms, scores = _show(camera, footage, part, raw, 0, 0.0)
+    alarms, scores = show(camera, footage, part, raw, 0, 0.0)
     times = footage.start[part]
     begin, end = (float(times[0]), float(footage.end[part][-1])) if len(times) else (0.0, 0.0)
     z = np.array([settings.z_of(value) for value in scores])
@@ -150,9 +154,9 @@ def count(
         if learnt is None:
             continue
         counts, part = AlarmCounts(settings, alarm), counted[0]
-        camera = _camera(settings, alarm)
+        camera = new_camera(settings, alarm)
         camera.learner.recall(json.loads(learnt))
-        _, values = _show(camera, footage, *counted, 0, 0.0)
+        _, values = show(camera, footage, *counted, 0, 0.0)
         for start, end, value in zip(footage.start[part], footage.end[part], values, strict=True):
             counts.advance(float(start), float(end), settings.z_of(value))
         alarms, watched = counts.remembered(1e6)
@@ -160,7 +164,8 @@ def count(
     return total, seconds
 
 
-def _camera(settings: CalibrationSettings, alarm: AlarmSettings) -> WatchedCamera:
+def new_camera(settings: CalibrationSettings, alarm: AlarmSettings) -> WatchedCamera:
+    """A camera that has seen nothing."""
     config = CameraConfig(Source("recording", "recording", live=False), alarm)
     return WatchedCamera(config, _MODEL, calibration=settings)
 
@@ -169,9 +174,10 @@ def _nothing_explained(window: FloatArray) -> FloatArray:
     return np.zeros(len(window), np.float32)
 
 
-def _show(
+def show(
     camera: WatchedCamera, footage: Footage, part: slice, raw: FloatArray, connection: int, shift: float
 ) -> tuple[list[Alarm], list[float]]:
+    """Show clips to a camera, as a connection of their own. Returns the alarms and the score of each clip."""
     scores: list[float] = []
     messages: list[tuple[EventMessage | None, float]] = []
     clips = zip(footage.start[part], footage.end[part], footage.features[part], raw, strict=True)
@@ -194,4 +200,4 @@ def _alarms(messages: Iterable[tuple[EventMessage | None, float]]) -> Iterator[A
         if message.type == "new":
             rang = at
         elif message.type == "end" and message.end_time is not None:
-            yield Alarm(message.start_time, rang, message.end_time)
+            yield Alarm(message.start_time, rang, message.end_time, message.id)

@@ -1,1 +1,1 @@
-"""Pure: when a score becomes an alarm, and the messages about it."""
+"""When a score becomes an alarm, and the messages about it. No input, no output, no clock."""

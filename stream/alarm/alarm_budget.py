@@ -115,7 +115,7 @@ class AlarmBudget:
         found.counts = AlarmCounts.from_json(given["counts"], settings, rule)
         told = items(given["told"], "told", 2)
         if len(told) != 2:
-            raise CalibrationError("calibration: told is not a score and a state")
+            raise CalibrationError("calibration: told must be a score and a state")
         found._told = (number(told[0], "told", 0, 1), _state(told[1]))
         found._learn()
         if given["budget"] == asdict(budget):

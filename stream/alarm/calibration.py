@@ -180,7 +180,9 @@ class Calibration:
             return
         self.smoothed.clear()
         if change == "new":
-            self.alarms.tell(start, f"new scene; {len(self.ordinary.scenes)} scenes in turn, each with its own level")
+            self.alarms.tell(
+                start, f"new scene; {len(self.ordinary.scenes)} scenes are shown in turn, each with its own level"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, less than 300 KB."""

@@ -90,7 +90,9 @@ class CalibrationSettings:
                 raise CalibrationError(f"calibration: setting {name} is {value!r}, must be from {least} to {most}")
         rows = [(number(z, "setting tail", 0.0), number(rate, "setting tail", 1e-9)) for z, rate in self.tail]
         if len(rows) < 2 or any(b[0] <= a[0] or b[1] >= a[1] for a, b in pairwise(rows)):
-            raise CalibrationError("calibration: setting tail is not two or more of rising z and falling rate")
+            raise CalibrationError(
+                "calibration: setting tail must have at least two rows, with rising z and falling rate"
+            )
 
     @property
     def prior_seconds(self) -> float:

@@ -48,7 +48,7 @@ def unpack(value: object, name: str, kind: str, shape: tuple[int | None, ...], *
         raise CalibrationError(f"calibration: {name} has {len(raw)} bytes, too few or too many for shape {given}")
     values = np.frombuffer(raw, kind).reshape(given)
     if finite and not np.isfinite(values).all():
-        raise CalibrationError(f"calibration: {name} has numbers that are not finite")
+        raise CalibrationError(f"calibration: {name} contains numbers that are not finite")
     return values.astype(values.dtype.newbyteorder("="))  # a copy that can be written
 
 
@@ -95,7 +95,7 @@ def members(value: object, name: str, keys: tuple[str, ...]) -> Mapping[str, Any
 def items(value: object, name: str, most: int) -> list[Any]:
     """A JSON list of at most `most` items."""
     if not isinstance(value, list) or len(value) > most:
-        raise CalibrationError(f"calibration: {name} is not a list of at most {most}")
+        raise CalibrationError(f"calibration: {name} must be a list of at most {most} items")
     return value
 
 
@@ -103,5 +103,5 @@ def pair(value: object, name: str) -> tuple[float, float]:
     """A JSON list of two finite numbers."""
     both = items(value, name, 2)
     if len(both) != 2:
-        raise CalibrationError(f"calibration: {name} is not two numbers")
+        raise CalibrationError(f"calibration: {name} must be a list of two numbers")
     return number(both[0], name), number(both[1], name)

@@ -138,7 +138,7 @@ class LookAlikes:
     def from_json(cls, value: object, settings: LookAlikeSettings | None = None) -> LookAlikes:
         """Raises CalibrationError, in one line, for another schema or invalid content."""
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-            raise CalibrationError(f"look-alikes: not of schema {SCHEMA}")
+            raise CalibrationError(f"look-alikes: schema must be {SCHEMA}")
         given = members(value, "look-alikes", _KEYS)
         found = cls(settings)
         channels = given["channels"]
@@ -147,7 +147,7 @@ class LookAlikes:
         for item in items(given["verdicts"], "verdicts", 2 * _MOST):
             kept = members(item, "verdict", _VERDICT_KEYS)
             if not isinstance(kept["id"], str) or kept["verdict"] not in ("true", "false_alarm"):
-                raise CalibrationError("calibration: verdict is not of an event, true or false_alarm")
+                raise CalibrationError("calibration: verdict must have an event id, and be true or false_alarm")
             vector = unpack(kept["vector"], "verdict vector", "<f2", (length,)).astype(np.float32)
             found._examples.append(Example(kept["id"], kept["verdict"], number(kept["time"], "verdict time"), vector))
         return found

@@ -100,5 +100,5 @@ class Ordinary:
         found.pending = Pending.from_json(given["pending"], settings, length)
         found.transform = pair(given["transform"], "transform")
         if found.transform[1] <= 0:
-            raise CalibrationError("calibration: transform has a spread that is not above 0")
+            raise CalibrationError("calibration: the spread of transform must be above 0")
         return found

@@ -7,6 +7,7 @@ oldest message, so that the begin and end of an alarm outlive its details.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +37,10 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._line)
 
+    def cameras(self) -> set[str]:
+        """Cameras whose messages wait."""
+        return {message.payload.camera for message in self._line}
+
     def put(self, message: Waiting) -> Waiting | None:
         """Add the newest message; returns the one that was discarded for it, if any."""
         given_up = None
@@ -56,6 +61,10 @@ class Outbox:
             gone.append(self._line.popleft())
         return gone
 
-    def take(self) -> Waiting:
-        """The oldest. Raises IndexError if there is none."""
-        return self._line.popleft()
+    def take(self, held: Container[str] = ()) -> Waiting | None:
+        """The oldest that is not of a `held` camera, if there is one."""
+        for index, message in enumerate(self._line):
+            if message.payload.camera not in held:
+                del self._line[index]
+                return message
+        return None

@@ -108,7 +108,7 @@ class Pending:
         found = cls(settings)
         clips = unpack(given["clips"], "pending clips", "<f8", (None, 3))
         if len(clips) > _MOST or (clips[:, 1] <= clips[:, 0]).any():
-            raise CalibrationError(f"calibration: pending clips are not at most {_MOST} that end after their start")
+            raise CalibrationError(f"calibration: more than {_MOST} pending clips, or one that ends before it starts")
         found.clips = [(row[0], row[1], row[2]) for row in clips.tolist()]
         found.learn = unpack(given["learn"], "pending learn", "|b1", (len(clips),)).tolist()
         vectors = unpack(given["features"], "pending features", "<f2", (None, None)).astype(np.float32)

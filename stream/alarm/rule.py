@@ -40,16 +40,20 @@ class AlarmSettings:
         },
     )
     cool_down: Annotated[float, Interval(ge=0, le=86_400)] = field(
-        default=10.0, metadata={"doc": "Seconds after an alarm in which no other begins. Default: {default}."}
+        default=10.0, metadata={"doc": "Seconds after an alarm in which no other alarm begins. Default: {default}."}
     )
     merge_gap: Annotated[float, Interval(ge=0, le=600)] = field(
         default=3.0,
-        metadata={"doc": "An alarm that returns within this many seconds continues. Default: {default}."},
+        metadata={
+            "doc": "If the score returns to `threshold_on` within this many seconds, the same alarm continues. "
+            "Default: {default}."
+        },
     )
     hourly_cap: Annotated[int, Interval(ge=1, le=3_600)] = field(
         default=60,
         metadata={
-            "doc": "Maximum number of alarms in any hour. Further ones are listed, not published. Default: {default}."
+            "doc": "Maximum number of alarms in any hour. Further alarms are listed, but not published. "
+            "Default: {default}."
         },
     )
     false_alarms_per_day: Annotated[float, Interval(gt=0, le=10_000)] = field(
@@ -63,7 +67,7 @@ class AlarmSettings:
         default=None,
         metadata={
             "doc": "Number of notices per day: scores that come near an alarm are published with severity `notice` and "
-            "ring nowhere; 0 switches this off. Default: 10 with a learned threshold, 0 with a fixed one."
+            "raise no alarm; 0 switches this off. Default: 10 with a learned threshold, 0 with a fixed one."
         },
     )
     lookalike_days: Annotated[float, Interval(ge=0, le=3_650)] = field(

@@ -23,7 +23,7 @@ def sketch(feature: FloatArray, size: int, power: float) -> FloatArray:
     if values.ndim != 1 or not len(values):
         raise ValueError(f"feature has shape {values.shape}, expected (channels,)")
     if not np.isfinite(values).all():
-        raise ValueError("feature has numbers that are not finite")
+        raise ValueError("feature contains numbers that are not finite")
     values = np.sign(values) * np.abs(values) ** power
     length = float(np.sqrt(np.square(values).sum()))
     values = values / length if length > 0 else values

@@ -160,7 +160,7 @@ class AlarmCounts:
             unpack(given[key], f"alarms {key}", "<f8", (LEVELS,), finite=False) for key in ("begun", "fell", "quiet")
         )
         if np.isnan(found._quiet).any() or np.isinf(found._begun).any() or np.isinf(found._fell).any():
-            raise CalibrationError("calibration: alarms quiet, begun or fell has numbers that are not finite")
+            raise CalibrationError("calibration: alarms quiet, begun or fell contains numbers that are not finite")
         newest, end = (optional_number(given[key], f"alarms {key}") for key in ("newest", "end"))
         found.newest = -math.inf if newest is None else newest
         found._end = -math.inf if end is None else end
@@ -216,7 +216,7 @@ class _Buckets:
         found = cls(span)
         found.numbers = unpack(numbers, "alarms numbers", "<f8", (None,))
         if len(found.numbers) > most or (np.diff(found.numbers) <= 0).any():
-            raise CalibrationError(f"calibration: alarms are not of at most {most} rising hours or days")
+            raise CalibrationError(f"calibration: alarms numbers must be at most {most} rising hours or days")
         found.counts = unpack(counts, "alarms counts", "<u2", (len(found.numbers), LEVELS))
         found.seconds = unpack(seconds, "alarms seconds", "<f8", (len(found.numbers),))
         if (found.seconds < 0).any():

@@ -126,7 +126,7 @@ def opened_or_made_room(folder: Path, retention: Retention) -> sqlite3.Connectio
     except UsageError as error:
         if shutil.disk_usage(folder).free >= _FULL:
             raise
-        log.error("publishing alarms from memory until there is room and the program is restarted", error=str(error))
+        log.error("publishing alarms from memory until space is freed and the program is restarted", error=str(error))
         return in_memory()
     rows = [(file.event_id, file.kind) for file in gone]
     database.executemany("DELETE FROM files WHERE event = ? AND kind = ?", rows)

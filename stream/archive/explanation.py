@@ -107,7 +107,7 @@ def read(path: Path) -> StoredExplanation:
                 file["strip"].tobytes(), _view(str(file["view"])), _level(file),
             )  # fmt: skip
     except FileNotFoundError:
-        raise StreamError(f"{path.name}: the event's window does not exist (any more)") from None
+        raise StreamError(f"{path.name}: the event's window is not stored") from None
     except (OSError, ValueError, KeyError, TypeError, MemoryError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
         raise StreamError(f"{path}: not readable as an event's window: {type(error).__name__}") from None
     length = len(found.times)

@@ -1,6 +1,6 @@
 """Publishes event messages in the order in which they were decided, whether or not they are written.
 
-A message is published once it is committed or refused by the disk, and at the latest 1.5 s after it was decided. A
+A message is published once it is committed or refused by the disk, and at the latest 0.7 s after it was queued. A
 later message waits for an earlier one, so the order of each camera is kept. Subscribers recognise duplicates by (`id`,
 `seq`).
 """
@@ -17,7 +17,7 @@ from typing import Final
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 
-_SAID_WITHIN: Final = 1.5
+_SAID_WITHIN: Final = 0.7  # `new` has waited for its image before, for up to a second
 _EARLY_KEYS: Final = 10_000
 
 

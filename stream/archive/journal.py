@@ -1,7 +1,7 @@
 """Writes to the data folder in a separate thread, so that the scoring loop never waits for a disk.
 
 All other methods only queue and return at once; `run` writes, in a thread created by the service. The `Herald` passes
-an event message to the MQTT sink when it is committed, when the disk refuses it, or after 1.5 s, so a full, locked or
+an event message to the MQTT sink when it is committed, when the disk refuses it, or after 0.7 s, so a full, locked or
 hanging disk never delays an alarm. The queue is bounded (LIMIT): scores are omitted from half of it on; messages that
 no longer fit are published without being written.
 """

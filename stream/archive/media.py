@@ -19,7 +19,7 @@ SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": 
 def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
     """The path of a file of an event. Raises ValueError for an id that is not one of ours."""
     if not EVENT_ID.fullmatch(event_id):
-        raise ValueError(f"{event_id!r} is no event id")
+        raise ValueError(f"{event_id!r} is not an event id")
     return folder / (event_id + SUFFIX[kind])
 
 

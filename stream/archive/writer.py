@@ -52,7 +52,7 @@ class Writer:
             self._noted.pop()
             if not self._overfull:
                 self._overfull = True
-                log.error("disk does not respond: losing history")
+                log.error("disk does not respond: history is not stored")
             if refused is not None:
                 refused()
 
@@ -115,7 +115,7 @@ class Writer:
             else:
                 if self._refused and tasks:
                     self._refused = False
-                    log.warning("writing the database again")
+                    log.warning("database can be written again")
                 break
         for then in after:
             if then is not None:

@@ -1,1 +1,1 @@
-"""Basics for all rooms: errors, logging with redaction, addresses, atomic files, child processes."""
+"""Basics for all packages: errors, logging with redaction, addresses, atomic files, child processes."""

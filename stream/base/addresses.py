@@ -147,7 +147,7 @@ def _value(name: str) -> str:
         if found is None and folder:
             found = _secret(Path(folder) / name)
     if found is None:
-        raise UsageError(f"{{{name}}} is neither in the environment nor a secret file")
+        raise UsageError(f"{{{name}}} is neither an environment variable nor a secret file")
     if not found:
         raise UsageError(f"{{{name}}} is empty")
     remember(found)

@@ -49,12 +49,37 @@ class Picture:
     media_time: float
 
 
-def _verified(source: Source) -> dict[str, str]:
-    """Options with which FFmpeg verifies an rtsps:// camera, if that is wanted."""
+def _options(source: Source, transport: str) -> dict[str, str]:
+    """FFmpeg's options: what it may follow, how large an image may be, and how a camera is verified."""
+    options = {"max_pixels": str(LARGEST_PIXELS)}
+    if not source.live:
+        return options | {"protocol_whitelist": "file", "format_whitelist": _FILE_FORMATS}
+    options |= {
+        "rtsp_transport": transport,
+        "protocol_whitelist": _LIVE_PROTOCOLS,
+        "format_whitelist": _LIVE_FORMATS,
+        "analyzeduration": "500000",
+        "probesize": "200000",
+    }
     if source.tls is None:
-        return {}
+        return options
     files = {"ca_file": source.tls.ca, "cert_file": source.tls.cert, "key_file": source.tls.key}
-    return {"tls_verify": "1"} | {name: str(path) for name, path in files.items() if path is not None}
+    return options | {"tls_verify": "1"} | {name: str(path) for name, path in files.items() if path is not None}
+
+
+class Flood:
+    """Refuses a camera that sends far more images than any sends."""
+
+    def __init__(self, now: float) -> None:
+        self._packets, self._since = 0, now
+
+    def packet(self, now: float) -> None:
+        """One more at monotonic time `now`. Raises CameraError."""
+        self._packets += 1
+        if now - self._since >= _RATE_OVER:
+            self._packets, self._since = 0, now
+        elif self._packets > 2 * FASTEST_RATE * _RATE_OVER:
+            raise CameraError(Reason.BAD_RATE, f"more than {2 * FASTEST_RATE:.0f} packets per second")
 
 
 class Capture:
@@ -75,22 +100,11 @@ class Capture:
         hwaccel: HWAccel | None = None,
     ) -> None:
         self._source = source
-        if source.live:
-            options = {
-                "rtsp_transport": transport,
-                "protocol_whitelist": _LIVE_PROTOCOLS,
-                "format_whitelist": _LIVE_FORMATS,
-                "analyzeduration": "500000",
-                "probesize": "200000",
-            }
-            options |= _verified(source)
-            timeout: tuple[float, float] | None = (open_timeout, read_timeout)
-        else:
-            options, timeout = {"protocol_whitelist": "file", "format_whitelist": _FILE_FORMATS}, None
-        options["max_pixels"] = str(LARGEST_PIXELS)
+        options = _options(source, transport)
+        timeout = (open_timeout, read_timeout) if source.live else None
         bound_blocks()
         self.corrupt_frames = 0
-        self._packets, self._counted_from = 0, monotonic()
+        self._flood = Flood(monotonic())
         self.size: tuple[int, int] | None = None
         self._damaged_in_a_row = 0
         self._upright = Upright()
@@ -183,7 +197,7 @@ class Capture:
                     self._correct(packet)
                 on_packet(packet)
                 if self._source.live:
-                    self._check_rate(monotonic())
+                    self._flood.packet(monotonic())
                 for frame in self._decoded(packet):
                     yield from self._picture(frame)
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -243,13 +257,6 @@ class Capture:
         if width * height > LARGEST_PIXELS:
             most = f"at most {LARGEST_PIXELS // 10**6} million pixels"
             raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; must be {most}")
-
-    def _check_rate(self, now: float) -> None:
-        self._packets += 1
-        if now - self._counted_from >= _RATE_OVER:
-            self._packets, self._counted_from = 0, now
-        elif self._packets > 2 * FASTEST_RATE * _RATE_OVER:
-            raise CameraError(Reason.BAD_RATE, f"more than {2 * FASTEST_RATE:.0f} packets per second")
 
     def _translated(self, error: Exception) -> CameraError:
         """Converts an error of a library. Its text contains the complete URL with the password, so only its reason is

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -24,7 +26,7 @@ from stream.camera.confinement import confine
 from stream.camera.hwaccel import Hwaccel, accelerator
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
-from stream.camera.recorder import Recorder
+from stream.camera.recorder_thread import RecorderThread
 from stream.camera.timeline import Timeline
 from stream.camera.view import View
 
@@ -94,6 +96,17 @@ def _patience(before: float, reason: Reason, pictures: int) -> float:
     return before if pictures <= _MANY_PICTURES else _PATIENCE
 
 
+def _one_at_a_time(send: Callable[[Message], None]) -> Callable[[Message], None]:
+    """The recorder's thread sends, too."""
+    lock = threading.Lock()
+
+    def locked(message: Message) -> None:
+        with lock:
+            send(message)
+
+    return locked
+
+
 class Decoder:
     """The decoder of one camera. `pipe` sends messages; it receives numbers of free slots (or STOP) and orders."""
 
@@ -103,7 +116,8 @@ class Decoder:
         self._ring = settings.ring
         self._free = list(range(settings.ring.slots))
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
-        self._recorder = Recorder(settings.pre_roll, self._send, settings.clock)
+        self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
+        self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock)
         self._cropper = ClipCropper(settings.view, settings.geometry)
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
@@ -150,6 +164,7 @@ class Decoder:
             self._rest(retry_delay(attempt, fault.reason, random.random()))  # noqa: S311 -- jitter
 
     def close(self) -> None:
+        self._recorder.close()
         self._ring.close()
 
     def _watch(self) -> None:
@@ -290,9 +305,6 @@ class Decoder:
     def _state(self, state: CameraState, error: CameraError | None = None) -> None:
         reason, detail = (error.reason, error.detail) if error else (None, "")
         self._send(StateChanged(state, self._connection, reason, detail))
-
-    def _send(self, message: Message) -> None:
-        self._pipe.send_bytes(WIRE.packed(message))
 
 
 def run_camera(settings: CameraSettings, pipe: Connection) -> None:

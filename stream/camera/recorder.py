@@ -1,6 +1,7 @@
 """Images and clips of alarms, in the decoder process: keeps recent packets in compressed form.
 
-Clips are remuxed to MP4, never re-encoded. Times are media seconds of the connection, as in its packets.
+Clips are remuxed to MP4, never re-encoded. Times are media seconds of the connection, as in its packets. All of this
+runs in the thread of `RecorderThread`, because a disk may hang.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from time import monotonic
-from typing import Final
+from typing import Final, Self
 
 import av
 import av.error
@@ -31,7 +32,6 @@ RING_BYTES: Final = 64 * 2**20
 # An alarm is known later than it begins: minimum duration, length of a clip, waiting for the engine.
 RING_SLACK: Final = 10.0
 _LONGEST_JUMP: Final = 10.0
-_FRAMES_KEPT: Final = 4
 # Seconds for decoding saved clips again: with each packet, and when the connection has ended.
 _CHECK_AT_ONCE: Final = 0.01
 _CHECK_AT_END: Final = 1.0
@@ -93,53 +93,48 @@ class PacketRing:
         return packets[first:]
 
 
-class _ClipFile:
-    """One MP4 file being written."""
+class ClipFile:
+    """One MP4 file being written; `template` is the stream of the camera. The first `write` creates the file."""
 
-    def __init__(self, order: StartClip, stream: VideoStream, shift: float) -> None:
+    def __init__(self, order: StartClip, template: VideoStream, shift: float) -> None:
         self.order = order
+        self.shift = shift
         self.until = float("inf")
         self._partial = partial_path(order.path)
-        self._time_base = Fraction(stream.time_base or Fraction(1, 90_000))
-        self._shift = shift
+        self._time_base = Fraction(template.time_base or Fraction(1, 90_000))
         self._first: StoredPacket | None = None
         self._last: StoredPacket | None = None
-        self._template = stream
         self._sets = b""
         self._packets = 0
-        self._stream: VideoStream | None = None
         self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
-
-    def _begin(self, first: StoredPacket) -> VideoStream:
-        """Describe the file by the parameter sets in force at its first frame; those of the camera may be outdated."""
-        stream = self._container.add_stream_from_template(self._template)
-        if self._template.codec_context.name == "hevc":
+        self._stream = stream = self._container.add_stream_from_template(template)
+        if template.codec_context.name == "hevc":
             stream.codec_tag = "hvc1"  # the name that browsers and Apple's players expect
-        if first.sets:
-            stream.codec_context.extradata = first.sets
         if not stream.width:  # it was not known when the camera was opened
-            stream.width, stream.height = self._template.width, self._template.height
-            stream.pix_fmt = self._template.pix_fmt
-        self._container.metadata["comment"] = f"{FIRST_PICTURE}{first.time + self._shift:.6f}"
+            stream.width, stream.height, stream.pix_fmt = template.width, template.height, template.pix_fmt
+
+    def _begin(self, first: StoredPacket) -> StoredPacket:
+        """Describe the file by the parameter sets in force at its first frame; those of the camera may be outdated."""
+        if first.sets:
+            self._stream.codec_context.extradata = first.sets
+        self._container.metadata["comment"] = f"{FIRST_PICTURE}{first.time + self.shift:.6f}"
         self._first, self._sets = first, first.sets
-        return stream
+        return first
 
     def write(self, packet: StoredPacket) -> bool:
         """Add a packet; returns whether the clip is complete."""
-        if self._first is None or self._stream is None:
-            self._stream = self._begin(packet)
-        assert self._first is not None  # noqa: S101 -- the file has begun
+        first = self._first or self._begin(packet)
         changed = packet.sets != self._sets and not packet.carries_sets
         self._sets = packet.sets
         out = Packet(packet.sets + packet.data if changed else packet.data)
-        out.pts, out.dts = packet.pts - self._first.dts, packet.dts - self._first.dts
+        out.pts, out.dts = packet.pts - first.dts, packet.dts - first.dts
         # the only information about how long the last frame is shown; without it, players omit the last frame of MJPEG
         out.duration = packet.dts - self._last.dts if self._last is not None else 0
         out.time_base, out.is_keyframe, out.stream = self._time_base, packet.keyframe, self._stream
         self._container.mux(out)
         self._last = packet
         self._packets += 1
-        return packet.time >= self.until or packet.time - self._first.time >= self.order.longest
+        return packet.time >= self.until or packet.time - first.time >= self.order.longest
 
     def finish(self) -> WrittenClip | ClipClosed:
         """Close the file. It is renamed after it has been checked."""
@@ -157,6 +152,20 @@ class _ClipFile:
             self._partial.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Described:
+    """What packets are, as far as the stream of a connection tells; it outlives the connection."""
+
+    codec: str
+    extradata: bytes | None
+    time_base: Fraction
+
+    @classmethod
+    def by(cls, stream: VideoStream) -> Self:
+        context = stream.codec_context
+        return cls(context.name, context.extradata, Fraction(stream.time_base or Fraction(1, 90_000)))
+
+
 class Recorder:
     """Images and clips of one camera. `send` sends messages to the service."""
 
@@ -164,21 +173,20 @@ class Recorder:
         self._clock = clock
         self._span = pre_roll + RING_SLACK
         self._send = send
-        self._frames: deque[tuple[int, int, VideoFrame]] = deque(maxlen=_FRAMES_KEPT)
-        self._clips: dict[str, _ClipFile] = {}
+        self._clips: dict[str, ClipFile] = {}
         self._checks: deque[ClipCheck] = deque()
-        self._stream: VideoStream | None = None
+        self._packets_are: Described | None = None
 
-    def connected(self, stream: VideoStream) -> None:
+    def connected(self, packets_are: Described) -> None:
         """A new connection; its packets do not follow the previous ones."""
-        self._stream = stream
+        self._packets_are = packets_are
         self._ring = PacketRing(self._span)
-        self._sets = ParameterSets(stream.codec_context.name, stream.codec_context.extradata)
+        self._sets = ParameterSets(packets_are.codec, packets_are.extradata)
         self._last_pts = self._last_dts = -1
 
     def disconnected(self) -> None:
         """Close open clips, and keep what was written."""
-        self._stream = None
+        self._packets_are = None
         # close all files first, because the service may have gone
         for event in list(self._clips):
             self._finish(event)
@@ -188,15 +196,15 @@ class Recorder:
 
     def packet(self, packet: Packet[VideoStream]) -> None:
         """The next packet as it came from the camera, before decoding."""
-        if self._stream is None or not packet.size:
+        described = self._packets_are
+        if described is None or not packet.size:
             return
-        time_base = self._stream.time_base or Fraction(1, 90_000)
+        time_base = described.time_base
         # the first packets of a live stream may have no time
         pts = packet.pts if packet.pts is not None else self._last_pts + 1
         if self._last_pts >= 0 and abs(pts - self._last_pts) * time_base > _LONGEST_JUMP:
-            stream = self._stream
             self.disconnected()
-            self.connected(stream)
+            self.connected(described)
         dts = max(packet.dts if packet.dts is not None else min(pts, self._last_dts + 1), self._last_dts + 1)
         self._last_pts, self._last_dts = pts, dts
         data = bytes(packet)
@@ -209,40 +217,26 @@ class Recorder:
             self._write(event, clip, stored)
         self._check(_CHECK_AT_ONCE)
 
-    def finished_clip(self, connection: int, clip: int, frame: VideoFrame) -> None:
-        """A frame of a clip that the service is about to score."""
-        self._frames.append((connection, clip, frame))
-
-    def obey(self, order: StartClip | EndClip | TakeSnapshot, shift: float | None) -> None:
-        """Carry out an order of the service. `shift` is epoch time minus packet time, None while not connected."""
-        if isinstance(order, TakeSnapshot):
-            self._take(order)
-        elif isinstance(order, EndClip):
-            if order.event in self._clips and shift is not None:
-                self._clips[order.event].until = order.until - shift
-        elif self._stream is None or shift is None:
-            self._send(ClipClosed(order.event, 0, 0.0, "the camera is not connected"))
-        else:
-            self._start(order, shift, self._stream)
-
-    def _start(self, order: StartClip, shift: float, stream: VideoStream) -> None:
-        try:
-            clip = _ClipFile(order, stream, shift)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            self._send(ClipClosed(order.event, 0, 0.0, _reason(error)))
-            return
+    def start(self, clip: ClipFile) -> None:
+        """Begin a clip with the recent packets."""
+        order = clip.order
         self._clips[order.event] = clip
-        for stored in self._ring.since(order.begin - shift):
+        for stored in self._ring.since(order.begin - clip.shift):
             if order.event not in self._clips:
                 return
             self._write(order.event, clip, stored)
 
-    def _write(self, event: str, clip: _ClipFile, stored: StoredPacket) -> None:
+    def end(self, order: EndClip, shift: float) -> None:
+        """Let a clip end; `shift` is epoch time minus packet time."""
+        if order.event in self._clips:
+            self._clips[order.event].until = order.until - shift
+
+    def _write(self, event: str, clip: ClipFile, stored: StoredPacket) -> None:
         try:
             complete = clip.write(stored)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self._clips.pop(event).give_up()
-            self._send(ClipClosed(event, 0, 0.0, _reason(error)))
+            self._send(ClipClosed(event, 0, 0.0, reason_of(error)))
             return
         if complete:
             self._finish(event)
@@ -254,7 +248,7 @@ class Recorder:
             written = clip.finish()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             clip.give_up()
-            written = ClipClosed(event, 0, 0.0, _reason(error))
+            written = ClipClosed(event, 0, 0.0, reason_of(error))
         if isinstance(written, WrittenClip):
             self._checks.append(ClipCheck(written))
         else:
@@ -284,24 +278,20 @@ class Recorder:
         except OSError as error:
             with suppress(OSError):
                 clip.partial.unlink(missing_ok=True)
-            return self._send(ClipClosed(clip.event, 0, 0.0, _reason(error)))
+            return self._send(ClipClosed(clip.event, 0, 0.0, reason_of(error)))
 
-    def _take(self, order: TakeSnapshot) -> None:
-        frame = next((f for connection, clip, f in self._frames if (connection, clip) == order.clip), None)
-        if frame is None and self._frames and (order.clip is not None or self._stream is not None):
-            frame = self._frames[-1][2]
-        if frame is None:
-            self._send(SnapshotTaken(order.event, 0, "no image yet"))
-            return
+    def take(self, order: TakeSnapshot, frame: VideoFrame) -> None:
+        """Write an image."""
         try:
             with replacing(order.path) as partial:
                 partial.write_bytes(snapshot(frame, order.text, order.focus))
                 self._clock.stamp(partial)
         except OSError as error:
-            self._send(SnapshotTaken(order.event, 0, _reason(error)))
+            self._send(SnapshotTaken(order.event, 0, reason_of(error)))
             return
         self._send(SnapshotTaken(order.event, order.path.stat().st_size))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a file could not be written."""
     return getattr(error, "strerror", None) or type(error).__name__

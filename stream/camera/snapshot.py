@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from av import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from engine.arrays import UInt8Array
 
@@ -22,7 +23,8 @@ def snapshot(frame: VideoFrame, text: str, focus: FocusRegion | None = None) -> 
     """
     import cv2  # takes a tenth of a second and 16 MB: only in decoders whose camera alarms
 
-    picture: UInt8Array = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+    converted = VideoReformatter().reformat(frame, format="bgr24")  # the frame's own is in use by another thread
+    picture: UInt8Array = np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
     if focus is not None and focus[2:] != (1.0, 1.0):
         _outline(picture, focus)
     _write(picture, text)

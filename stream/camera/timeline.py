@@ -17,6 +17,9 @@ _CHECK_SPAN: Final = 5.0
 _CHECK_PICTURES: Final = 10
 _SLOWEST_RATIO: Final = 0.7
 _FASTEST_RATIO: Final = 1.4
+# Timestamps in another unit: so many frames whose times hardly move.
+_STILL_PICTURES: Final = 30
+_STILL_RATIO: Final = 1 / 30
 
 
 class Timeline:
@@ -125,6 +128,8 @@ class Timeline:
         """Stop using timestamps after they ran at a different speed than frames arrive for two spans in a row."""
         self._checked_pictures += 1
         passed = arrival - self._check_began[0]
+        if self._checked_pictures >= _STILL_PICTURES and time - self._check_began[1] < _STILL_RATIO * passed:
+            self.by_arrival = True
         if passed < _CHECK_SPAN or self._checked_pictures < _CHECK_PICTURES or self.by_arrival:
             return
         ratio = (time - self._check_began[1]) / passed

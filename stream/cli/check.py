@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from stream.base.errors import CameraError, Reason, UsageError
 from stream.base.redaction import redact_all, shown_url
 from stream.camera.capture import Capture
 from stream.camera.clip_watch import LONG_CLIP, SLOWEST_RATE, spans_long, too_slow
+from stream.camera.clips import LONGEST_GAP
 from stream.camera.snapshot import snapshot
 from stream.camera.view import View, drawn_masks
 from stream.cli.check_broker import broker_rows
@@ -115,13 +117,20 @@ class _RedactedTable(Table):
 
 def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
     """Size and frame rate as text, and a frame. Raises CameraError."""
-    pictures = []
+    pictures, arrivals = [], [time.monotonic()]
     with Capture(stream, transport, read_timeout=_PATIENCE) as capture:
-        began = time.monotonic()
-        for picture in itertools.islice(capture.pictures(), _FRAMES):
+        for picture in capture.pictures():
             pictures.append(picture)
-            if len(pictures) > 2 and time.monotonic() - began > _SECONDS:
+            arrivals.append(time.monotonic())
+            pauses = stream.live and _pauses(arrivals)
+            if len(pictures) > 2 and arrivals[-1] - arrivals[0] > _SECONDS:
                 break
+            if len(pictures) >= _FRAMES and not pauses:
+                break
+    if stream.live and _never_in_a_row(arrivals):
+        raise CameraError(
+            Reason.BAD_RATE, f"nothing is scored: it pauses, and never sends {CLIP_LENGTH} frames in a row"
+        )
     if not pictures:
         raise CameraError(Reason.NOT_READABLE, f"{stream.shown}: every frame is corrupt")
     timed = pictures[1:] if len(pictures) > 2 else pictures  # the first frame over RTSP has no time
@@ -134,6 +143,19 @@ def _tried(stream: Source, transport: str) -> tuple[str, VideoFrame]:
         rate += f"; {spans_long(CLIP_LENGTH / frames)}"
     frame = pictures[-1].frame
     return f"{frame.width}x{frame.height}, {rate}", frame
+
+
+def _pauses(arrivals: list[float]) -> list[int]:
+    """After which frames the camera paused for longer than a clip may."""
+    gaps = [after - before for before, after in itertools.pairwise(arrivals[1:])]
+    longest = max(LONGEST_GAP, 2.5 * statistics.median(gaps)) if gaps else 0.0
+    return [number for number, gap in enumerate(gaps) if gap > longest]
+
+
+def _never_in_a_row(arrivals: list[float]) -> bool:
+    """Whether between the camera's pauses there are never enough frames for a clip."""
+    runs = [after - before for before, after in itertools.pairwise(_pauses(arrivals))]
+    return bool(runs) and max(runs) < CLIP_LENGTH
 
 
 def _with_view(frame: VideoFrame, view: View, geometry: str) -> UInt8Array:

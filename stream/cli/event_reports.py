@@ -77,7 +77,7 @@ def print_answers(answers: list[Answer], since: str) -> None:
 
 
 def _left_out(before: float, zone: tzinfo | None) -> str:
-    return f"scores before {_local(before, zone)} are left out: they are from another bundle, on another scale"
+    return f"scores before {_local(before, zone)} are left out: they are from another bundle and on another scale"
 
 
 def print_suggestion(suggestion: Suggestion, applied: bool) -> None:

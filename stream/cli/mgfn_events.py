@@ -147,7 +147,9 @@ def what_if(
 def suggest_threshold(
     per_day: Annotated[float, typer.Option(metavar="N", help="Acceptable number of false alarms per day.")],
     camera: Camera = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Put it into force; mgfn-stream may be running.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Set the proposed threshold; works while mgfn-stream is running.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per camera.")] = False,
     data: DataFolder = None,
     config: SiteFile = None,
@@ -196,7 +198,7 @@ def verdict(
     with looked_at(data, config, writes=True) as store:
         event = store.events.get(event_id)
         if event is None:
-            raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
+            raise UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
         camera = event.message.camera
         with store.transaction():
             store.events.judge(camera, event_id, verdicts[said])
@@ -266,7 +268,7 @@ def reproduce(
     """Score an alarm again from its stored features and its saved clip, and compare.
 
     The exit code is 0 if the scores agree within 0.001 on the same engine, or within 0.02 on another one, and 1 if they
-    do not. If one score was computed in INT8 and the other in float32, frames may differ by more than 0.02.
+    do not. If one score was computed in INT8 and the other in float32, they may differ by more.
 
     Example: mgfn-events reproduce 1795466000.12-a1b2c3
     """
@@ -282,7 +284,7 @@ def reproduce(
     with looked_at(data, config) as store:
         event = store.events.get(event_id)
         if event is None:
-            raise UsageError(f"{event_id}: no such event; mgfn-events list shows them")
+            raise UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
         window = read(media_path(store.media, event_id, "window"))
         clip = media_path(store.media, event_id, "clip")
     model = event.message.model

@@ -1,1 +1,1 @@
-"""`mgfn-extract`: recordings to feature files, like a replay without a head."""
+"""`mgfn-extract`: converts recordings to feature files, like a replay without a head."""

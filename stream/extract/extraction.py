@@ -203,7 +203,7 @@ class Extraction:
 
 def _too_few(ended: Ended) -> str:
     """Why a video that was read to its end produced no clip."""
-    said = f"{ended.frames} frames, at least {CLIP_LENGTH} make a clip"
+    said = f"{ended.frames} frames; a clip needs at least {CLIP_LENGTH}"
     if ended.frames >= CLIP_LENGTH:
         said = f"{ended.frames} frames, but never {CLIP_LENGTH} without a gap"
     return f"damaged: {said}; {ended.corrupt} corrupt ones left out" if ended.corrupt else said
@@ -213,7 +213,7 @@ def _damage(ended: Ended, expected: float | None) -> str:
     """What is missing from an extracted video; nothing if only its headers are slightly wrong."""
     found = [f"{ended.corrupt} corrupt frames left out"] if ended.corrupt else []
     if expected is not None and ended.frames + ended.corrupt < _WHOLE * expected:
-        found.append(f"{ended.frames} frames of the {expected:.0f} that it promises")
+        found.append(f"{ended.frames} of the {expected:.0f} frames that its headers state")
     return ", ".join(found)
 
 
@@ -221,5 +221,5 @@ def _summary(clips: int, ended: Ended) -> str:
     left_out = ended.frames - clips * CLIP_LENGTH
     said = f"{clips} clips"
     if left_out:
-        said += f", {left_out} of {ended.frames} frames in none"
+        said += f", {left_out} of {ended.frames} frames in no clip"
     return f"{said}, {ended.corrupt} corrupt ones left out" if ended.corrupt else said

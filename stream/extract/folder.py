@@ -56,7 +56,7 @@ class FeatureFolder:
                 foreign = None if (path / RECORD).exists() else min(path.glob(f"[!.]*{_FEATURES}"), default=None)
                 if foreign is not None:
                     raise UsageError(
-                        f"--out {path}: holds {foreign.name} but no {RECORD}: nobody knows what made it; "
+                        f"--out {path}: holds {foreign.name} but no {RECORD}: it is unknown what created it; "
                         "choose another folder"
                     )
                 file = stack.enter_context((path / RECORD).open("a+b"))
@@ -87,7 +87,9 @@ class FeatureFolder:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"--out {self.path}: another mgfn-extract writes there; wait for it") from None
+            raise UsageError(
+                f"--out {self.path}: another mgfn-extract is writing there; wait for it to finish"
+            ) from None
         except OSError:
             pass  # a file system without locks
 
@@ -105,7 +107,7 @@ class FeatureFolder:
         for key, ours in self._record:
             if (other := getattr(theirs, key)) != ours:
                 raise UsageError(
-                    f"{where}: its features were made with {key} {other}, these would be with {ours}; "
+                    f"{where}: its features were made with {key} {other}, but this run uses {ours}; "
                     "choose another folder"
                 )
         return True

@@ -1,1 +1,1 @@
-"""Queries to the archive: what-if, budget of false alarms, drift, explanation, reproduction."""
+"""Queries on the archive: what-if, budget of false alarms, drift, explanation, reproduction."""

@@ -51,8 +51,8 @@ def changed(scores: ScoreColumns, now: float) -> str:
     then, found = (1 / (1 + math.exp(-float(odds[worst]))) for odds in (usual, today))
     which = ("half", "nine in ten", "99 in 100")[worst]
     return (
-        f"the scores have changed: {which} of the last twelve hours' lie below {found:.3f}, "
-        f"in the same hours of {len(earlier)} earlier days below {then:.3f}"
+        f"the scores have changed: in the last twelve hours {which} are below {found:.3f}, "
+        f"in the same hours of {len(earlier)} earlier days {which} were below {then:.3f}"
     )
 
 

@@ -100,7 +100,10 @@ def cameras(store: Store, named: str | None) -> list[str]:
     known = store.scores.cameras()
     if named is not None and named not in known:
         there = ", ".join(known) or "none"
-        raise UsageError(f"--camera {named}: no scores of it (they are stored by the minute); there are of {there}")
+        raise UsageError(
+            f"--camera {named}: no scores are stored for it (they are stored once a minute); "
+            f"cameras with scores: {there}"
+        )
     return known if named is None else [named]
 
 

@@ -62,14 +62,14 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
     if window.features.shape[1:] != (manifest.crops, manifest.channels):
         raise StreamError(
             f"the event's features are {window.features.shape}, the bundle takes "
-            f"(T, {manifest.crops}, {manifest.channels}): it is another one"
+            f"(T, {manifest.crops}, {manifest.channels}): it is not the bundle that scored the event"
         )
     again = float(engine.scores([window.features])[0][-1])
     limit = SAME_ENGINE if engine.backend.name == recorded_backend else OTHER_ENGINE
     found: dict[int, FloatArray] = {}
     try:
         if clip is None:
-            raise StreamError("the event's clip does not exist (any more)")
+            raise StreamError("the event's clip is not stored")
         epochs, pictures = _pictures(clip, window.times[-1, 1])
         step = _step(window, epochs)
         cropper = ClipCropper(window.view, manifest.geometry)
@@ -97,7 +97,7 @@ def _pictures(clip: Path, until: float) -> tuple[np.ndarray, list[VideoFrame]]:
         with av.open(str(clip)) as container:
             comment = container.metadata.get("comment", "")
             if not comment.startswith(FIRST_PICTURE):
-                raise StreamError(f"{clip.name}: does not say when it began (an earlier version wrote it)")
+                raise StreamError(f"{clip.name}: has no start time (an earlier version wrote it)")
             begin = float(comment.removeprefix(FIRST_PICTURE))
             for frame in container.decode(video=0):
                 pictures.append(frame)
@@ -107,7 +107,7 @@ def _pictures(clip: Path, until: float) -> tuple[np.ndarray, list[VideoFrame]]:
     except (av.error.FFmpegError, OSError) as error:
         raise StreamError(f"{clip.name}: not readable as video: {getattr(error, 'strerror', error)}") from None
     if not times:
-        raise StreamError(f"{clip.name}: holds no picture")
+        raise StreamError(f"{clip.name}: contains no frame")
     return begin + np.array(times) - times[0], pictures
 
 

@@ -1,4 +1,4 @@
-"""The service: startup, main loop, shutdown. Threads, processes and queues are created only in this room.
+"""The service: startup, main loop, shutdown. Threads, processes and queues are created only in this package.
 
 One decoder process for each camera writes clips into its shared ring. The main loop takes clips that are ready, oldest
 first, at most one of each camera and no more than the engine processes efficiently at once. It runs them through the
@@ -11,6 +11,7 @@ engine together, and acts on the scores. It never waits for a camera, a disk or 
 `degraded` |
 | a camera's ring | PENDING_CLIPS + 2 | its decoder drops the whole new clip, counted |
 | a camera's packets | seconds, 64 MiB | the oldest are dropped |
+| a camera's packets that wait for a disk | 64 MiB | open clips end, packets are skipped, logged |
 | what is to be written | `journal.LIMIT` | from half of it on, scores are omitted; then events are published from
 memory |
 | messages to Frigate and notification targets | `courier.LIMIT` each | the oldest is dropped, counted; MQTT is not

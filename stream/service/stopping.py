@@ -65,7 +65,7 @@ class StopClock:
             pass
         self.start()
         time.sleep(FORCED_AFTER)
-        log.error("stop took too long: ended by force")
+        log.error("shutdown took too long: the process is terminated")
         self._save()
         _exit()
 

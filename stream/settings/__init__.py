@@ -1,1 +1,1 @@
-"""What the user configured: flags and the site file are converted to frozen settings."""
+"""Converts what the user configured, with flags or the site file, to frozen settings."""

@@ -19,7 +19,7 @@ def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> 
     flag = f"--calibration {path}"
     try:
         if path.stat().st_size > _LARGEST:
-            raise UsageError(f"{flag}: larger than {_LARGEST >> 20} MB; it is not one that --save-calibration wrote")
+            raise UsageError(f"{flag}: larger than {_LARGEST >> 20} MB; so --save-calibration did not write it")
         given = json.loads(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{flag}: cannot be read: {error.strerror}") from None
@@ -29,11 +29,11 @@ def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> 
         raise UsageError(f"{flag}: is not a calibration of schema {SCHEMA}")
     if given.get("bundle") != bundle_sha256:
         shown = str(given.get("bundle"))[:12]
-        raise UsageError(f"{flag}: learnt with bundle {shown}..., this one is {bundle_sha256[:12]}...")
+        raise UsageError(f"{flag}: learned with bundle {shown}..., but this bundle is {bundle_sha256[:12]}...")
     learnt: dict[str, Any] = given["cameras"]
     for camera in cameras:
         if camera not in learnt:
-            raise UsageError(f"{flag}: holds no camera {camera}; it holds {', '.join(sorted(learnt)) or 'none'}")
+            raise UsageError(f"{flag}: contains no camera {camera}; it contains {', '.join(sorted(learnt)) or 'none'}")
     return {camera: learnt[camera] for camera in cameras}
 
 

@@ -23,7 +23,7 @@ from stream.sinks.notifications import NotifySettings
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """The clip that is saved of an alarm; times in seconds. A field with a `doc` is a key of the site file."""
+    """The clip that is saved for each alarm; times in seconds. A field with a `doc` is a key of the site file."""
 
     pre_roll: Annotated[float, Field(ge=0, le=60)] = field(
         default=5.0, metadata={"doc": "Seconds before the alarm. Default: {default}."}
@@ -62,9 +62,9 @@ class CameraConfig:
     fps: Annotated[float, Field(ge=2, le=120)] = field(
         default=TRAINED_RATE,
         metadata={
-            "doc": "Frames per second that are used. Of a faster camera, every k-th frame is used, with the k closest "
-            "to it; of a slower one, all frames are used. A lower value saves work, but the model was not trained "
-            "on such clips. Default: {default}."
+            "doc": "Frames per second that are used. If a camera is much faster, only every k-th frame is used, with "
+            "the k that comes closest to this rate; if it is slower, all frames are used. A lower value saves work, "
+            "but the model was not trained on such clips. Default: {default}."
         },
     )
     hwaccel: Hwaccel = field(

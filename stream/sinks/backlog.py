@@ -31,7 +31,8 @@ class Backlog:
     """Thread-safe: any thread adds messages, one thread sends them.
 
     `now` is in seconds of a monotonic clock, `steady` is steady time. `lost` is called for events that are discarded,
-    `image_dropped` (topic, bytes) if an image breaks connections, `dropped` with a topic whose messages do.
+    with the reason, `image_too_large` (topic, bytes, limit) as by `ImageQueue`, and `dropped` with a topic whose
+    messages break connections.
 
     Some brokers drop the connection instead of refusing a message. If connections break repeatedly and soon, only one
     message at a time is sent, which shows which message is to blame. The others get through.
@@ -40,8 +41,8 @@ class Backlog:
     def __init__(
         self,
         prefix: str,
-        lost: Callable[[Waiting], None],
-        image_dropped: Callable[[str, int], None],
+        lost: Callable[[Waiting, str], None],
+        image_too_large: Callable[[str, int, int | None], None],
         dropped: Callable[[str], None],
         queue_limit: int,
     ) -> None:
@@ -51,7 +52,7 @@ class Backlog:
         self._woken = False
         self._events = EventQueue(lost, queue_limit)
         self._states = RetainedStates()
-        self._images = ImageQueue(image_dropped)
+        self._images = ImageQueue(image_too_large)
         self._publish_outside_at = float("inf")
         self._ending = self._patient = False
         self._opened, self._breaks = 0.0, 0
@@ -178,6 +179,11 @@ class Backlog:
     def event_acknowledged(self) -> tuple[Waiting, EventMessage]:
         with self._changed:
             return self._events.acknowledged()
+
+    def event_too_large(self, reason: str) -> None:
+        """The broker will never take the event: discard it, so that it holds up no other."""
+        with self._changed:
+            self._events.too_large(reason)
 
     def event_refused(self, steady: float) -> None:
         """The broker refused the event: try again later."""

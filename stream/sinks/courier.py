@@ -97,7 +97,7 @@ class Courier:
             except UndeliveredError as error:
                 self._failed(payload, said, error)
             except Exception as error:  # noqa: BLE001 -- a bug costs one message, not all; its text may contain the address
-                self._failed(payload, said, UndeliveredError(f"a defect: {type(error).__name__}", lasting=True))
+                self._failed(payload, said, UndeliveredError(f"internal error: {type(error).__name__}", lasting=True))
             else:
                 self._delivered(payload)
 

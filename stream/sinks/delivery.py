@@ -101,11 +101,13 @@ class Delivery:
         self._backlog.event_sent(message, said)
         self._echo.expect(topic, event_key(said.id, said.seq), time.monotonic())
         sent = connection.publish(topic, json.dumps(said.as_json()))
-        return sent, partial(self._event_answered, connection, topic)
+        return sent, partial(self._event_answered, connection, topic, too_large=sent.info is None)
 
-    def _event_answered(self, connection: Connection, topic: str, refusal: str) -> None:
+    def _event_answered(self, connection: Connection, topic: str, refusal: str, *, too_large: bool) -> None:
         self._note(connection, topic, refusal)
-        if refusal:
+        if too_large:
+            self._backlog.event_too_large(refusal)
+        elif refusal:
             self._backlog.event_refused(self._clock.now())
         else:
             self._settled(*self._backlog.event_acknowledged())

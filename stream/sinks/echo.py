@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 PATIENCE: Final = 10.0  # seconds
-DROPPED: Final = "the broker drops the connection for it"
+DROPPED: Final = "the broker drops the connection because of it"
 NOT_BACK: Final = "published, but does not come back from the broker"
 
 

@@ -40,9 +40,11 @@ class Outgoing:
 
 
 class ImageQueue:
-    """Not thread-safe. `complain` (topic, bytes) is called once if the broker drops the connection for an image."""
+    """Not thread-safe. `complain` (topic, bytes, limit) is called once, if an image is larger than the broker's limit,
+    or, with the limit None, if the broker drops the connection for an image.
+    """
 
-    def __init__(self, complain: Callable[[str, int], None]) -> None:
+    def __init__(self, complain: Callable[[str, int, int | None], None]) -> None:
         self._complain = complain
         self._images: dict[str, _Image] = {}
         self._rate: float | None = None  # bytes per second
@@ -85,6 +87,8 @@ class ImageQueue:
             return None
         for topic, image in self._images.items():
             if image.pending:
+                if len(image.jpeg) > self._most_in_packet(topic):
+                    self._tell(topic, len(image.jpeg), self._packet_limit)
                 most = self._most_for(topic, now)
                 if most >= min(LEAST, len(image.jpeg)):
                     return Outgoing(topic, image.jpeg, most)
@@ -129,14 +133,20 @@ class ImageQueue:
             self._rate = min(self._rate or math.inf, size / (now - since))
         if self._broken[1] >= _TRIES:
             self._most, self._most_until, self._broken = size // 4, now + _REMEMBERED_FOR, ("", 0)
-            if not self._told:
-                self._told = True
-                self._complain(topic, size)
+            self._tell(topic, size, None)
+
+    def _tell(self, topic: str, size: int, limit: int | None) -> None:
+        if not self._told:
+            self._told = True
+            self._complain(topic, size, limit)
+
+    def _most_in_packet(self, topic: str) -> float:
+        return math.inf if self._packet_limit is None else self._packet_limit - len(topic.encode()) - _OVERHEAD
 
     def _most_for(self, topic: str, now: float) -> int:
         """The limit in bytes for an image."""
         by_rate = FIRST if self._rate is None else max(LEAST, self._rate * WITHIN)
-        by_packet = math.inf if self._packet_limit is None else self._packet_limit - len(topic.encode()) - _OVERHEAD
+        by_packet = self._most_in_packet(topic)
         return int(min(by_rate, by_packet, self._most if now < self._most_until else math.inf, 2**28))
 
 

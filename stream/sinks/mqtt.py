@@ -55,8 +55,9 @@ class MqttSink:
         self._settled = settled
         self._retained = retained
         self._slow_scores: dict[str, float] = {}
+        self._reasons_told: set[str] = set()
         clock = clock or Clock(SteadyClock.by_the_wall())
-        self._backlog = Backlog(prefix, self._lost, self._image_dropped, self._dropped, queue_limit)
+        self._backlog = Backlog(prefix, self._lost, self._image_too_large, self._dropped, queue_limit)
         delivery = Delivery(prefix, self._backlog, self.echo, clock, settled, retained)
         self._link = MqttLink(address, prefix, node, tls or TlsFiles(), self._backlog, delivery, self.echo)
         self._backlog.state(f"{prefix}/available", "online")
@@ -166,18 +167,24 @@ class MqttSink:
         if self._backlog.state(topic, payload):
             self._retained(topic, True)
 
-    def _lost(self, message: Waiting) -> None:
-        if self._backlog.lost == 1:
-            log.error("losing events: the broker has been away for too long", broker=self.shown)
+    def _lost(self, message: Waiting, reason: str) -> None:
+        if reason not in self._reasons_told:
+            self._reasons_told.add(reason)
+            log.error("events discarded", broker=self.shown, reason=reason, id=message.payload.id)
         self._settled(message, None)
 
     def _dropped(self, topic: str) -> None:
         if topic.startswith(f"{self._prefix}/"):
             self.echo.refused(topic, DROPPED)
-        log.error("message skipped: the broker drops the connection for it", broker=self.shown, topic=topic)
+        log.error("message skipped: the broker drops the connection because of it", broker=self.shown, topic=topic)
 
-    def _image_dropped(self, topic: str, size: int) -> None:
-        log.error(
-            "sending smaller images: the broker drops the connection for this one; check its maximum packet size",
-            broker=self.shown, topic=topic, bytes=size,
-        )  # fmt: skip
+    def _image_too_large(self, topic: str, size: int, limit: int | None) -> None:
+        if limit is None:
+            what = (
+                "sending smaller images: the broker drops the connection because of this one; "
+                "check its maximum packet size"
+            )
+            log.error(what, broker=self.shown, topic=topic, bytes=size)
+        else:
+            what = "sending smaller images: larger than the broker's maximum packet size"
+            log.warning(what, broker=self.shown, topic=topic, bytes=size, limit=limit)

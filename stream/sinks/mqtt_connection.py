@@ -22,7 +22,7 @@ from stream.base.addresses import BrokerAddress
 from stream.sinks.mqtt_client import KEEPALIVE, refusal, why
 
 _WRONG_VERSION: Final = "Unsupported protocol version"
-_LOST: Final = "the broker closed the connection, or the network did"
+_LOST: Final = "the connection was closed by the broker or the network"
 _NO_ANSWER: Final = {  # by whether TLS is used
     False: "the broker closed the connection without an answer; if it expects TLS, use mqtts://",
     True: "the broker closed the connection without an answer; it may require a client certificate",

@@ -94,7 +94,7 @@ class MqttLink:
         self._connection = None
         if len(self._backlog):
             # those in the data folder are published after the next start; a replay has none
-            log.error("events not delivered before the stop", count=len(self._backlog), broker=self._address.shown)
+            log.error("events not delivered before shutdown", count=len(self._backlog), broker=self._address.shown)
 
     def _begin(self) -> Connection:
         client = make_client(self._address, self._tls, self._node, self._dialect.protocol)

@@ -75,7 +75,10 @@ class RetainedStates:
         """The broker has it. Returns whether the topic is now empty and no longer in use."""
         self._in_flight.discard(topic)
         self._broke.pop(topic, None)
-        return topic in self._gone and topic not in self._unpublished
+        emptied = topic in self._gone and topic not in self._unpublished
+        if emptied:
+            self.forget(topic)
+        return emptied
 
     def blame(self, now: float) -> str:
         """The connection broke while only one topic was in flight. Returns the topic if it is skipped from now on."""

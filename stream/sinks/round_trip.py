@@ -73,7 +73,7 @@ def check_topics(visit: BrokerVisit, prefix: str, node: str, cameras: Sequence[s
 
 
 def check_image(visit: BrokerVisit, topic: str, jpeg: bytes) -> ImageProof:
-    """Publish an image as large as the service would, and smaller ones while the broker drops the connection for it."""
+    """Publish an image as large as the service would, and smaller ones while the broker drops the connection."""
     limit = visit.connection.packet_limit
     most = len(jpeg) if limit is None else min(len(jpeg), limit - len(topic.encode()) - _OVERHEAD)
     while most >= min(LEAST, len(jpeg)) and (smaller := shrunk(jpeg, most)) is not None:

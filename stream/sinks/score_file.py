@@ -108,7 +108,7 @@ class ScoresFile:
             self._lose(error.strerror or type(error).__name__)
             return
         if self._told:
-            log.warning(f"writing {self._what} again", file=str(self._path), lost=self.lost)
+            log.warning(f"{self._what} can be written again", file=str(self._path), lost=self.lost)
             self._told, self.lost = False, 0
 
     def _lose(self, reason: str) -> None:
@@ -116,4 +116,4 @@ class ScoresFile:
         self.lost_in_all += 1
         if not self._told:
             self._told = True
-            log.error(f"losing {self._what}", file=str(self._path), error=reason)
+            log.error(f"{self._what} cannot be written and are lost", file=str(self._path), error=reason)

@@ -41,11 +41,12 @@ class CameraTopics:
         """Status, problem and availability."""
         if camera.is_self_test:
             return
+        now = time.monotonic()
+        problem = camera.problem(now)
         if self._mqtt is not None:
-            now = time.monotonic()
-            problem, available = camera.problem(now), camera.presence.available
+            available = camera.presence.available
             self._mqtt.camera_status(camera.name, camera.status(now), available=available, problem=problem)
-        self._metrics.camera(camera)
+        self._metrics.camera(camera, problem)
 
     def settings(self, camera: WatchedCamera) -> None:
         """The settings that can be set over MQTT, and what the camera has learnt."""

@@ -35,6 +35,13 @@ class Metrics:
         self._up = Gauge("mgfn_camera_up", "1 while the camera delivers images", ["camera"], registry=registry)
         self._fps = Gauge("mgfn_camera_fps", "Frames per second, over the last second", ["camera"], registry=registry)
         self._score = Gauge("mgfn_score", "Score of the newest clip, 0 to 1", ["camera"], registry=registry)
+        self._problem = Gauge(
+            "mgfn_camera_problem",
+            "1 with the problem of a camera that is offline or degraded; absent if it has none",
+            ["camera", "problem"],
+            registry=registry,
+        )
+        self._problems: dict[str, str] = {}  # by camera
         self._threshold = Gauge("mgfn_threshold", "Alarm-on threshold in force", ["camera"], registry=registry)
         self._fill = Gauge(
             "mgfn_window_fill_ratio", "Number of clips in the window, divided by 32", ["camera"], registry=registry
@@ -53,7 +60,10 @@ class Metrics:
             registry=registry,
         )
         self._broken = Counter(
-            "mgfn_clips_broken", "Clips discarded at a gap in the camera's time", ["camera"], registry=registry
+            "mgfn_clips_broken",
+            "Clips discarded because of a gap in the camera's timestamps",
+            ["camera"],
+            registry=registry,
         )
         self._reconnects = Counter(
             "mgfn_reconnects", "Connections lost or refused, by reason", ["camera", "reason"], registry=registry
@@ -82,7 +92,7 @@ class Metrics:
             "mgfn_mqtt_outbox_messages", "Event messages that the broker has not acknowledged", registry=registry
         )
         self._proven = Gauge(
-            "mgfn_mqtt_delivery_proven", "1 while all that was published came back from the broker", registry=registry
+            "mgfn_mqtt_delivery_proven", "1 while every published message came back from the broker", registry=registry
         )
         self._topics_failed = Gauge(
             "mgfn_mqtt_topics_failed", "Topics whose messages do not get through the broker", registry=registry
@@ -106,15 +116,27 @@ class Metrics:
         """The bundle in use, and the engine that runs it."""
         self._model.info({"bundle": model.bundle, "sha256": model.sha256, "backend": model.backend})
 
-    def camera(self, camera: WatchedCamera) -> None:
-        """State of a camera, as often as it says something."""
+    def camera(self, camera: WatchedCamera, problem: str) -> None:
+        """State of a camera, as often as it says something. Of its problem, the part before the colon is shown."""
+        self._show_problem(camera.name, problem.partition(":")[0])
         self._up.labels(camera.name).set(camera.presence.available)
         self._fps.labels(camera.name).set(camera.presence.counters.fps if camera.presence.available else 0.0)
         self._threshold.labels(camera.name).set(camera.alarm.rule.settings.threshold_on)
         self._fill.labels(camera.name).set(len(camera.window) / WINDOW)
 
+    def _show_problem(self, camera: str, problem: str) -> None:
+        before = self._problems.get(camera, "")
+        if problem == before:
+            return
+        if before:
+            self._problem.remove(camera, before)
+        if problem:
+            self._problem.labels(camera, problem).set(1)
+        self._problems[camera] = problem
+
     def forget(self, camera: str) -> None:
         """The camera was removed: its state is no longer shown, its totals stay."""
+        self._show_problem(camera, "")
         for gauge in (self._up, self._fps, self._score, self._threshold, self._fill):
             with suppress(KeyError):  # it may not have been told of
                 gauge.remove(camera)

@@ -46,7 +46,7 @@ class Overrides:
         kept = {name: found[name] for name in ("threshold", "enabled") if name in found}
         if "threshold" in kept and kept_threshold(found, camera.learner.scale) is None:
             log.warning(
-                "stored threshold not applied: it was set for scores of another scale; set it again, or `auto`",
+                "stored threshold not applied: it was set for scores on another scale; set it again, or publish `auto`",
                 camera=camera.name, threshold=kept.pop("threshold"), in_force=camera.alarm.rule.settings.threshold_on,
             )  # fmt: skip
         if "threshold" in kept:
@@ -100,7 +100,7 @@ class Overrides:
         before = camera.alarm.rule.settings
         _set_threshold(camera, command.threshold)
         if (now := camera.alarm.rule.settings) != before:
-            log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learnt=now.learnt)
+            log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learned=now.learnt)
         self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
         self._keep(camera.name, "threshold_scale", None if command.threshold is None else camera.learner.scale)
         self._memory.note_rule(camera)

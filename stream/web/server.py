@@ -167,7 +167,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 
 async def _no_database(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": f"the database does not answer: {error}"}, 503)
+    return JSONResponse({"detail": f"the database does not respond: {error}"}, 503)
 
 
 def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Response:
@@ -177,7 +177,7 @@ def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Re
     except ValueError:
         path = None
     if path is None or not path.is_file():
-        return JSONResponse({"detail": f"no {kind} of this event"}, 404)
+        return JSONResponse({"detail": f"this event has no {kind}"}, 404)
     return FileResponse(path, media_type=media_type)
 
 

@@ -79,7 +79,7 @@ def test_a_manifest_that_is_no_text(bundle: Path, content: bytes) -> None:
 
 def test_crops_that_the_geometry_does_not_cut(bundle: Path) -> None:
     edit(bundle, geometry="ends")
-    with pytest.raises(BundleError, match="crops is 1, but geometry ends cuts 2"):
+    with pytest.raises(BundleError, match="crops is 1, but geometry ends has 2"):
         Bundle.open(bundle)
 
 

@@ -142,7 +142,7 @@ def test_float32_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tiny_bun
         assert engine.backend.name == "openvino"
         assert engine.reason.endswith("; float32")
     with Engine.open(tiny_bundle, "openvino-int8", "cpu", float32=True) as engine:
-        assert engine.reason == "asked for; int8"
+        assert engine.reason == "requested; int8"
         assert engine.backend.name == "openvino-int8"
 
 
@@ -150,14 +150,14 @@ def test_auto_says_what_it_took_and_why(monkeypatch: pytest.MonkeyPatch, tiny_bu
     monkeypatch.setattr(backends, "int8_instructions", lambda: None)
     with Engine.open(tiny_bundle, "auto", "cpu") as engine:
         assert engine.backend.name == "openvino"
-        assert engine.reason.startswith("the first that works of openvino on cpu > onnxruntime on cpu")
+        assert engine.reason.startswith("the first that works, in the order openvino on cpu > onnxruntime on cpu")
 
 
 @pytest.mark.parametrize(
     ("instructions", "name", "why"),
     [
-        ("AVX-512 VNNI", "openvino-int8", "asked for; INT8, because this CPU has AVX-512 VNNI"),
-        (None, "openvino", "asked for; float32, because this CPU has neither VNNI nor AMX"),
+        ("AVX-512 VNNI", "openvino-int8", "requested; INT8, because this CPU has AVX-512 VNNI"),
+        (None, "openvino", "requested; float32, because this CPU has neither VNNI nor AMX"),
     ],
 )
 def test_openvino_takes_int8_where_it_pays(
@@ -229,7 +229,7 @@ def test_a_graph_that_the_backend_does_not_take(
     next(node for node in model.graph.node if node.op_type == "Mul").op_type = operator
     changed = {"backbone.onnx": model.SerializeToString()}
     bundle = Bundle.open(copy_bundle(tiny_bundle, tmp_path / "bundle", **changed))
-    with pytest.raises(BackendError, match=rf"does not take backbone\.onnx.*{says}") as raised:
+    with pytest.raises(BackendError, match=rf"cannot load backbone\.onnx.*{says}") as raised:
         start_backend(bundle, backend, "cpu")
     assert "\n" not in str(raised.value)
 

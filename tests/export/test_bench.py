@@ -121,6 +121,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(flags: list[str], says: str) -> N
     assert says in line
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_a_stop_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path
 ) -> None:

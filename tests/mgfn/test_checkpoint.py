@@ -38,6 +38,7 @@ def test_round_trip(checkpoint: Path) -> None:
     assert [path.name for path in checkpoint.parent.iterdir()] == ["head.safetensors"]
 
 
+@pytest.mark.slow
 def test_the_released_layout_is_told_by_its_content(tmp_path: Path) -> None:
     state = Released(ReleasedConfig(64)).state_dict()
     torch.save(state, tmp_path / "mgfn_ucf.pkl")
@@ -49,7 +50,7 @@ def test_the_released_layout_is_told_by_its_content(tmp_path: Path) -> None:
     del state["fc.weight"]
     torch.save(state | {"fc.bias": torch.zeros(3), "stray": torch.zeros(1)}, tmp_path / "mgfn_ucf.pkl")
     with pytest.raises(
-        CheckpointError, match=r"missing fc\.weight; left over stray; fc\.bias is \(3,\), expected \(1,\)$"
+        CheckpointError, match=r"missing fc\.weight; unexpected stray; fc\.bias is \(3,\), expected \(1,\)$"
     ):
         load_head(tmp_path / "mgfn_ucf.pkl")
 
@@ -179,7 +180,7 @@ def test_keys_and_shapes_that_do_not_fit_are_named(tmp_path: Path) -> None:
     del state["fc.weight"]
     with pytest.raises(CheckpointError) as caught:
         load_head(save(tmp_path / "head.safetensors", state, config=config()))
-    for part in ("missing fc.weight", "left over stray", "fc.bias is (2,), expected (1,)"):
+    for part in ("missing fc.weight", "unexpected stray", "fc.bias is (2,), expected (1,)"):
         assert part in str(caught.value)
 
 

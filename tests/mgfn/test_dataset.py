@@ -152,8 +152,8 @@ def test_what_is_wrong_with_an_xd_violence_list(tmp_path: Path) -> None:
     found = problems_of(write(tmp_path / "xd.list", text), "xd-violence")
     assert len(found) == 3
     assert "line 5: unnamed has no label" in found[0]
-    assert "a_label_A: listed are a_label_A__0 (line 1), a_label_A__1 (line 2); expected __0, __1" in found[1]
-    assert "b_label_A: listed are" in found[2]
+    assert "a_label_A: the list has a_label_A__0 (line 1), a_label_A__1 (line 2); expected __0, __1" in found[1]
+    assert "b_label_A: the list has" in found[2]
 
 
 @pytest.mark.parametrize("clips", [1, 5, 32, 77])
@@ -205,7 +205,7 @@ def test_every_file_that_is_wrong_is_named(tmp_path: Path) -> None:
         "parts.npy: 1 clips hold NaN or infinity, first clip 3",
         "crops.npy: 1 crops of 4 channels, expected 2 of 4",
         "wide.npy: 2 crops of 3 channels, expected 2 of 4",
-        "short.npy: 10 clips are 160 frames, listed are 640",
+        "short.npy: 10 clips (160 frames), but the list says 640",
         "flat.npy: float32 (40,), expected float",
         "missing.npy: No such file",
     ):

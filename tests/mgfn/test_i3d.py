@@ -121,7 +121,7 @@ def test_kernels_are_turned_into_pytorchs_order(arrays: dict[str, FloatArray]) -
 )
 def test_an_array_left_over_is_named(untrained: I3D, arrays: dict[str, FloatArray], key: str) -> None:
     arrays[key] = np.ones(64, np.float32)
-    with pytest.raises(WeightsError, match=rf"^checkpoint does not fit I3D: left over {key} \(64,\)$"):
+    with pytest.raises(WeightsError, match=rf"^checkpoint does not fit I3D: unexpected {key} \(64,\)$"):
         load_kinetics(untrained, arrays)
 
 
@@ -150,7 +150,7 @@ def test_a_misshapen_array_is_named(
     arrays[key] = np.zeros(shape, np.float32)
     with pytest.raises(WeightsError) as refused:
         load_kinetics(untrained, arrays)
-    assert f"I3D: misshapen {key} {shape}" in str(refused.value)
+    assert f"I3D: wrong shape of {key} {shape}" in str(refused.value)
     assert torch.equal(untrained.Conv3d_2b_1x1.conv.weight, before)
 
 
@@ -193,6 +193,7 @@ def test_the_exported_backbone_equals_pytorch(kinetics_i3d: I3D, tmp_path: Path)
     np.testing.assert_allclose(alone, found[:1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pixels_are_scaled_to_minus_one_and_one(untrained: I3D) -> None:
     seen: list[torch.Tensor] = []
     hook = untrained.Conv3d_1a_7x7.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -219,6 +220,7 @@ def test_features_tell_moving_pictures_from_still_ones(kinetics_i3d: I3D) -> Non
     assert float((a - b).norm()) > 1.0
 
 
+@pytest.mark.slow
 def test_layers_stand_side_by_side_with_the_published_feature_last() -> None:
     torch.manual_seed(0)
     model = I3D().eval()

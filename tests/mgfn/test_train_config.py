@@ -127,7 +127,7 @@ GOOD = "network: {kind: mgfn}\nloss: {}\noptimizer: {}\nvideos: 8\nsteps: 10\n"
         (GOOD.replace("kind: mgfn", "kind: lstm"), ["network.kind: 'lstm'; allowed: mgfn, mgfn-released, rtfm"]),
         (
             GOOD.replace("kind: mgfn", "kind: lstm, alpha: 1, lenght: 3"),
-            ["network.kind: 'lstm'; allowed", "network.lenght: unknown key of any kind"],
+            ["network.kind: 'lstm'; allowed", "network.lenght: unknown key for every kind of network"],
         ),
         (GOOD.replace("kind: mgfn", "alpha: 1"), ["network.kind: None; allowed"]),
         (GOOD.replace("kind: mgfn", "kind: sultani, alpha: 1"), ["network.alpha: unknown key"]),

@@ -95,7 +95,7 @@ def test_many_videos_that_lack_their_truth_are_counted(tmp_path: Path) -> None:
 
 def test_one_ground_truth_serves_one_video(tmp_path: Path) -> None:
     path = write_intervals(tmp_path / "truth.json", {"a": (16, [])})
-    with pytest.raises(TruthError, match="a matches two listed videos, a_2 is one"):
+    with pytest.raises(TruthError, match="a matches more than one listed video, such as a_2"):
         read_truth(path, {"a_1": 1, "a_2": 1})
 
 
@@ -105,8 +105,8 @@ def test_one_ground_truth_serves_one_video(tmp_path: Path) -> None:
         (np.zeros(127), r"127 frames, the features of the 2 listed videos have 128 \(16 per clip\)"),
         (np.zeros(1_114_144), "1114144 frames"),
         (np.zeros((128, 1)), r"float64 \(128, 1\), expected one label per frame"),
-        (np.full(128, 0.5), "other labels than 0 and 1"),
-        (np.full(128, np.nan), "other labels than 0 and 1"),
+        (np.full(128, 0.5), "labels other than 0 and 1"),
+        (np.full(128, np.nan), "labels other than 0 and 1"),
         (np.array(["a"] * 128), "expected one label per frame"),
         (b"nonsense", "neither a .json file of intervals nor a complete .npy"),
         (b"", "neither a .json file of intervals nor a complete .npy"),

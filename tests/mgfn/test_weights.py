@@ -46,7 +46,7 @@ def test_nested_arrays_become_flat_keys(tmp_path: Path) -> None:
 
 def test_code_in_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WeightsError, match="only NumPy arrays are admitted"):
+    with pytest.raises(WeightsError, match="only NumPy arrays are allowed"):
         read_arrays(dump(tmp_path / "evil.ckpt", {"a": Hostile()}))
     assert not (tmp_path / "hostile-was-here").exists()
 

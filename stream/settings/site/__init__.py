@@ -1,1 +1,1 @@
-"""The site file: one YAML file that describes what to watch. The rest of the service does not depend on it."""
+"""Reads the site file, one YAML file that describes what to watch. Its keys come from the fields in `settings.py`."""

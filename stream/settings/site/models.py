@@ -108,13 +108,13 @@ class AlarmModel(SiteModel):
     threshold_off: Share | None = Field(
         None,
         description="Score below which the alarm ends. Requires `threshold_on`, and must not exceed it. "
-        "Default: keeps the ratio to `threshold_on` that the bundle has.",
+        "Default: in the same ratio to `threshold_on` as in the bundle.",
     )
 
 
 @with_keys_of(ClipSettings)
 class ClipModel(SiteModel):
-    """The clip that is saved of an alarm."""
+    """The clip that is saved for each alarm."""
 
 
 class CameraTlsModel(SiteModel):
@@ -150,7 +150,7 @@ class CameraDefaults(SiteModel):
         None, description="How rtsps:// cameras are verified; `{}` for the system's authorities. Default: not at all."
     )
     alarm: AlarmModel | None = Field(None, description="The alarm rule and thresholds.")
-    clip: ClipModel | None = Field(None, description="The clip that is saved of an alarm.")
+    clip: ClipModel | None = Field(None, description="The clip that is saved for each alarm.")
 
 
 class CameraModel(CameraDefaults):
@@ -271,6 +271,6 @@ class SiteFile(SiteModel):
     frigate: FrigateModel | None = Field(None, description="Events in Frigate. Default: none.")
     defaults: CameraDefaults | None = Field(None, description="Settings that all cameras inherit.")
     cameras: Annotated[dict[CameraName, CameraModel], Field(min_length=1)] = Field(
-        description="The cameras by name. A name has 1 to 64 characters of a-z A-Z 0-9 _ -, is not a word of the MQTT "
-        "topics, and is not self-test."
+        description="The cameras by name. A name has 1 to 64 characters from a-z A-Z 0-9 _ -, and must not be a word "
+        "that the MQTT topics use, or self-test."
     )

@@ -81,7 +81,8 @@ def _allowed(schema: dict[str, Any]) -> str:
         return "a block"
     low = kind.get("minimum", kind.get("exclusiveMinimum"))
     if low is not None:
-        return f"{'more than ' if 'exclusiveMinimum' in kind else ''}{low:,.10g} to {kind['maximum']:,.10g}"
+        bounds = f"{low:,.10g}", f"{kind['maximum']:,.10g}"
+        return f"above {bounds[0]}, up to {bounds[1]}" if "exclusiveMinimum" in kind else " to ".join(bounds)
     return {"boolean": "`true`, `false`", "array": "a list", "object": "a block", "string": "text"}[kind["type"]]
 
 

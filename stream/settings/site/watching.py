@@ -101,7 +101,7 @@ class SiteWatcher:
         except Exception as error:  # noqa: BLE001 -- a bug must not end the thread
             # do not log its text: it may contain secrets of this file that the log does not know yet
             at = traceback.extract_tb(error.__traceback__)[-1]
-            problem = f"{self._path}: a defect: {type(error).__name__} in {Path(at.filename).name}:{at.lineno}"
+            problem = f"{self._path}: internal error: {type(error).__name__} in {Path(at.filename).name}:{at.lineno}"
             log.error(_REJECTED, problem=problem)
             if isinstance(error, OSError | MemoryError):
                 self.retry()

@@ -59,7 +59,7 @@ class LiveRoutes:
     async def stream(self) -> Response:
         """Server-sent events: `score` and `event` as they happen, `state` every two seconds."""
         if self._streams >= STREAMS:
-            return JSONResponse({"detail": f"{STREAMS} pages are open"}, 503)
+            return JSONResponse({"detail": f"too many open pages; at most {STREAMS} are allowed"}, 503)
         return EventStream(self._messages(self._sources.live.newest), media_type="text/event-stream")
 
     async def _messages(self, number: int) -> AsyncIterator[str]:

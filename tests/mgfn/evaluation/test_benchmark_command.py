@@ -33,6 +33,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 def test_a_benchmark_of_known_figures(
     tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], ucf: list[object]
 ) -> None:

@@ -72,12 +72,12 @@ def test_five_files_are_one_video_of_five_crops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("protocol", "lines", "says"),
     [
-        ("xd-violence", ["a__0", "a__1", "a__2"], "a: listed are a__0 .line 1., .*; expected __0, .*__4, each once"),
-        ("xd-violence", ["a__5"], "a: listed are a__5 .line 1.; expected __0, __1, __2, __3, __4, each once"),
-        ("ucf-crime", ["a__0", "a__1", "b__0"], "1 entries .*: b: listed are b__0 .line 3.; expected __0, __1, each"),
-        ("ucf-crime", ["a__0", "a"], "a: listed are a .line 2., a__0 .line 1.; expected __0, each once"),
+        ("xd-violence", ["a__0", "a__1", "a__2"], "a: the list has a__0 .line 1., .*; expected __0, .*__4, each once"),
+        ("xd-violence", ["a__5"], "a: the list has a__5 .line 1.; expected __0, __1, __2, __3, __4, each once"),
+        ("ucf-crime", ["a__0", "a__1", "b__0"], "1 entries .*: b: the list has b__0 .line 3.; expected __0, __1, each"),
+        ("ucf-crime", ["a__0", "a"], "a: the list has a .line 2., a__0 .line 1.; expected __0, each once"),
         ("ucf-crime", ["c", "c"], "c is listed 2 times .line 1, line 2."),
-        ("xd-violence", ["a__0", "d__4", "a__0"], "2 entries .*: a: listed are a__0 .line 1., a__0 .line 3.; .*; d: "),
+        ("xd-violence", ["a__0", "d__4", "a__0"], "2 entries .*: a: the list has a__0 .line 1., a__0 .line 3.; .*d: "),
         ("ucf-crime", ["a__0", "a__4"], "the files of a hold 4, 7 clips"),
         ("ucf-crime", ["wide", "gone", "c"], r"2 entries .*wide\.npy: .*3 channels, expected 2; .*gone\.npy: No such"),
     ],

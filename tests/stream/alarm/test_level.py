@@ -29,6 +29,7 @@ def learn(level: Level, hours: float, begin: float = 0.0, *, cycle: float = 0.0,
     return off
 
 
+@pytest.mark.slow
 def test_the_hours_of_the_day_are_learnt() -> None:
     level = Level(SETTINGS)
     first = learn(level, 24, cycle=2.0)
@@ -38,6 +39,7 @@ def test_the_hours_of_the_day_are_learnt() -> None:
     assert np.std(later) < 0.45
 
 
+@pytest.mark.slow
 def test_the_unit_stays_the_same_where_the_level_wanders_within_hours() -> None:
     level = Level(SETTINGS)
     units = []

@@ -64,7 +64,7 @@ def test_alarms_of_the_last_hours_are_answered_at_once() -> None:
     assert calmed.state is State.SETTLED
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.floats(0, 70), st.floats(2.6, 20)), max_size=12),
     st.lists(st.floats(0.01, 200), min_size=2, max_size=6),

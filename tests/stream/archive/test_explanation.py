@@ -56,7 +56,7 @@ def test_what_is_no_window_is_one_line(tmp_path: Path, content: bytes | None) ->
     path = tmp_path / "1000.00-abcdef.npz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(StreamError, match=r"1000\.00-abcdef\.npz: (the event's window does not exist|not readable)"):
+    with pytest.raises(StreamError, match=r"1000\.00-abcdef\.npz: (the event's window is not stored|not readable)"):
         read(path)
 
 

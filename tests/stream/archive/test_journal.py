@@ -89,7 +89,7 @@ def test_a_full_database_costs_history_and_no_alarm(tmp_path: Path, capsys: pyte
             journal.message(begun().new(MOMENT), 1.0, awaits_files=False)
             assert journal.written(10)
             assert writing.said[-1].key is not None
-    assert "writing the database again" in "".join(capsys.readouterr())
+    assert "database can be written again" in "".join(capsys.readouterr())
 
 
 def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:
@@ -153,6 +153,7 @@ def test_another_threshold_keeps_no_promise_of_the_last_one(tmp_path: Path) -> N
             assert store.settings.all() == {"door": {"threshold": "0.6"}}
 
 
+@pytest.mark.slow
 def test_a_locked_database_holds_up_no_alarm_and_costs_no_history(tmp_path: Path) -> None:
     """Another program holds the write lock for 7 s: longer than SQLite waits for it."""
     said: list[tuple[float, Waiting]] = []
@@ -194,6 +195,7 @@ def test_a_locked_database_holds_up_no_alarm_and_costs_no_history(tmp_path: Path
             thread.join(10)
 
 
+@pytest.mark.slow
 def test_a_full_line_keeps_the_order(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store:
         writing = Writing(store, Retention())

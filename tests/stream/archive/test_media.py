@@ -28,7 +28,7 @@ def test_where_the_files_of_an_event_lie() -> None:
      "1.00-abcdef.jpg", "١.00-abcdef"],
 )  # fmt: skip
 def test_other_ids_have_no_path(event_id: str) -> None:
-    with pytest.raises(ValueError, match="is no event id"):
+    with pytest.raises(ValueError, match="is not an event id"):
         media_path(FOLDER, event_id, "snapshot")
 
 

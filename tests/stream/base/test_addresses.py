@@ -167,6 +167,7 @@ def test_every_form_of_secret_is_blotted_out(url: str, secret: str) -> None:
     assert secret not in redact_text(f"could not open '{url}': refused", secrets_of(url))
 
 
+@pytest.mark.slow
 @given(st.text(min_size=4, max_size=30))
 def test_no_password_survives(password: str) -> None:
     url = f"rtsp://viewer:{quote(password, safe='')}@cam.local:554/stream"

@@ -14,15 +14,30 @@ from tests.servers.processes import until
 
 PARENT = """
 import os, signal, sys, time
+from stream.archive.store import Store
 from stream.base.processes import end_with_parent
+from stream.service import self_test
+from stream.service.drift_watch import find_drift
 from stream.service.processes import start_process
 from stream.service.stopping import _exit
 
-def body(pipe):
-    if sys.argv[1] == "kill":
-        end_with_parent()
-    pipe.send(os.getpid())
+def hang(*_):
+    pipe_of_child.send(os.getpid())
     time.sleep(600)
+
+def body(pipe):
+    global pipe_of_child
+    pipe_of_child = pipe
+    if sys.argv[2] == "render":
+        self_test.cached_sample = hang
+        self_test.render(pipe)
+    elif sys.argv[2] == "look":
+        Store.read_only = hang
+        find_drift("nowhere", ["door"], pipe)
+    else:
+        if sys.argv[1] == "kill":
+            end_with_parent()
+        hang()
 
 if __name__ == "__main__":
     _, pipe = start_process(body, (), "child")
@@ -38,13 +53,20 @@ def alive(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("child", ["any", "render", "look"])
 @pytest.mark.parametrize("ending", ["kill", "forced"])
-def test_no_child_outlives_its_parent(tmp_path: Path, ending: str) -> None:
+def test_no_child_outlives_its_parent(tmp_path: Path, ending: str, child: str) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(
-        [sys.executable, str(script), ending], capture_output=True, text=True, timeout=60, env=environment, check=False
+        [sys.executable, str(script), ending, child],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
     )
-    child = int(done.stdout)
-    until(lambda: not alive(child), 10, "the child's end")
+    pid = int(done.stdout)
+    until(lambda: not alive(pid), 10, "the child's end")

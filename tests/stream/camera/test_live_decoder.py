@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import pytest
 
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
-from stream.camera import timeline
+from stream.camera import clip_watch, timeline
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, Decoder, _Stopped
-from stream.camera.messages import WIRE, ClipClosed, ClipReady, EndClip, Message, Order, StartClip
+from stream.camera.messages import WIRE, ClipClosed, ClipReady, Counters, EndClip, Message, Order, StartClip
 from tests.servers.rtsp import moving_pictures
 from tests.servers.settable_camera import SettableCamera, Track, encode_as, nal_units
 
@@ -136,8 +137,19 @@ def test_a_camera_that_stamps_half_or_twice_the_time_gives_way_to_arrival(
 
 
 @pytest.mark.slow
-def test_an_rtp_time_that_never_moves_is_scored_by_arrival(units: list[bytes]) -> None:
-    with watching(Track(units, lambda k: (k / 25, 0.0))) as (_, decoder):
+def test_timestamps_in_milliseconds_are_scored_by_arrival(units: list[bytes]) -> None:
+    with watching(Track(units, lambda k: (k / 25, k / 25 / 90))) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 8, 20)
+    assert {clip.connection for _, clip in decoder.clips} == {0}
+    for at, clip in decoder.clips[-4:]:
+        assert clip.end - clip.start == pytest.approx(0.64, abs=0.1)
+        assert abs(at - clip.end) < 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [0.0, -0.001])
+def test_an_rtp_time_that_never_moves_or_runs_backwards_is_scored_by_arrival(units: list[bytes], step: float) -> None:
+    with watching(Track(units, lambda k: (k / 25, 1_000.0 + step * k))) as (_, decoder):
         decoder.hear(lambda: len(decoder.clips) == 6, 20)
     for at, clip in decoder.clips[2:]:
         assert clip.end - clip.start == pytest.approx(0.64, abs=0.2)
@@ -172,10 +184,26 @@ def test_every_picture_of_a_clip_decodes_where_parameter_sets_change(tmp_path: P
     assert times[-1] - times[0] == pytest.approx(closed.seconds, abs=0.1)
 
 
+@dataclass(frozen=True)
+class OutdatedTrack(Track):
+    """Its SDP describes an earlier stream, `old`."""
+
+    old: tuple[bytes, ...] = ()
+
+    def sdp(self, payload: int) -> list[str]:
+        return Track(self.old, codec=self.codec).sdp(payload)
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("sdp", ["none", "outdated"])
 @pytest.mark.parametrize("codec", ["h264", "h265"])
-def test_a_camera_without_parameter_sets_in_its_sdp_joined_in_mid_group(tmp_path: Path, codec: str) -> None:
-    track = Track(encode_as(codec, moving_pictures(100), gop=50), codec=codec, described=False, first=10)
+def test_a_camera_whose_sdp_has_no_parameter_sets_or_old_ones_joined_in_mid_group(
+    tmp_path: Path, codec: str, sdp: str
+) -> None:
+    units = encode_as(codec, moving_pictures(100), gop=50)
+    track = Track(units, codec=codec, described=False, first=10)
+    if sdp == "outdated":
+        track = OutdatedTrack(units, codec=codec, first=10, old=tuple(encode_as(codec, moving_pictures(5, 640, 480))))
     path = tmp_path / "1.00-aaaaaa.mp4"
     with watching(track) as (_, decoder):
         decoder.hear(lambda: len(decoder.clips) == 2, 30)
@@ -188,9 +216,29 @@ def test_a_camera_without_parameter_sets_in_its_sdp_joined_in_mid_group(tmp_path
 
 
 @pytest.mark.slow
-def test_a_camera_of_one_picture_a_second_with_jitter_is_scored(units: list[bytes]) -> None:
+def test_a_camera_of_one_picture_a_second_with_jitter_is_scored(
+    units: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
     track = Track(units, lambda k: (k + 0.05 * (-1) ** k, k + 0.05 * (-1) ** k))
-    with watching(track) as (_, decoder):
-        decoder.hear(lambda: len(decoder.clips) == 1, 40)
+    with watching(track, stride=4) as (_, decoder):
+        decoder.hear(lambda: len(decoder.clips) == 3, 50)
     (_, clip) = decoder.clips[0]
+    assert "".join(capsys.readouterr()).count("fast incidents are missed") == 1
     assert clip.end - clip.start == pytest.approx(16.0, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_camera_that_never_sends_sixteen_frames_in_a_row_is_named(
+    units: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten frames, then a pause of 1.5 s, again and again."""
+    monkeypatch.setattr(clip_watch, "NO_CLIP_AFTER", 5.0)
+    at = [k // 10 * 1.9 + k % 10 / 25 for k in range(1_000)]
+
+    def problems() -> list[str]:
+        return [m.problem for m in decoder.messages if isinstance(m, Counters) and m.problem]
+
+    with watching(Track(units, lambda k: (at[k], at[k]))) as (_, decoder):
+        decoder.hear(lambda: len(problems()) > 0, 30)
+    assert "but never 16 in a row; check the camera's frame rate and clock" in problems()[0]
+    assert len(decoder.clips) <= 1  # while it connects, a pause is not seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import av
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from stream.base.clock import SteadyClock
+from stream.camera import recorder_thread
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
-from stream.camera.recorder import PacketRing, Recorder, StoredPacket
+from stream.camera.recorder import PacketRing, StoredPacket
+from stream.camera.recorder_thread import RecorderThread
 from tests.servers.rtsp import moving_pictures, write_video
 
 CLOCK = SteadyClock.by_the_wall()
@@ -47,8 +50,23 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("video") / "video.mp4", moving_pictures(200))
 
 
-def play(recorder: Recorder, video: Path, orders: dict[int, StartClip | EndClip | TakeSnapshot], until: int) -> None:
+def play(
+    recorder: RecorderThread, video: Path, orders: dict[int, StartClip | EndClip | TakeSnapshot], until: int
+) -> None:
     """Frames as the decoder's process takes them; epoch time is packet time + 1000."""
+    _play(recorder, video, orders, until)
+    settle(recorder)
+
+
+def settle(recorder: RecorderThread) -> None:
+    done = threading.Event()
+    recorder._put(done.set)
+    assert done.wait(20)
+
+
+def _play(
+    recorder: RecorderThread, video: Path, orders: dict[int, StartClip | EndClip | TakeSnapshot], until: int
+) -> None:
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         recorder.connected(stream)
@@ -69,7 +87,9 @@ def test_a_clip_holds_what_was_before_and_after(tmp_path: Path, video: Path) -> 
     sent: list[Message] = []
     path = tmp_path / "1000.00-abcdef.mp4"
     start = StartClip("1000.00-abcdef", path, begin=1002.5, longest=60.0)
-    play(Recorder(5.0, sent.append, CLOCK), video, {100: start, 125: EndClip("1000.00-abcdef", until=1006.0)}, 200)
+    play(
+        RecorderThread(5.0, sent.append, CLOCK), video, {100: start, 125: EndClip("1000.00-abcdef", until=1006.0)}, 200
+    )
     (closed,) = sent
     assert isinstance(closed, ClipClosed)
     assert closed.bytes == path.stat().st_size
@@ -113,9 +133,10 @@ def test_whatever_the_camera_sends_is_kept_as_it_is(
 ) -> None:
     source = write_as(tmp_path / "source.mkv", codec, pix_fmt)
     sent: list[Message] = []
-    recorder, path = Recorder(5.0, sent.append, CLOCK), tmp_path / "1.00-aaaaaa.mp4"
+    recorder, path = RecorderThread(5.0, sent.append, CLOCK), tmp_path / "1.00-aaaaaa.mp4"
     play(recorder, source, {40: StartClip("1.00-aaaaaa", path, begin=1001.0, longest=60.0)}, 60)
     recorder.disconnected()
+    settle(recorder)
     with av.open(str(path)) as clip, av.open(str(source)) as original:
         stream = clip.streams.video[0]
         assert (stream.codec_context.name, stream.codec_tag) == (kept_as, tag)
@@ -127,12 +148,13 @@ def test_whatever_the_camera_sends_is_kept_as_it_is(
 
 def test_a_long_clip_is_cut_and_a_lost_camera_closes_it(tmp_path: Path, video: Path) -> None:
     sent: list[Message] = []
-    recorder = Recorder(1.0, sent.append, CLOCK)
+    recorder = RecorderThread(1.0, sent.append, CLOCK)
     cut = StartClip("1.00-aaaaaa", tmp_path / "cut.mp4", begin=1000.0, longest=2.0)
     lost = StartClip("2.00-bbbbbb", tmp_path / "lost.mp4", begin=1003.0, longest=60.0)
     play(recorder, video, {10: cut, 100: lost}, 150)
     assert [(m.event, m.seconds) for m in sent if isinstance(m, ClipClosed)] == [("1.00-aaaaaa", 2.0)]
     recorder.disconnected()
+    settle(recorder)
     assert isinstance(sent[-1], ClipClosed)
     assert sent[-1].event == "2.00-bbbbbb"
     assert sent[-1].seconds == pytest.approx(149 / 25 - 3.0)
@@ -145,7 +167,7 @@ def test_a_clip_that_cannot_be_written_is_said_and_leaves_nothing(tmp_path: Path
     (folder := tmp_path / "no").touch()  # a file where the folder should be
     start = StartClip("1.00-aaaaaa", folder / "clip.mp4", begin=1000.0, longest=9.0)
     shot = TakeSnapshot("1.00-aaaaaa", folder / "clip.jpg", "text", None)
-    play(Recorder(1.0, sent.append, CLOCK), video, {20: start, 21: shot}, 30)
+    play(RecorderThread(1.0, sent.append, CLOCK), video, {20: start, 21: shot}, 30)
     assert sent == [
         ClipClosed("1.00-aaaaaa", 0, 0.0, "Not a directory"),
         SnapshotTaken("1.00-aaaaaa", 0, "File exists"),
@@ -157,7 +179,12 @@ def test_the_picture_is_of_the_clip_that_was_scored_with_text_below(tmp_path: Pa
 
     sent: list[Message] = []
     path = tmp_path / "shot.jpg"
-    play(Recorder(1.0, sent.append, CLOCK), video, {70: TakeSnapshot("1.00-aaaaaa", path, "door  0.91", (0, 2))}, 90)
+    play(
+        RecorderThread(1.0, sent.append, CLOCK),
+        video,
+        {70: TakeSnapshot("1.00-aaaaaa", path, "door  0.91", (0, 2))},
+        90,
+    )
     assert sent == [SnapshotTaken("1.00-aaaaaa", path.stat().st_size)]
     picture = cv2.imread(str(path))
     assert picture is not None
@@ -172,5 +199,31 @@ def test_the_picture_is_of_the_clip_that_was_scored_with_text_below(tmp_path: Pa
 
 def test_no_picture_before_the_first_clip(tmp_path: Path) -> None:
     sent: list[Message] = []
-    Recorder(1.0, sent.append, CLOCK).obey(TakeSnapshot("1.00-aaaaaa", tmp_path / "x.jpg", "", None), None)
+    RecorderThread(1.0, sent.append, CLOCK).obey(TakeSnapshot("1.00-aaaaaa", tmp_path / "x.jpg", "", None), None)
     assert sent == [SnapshotTaken("1.00-aaaaaa", 0, "no image yet")]
+
+
+def test_while_the_disk_hangs_nobody_waits_and_little_is_kept(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recorder_thread, "RING_BYTES", 20_000)
+    sent: list[Message] = []
+    recorder, disk = RecorderThread(5.0, sent.append, CLOCK), threading.Event()
+    before = StartClip("1.00-aaaaaa", tmp_path / "before.mp4", begin=1000.0, longest=60.0)
+    during = StartClip("2.00-bbbbbb", tmp_path / "during.mp4", begin=1000.0, longest=60.0)
+    after = StartClip("3.00-cccccc", tmp_path / "after.mp4", begin=1000.0, longest=2.0)
+    _play(recorder, video, {5: before}, 10)
+    settle(recorder)
+    recorder._put(lambda: None if disk.wait(20) else pytest.fail("the disk hung for ever"))
+    recorder.disconnected()
+    _play(recorder, video, {150: during}, 200)
+    assert sent == [ClipClosed("2.00-bbbbbb", 0, 0.0, "the disk does not respond")]
+    assert recorder._waiting <= 20_000
+    disk.set()
+    settle(recorder)
+    assert isinstance(sent[1], ClipClosed)
+    assert (sent[1].event, sent[1].problem) == ("1.00-aaaaaa", "")
+    play(recorder, video, {10: after}, 100)
+    assert isinstance(sent[-1], ClipClosed)
+    assert (sent[-1].event, sent[-1].seconds) == ("3.00-cccccc", 2.0)
+    assert "".join(capsys.readouterr()).count("disk does not respond: nothing is recorded") == 1

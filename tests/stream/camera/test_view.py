@@ -56,7 +56,7 @@ def test_what_is_masked_moves_no_byte(size: tuple[int, int], geometry: str, regi
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=6),
     st.sampled_from([(320, 240), (352, 288), (704, 576)]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_so_it_is_for_any_polygon(corners: list[tuple[float, float]], size: tuple[int, int]) -> None:
     polygon = tuple(corners)
     before = noise(*size)

@@ -69,7 +69,7 @@ def test_one_of_another_bundle_is_refused_and_both_are_named(saved: Path, bundle
 
 
 def test_one_that_lacks_a_camera_of_this_run_is_refused_and_the_camera_is_named(saved: Path, bundle: Bundle) -> None:
-    assert "no camera yard; it holds door" in refused(saved, bundle, "door", "yard")
+    assert "no camera yard; it contains door" in refused(saved, bundle, "door", "yard")
 
 
 def test_a_bundle_without_calibration_takes_none(tmp_path: Path) -> None:

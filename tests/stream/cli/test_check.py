@@ -211,3 +211,10 @@ def test_the_check_of_a_camera_of_few_pictures() -> None:
     with SettableCamera(Track(units, steady(0.125))).running() as too_slow, pytest.raises(CameraError) as caught:
         _tried(Source("slow", too_slow.url, live=True), "tcp")
     assert "nothing is scored: the camera sends a frame every 8 s" in caught.value.detail
+    at = [k // 10 * 1.9 + k % 10 / 25 for k in range(100)]
+    with (
+        SettableCamera(Track(units, lambda k: (at[k], at[k]))).running() as pausing,
+        pytest.raises(CameraError) as caught,
+    ):
+        _tried(Source("pausing", pausing.url, live=True), "tcp")
+    assert "it pauses, and never sends 16 frames in a row" in caught.value.detail

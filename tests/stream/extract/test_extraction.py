@@ -68,6 +68,7 @@ def expected(video: Path, geometry: str) -> FloatArray:
         return TinyBackbone()(clips.flatten(0, 1)).unflatten(0, (-1, crops)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flags", "geometry"), [([], "squash"), (["--crops", "10", "--batch", "7"], "ten")])
 def test_a_folder_of_videos_becomes_features(
     monkeypatch: pytest.MonkeyPatch,
@@ -91,7 +92,7 @@ def test_a_folder_of_videos_becomes_features(
         # no crop takes another's place unseen
         assert len(np.unique(features[0], axis=0)) == crops_of(geometry)
     said = capsys.readouterr().err
-    assert "a: 2 clips, 8 of 40 frames in none" in said
+    assert "a: 2 clips, 8 of 40 frames in no clip" in said
     assert "5 clips of 2 videos" in said
 
 
@@ -130,7 +131,7 @@ def test_videos_that_cannot_be_read_are_listed_and_the_others_done(
         str(folder / name) for name in ("0garbage.mp4", "1empty.mkv", "2cut.mp4", "3short.mp4")
     ]
     assert "not readable as video" in listed[0]
-    assert listed[3].endswith("15 frames, at least 16 make a clip")
+    assert listed[3].endswith("15 frames; a clip needs at least 16")
 
 
 def cut_avi(path: Path, frames: int) -> Path:
@@ -149,13 +150,13 @@ def test_a_video_that_is_cut_short_is_named_at_the_end(
     said = capsys.readouterr().err.partition("1 of 2 videos are damaged or truncated")[2].splitlines()[1:]
     assert len(said) == 1
     assert said[0].startswith(f"  {cut}: ")
-    assert "of the 80 that it promises" in said[0]
+    assert "of the 80 frames that its headers state" in said[0]
 
 
 @pytest.mark.parametrize(
     ("frames", "corrupt", "says"),
     [
-        (15, 0, "15 frames, at least 16 make a clip"),
+        (15, 0, "15 frames; a clip needs at least 16"),
         (25, 9, "damaged: 25 frames, but never 16 without a gap; 9 corrupt ones left out"),
     ],
 )

@@ -87,11 +87,11 @@ def test_files_of_another_shape_are_not_done(tmp_path: Path, array: np.ndarray) 
     ("changed", "says"),
     [
         ({"bundle": "1" * 64}, "made with bundle 0000000000"),
-        ({"crops": 10, "geometry": "ten"}, "made with crops 2, these would be with 10"),
-        ({"geometry": "squash"}, "made with geometry ends, these would be with squash"),
+        ({"crops": 10, "geometry": "ten"}, "made with crops 2, but this run uses 10"),
+        ({"geometry": "squash"}, "made with geometry ends, but this run uses squash"),
         (
             {"engine": "openvino-int8", "precision": "int8"},
-            "made with engine openvino, these would",
+            "made with engine openvino, but this run uses",
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_features_that_nobody_knows_are_not_mixed_with_ours(tmp_path: Path) -> N
 
 
 def test_two_that_write_to_one_folder(tmp_path: Path) -> None:
-    with FeatureFolder(tmp_path, RECORD), pytest.raises(UsageError, match="another mgfn-extract writes there"):
+    with FeatureFolder(tmp_path, RECORD), pytest.raises(UsageError, match="another mgfn-extract is writing there"):
         FeatureFolder(tmp_path, RECORD)
 
 

@@ -59,6 +59,7 @@ def test_the_alarms_of_the_next_month_lie_within_the_stated_interval(busy: float
     assert np.mean(inside) >= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [2, 4])
 @pytest.mark.parametrize("min_duration", [0.0, 1.2])
 def test_clips_that_overlap_change_neither_the_time_nor_the_proposal(overlap: int, min_duration: float) -> None:
@@ -118,6 +119,7 @@ def test_bursts_widen_the_interval() -> None:
     assert interval(burst, scores, 10)[1] > 1.3 * interval(even, scores, 10)[1]
 
 
+@pytest.mark.slow
 def test_a_changed_scene_is_reported_within_a_day_and_an_unchanged_one_is_not() -> None:
     scores = composed(12, 3, busy=0.3)
     ends = [START + (8 + day / 4) * DAY for day in range(13)]

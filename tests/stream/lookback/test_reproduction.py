@@ -96,14 +96,14 @@ def test_what_is_gone_is_said(alarmed: tuple[Path, str], tmp_path: Path, tiny_bu
     (data / "media" / f"{event}.mp4").unlink()
     done = again(data, event)
     assert done.returncode == 0
-    assert "frames not compared: the event's clip does not exist" in done.stdout
+    assert "frames not compared: the event's clip is not stored" in done.stdout
     done = again(data, event, "--bundle", tmp_path)
     assert done.returncode == 2
     assert "the event's bundle (SHA-256" in done.stderr
     (data / "media" / f"{event}.npz").unlink()
     done = again(data, event)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "the event's window does not exist" in done.stderr
+    assert "the event's window is not stored" in done.stderr
     for wrong in ("1000.00-abcdef", "../../etc/passwd", "", "' OR 1=1 --"):
         done = again(data, wrong)
         assert done.returncode == 2
@@ -127,6 +127,6 @@ def test_pictures_of_another_scene_differ(alarmed: tuple[Path, str], tmp_path: P
         assert found.compared > 3
         assert not found.agrees
         unmarked = reproduce(engine, window, engine.backend.name, tmp_path / "silent.mp4")
-        assert "does not say when it began" in unmarked.no_pictures
-        with pytest.raises(StreamError, match="it is another one"):
+        assert "has no start time" in unmarked.no_pictures
+        with pytest.raises(StreamError, match="it is not the bundle that scored the event"):
             reproduce(engine, dataclasses.replace(window, features=window.features[..., :8]), "x", None)

@@ -53,7 +53,12 @@ def clip_by_clip(chunk: bytes, rule: AlarmRule) -> list[WouldBe]:
 
 
 def as_live(
-    scores: list[float], connects: frozenset[int], set_back: frozenset[int], rule: AlarmSettings, stride: Stride
+    scores: list[float],
+    connects: frozenset[int],
+    set_back: frozenset[int],
+    disabled: frozenset[int],
+    rule: AlarmSettings,
+    stride: Stride,
 ) -> tuple[bytes, list[WouldBe]]:
     """What the scoring loop's camera makes of the clips, and what it has stored of them."""
     camera = WatchedCamera(CameraConfig(Source("door", "x", live=False), rule, stride=stride), ModelName("b", "0", "x"))
@@ -64,13 +69,18 @@ def as_live(
             camera.alarm.rule.start_time or 0.0,
             camera.alarm.rule.top_score,
         )
-        if index in connects:
-            camera.changed(StateChanged(CameraState.OFFLINE, connection, Reason.STALLED))
+        if index in connects or index in disabled:
+            if index in connects:
+                camera.changed(StateChanged(CameraState.OFFLINE, connection, Reason.STALLED))
+            else:
+                camera.set_enabled(False, 0.0)
             camera.alarm.close("camera_lost")
             if was_open and not camera.alarm.rule.capped:
                 found.append(WouldBe(start, camera.alarm.rule.end_time, top))
+        if index in connects:
             connection, number = connection + 1, 0
             camera.changed(StateChanged(CameraState.ONLINE, connection))
+        camera.set_enabled(True, 0.0)
         at = 1_795_000_000 + index * stride / 25 - 20.0 * sum(before <= index for before in set_back)
         clip = ClipReady(connection, number, at, at + CLIP, 0.0, 0)
         camera.push(clip, np.zeros((1, 4), np.float32))
@@ -85,11 +95,13 @@ def as_live(
     return pack(rows), found
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=300)
 @given(
     scores=st.lists(st.sampled_from([0.1, 0.5, 0.65, 0.85, 0.95]), min_size=1, max_size=150),
     connects=st.frozensets(st.integers(1, 149), max_size=3),
     set_back=st.frozensets(st.integers(1, 149), max_size=2),
+    disabled=st.frozensets(st.integers(1, 149), max_size=2),
     on=st.sampled_from([0.0, 0.6, 0.8, 0.93, 1.0]),
     # no multiples of a clip's length: stored times are rounded
     rule=st.builds(
@@ -98,20 +110,21 @@ def as_live(
     ),
     stride=st.sampled_from([4, 8, 16]),
 )  # fmt: skip
-@example([0.1, 0.65, 0.1, 0.65, 0.1, 0.1], frozenset([3]), frozenset(), 0.6,
+@example([0.1, 0.65, 0.1, 0.65, 0.1, 0.1], frozenset([3]), frozenset(), frozenset(), 0.6,
          {"min_duration": 0.0, "cool_down": 0.0, "merge_gap": 3.1, "hourly_cap": 1}, 16)  # fmt: skip
-@example([0.95] * 40, frozenset([20]), frozenset(), 0.8,
+@example([0.95] * 40, frozenset([20]), frozenset(), frozenset([30]), 0.8,
          {"min_duration": 1.0, "cool_down": 0.0, "merge_gap": 1.3, "hourly_cap": 60}, 4)  # fmt: skip
 def test_the_same_alarms_as_live(
     scores: list[float],
     connects: frozenset[int],
     set_back: frozenset[int],
+    disabled: frozenset[int],
     on: float,
     rule: dict[str, Any],
     stride: Stride,
 ) -> None:
     settings_ = AlarmSettings(on, on * 0.75, **rule)
-    chunk, live = as_live(scores, connects, set_back, settings_, stride)
+    chunk, live = as_live(scores, connects, set_back, disabled, settings_, stride)
     would = alarms(columns([chunk]), settings_)
     assert len(would) == len(live)
     for alarm, rang in zip(would, live, strict=True):

@@ -90,7 +90,7 @@ def test_a_camera_becomes_an_alarm(tmp_path: Path, tiny_bundle: Path, mosquitto:
         assert health.json()["cameras"]["door"]["alarm"] is True
         until(lambda: subscriber.last("mgfn/door/status") == "online", 90, "the window being full")
         assert service.stop() == 0
-    assert not service.said("ended by force")
+    assert not service.said("shutdown took too long")
     until(lambda: subscriber.last("mgfn/available") == "offline")
     until(lambda: subscriber.events()[-1]["type"] == "media", what="the last message")
     *_, last, media = subscriber.events()

@@ -94,7 +94,7 @@ def test_a_defect_costs_one_message_and_shows_no_secret(capsys: pytest.CaptureFi
         until(lambda: box.got == [2])
     assert told == {("a", "failed"): 1, ("a", "delivered"): 1}
     said = "".join(capsys.readouterr())
-    assert "a defect: AttributeError" in said
+    assert "internal error: AttributeError" in said
     assert "hunter2" not in said
 
 

@@ -25,8 +25,8 @@ def jpeg(least: int) -> bytes:
 
 class Line:
     def __init__(self) -> None:
-        self.complaints: list[tuple[str, int]] = []
-        self.line = ImageQueue(lambda topic, size: self.complaints.append((topic, size)))
+        self.complaints: list[tuple[str, int, int | None]] = []
+        self.line = ImageQueue(lambda *complaint: self.complaints.append(complaint))
         self.now = 100.0
 
     def send(self, takes: float | None) -> int:
@@ -79,6 +79,7 @@ def test_what_the_broker_says_of_its_limit_holds() -> None:
     size = line.send(0.001)
     assert 19_900 < size < 20_000 - len(TOPIC)
     assert line.idle()
+    assert line.complaints == [(TOPIC, 100_000, 20_000)]
     line.line.connected(1_000)  # too small for any picture
     assert line.idle()
 
@@ -89,7 +90,7 @@ def test_a_picture_that_breaks_connections_is_sent_smaller_and_said_once() -> No
     assert line.send(0.001) == FIRST
     line.line.set(TOPIC, b"y" * 100_000)
     assert [line.send(None), line.send(None)] == [100_000, 100_000]
-    assert line.complaints == [(TOPIC, 100_000)]
+    assert line.complaints == [(TOPIC, 100_000, None)]
     assert line.send(0.001) == 25_000
     assert line.idle()
     line.now += 4_000.0  # after an hour it is tried again

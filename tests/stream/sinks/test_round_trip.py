@@ -112,6 +112,6 @@ def test_a_broker_that_drops_the_connection_for_a_topic(tmp_path: Path) -> None:
         ):
             proofs = check_topics(visit, "mgfn", "test", CAMERAS)
             failed = {proof.topic: proof.reason for proof in proofs if proof.proof is Proof.FAILED}
-            assert failed == {"mgfn/events": "the broker drops the connection for it"}
+            assert failed == {"mgfn/events": "the broker drops the connection because of it"}
             assert {p.proof for p in proofs if p.topic not in failed} == {Proof.PROVEN}
             assert check_image(visit, SNAPSHOT, jpeg(9_000)) == ImageProof(len(jpeg(9_000)), 0, 0.0)

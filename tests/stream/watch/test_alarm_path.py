@@ -26,6 +26,7 @@ from tests.stream.service.test_service import lines, running
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60.0
+OLD_DISCOVERY = "homeassistant/device/nvr_local_door/config"
 METRICS = {
     "mgfn_camera_up", "mgfn_camera_fps", "mgfn_score", "mgfn_threshold", "mgfn_window_fill_ratio", "mgfn_frames_total",
     "mgfn_clips_dropped_total", "mgfn_reconnects_total", "mgfn_alarms_total", "mgfn_stage_seconds",
@@ -47,6 +48,9 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
 ) -> None:
     subscriber = Subscriber(mosquitto.port, "#")
     subscriber.publish("mgfn/door/threshold/set", "0.01", retain=True)  # an old one: must do nothing
+    with Store.open(tmp_path / "data") as store, store.transaction():  # of a release that had no hash in its topics
+        store.settings.retain(OLD_DISCOVERY, kept=True)
+    subscriber.publish(OLD_DISCOVERY, "{}", retain=True)
     camera, port, scores = TestCamera(tmp_path, units), free_port(), tmp_path / "s.jsonl"
     arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", f"127.0.0.1:{port}", "--node", "nvr.local"]
     arguments += ["--scores", scores]
@@ -56,6 +60,7 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         assert subscriber.last("mgfn/door/threshold/state") == "1"
         discovery = json.loads(subscriber.last("homeassistant/device/nvr_local_door_5dc83d/config") or "")
         assert len(discovery["components"]) == 7
+        until(lambda: subscriber.last(OLD_DISCOVERY) == "", PATIENCE, "the old topic being emptied")
         assert not subscriber.events()
 
         subscriber.publish("mgfn/door/threshold/set", "nonsense")
@@ -140,6 +145,7 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
     for each in {e["id"] for e in subscriber.events()}:
         seqs = list(dict.fromkeys(e["seq"] for e in subscriber.events() if e["id"] == each))
         assert seqs == list(range(len(seqs)))
+    assert [payload for topic, payload, _ in subscriber.messages if topic == OLD_DISCOVERY] == ["{}", ""]  # once
     late = Subscriber(mosquitto.port, "mgfn/door/#")
     until(lambda: late.messages)  # the retained command is a stranger's and stays
     assert {topic for topic, _, _ in late.messages} == {"mgfn/door/threshold/set"}

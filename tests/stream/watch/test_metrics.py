@@ -32,7 +32,8 @@ DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana-dashboard.json"
 def told() -> dict[str, dict[tuple[str, ...], float]]:
     metrics = Metrics(MODEL)
     camera = WatchedCamera(CameraConfig(Source("door", "rtsp://d/1", live=True), AlarmSettings(0.8, 0.6)), MODEL)
-    metrics.camera(camera)
+    metrics.camera(camera, "no frame in time")
+    metrics.camera(camera, "nothing is scored: 13 frames in 100 s, but never 16 in a row")
     metrics.counted("door", Counters(0, 0, 0, 0, 0), Counters(25.0, 100, 2, 1, 0))
     metrics.counted("door", Counters(25.0, 100, 2, 1, 0), Counters(25.0, 10, 0, 0, 0))  # a replaced decoder
     metrics.counted("door", Counters(25.0, 10, 0, 0, 0), Counters(25.0, 30, 1, 0, 0, broken_clips=2, late_frames=5))
@@ -56,6 +57,7 @@ def told() -> dict[str, dict[tuple[str, ...], float]]:
 def test_names_labels_and_values() -> None:
     found = told()
     assert found["mgfn_camera_up"] == {("door",): 0.0}
+    assert found["mgfn_camera_problem"] == {("door", "nothing is scored"): 1.0}
     assert found["mgfn_threshold"] == {("door",): 0.8}
     assert found["mgfn_score"] == {("door",): 0.25}
     assert found["mgfn_window_fill_ratio"] == {("door",): 0.0}

@@ -68,6 +68,7 @@ def test_a_moved_camera_is_said_after_a_minute_and_accepted_in_the_end() -> None
     assert camera.run(300) == ""
 
 
+@pytest.mark.slow
 def test_another_scene_of_a_tour_is_no_fault() -> None:
     camera = Camera()
     assert camera.run(1_000) == ""
@@ -93,6 +94,7 @@ def test_a_new_connection_and_a_clock_that_was_set_back_prove_nothing() -> None:
     assert camera.run(10, still) == ""
 
 
+@pytest.mark.slow
 def test_what_is_known_of_a_scene_outlives_a_restart() -> None:
     camera = Camera()
     camera.run(300)

@@ -199,6 +199,22 @@ def test_the_score_line_is_there_at_once(site: Watched, browser: Browser) -> Non
     site.complaints.clear()  # the browser's own, of the stream
 
 
+def test_a_topic_that_does_not_get_through_and_a_cameras_problem_are_seen(site: Watched, browser: Browser) -> None:
+    page, state = site.open(browser), site.asked("state")
+    lights = page.locator("#lights li.bad")
+    assert state["delivery"]["failed"] == {}
+    state["delivery"] = {"proof": "failed", "failed": {"mgfn/events": "the broker's access rules forbid it"}}
+    state["cameras"]["door"] |= {"status": "degraded", "problem": "nothing is scored: 13 frames in 100 s"}
+    page.route("**/api/stream", lambda route: route.abort())
+    page.route("**/api/state", lambda route: route.fulfill(json=state))
+    page.reload()
+    page.get_by_text("nothing is scored: 13 frames in 100 s").wait_for()
+    assert "mgfn/events: the broker's access rules forbid it" in lights.all_text_contents()
+    page.unroute_all(behavior="ignoreErrors")
+    page.close()
+    site.complaints.clear()  # the browser's own, of the stream
+
+
 def test_a_stream_that_was_refused_is_asked_for_again(site: Watched, browser: Browser) -> None:
     page = site.open(browser)
     page.locator(".card").wait_for()

@@ -359,7 +359,7 @@ def test_a_damaged_database_is_said(data: Path) -> None:
     with Site(data).serving() as client:
         for url in ("/api/events", "/api/scores?camera=door", "/api/what-if?camera=door&threshold=0.5"):
             answer = client.get(url)
-            assert (answer.status_code, "the database does not answer" in answer.text) == (503, True), url
+            assert (answer.status_code, "the database does not respond" in answer.text) == (503, True), url
         assert client.get("/api/state").status_code == 200
 
 

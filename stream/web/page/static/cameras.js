@@ -21,7 +21,7 @@ function card(name) {
     enabled: make("button", { type: "button" }),
   };
   const test = make("button", { type: "button", title: "Send a test event to the broker and all recipients",
-    onclick: () => act(path("api", "cameras", name, "test"), {}, `Sending a test event of ${name}.`) }, "Test");
+    onclick: () => act(path("api", "cameras", name, "test"), {}, `Sending a test event for ${name}.`) }, "Test");
   const past = make("button", { type: "button", class: "past", "aria-label": `Last 24 hours of ${name}: show its events`,
     onclick: () => listCamera(name) }, parts.day);
   const root = make("article", { class: "card", "aria-label": name },

@@ -17,7 +17,7 @@ export async function detail(id, again = false) {
   const video = shown?.error ? null : shown, watched = video !== null && video === document.activeElement;  // it may be playing
   const media = make("div", { class: "media" },
     event.snapshot ? make("img", { src: event.snapshot, alt: "Image of the alarm" }) : null,
-    event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not available (yet)." : "No clip."));
+    event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not available, or is still being saved." : "No clip."));
   const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
     "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
   const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;

@@ -17,7 +17,7 @@ function followThreshold() {
 }
 
 const leftOut = found => found.left_out_before === null ? "" :
-  `Scores before ${time(found.left_out_before)} are left out: they are from another bundle, on another scale.`;
+  `Scores before ${time(found.left_out_before)} are left out: they are from another bundle and on another scale.`;
 
 let asking = 0, soon;
 function whatIfSoon() {

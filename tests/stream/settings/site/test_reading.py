@@ -147,7 +147,7 @@ def test_targets_are_never_shown() -> None:
     text = "notify: {targets: [7, '{MGFN_NOWHERE}', json://hunter2], per_hour: 0}\ncameras: {a: {url: rtsp://h/1}}"
     assert problems(text) == [
         "site.yaml:1: notify.targets[0]: must be text; put it in quotes",
-        "site.yaml:1: notify.targets[1]: {MGFN_NOWHERE} is neither in the environment nor a secret file",
+        "site.yaml:1: notify.targets[1]: {MGFN_NOWHERE} is neither an environment variable nor a secret file",
         "site.yaml:1: notify.per_hour: 0: must be at least 1",
     ]
     text = "notify: {targets: tgram://hunter2}\ncameras: {a: {url: rtsp://h/1}}"
@@ -260,7 +260,7 @@ def test_wrong_values_of_a_camera(lines: str, says: str) -> None:
     ("url", "says"),
     [
         ("http://u:hunter2@h/1", "http://***@h/1: scheme not supported; must be an rtsp:// or rtsps:// URL"),
-        ("rtsp://u:{MGFN_NOWHERE}@h", "{MGFN_NOWHERE} is neither in the environment nor a secret file"),
+        ("rtsp://u:{MGFN_NOWHERE}@h", "{MGFN_NOWHERE} is neither an environment variable nor a secret file"),
         ("rtsp:/u:hunter2@h/1", "***@h/1: no such file"),
         ("rtsp:///x", "has no host"),
         ("none.mp4", "no such file"),
@@ -384,5 +384,5 @@ def test_the_example_is_right_and_names_its_schema(monkeypatch: pytest.MonkeyPat
 
 def test_the_reference_is_made_from_the_models() -> None:
     assert reference() in (ROOT / "docs" / "site-file.md").read_text(), "run: python -m stream.settings.site.schema"
-    said = "Maximum number of alarms in any hour. Further ones are listed, not published. Default: 60."
+    said = "Maximum number of alarms in any hour. Further alarms are listed, but not published. Default: 60."
     assert f"| `hourly_cap` | {said} | 1 to 3,600 |" in reference()

@@ -91,7 +91,7 @@ def test_a_defect_ends_no_watching_and_shows_no_password(
         patch.setattr("stream.settings.site.watching.checked", broken)
         watcher.look(asked=True)
     said = capsys.readouterr().err
-    assert f"{path}: a defect: KeyError in test_watching.py:" in said
+    assert f"{path}: internal error: KeyError in test_watching.py:" in said
     assert "hunter2" not in said
     watcher.look(asked=False)
     assert names(watcher.take()) == ["door", "yard"]

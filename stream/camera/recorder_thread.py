@@ -1,0 +1,118 @@
+"""Records in a thread of its own: a disk that hangs stops neither the camera nor its alarms."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import av.error
+from av import Packet, VideoFrame
+from av.video.stream import VideoStream
+
+from stream.base.clock import SteadyClock
+from stream.base.log import log
+from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
+from stream.camera.recorder import RING_BYTES, ClipFile, Described, Recorder, reason_of
+
+_FRAMES_KEPT: Final = 4
+_CLOSED_WITHIN: Final = 3.0
+Task = Callable[[], None]
+
+
+class RecorderThread:
+    """Images and clips of one camera. `send` sends messages to the service, from the thread, too.
+
+    No method waits for a disk, except `close`, for three seconds at most. Packets that wait for the disk are bounded
+    (RING_BYTES); beyond that, open clips end, and packets are skipped until the disk has caught up.
+    """
+
+    def __init__(self, pre_roll: float, send: Callable[[Message], None], clock: SteadyClock) -> None:
+        self._recorder = Recorder(pre_roll, send, clock)
+        self._send = send
+        self._frames: deque[tuple[int, int, VideoFrame]] = deque(maxlen=_FRAMES_KEPT)
+        self._stream: VideoStream | None = None
+        self._tasks: queue.SimpleQueue[tuple[Task, int] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0  # bytes of packets
+        self._skipping = False
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def connected(self, stream: VideoStream) -> None:
+        """A new connection; its packets do not follow the previous ones."""
+        self._stream = stream
+        self._put(partial(self._recorder.connected, Described.by(stream)))
+
+    def disconnected(self) -> None:
+        """Close open clips, and keep what was written."""
+        self._stream = None
+        self._put(self._recorder.disconnected)
+
+    def packet(self, packet: Packet[VideoStream]) -> None:
+        """The next packet as it came from the camera, before decoding."""
+        if self._stream is None:
+            return
+        if self._skipping and self._waiting == 0:
+            self._skipping = False
+            self._put(partial(self._recorder.connected, Described.by(self._stream)))
+        elif not self._skipping and self._waiting + packet.size > RING_BYTES:
+            self._skipping = True
+            log.error("disk does not respond: nothing is recorded")
+            self._put(self._recorder.disconnected)
+        if not self._skipping:
+            self._put(partial(self._recorder.packet, packet), packet.size)
+
+    def finished_clip(self, connection: int, clip: int, frame: VideoFrame) -> None:
+        """A frame of a clip that the service is about to score."""
+        self._frames.append((connection, clip, frame))
+
+    def obey(self, order: StartClip | EndClip | TakeSnapshot, shift: float | None) -> None:
+        """Carry out an order of the service. `shift` is epoch time minus packet time, None while not connected."""
+        if isinstance(order, TakeSnapshot):
+            self._take(order)
+        elif isinstance(order, EndClip):
+            if shift is not None:
+                self._put(partial(self._recorder.end, order, shift))
+        elif self._stream is None or shift is None or self._skipping:
+            why = "the disk does not respond" if self._skipping else "the camera is not connected"
+            self._send(ClipClosed(order.event, 0, 0.0, why))
+        else:
+            try:
+                self._put(partial(self._recorder.start, ClipFile(order, self._stream, shift)))
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                self._send(ClipClosed(order.event, 0, 0.0, reason_of(error)))
+
+    def _take(self, order: TakeSnapshot) -> None:
+        frame = next((f for connection, clip, f in self._frames if (connection, clip) == order.clip), None)
+        if frame is None and self._frames and (order.clip is not None or self._stream is not None):
+            frame = self._frames[-1][2]
+        if frame is None:
+            self._send(SnapshotTaken(order.event, 0, "no image yet"))
+        else:
+            self._put(partial(self._recorder.take, order, frame))
+
+    def close(self, within: float = _CLOSED_WITHIN) -> None:
+        """Carry out what was asked for, and end the thread, if that takes no longer."""
+        self._tasks.put(None)
+        self._thread.join(within)
+
+    def _put(self, task: Task, size: int = 0) -> None:
+        with self._lock:
+            self._waiting += size
+        self._tasks.put((task, size))
+
+    def _run(self) -> None:
+        while (item := self._tasks.get()) is not None:
+            task, size = item
+            try:
+                task()
+            except OSError:  # the service has gone; this process is about to end
+                pass
+            except Exception:  # noqa: BLE001 -- a defect: logged in full; the camera is watched all the same
+                log.exception("recorder failed")
+            with self._lock:
+                self._waiting -= size
