@@ -106,6 +106,7 @@ def watch(
     from stream.base.addresses import parse_sources, unfilled
     from stream.base.errors import UsageError
     from stream.base.log import configure, log, serve
+    from stream.camera.confinement import landlock_version
     from stream.cli.calibration import calibration_for
     from stream.cli.check import check_all
     from stream.service.service import Service
@@ -205,6 +206,7 @@ def watch(
             raise UsageError(f"--save-calibration {save_calibration}: the folder does not exist")
         path = given.bundle if given.bundle is not None else cached_bundle()
         with Engine.open(path, given.backend, given.device) as engine:
+            log.info("confinement of decoder processes", landlock=landlock_version() or "not available")
             log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
             thresholds = engine.manifest.thresholds
             if thresholds is None:
