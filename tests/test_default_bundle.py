@@ -17,6 +17,7 @@ from engine.bundle import Bundle
 from engine.cpu import int8_instructions
 from engine.default_bundle import default_bundle_path, default_head
 from engine.focus import focus_clip
+from export.bench.probe import pytorch_network
 from mgfn.backbones import show_layers
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import load_head
@@ -75,6 +76,13 @@ def _compare(scores: Path, clips: torch.Tensor, head: Head, backbone: I3D) -> No
         for index, line in enumerate(lines):
             expected = float(head(features[:, max(0, index - 31) : index + 1]).scores[0, -1])
             assert line["raw"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_mgfn_bench_compares_with_the_bundles_own_network() -> None:
+    bundle = Bundle.open(default_bundle_path())
+    with torch.inference_mode():
+        features = pytorch_network(bundle)(torch.zeros(1, 16, 224, 224, 3, dtype=torch.uint8))
+    assert features.shape == (1, bundle.manifest.channels)
 
 
 @pytest.mark.timeout(300)

@@ -78,7 +78,7 @@ def torch_compile(bundle: Bundle) -> dict[str, Any]:
     """PyTorch's backbone with `torch.compile`."""
     import torch
 
-    network: Any = torch.compile(_network(bundle))
+    network: Any = torch.compile(pytorch_network(bundle))
     with torch.inference_mode():
         found = _backbone(lambda given: network(torch.from_numpy(given)).numpy(), (1,))
     return {"name": "torch-compile", **found}
@@ -93,7 +93,7 @@ def torch_window(bundle: Bundle) -> dict[str, Any]:
 
     from mgfn.checkpoint import load_head
 
-    network, head = _network(bundle), load_head(bundle.file("head.safetensors"))[0]
+    network, head = pytorch_network(bundle), load_head(bundle.file("head.safetensors"))[0]
     window = torch.from_numpy(clips(4))
     with torch.inference_mode():
         network(window[:1])
@@ -126,12 +126,15 @@ def torch_backbones(_bundle: Bundle) -> dict[str, Any]:
     return {"name": "torch-backbones", "backbones": rows}
 
 
-def _network(bundle: Bundle) -> Any:
+def pytorch_network(bundle: Bundle) -> Any:
+    """The bundle's backbone in PyTorch."""
     import safetensors.torch
 
-    from mgfn.backbones import BACKBONES
+    from mgfn.backbones import BACKBONES, show_layers
 
     network = BACKBONES[bundle.manifest.backbone.name].build()
+    if bundle.manifest.layers:
+        show_layers(network, tuple(bundle.manifest.layers))
     network.load_state_dict(safetensors.torch.load_file(bundle.file("backbone.safetensors")))
     return network.eval()
 
