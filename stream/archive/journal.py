@@ -16,7 +16,8 @@ from typing import Literal
 from configs.atomic import replacing
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
-from stream.alarm.requests import GiveVerdict, JudgedEvent
+from stream.alarm.requests import Acknowledge, GiveVerdict, JudgedEvent
+from stream.archive.answers import acknowledgement
 from stream.archive.explanation import Explanation
 from stream.archive.herald import Herald
 from stream.archive.janitor import Janitor
@@ -158,6 +159,35 @@ class Journal:
             return lambda: learn(judged)
 
         self._writer.put(write)
+
+    def latest_alarm(self, camera: str, then: Callable[[str], None]) -> None:
+        """`then` is called with the id of the camera's last published alarm, by the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None] | None:
+            event_id = store.events.latest_alarm(camera)
+            if event_id is None:
+                log.warning("acknowledgement ignored: no alarm yet", camera=camera)
+                return None
+            return lambda: then(event_id)
+
+        self._writer.put(look)
+
+    def acknowledge(self, given: Acknowledge, made: float, then: Callable[[EventMessage], None]) -> None:
+        """Somebody acknowledges an event that is over: stored, then published; `then` gets the message."""
+
+        def write(store: Store) -> Callable[[], None] | None:
+            if (answer := acknowledgement(store, given, made)) is None:
+                return None
+            message, key = answer
+
+            def say() -> None:
+                log.info("acknowledged", camera=given.camera, id=given.event, by=given.by)
+                self._herald.written(self._herald.expect(message, made), key)
+                then(message)
+
+            return say
+
+        self._writer.put(write, lambda: log.error("acknowledgement lost: it cannot be stored", id=given.event))
 
     def missed_verdicts(self, camera: str, known: Mapping[str, str], learn: Callable[[JudgedEvent], None]) -> None:
         """`learn` gets the verdicts that the camera does not know yet, from the writer's thread."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def print_events(events: list[ListedEvent], since: str) -> None:
     """A table of events; `since` as the user gave it."""
-    table = Table("began", "lasted", "camera", "what", "top score", "ended by", "verdict", "files", "id")
+    table = Table("began", "lasted", "camera", "what", "top score", "ended by", "verdict", "answered by", "files", "id")
     for listed in events:
         event, sizes = listed.message, {"snapshot": listed.snapshot_bytes, "clip": listed.clip_bytes}
         at_least = "at least " if event.end_reason == "restart" else ""  # the program was killed during the alarm
@@ -32,6 +32,7 @@ def print_events(events: list[ListedEvent], since: str) -> None:
             f"{event.top_score:.2f}" if event.label == "anomaly" else "",
             event.end_reason or "",
             listed.verdict or "",
+            "" if event.acknowledged is None else event.acknowledged.by,
             ", ".join(kind for kind, size in sizes.items() if size),
             event.id,
         )

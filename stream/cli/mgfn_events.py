@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import sqlite3
@@ -203,6 +204,29 @@ def verdict(
             store.events.judge(camera, event_id, verdicts[said])
             # a running mgfn-stream hears of settings; the time tells two verdicts apart
             store.settings.set(camera, "verdict", f"{event_id} {said} {time.time():.3f}")
+
+
+@app.command()
+def ack(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the event, as shown by `list`.")],
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who answers it; default: the user's name.")] = None,
+    data: DataFolder = None,
+    config: SiteFile = None,
+) -> None:
+    """Acknowledge an alarm. If mgfn-stream is not running, it publishes the acknowledgement at its next start.
+
+    Example: mgfn-events ack 1795466000.12-a1b2c3 --by anna
+    """
+    from stream.alarm.requests import checked_name
+    from stream.lookback.answers import acknowledge
+
+    try:
+        name = checked_name(getpass.getuser() if by is None else by)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+    with looked_at(data, config, writes=True) as store:
+        if not acknowledge(store, event_id, name):
+            raise UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
 
 
 @app.command()

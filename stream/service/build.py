@@ -13,7 +13,7 @@ import uvicorn
 
 from engine.engine import Engine
 from stream.alarm.event import ModelName
-from stream.alarm.requests import AUTO, Command, GiveVerdict, SetThreshold, Verdict
+from stream.alarm.requests import AUTO, Acknowledge, Command, GiveVerdict, SetThreshold, Verdict
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.store import Store
@@ -274,7 +274,7 @@ class CameraStarter:
 
 
 class SettingsOfOthers:
-    """Settings written by another process (`mgfn-events suggest-threshold --apply` and `verdict`); reported by the
+    """Settings written by another process (`mgfn-events suggest-threshold --apply`, `verdict`, `ack`); reported by the
     journal's thread.
     """
 
@@ -292,3 +292,6 @@ class SettingsOfOthers:
             event, said = value.split()[:2]
             verdict: dict[str, Verdict | None] = {"true": "true", "false_alarm": "false_alarm", "none": None}
             self._commands.post(GiveVerdict(camera, event, verdict[said]))
+        elif name == "ack":
+            event, _, by = value.split(" ", 2)
+            self._commands.post(Acknowledge(camera, event, by))

@@ -68,6 +68,11 @@ def discovery(prefix: str, node: str, camera: str, version: str, page: str | Non
             command_topic=f"{base}/feedback/set",
             payload_press=json.dumps({"id": "latest", "verdict": "false_alarm"}), icon="mdi:thumb-down", **always,
         ),
+        "acknowledge": component(
+            "acknowledge", "button", "Acknowledge",
+            command_topic=f"{base}/ack/set", payload_press=json.dumps({"id": "latest", "by": "Home Assistant"}),
+            icon="mdi:bell-check", **always,
+        ),
     }  # fmt: skip
     device = {
         "identifiers": [f"mgfn_{own}"],

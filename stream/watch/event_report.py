@@ -68,6 +68,11 @@ class EventReport:
             awaits_files = self._files.keeps and message.label == "anomaly"
             self._journal.message(message, self._clock.now(), awaits_files=awaits_files)
 
+    def said_by_journal(self, message: EventMessage) -> None:
+        """The journal has stored and published a message itself. Called by its thread."""
+        if self._lines is not None:
+            self._lines.write_line(message.as_json())
+
     def file_written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
         """A decoder wrote an image or clip, or failed to; messages may have waited for it."""
         self._files.written(decoder, written)

@@ -6,12 +6,22 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from stream.alarm.requests import AUTO, Command, GiveVerdict, JudgedEvent, RunTest, SetEnabled, SetThreshold
+from stream.alarm.requests import (
+    AUTO,
+    Acknowledge,
+    Command,
+    GiveVerdict,
+    JudgedEvent,
+    RunTest,
+    SetEnabled,
+    SetThreshold,
+)
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.score_epoch import kept_threshold
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
+from stream.watch.acknowledgements import Acknowledgements
 from stream.watch.camera_memory import CameraMemory, Kept
 from stream.watch.camera_topics import CameraTopics
 from stream.watch.decoder_process import DecoderProcess
@@ -33,6 +43,7 @@ class Overrides:
         post: Callable[[Command], None],
     ) -> None:
         self._post = post
+        self._acknowledgements = Acknowledgements(journal, events, clock, post)
         self._clock = clock
         self._journal = journal
         self._events = events
@@ -74,10 +85,13 @@ class Overrides:
         self._topics.status(camera)
 
     def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
-        """Carry out a command; a verdict may concern a removed camera."""
+        """Carry out a command; a verdict or acknowledgement may concern a removed camera."""
         decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if isinstance(command, GiveVerdict):
             self._journal.verdict(command, self._post)
+            return
+        if isinstance(command, Acknowledge):
+            self._acknowledgements.take(decoder, command)
             return
         if decoder is None:  # gone since it was given
             return

@@ -170,6 +170,11 @@ class WatchedCamera:
         yield self.notice.close(reason)
 
     @property
+    def open_events(self) -> list[Event]:
+        found = (self.alarm.event, self.notice.event, self._test.event, self._loss.event)
+        return [event for event in found if event is not None]
+
+    @property
     def alarming(self) -> bool:
         """Whether `anomaly` is ON."""
         return self.alarm.active or self._test.open

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from stream.alarm.requests import GiveVerdict, RunTest, SetEnabled, SetThreshold
+from stream.alarm.requests import Acknowledge, GiveVerdict, RunTest, SetEnabled, SetThreshold, checked_name
 from stream.web.page.sources import PageSources, stored_event
 
 
 class Verdict(BaseModel):
     model_config = ConfigDict(extra="forbid")
     verdict: Literal["true", "false_alarm"]
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    by: Annotated[str, AfterValidator(checked_name)] = "page"
 
 
 class Threshold(BaseModel):
@@ -27,12 +32,13 @@ class Enabled(BaseModel):
 
 
 class CommandRoutes:
-    """Verdicts, thresholds, enabling and disabling, test events."""
+    """Verdicts, acknowledgements, thresholds, enabling and disabling, test events."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
         self.router = router = APIRouter()
         router.post("/api/events/{event_id}/verdict", status_code=202)(self.verdict)
+        router.post("/api/events/{event_id}/ack", status_code=202)(self.acknowledge)
         router.post("/api/cameras/{camera}/threshold", status_code=202)(self.threshold)
         router.post("/api/cameras/{camera}/enabled", status_code=202)(self.enabled)
         router.post("/api/cameras/{camera}/test", status_code=202)(self.test)
@@ -42,6 +48,12 @@ class CommandRoutes:
             event = stored_event(store, event_id)
         self._sources.post(GiveVerdict(event.message.camera, event_id, body.verdict))
         return {"id": event_id, "verdict": body.verdict}
+
+    def acknowledge(self, event_id: str, body: Answer) -> dict[str, str]:
+        with self._sources.store() as store:
+            event = stored_event(store, event_id)
+        self._sources.post(Acknowledge(event.message.camera, event_id, body.by))
+        return {"id": event_id, "by": body.by}
 
     def threshold(self, camera: str, body: Threshold) -> dict[str, Any]:
         self._sources.check(camera)

@@ -156,6 +156,28 @@ def test_the_table_says_why_an_event_was_not_published(
     assert "anomaly, suppressed: lookalike of 1000.00-abcdef" in shown
 
 
+def test_an_alarm_is_acknowledged_beside_a_running_program_and_without_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
+    with Store.open(data) as store:  # as mgfn-stream holds it
+        event = store.events.since(0.0)[1].message
+        assert run(monkeypatch, "ack", event.id, "--by", "anna b", "--data", data) == 0
+        told = store.settings.all()[event.camera]["ack"].split(" ", 2)
+        assert (told[0], told[2]) == (event.id, "anna b")
+        assert store.events.since(0.0)[1].message == event  # the running program does it
+    for name in ("anna", "ben"):
+        assert run(monkeypatch, "ack", event.id, "--by", name, "--data", data) == 0
+    with Store.open(data) as store:
+        answer = store.events.since(0.0)[1].message
+        assert answer.acknowledged is not None
+        assert (answer.type, answer.seq, answer.acknowledged.by) == ("ack", event.seq + 1, "anna")
+        assert store.events.waiting()[-1].payload == answer  # published at the next start
+    assert run(monkeypatch, "ack", "1.00-abcdef", "--data", data) == 2
+    assert "1.00-abcdef: no such event" in capsys.readouterr().err
+    assert run(monkeypatch, "ack", event.id, "--by", "", "--data", data) == 2
+    assert "--by: ''; must be 1 to 64 printable characters" in capsys.readouterr().err
+
+
 def test_a_verdict_is_given_and_taken_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
 ) -> None:

@@ -48,9 +48,9 @@ def test_every_component_is_complete(payload: dict[str, Any]) -> None:
     kinds = sorted((c["platform"], c.get("device_class")) for c in components.values())
     assert kinds == sorted(
         [("binary_sensor", "safety"), ("binary_sensor", "connectivity"), ("sensor", None), ("image", None),
-         ("switch", None), ("number", None), ("button", None)], key=str,
+         ("switch", None), ("number", None), ("button", None), ("button", None)], key=str,
     )  # fmt: skip
-    assert len({c["unique_id"] for c in components.values()}) == 7
+    assert len({c["unique_id"] for c in components.values()}) == 8
     for component in components.values():
         assert component["platform"] in PLATFORMS
         assert len(component) > 3

@@ -137,6 +137,8 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     assert video.evaluate("video => video.dataset.before && !video.paused && video === document.activeElement")
     assert dialog.locator(".strip li").count() >= 2
     assert re.search(r"\d+ %", dialog.locator(".strip").inner_text())
+    page.keyboard.press("a")
+    holds(page, "/Acknowledged by page/.test(document.querySelector('#answered')?.textContent)")
     dialog.locator("[data-verdict=false_alarm]").click()
     dialog.locator("[data-verdict=false_alarm].chosen").wait_for()
     with Store.read_only(site.data) as store:
