@@ -12,9 +12,10 @@ from typing import Final, Literal, get_args
 
 from engine.arrays import FloatArray
 from stream.alarm.event import EVENT_ID
+from stream.alarm.snooze import LONGEST_SNOOZE
 
 Verdict = Literal["true", "false_alarm"]
-WORDS: Final = ("enabled", "threshold", "feedback", "test", "ack")
+WORDS: Final = ("enabled", "threshold", "feedback", "test", "ack", "snooze")
 RESET: Final = "reset"  # instead of a value: back to flags and site file
 CHECK: Final = "mgfn-check"  # payload of `--check`, which is ignored
 AUTO: Final = "auto"  # instead of a threshold: it is learned
@@ -75,11 +76,19 @@ class Acknowledge:
 
 
 @dataclass(frozen=True)
+class SetSnooze:
+    """`minutes` 0 ends a snooze."""
+
+    camera: str
+    minutes: float
+
+
+@dataclass(frozen=True)
 class RunTest:
     camera: str
 
 
-Command = SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | Acknowledge | RunTest
+Command = SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | Acknowledge | SetSnooze | RunTest
 _OfEvent = GiveVerdict | JudgedEvent | Acknowledge  # one for each event is kept
 
 
@@ -106,7 +115,22 @@ def parse_command(camera: str, word: str, payload: bytes) -> Command:
         if not 0 <= number <= 1:
             raise ValueError(f"{text[:40]!r}; must be a number from 0 to 1, {AUTO} or {RESET}")
         return SetThreshold(camera, number)
+    if word == "snooze":
+        return SetSnooze(camera, _parse_minutes(text))
     return _parse_ack(camera, text) if word == "ack" else _parse_feedback(camera, text)
+
+
+def _parse_minutes(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0 <= number <= LONGEST_SNOOZE:
+        raise ValueError(
+            f"{text[:40]!r}; must be minutes from 0 (ends the snooze) to {LONGEST_SNOOZE:g}, which are 7 days; "
+            "to switch a camera off for longer, disable it"
+        )
+    return number
 
 
 def checked_name(by: object) -> str:

@@ -107,10 +107,11 @@ class MainLoop:
 
     def _look_after_cameras(self, now: float, steady: float) -> None:
         """Replace decoders that hang; begin and end events that are not caused by scores."""
-        events = self._parts.report.events
+        events, snoozes = self._parts.report.events, self._parts.report.overrides.snoozes
         for decoder in self._parts.decoders:
             camera = decoder.camera
             self._parts.intake.look_after(decoder, now)
+            snoozes.end_due(camera)
             if decoder.finished and not decoder.pending_clips:
                 decoder.pending_messages.lost()
                 events.close_scored(decoder, "stopped")

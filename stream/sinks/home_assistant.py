@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any, Final
 
+from stream.alarm.snooze import LONGEST_SNOOZE
+
 BIRTH_TOPIC: Final = "homeassistant/status"
 
 
@@ -62,6 +64,17 @@ def discovery(prefix: str, node: str, camera: str, version: str, page: str | Non
             "threshold", "number", "Alarm threshold",
             state_topic=f"{base}/threshold/state", command_topic=f"{base}/threshold/set", min=0, max=1, step=0.01,
             mode="box", entity_category="config", icon="mdi:tune", **always,
+        ),
+        "snooze": component(
+            "snooze", "number", "Snooze",
+            state_topic=f"{base}/snooze/state", command_topic=f"{base}/snooze/set", min=0, max=LONGEST_SNOOZE, step=1,
+            value_template="{{ 0 if value == 'off' else ((as_datetime(value) - now()).total_seconds() / 60) | round }}",
+            unit_of_measurement="min", mode="box", icon="mdi:bell-sleep", **always,
+        ),
+        "snoozed_until": component(
+            "snoozed_until", "sensor", "Snoozed until",
+            state_topic=f"{base}/snooze/state", value_template="{{ None if value == 'off' else value }}",
+            device_class="timestamp", icon="mdi:bell-sleep", **always,
         ),
         "false_alarm": component(
             "false_alarm", "button", "False alarm",

@@ -14,6 +14,7 @@ from stream.alarm.requests import (
     JudgedEvent,
     RunTest,
     SetEnabled,
+    SetSnooze,
     SetThreshold,
 )
 from stream.archive.clock import Clock
@@ -26,6 +27,7 @@ from stream.watch.camera_memory import CameraMemory, Kept
 from stream.watch.camera_topics import CameraTopics
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.event_report import EventReport
+from stream.watch.snoozes import Snoozes
 from stream.watch.watched_camera import WatchedCamera
 
 
@@ -42,6 +44,7 @@ class Overrides:
         clock: Clock,
         post: Callable[[Command], None],
     ) -> None:
+        self.snoozes = Snoozes(journal, topics, kept, clock)
         self._post = post
         self._acknowledgements = Acknowledgements(journal, events, clock, post)
         self._clock = clock
@@ -99,6 +102,8 @@ class Overrides:
             self._set_enabled(decoder, command)
         elif isinstance(command, SetThreshold):
             self._set_threshold(decoder.camera, command)
+        elif isinstance(command, SetSnooze):
+            self.snoozes.set(decoder.camera, command.minutes)
         elif isinstance(command, JudgedEvent):
             self._teach(decoder.camera, command)
         elif isinstance(command, RunTest):

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from stream.alarm.requests import Acknowledge, GiveVerdict, RunTest, SetEnabled, SetThreshold, checked_name
+from stream.alarm.requests import Acknowledge, GiveVerdict, RunTest, SetEnabled, SetSnooze, SetThreshold, checked_name
+from stream.alarm.snooze import LONGEST_SNOOZE
 from stream.web.page.sources import PageSources, stored_event
 
 
@@ -26,13 +27,18 @@ class Threshold(BaseModel):
     threshold: Annotated[float, Field(ge=0, le=1)]
 
 
+class Minutes(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    minutes: Annotated[float, Field(ge=0, le=LONGEST_SNOOZE)]
+
+
 class Enabled(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     enabled: bool
 
 
 class CommandRoutes:
-    """Verdicts, acknowledgements, thresholds, enabling and disabling, test events."""
+    """Verdicts, acknowledgements, thresholds, snoozes, enabling and disabling, test events."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
@@ -41,6 +47,7 @@ class CommandRoutes:
         router.post("/api/events/{event_id}/ack", status_code=202)(self.acknowledge)
         router.post("/api/cameras/{camera}/threshold", status_code=202)(self.threshold)
         router.post("/api/cameras/{camera}/enabled", status_code=202)(self.enabled)
+        router.post("/api/cameras/{camera}/snooze", status_code=202)(self.snooze)
         router.post("/api/cameras/{camera}/test", status_code=202)(self.test)
 
     def verdict(self, event_id: str, body: Verdict) -> dict[str, str]:
@@ -64,6 +71,11 @@ class CommandRoutes:
         self._sources.check(camera)
         self._sources.post(SetEnabled(camera, body.enabled))
         return {"camera": camera, "enabled": body.enabled}
+
+    def snooze(self, camera: str, body: Minutes) -> dict[str, Any]:
+        self._sources.check(camera)
+        self._sources.post(SetSnooze(camera, body.minutes))
+        return {"camera": camera, "minutes": body.minutes}
 
     def test(self, camera: str) -> dict[str, Any]:
         self._sources.check(camera)

@@ -45,12 +45,13 @@ def test_device_and_origin(payload: dict[str, Any]) -> None:
 
 def test_every_component_is_complete(payload: dict[str, Any]) -> None:
     components = payload["components"]
-    kinds = sorted((c["platform"], c.get("device_class")) for c in components.values())
+    kinds = sorted((c["platform"], str(c.get("device_class"))) for c in components.values())
     assert kinds == sorted(
-        [("binary_sensor", "safety"), ("binary_sensor", "connectivity"), ("sensor", None), ("image", None),
-         ("switch", None), ("number", None), ("button", None), ("button", None)], key=str,
+        [("binary_sensor", "safety"), ("binary_sensor", "connectivity"), ("sensor", "None"), ("image", "None"),
+         ("switch", "None"), ("number", "None"), ("button", "None"), ("button", "None"), ("number", "None"),
+         ("sensor", "timestamp")],
     )  # fmt: skip
-    assert len({c["unique_id"] for c in components.values()}) == 8
+    assert len({c["unique_id"] for c in components.values()}) == 10
     for component in components.values():
         assert component["platform"] in PLATFORMS
         assert len(component) > 3

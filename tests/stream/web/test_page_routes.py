@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from stream.alarm.event import Event, ModelName, Moment
-from stream.alarm.requests import Acknowledge, Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
+from stream.alarm.requests import Acknowledge, Command, GiveVerdict, RunTest, SetEnabled, SetSnooze, SetThreshold
 from stream.archive.explanation import Explanation, jpeg
 from stream.archive.media import media_path
 from stream.archive.score_log import LoggedScore, pack
@@ -181,10 +181,13 @@ def test_what_it_does(data: Path) -> None:
         assert (refused.status_code, "must be 1 to 64 printable characters" in refused.json()["detail"]) == (422, True)
         assert client.post("/api/cameras/door/threshold", json={"threshold": 0.7}).status_code == 202
         assert client.post("/api/cameras/door/enabled", json={"enabled": False}).status_code == 202
+        assert client.post("/api/cameras/door/snooze", json={"minutes": 60}).status_code == 202
+        assert client.post("/api/cameras/door/snooze", json={"minutes": 5_256_000}).status_code == 422
         assert client.post("/api/cameras/door/test", json={}).status_code == 202
         assert site.posted == [
             GiveVerdict("door", event["id"], "true"), Acknowledge("door", event["id"], "anna"),
             Acknowledge("door", event["id"], "page"), SetThreshold("door", 0.7), SetEnabled("door", False),
+            SetSnooze("door", 60),
             RunTest("door"),
         ]  # fmt: skip
         done = client.post("/api/cameras/door/budget", json={"per_day": 5})
