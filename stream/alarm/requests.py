@@ -84,11 +84,19 @@ class SetSnooze:
 
 
 @dataclass(frozen=True)
+class SetMode:
+    """`mode` is the name of a mode, or "auto". It concerns no single camera."""
+
+    mode: str
+    camera: str = ""
+
+
+@dataclass(frozen=True)
 class RunTest:
     camera: str
 
 
-Command = SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | Acknowledge | SetSnooze | RunTest
+Command = SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | Acknowledge | SetSnooze | SetMode | RunTest
 _OfEvent = GiveVerdict | JudgedEvent | Acknowledge  # one for each event is kept
 
 

@@ -30,7 +30,17 @@ from stream.archive.writer import Line, Writer
 from stream.base.log import log
 
 Setting = Literal[
-    "enabled", "threshold", "threshold_scale", "alarm", "schedule", "scene", "learnt", "epoch", "self_test", "snooze"
+    "enabled",
+    "threshold",
+    "threshold_scale",
+    "alarm",
+    "schedule",
+    "scene",
+    "learnt",
+    "epoch",
+    "self_test",
+    "snooze",
+    "mode",
 ]
 
 

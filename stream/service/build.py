@@ -11,8 +11,10 @@ from pathlib import Path
 
 import uvicorn
 
+from engine.default_bundle import project_version
 from engine.engine import Engine
 from stream.alarm.event import ModelName
+from stream.alarm.modes import BY_SCHEDULE, ModeSwitch
 from stream.alarm.requests import AUTO, Acknowledge, Command, GiveVerdict, SetThreshold, Verdict
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
@@ -28,6 +30,7 @@ from stream.service.self_test_runner import SelfTestRunner
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
+from stream.sinks.home_assistant import mode_discovery
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.recipients import recipients_of
 from stream.sinks.score_file import ScoresFile
@@ -47,6 +50,7 @@ from stream.watch.reporter import Reporter
 from stream.watch.retained_pictures import RetainedPictures
 from stream.watch.score_report import ScoreReport, TellPages
 from stream.watch.scoring import Scorer
+from stream.watch.site_mode import SiteMode
 from stream.watch.watched_camera import WatchedCamera
 from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
@@ -102,6 +106,7 @@ class Parts:
     intake: Intake
     scorer: Scorer
     fleet: Fleet
+    mode: SiteMode
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
     overview: Overview
@@ -142,7 +147,15 @@ def build(
         heard = (lambda _payload: None) if test_camera is None else test_camera.heard
         names = [camera.name for camera in settings.cameras]
         commands = CommandListener(
-            broker, settings.topic_prefix, settings.node, settings.tls, names, mqtt.announce_soon, mqtt.echo, heard
+            broker,
+            settings.topic_prefix,
+            settings.node,
+            settings.tls,
+            names,
+            mqtt.announce_soon,
+            mqtt.echo,
+            heard,
+            (*settings.modes, BY_SCHEDULE) if settings.modes else (),
         )
         mqtt.when_open(commands.start)
     setter = SettingsOfOthers(decoders, commands)
@@ -154,6 +167,11 @@ def build(
     report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page, post)
     starter = CameraStarter(settings, engine, model, reaper, clock)
     fleet = Fleet(decoders, starter.start, report)
+    switch = ModeSwitch(settings.modes, kept.get("", {}).get("mode", BY_SCHEDULE))
+    mode = SiteMode(switch, fleet, journal, mqtt, clock, outlet.tell_only)
+    if mqtt is not None and settings.modes and not settings.replay:
+        topic, payload = mode_discovery(settings.topic_prefix, settings.node, switch.options, project_version(), page)
+        mqtt.announce(topic, payload)
     runner = None
     if test is not None and test_camera is not None:
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
@@ -172,13 +190,14 @@ def build(
         reaper,
         clock,
         lambda: lines.lost,
+        mode.state,
     )
     server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
     scorer = Scorer(engine, report, metrics)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, runner, drift_watch, overview, live, server, changes,
+        report, intake, scorer, fleet, mode, runner, drift_watch, overview, live, server, changes,
     )  # fmt: skip
 
 

@@ -112,6 +112,10 @@ class MqttSink:
         else:
             self._backlog.remove([topic])
 
+    def mode(self, name: str) -> None:
+        """Retained `mode/state`: the mode in force."""
+        self._state(f"{self._prefix}/mode/state", name)
+
     def announce(self, topic: str, payload: Mapping[str, Any]) -> None:
         """A retained message outside our prefix: Home Assistant's discovery."""
         self._state(topic, json.dumps(payload))

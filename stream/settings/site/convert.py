@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
+from stream.alarm.modes import CameraMode, Mode
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.archive.retention import Retention
@@ -22,6 +24,7 @@ from stream.settings.site.models import (
     CameraModel,
     ClipModel,
     FrigateModel,
+    ModeModel,
     NotifyModel,
     RetentionModel,
 )
@@ -72,6 +75,21 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         view=View(None if camera.region is None else Region(**_given(camera.region)), masks),
         sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True),
         **said,
+    )
+
+
+def modes(models: Mapping[str, ModeModel] | None, zone: tzinfo | None) -> dict[str, Mode]:
+    """The modes by name, in the order of the file."""
+    return {name: _mode(model, zone) for name, model in (models or {}).items()}
+
+
+def _mode(model: ModeModel, zone: tzinfo | None) -> Mode:
+    periods = tuple(period for entry in model.schedule or () for period in entry.periods)
+    return Mode(
+        CameraMode(**_given(model.every)),
+        {name: CameraMode(**_given(camera)) for name, camera in (model.cameras or {}).items()},
+        None if model.recipients is None else frozenset(model.recipients),
+        None if model.schedule is None else Schedule(periods, zone),
     )
 
 

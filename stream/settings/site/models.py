@@ -26,6 +26,7 @@ from stream.settings.site.values import (
     ListenAddress,
     LiveUrl,
     Mask,
+    ModeName,
     Secret,
     Share,
     SourceUrl,
@@ -223,6 +224,41 @@ class FrigateModel(SiteModel):
     )
 
 
+class CameraModeModel(SiteModel):
+    """What a mode changes for a camera. `threshold_on` and `false_alarms_per_day` exclude each other."""
+
+    enabled: bool | None = Field(None, description="Whether the camera is scored. Default: as configured.")
+    threshold_on: Share | None = Field(None, description="A fixed alarm-on threshold. Default: as configured.")
+    false_alarms_per_day: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
+        None, description="Budget of a learned threshold. Default: as configured."
+    )
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> CameraModeModel:
+        if self.threshold_on is not None and self.false_alarms_per_day is not None:
+            raise ValueError("threshold_on and false_alarms_per_day: both were given; use only one")
+        return self
+
+
+class ModeModel(SiteModel):
+    """A mode of the site. What is set over MQTT or on the page takes precedence over it."""
+
+    schedule: Annotated[list[PeriodModel], Field(min_length=1), AfterValidator(_disjoint)] | None = Field(
+        None,
+        description="Periods in which it is in force, unless another mode was chosen. Without a schedule: whenever no "
+        "other mode's schedule applies (the first such mode).",
+    )
+    every: CameraModeModel | None = Field(None, description="What it changes for every camera. Default: nothing.")
+    cameras: dict[str, CameraModeModel] | None = Field(
+        None, description="What it changes for some cameras, by name; this takes precedence over `every`."
+    )
+    recipients: list[str] | None = Field(
+        None,
+        description="Who is told beside MQTT: frigate, notify-1 (the first of `notify.targets`), notify-2 and so on. "
+        "An empty list: nobody. Default: everybody.",
+    )
+
+
 class SiteFile(SiteModel):
     """mgfn-stream: what to watch, and where to publish. Paths are relative to this file. `{MGFN_NAME}` in paths and
     URLs is replaced from the environment or a secret file of that name."""
@@ -255,6 +291,9 @@ class SiteFile(SiteModel):
     )
     notify: NotifyModel | None = Field(None, description="Notifications through Apprise. Default: none.")
     frigate: FrigateModel | None = Field(None, description="Events in Frigate. Default: none.")
+    modes: Annotated[dict[ModeName, ModeModel], Field(min_length=1, max_length=20)] | None = Field(
+        None, description="Modes of the site by name, such as home, away, night and off. Default: none."
+    )
     defaults: CameraDefaults | None = Field(None, description="Settings that all cameras inherit.")
     cameras: Annotated[dict[CameraName, CameraModel], Field(min_length=1)] = Field(
         description="The cameras by name. A name has 1 to 64 characters from a-z A-Z 0-9 _ -, and must not be a word "

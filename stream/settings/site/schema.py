@@ -22,6 +22,8 @@ _BLOCKS: Final = {
     "`retention`": "RetentionModel",
     "`notify`": "NotifyModel",
     "`frigate`": "FrigateModel",
+    "Each of `modes`": "ModeModel",
+    "`every` and each of `cameras` in a mode": "CameraModeModel",
     "Each of `cameras`, and `defaults` (all but `url`)": "CameraModel",
     "`alarm`": "AlarmModel",
     "`clip`": "ClipModel",

@@ -11,16 +11,19 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from engine.backends import BACKENDS
+from stream.alarm.modes import BY_SCHEDULE, NO_MODE
 from stream.base.addresses import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
 from stream.base.errors import UsageError
 from stream.settings.bundle import check_device
 
 FOLDER: Final = "folder"  # key in the validation context: the folder for relative paths
 _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
+_MODE: Final = "^[a-z0-9_-]{1,32}$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
     _NAME: "a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
+    _MODE: "the name of a mode has 1 to 32 characters of a-z 0-9 _ -",
     _TIME: 'must be "HH:MM" with two digits each, such as "08:00"',
     _ADDRESS: "must be HOST:PORT or off",
 }
@@ -96,6 +99,12 @@ def _camera_name(name: str) -> str:
     return name
 
 
+def _mode_name(name: str) -> str:
+    if name in (BY_SCHEDULE, NO_MODE):
+        raise ValueError(f"the name of a mode must not be {name}")
+    return name
+
+
 def _topic_prefix(prefix: str) -> str:
     if problem := prefix_problem(prefix):
         raise ValueError(problem)
@@ -142,4 +151,5 @@ Device = Annotated[str, AfterValidator(_device)]
 Secret = Annotated[str, AfterValidator(_text)]
 WebUrl = Annotated[str, AfterValidator(_web_address)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]
+ModeName = Annotated[str, StringConstraints(pattern=_MODE), AfterValidator(_mode_name)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

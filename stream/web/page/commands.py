@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from stream.alarm.requests import Acknowledge, GiveVerdict, RunTest, SetEnabled, SetSnooze, SetThreshold, checked_name
+from stream.alarm.requests import (
+    Acknowledge,
+    GiveVerdict,
+    RunTest,
+    SetEnabled,
+    SetMode,
+    SetSnooze,
+    SetThreshold,
+    checked_name,
+)
 from stream.alarm.snooze import LONGEST_SNOOZE
 from stream.web.page.sources import PageSources, stored_event
 
@@ -32,13 +41,18 @@ class Minutes(BaseModel):
     minutes: Annotated[float, Field(ge=0, le=LONGEST_SNOOZE)]
 
 
+class ChosenMode(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    mode: Annotated[str, Field(max_length=64)]
+
+
 class Enabled(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     enabled: bool
 
 
 class CommandRoutes:
-    """Verdicts, acknowledgements, thresholds, snoozes, enabling and disabling, test events."""
+    """Verdicts, acknowledgements, thresholds, snoozes, the mode, enabling and disabling, test events."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
@@ -48,6 +62,7 @@ class CommandRoutes:
         router.post("/api/cameras/{camera}/threshold", status_code=202)(self.threshold)
         router.post("/api/cameras/{camera}/enabled", status_code=202)(self.enabled)
         router.post("/api/cameras/{camera}/snooze", status_code=202)(self.snooze)
+        router.post("/api/mode", status_code=202)(self.mode)
         router.post("/api/cameras/{camera}/test", status_code=202)(self.test)
 
     def verdict(self, event_id: str, body: Verdict) -> dict[str, str]:
@@ -76,6 +91,14 @@ class CommandRoutes:
         self._sources.check(camera)
         self._sources.post(SetSnooze(camera, body.minutes))
         return {"camera": camera, "minutes": body.minutes}
+
+    def mode(self, body: ChosenMode) -> dict[str, str]:
+        known = self._sources.state().get("mode")
+        if known is None or body.mode not in known["options"]:
+            allowed = "the site file has no `modes`" if known is None else f"must be {', '.join(known['options'])}"
+            raise HTTPException(422, f"no such mode: {body.mode!r}; {allowed}")
+        self._sources.post(SetMode(body.mode))
+        return {"mode": body.mode}
 
     def test(self, camera: str) -> dict[str, Any]:
         self._sources.check(camera)

@@ -6,14 +6,17 @@ import json
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.servers.mosquitto import Mosquitto, Subscriber
-from tests.servers.processes import until
+from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.stream.service.test_service import lines, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.slow
 
@@ -57,5 +60,62 @@ def test_an_alarm_is_acknowledged_and_a_camera_snoozed(tmp_path: Path, tiny_bund
             assert subscriber.last("mgfn/door/snooze/state") == "off"
             silent = next(e for e in lines(stored) if e["suppressed"] == "snooze")
             assert silent["id"] not in {event["id"] for event in subscriber.events()}
+            assert service.stop() == 0
+    subscriber.close()
+
+
+MODES = """
+mqtt: {{url: {mqtt}}}
+http: {{address: 127.0.0.1:{port}}}
+bundle: {bundle}
+data: data
+modes:
+  home: {{cameras: {{door: {{threshold_on: 1}}}}}}
+  away: {{}}
+  off: {{every: {{enabled: false}}}}
+cameras:
+  door: {{url: {camera}, alarm: {{threshold_on: 0}}}}
+"""
+
+
+def test_modes_are_chosen_over_mqtt_and_on_the_page_and_survive_a_restart(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, browser: Browser
+) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    camera, port = TestCamera(tmp_path, encode(moving_pictures(120 * 25))), free_port()
+    site = tmp_path / "site.yaml"
+    site.write_text(MODES.format(mqtt=mosquitto.url, port=port, bundle=tiny_bundle, camera=camera.url))
+
+    def state() -> tuple[str | None, ...]:
+        topics = ("mode/state", "door/threshold/state", "door/enabled/state")
+        return tuple(subscriber.last(f"mgfn/{topic}") for topic in topics)
+
+    with camera.running():
+        with running(tmp_path, "--config", site) as service:
+            until(lambda: state() == ("home", "1", "ON"), 60, "the first mode")
+            assert not subscriber.events()
+            subscriber.publish("mgfn/mode/set", "garden")
+            until(lambda: service.said("no such mode: 'garden'; must be home, away, off, auto"), what="the refusal")
+            subscriber.publish("mgfn/mode/set", "away")
+            until(lambda: state() == ("away", "0", "ON"), what="away")
+            until(lambda: [e["type"] for e in subscriber.events()][:1] == ["new"], what="the alarm")
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{port}/")
+            choice = page.get_by_label("Mode")
+            until(lambda: choice.input_value() == "away", what="the mode on the page")
+            choice.select_option("off")
+            until(lambda: state() == ("off", "0", "OFF"), what="off")
+            until(lambda: "end" in [e["type"] for e in subscriber.events()], what="the end of the alarm")
+            subscriber.publish("mgfn/door/enabled/set", "ON")  # what is set for a camera takes precedence
+            until(lambda: state() == ("off", "0", "ON"), what="the camera on")
+            subscriber.publish("mgfn/door/enabled/set", "reset")
+            until(lambda: state() == ("off", "0", "OFF"), what="the mode again")
+            page.close()
+            assert service.stop() == 0
+        subscriber.publish("mgfn/mode/state", "", retain=True)
+        with running(tmp_path, "--config", site) as service:
+            until(lambda: state() == ("off", "0", "OFF"), 60, "the mode of the last run")
+            subscriber.publish("mgfn/mode/set", "auto")
+            until(lambda: state() == ("home", "1", "ON"), what="the schedules")
             assert service.stop() == 0
     subscriber.close()

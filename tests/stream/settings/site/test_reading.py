@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import configs
+from stream.alarm.modes import CameraMode
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Period
 from stream.archive.retention import Retention
@@ -386,3 +387,43 @@ def test_the_reference_is_made_from_the_models() -> None:
     assert reference() in (ROOT / "docs" / "site-file.md").read_text(), "run: python -m stream.settings.site.schema"
     said = "Maximum number of alarms in any hour. Further alarms are listed, but not published. Default: 60."
     assert f"| `hourly_cap` | {said} | 1 to 3,600 |" in reference()
+
+
+MODES = """
+time_zone: Europe/Berlin
+notify: {targets: ["json://h/"]}
+modes:
+  night:
+    schedule: [{from: "22:00", to: "06:00"}]
+    every: {false_alarms_per_day: 3}
+    cameras: {door: {threshold_on: 0.6}}
+    recipients: [notify-1]
+  off: {every: {enabled: false}, recipients: []}
+cameras: {door: {url: rtsp://h/1}}
+"""
+
+
+def test_modes() -> None:
+    night, off = site(MODES).modes().values()
+    assert night.of("door") == CameraMode(threshold_on=0.6)
+    assert night.recipients == frozenset({"notify-1"})
+    assert night.schedule is not None
+    assert (len(night.schedule.periods), night.schedule.zone) == (7, ZoneInfo("Europe/Berlin"))
+    assert (off.of("door"), off.recipients, off.schedule) == (CameraMode(enabled=False), frozenset(), None)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "says"),
+    [
+        ("{door: {threshold_on: 0.6}}", "{dor: {threshold_on: 0.6}}", "not a camera of this file; did you mean door?"),
+        ("[notify-1]", "[notify-2]", "notify-2: not a recipient of this file; did you mean notify-1?"),
+        ("{enabled: false}", "{enabled: false, threshold: 1}", "modes.off.every.threshold: unknown key"),
+        ("{threshold_on: 0.6}", "{threshold_on: 0.6, false_alarms_per_day: 1}", "both were given; use only one"),
+        ("  off:", "  auto:", "the name of a mode must not be auto"),
+        ("  off:", "  Off 1:", "the name of a mode has 1 to 32 characters of a-z 0-9 _ -"),
+        ("[{from", "[] #", "at least"),
+    ],
+)
+def test_wrong_modes(was: str, becomes: str, says: str) -> None:
+    found = problems(MODES.replace(was, becomes, 1))
+    assert any(says in problem for problem in found), found
