@@ -14,6 +14,7 @@ from stream.archive.media import media_path
 from stream.base.errors import UsageError
 from stream.base.log import log
 from stream.sinks.courier import UndeliveredError
+from stream.sinks.webhook import WebhookSettings
 
 if TYPE_CHECKING:
     import apprise
@@ -24,22 +25,25 @@ _HOUR: Final = 3600.0
 
 @dataclass(frozen=True)
 class NotifySettings:
-    """Notifications through Apprise.
+    """Notifications through Apprise, and webhooks.
 
     targets: URLs for Apprise; all of them are secrets. per_hour: maximum number of messages to each target per hour.
-    camera_lost: whether lost cameras are reported too.
+    camera_lost: whether lost cameras are reported too (webhooks always get them).
     """
 
     targets: tuple[str, ...] = field(repr=False)
     per_hour: int = 20
     camera_lost: bool = False
+    webhooks: tuple[WebhookSettings, ...] = ()
 
 
 def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyTarget]:
     """One recipient for each target. `media` is the folder of images, None if none are stored.
 
-    Raises UsageError if Apprise is not installed or does not support a target.
+    Raises UsageError if there are targets, and Apprise is not installed or does not support one of them.
     """
+    if not settings.targets:
+        return []
     try:
         import apprise
     except ImportError:

@@ -30,6 +30,7 @@ from stream.settings.site.models import (
 )
 from stream.sinks.frigate import FrigateSettings
 from stream.sinks.notifications import NotifySettings
+from stream.sinks.webhook import WebhookSettings
 
 _BLOCKS: Final = (AlarmModel, ClipModel)  # a region is inherited as a whole
 
@@ -102,7 +103,10 @@ def frigate(model: FrigateModel | None) -> FrigateSettings | None:
 
 def notify(model: NotifyModel | None) -> NotifySettings | None:
     """None if the file has no such block."""
-    return None if model is None else NotifySettings(tuple(model.targets), **_given(model, "targets"))
+    if model is None:
+        return None
+    webhooks = tuple(WebhookSettings(webhook.url, webhook.secret) for webhook in model.webhooks or ())
+    return NotifySettings(tuple(model.targets or ()), webhooks=webhooks, **_given(model, "targets", "webhooks"))
 
 
 def retention(model: RetentionModel | None) -> Retention:

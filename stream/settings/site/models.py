@@ -29,10 +29,12 @@ from stream.settings.site.values import (
     ModeName,
     Secret,
     Share,
+    SigningSecret,
     SourceUrl,
     TimeOfDay,
     TimeZone,
     TopicPrefix,
+    WebhookUrl,
     WebUrl,
 )
 from stream.sinks.frigate import FrigateSettings
@@ -198,16 +200,38 @@ class RetentionModel(SiteModel):
     )
 
 
-class NotifyModel(SiteModel):
-    """Notifications through Apprise."""
+class WebhookModel(SiteModel):
+    """A web address to which every message of an alarm is posted."""
 
-    targets: Annotated[list[Secret], Field(min_length=1, max_length=50)] = Field(
-        repr=False, description="URLs for Apprise. They are secrets: write `{MGFN_NAME}`."
+    url: WebhookUrl = Field(repr=False, description="http[s]:// URL. Redirects are not followed.")
+    secret: SigningSecret = Field(
+        repr=False,
+        description="Key of the signature, at least 16 characters: write `{MGFN_NAME}`. Each request has the header "
+        "`X-MGFN-Signature: sha256=` with the HMAC of its body.",
+    )
+
+
+class NotifyModel(SiteModel):
+    """Notifications through Apprise, and webhooks."""
+
+    targets: Annotated[list[Secret], Field(min_length=1, max_length=50)] | None = Field(
+        None, repr=False, description="URLs for Apprise. They are secrets: write `{MGFN_NAME}`. Default: none."
+    )
+    webhooks: Annotated[list[WebhookModel], Field(min_length=1, max_length=50)] | None = Field(
+        None, repr=False, description="Web addresses to which every message of an alarm is posted. Default: none."
     )
     per_hour: Annotated[int, Field(ge=1, le=3_600)] | None = Field(
         None, description=f"Maximum number of messages to each target per hour. Default: {NotifySettings.per_hour}."
     )
-    camera_lost: bool | None = Field(None, description="Whether lost cameras are reported too. Default: false.")
+    camera_lost: bool | None = Field(
+        None, description="Whether lost cameras are reported to the targets too; webhooks get them. Default: false."
+    )
+
+    @model_validator(mode="after")
+    def _tells_somebody(self) -> NotifyModel:
+        if self.targets is None and self.webhooks is None:
+            raise ValueError("has no recipient; `targets` or `webhooks` is required")
+        return self
 
 
 class FrigateModel(SiteModel):
@@ -254,8 +278,8 @@ class ModeModel(SiteModel):
     )
     recipients: list[str] | None = Field(
         None,
-        description="Who is told beside MQTT: frigate, notify-1 (the first of `notify.targets`), notify-2 and so on. "
-        "An empty list: nobody. Default: everybody.",
+        description="Who is told beside MQTT: frigate, notify-1 (the first of `notify.targets`), webhook-1 (the first "
+        "of `notify.webhooks`) and so on. An empty list: nobody. Default: everybody.",
     )
 
 
@@ -289,7 +313,7 @@ class SiteFile(SiteModel):
     self_test: Annotated[float, Field(ge=0, le=10_000)] | None = Field(
         None, description="Hours between self-tests; 0 means none. Default: 24. Flag: --self-test."
     )
-    notify: NotifyModel | None = Field(None, description="Notifications through Apprise. Default: none.")
+    notify: NotifyModel | None = Field(None, description="Notifications through Apprise, and webhooks. Default: none.")
     frigate: FrigateModel | None = Field(None, description="Events in Frigate. Default: none.")
     modes: Annotated[dict[ModeName, ModeModel], Field(min_length=1, max_length=20)] | None = Field(
         None, description="Modes of the site by name, such as home, away, night and off. Default: none."

@@ -178,8 +178,10 @@ def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
 
 
 def _of_modes(given: SiteFile, document: Document) -> Iterator[Problem]:
-    targets = () if given.notify is None else given.notify.targets
-    told = [*(["frigate"] if given.frigate else []), *(f"notify-{n}" for n in range(1, len(targets) + 1))]
+    told = ["frigate"] if given.frigate else []
+    if given.notify is not None:
+        told += [f"notify-{n}" for n, _ in enumerate(given.notify.targets or (), start=1)]
+        told += [f"webhook-{n}" for n, _ in enumerate(given.notify.webhooks or (), start=1)]
     for name, mode in (given.modes or {}).items():
         for camera in mode.cameras or ():
             if camera not in given.cameras:

@@ -21,6 +21,7 @@ _BLOCKS: Final = {
     "`http`": "HttpModel",
     "`retention`": "RetentionModel",
     "`notify`": "NotifyModel",
+    "Each of `webhooks`": "WebhookModel",
     "`frigate`": "FrigateModel",
     "Each of `modes`": "ModeModel",
     "`every` and each of `cameras` in a mode": "CameraModeModel",

@@ -17,6 +17,7 @@ from stream.base.errors import UsageError
 from stream.settings.bundle import check_device
 
 FOLDER: Final = "folder"  # key in the validation context: the folder for relative paths
+SHORTEST_SECRET: Final = 16
 _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
 _MODE: Final = "^[a-z0-9_-]{1,32}$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
@@ -87,6 +88,25 @@ def _web_address(text: str) -> str:
     return whole
 
 
+def _webhook(text: str) -> str:
+    whole = _text(text)
+    try:
+        parts = urlsplit(whole)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError("must be an http:// or https:// URL")
+    return whole
+
+
+def _signing_secret(text: str) -> str:
+    whole = _text(text)
+    if len(whole) < SHORTEST_SECRET:
+        raise ValueError(f"has {len(whole)} characters; must have at least {SHORTEST_SECRET}")
+    return whole
+
+
 def _listen_address(address: str) -> str:
     if address != "off" and int(address.rpartition(":")[2]) > 65_535:
         raise ValueError(ALLOWED_BY[_ADDRESS])
@@ -150,6 +170,8 @@ Backend = Annotated[str, AfterValidator(_backend)]
 Device = Annotated[str, AfterValidator(_device)]
 Secret = Annotated[str, AfterValidator(_text)]
 WebUrl = Annotated[str, AfterValidator(_web_address)]
+WebhookUrl = Annotated[str, AfterValidator(_webhook)]
+SigningSecret = Annotated[str, AfterValidator(_signing_secret)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]
 ModeName = Annotated[str, StringConstraints(pattern=_MODE), AfterValidator(_mode_name)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

@@ -24,6 +24,7 @@ from stream.settings.site.reading import Site, SiteError, checked, data_folder, 
 from stream.settings.site.schema import SCHEMA, reference, site_schema
 from stream.sinks.frigate import FrigateSettings
 from stream.sinks.notifications import NotifySettings
+from stream.sinks.webhook import WebhookSettings
 
 BUNDLE = AlarmSettings(0.8, 0.6)
 ROOT = Path(configs.__file__).parents[1]
@@ -427,3 +428,21 @@ def test_modes() -> None:
 def test_wrong_modes(was: str, becomes: str, says: str) -> None:
     found = problems(MODES.replace(was, becomes, 1))
     assert any(says in problem for problem in found), found
+
+
+def test_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MGFN_HOOK", "0123456789abcdef")
+    text = (
+        'notify: {webhooks: [{url: "https://h/in?k=1", secret: "{MGFN_HOOK}"}]}\ncameras: {door: {url: rtsp://h/1}}\n'
+    )
+    given = options(Flags(), site(text))
+    assert given.notify == NotifySettings((), webhooks=(WebhookSettings("https://h/in?k=1", "0123456789abcdef"),))
+    assert {"https://h/in?k=1", "0123456789abcdef"} <= set(given.secrets)
+    assert "0123456789abcdef" not in repr(given)
+    for was, becomes, says in (
+        ('"{MGFN_HOOK}"', "short", "has 5 characters; must have at least 16"),
+        ("https://h", "ftp://h", "must be an http:// or https:// URL"),
+        ("webhooks: [{", "per_hour: 3 #", "has no recipient; `targets` or `webhooks` is required"),
+    ):
+        found = problems(text.replace(was, becomes).replace("#", "}\n#"))
+        assert any(says in problem for problem in found), found
