@@ -306,11 +306,7 @@ class Event:
         return self._next("update", moment)
 
     def end(self, moment: Moment | None, end_time: float, reason: str) -> EventMessage:
-        """It is over.
-
-        `reason`: "score", "camera_lost", "disabled", "schedule", "reconfigured", "removed", "returned", "test",
-        "stopped", "restart" or, of a notice, "alarm": one has begun.
-        """
+        """It is over; docs/mqtt.md lists the reasons."""
         return self._next("end", moment, end_time=round(end_time, 3), end_reason=reason)
 
     def acknowledge(self, time: float, by: str) -> EventMessage | None:
@@ -319,6 +315,10 @@ class Event:
             return None
         answer = Acknowledgement(round(time, 3), by)
         return self._next("ack", None, acknowledged=answer, latency_from=answer.time)
+
+    def escalate(self, time: float) -> EventMessage:
+        """Nobody has answered it."""
+        return self._next("escalated", None, latency_from=round(time, 3))
 
     def media(self, *, snapshot: bool, clip: bool) -> EventMessage:
         """Its files are closed; which of them exist."""

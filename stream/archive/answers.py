@@ -1,4 +1,4 @@
-"""Acknowledgements of events that are over."""
+"""Messages of events that are over: acknowledgements and escalations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ from stream.alarm.event import Event, EventMessage
 from stream.alarm.requests import Acknowledge
 from stream.archive.store import Store
 from stream.base.log import log
+
+
+def escalation(store: Store, event_id: str, made: float) -> tuple[EventMessage, int] | None:
+    """Store an escalation, made at that steady time, and return it as `acknowledgement` does; None if somebody has
+    answered the event, or it is no longer stored.
+    """
+    listed = store.events.get(event_id)
+    if listed is None or listed.verdict is not None or listed.message.acknowledged is not None:
+        return None
+    message = Event(listed.message.corrected(store.clock.mark)).escalate(store.clock.wall(made))
+    return message, store.events.add(message, made, awaits_files=False)
+
+
+def unanswered(store: Store, since: float) -> list[EventMessage]:
+    """The last messages of events that began since that epoch time, and that nobody has answered."""
+    listed = (event for event in store.events.since(since) if event.verdict is None)
+    return [event.message for event in listed if event.message.acknowledged is None]
 
 
 def acknowledgement(store: Store, given: Acknowledge, made: float) -> tuple[EventMessage, int] | None:

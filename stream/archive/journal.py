@@ -16,8 +16,7 @@ from typing import Literal
 from configs.atomic import replacing
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
-from stream.alarm.requests import Acknowledge, GiveVerdict, JudgedEvent
-from stream.archive.answers import acknowledgement
+from stream.alarm.requests import GiveVerdict, JudgedEvent
 from stream.archive.explanation import Explanation
 from stream.archive.herald import Herald
 from stream.archive.janitor import Janitor
@@ -42,6 +41,9 @@ Setting = Literal[
     "snooze",
     "mode",
 ]
+
+# Stores a message and returns it with its key in the outbox; None if there is none.
+Compose = Callable[[Store], tuple[EventMessage, int] | None]
 
 
 class Journal:
@@ -182,22 +184,22 @@ class Journal:
 
         self._writer.put(look)
 
-    def acknowledge(self, given: Acknowledge, made: float, then: Callable[[EventMessage], None]) -> None:
-        """Somebody acknowledges an event that is over: stored, then published; `then` gets the message."""
+    def add(self, compose: Compose, made: float, then: Callable[[EventMessage], None]) -> None:
+        """A message that only the stored event can give: stored, then published; `then` gets it."""
 
         def write(store: Store) -> Callable[[], None] | None:
-            if (answer := acknowledgement(store, given, made)) is None:
+            if (composed := compose(store)) is None:
                 return None
-            message, key = answer
+            message, key = composed
 
             def say() -> None:
-                log.info("acknowledged", camera=given.camera, id=given.event, by=given.by)
+                log.info(message.type, camera=message.camera, id=message.id)
                 self._herald.written(self._herald.expect(message, made), key)
                 then(message)
 
             return say
 
-        self._writer.put(write, lambda: log.error("acknowledgement lost: it cannot be stored", id=given.event))
+        self._writer.put(write, lambda: log.error("acknowledgement or escalation lost: it cannot be stored"))
 
     def missed_verdicts(self, camera: str, known: Mapping[str, str], learn: Callable[[JudgedEvent], None]) -> None:
         """`learn` gets the verdicts that the camera does not know yet, from the writer's thread."""

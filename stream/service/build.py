@@ -13,9 +13,11 @@ import uvicorn
 
 from engine.default_bundle import project_version
 from engine.engine import Engine
+from stream.alarm.escalation import MOST, Escalation
 from stream.alarm.event import ModelName
 from stream.alarm.modes import BY_SCHEDULE, ModeSwitch
 from stream.alarm.requests import AUTO, Acknowledge, Command, GiveVerdict, SetThreshold, Verdict
+from stream.archive.answers import unanswered
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.store import Store
@@ -32,6 +34,7 @@ from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
 from stream.sinks.home_assistant import mode_discovery
 from stream.sinks.mqtt import MqttSink
+from stream.sinks.notifications import NotifySettings
 from stream.sinks.recipients import recipients_of
 from stream.sinks.score_file import ScoresFile
 from stream.watch.camera_memory import CameraMemory, Kept
@@ -219,11 +222,24 @@ def make_reporter(
     topics = CameraTopics(settings, mqtt, metrics, page)
     clock = store.clock
     files = EventFiles(journal, store.media, pictures, clock, keeps=keeps)
-    events = EventReport(journal, files, topics, metrics, clock, lines.events)
+    escalation = None if settings.replay else make_escalation(settings.notify, store)
+    events = EventReport(journal, files, topics, metrics, clock, lines.events, escalation)
     memory = CameraMemory(journal, kept, keeps=keeps, recalls_learnt=settings.calibration is None)
     scores = ScoreReport(journal, mqtt, lines.scores, metrics, tell_pages, clock, keeps=keeps)
     overrides = Overrides(journal, events, topics, memory, kept, clock, post)
     return Reporter(journal, scores, events, files, topics, pictures, memory, overrides)
+
+
+def make_escalation(notify: NotifySettings | None, store: Store) -> Escalation:
+    """With the alarms of an earlier run that nobody has answered."""
+    escalate = None if notify is None else notify.escalate
+    escalation = Escalation(None if escalate is None else escalate.after)
+    if escalate is not None:
+        now = store.clock.now()
+        since = store.clock.wall(now) - MOST * escalate.after
+        for message in unanswered(store, since):
+            escalation.open(message, now)
+    return escalation
 
 
 def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics, clock: Clock) -> list[Courier]:

@@ -83,6 +83,7 @@ class MainLoop:
             else:
                 parts.report.overrides.obey(parts.decoders, command)
         self._switch_mode(now)
+        parts.report.overrides.acknowledgements.escalate_due(parts.decoders)
         self._look_after_cameras(now, steady)
         if parts.self_test is not None:
             parts.self_test.turn(now, steady)

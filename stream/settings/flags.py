@@ -64,9 +64,7 @@ class Options:
         """Strings that must not appear in any output."""
         password = () if self.broker is None or not self.broker.password else (self.broker.password,)
         address = () if self.frigate is None else secrets_of(self.frigate.url)
-        told = () if self.notify is None else self.notify.targets
-        hooks = () if self.notify is None else self.notify.webhooks
-        return (*password, *address, *told, *(text for hook in hooks for text in (hook.url, hook.secret)))
+        return (*password, *address, *(() if self.notify is None else self.notify.secrets))
 
 
 def options(flags: Flags, site: Site | None) -> Options:

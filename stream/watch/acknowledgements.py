@@ -1,12 +1,14 @@
-"""Acknowledgements: somebody has seen an alarm and takes care of it."""
+"""Answers to alarms: somebody acknowledges one, or nobody does, and it is escalated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from stream.alarm.event import Event
 from stream.alarm.requests import Acknowledge, Command
+from stream.archive.answers import acknowledgement, escalation
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.base.log import log
@@ -23,6 +25,17 @@ class Acknowledgements:
         self._clock = clock
         self._post = post
 
+    def escalate_due(self, decoders: Iterable[DecoderProcess]) -> None:
+        """Escalate the alarms that nobody has answered in time."""
+        now = self._clock.now()
+        for camera, event_id in self._events.escalation.due(now):
+            decoder = next((d for d in decoders if d.camera.name == camera), None)
+            event = None if decoder is None else _live(decoder, event_id)
+            if decoder is None or event is None:
+                self._journal.add(partial(escalation, event_id=event_id, made=now), now, self._events.said_by_journal)
+            else:
+                self._events.say(decoder, event.escalate(now))
+
     def take(self, decoder: DecoderProcess | None, given: Acknowledge) -> None:
         """Acknowledge an event, which may be over, or of a removed camera (`decoder` None)."""
         now = self._clock.now()
@@ -35,7 +48,7 @@ class Acknowledgements:
         elif given.event == "latest":
             self._journal.latest_alarm(given.camera, lambda found: self._post(replace(given, event=found)))
         else:
-            self._journal.acknowledge(given, now, self._events.said_by_journal)
+            self._journal.add(lambda store: acknowledgement(store, given, now), now, self._events.said_by_journal)
 
 
 def _live(decoder: DecoderProcess, event_id: str) -> Event | None:

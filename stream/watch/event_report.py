@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from stream.alarm.escalation import Escalation
 from stream.alarm.event import EventMessage
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
@@ -30,7 +31,9 @@ class EventReport:
         metrics: Metrics,
         clock: Clock,
         lines: ScoresFile | None = None,
+        escalation: Escalation | None = None,
     ) -> None:
+        self.escalation = escalation or Escalation(None)
         self._clock = clock
         self._journal = journal
         self._files = files
@@ -50,6 +53,7 @@ class EventReport:
         if alarm:
             self._files.order(decoder, message, clip)
             self._topics.anomaly(decoder.camera)
+        self.escalation.said(message, self._clock.now())
         decoder.pending_messages.say(message)
         self.release(decoder)
 
@@ -70,6 +74,7 @@ class EventReport:
 
     def said_by_journal(self, message: EventMessage) -> None:
         """The journal has stored and published a message itself. Called by its thread."""
+        self.escalation.said(message, self._clock.now())
         if self._lines is not None:
             self._lines.write_line(message.as_json())
 

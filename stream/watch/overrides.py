@@ -46,7 +46,7 @@ class Overrides:
     ) -> None:
         self.snoozes = Snoozes(journal, topics, kept, clock)
         self._post = post
-        self._acknowledgements = Acknowledgements(journal, events, clock, post)
+        self.acknowledgements = Acknowledgements(journal, events, clock, post)
         self._clock = clock
         self._journal = journal
         self._events = events
@@ -94,7 +94,7 @@ class Overrides:
             self._journal.verdict(command, self._post)
             return
         if isinstance(command, Acknowledge):
-            self._acknowledgements.take(decoder, command)
+            self.acknowledgements.take(decoder, command)
             return
         if decoder is None:  # gone since it was given
             return
@@ -126,6 +126,8 @@ class Overrides:
 
     def _teach(self, camera: WatchedCamera, judged: JudgedEvent) -> None:
         """The camera learns from a verdict."""
+        if judged.verdict is not None:
+            self._events.escalation.answered(judged.event)
         if judged.bundle == camera.model.sha256 and camera.learner.judged(judged):
             log.info("verdict learned", camera=camera.name, id=judged.event, verdict=judged.verdict or "withdrawn")
             self._memory.keep_learnt(camera)

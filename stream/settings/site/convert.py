@@ -29,7 +29,7 @@ from stream.settings.site.models import (
     RetentionModel,
 )
 from stream.sinks.frigate import FrigateSettings
-from stream.sinks.notifications import NotifySettings
+from stream.sinks.notifications import EscalateSettings, NotifySettings
 from stream.sinks.webhook import WebhookSettings
 
 _BLOCKS: Final = (AlarmModel, ClipModel)  # a region is inherited as a whole
@@ -106,7 +106,17 @@ def notify(model: NotifyModel | None) -> NotifySettings | None:
     if model is None:
         return None
     webhooks = tuple(WebhookSettings(webhook.url, webhook.secret) for webhook in model.webhooks or ())
-    return NotifySettings(tuple(model.targets or ()), webhooks=webhooks, **_given(model, "targets", "webhooks"))
+    escalate = model.escalate
+    return NotifySettings(
+        tuple(model.targets or ()),
+        webhooks=webhooks,
+        escalate=None if escalate is None else EscalateSettings(_seconds(escalate.after), tuple(escalate.to)),
+        **_given(model, "targets", "webhooks", "escalate"),
+    )
+
+
+def _seconds(text: str) -> float:
+    return float(text[:-1]) * {"s": 1, "m": 60, "h": 3_600}[text[-1]]
 
 
 def retention(model: RetentionModel | None) -> Retention:

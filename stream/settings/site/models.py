@@ -23,6 +23,7 @@ from stream.settings.site.values import (
     Day,
     Device,
     FilePath,
+    Lasting,
     ListenAddress,
     LiveUrl,
     Mask,
@@ -211,6 +212,15 @@ class WebhookModel(SiteModel):
     )
 
 
+class EscalateModel(SiteModel):
+    """Who is told of an alarm that nobody has acknowledged or judged."""
+
+    after: Lasting = Field(description="Time without an answer, such as 90s, 5m or 1h; it is repeated ten times.")
+    to: Annotated[list[Secret], Field(min_length=1, max_length=50)] = Field(
+        repr=False, description="URLs for Apprise. They are secrets: write `{MGFN_NAME}`."
+    )
+
+
 class NotifyModel(SiteModel):
     """Notifications through Apprise, and webhooks."""
 
@@ -220,6 +230,7 @@ class NotifyModel(SiteModel):
     webhooks: Annotated[list[WebhookModel], Field(min_length=1, max_length=50)] | None = Field(
         None, repr=False, description="Web addresses to which every message of an alarm is posted. Default: none."
     )
+    escalate: EscalateModel | None = Field(None, description="Who is told of unanswered alarms. Default: nobody.")
     per_hour: Annotated[int, Field(ge=1, le=3_600)] | None = Field(
         None, description=f"Maximum number of messages to each target per hour. Default: {NotifySettings.per_hour}."
     )
@@ -229,8 +240,8 @@ class NotifyModel(SiteModel):
 
     @model_validator(mode="after")
     def _tells_somebody(self) -> NotifyModel:
-        if self.targets is None and self.webhooks is None:
-            raise ValueError("has no recipient; `targets` or `webhooks` is required")
+        if self.targets is None and self.webhooks is None and self.escalate is None:
+            raise ValueError("has no recipient; `targets`, `webhooks` or `escalate` is required")
         return self
 
 
@@ -279,7 +290,7 @@ class ModeModel(SiteModel):
     recipients: list[str] | None = Field(
         None,
         description="Who is told beside MQTT: frigate, notify-1 (the first of `notify.targets`), webhook-1 (the first "
-        "of `notify.webhooks`) and so on. An empty list: nobody. Default: everybody.",
+        "of `notify.webhooks`), escalate-1 and so on. An empty list: nobody. Default: everybody.",
     )
 
 

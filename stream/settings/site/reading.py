@@ -182,6 +182,8 @@ def _of_modes(given: SiteFile, document: Document) -> Iterator[Problem]:
     if given.notify is not None:
         told += [f"notify-{n}" for n, _ in enumerate(given.notify.targets or (), start=1)]
         told += [f"webhook-{n}" for n, _ in enumerate(given.notify.webhooks or (), start=1)]
+        to = () if given.notify.escalate is None else given.notify.escalate.to
+        told += [f"escalate-{n}" for n, _ in enumerate(to, start=1)]
     for name, mode in (given.modes or {}).items():
         for camera in mode.cameras or ():
             if camera not in given.cameras:

@@ -22,6 +22,7 @@ _BLOCKS: Final = {
     "`retention`": "RetentionModel",
     "`notify`": "NotifyModel",
     "Each of `webhooks`": "WebhookModel",
+    "`escalate`": "EscalateModel",
     "`frigate`": "FrigateModel",
     "Each of `modes`": "ModeModel",
     "`every` and each of `cameras` in a mode": "CameraModeModel",

@@ -20,11 +20,13 @@ FOLDER: Final = "folder"  # key in the validation context: the folder for relati
 SHORTEST_SECRET: Final = 16
 _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
 _MODE: Final = "^[a-z0-9_-]{1,32}$"
+_LASTING: Final = "^[1-9][0-9]{0,3}[smh]$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
     _NAME: "a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
     _MODE: "the name of a mode has 1 to 32 characters of a-z 0-9 _ -",
+    _LASTING: "must be a number with a unit, such as 90s, 5m or 1h",
     _TIME: 'must be "HH:MM" with two digits each, such as "08:00"',
     _ADDRESS: "must be HOST:PORT or off",
 }
@@ -155,6 +157,7 @@ def _time_zone(name: str) -> str:
     return name
 
 
+Lasting = Annotated[str, StringConstraints(pattern=_LASTING)]
 FilePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[list[Share], Field(min_length=2, max_length=2)]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stream.sinks.webhook import signature
+from tests.servers.http import HttpServer
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
@@ -118,4 +120,52 @@ def test_modes_are_chosen_over_mqtt_and_on_the_page_and_survive_a_restart(
             subscriber.publish("mgfn/mode/set", "auto")
             until(lambda: state() == ("home", "1", "ON"), what="the schedules")
             assert service.stop() == 0
+    subscriber.close()
+
+
+ESCALATING = """
+mqtt: {{url: {mqtt}}}
+http: {{address: off}}
+bundle: {bundle}
+data: data
+notify:
+  escalate: {{after: 3s, to: ["json://127.0.0.1:{phone}/"]}}
+  webhooks: [{{url: "http://127.0.0.1:{hook}/", secret: "{secret}"}}]
+cameras:
+  door: {{url: {camera}, alarm: {{threshold_on: 0}}}}
+"""
+
+
+def test_an_unanswered_alarm_is_escalated_until_somebody_answers(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto
+) -> None:
+    subscriber = Subscriber(mosquitto.port)
+    phone, hook = (HttpServer(lambda _asked: (200, {}, {})) for _ in range(2))
+    camera, site, secret = TestCamera(tmp_path, encode(moving_pictures(120 * 25))), tmp_path / "site.yaml", "k" * 16
+
+    def said(kind: str) -> list[dict[str, Any]]:
+        return [event for event in subscriber.events() if event["type"] == kind]
+
+    with phone.running(), hook.running(), camera.running():
+        site.write_text(
+            ESCALATING.format(
+                mqtt=mosquitto.url, bundle=tiny_bundle, phone=phone.port, hook=hook.port, secret=secret,
+                camera=camera.url,
+            )
+        )  # fmt: skip
+        with running(tmp_path, "--config", site) as service:
+            until(lambda: len(said("escalated")) == 2, 60, "the second escalation")
+            until(lambda: len(phone.asked) >= 2, what="the phone")
+            assert "NOT ANSWERED: door" in phone.asked[0].body["title"]
+            subscriber.publish("mgfn/door/ack/set", json.dumps({"id": said("new")[0]["id"], "by": "anna"}))
+            until(lambda: said("ack"), what="the answer")
+            answered = len(said("escalated"))
+            until(lambda: said("ack")[0]["acknowledged"]["time"] + 7 < time.time(), what="twice the time to escalate")
+            assert len(said("escalated")) == answered
+            assert service.stop() == 0
+        assert secret not in service.log.read_text()
+    posted = {asked.body["type"] for asked in hook.asked}
+    assert {"new", "escalated", "ack", "end"} <= posted
+    body = json.dumps(hook.asked[0].body).encode()
+    assert hook.asked[0].headers["x-mgfn-signature"] == signature(secret, body)
     subscriber.close()

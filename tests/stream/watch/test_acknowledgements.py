@@ -8,13 +8,16 @@ from typing import cast
 
 import numpy as np
 
+from stream.alarm.escalation import Escalation
 from stream.alarm.event import Event, Moment
-from stream.alarm.requests import Acknowledge, Command
+from stream.alarm.requests import Acknowledge, Command, GiveVerdict
 from stream.alarm.rule import AlarmSettings
 from stream.archive.store import Store
 from stream.base.addresses import Source
 from stream.camera.messages import ClipReady
+from stream.service.build import make_escalation
 from stream.settings.settings import CameraConfig
+from stream.sinks.notifications import EscalateSettings, NotifySettings
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.pending_messages import PendingMessages
 from stream.watch.watched_camera import WatchedCamera
@@ -53,10 +56,17 @@ class Desk:
 
     def acknowledge(self, event: str, by: str) -> None:
         self.posted.append(Acknowledge("door", event, by))
+        self.obey()
+
+    def obey(self) -> None:
         for _ in range(3):
             while self.posted:
                 self.report.overrides.obey([self.decoder], self.posted.pop(0))
             self.written()
+
+    def escalate(self) -> None:
+        self.report.overrides.acknowledgements.escalate_due([self.decoder])
+        self.written()
 
     def written(self) -> None:
         self.journal.stop()
@@ -101,3 +111,45 @@ def test_an_unknown_event_or_one_of_another_camera_is_refused(tmp_path: Path) ->
         for event in ("latest", "1.00-abcdef", other.id):
             desk.acknowledge(event, "anna")
         assert desk.said() == [("new", 0, None)]
+
+
+def test_an_alarm_that_nobody_answers_is_escalated_while_it_is_open_and_after_it(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        desk = Desk(store)
+        desk.report.events.escalation = Escalation(1e-6)
+        event = desk.alarm()
+        desk.escalate()
+        desk.report.events.close_scored(desk.decoder, "disabled")
+        desk.escalate()
+        desk.acknowledge(event.id, "anna")
+        desk.escalate()
+        steps = [(kind, seq) for kind, seq, _ in desk.said()]
+        assert steps == [("new", 0), ("escalated", 1), ("end", 2), ("media", 3), ("escalated", 4), ("ack", 5)]
+
+
+def test_a_verdict_is_an_answer(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        desk = Desk(store)
+        desk.report.events.escalation = Escalation(1e-6)
+        desk.posted.append(GiveVerdict("door", desk.alarm().id, "false_alarm"))
+        desk.obey()
+        desk.escalate()
+        assert desk.said() == [("new", 0, None)]
+
+
+def test_what_an_earlier_run_left_unanswered_is_escalated(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store:
+        now = store.clock.now()
+        ids = []
+        for age in (10.0, 20.0, 30.0, 4_000.0):  # unanswered, acknowledged, judged, too long ago
+            event = Event.begun("door", now - age, (0.8, 0.6), MODEL)
+            store.events.add(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
+            ids.append(event.id)
+        store.events.judge("door", ids[2], "true")
+        desk = Desk(store)
+        desk.acknowledge(ids[1], "anna")
+        notify = NotifySettings((), escalate=EscalateSettings(60.0, ("json://h",)))
+        escalation = make_escalation(notify, store)
+        assert escalation.due(store.clock.now() + 30.0) == []
+        assert escalation.due(store.clock.now() + 61.0) == [("door", ids[0])]
+        assert make_escalation(None, store).due(1e12) == []

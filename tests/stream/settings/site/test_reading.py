@@ -23,7 +23,7 @@ from stream.settings.site.convert import retention
 from stream.settings.site.reading import Site, SiteError, checked, data_folder, read_site
 from stream.settings.site.schema import SCHEMA, reference, site_schema
 from stream.sinks.frigate import FrigateSettings
-from stream.sinks.notifications import NotifySettings
+from stream.sinks.notifications import EscalateSettings, NotifySettings
 from stream.sinks.webhook import WebhookSettings
 
 BUNDLE = AlarmSettings(0.8, 0.6)
@@ -442,7 +442,19 @@ def test_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
     for was, becomes, says in (
         ('"{MGFN_HOOK}"', "short", "has 5 characters; must have at least 16"),
         ("https://h", "ftp://h", "must be an http:// or https:// URL"),
-        ("webhooks: [{", "per_hour: 3 #", "has no recipient; `targets` or `webhooks` is required"),
+        ("webhooks: [{", "per_hour: 3 #", "has no recipient; `targets`, `webhooks` or `escalate` is required"),
     ):
         found = problems(text.replace(was, becomes).replace("#", "}\n#"))
         assert any(says in problem for problem in found), found
+
+
+def test_escalation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MGFN_BOSS", "json://boss-token/")
+    text = 'notify: {escalate: {after: 5m, to: ["{MGFN_BOSS}"]}}\ncameras: {door: {url: rtsp://h/1}}\n'
+    given = options(Flags(), site(text))
+    assert given.notify == NotifySettings((), escalate=EscalateSettings(300.0, ("json://boss-token/",)))
+    assert "json://boss-token/" in given.secrets
+    assert "boss-token" not in repr(given)
+    for becomes, says in (("5", "without"), ("5d", "such as 90s, 5m or 1h"), ("0s", "such as 90s, 5m or 1h")):
+        found = problems(text.replace("5m", becomes))
+        assert any("notify.escalate.after" in problem for problem in found), (says, found)
