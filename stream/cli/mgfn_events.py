@@ -103,6 +103,30 @@ def list_events(
         event_reports.print_events(events, since)
 
 
+@app.command()
+def digest(
+    since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "1d",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per camera.")] = False,
+    data: DataFolder = None,
+    config: SiteFile = None,
+) -> None:
+    """Sum up each camera: alarms, answers, times without images, and the budget of false alarms.
+
+    Example: mgfn-events digest --since 1d
+    """
+    from stream.cli import event_reports
+    from stream.lookback.digest import digests
+
+    now = time.time()
+    with looked_at(data, config) as store:
+        found = digests(store, now - duration(since, "--since"), now)
+    if as_json:
+        for one in found:
+            sys.stdout.write(json.dumps(one.as_json()) + "\n")
+    else:
+        event_reports.print_digests(found, since)
+
+
 @app.command("what-if")
 def what_if(
     since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",

@@ -46,6 +46,7 @@ from stream.watch.fleet import CameraChanges, Fleet
 from stream.watch.intake import Intake
 from stream.watch.learnt_score import calibration_of
 from stream.watch.metrics import Metrics
+from stream.watch.node_topic import NodeTopic
 from stream.watch.outlet import Outlet
 from stream.watch.overrides import Overrides
 from stream.watch.reaper import Reaper
@@ -110,6 +111,7 @@ class Parts:
     scorer: Scorer
     fleet: Fleet
     mode: SiteMode
+    node: NodeTopic
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
     overview: Overview
@@ -175,6 +177,7 @@ def build(
     if mqtt is not None and settings.modes and not settings.replay:
         topic, payload = mode_discovery(settings.topic_prefix, settings.node, switch.options, project_version(), page)
         mqtt.announce(topic, payload)
+    node_topic = NodeTopic(None if settings.replay else mqtt, settings.node, page)
     runner = None
     if test is not None and test_camera is not None:
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
@@ -200,7 +203,7 @@ def build(
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, mode, runner, drift_watch, overview, live, server, changes,
+        report, intake, scorer, fleet, mode, node_topic, runner, drift_watch, overview, live, server, changes,
     )  # fmt: skip
 
 

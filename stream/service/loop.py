@@ -108,6 +108,7 @@ class MainLoop:
                 parts.changes.retry()
             if parts.commands is not None:
                 parts.commands.watch(parts.fleet.names)
+        parts.node.cameras(parts.fleet.names)
         parts.fleet.see_off()
         parts.reaper.collect()
 

@@ -116,6 +116,10 @@ class MqttSink:
         """Retained `mode/state`: the mode in force."""
         self._state(f"{self._prefix}/mode/state", name)
 
+    def node(self, told: Mapping[str, Any]) -> None:
+        """Retained `node`: what others need to know of this instance."""
+        self._state(f"{self._prefix}/node", json.dumps(told))
+
     def announce(self, topic: str, payload: Mapping[str, Any]) -> None:
         """A retained message outside our prefix: Home Assistant's discovery."""
         self._state(topic, json.dumps(payload))

@@ -96,6 +96,9 @@ def test_modes_are_chosen_over_mqtt_and_on_the_page_and_survive_a_restart(
         with running(tmp_path, "--config", site) as service:
             until(lambda: state() == ("home", "1", "ON"), 60, "the first mode")
             assert not subscriber.events()
+            until(lambda: subscriber.last("mgfn/node"), what="the node")
+            told = json.loads(str(subscriber.last("mgfn/node")))
+            assert (told["cameras"], told["page"]) == (["door"], None)  # only this machine reaches the page
             subscriber.publish("mgfn/mode/set", "garden")
             until(lambda: service.said("no such mode: 'garden'; must be home, away, off, auto"), what="the refusal")
             subscriber.publish("mgfn/mode/set", "away")
