@@ -27,6 +27,7 @@ _BLOCKS: Final = {
     "Each of `modes`": "ModeModel",
     "`every` and each of `cameras` in a mode": "CameraModeModel",
     "Each of `cameras`, and `defaults` (all but `url`)": "CameraModel",
+    "`tls` of cameras": "CameraTlsModel",
     "`alarm`": "AlarmModel",
     "`clip`": "ClipModel",
     "`region`": "RegionModel",
