@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, Self
 from stream.alarm.wall import WallMark, local_time, zone_name, zone_of
 
 SCHEMA: Final = 2
-DELAYED_AFTER: Final = 10.0
 EVENT_ID: Final = re.compile(r"[0-9]{1,12}\.[0-9]{2}-[a-z0-9]{6}")
 _ALPHABET: Final = string.ascii_lowercase + string.digits
 
@@ -145,7 +144,7 @@ class EventMessage:
             top_clips=tuple(TopClip(c.start + seconds, c.end + seconds, c.weight) for c in self.top_clips),
             acknowledged=None
             if self.acknowledged is None
-            else replace(self.acknowledged, time=self.acknowledged.time + seconds),
+            else replace(self.acknowledged, time=round(self.acknowledged.time + seconds, 3)),
         )
 
     @property
@@ -226,7 +225,7 @@ def clip_url(event_id: str) -> str:
 class Event:
     """One alarm. Each verb returns the next message.
 
-    `stamped` fills in `published_time` and `delayed` when a message is published.
+    `published_time` and `delayed` are filled in when a message is published.
     """
 
     def __init__(self, last: EventMessage) -> None:
@@ -307,12 +306,19 @@ class Event:
         return self._next("update", moment)
 
     def end(self, moment: Moment | None, end_time: float, reason: str) -> EventMessage:
-        """It is over.
-
-        `reason`: "score", "camera_lost", "disabled", "schedule", "reconfigured", "removed", "returned", "test",
-        "stopped", "restart" or, of a notice, "alarm": one has begun.
-        """
+        """It is over; docs/mqtt.md lists the reasons."""
         return self._next("end", moment, end_time=round(end_time, 3), end_reason=reason)
+
+    def acknowledge(self, time: float, by: str) -> EventMessage | None:
+        """Somebody has answered it; None if somebody already had: the first answer stays."""
+        if self._last.acknowledged is not None:
+            return None
+        answer = Acknowledgement(round(time, 3), by)
+        return self._next("ack", None, acknowledged=answer, latency_from=answer.time)
+
+    def escalate(self, time: float) -> EventMessage:
+        """Nobody has answered it."""
+        return self._next("escalated", None, latency_from=round(time, 3))
 
     def media(self, *, snapshot: bool, clip: bool) -> EventMessage:
         """Its files are closed; which of them exist."""
@@ -341,8 +347,3 @@ class Event:
 def _rounded(region: FocusRegion) -> FocusRegion:
     x, y, width, height = (round(value, 4) for value in region)
     return x, y, width, height
-
-
-def stamped(message: EventMessage, waited: float, now: float) -> EventMessage:
-    """The message as published at epoch time `now`, having `waited` so many seconds since it was decided."""
-    return replace(message, published_time=round(now, 3), delayed=waited > DELAYED_AFTER)

@@ -12,14 +12,16 @@ from typing import Final, Literal, get_args
 
 from engine.arrays import FloatArray
 from stream.alarm.event import EVENT_ID
+from stream.alarm.snooze import LONGEST_SNOOZE
 
 Verdict = Literal["true", "false_alarm"]
-WORDS: Final = ("enabled", "threshold", "feedback", "test")
+WORDS: Final = ("enabled", "threshold", "feedback", "test", "ack", "snooze")
 RESET: Final = "reset"  # instead of a value: back to flags and site file
 CHECK: Final = "mgfn-check"  # payload of `--check`, which is ignored
 AUTO: Final = "auto"  # instead of a threshold: it is learned
 FEEDBACK_LIMIT: Final = 1_000
 _LONGEST_PAYLOAD: Final = 1_024
+_LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,37 @@ class JudgedEvent:
 
 
 @dataclass(frozen=True)
+class Acknowledge:
+    """`event` is an id, or "latest" for the camera's last alarm; `by` says who has answered it."""
+
+    camera: str
+    event: str
+    by: str
+
+
+@dataclass(frozen=True)
+class SetSnooze:
+    """`minutes` 0 ends a snooze."""
+
+    camera: str
+    minutes: float
+
+
+@dataclass(frozen=True)
+class SetMode:
+    """`mode` is the name of a mode, or "auto". It concerns no single camera."""
+
+    mode: str
+    camera: str = ""
+
+
+@dataclass(frozen=True)
 class RunTest:
     camera: str
 
 
-Command = SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | RunTest
+Command = SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | Acknowledge | SetSnooze | SetMode | RunTest
+_OfEvent = GiveVerdict | JudgedEvent | Acknowledge  # one for each event is kept
 
 
 def parse_command(camera: str, word: str, payload: bytes) -> Command:
@@ -95,7 +123,39 @@ def parse_command(camera: str, word: str, payload: bytes) -> Command:
         if not 0 <= number <= 1:
             raise ValueError(f"{text[:40]!r}; must be a number from 0 to 1, {AUTO} or {RESET}")
         return SetThreshold(camera, number)
-    return _parse_feedback(camera, text)
+    if word == "snooze":
+        return SetSnooze(camera, _parse_minutes(text))
+    return _parse_ack(camera, text) if word == "ack" else _parse_feedback(camera, text)
+
+
+def _parse_minutes(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0 <= number <= LONGEST_SNOOZE:
+        raise ValueError(
+            f"{text[:40]!r}; must be minutes from 0 (ends the snooze) to {LONGEST_SNOOZE:g}, which are 7 days; "
+            "to switch a camera off for longer, disable it"
+        )
+    return number
+
+
+def checked_name(by: object) -> str:
+    """The name of a person or program that acknowledges. Raises ValueError."""
+    if not isinstance(by, str) or not 1 <= len(by.strip()) <= _LONGEST_NAME or not by.isprintable():
+        raise ValueError(f"by: {str(by)[:40]!r}; must be 1 to {_LONGEST_NAME} printable characters")
+    return by.strip()
+
+
+def _parse_ack(camera: str, text: str) -> Acknowledge:
+    allowed = 'must be {"id": ID or "latest", "by": NAME}'
+    try:
+        given = json.loads(text)
+        event, by = given["id"], given["by"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise ValueError(f"{text[:40]!r}; {allowed}") from None
+    return Acknowledge(camera, _checked_event(event, f"{text[:80]!r}; {allowed}"), checked_name(by))
 
 
 def _parse_feedback(camera: str, text: str) -> GiveVerdict:
@@ -105,11 +165,17 @@ def _parse_feedback(camera: str, text: str) -> GiveVerdict:
         event, verdict = given["id"], given["verdict"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError(f"{text[:40]!r}; {allowed}") from None
-    if not isinstance(event, str) or verdict not in get_args(Verdict):
+    if verdict not in get_args(Verdict):
         raise ValueError(f"{text[:80]!r}; {allowed}")
+    return GiveVerdict(camera, _checked_event(event, f"{text[:80]!r}; {allowed}"), verdict)
+
+
+def _checked_event(event: object, problem: str) -> str:
+    if not isinstance(event, str):
+        raise ValueError(problem)
     if event != "latest" and not EVENT_ID.fullmatch(event):
         raise ValueError(f"no such event: {event[:40]!r}")
-    return GiveVerdict(camera, event, verdict)
+    return event
 
 
 class Inbox:
@@ -117,22 +183,22 @@ class Inbox:
 
     def __init__(self) -> None:
         self._commands: dict[tuple[str, ...], Command] = {}
-        self._verdicts = 0
+        self._of_events = 0
         self.dropped = 0
 
     def put(self, command: Command) -> None:
-        """Add a command; it replaces an older one of its kind for its camera (for a verdict: and its event)."""
+        """Add a command; it replaces an older one of its kind for its camera (and its event, if it is about one)."""
         key: tuple[str, ...] = (type(command).__name__, command.camera)
-        if isinstance(command, GiveVerdict | JudgedEvent):
+        if isinstance(command, _OfEvent):
             key += (command.event,)
-            if key not in self._commands and self._verdicts >= FEEDBACK_LIMIT:
+            if key not in self._commands and self._of_events >= FEEDBACK_LIMIT:
                 self.dropped += 1
                 return
-            self._verdicts += key not in self._commands
+            self._of_events += key not in self._commands
         self._commands.pop(key, None)  # the newest goes to the end
         self._commands[key] = command
 
     def take(self) -> list[Command]:
         """All commands, in order of arrival; the inbox is empty afterwards."""
-        commands, self._commands, self._verdicts = self._commands, {}, 0
+        commands, self._commands, self._of_events = self._commands, {}, 0
         return list(commands.values())

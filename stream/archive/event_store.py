@@ -163,14 +163,17 @@ class EventStore:
 
         Returns the event's id; None if it is unknown.
         """
-        if event_id == "latest":
-            chosen = f"""(SELECT id FROM events WHERE camera = ?2 AND {_ALARM}
-                          ORDER BY age_from DESC, start_time DESC LIMIT 1)"""  # noqa: S608 -- ours
-        else:
-            chosen = "?3"
+        chosen = self.latest_alarm(camera) if event_id == "latest" else event_id
         row = self._database.execute(
-            f"UPDATE events SET verdict = ?1 WHERE camera = ?2 AND id = {chosen} RETURNING id",  # noqa: S608 -- ours
-            (verdict, camera) if event_id == "latest" else (verdict, camera, event_id),
+            "UPDATE events SET verdict = ? WHERE camera = ? AND id = ? RETURNING id", (verdict, camera, chosen)
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def latest_alarm(self, camera: str) -> str | None:
+        """Id of the camera's last alarm that was published and is not a test."""
+        row = self._database.execute(
+            f"SELECT id FROM events WHERE camera = ? AND {_ALARM} ORDER BY age_from DESC, start_time DESC LIMIT 1",  # noqa: S608 -- ours
+            (camera,),
         ).fetchone()
         return None if row is None else str(row[0])
 

@@ -29,8 +29,21 @@ from stream.archive.writer import Line, Writer
 from stream.base.log import log
 
 Setting = Literal[
-    "enabled", "threshold", "threshold_scale", "alarm", "schedule", "scene", "learnt", "epoch", "self_test"
+    "enabled",
+    "threshold",
+    "threshold_scale",
+    "alarm",
+    "schedule",
+    "scene",
+    "learnt",
+    "epoch",
+    "self_test",
+    "snooze",
+    "mode",
 ]
+
+# Stores a message and returns it with its key in the outbox; None if there is none.
+Compose = Callable[[Store], tuple[EventMessage, int] | None]
 
 
 class Journal:
@@ -158,6 +171,35 @@ class Journal:
             return lambda: learn(judged)
 
         self._writer.put(write)
+
+    def latest_alarm(self, camera: str, then: Callable[[str], None]) -> None:
+        """`then` is called with the id of the camera's last published alarm, by the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None] | None:
+            event_id = store.events.latest_alarm(camera)
+            if event_id is None:
+                log.warning("acknowledgement ignored: no alarm yet", camera=camera)
+                return None
+            return lambda: then(event_id)
+
+        self._writer.put(look)
+
+    def add(self, compose: Compose, made: float, then: Callable[[EventMessage], None]) -> None:
+        """A message that only the stored event can give: stored, then published; `then` gets it."""
+
+        def write(store: Store) -> Callable[[], None] | None:
+            if (composed := compose(store)) is None:
+                return None
+            message, key = composed
+
+            def say() -> None:
+                log.info(message.type, camera=message.camera, id=message.id)
+                self._herald.written(self._herald.expect(message, made), key)
+                then(message)
+
+            return say
+
+        self._writer.put(write, lambda: log.error("acknowledgement or escalation lost: it cannot be stored"))
 
     def missed_verdicts(self, camera: str, known: Mapping[str, str], learn: Callable[[JudgedEvent], None]) -> None:
         """`learn` gets the verdicts that the camera does not know yet, from the writer's thread."""

@@ -6,6 +6,7 @@ cut may lose the last moments. A database of a newer version is refused; a corru
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import time
@@ -152,6 +153,17 @@ class Store:
     def persistent(self) -> bool:
         """Whether this process owns the folder; false for a replay and for looking back."""
         return self._lock is not None
+
+    def in_use(self) -> bool:
+        """Whether mgfn-stream is running on this folder."""
+        try:
+            with self._lock_path.open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def close(self) -> None:
         self._database.close()

@@ -14,13 +14,14 @@ from stream.cli.tables import console
 if TYPE_CHECKING:
     from stream.alarm.event import EventMessage
     from stream.archive.event_store import ListedEvent
+    from stream.lookback.digest import Digest
     from stream.lookback.history import Answer, Suggestion
     from stream.lookback.reproduction import Reproduction
 
 
 def print_events(events: list[ListedEvent], since: str) -> None:
     """A table of events; `since` as the user gave it."""
-    table = Table("began", "lasted", "camera", "what", "top score", "ended by", "verdict", "files", "id")
+    table = Table("began", "lasted", "camera", "what", "top score", "ended by", "verdict", "answered by", "files", "id")
     for listed in events:
         event, sizes = listed.message, {"snapshot": listed.snapshot_bytes, "clip": listed.clip_bytes}
         at_least = "at least " if event.end_reason == "restart" else ""  # the program was killed during the alarm
@@ -32,12 +33,29 @@ def print_events(events: list[ListedEvent], since: str) -> None:
             f"{event.top_score:.2f}" if event.label == "anomaly" else "",
             event.end_reason or "",
             listed.verdict or "",
+            "" if event.acknowledged is None else event.acknowledged.by,
             ", ".join(kind for kind, size in sizes.items() if size),
             event.id,
         )
     out = console(180)
     out.print(table)
     out.print(f"{len(events)} events in the last {since}")
+
+
+def print_digests(found: list[Digest], since: str) -> None:
+    """A table with a line for each camera; `since` as the user gave it."""
+    table = Table("camera", "alarms", "true", "false", "unanswered", "notices", "suppressed", "lost", "budget")
+    for one in found:
+        lost = f"{one.lost} times, {one.lost_seconds / 60:.0f} min" if one.lost else ""
+        budget = "fixed threshold" if one.budget is None else "nothing scored"
+        if one.kept is not None:
+            verb = "kept" if one.kept else "NOT KEPT"
+            budget = f"{verb}: {one.not_true} alarms not marked true, {one.budget:g} allowed"
+        counts = (one.alarms, one.true, one.false_alarms, one.unanswered, one.notices, one.suppressed)
+        table.add_row(one.camera, *map(str, counts), lost, budget)
+    out = console(180)
+    out.print(table)
+    out.print(f"{len(found)} cameras in the last {since}")
 
 
 def _what(event: EventMessage) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import sqlite3
@@ -101,6 +102,30 @@ def list_events(
             sys.stdout.write(json.dumps(event.as_json()) + "\n")
     else:
         event_reports.print_events(events, since)
+
+
+@app.command()
+def digest(
+    since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "1d",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per camera.")] = False,
+    data: DataFolder = None,
+    config: SiteFile = None,
+) -> None:
+    """Sum up each camera: alarms, answers, times without images, and the budget of false alarms.
+
+    Example: mgfn-events digest --since 1d
+    """
+    from stream.cli import event_reports
+    from stream.lookback.digest import digests
+
+    now = time.time()
+    with looked_at(data, config) as store:
+        found = digests(store, now - duration(since, "--since"), now)
+    if as_json:
+        for one in found:
+            sys.stdout.write(json.dumps(one.as_json()) + "\n")
+    else:
+        event_reports.print_digests(found, since)
 
 
 @app.command("what-if")
@@ -249,6 +274,29 @@ def erase(
     )
     if erased.open_events:
         sys.stdout.write(f"{camera}: {erased.open_events} alarms have not ended and stay\n")
+
+
+@app.command()
+def ack(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the event, as shown by `list`.")],
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who answers it; default: the user's name.")] = None,
+    data: DataFolder = None,
+    config: SiteFile = None,
+) -> None:
+    """Acknowledge an alarm. If mgfn-stream is not running, it publishes the acknowledgement at its next start.
+
+    Example: mgfn-events ack 1795466000.12-a1b2c3 --by anna
+    """
+    from stream.alarm.requests import checked_name
+    from stream.lookback.answers import acknowledge
+
+    try:
+        name = checked_name(getpass.getuser() if by is None else by)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+    with looked_at(data, config, writes=True) as store:
+        if not acknowledge(store, event_id, name):
+            raise UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
 
 
 @app.command()

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import uvicorn
 
+from engine.default_bundle import project_version
 from engine.engine import Engine
+from stream.alarm.escalation import MOST, Escalation
 from stream.alarm.event import ModelName
-from stream.alarm.requests import AUTO, Command, GiveVerdict, SetThreshold, Verdict
+from stream.alarm.modes import BY_SCHEDULE, ModeSwitch
+from stream.alarm.requests import AUTO, Acknowledge, Command, GiveVerdict, SetThreshold, Verdict
+from stream.archive.answers import unanswered
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.store import Store
@@ -28,7 +32,9 @@ from stream.service.self_test_runner import SelfTestRunner
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
+from stream.sinks.home_assistant import mode_discovery
 from stream.sinks.mqtt import MqttSink
+from stream.sinks.notifications import NotifySettings
 from stream.sinks.recipients import recipients_of
 from stream.sinks.score_file import ScoresFile
 from stream.watch.camera_memory import CameraMemory, Kept
@@ -40,6 +46,7 @@ from stream.watch.fleet import CameraChanges, Fleet
 from stream.watch.intake import Intake
 from stream.watch.learnt_score import calibration_of
 from stream.watch.metrics import Metrics
+from stream.watch.node_topic import NodeTopic
 from stream.watch.outlet import Outlet
 from stream.watch.overrides import Overrides
 from stream.watch.reaper import Reaper
@@ -47,6 +54,7 @@ from stream.watch.reporter import Reporter
 from stream.watch.retained_pictures import RetainedPictures
 from stream.watch.score_report import ScoreReport, TellPages
 from stream.watch.scoring import Scorer
+from stream.watch.site_mode import SiteMode
 from stream.watch.watched_camera import WatchedCamera
 from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
@@ -102,6 +110,8 @@ class Parts:
     intake: Intake
     scorer: Scorer
     fleet: Fleet
+    mode: SiteMode
+    node: NodeTopic
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
     overview: Overview
@@ -144,7 +154,15 @@ def build(
         heard = (lambda _payload: None) if test_camera is None else test_camera.heard
         names = [camera.name for camera in settings.cameras]
         commands = CommandListener(
-            broker, settings.topic_prefix, settings.node, settings.tls, names, mqtt.announce_soon, mqtt.echo, heard
+            broker,
+            settings.topic_prefix,
+            settings.node,
+            settings.tls,
+            names,
+            mqtt.announce_soon,
+            mqtt.echo,
+            heard,
+            (*settings.modes, BY_SCHEDULE) if settings.modes else (),
         )
         mqtt.when_open(commands.start)
     setter = SettingsOfOthers(decoders, commands)
@@ -156,6 +174,12 @@ def build(
     report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page, post)
     starter = CameraStarter(settings, engine, model, reaper, clock, store.media)
     fleet = Fleet(decoders, starter.start, report)
+    switch = ModeSwitch(settings.modes, kept.get("", {}).get("mode", BY_SCHEDULE))
+    mode = SiteMode(switch, fleet, journal, mqtt, clock, outlet.tell_only)
+    if mqtt is not None and settings.modes and not settings.replay:
+        topic, payload = mode_discovery(settings.topic_prefix, settings.node, switch.options, project_version(), page)
+        mqtt.announce(topic, payload)
+    node_topic = NodeTopic(None if settings.replay else mqtt, settings.node, page)
     runner = None
     if test is not None and test_camera is not None:
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
@@ -174,13 +198,14 @@ def build(
         reaper,
         clock,
         lambda: lines.lost,
+        mode.state,
     )
     server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
     scorer = Scorer(engine, report, metrics)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, runner, drift_watch, overview, live, server, changes,
+        report, intake, scorer, fleet, mode, node_topic, runner, drift_watch, overview, live, server, changes,
     )  # fmt: skip
 
 
@@ -202,11 +227,24 @@ def make_reporter(
     topics = CameraTopics(settings, mqtt, metrics, page)
     clock = store.clock
     files = EventFiles(journal, store.media, pictures, clock, keeps=keeps)
-    events = EventReport(journal, files, topics, metrics, clock, lines.events)
+    escalation = None if settings.replay else make_escalation(settings.notify, store)
+    events = EventReport(journal, files, topics, metrics, clock, lines.events, escalation)
     memory = CameraMemory(journal, kept, keeps=keeps, recalls_learnt=settings.calibration is None)
     scores = ScoreReport(journal, mqtt, lines.scores, metrics, tell_pages, clock, keeps=keeps)
     overrides = Overrides(journal, events, topics, memory, kept, clock, post)
     return Reporter(journal, scores, events, files, topics, pictures, memory, overrides)
+
+
+def make_escalation(notify: NotifySettings | None, store: Store) -> Escalation:
+    """With the alarms of an earlier run that nobody has answered."""
+    escalate = None if notify is None else notify.escalate
+    escalation = Escalation(None if escalate is None else escalate.after)
+    if escalate is not None:
+        now = store.clock.now()
+        since = store.clock.wall(now) - MOST * escalate.after
+        for message in unanswered(store, since):
+            escalation.open(message, now)
+    return escalation
 
 
 def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics, clock: Clock) -> list[Courier]:
@@ -277,7 +315,7 @@ class CameraStarter:
 
 
 class SettingsOfOthers:
-    """Settings written by another process (`mgfn-events suggest-threshold --apply` and `verdict`); reported by the
+    """Settings written by another process (`mgfn-events suggest-threshold --apply`, `verdict`, `ack`); reported by the
     journal's thread.
     """
 
@@ -295,3 +333,6 @@ class SettingsOfOthers:
             event, said = value.split()[:2]
             verdict: dict[str, Verdict | None] = {"true": "true", "false_alarm": "false_alarm", "none": None}
             self._commands.post(GiveVerdict(camera, event, verdict[said]))
+        elif name == "ack":
+            event, _, by = value.split(" ", 2)
+            self._commands.post(Acknowledge(camera, event, by))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.errors import EngineError
+from stream.alarm.requests import SetMode
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.service.build import Parts
@@ -77,7 +78,12 @@ class MainLoop:
         if self._broker is not None and not self._stopping():
             self._broker.look_after(now)
         for command in parts.commands.take() if parts.commands is not None else ():
-            parts.report.overrides.obey(parts.decoders, command)
+            if isinstance(command, SetMode):
+                parts.mode.choose(command.mode)
+            else:
+                parts.report.overrides.obey(parts.decoders, command)
+        self._switch_mode(now)
+        parts.report.overrides.acknowledgements.escalate_due(parts.decoders)
         self._look_after_cameras(now, steady)
         if parts.self_test is not None:
             parts.self_test.turn(now, steady)
@@ -96,21 +102,29 @@ class MainLoop:
         parts = self._parts
         if parts.changes is not None and (cameras := parts.changes.take()) is not None:
             try:
-                parts.fleet.configure(cameras)
+                parts.mode.configure(cameras)
             except StreamError as error:
                 log.error("cameras not reconfigured; trying again later", reason=str(error))
                 parts.changes.retry()
             if parts.commands is not None:
                 parts.commands.watch(parts.fleet.names)
+        parts.node.cameras(parts.fleet.names)
         parts.fleet.see_off()
         parts.reaper.collect()
 
+    def _switch_mode(self, now: float) -> None:
+        try:
+            self._parts.mode.turn(now)
+        except StreamError as error:
+            log.error("mode not changed; trying again", reason=str(error))
+
     def _look_after_cameras(self, now: float, steady: float) -> None:
         """Replace decoders that hang; begin and end events that are not caused by scores."""
-        events = self._parts.report.events
+        events, snoozes = self._parts.report.events, self._parts.report.overrides.snoozes
         for decoder in self._parts.decoders:
             camera = decoder.camera
             self._parts.intake.look_after(decoder, now)
+            snoozes.end_due(camera)
             if decoder.finished and not decoder.pending_clips:
                 decoder.pending_messages.lost()
                 events.close_scored(decoder, "stopped")

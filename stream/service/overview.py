@@ -41,7 +41,9 @@ class Overview:
         reaper: Reaper,
         clock: Clock,
         lines_lost: Callable[[], int],
+        mode: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
+        self._mode = mode
         self._lines_lost = lines_lost
         self._clock = clock
         self._reaper = reaper
@@ -84,7 +86,7 @@ class Overview:
 
     def state(self) -> Mapping[str, Any]:
         """What the web page shows beside scores and events."""
-        return self.stats() | self.health() | {"self_test": self._tested()}
+        return self.stats() | self.health() | {"self_test": self._tested(), "mode": self._mode()}
 
     def picture(self, camera: str) -> UInt8Array | None:
         """The newest image of a camera, (224, 224, 3) RGB."""

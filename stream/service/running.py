@@ -34,7 +34,7 @@ class Runner:
         parts, closers, threads = self._parts, self._closers, self._threads
         recover(parts.store, parts.journal, parts.mqtt)
         closers.callback(self._end_decoders)
-        parts.fleet.configure(parts.settings.cameras)
+        parts.mode.configure(parts.settings.cameras)
         if parts.mqtt is not None and not parts.settings.replay:
             parts.mqtt.empty(parts.store.settings.retained_topics())
         closers.callback(self._join, "web", ENDED_WITHIN)

@@ -66,7 +66,7 @@ class Options:
         """Strings that must not appear in any output."""
         password = () if self.broker is None or not self.broker.password else (self.broker.password,)
         address = () if self.frigate is None else secrets_of(self.frigate.url)
-        return (*password, *address, *(() if self.notify is None else self.notify.targets))
+        return (*password, *address, *(() if self.notify is None else self.notify.secrets))
 
 
 def typed_on_the_command_line(rtsp: Sequence[str], mqtt: str | None) -> list[str]:

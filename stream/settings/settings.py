@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from stream.alarm.modes import Mode
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.archive.retention import Retention
@@ -118,6 +119,7 @@ class ServiceSettings:
     self_test: seconds between self-tests, None for none.
     events: file to which each message of an event is appended, one JSON object per line.
     calibration: what each camera learned in another run.
+    modes: the modes of the site by name, in the order of the file.
     save_calibration: file for what the cameras learn in this run.
     """
 
@@ -136,3 +138,4 @@ class ServiceSettings:
     events: Path | None = None
     calibration: Mapping[str, Any] | None = None
     save_calibration: Path | None = None
+    modes: Mapping[str, Mode] = field(default_factory=dict)

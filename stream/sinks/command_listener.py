@@ -14,7 +14,7 @@ from typing import Any, Final
 import paho.mqtt.client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
-from stream.alarm.requests import CHECK, WORDS, Command, Inbox, parse_command
+from stream.alarm.requests import CHECK, WORDS, Command, Inbox, SetMode, parse_command
 from stream.base.addresses import BrokerAddress
 from stream.base.errors import UsageError
 from stream.base.log import log
@@ -23,6 +23,7 @@ from stream.sinks.home_assistant import BIRTH_TOPIC
 from stream.sinks.mqtt_client import KEEPALIVE, Dialect, TlsFiles, make_client
 
 RATE: Final = 500
+_LONGEST_MODE: Final = 40
 _SLICE: Final = 0.1
 _SCORES_HEARD_FOR: Final = 60.0
 
@@ -31,7 +32,7 @@ class CommandListener:
     """Subscribes to the `set` topics of `cameras`, to Home Assistant's birth message, and to the service's own topics.
 
     `on_event` is called with each event that the broker sends back (for the self-test), in the network thread. `echo`
-    is told of everything that the broker sends back.
+    is told of everything that the broker sends back. `modes` are the modes that can be chosen.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class CommandListener:
         on_birth: Callable[[], None],
         echo: EchoWatch,
         on_event: Callable[[bytes], None] = lambda _payload: None,
+        modes: Collection[str] = (),
     ) -> None:
+        self._modes = modes
         self._address = address
         self._prefix = prefix
         self._node = node
@@ -108,6 +111,7 @@ class CommandListener:
         if not code.is_failure:  # the publishing connection says why
             self._scores_until = time.monotonic() + _SCORES_HEARD_FOR
             commands = [f"{self._prefix}/+/{word}/set" for word in WORDS]
+            commands.append(f"{self._prefix}/mode/set")
             client.subscribe([(topic, 1) for topic in (*commands, BIRTH_TOPIC, *self._echo.topics())])
 
     def _on_message(self, client: mqtt.Client, _u: Any, message: mqtt.MQTTMessage) -> None:
@@ -131,6 +135,9 @@ class CommandListener:
             self._echo.received(topic, payload.decode("utf-8", "replace"))
 
     def _take(self, topic: str, payload: bytes) -> None:
+        if topic == f"{self._prefix}/mode/set":
+            self._take_mode(payload)
+            return
         camera, word = topic.removeprefix(f"{self._prefix}/").split("/")[:2]
         if camera not in self._cameras:
             self._complain("", word, "unknown camera")
@@ -141,6 +148,16 @@ class CommandListener:
             self._complain(camera, word, str(error))
             return
         self.post(command)
+
+    def _take_mode(self, payload: bytes) -> None:
+        name = payload[:_LONGEST_MODE].decode("utf-8", "replace").strip()
+        if not self._modes:
+            log.warning("mode not changed", problem="the site file has no `modes`")
+        elif name not in self._modes:
+            problem = f"no such mode: {name!r}; must be {', '.join(self._modes)}"
+            log.warning("mode not changed", problem=problem)
+        else:
+            self.post(SetMode(name))
 
     def _complain(self, camera: str, word: str, problem: str) -> None:
         if (camera, word) not in self._complained:

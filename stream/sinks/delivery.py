@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from stream.alarm.event import EventMessage, stamped
+from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.archive.clock import Clock
 from stream.base.log import log
@@ -22,6 +23,7 @@ from stream.sinks.mqtt_connection import Connection, Sent
 
 _POLL: Final = 0.01  # seconds; paho reports an acknowledgement before the message counts as published
 _CHECK_EVERY: Final = 1.0
+DELAYED_AFTER: Final = 10.0  # seconds
 
 InFlight = list[tuple[Sent, Callable[[str], None]]]  # each with its callback, which gets "" or why it was refused
 
@@ -146,3 +148,8 @@ class Delivery:
                 log.error("messages do not reach subscribers", topic=topic, reason=reason)
             else:
                 log.info("messages reach subscribers again", topic=topic)
+
+
+def stamped(message: EventMessage, waited: float, now: float) -> EventMessage:
+    """The message as published at epoch time `now`, having `waited` so many seconds since it was decided."""
+    return replace(message, published_time=round(now, 3), delayed=waited > DELAYED_AFTER)

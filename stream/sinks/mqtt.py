@@ -95,6 +95,10 @@ class MqttSink:
         self._state(f"{self._prefix}/{camera}/enabled/state", "ON" if enabled else "OFF")
         self._state(f"{self._prefix}/{camera}/threshold/state", f"{threshold:g}")
 
+    def camera_snooze(self, camera: str, until: str | None) -> None:
+        """Retained `snooze/state`: an ISO time, or `off`."""
+        self._state(f"{self._prefix}/{camera}/snooze/state", until or "off")
+
     def camera_calibration(self, camera: str, state: Mapping[str, Any]) -> None:
         """What the camera has learned, and the expected false alarms per day."""
         self._state(f"{self._prefix}/{camera}/calibration/state", json.dumps(state))
@@ -107,6 +111,14 @@ class MqttSink:
             self._retained(topic, True)
         else:
             self._backlog.remove([topic])
+
+    def mode(self, name: str) -> None:
+        """Retained `mode/state`: the mode in force."""
+        self._state(f"{self._prefix}/mode/state", name)
+
+    def node(self, told: Mapping[str, Any]) -> None:
+        """Retained `node`: what others need to know of this instance."""
+        self._state(f"{self._prefix}/node", json.dumps(told))
 
     def announce(self, topic: str, payload: Mapping[str, Any]) -> None:
         """A retained message outside our prefix: Home Assistant's discovery."""

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stream.alarm.event import UNKNOWN, EventMessage
+from stream.alarm.event import UNKNOWN, EventMessage, MessageType
 from stream.archive.media import media_path
 from stream.base.errors import UsageError
 from stream.base.log import log
 from stream.sinks.courier import UndeliveredError
+from stream.sinks.webhook import WebhookSettings
 
 if TYPE_CHECKING:
     import apprise
@@ -23,23 +24,42 @@ _HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True)
+class EscalateSettings:
+    """Who is told of an alarm that nobody has answered, every `after` seconds. `to`: URLs for Apprise, all secrets."""
+
+    after: float
+    to: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class NotifySettings:
-    """Notifications through Apprise.
+    """Notifications through Apprise, and webhooks.
 
     targets: URLs for Apprise; all of them are secrets. per_hour: maximum number of messages to each target per hour.
-    camera_lost: whether lost cameras are reported too.
+    camera_lost: whether lost cameras are reported too (webhooks always get them).
     """
 
     targets: tuple[str, ...] = field(repr=False)
     per_hour: int = 20
     camera_lost: bool = False
+    webhooks: tuple[WebhookSettings, ...] = ()
+    escalate: EscalateSettings | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Strings that must not appear in any output."""
+        hooks = (text for hook in self.webhooks for text in (hook.url, hook.secret))
+        return (*self.targets, *hooks, *(() if self.escalate is None else self.escalate.to))
 
 
 def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyTarget]:
     """One recipient for each target. `media` is the folder of images, None if none are stored.
 
-    Raises UsageError if Apprise is not installed or does not support a target.
+    Raises UsageError if there are targets, and Apprise is not installed or does not support one of them.
     """
+    escalate = settings.escalate
+    if not settings.targets and escalate is None:
+        return []
     try:
         import apprise
     except ImportError:
@@ -56,19 +76,31 @@ def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyT
         storage_mode="memory", async_mode=False, service_timeout=0,
     )  # fmt: skip
     targets = []
-    for position, url in enumerate(settings.targets, start=1):
-        box = apprise.Apprise(asset=asset)
-        if "://" not in url or not box.add(url):
-            raise UsageError(f"notify.targets[{position - 1}]: must be a URL that Apprise supports")
-        targets.append(NotifyTarget(f"notify-{position}", box, settings, media))
+    lists: list[tuple[str, str, tuple[str, ...], MessageType]] = [("notify", "targets", settings.targets, "new")]
+    if escalate is not None:
+        lists.append(("escalate", "escalate.to", escalate.to, "escalated"))
+    for name, key, urls, about in lists:
+        for position, url in enumerate(urls, start=1):
+            box = apprise.Apprise(asset=asset)
+            if "://" not in url or not box.add(url):
+                raise UsageError(f"notify.{key}[{position - 1}]: must be a URL that Apprise supports")
+            targets.append(NotifyTarget(f"{name}-{position}", box, settings, media, about))
     return targets
 
 
 class NotifyTarget:
     """One target, as a recipient for the courier."""
 
-    def __init__(self, name: str, box: apprise.Apprise, settings: NotifySettings, media: Path | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        box: apprise.Apprise,
+        settings: NotifySettings,
+        media: Path | None,
+        about: MessageType = "new",
+    ) -> None:
         self.name = name
+        self._about = about
         self._box = box
         self._settings = settings
         self._media = media
@@ -76,9 +108,9 @@ class NotifyTarget:
         self._left_out = 0
 
     def wants(self, payload: EventMessage, now: float) -> bool:
-        """Only `new` messages, and only within the limit per hour."""
+        """Only `new` (or only `escalated`) messages, and only within the limit per hour."""
         lost = payload.label == "camera_lost"
-        if payload.type != "new" or (lost and not self._settings.camera_lost):
+        if payload.type != self._about or (lost and not self._settings.camera_lost):
             return False
         while self._lately and now - self._lately[0] >= _HOUR:
             self._lately.popleft()
@@ -117,7 +149,8 @@ def wording(payload: EventMessage, left_out: int) -> tuple[str, str]:
     """Title and text: camera, score, time."""
     kind = "anomaly" if payload.kind == UNKNOWN else payload.kind.replace("_", " ")
     what = "camera lost" if payload.label == "camera_lost" else f"{kind}, score {payload.score:.2f}"
-    title = f"{'TEST: ' if payload.test else ''}{payload.camera}: {what}"
+    urgent = "NOT ANSWERED: " if payload.type == "escalated" else ""
+    title = f"{'TEST: ' if payload.test else ''}{urgent}{payload.camera}: {what}"
     when = payload.local_time.replace("T", " ")
     lines: Sequence[str] = [f"{payload.camera} at {when}"]
     if payload.label == "anomaly":

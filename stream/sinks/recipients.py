@@ -7,6 +7,7 @@ from pathlib import Path
 from stream.sinks.courier import Recipient
 from stream.sinks.frigate import FrigateBridge, FrigateSettings
 from stream.sinks.notifications import NotifySettings, notify_targets
+from stream.sinks.webhook import Webhook
 
 
 def recipients_of(
@@ -18,4 +19,5 @@ def recipients_of(
         found.append(FrigateBridge(frigate))
     if notify is not None:
         found += notify_targets(notify, media)
+        found += [Webhook(f"webhook-{n}", webhook) for n, webhook in enumerate(notify.webhooks, start=1)]
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from stream.alarm.event import UNKNOWN, Event, EventMessage, FocusRegion, Label, ModelName, Moment, Severity
 from stream.alarm.rule import AlarmRule, AlarmSettings, Change, ScoredClip
+from stream.alarm.snooze import Snooze
 from stream.archive.explanation import Explanation
 from stream.camera.messages import ClipReady
 from stream.settings.settings import CameraConfig
@@ -50,6 +51,7 @@ class Judged:
     event: EventMessage | None = None
     change: Change | None = None
     explanation: Explanation | None = None
+    ended: EventMessage | None = None  # the end of a snoozed alarm that rings from now on, as the new event
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,11 @@ class CameraAlarm:
         model: Callable[[], ModelName],
         settings: AlarmSettings,
         wall: Callable[[float], float],
+        snooze: Snooze,
         severity: Severity = "alarm",
     ) -> None:
         self._wall = wall
+        self._snooze = snooze
         self.rule = AlarmRule(settings)
         self.event: Event | None = None
         self.last = Moment(0.0, 0.0, 0, 0.0)
@@ -96,6 +100,14 @@ class CameraAlarm:
     def active(self) -> bool:
         """Whether `anomaly` is ON because of it."""
         return self.event is not None and not self.event.suppressed
+
+    def health(self) -> Iterator[tuple[str, object]]:
+        """What `/healthz` and `stats` say of it."""
+        yield "score", round(self.last.score, 4)
+        yield "threshold", self.rule.settings.threshold_on
+        yield "alarm", self.active
+        yield "scheduled", self.scheduled
+        yield "snoozed_until", self._snooze.ends_at
 
     def configure(self, config: CameraConfig) -> None:
         self._config = config
@@ -117,7 +129,10 @@ class CameraAlarm:
         )
         self._last_end = clip.end
         if began:
-            return self._started(newest, change)
+            return self._started(newest, change, clip.start if self.rule.start_time is None else self.rule.start_time)
+        if self._rings_again(clip.start):
+            ended = self._end(clip.start, "snooze")
+            return replace(self._started(newest, change, clip.start), ended=ended)
         if change is Change.ENDED:
             return Judged(self._end(self.rule.end_time, "score"), change)
         if self.event is not None and self._worth_an_update(clip.end):
@@ -125,9 +140,13 @@ class CameraAlarm:
             return Judged(self.event.update(self.last), change)
         return Judged(change=change)
 
-    def _started(self, newest: NewestClip, change: Change | None) -> Judged:
+    def _rings_again(self, at: float) -> bool:
+        """Whether an alarm that the snooze silenced goes on after it, or turns out to be one that rings through."""
+        silenced = self.event is not None and self.event.suppressed == "snooze" and self.rule.active
+        return silenced and self._severity == "alarm" and not self._snooze.silences(at, self._kind)
+
+    def _started(self, newest: NewestClip, change: Change | None, start: float) -> Judged:
         clip = newest.ready
-        start = clip.start if self.rule.start_time is None else self.rule.start_time
         self.event = begun_event(
             self._config,
             self.rule.settings,
@@ -142,6 +161,9 @@ class CameraAlarm:
             self.rule.discount()
         elif change is Change.CAPPED:
             self.event.suppress("hourly_cap")
+        elif self._snooze.silences(clip.start, self._kind):
+            self.event.suppress("snooze")
+            self.rule.discount()  # the alarms after the snooze must not be capped because of those in it
         explanation = newest.explain()
         message = self.event.new(replace(self.last, top_clips=explanation.top_clips()))
         self._said_score, self._said_at = self.rule.top_score, clip.end

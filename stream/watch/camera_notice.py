@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from stream.alarm.event import EventMessage, ModelName
+from stream.alarm.event import Event, EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings
+from stream.alarm.snooze import Snooze
 from stream.archive.explanation import Explanation
 from stream.camera.messages import ClipReady
 from stream.settings.settings import CameraConfig
@@ -38,9 +39,15 @@ class CameraNotice:
         model: Callable[[], ModelName],
         settings: AlarmSettings,
         wall: Callable[[float], float],
+        snooze: Snooze,
     ) -> None:
-        self._notice = CameraAlarm(config, model, settings, wall, "notice")
+        self._notice = CameraAlarm(config, model, settings, wall, snooze, "notice")
         self._held: tuple[Judged, ClipReady] | None = None  # what began, with which clip
+
+    @property
+    def event(self) -> Event | None:
+        """The notice that is open, also while it is held back."""
+        return self._notice.event
 
     def configure(self, config: CameraConfig) -> None:
         self._notice.configure(config)

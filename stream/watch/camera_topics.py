@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from engine.default_bundle import project_version
+from stream.alarm.wall import local_time
 from stream.settings.settings import ServiceSettings
 from stream.sinks.home_assistant import discovery, discovery_topic
 from stream.sinks.mqtt import MqttSink
@@ -53,6 +54,10 @@ class CameraTopics:
         if self._mqtt is not None and not camera.is_self_test:
             threshold = camera.alarm.rule.settings.threshold_on
             self._mqtt.camera_settings(camera.name, enabled=camera.presence.enabled, threshold=threshold)
+            ends_at = camera.snooze.ends_at
+            self._mqtt.camera_snooze(
+                camera.name, None if ends_at is None else local_time(ends_at, camera.schedule.zone)
+            )
             self._mqtt.camera_calibration(camera.name, camera.learner.state())
 
     def anomaly(self, camera: WatchedCamera) -> None:

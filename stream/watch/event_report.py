@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from stream.alarm.escalation import Escalation
 from stream.alarm.event import EventMessage
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
@@ -30,7 +31,9 @@ class EventReport:
         metrics: Metrics,
         clock: Clock,
         lines: ScoresFile | None = None,
+        escalation: Escalation | None = None,
     ) -> None:
+        self.escalation = escalation or Escalation(None)
         self._clock = clock
         self._journal = journal
         self._files = files
@@ -50,6 +53,7 @@ class EventReport:
         if alarm:
             self._files.order(decoder, message, clip)
             self._topics.anomaly(decoder.camera)
+        self.escalation.said(message, self._clock.now())
         decoder.pending_messages.say(message)
         self.release(decoder)
 
@@ -67,6 +71,12 @@ class EventReport:
                 self._lines.write_line(message.as_json())
             awaits_files = self._files.keeps and message.label == "anomaly"
             self._journal.message(message, self._clock.now(), awaits_files=awaits_files)
+
+    def said_by_journal(self, message: EventMessage) -> None:
+        """The journal has stored and published a message itself. Called by its thread."""
+        self.escalation.said(message, self._clock.now())
+        if self._lines is not None:
+            self._lines.write_line(message.as_json())
 
     def file_written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
         """A decoder wrote an image or clip, or failed to; messages may have waited for it."""

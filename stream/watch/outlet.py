@@ -31,6 +31,11 @@ class Outlet:
         self._tell_pages = tell_pages
         self._couriers = couriers
         self._keeps = keeps
+        self._recipients: frozenset[str] | None = None
+
+    def tell_only(self, recipients: frozenset[str] | None) -> None:
+        """Tell only these recipients beside MQTT, and all of them if None."""
+        self._recipients = recipients
 
     def connect(self, journal: Journal, mqtt: MqttSink | None) -> None:
         """`mqtt` is None where nothing is published."""
@@ -45,8 +50,10 @@ class Outlet:
             return
         self_test = message.payload.camera == SELF_TEST_CAMERA  # nobody's alarm, once a day
         if not self_test and message.payload.severity == "alarm":
+            recipients = self._recipients
             for courier in self._couriers:
-                courier.offer(message.payload)
+                if recipients is None or courier.name in recipients or message.payload.type == "end":
+                    courier.offer(message.payload)
         if self._mqtt is not None:
             self._mqtt.event(message)
         else:

@@ -6,16 +6,28 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from stream.alarm.requests import AUTO, Command, GiveVerdict, JudgedEvent, RunTest, SetEnabled, SetThreshold
+from stream.alarm.requests import (
+    AUTO,
+    Acknowledge,
+    Command,
+    GiveVerdict,
+    JudgedEvent,
+    RunTest,
+    SetEnabled,
+    SetSnooze,
+    SetThreshold,
+)
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.score_epoch import kept_threshold
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
+from stream.watch.acknowledgements import Acknowledgements
 from stream.watch.camera_memory import CameraMemory, Kept
 from stream.watch.camera_topics import CameraTopics
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.event_report import EventReport
+from stream.watch.snoozes import Snoozes
 from stream.watch.watched_camera import WatchedCamera
 
 
@@ -32,7 +44,9 @@ class Overrides:
         clock: Clock,
         post: Callable[[Command], None],
     ) -> None:
+        self.snoozes = Snoozes(journal, topics, kept, clock)
         self._post = post
+        self.acknowledgements = Acknowledgements(journal, events, clock, post)
         self._clock = clock
         self._journal = journal
         self._events = events
@@ -74,10 +88,13 @@ class Overrides:
         self._topics.status(camera)
 
     def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
-        """Carry out a command; a verdict may concern a removed camera."""
+        """Carry out a command; a verdict or acknowledgement may concern a removed camera."""
         decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if isinstance(command, GiveVerdict):
             self._journal.verdict(command, self._post)
+            return
+        if isinstance(command, Acknowledge):
+            self.acknowledgements.take(decoder, command)
             return
         if decoder is None:  # gone since it was given
             return
@@ -85,6 +102,8 @@ class Overrides:
             self._set_enabled(decoder, command)
         elif isinstance(command, SetThreshold):
             self._set_threshold(decoder.camera, command)
+        elif isinstance(command, SetSnooze):
+            self.snoozes.set(decoder.camera, command.minutes)
         elif isinstance(command, JudgedEvent):
             self._teach(decoder.camera, command)
         elif isinstance(command, RunTest):
@@ -107,6 +126,8 @@ class Overrides:
 
     def _teach(self, camera: WatchedCamera, judged: JudgedEvent) -> None:
         """The camera learns from a verdict."""
+        if judged.verdict is not None:
+            self._events.escalation.answered(judged.event)
         if judged.bundle == camera.model.sha256 and camera.learner.judged(judged):
             log.info("verdict learned", camera=camera.name, id=judged.event, verdict=judged.verdict or "withdrawn")
             self._memory.keep_learnt(camera)

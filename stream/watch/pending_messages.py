@@ -54,6 +54,13 @@ class PendingMessages:
             files.snapshot = bool(files.snapshot)
             files.clip = bool(files.clip)
 
+    def ended(self, event_id: str) -> Event | None:
+        """An event that is over, but not all of whose messages have left."""
+        last = next((message for message in reversed(self._line) if message.id == event_id), None)
+        if last is not None:
+            return Event(last)
+        return None if event_id not in self._files else self._files[event_id].ended
+
     @property
     def expecting(self) -> bool:
         """Whether a file is still to come."""
@@ -68,7 +75,7 @@ class PendingMessages:
             if files is not None:
                 if files.snapshot is None and now < files.picture_until:
                     break
-                if payload.type == "end":
+                if payload.end_time is not None:
                     files.ended = Event(payload)
                 if files.snapshot:
                     payload = replace(payload, snapshot=snapshot_url(payload.id))

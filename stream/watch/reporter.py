@@ -50,6 +50,7 @@ class Reporter:
         self.memory.begin_epoch(camera, time.time())
         self.memory.recall(camera)
         self.overrides.apply(camera)
+        self.overrides.snoozes.recall(camera)
         self.overrides.catch_up(camera)
         self.memory.note_rule(camera)
         self.topics.introduce(camera)
@@ -67,6 +68,7 @@ class Reporter:
         camera = decoder.camera
         for message in scored.noticed.messages:
             self.events.say(decoder, message, scored.noticed.clip or clip)
+        self.events.say(decoder, scored.ended, clip)
         self.events.say(decoder, scored.event, clip)
         if camera.is_self_test:
             return

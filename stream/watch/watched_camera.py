@@ -12,6 +12,7 @@ from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import UNKNOWN, Event, EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings, Change
 from stream.alarm.schedule import Schedule
+from stream.alarm.snooze import Snooze
 from stream.archive.explanation import Explanation
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
 from stream.settings.settings import CameraConfig
@@ -43,6 +44,7 @@ class Scored:
     explanation: Explanation | None = None  # of the alarm that this clip began
     connects: bool = False  # it follows nothing: the first clip of a connection, or since the camera was enabled
     noticed: Noticed = NOTHING_NOTICED
+    ended: EventMessage | None = None  # of a snoozed alarm, before `event`
 
 
 class WatchedCamera:
@@ -65,8 +67,9 @@ class WatchedCamera:
         self.model = model  # named by events that begin from now on
         self.learner = ScoreLearner(calibration, config.alarm)
         self.window = ClipWindow(CLIP_LENGTH // config.stride)
-        self.alarm = CameraAlarm(config, lambda: self.model, self.learner.in_force(), wall)
-        self.notice = CameraNotice(config, lambda: self.model, self.learner.in_force(), wall)
+        self.snooze = Snooze(wall)
+        self.alarm = CameraAlarm(config, lambda: self.model, self.learner.in_force(), wall, self.snooze)
+        self.notice = CameraNotice(config, lambda: self.model, self.learner.in_force(), wall, self.snooze)
         self.presence = Presence(config.enabled, now)
         self.scene = SceneWatch()
         self.drift = ""  # why the threshold no longer fits the history
@@ -135,6 +138,7 @@ class WatchedCamera:
             judged.explanation,
             self.window.connects,
             noticed,
+            judged.ended,
         )
 
     # events that are not caused by scores
@@ -168,6 +172,11 @@ class WatchedCamera:
         """The `end` of an open alarm and of an open notice."""
         yield self.alarm.close(reason)
         yield self.notice.close(reason)
+
+    @property
+    def open_events(self) -> list[Event]:
+        found = (self.alarm.event, self.notice.event, self._test.event, self._loss.event)
+        return [event for event in found if event is not None]
 
     @property
     def alarming(self) -> bool:
@@ -235,7 +244,4 @@ class WatchedCamera:
         yield "misfit", self.drift
         yield from self.presence.health(now)
         yield "window", len(self.window)
-        yield "score", round(self.alarm.last.score, 4)
-        yield "threshold", self.alarm.rule.settings.threshold_on
-        yield "alarm", self.alarm.active
-        yield "scheduled", self.alarm.scheduled
+        yield from self.alarm.health()

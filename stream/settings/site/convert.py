@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
+from stream.alarm.modes import CameraMode, Mode
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.archive.retention import Retention
@@ -22,11 +24,13 @@ from stream.settings.site.models import (
     CameraModel,
     ClipModel,
     FrigateModel,
+    ModeModel,
     NotifyModel,
     RetentionModel,
 )
 from stream.sinks.frigate import FrigateSettings
-from stream.sinks.notifications import NotifySettings
+from stream.sinks.notifications import EscalateSettings, NotifySettings
+from stream.sinks.webhook import WebhookSettings
 
 _BLOCKS: Final = (AlarmModel, ClipModel)  # a region is inherited as a whole
 
@@ -76,6 +80,21 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
     )
 
 
+def modes(models: Mapping[str, ModeModel] | None, zone: tzinfo | None) -> dict[str, Mode]:
+    """The modes by name, in the order of the file."""
+    return {name: _mode(model, zone) for name, model in (models or {}).items()}
+
+
+def _mode(model: ModeModel, zone: tzinfo | None) -> Mode:
+    periods = tuple(period for entry in model.schedule or () for period in entry.periods)
+    return Mode(
+        CameraMode(**_given(model.every)),
+        {name: CameraMode(**_given(camera)) for name, camera in (model.cameras or {}).items()},
+        None if model.recipients is None else frozenset(model.recipients),
+        None if model.schedule is None else Schedule(periods, zone),
+    )
+
+
 def frigate(model: FrigateModel | None) -> FrigateSettings | None:
     """None if the file has no such block."""
     if model is None:
@@ -85,7 +104,20 @@ def frigate(model: FrigateModel | None) -> FrigateSettings | None:
 
 def notify(model: NotifyModel | None) -> NotifySettings | None:
     """None if the file has no such block."""
-    return None if model is None else NotifySettings(tuple(model.targets), **_given(model, "targets"))
+    if model is None:
+        return None
+    webhooks = tuple(WebhookSettings(webhook.url, webhook.secret) for webhook in model.webhooks or ())
+    escalate = model.escalate
+    return NotifySettings(
+        tuple(model.targets or ()),
+        webhooks=webhooks,
+        escalate=None if escalate is None else EscalateSettings(_seconds(escalate.after), tuple(escalate.to)),
+        **_given(model, "targets", "webhooks", "escalate"),
+    )
+
+
+def _seconds(text: str) -> float:
+    return float(text[:-1]) * {"s": 1, "m": 60, "h": 3_600}[text[-1]]
 
 
 def retention(model: RetentionModel | None) -> Retention:

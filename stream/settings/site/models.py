@@ -23,15 +23,19 @@ from stream.settings.site.values import (
     Day,
     Device,
     FilePath,
+    Lasting,
     ListenAddress,
     LiveUrl,
     Mask,
+    ModeName,
     Secret,
     Share,
+    SigningSecret,
     SourceUrl,
     TimeOfDay,
     TimeZone,
     TopicPrefix,
+    WebhookUrl,
     WebUrl,
 )
 from stream.sinks.frigate import FrigateSettings
@@ -211,16 +215,48 @@ class RetentionModel(SiteModel):
     )
 
 
-class NotifyModel(SiteModel):
-    """Notifications through Apprise."""
+class WebhookModel(SiteModel):
+    """A web address to which every message of an alarm is posted."""
 
-    targets: Annotated[list[Secret], Field(min_length=1, max_length=50)] = Field(
+    url: WebhookUrl = Field(repr=False, description="http[s]:// URL. Redirects are not followed.")
+    secret: SigningSecret = Field(
+        repr=False,
+        description="Key of the signature, at least 16 characters: write `{MGFN_NAME}`. Each request has the header "
+        "`X-MGFN-Signature: sha256=` with the HMAC of its body.",
+    )
+
+
+class EscalateModel(SiteModel):
+    """Who is told of an alarm that nobody has acknowledged or judged."""
+
+    after: Lasting = Field(description="Time without an answer, such as 90s, 5m or 1h; it is repeated ten times.")
+    to: Annotated[list[Secret], Field(min_length=1, max_length=50)] = Field(
         repr=False, description="URLs for Apprise. They are secrets: write `{MGFN_NAME}`."
     )
+
+
+class NotifyModel(SiteModel):
+    """Notifications through Apprise, and webhooks."""
+
+    targets: Annotated[list[Secret], Field(min_length=1, max_length=50)] | None = Field(
+        None, repr=False, description="URLs for Apprise. They are secrets: write `{MGFN_NAME}`. Default: none."
+    )
+    webhooks: Annotated[list[WebhookModel], Field(min_length=1, max_length=50)] | None = Field(
+        None, repr=False, description="Web addresses to which every message of an alarm is posted. Default: none."
+    )
+    escalate: EscalateModel | None = Field(None, description="Who is told of unanswered alarms. Default: nobody.")
     per_hour: Annotated[int, Field(ge=1, le=3_600)] | None = Field(
         None, description=f"Maximum number of messages to each target per hour. Default: {NotifySettings.per_hour}."
     )
-    camera_lost: bool | None = Field(None, description="Whether lost cameras are reported too. Default: false.")
+    camera_lost: bool | None = Field(
+        None, description="Whether lost cameras are reported to the targets too; webhooks get them. Default: false."
+    )
+
+    @model_validator(mode="after")
+    def _tells_somebody(self) -> NotifyModel:
+        if self.targets is None and self.webhooks is None and self.escalate is None:
+            raise ValueError("has no recipient; `targets`, `webhooks` or `escalate` is required")
+        return self
 
 
 class FrigateModel(SiteModel):
@@ -234,6 +270,41 @@ class FrigateModel(SiteModel):
     cameras: dict[str, str] | None = Field(None, description="Maps camera names to Frigate's names where they differ.")
     ca: FilePath | None = Field(
         None, description="CA certificate that signed Frigate's certificate. Default: those of the system."
+    )
+
+
+class CameraModeModel(SiteModel):
+    """What a mode changes for a camera. `threshold_on` and `false_alarms_per_day` exclude each other."""
+
+    enabled: bool | None = Field(None, description="Whether the camera is scored. Default: as configured.")
+    threshold_on: Share | None = Field(None, description="A fixed alarm-on threshold. Default: as configured.")
+    false_alarms_per_day: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
+        None, description="Budget of a learned threshold. Default: as configured."
+    )
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> CameraModeModel:
+        if self.threshold_on is not None and self.false_alarms_per_day is not None:
+            raise ValueError("threshold_on and false_alarms_per_day: both were given; use only one")
+        return self
+
+
+class ModeModel(SiteModel):
+    """A mode of the site. What is set over MQTT or on the page takes precedence over it."""
+
+    schedule: Annotated[list[PeriodModel], Field(min_length=1), AfterValidator(_disjoint)] | None = Field(
+        None,
+        description="Periods in which it is in force, unless another mode was chosen. Without a schedule: whenever no "
+        "other mode's schedule applies (the first such mode).",
+    )
+    every: CameraModeModel | None = Field(None, description="What it changes for every camera. Default: nothing.")
+    cameras: dict[str, CameraModeModel] | None = Field(
+        None, description="What it changes for some cameras, by name; this takes precedence over `every`."
+    )
+    recipients: list[str] | None = Field(
+        None,
+        description="Who is told beside MQTT: frigate, notify-1 (the first of `notify.targets`), webhook-1 (the first "
+        "of `notify.webhooks`), escalate-1 and so on. An empty list: nobody. Default: everybody.",
     )
 
 
@@ -267,8 +338,11 @@ class SiteFile(SiteModel):
     self_test: Annotated[float, Field(ge=0, le=10_000)] | None = Field(
         None, description="Hours between self-tests; 0 means none. Default: 24. Flag: --self-test."
     )
-    notify: NotifyModel | None = Field(None, description="Notifications through Apprise. Default: none.")
+    notify: NotifyModel | None = Field(None, description="Notifications through Apprise, and webhooks. Default: none.")
     frigate: FrigateModel | None = Field(None, description="Events in Frigate. Default: none.")
+    modes: Annotated[dict[ModeName, ModeModel], Field(min_length=1, max_length=20)] | None = Field(
+        None, description="Modes of the site by name, such as home, away, night and off. Default: none."
+    )
     defaults: CameraDefaults | None = Field(None, description="Settings that all cameras inherit.")
     cameras: Annotated[dict[CameraName, CameraModel], Field(min_length=1)] = Field(
         description="The cameras by name. A name has 1 to 64 characters from a-z A-Z 0-9 _ -, and must not be a word "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -132,15 +132,18 @@ def _known_keys(model: type[BaseModel], path: Path) -> list[str]:
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel]:
     if not path:
         return model
-    if model is SiteFile and path[0] == "cameras":
-        path = path[1:]  # a camera's name is not a key
-        inner = _model_in(SiteFile.model_fields["cameras"].annotation)
-    else:
-        by_key = {field.alias or name: field for name, field in model.model_fields.items()}
-        inner = _model_in(by_key[str(path[0])].annotation)
+    by_key = {field.alias or name: field for name, field in model.model_fields.items()}
+    annotation = by_key[str(path[0])].annotation
+    inner = _model_in(annotation)
+    if _maps_names(annotation):
+        path = path[1:]  # the name of a camera or mode is not a key
     rest = [part for part in path[1:] if not isinstance(part, int)]
     assert inner is not None  # noqa: S101 -- only models have unknown keys
     return _model_at(inner, tuple(rest))
+
+
+def _maps_names(annotation: Any) -> bool:
+    return get_origin(annotation) is dict or any(_maps_names(part) for part in get_args(annotation))
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from stream.alarm.modes import Mode
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import expanded, is_loopback
 from stream.base.errors import UsageError
 from stream.settings.settings import CameraConfig
-from stream.settings.site.convert import camera_config, inherited
+from stream.settings.site.convert import camera_config, inherited, modes
 from stream.settings.site.document import Document, Problem, key_of, parse
 from stream.settings.site.document import Path as KeyPath
 from stream.settings.site.models import CameraDefaults, CameraModel, SiteFile
@@ -42,6 +43,11 @@ class Site:
     path: Path
     given: SiteFile
     content: bytes = field(repr=False)
+
+    def modes(self) -> dict[str, Mode]:
+        """The modes by name."""
+        zone = None if self.given.time_zone is None else ZoneInfo(self.given.time_zone)
+        return modes(self.given.modes, zone)
 
     def cameras(self, bundle: AlarmSettings) -> tuple[CameraConfig, ...]:
         """The cameras; `bundle` has the alarm settings for missing keys."""
@@ -166,8 +172,29 @@ def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
             path = ("frigate", "cameras", name)
             text = unknown(name, list(given.cameras), "not a camera of this file")
             yield Problem(document.line(path), key_of(path), text)
+    yield from _of_modes(given, document)
     for name, own in given.cameras.items():
         yield from _of_camera(name, own, given.defaults, document)
+
+
+def _of_modes(given: SiteFile, document: Document) -> Iterator[Problem]:
+    told = ["frigate"] if given.frigate else []
+    if given.notify is not None:
+        told += [f"notify-{n}" for n, _ in enumerate(given.notify.targets or (), start=1)]
+        told += [f"webhook-{n}" for n, _ in enumerate(given.notify.webhooks or (), start=1)]
+        to = () if given.notify.escalate is None else given.notify.escalate.to
+        told += [f"escalate-{n}" for n, _ in enumerate(to, start=1)]
+    for name, mode in (given.modes or {}).items():
+        for camera in mode.cameras or ():
+            if camera not in given.cameras:
+                path: KeyPath = ("modes", name, "cameras", camera)
+                text = unknown(camera, list(given.cameras), "not a camera of this file")
+                yield Problem(document.line(path), key_of(path), text)
+        for recipient in mode.recipients or ():
+            if recipient not in told:
+                path = ("modes", name, "recipients")
+                text = unknown(recipient, told or ["(none are configured)"], "not a recipient of this file")
+                yield Problem(document.line(path), key_of(path), f"{recipient}: {text}")
 
 
 def _open_to_others(given: SiteFile, document: Document) -> Iterator[Problem]:

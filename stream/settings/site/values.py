@@ -11,16 +11,22 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from engine.backends import BACKENDS
+from stream.alarm.modes import BY_SCHEDULE, NO_MODE
 from stream.base.addresses import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
 from stream.base.errors import UsageError
 from stream.settings.bundle import check_device
 
 FOLDER: Final = "folder"  # key in the validation context: the folder for relative paths
+SHORTEST_SECRET: Final = 16
 _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
+_MODE: Final = "^[a-z0-9_-]{1,32}$"
+_LASTING: Final = "^[1-9][0-9]{0,3}[smh]$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
     _NAME: "a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
+    _MODE: "the name of a mode has 1 to 32 characters of a-z 0-9 _ -",
+    _LASTING: "must be a number with a unit, such as 90s, 5m or 1h",
     _TIME: 'must be "HH:MM" with two digits each, such as "08:00"',
     _ADDRESS: "must be HOST:PORT or off",
 }
@@ -84,6 +90,25 @@ def _web_address(text: str) -> str:
     return whole
 
 
+def _webhook(text: str) -> str:
+    whole = _text(text)
+    try:
+        parts = urlsplit(whole)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError("must be an http:// or https:// URL")
+    return whole
+
+
+def _signing_secret(text: str) -> str:
+    whole = _text(text)
+    if len(whole) < SHORTEST_SECRET:
+        raise ValueError(f"has {len(whole)} characters; must have at least {SHORTEST_SECRET}")
+    return whole
+
+
 def _listen_address(address: str) -> str:
     if address != "off" and int(address.rpartition(":")[2]) > 65_535:
         raise ValueError(ALLOWED_BY[_ADDRESS])
@@ -93,6 +118,12 @@ def _listen_address(address: str) -> str:
 def _camera_name(name: str) -> str:
     if problem := name_problem(name):
         raise ValueError(problem)
+    return name
+
+
+def _mode_name(name: str) -> str:
+    if name in (BY_SCHEDULE, NO_MODE):
+        raise ValueError(f"the name of a mode must not be {name}")
     return name
 
 
@@ -126,6 +157,7 @@ def _time_zone(name: str) -> str:
     return name
 
 
+Lasting = Annotated[str, StringConstraints(pattern=_LASTING)]
 FilePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[list[Share], Field(min_length=2, max_length=2)]
@@ -141,5 +173,8 @@ Backend = Annotated[str, AfterValidator(_backend)]
 Device = Annotated[str, AfterValidator(_device)]
 Secret = Annotated[str, AfterValidator(_text)]
 WebUrl = Annotated[str, AfterValidator(_web_address)]
+WebhookUrl = Annotated[str, AfterValidator(_webhook)]
+SigningSecret = Annotated[str, AfterValidator(_signing_secret)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]
+ModeName = Annotated[str, StringConstraints(pattern=_MODE), AfterValidator(_mode_name)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

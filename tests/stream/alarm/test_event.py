@@ -6,7 +6,8 @@ import json
 import re
 from dataclasses import replace
 
-from stream.alarm.event import Acknowledgement, Event, EventMessage, ModelName, Moment, TopClip, stamped
+from stream.alarm.event import Acknowledgement, Event, EventMessage, ModelName, Moment, TopClip
+from stream.sinks.delivery import stamped
 
 # The contract's example, section 4, and the additions of section 5.
 SCHEMA_1 = {
@@ -27,6 +28,18 @@ ADDED = {
 
 def make() -> Event:
     return Event.begun("front_door", 1795466000.123, (0.8, 0.6), ModelName("default", "ab" * 32, "openvino"))
+
+
+def test_the_first_answer_stays_and_later_messages_repeat_it() -> None:
+    event = Event.begun("door", 1000.0, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
+    event.new(Moment(0.9, 0.9, 32, 1000.0))
+    answer = event.acknowledge(1003.2504, "anna")
+    assert answer is not None
+    assert (answer.type, answer.seq, answer.acknowledged) == ("ack", 1, Acknowledgement(1003.25, "anna"))
+    assert event.acknowledge(1004.0, "ben") is None
+    end = event.end(None, 1010.0, "score")
+    assert (end.seq, end.acknowledged) == (2, Acknowledgement(1003.25, "anna"))
+    assert stamped(answer, 0.5, 1003.75).latency_ms == 500
 
 
 def test_life_cycle_has_one_id_and_a_counting_seq() -> None:

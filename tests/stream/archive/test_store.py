@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream.alarm.event import Event, ModelName, Moment, stamped
+from stream.alarm.event import Event, ModelName, Moment
 from stream.archive.database import DATABASE, MEDIA
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from stream.base.errors import UsageError
+from stream.sinks.delivery import stamped
 from tests.servers.disks import fill, small_disk
 
 MODEL = ModelName("default", "ab" * 32, "openvino")

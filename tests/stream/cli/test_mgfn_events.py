@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from stream.alarm.event import Event, ModelName, Moment
+from stream.alarm.event import Event, Label, ModelName, Moment
+from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Period, Schedule
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
@@ -154,6 +156,61 @@ def test_the_table_says_why_an_event_was_not_published(
     shown = capsys.readouterr().out
     assert "anomaly, suppressed: hourly_cap" in shown
     assert "anomaly, suppressed: lookalike of 1000.00-abcdef" in shown
+
+
+def test_an_alarm_is_acknowledged_beside_a_running_program_and_without_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: Path
+) -> None:
+    with Store.open(data) as store:  # as mgfn-stream holds it
+        event = store.events.since(0.0)[1].message
+        assert run(monkeypatch, "ack", event.id, "--by", "anna b", "--data", data) == 0
+        told = store.settings.all()[event.camera]["ack"].split(" ", 2)
+        assert (told[0], told[2]) == (event.id, "anna b")
+        assert store.events.since(0.0)[1].message == event  # the running program does it
+    for name in ("anna", "ben"):
+        assert run(monkeypatch, "ack", event.id, "--by", name, "--data", data) == 0
+    with Store.open(data) as store:
+        answer = store.events.since(0.0)[1].message
+        assert answer.acknowledged is not None
+        assert (answer.type, answer.seq, answer.acknowledged.by) == ("ack", event.seq + 1, "anna")
+        assert store.events.waiting()[-1].payload == answer  # published at the next start
+    assert run(monkeypatch, "ack", "1.00-abcdef", "--data", data) == 2
+    assert "1.00-abcdef: no such event" in capsys.readouterr().err
+    assert run(monkeypatch, "ack", event.id, "--by", "", "--data", data) == 2
+    assert "--by: ''; must be 1 to 64 printable characters" in capsys.readouterr().err
+
+
+def test_a_digest_sums_up_each_camera(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scored: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")
+    now, model = time.time(), ModelName("b", "0" * 64, "openvino")
+    with Store.open(scored) as store:
+        labels: tuple[Label, ...] = ("anomaly", "anomaly", "camera_lost")
+        for number, label in enumerate(labels):
+            event = Event.begun("door", now - 9_000 + 1_000 * number, (0.8, 0.6), model, label)
+            if number == 1:
+                event.suppress("snooze")
+            store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+            store.events.add(event.end(None, event.start_time + 600, "returned"), 1.0, awaits_files=False)
+        test = Event.begun("yard", now - 50, (0.8, 0.6), model, test=True)
+        store.events.add(test.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+    assert run(monkeypatch, "digest", "--since", "3d", "--data", scored, "--json") == 0
+    (line,) = capsys.readouterr().out.splitlines()  # a test is nobody's alarm
+    assert json.loads(line) == {
+        "camera": "door", "alarms": 2, "true": 1, "false_alarms": 0, "unanswered": 1, "notices": 0, "suppressed": 1,
+        "lost": 1, "lost_seconds": 600.0, "days": pytest.approx(2.0, abs=0.01), "not_true": 1,
+        "budget": pytest.approx(2.0, abs=0.01), "budget_kept": True,
+    }  # fmt: skip
+    with Store.open(scored) as store:
+        rule = asdict(AlarmSettings(0.8, 0.6, false_alarms_per_day=0.0))
+        store.settings.set("door", "alarm", json.dumps(rule))
+    assert run(monkeypatch, "digest", "--since", "3d", "--data", scored) == 0
+    shown = capsys.readouterr().out
+    assert "NOT KEPT: 1 alarms not marked true, 0 allowed" in shown
+    assert "1 times, 10 min" in shown
+    assert run(monkeypatch, "digest", "--since", "yesterday", "--data", scored) == 2
+    assert "--since yesterday: must be a number with a unit" in capsys.readouterr().err
 
 
 def test_a_verdict_is_given_and_taken_back(

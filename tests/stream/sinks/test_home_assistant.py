@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stream.sinks.home_assistant import discovery, discovery_topic
+from stream.sinks.home_assistant import discovery, discovery_topic, mode_discovery
 
 PLATFORMS = {"binary_sensor", "sensor", "image", "switch", "number", "button"}
 
@@ -45,12 +45,13 @@ def test_device_and_origin(payload: dict[str, Any]) -> None:
 
 def test_every_component_is_complete(payload: dict[str, Any]) -> None:
     components = payload["components"]
-    kinds = sorted((c["platform"], c.get("device_class")) for c in components.values())
+    kinds = sorted((c["platform"], str(c.get("device_class"))) for c in components.values())
     assert kinds == sorted(
-        [("binary_sensor", "safety"), ("binary_sensor", "connectivity"), ("sensor", None), ("image", None),
-         ("switch", None), ("number", None), ("button", None)], key=str,
+        [("binary_sensor", "safety"), ("binary_sensor", "connectivity"), ("sensor", "None"), ("image", "None"),
+         ("switch", "None"), ("number", "None"), ("button", "None"), ("button", "None"), ("number", "None"),
+         ("sensor", "timestamp")],
     )  # fmt: skip
-    assert len({c["unique_id"] for c in components.values()}) == 7
+    assert len({c["unique_id"] for c in components.values()}) == 10
     for component in components.values():
         assert component["platform"] in PLATFORMS
         assert len(component) > 3
@@ -73,3 +74,16 @@ def test_what_each_component_listens_to(payload: dict[str, Any]) -> None:
     assert json.loads(c["false_alarm"]["payload_press"]) == {"id": "latest", "verdict": "false_alarm"}
     # expire_after is for states that are not retained
     assert [key for key, value in c.items() if "expire_after" in value] == ["score"]
+
+
+def test_modes_are_a_select_and_an_alarm_panel_only_if_all_are_its_states() -> None:
+    topic, payload = mode_discovery("mgfn", "NVR.local", ("home", "night", "off", "auto"), "0.1.0", None)
+    assert re.fullmatch(r"homeassistant/device/NVR_local_mode_[0-9a-f]{6}/config", topic)
+    select, panel = payload["components"]["mode"], payload["components"]["panel"]
+    assert select["options"] == ["home", "night", "off", "auto", "none"]
+    assert (select["state_topic"], panel["command_topic"]) == ("mgfn/mode/state", "mgfn/mode/set")
+    assert panel["supported_features"] == ["arm_home", "arm_night"]
+    assert (panel["payload_arm_night"], panel["payload_disarm"]) == ("night", "off")
+    assert '"night": "armed_night"' in panel["value_template"]
+    for options in (("home", "garden", "off", "auto"), ("home", "away", "auto"), ("off", "auto")):
+        assert list(mode_discovery("mgfn", "n", options, "0", None)[1]["components"]) == ["mode"], options

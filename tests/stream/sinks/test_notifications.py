@@ -14,7 +14,7 @@ import pytest
 from stream.alarm.event import EventMessage
 from stream.base.errors import UsageError
 from stream.sinks.courier import UndeliveredError
-from stream.sinks.notifications import NotifySettings, NotifyTarget, notify_targets, wording
+from stream.sinks.notifications import EscalateSettings, NotifySettings, NotifyTarget, notify_targets, wording
 from tests.events import event_message
 from tests.servers.http import Asked, HttpServer
 from tests.servers.processes import free_port
@@ -126,3 +126,17 @@ def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(UsageError, match=r"pip install 'mgfn-stream\[notify\]'"):
         notify_targets(NotifySettings(("json://localhost",)), None)
+
+
+def test_other_people_are_told_of_what_nobody_has_answered(phone: Phone) -> None:
+    settings = NotifySettings(("json://localhost",), escalate=EscalateSettings(300.0, (phone.url,)))
+    first, other = notify_targets(settings, None)
+    assert (first.name, other.name) == ("notify-1", "escalate-1")
+    assert [target.wants(message(kind), 0.0) for target in (first, other) for kind in ("new", "escalated")] == [
+        True, False, False, True,
+    ]  # fmt: skip
+    other.deliver(message("escalated"))
+    assert phone.got[0].body["title"].startswith("NOT ANSWERED: front_door: anomaly")
+    wrong = NotifySettings((), escalate=EscalateSettings(300.0, ("nowhere",)))
+    with pytest.raises(UsageError, match=r"notify.escalate.to\[0\]: must be a URL that Apprise supports"):
+        notify_targets(wrong, None)

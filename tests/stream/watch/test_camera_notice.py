@@ -11,6 +11,7 @@ from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import EventMessage, ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Period, Schedule
+from stream.alarm.snooze import Snooze
 from stream.archive.explanation import Explanation
 from stream.base.addresses import Source
 from stream.camera.messages import ClipReady
@@ -37,7 +38,7 @@ def newest(number: int, score: float, like: str | None = None) -> NewestClip:
 
 
 def made(config: CameraConfig = CONFIG) -> CameraNotice:
-    return CameraNotice(config, lambda: MODEL, ALARM, lambda at: at)
+    return CameraNotice(config, lambda: MODEL, ALARM, lambda at: at, Snooze())
 
 
 def play(notice: CameraNotice, scores: list[float], first: int = 0, like: str | None = None) -> list[list[str]]:

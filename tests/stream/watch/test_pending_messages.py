@@ -23,6 +23,25 @@ def pending_with_new() -> tuple[PendingMessages, Event]:
     return pending, event
 
 
+def test_an_answer_to_an_alarm_that_awaits_its_clip_comes_before_media() -> None:
+    pending, event = pending_with_new()
+    pending.say(event.end(MOMENT, 1004.0, "score"))
+    for answered in ("while `end` waits for the image", "afterwards"):
+        ended = pending.ended(event.id)
+        assert ended is not None, answered
+        if answered == "afterwards":
+            assert ended.acknowledge(1006.0, "ben") is None
+        elif (answer := ended.acknowledge(1005.0, "anna")) is not None:
+            pending.say(answer)
+            pending.pictured(event.id, taken=True)
+            assert told(pending.due(15.0)) == [("new", True, False), ("end", True, False), ("ack", True, False)]
+    pending.closed(event.id, kept=True)
+    (media,) = pending.due(20.0)
+    assert media.acknowledged is not None
+    assert (media.seq, media.acknowledged.by, media.clip is not None) == (3, "anna", True)
+    assert pending.ended(event.id) is None
+
+
 def test_new_leaves_with_its_picture_and_media_when_all_is_closed() -> None:
     pending, event = pending_with_new()
     assert pending.due(10.1) == []

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from stream.alarm.event import Event, EventMessage, Moment, stamped
+from stream.alarm.event import Event, EventMessage, Moment
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import Command, SetEnabled, SetThreshold
 from stream.alarm.rule import AlarmSettings
@@ -20,6 +20,7 @@ from stream.base.addresses import SELF_TEST_CAMERA, Source
 from stream.lookback.history import rule_of
 from stream.settings.settings import CameraConfig
 from stream.sinks.courier import Courier
+from stream.sinks.delivery import stamped
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.metrics import Metrics
 from stream.watch.outlet import Outlet

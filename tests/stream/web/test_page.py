@@ -109,6 +109,12 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     holds(page, "/^9 alarms in/.test(document.getElementById('what-answer').textContent)")
     slider.fill("0.95")
     holds(page, "/^0 alarms in/.test(document.getElementById('what-answer').textContent)")
+    page.get_by_role("button", name="Snooze 1 h").click()
+    snoozed = page.locator(".card .snoozed")
+    snoozed.wait_for()
+    assert snoozed.evaluate("line => getComputedStyle(line).color") == "rgb(179, 38, 30)"  # red
+    page.get_by_role("button", name="End snooze").click()
+    snoozed.wait_for(state="hidden")
     slider.fill("0")
     page.locator("#what-apply").click()
 
@@ -137,6 +143,8 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     assert video.evaluate("video => video.dataset.before && !video.paused && video === document.activeElement")
     assert dialog.locator(".strip li").count() >= 2
     assert re.search(r"\d+ %", dialog.locator(".strip").inner_text())
+    page.keyboard.press("a")
+    holds(page, "/Acknowledged by page/.test(document.querySelector('#answered')?.textContent)")
     dialog.locator("[data-verdict=false_alarm]").click()
     dialog.locator("[data-verdict=false_alarm].chosen").wait_for()
     with Store.read_only(site.data) as store:

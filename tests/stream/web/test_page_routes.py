@@ -19,7 +19,16 @@ import numpy as np
 import pytest
 
 from stream.alarm.event import Event, ModelName, Moment
-from stream.alarm.requests import Command, GiveVerdict, RunTest, SetEnabled, SetThreshold
+from stream.alarm.requests import (
+    Acknowledge,
+    Command,
+    GiveVerdict,
+    RunTest,
+    SetEnabled,
+    SetMode,
+    SetSnooze,
+    SetThreshold,
+)
 from stream.archive.explanation import Explanation, jpeg
 from stream.archive.media import media_path
 from stream.archive.score_log import LoggedScore, pack
@@ -44,7 +53,10 @@ class Site:
         self._folder, self._token = folder, token
 
     def sources(self) -> PageSources:
-        state: Callable[[], dict[str, Any]] = lambda: {"cameras": {"door": {"status": "online"}}}  # noqa: E731
+        state: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731
+            "cameras": {"door": {"status": "online"}},
+            "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
+        }
         return PageSources(
             state, lambda _camera: self.picture, lambda _camera: self.line, self.posted.append, self.live, self._folder
         )
@@ -176,11 +188,26 @@ def test_what_it_does(data: Path) -> None:
     with site.serving() as client:
         (event,) = client.get("/api/events").json()
         assert client.post(f"/api/events/{event['id']}/verdict", json={"verdict": "true"}).status_code == 202
+        assert client.post(f"/api/events/{event['id']}/ack", json={"by": "anna"}).status_code == 202
+        assert client.post(f"/api/events/{event['id']}/ack", json={}).status_code == 202
+        refused = client.post(f"/api/events/{event['id']}/ack", json={"by": "a\nb"})
+        assert (refused.status_code, "must be 1 to 64 printable characters" in refused.json()["detail"]) == (422, True)
         assert client.post("/api/cameras/door/threshold", json={"threshold": 0.7}).status_code == 202
         assert client.post("/api/cameras/door/enabled", json={"enabled": False}).status_code == 202
+        assert client.post("/api/cameras/door/snooze", json={"minutes": 60}).status_code == 202
+        assert client.post("/api/cameras/door/snooze", json={"minutes": 5_256_000}).status_code == 422
+        assert client.post("/api/mode", json={"mode": "away"}).status_code == 202
+        refused = client.post("/api/mode", json={"mode": "garden"})
+        assert (refused.status_code, refused.json()["detail"]) == (
+            422,
+            "no such mode: 'garden'; must be home, away, auto",
+        )
         assert client.post("/api/cameras/door/test", json={}).status_code == 202
         assert site.posted == [
-            GiveVerdict("door", event["id"], "true"), SetThreshold("door", 0.7), SetEnabled("door", False),
+            GiveVerdict("door", event["id"], "true"), Acknowledge("door", event["id"], "anna"),
+            Acknowledge("door", event["id"], "page"), SetThreshold("door", 0.7), SetEnabled("door", False),
+            SetSnooze("door", 60),
+            SetMode("away"),
             RunTest("door"),
         ]  # fmt: skip
         done = client.post("/api/cameras/door/budget", json={"per_day": 5})

@@ -4,6 +4,7 @@ import { say } from "/page/alert.js";
 import { announce, cameras, refreshLine, showCameras, takeScore } from "/page/cameras.js";
 import { list, takeEvent } from "/page/events.js";
 import { showHealth, showLights } from "/page/health.js";
+import { showMode } from "/page/mode.js";
 import { ask, setClock } from "/page/page.js";
 import { showThreshold } from "/page/tuning.js";
 import "/page/theme.js";
@@ -16,6 +17,7 @@ function showState(state) {
   latest = state;
   setClock(state.time);
   showCameras(state);
+  showMode(state.mode);
   showThreshold();
   showLights(state);
   showHealth(state);

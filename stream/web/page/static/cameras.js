@@ -5,9 +5,9 @@ import { drawDay, drawScores } from "/page/charts.js";
 import { detail } from "/page/detail.js";
 import { isQuiet, words } from "/page/event_words.js";
 import { listCamera } from "/page/events.js";
-import { $, ask, make, now, path } from "/page/page.js";
+import { $, ask, make, now, path, time } from "/page/page.js";
 
-const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000;
+const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000, SNOOZE_MINUTES = 60;
 const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 export const cameras = new Map();  // name -> {card parts, points, state}
 
@@ -19,19 +19,25 @@ function card(name) {
     day: make("canvas", { class: "day" }),
     problem: make("p", { class: "problem", hidden: true }),
     enabled: make("button", { type: "button" }),
+    snooze: make("button", { type: "button", class: "snooze" }),
+    snoozed: make("p", { class: "snoozed", hidden: true }),
   };
   const test = make("button", { type: "button", title: "Send a test event to the broker and all recipients",
     onclick: () => act(path("api", "cameras", name, "test"), {}, `Sending a test event for ${name}.`) }, "Test");
   const past = make("button", { type: "button", class: "past", "aria-label": `Last 24 hours of ${name}: show its events`,
     onclick: () => listCamera(name) }, parts.day);
   const root = make("article", { class: "card", "aria-label": name },
-    make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.problem,
+    make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.snoozed, parts.problem,
     make("div", {}, make("span", { class: "faint" }, "last two minutes"), parts.score), parts.line,
-    make("span", { class: "faint" }, "last 24 hours: highest scores, ▼ alarms"), past, make("div", {}, parts.enabled, test));
+    make("span", { class: "faint" }, "last 24 hours: highest scores, ▼ alarms"), past, make("div", {}, parts.enabled, parts.snooze, test));
   const camera = { ...parts, name, root, points: [], state: {}, peaks: null };
   parts.enabled.addEventListener("click", () =>
     act(path("api", "cameras", name, "enabled"), { enabled: camera.state.status === "disabled" },
       `${name} ${camera.state.status === "disabled" ? "is enabled" : "is disabled and not scored"}.`));
+  parts.snooze.addEventListener("click", () => {
+    const minutes = camera.state.snoozed_until ? 0 : SNOOZE_MINUTES;
+    act(path("api", "cameras", name, "snooze"), { minutes }, minutes ? `${name}: alarms are not published for an hour.` : `${name}: alarms are published again.`);
+  });
   $("cards").append(root);
   for (const id of ["events-camera", "what-camera", "budget-camera"]) $(id).append(make("option", {}, name));
   return camera;
@@ -58,6 +64,9 @@ export function showCameras(state) {
       told.scheduled === false && "Off schedule: scored, but no alarms are raised"].filter(Boolean).join(". ");
     camera.problem.hidden = !camera.problem.textContent;
     camera.enabled.textContent = told.status === "disabled" ? "Enable" : "Disable";
+    camera.snooze.textContent = told.snoozed_until ? "End snooze" : "Snooze 1 h";
+    camera.snoozed.textContent = told.snoozed_until ? `Snoozed until ${time(told.snoozed_until)}: alarms are listed, but not published` : "";
+    camera.snoozed.hidden = !told.snoozed_until;
     if (fresh && told.window) showScore(camera, told);
     if (fresh) { refreshPicture(camera); refreshDay(camera); refreshLine(camera); }
     if (!document.hidden) drawLine(camera);

@@ -1,6 +1,6 @@
 // The dialog of one event: image, clip, verdict, score curve and film strip.
 
-import { say, placeAlert } from "/page/alert.js";
+import { act, say, placeAlert } from "/page/alert.js";
 import { drawScores } from "/page/charts.js";
 import { verdicts, words } from "/page/event_words.js";
 import { $, ask, make, now, path, time } from "/page/page.js";
@@ -24,7 +24,7 @@ export async function detail(id, again = false) {
   $("detail-body").replaceChildren(...[
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
       make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
-    make("p", {}, when), event.suppressed ? make("p", { class: "faint" }, notes) : null, media,
+    make("p", {}, when), answer(event), event.suppressed ? make("p", { class: "faint" }, notes) : null, media,
     outlined(event) ? make("p", { class: "faint" }, "Outlined: the part of the image that was scored.") : null, ...(alarm ? [
       event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was this alarm right?"), ...buttons),
       make("h3", {}, "Score"), curve,
@@ -61,6 +61,20 @@ function film(event) {
   });
   return [make("h3", {}, "What caused it: the clips of the window, with their shares of the score"), make("ol", { class: "strip", tabindex: 0, "aria-label": "Film strip" }, ...frames)];
 }
+
+// Who has acknowledged the event, or the button for it.
+function answer(event) {
+  if (event.acknowledged) return make("p", { id: "answered" }, `Acknowledged by ${event.acknowledged.by}, ${time(event.acknowledged.time)}`);
+  return make("p", {}, make("button", { type: "button", id: "acknowledge", "aria-keyshortcuts": "a", onclick: () => acknowledge(event.id) }, "Acknowledge (A)"));
+}
+
+export const acknowledge = id => act(path("api", "events", id, "ack"), {}, "Acknowledged.");
+
+addEventListener("keydown", key => {
+  if (key.key.toLowerCase() !== "a" || key.ctrlKey || key.metaKey || key.altKey || key.target.closest("input, select, textarea")) return;
+  const id = $("detail").open ? $("detail").querySelector("#acknowledge") && $("detail").dataset.id : key.target.closest("#event-list [data-id]")?.dataset.id;
+  if (id) acknowledge(id);
+});
 
 async function judge(id, verdict) {
   try { await ask(path("api", "events", id, "verdict"), { verdict }); } catch (error) { say(error.message); return; }

@@ -20,6 +20,6 @@ export function words(event) {
   const lasted = event.end_time === null ? "still open" :
     `${event.end_reason === "restart" ? "at least " : ""}${(event.end_time - event.start_time).toFixed(1)} s`;
   const score = event.label === "anomaly" ? `, top score ${event.top_score.toFixed(2)} (threshold ${event.threshold_on.toFixed(2)})` : "";
-  const notes = [event.suppressed && quiet[event.suppressed](event), verdicts[event.verdict] || (event.test ? "" : "no verdict")];
+  const notes = [event.suppressed && quiet[event.suppressed](event), event.acknowledged && `acknowledged by ${event.acknowledged.by}`, verdicts[event.verdict] || (event.test ? "" : "no verdict")];
   return [`${event.camera}: ${what}${kind}`, `${time(event.start_time)}, ${lasted}${score}`, notes.filter(Boolean).join("; ")];
 }

@@ -1,0 +1,83 @@
+"""Puts the mode of the site in force: cameras change their settings, and recipients are told or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from stream.alarm.modes import BY_SCHEDULE, Mode, ModeSwitch
+from stream.archive.clock import Clock
+from stream.archive.journal import Journal
+from stream.base.log import log
+from stream.settings.settings import CameraConfig
+from stream.sinks.mqtt import MqttSink
+from stream.watch.fleet import Fleet
+
+_EVERY: Final = 1.0  # seconds between looks at the schedules
+
+
+class SiteMode:
+    """Used by the loop; `state` by other threads, too. `tell` gets the recipients of the mode (None: everybody)."""
+
+    def __init__(
+        self,
+        switch: ModeSwitch,
+        fleet: Fleet,
+        journal: Journal,
+        mqtt: MqttSink | None,
+        clock: Clock,
+        tell: Callable[[frozenset[str] | None], None],
+    ) -> None:
+        self._switch = switch
+        self._fleet = fleet
+        self._journal = journal
+        self._mqtt = mqtt
+        self._clock = clock
+        self._tell = tell
+        self._cameras: Sequence[CameraConfig] = ()
+        self._name: str | None = None
+        self._look_at = 0.0
+
+    def configure(self, cameras: Sequence[CameraConfig]) -> None:
+        """Watch these cameras, as the mode in force changes them. Raises StreamError as `Fleet.configure` does."""
+        name = self._switch.name(self._clock.wall(self._clock.now()))
+        mode = self._switch.modes.get(name, Mode())
+        self._fleet.configure([_in_mode(camera, mode) for camera in cameras])
+        self._cameras = cameras
+        self._tell(mode.recipients)
+        if name != self._name and self._switch.modes:
+            log.info("mode", mode=name, chosen=self._switch.chosen)
+            if self._mqtt is not None:
+                self._mqtt.mode(name)
+        self._name = name
+
+    def choose(self, name: str) -> None:
+        """Choose a mode, or `auto`; it is kept over a restart."""
+        try:
+            self._switch.choose(name)
+        except ValueError as error:
+            log.warning("mode not changed", problem=str(error))
+            return
+        self._journal.setting("", "mode", None if name == BY_SCHEDULE else name)
+        self._look_at = 0.0
+
+    def turn(self, now: float) -> None:
+        """Put another mode in force, if it is time; `now` in seconds of the monotonic clock."""
+        if now < self._look_at or not self._switch.modes:
+            return
+        self._look_at = now + _EVERY
+        if self._switch.name(self._clock.wall(self._clock.now())) != self._name:
+            self.configure(self._cameras)
+
+    def state(self) -> dict[str, Any] | None:
+        """What the page shows; None without modes."""
+        if not self._switch.modes:
+            return None
+        return {"name": self._name, "chosen": self._switch.chosen, "options": list(self._switch.options)}
+
+
+def _in_mode(camera: CameraConfig, mode: Mode) -> CameraConfig:
+    change = mode.of(camera.name)
+    enabled = camera.enabled if change.enabled is None else change.enabled
+    return replace(camera, enabled=enabled, alarm=change.alarm(camera.alarm))

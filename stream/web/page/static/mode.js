@@ -1,0 +1,16 @@
+// The mode of the site, in the header.
+
+import { act } from "/page/alert.js";
+import { $, make } from "/page/page.js";
+
+export function showMode(mode) {
+  $("mode").hidden = !mode;
+  if (!mode) return;
+  const choice = $("mode-choice"), shown = [...choice.options].map(option => option.value).join();
+  if (shown !== mode.options.join()) choice.replaceChildren(...mode.options.map(name => make("option", {}, name)));
+  if (document.activeElement !== choice) choice.value = mode.chosen;
+  $("mode-state").textContent = mode.chosen === "auto" ? `now: ${mode.name}` : "";
+}
+
+$("mode-choice").addEventListener("change", () =>
+  act("/api/mode", { mode: $("mode-choice").value }, `Mode: ${$("mode-choice").value}.`));
