@@ -19,6 +19,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from configs.atomic import write_file
+from mgfn.baselines.hl_net import HlNetConfig
+from mgfn.baselines.registry import BASELINES
 from mgfn.baselines.rtfm import Rtfm, RtfmConfig
 from mgfn.baselines.sultani import Sultani, SultaniConfig
 from mgfn.extended import ExtendedConfig, make_extended
@@ -35,6 +37,7 @@ NETWORKS: Final[dict[str, tuple[type[HeadConfig], Callable[[Any], Head]]]] = {
     "extended": (ExtendedConfig, make_extended),
     "sultani": (SultaniConfig, Sultani),
     "rtfm": (RtfmConfig, Rtfm),
+    **BASELINES,
 }
 _FLAT: Final = "mgfn"
 
@@ -46,10 +49,16 @@ class CheckpointError(Exception):
 def save_head(path: Path, head: Head, metadata: Mapping[str, str]) -> None:
     """Write weights, configuration and `metadata` (text by name) to one safetensors file, completely or not at all.
 
-    `format`, `network` and `config` are written by this function.
+    `format`, `network`, `config` and `causal` are written by this function.
     """
     network = next(name for name, (kind, _) in NETWORKS.items() if isinstance(head.config, kind))
-    texts = {**metadata, "format": FORMAT, "network": network, "config": json.dumps(asdict(head.config))}
+    texts = {
+        **metadata,
+        "causal": str(head.causal).lower(),
+        "format": FORMAT,
+        "network": network,
+        "config": json.dumps(asdict(head.config)),
+    }
     weights = {name: value.detach().contiguous() for name, value in head.state_dict().items()}
     write_file(path, safetensors.torch.save(weights, texts))
 
@@ -79,7 +88,8 @@ def load_head(path: Path) -> tuple[Head, dict[str, str]]:
     else:
         raise CheckpointError(f"head {path}: network {network!r}, known: {', '.join((*NETWORKS, _FLAT))}")
     head = _filled(path, config, state)
-    texts.pop("format")
+    for name in ("format", "causal"):  # the head itself tells the latter
+        texts.pop(name, None)
     return head, texts
 
 
@@ -111,6 +121,8 @@ def _load_released(path: Path) -> Head:
         raise CheckpointError(f"head {path}: neither complete safetensors nor a state dict of plain arrays") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(f"head {path}: holds a {type(state).__name__}, expected a state dict of arrays")
+    if "conv1d_approximator.weight" in state:
+        return _filled(path, _hl_net(path, state), state)
     tokens = state.get("to_tokens.weight")
     if tokens is None or tokens.ndim != 3 or not tokens.shape[1]:
         raise CheckpointError(f"head {path}: not the released MGFN layout: to_tokens.weight is missing")
@@ -119,6 +131,17 @@ def _load_released(path: Path) -> Head:
     except ValueError as error:
         raise CheckpointError(f"head {path}: {error}") from None
     return _filled(path, config, state)
+
+
+def _hl_net(path: Path, state: Mapping[str, Tensor]) -> HlNetConfig:
+    """The configuration of a checkpoint of HL-Net's authors: its channels may include those of audio."""
+    first = state.get("conv1d1.weight")
+    if first is None or first.ndim != 3:
+        raise CheckpointError(f"head {path}: not the released HL-Net layout: conv1d1.weight is missing")
+    try:
+        return HlNetConfig(first.shape[1])
+    except ValueError as error:
+        raise CheckpointError(f"head {path}: {error}") from None
 
 
 def _filled(path: Path, config: HeadConfig, state: Mapping[str, Tensor]) -> Head:

@@ -62,9 +62,13 @@ class HeadConfig(Protocol):
 
 
 class Head(nn.Module):
-    """Scores windows of features: float32 (N, T, P, C) -> MgfnOutput. Any T >= 1."""
+    """Scores windows of features: float32 (N, T, P, C) -> MgfnOutput. Any T >= 1.
+
+    causal: whether no score depends on a later clip.
+    """
 
     config: HeadConfig
+    causal: bool = False
 
 
 class Network(Head, ABC):

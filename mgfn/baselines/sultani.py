@@ -33,6 +33,7 @@ class Sultani(Head):
     """
 
     config: SultaniConfig
+    causal = True
 
     def __init__(self, config: SultaniConfig) -> None:
         super().__init__()

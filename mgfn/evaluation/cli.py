@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from configs.atomic import replacing_folder
 from configs.command import run_command
 from configs.console import plain_console
+from mgfn.evaluation.doctor_command import doctor
 from mgfn.evaluation.videos import EvaluationError, Protocol, read_list
 
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import
@@ -213,6 +214,9 @@ def stream(
             alarm = {"threshold": chosen, "threshold_from": origin, "frames_per_second": fps}
             write_json(folder / FIGURES, settings | alarm | {"look_ahead": [asdict(entry) for entry in figures]})
         _say(f"figures written to {out}")
+
+
+app.command()(doctor)
 
 
 def _doubts(path: Path, truth: Truth, videos: Sequence[Video], protocol: Protocol, trust: bool) -> list[str]:

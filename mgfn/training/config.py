@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 import configs
 from configs.text import EncodingError, read_text
+from mgfn.baselines.registry import BASELINES
 from mgfn.baselines.rtfm import Rtfm, RtfmConfig
 from mgfn.baselines.sultani import Sultani, SultaniConfig
 from mgfn.extended import Extended, ExtendedConfig
@@ -85,6 +86,50 @@ class RtfmSettings(_Model):
         return Rtfm(RtfmConfig(channels, self.width, self.dropout))
 
 
+OwnKind = Literal[
+    "bn-wvad",
+    "claws",
+    "gcl",
+    "gcn-cleaner",
+    "gods",
+    "hl-net",
+    "ibl",
+    "mist",
+    "msl",
+    "pel4vad",
+    "ssvdd",
+    "svm",
+    "ur-dmu",
+    "wu-liu",
+]
+
+
+class OwnLossSettings(_Model):
+    """A baseline with a loss of its own; `options` are the keys of its config in `mgfn/baselines`, loss included."""
+
+    kind: OwnKind
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> OwnLossSettings:
+        allowed = [name for name in BASELINES[self.kind][0].__dataclass_fields__ if name != "channels"]
+        if unknown := [name for name in self.options if name not in allowed]:
+            raise ValueError(f"options {', '.join(unknown)}: unknown for {self.kind}; allowed: {', '.join(allowed)}")
+        try:
+            self._config(1 << 10)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or self.kind
+            raise ValueError(f"options {where}: {first['msg'].replace('Input should be', 'expected')}") from None
+        return self
+
+    def _config(self, channels: int) -> Any:
+        return TypeAdapter(BASELINES[self.kind][0]).validate_python({"channels": channels, **self.options})
+
+    def build(self, channels: int) -> Head:
+        return BASELINES[self.kind][1](self._config(channels))
+
+
 class ScoreTerm(_Model):
     """Smoothness or sparsity: on which scores, and summed as in the paper or as in its authors' code."""
 
@@ -128,12 +173,13 @@ class LossSettings(_Model):
 
 
 class OptimizerSettings(_Model):
-    """`clip` limits the norm of the gradient; 0 disables it."""
+    """`clip` limits the norm of the gradient; 0 disables it. `momentum` is that of sgd."""
 
-    name: Literal["adam", "adamw", "adagrad"] = "adam"
+    name: Literal["adam", "adamw", "adagrad", "sgd"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(0.0, ge=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
 
 
 class DataSettings(_Model):
@@ -155,8 +201,10 @@ class DataSettings(_Model):
 class TrainConfig(_Model):
     """A whole training run. A batch has `videos` videos of each class; steps are batches."""
 
-    network: Annotated[MgfnSettings | ReleasedSettings | SultaniSettings | RtfmSettings, Field(discriminator="kind")]
-    loss: LossSettings
+    network: Annotated[
+        MgfnSettings | ReleasedSettings | SultaniSettings | RtfmSettings | OwnLossSettings, Field(discriminator="kind")
+    ]
+    loss: LossSettings = Field(default_factory=lambda: LossSettings.model_validate({}), validate_default=True)
     optimizer: OptimizerSettings
     data: DataSettings = Field(default_factory=lambda: DataSettings.model_validate({}))
     videos: int = Field(ge=1, le=1024)
@@ -167,12 +215,22 @@ class TrainConfig(_Model):
     select: Literal["last", "val", "test-best"] = "last"
     seed: int = Field(0, ge=0, lt=2**31)
 
+    @model_validator(mode="after")
+    def _one_loss(self) -> TrainConfig:
+        if isinstance(self.network, OwnLossSettings):
+            if self.loss != LossSettings.model_validate({}):
+                raise ValueError(f"loss: {self.network.kind} has its own; its weights are network.options")
+        elif "loss" not in self.model_fields_set:
+            raise ValueError("loss: is missing")
+        return self
+
 
 _NETWORKS: dict[str, type[BaseModel]] = {
     "mgfn": MgfnSettings,
     "mgfn-released": ReleasedSettings,
     "sultani": SultaniSettings,
     "rtfm": RtfmSettings,
+    **dict.fromkeys(BASELINES, OwnLossSettings),
 }
 
 

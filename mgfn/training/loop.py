@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from configs.atomic import replacing, write_file
+from mgfn.baselines.base import Baseline, bags_of
 from mgfn.checkpoint import save_head
 from mgfn.extended import Extended
 from mgfn.network import Head
@@ -70,6 +71,10 @@ def make_optimizer(head: Head, settings: OptimizerSettings) -> torch.optim.Optim
     """The optimiser with its weight decay: added to the gradient, except for adamw, as the published settings
     mean it.
     """
+    if settings.name == "sgd":
+        return torch.optim.SGD(
+            head.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
+        )
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "adagrad": torch.optim.Adagrad}
     return kinds[settings.name](head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
@@ -96,6 +101,8 @@ def fit(
         raise ProblemsError(
             [f"network {config.network.kind} on features of {data.channels} channels: {error}"]
         ) from None
+    if isinstance(head, Baseline) and precision != "float32":
+        raise ProblemsError([f"--precision {precision}: {config.network.kind} has its own loss, which needs float32"])
     optimizer = make_optimizer(head, config.optimizer)
     identity = _identity(config, data, precision)
     first, history = _restored(out / STATE, head, optimizer, identity, device) if resume else (0, [])
@@ -115,15 +122,15 @@ def fit(
                 for index in batch_of(len(items), config.videos, step, config.seed, group)
             ]
             x = torch.from_numpy(np.stack([data.segments.load(file) for file in files])).to(device)
-            with _autocast(device, precision):
-                output = head(x)
-            terms = loss_terms(output.float(), config.loss)
+            terms = _terms(head, x, config, step, precision)
             loss = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
             loss.backward()
             if config.optimizer.clip:
                 torch.nn.utils.clip_grad_norm_(head.parameters(), config.optimizer.clip)
             optimizer.step()
+            if isinstance(head, Baseline):
+                head.after_step()
             values = {"loss": float(loss.detach()), **{name: float(term.detach()) for name, term in terms.items()}}
             for name, value in values.items():
                 log.add_scalar(f"train/{name}", value, step + 1)
@@ -138,6 +145,16 @@ def fit(
                 _keep(out, head, optimizer, config, history, identity)
             report(Reached(step + 1, values, metrics))
     return _metrics(history[_chosen(config, history)])
+
+
+def _terms(
+    head: Head, x: torch.Tensor, config: TrainConfig, step: int, precision: Precision
+) -> dict[str, torch.Tensor]:
+    if isinstance(head, Baseline):
+        return head.loss_terms(bags_of(x), step / config.steps)
+    with _autocast(x.device, precision):
+        output = head(x)
+    return loss_terms(output.float(), config.loss)
 
 
 def _autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
@@ -214,6 +231,8 @@ def _keep(
         "seed": str(config.seed),
         "training": config.model_dump_json(),
     }
+    if isinstance(head, Baseline):
+        texts["missing"] = head.missing
     if "auc" in entry:
         texts["measured"] = (
             f"{entry['by']}-level AUC {entry['auc']:.6f}, AP {entry['ap']:.6f} on {entry['videos']} held-out videos"

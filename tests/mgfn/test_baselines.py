@@ -137,7 +137,7 @@ def test_checkpoints_of_baselines_round_trip(tmp_path: Path, head: Head) -> None
 def test_a_checkpoint_of_an_unknown_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     safetensors.torch.save_file({}, path, {"format": "mgfn-head-1", "network": "resnet", "config": "{}"})
-    with pytest.raises(CheckpointError, match="'resnet', known: paper, released, extended, sultani, rtfm, mgfn"):
+    with pytest.raises(CheckpointError, match="'resnet', known: paper, released, extended, sultani, rtfm, bn-wvad"):
         load_head(path)
 
 

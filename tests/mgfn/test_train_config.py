@@ -124,7 +124,7 @@ GOOD = "network: {kind: mgfn}\nloss: {}\noptimizer: {}\nvideos: 8\nsteps: 10\n"
                 "steps: is missing",
             ],
         ),
-        (GOOD.replace("kind: mgfn", "kind: lstm"), ["network.kind: 'lstm'; allowed: mgfn, mgfn-released, rtfm"]),
+        (GOOD.replace("kind: mgfn", "kind: lstm"), ["network.kind: 'lstm'; allowed: bn-wvad, claws, gcl"]),
         (
             GOOD.replace("kind: mgfn", "kind: lstm, alpha: 1, lenght: 3"),
             ["network.kind: 'lstm'; allowed", "network.lenght: unknown key for every kind of network"],
