@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import getpass
 import json
-import re
-import sqlite3
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
-import platformdirs
 import typer
 
 from configs.command import run_command
 from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all
-
-if TYPE_CHECKING:
-    from stream.archive.store import Store
+from stream.cli.looking_back import Camera, DataFolder, SiteFile, duration, looked_at
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-
-
-DataFolder = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="Data folder of mgfn-stream; default: the user's state folder."),
-]
-SiteFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Site file of mgfn-stream; its `data` folder is used."),
-]
-Camera = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="Only this camera.")]
 
 
 @app.callback()
@@ -47,38 +27,6 @@ def main_options() -> None:
 
     Example: mgfn-events list --since 24h
     """
-
-
-def duration(text: str, flag: str) -> float:
-    """Seconds for `7d`, `12h`, `90m`, `30s`, `2w`. Raises UsageError for anything else."""
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smhdw])", text)
-    if found is None:
-        raise UsageError(f"{flag} {text}: must be a number with a unit, such as 30s, 90m, 12h, 7d or 2w")
-    return float(found[1]) * _UNITS[found[2]]
-
-
-def folder_of(data: Path | None, config: Path | None) -> Path:
-    """The data folder: from --data, the site file, or the user's state folder. Raises UsageError."""
-    if data is None and config is not None:
-        from stream.settings.site.reading import data_folder
-
-        data = data_folder(config)
-    return data or Path(platformdirs.user_state_dir("mgfn-stream"))
-
-
-@contextmanager
-def looked_at(data: Path | None, config: Path | None, *, writes: bool = False) -> Iterator[Store]:
-    """The store in the data folder. Raises UsageError if there is none, StreamError if it cannot be read."""
-    from stream.archive.store import Store
-
-    folder = folder_of(data, config)
-    try:
-        with (Store.beside if writes else Store.read_only)(folder) as store:
-            yield store
-    except sqlite3.Error as error:
-        raise StreamError(
-            f"--data {folder}: the database cannot be {'written' if writes else 'read'}: {error}"
-        ) from None
 
 
 @app.command("list")

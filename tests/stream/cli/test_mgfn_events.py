@@ -20,6 +20,7 @@ from stream.archive.store import Store
 from stream.base.errors import UsageError
 from stream.cli import mgfn_events as events_cli
 from stream.cli.event_reports import print_reproduction
+from stream.cli.looking_back import duration
 from stream.lookback import history
 from stream.lookback.reproduction import Reproduction
 
@@ -324,10 +325,10 @@ def test_help_shows_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     ("text", "seconds"), [("30s", 30.0), ("90m", 5_400.0), ("1.5h", 5_400.0), ("7d", 604_800.0), ("2w", 1_209_600.0)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert events_cli.duration(text, "--since") == seconds
+    assert duration(text, "--since") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "d", "7 d", "7days", "1e3d", "-7d", "٧d"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(UsageError, match="must be a number with a unit"):
-        events_cli.duration(text, "--since")
+        duration(text, "--since")

@@ -48,8 +48,11 @@ RULES: Final[dict[tuple[str, str], int]] = {
     ("POST", "/api/cameras/{camera}/budget"): REFUSED,  # sent without a body
     ("POST", "/api/cameras/{camera}/threshold"): REFUSED,
     ("POST", "/api/cameras/{camera}/enabled"): REFUSED,
+    ("POST", "/api/cameras/{camera}/snooze"): REFUSED,
     ("POST", "/api/cameras/{camera}/test"): DONE,
     ("POST", "/api/events/{event_id}/verdict"): REFUSED,
+    ("POST", "/api/events/{event_id}/ack"): REFUSED,
+    ("POST", "/api/mode"): REFUSED,
 }
 
 
