@@ -29,7 +29,7 @@ def export(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the bundle: new, empty, or an existing bundle to replace.")
     ],
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="i3d, i3d-r50 or videoswin-t.")] = "i3d",
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="i3d, i3d-r50, videoswin-t or videoswin-b.")] = "i3d",
     backbone_weights: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Weights of the backbone; default for i3d: downloaded.")
     ] = None,

@@ -56,5 +56,6 @@ BACKBONES = {
         Backbone("i3d", i3d.CHANNELS, i3d.I3D, _load_i3d, i3d.LAYERS),
         Backbone("i3d-r50", i3d_resnet50.CHANNELS, i3d_resnet50.I3DResNet50, i3d_resnet50.load),
         Backbone("videoswin-t", video_swin.CHANNELS, video_swin.VideoSwin, video_swin.load),
+        Backbone("videoswin-b", video_swin.CHANNELS_BASE, video_swin.base, video_swin.load_base),
     )
 }

@@ -1,6 +1,8 @@
-"""Video Swin Transformer, tiny (Liu et al. 2022), the paper's second backbone; the user provides Kinetics-400 weights.
+"""Video Swin Transformer (Liu et al. 2022), tiny and base; the user provides Kinetics-400 weights.
 
-Normalisation is included: uint8 images in, 768 features out. Written for export: which token belongs to which window,
+The paper does not say which size its second backbone has. The only published Swin features of UCF-Crime are those of
+Swin-B, extracted from crops of 224 x 416; here every clip is 224 x 224. Normalisation is included: uint8 images in, 768
+(tiny) or 1,024 (base) features out. Written for export: which token belongs to which window,
 shifted or not, and which tokens of a window must not attend to each other depends only on the clip's size, and is
 computed once, as constants.
 """
@@ -11,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ from mgfn.weights import WeightsError, filled, read_dict
 Triple = tuple[int, int, int]
 
 CHANNELS: Final = 768
+CHANNELS_BASE: Final = 1024
 PATCH: Final[Triple] = (2, 4, 4)
 MEAN: Final = (123.675, 116.28, 103.53)
 STD: Final = (58.395, 57.12, 57.375)
@@ -41,6 +44,13 @@ class VideoSwinConfig:
     depths: tuple[int, ...] = (2, 2, 6, 2)
     heads: tuple[int, ...] = (3, 6, 12, 24)
     window: Triple = (8, 7, 7)
+
+
+BASE: Final = VideoSwinConfig(embedding=128, depths=(2, 2, 18, 2), heads=(4, 8, 16, 32))
+_FILES: Final = {
+    "T": "swin_tiny_patch244_window877_kinetics400_1k.pth",
+    "B": "swin_base_patch244_window877_kinetics400_1k.pth",
+}
 
 
 def _cut(tokens: Tensor, window: Triple) -> Tensor:
@@ -191,7 +201,10 @@ class PatchEmbedding(nn.Module):
 
 
 class VideoSwin(nn.Module):
-    """RGB clip to feature: uint8 (N, 16, 224, 224, 3) -> float32 (N, 768), the mean of the last, normalised map."""
+    """RGB clip to feature: uint8 (N, 16, 224, 224, 3) -> float32 (N, 768), the mean of the last, normalised map.
+
+    The base network has 1,024 features.
+    """
 
     mean: Tensor
     std: Tensor
@@ -217,58 +230,69 @@ class VideoSwin(nn.Module):
         return features
 
 
-def load(path: Path | None) -> VideoSwin:
+def base() -> VideoSwin:
+    """The base network without weights."""
+    return VideoSwin(BASE)
+
+
+def load_base(path: Path | None) -> VideoSwin:
+    """`load` for the base network."""
+    return load(path, "B")
+
+
+def load(path: Path | None, size: Literal["T", "B"] = "T") -> VideoSwin:
     """The network with the weights of a published checkpoint, in evaluation mode.
 
     The file contains a dict with, under `state_dict`, the names of `VideoSwin().state_dict()` prefixed by `backbone.`;
     the classifier `cls_head.*` and the buffers `relative_position_index` are ignored. Raises WeightsError without a
     file, for a damaged one, for other networks (naming those of the family), and if names or shapes differ.
     """
+    backbone = f"videoswin-{size.lower()}"
     if path is None:
         raise WeightsError(
-            "backbone videoswin-t has no weights that can be downloaded: provide the published Kinetics-400 checkpoint "
-            "(swin_tiny_patch244_window877_kinetics400_1k.pth; keys backbone.patch_embed.proj.weight ... "
+            f"backbone {backbone} has no weights that can be downloaded: provide the published Kinetics-400 checkpoint "
+            f"({_FILES[size]}; keys backbone.patch_embed.proj.weight ... "
             "backbone.norm.bias under state_dict) with --backbone-weights FILE"
         )
-    content = read_dict(path, "videoswin-t")
+    content = read_dict(path, backbone)
     key = next((key for key in ("state_dict", "model") if isinstance(content.get(key), dict)), None)
     state = {str(name): value for name, value in (content if key is None else content[key]).items()}
     first = next((name for name in state if name.endswith(_TABLE)), None)
     if first is None:
         raise WeightsError(
-            f"weights of videoswin-t: {path} is not a Video Swin checkpoint: no name in it ends with {_TABLE}"
+            f"weights of {backbone}: {path} is not a Video Swin checkpoint: no name in it ends with {_TABLE}"
         )
     prefix = first.removesuffix(_TABLE)
-    if found := _relative(state, prefix):
+    if found := _relative(state, prefix, size):
         raise WeightsError(
-            f"weights of videoswin-t: {path} holds {found}, expected Video Swin-T with patches of 2 x 4 x 4 and "
+            f"weights of {backbone}: {path} holds {found}, expected Video Swin-{size} with patches of 2 x 4 x 4 and "
             "windows of 8 x 7 x 7"
         )
     if key != "state_dict" or prefix != "backbone.":
         where = f"under {key}" if key else "at the top"
         raise WeightsError(
-            f"weights of videoswin-t: {path} has {first[:80]!r} {where}, expected 'backbone.{_TABLE}' under state_dict"
+            f"weights of {backbone}: {path} has {first[:80]!r} {where}, expected 'backbone.{_TABLE}' under state_dict"
         )
     aside = [name for name in state if name.startswith("cls_head.") or name.endswith(".relative_position_index")]
     for name in aside:
         del state[name]
-    return filled(VideoSwin, state, path, "videoswin-t", "backbone.")
+    return filled(VideoSwin if size == "T" else base, state, path, backbone, "backbone.")
 
 
-def _relative(state: Mapping[str, Any], prefix: str) -> str | None:
+def _relative(state: Mapping[str, Any], prefix: str, wanted: str) -> str | None:
     """Which other network of the Swin family this is, for the user; None: this one, or unknown."""
     patches, table = _shape(state.get(prefix + _PATCHES)), _shape(state[prefix + _TABLE])
     if len(patches) == 4:
         return "an image Swin Transformer (without patches in time)"
     depth = len({name.partition("layers.2.blocks.")[2].partition(".")[0] for name in state} - {""})
     size = _SIZES.get((patches[0], depth)) if len(patches) == 5 else None
-    if size != "T":
+    if size != wanted:
         return f"Video Swin-{size}" if size else None
     if patches[2:] != PATCH:
-        return f"Video Swin-T with patches of {' x '.join(map(str, patches[2:]))}"
+        return f"Video Swin-{wanted} with patches of {' x '.join(map(str, patches[2:]))}"
     rows = prod(2 * side - 1 for side in VideoSwinConfig.window)
     if table and table[0] != rows:
-        return f"Video Swin-T with position tables of {table[0]} rows, which belong to another window"
+        return f"Video Swin-{wanted} with position tables of {table[0]} rows, which belong to another window"
     return None
 
 

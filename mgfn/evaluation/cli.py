@@ -15,6 +15,7 @@ from configs.atomic import replacing_folder
 from configs.command import run_command
 from configs.console import plain_console
 from mgfn.evaluation.doctor_command import doctor
+from mgfn.evaluation.tables_command import tables
 from mgfn.evaluation.videos import EvaluationError, Protocol, read_list
 
 if TYPE_CHECKING:  # torch and scikit-learn take seconds to import
@@ -217,6 +218,7 @@ def stream(
 
 
 app.command()(doctor)
+app.command(name="tables")(tables)
 
 
 def _doubts(path: Path, truth: Truth, videos: Sequence[Video], protocol: Protocol, trust: bool) -> list[str]:

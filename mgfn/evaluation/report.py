@@ -32,7 +32,7 @@ NAMES: Final = {
     "auc_abnormal_videos": "AUC, frames of abnormal videos only",
     "false_alarm_rate": "false-alarm rate at 0.5, frames of normal videos",
 }
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
+STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 h1,p,td{overflow-wrap:anywhere}table{border-collapse:collapse;margin:1em 0}
 td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:left}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%;display:block}
@@ -196,24 +196,24 @@ def page(benchmark: Benchmark, plots: Sequence[bytes]) -> str:
     return "\n".join(
         [
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
-            f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>",
+            f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
             f"<p>{len(benchmark.videos)} videos, {content['frames']} frames.",
             "Low and high: 95 %, bootstrap over videos.</p>",
-            _table(("figure", "value", "low", "high"), figures),
+            table_html(("figure", "value", "low", "high"), figures),
             *(f"<p>{escape(note)}</p>" for note in benchmark.notes()),
             f"<figure>{_picture(curves(Frames(benchmark.videos)), 'ROC curve, precision over recall')}</figure>",
             "<h2>By class</h2>",
-            _table(("class", "videos", "AUC alone", "AUC with all normal videos"), classes),
+            table_html(("class", "videos", "AUC alone", "AUC with all normal videos"), classes),
             "<h2>Videos</h2><p>Blue: score. Red: anomalous frames. Dotted: the threshold of the false-alarm rate.</p>",
             *pictures,
             "<h2>Made from</h2>",
-            _table(("", ""), settings),
+            table_html(("", ""), settings),
             "</body></html>",
         ]
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def row(cells: Sequence[str], tag: str) -> str:
         first, *rest = (escape(cell) for cell in cells)
         return f"<tr><{tag}>{first}</{tag}>" + "".join(f'<{tag} class="n">{cell}</{tag}>' for cell in rest) + "</tr>"

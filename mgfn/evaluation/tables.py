@@ -37,6 +37,9 @@ def print_live(figures: Sequence[LiveFigures], title: str) -> None:
         "false alarms": [f"{f.false_alarms} in {f.ordinary_hours:.3g} h" for f in figures],
         "false alarms per hour": [shown(f.false_alarms_an_hour, 2) for f in figures],
         "  95 % upper bound": [shown(f.false_alarms_an_hour_bound, 2) for f in figures],
+        "false alarms per camera-day": [shown(f.false_alarms_a_day, 1) for f in figures],
+        "  95 % upper bound ": [shown(f.false_alarms_a_day_bound, 1) for f in figures],
+        "F1, alarm within 10 s": [shown(f.f1_within_ten_seconds) for f in figures],
         "ordinary time in alarm": [shown(f.time_in_alarm) for f in figures],
     }
     head = ("look-ahead, clips", *(str(f.look_ahead) for f in figures))

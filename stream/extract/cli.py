@@ -25,7 +25,7 @@ def extract(
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="i3d (default), i3d-r50 or videoswin-t; its bundle is built on first use."),
+        typer.Option(metavar="NAME", help="i3d (default), i3d-r50, videoswin-t or videoswin-b; built on first use."),
     ] = None,
     backbone_weights: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Weights of that backbone, as for mgfn-export.")

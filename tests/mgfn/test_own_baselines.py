@@ -128,7 +128,7 @@ def test_checkpoints_round_trip(tmp_path: Path, preset: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["claws", "hl-net", "hl-net-online", "msl", "pel4vad", "ur-dmu", "wu-liu"])
+@pytest.mark.parametrize("preset", ["hl-net", "msl", "pel4vad", "wu-liu"])
 @torch.no_grad()
 def test_onnx_scores_are_the_same(tmp_path: Path, preset: str) -> None:
     head = head_of(preset).eval()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from export.verify import verification_clips
-from mgfn.backbones.video_swin import Block, PatchMerging, VideoSwin, VideoSwinConfig, lay_out, load
+from mgfn.backbones.video_swin import Block, PatchMerging, VideoSwin, VideoSwinConfig, base, lay_out, load, load_base
 from mgfn.weights import WeightsError
 from tests.swin import published, seed_weights
 
@@ -277,6 +277,38 @@ def test_other_checkpoints_are_refused_in_one_line(
     assert str(path) in str(refused.value)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def base_state() -> dict[str, Tensor]:
+    with torch.device("meta"):
+        state = base().state_dict()
+    return {name: torch.zeros(()).expand(value.shape) for name, value in state.items()}
+
+
+def test_the_base_network_is_the_published_size() -> None:
+    """88 million parameters with the classifier of 400 classes, as published; 1,024 features."""
+    with torch.device("meta"):
+        network = base()
+    count = sum(parameter.numel() for parameter in network.parameters()) + 400 * (1024 + 1)
+    assert round(count / 1e6) == 88
+    assert network.norm.weight.shape == (1024,)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_the_base_network_is_read_by_its_own_loader_alone(tmp_path: Path) -> None:
+    path = tmp_path / "swin.pth"
+    torch.save(published(base_state()), path)
+    assert load_base(path).norm.weight.shape == (1024,)
+    with pytest.raises(WeightsError, match="holds Video Swin-B, expected Video Swin-T"):
+        load(path)
+
+
+def test_the_tiny_network_is_not_the_base_one(tmp_path: Path, shapes: dict[str, Tensor]) -> None:
+    torch.save(published(shapes), tmp_path / "swin.pth")
+    with pytest.raises(WeightsError, match=r"weights of videoswin-b: .* holds Video Swin-T, expected Video Swin-B"):
+        load_base(tmp_path / "swin.pth")
+    with pytest.raises(WeightsError, match="swin_base_patch244_window877_kinetics400_1k"):
+        load_base(None)
 
 
 def test_classifier_and_index_buffers_are_left_aside(tmp_path: Path, shapes: dict[str, Tensor]) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from mgfn.evaluation.live import clip_labels, live_figures, poisson_bound
+from mgfn.evaluation.live import clip_labels, ilids_f1, live_figures, poisson_bound
 from mgfn.evaluation.metrics import ScoredVideo
 
 HIGH, LOW = 0.9, 0.1
@@ -77,3 +77,27 @@ def test_a_clip_with_one_anomalous_frame_is_anomalous() -> None:
 @pytest.mark.parametrize(("events", "bound"), [(0, 2.9957), (1, 4.7439), (10, 16.9622)])
 def test_poisson_bounds_of_the_textbooks(events: int, bound: float) -> None:
     assert poisson_bound(events) == pytest.approx(bound, abs=1e-4)
+
+
+def test_f1_of_alarms_within_ten_seconds() -> None:
+    """One incident found in time, one too late, and an alarm without an incident."""
+
+    def marks(text: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        return np.array([mark == "#" for mark in text])
+
+    labels = [marks("..####......"), marks("#######.....")]
+    above = [marks("...#.#...#.."), marks("....##......")]
+    # the second alarm of the first incident is ignored; false: at 9 in the first, and the late one of the second
+    assert ilids_f1(labels, above, within=2) == pytest.approx(2 * 1 / (2 + 1 + 2))
+    assert ilids_f1(labels, above, within=4) == pytest.approx(2 * 2 / (2 + 2 + 1))
+    assert math.isnan(ilids_f1([marks("...")], [marks("...")], within=2))
+    assert ilids_f1([marks("...")], [marks("#..")], within=2) == 0.0
+
+
+def test_false_alarms_a_day_are_those_of_24_hours() -> None:
+    """A false alarm in an ordinary video of 1,000 clips of 0.64 s."""
+    scores = np.zeros(1000, np.float32)
+    scores[500] = 1.0
+    found = live_figures([ScoredVideo("a", scores, np.zeros(16000, bool))], 0, 0.5, 25.0)
+    assert found.false_alarms_a_day == pytest.approx(86400 / 640)
+    assert found.false_alarms_a_day_bound == pytest.approx(24 * found.false_alarms_an_hour_bound)

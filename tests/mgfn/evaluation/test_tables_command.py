@@ -1,0 +1,126 @@
+"""`mgfn-eval tables`: rows beside the published figures, resumed after an interruption, on own data by source."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mgfn.evaluation.own_data import FOLDS, read_own
+from mgfn.evaluation.rows import ROWS, TableProtocol
+from mgfn.training.config import ProblemsError
+from tests.mgfn.evaluation.conftest import Run
+from tests.mgfn.evaluation.test_benchmark_command import Page
+
+CLIPS, CHANNELS = 12, 16
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> list[object]:
+    """Twenty videos of ten sources; half of the sources have an incident of four clips. The flags."""
+    folder, rng = tmp_path / "features", np.random.default_rng(0)
+    folder.mkdir()
+    rows = ["file,source,start,end"]
+    for index in range(20):
+        x = 1 + 0.1 * rng.random((CLIPS, 1, CHANNELS))
+        abnormal = index % 2 == 1
+        if abnormal:
+            x[4:8, :, :4] += 2
+        np.save(folder / f"v{index:02d}.npy", x.astype(np.float32))
+        times = f"{4 * 16 / 25},{8 * 16 / 25}" if abnormal else ","
+        rows.append(f"v{index:02d},place{index % 10},{times}")
+    labels = tmp_path / "own.csv"
+    labels.write_text("\n".join(rows))
+    return ["tables", "--protocol", "own", "--features", folder, "--labels", labels, "--out", tmp_path / "out"]
+
+
+def test_every_published_row_is_there() -> None:
+    titles = {row.name for row in ROWS}
+    assert len(titles) == len(ROWS) == 23
+    for row in ROWS:
+        if row.preset is None:
+            assert row.note
+            continue
+        for protocol in TableProtocol:
+            config = row.config(protocol, seed=3, steps=7)
+            assert (config.seed, config.steps, config.select) == (3, 7, "last")
+    mgfn = next(row for row in ROWS if row.name == "mgfn")
+    assert (mgfn.published(TableProtocol.XD_VIOLENCE), mgfn.published(TableProtocol.OWN)) == (79.19, None)
+
+
+def test_folds_are_disjoint_by_source_and_cover_all(tmp_path: Path, own: list[object]) -> None:
+    data = read_own(tmp_path / "own.csv", tmp_path / "features", 25.0)
+    tested = []
+    for seed in range(FOLDS):
+        train, test = data.split(seed)
+        sides = [{data.sources[video.name] for video in side} for side in (train, test)]
+        assert not sides[0] & sides[1]
+        tested += [video.name for video in test]
+    assert sorted(tested) == sorted(data.sources)
+    assert np.flatnonzero(data.truth["v01"]).tolist() == list(range(64, 128))
+
+
+@pytest.mark.slow
+def test_a_table_and_its_continuation(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], own: list[object]
+) -> None:
+    """Two processes, then the same command in one process after a run was lost: the same figures."""
+    flags = [*own, "--rows", "svm,sacr,gods", "--seeds", "2", "--steps", "30"]
+    assert run(*flags, "--processes", "2") == 0
+    out, err = capsys.readouterr()
+    assert "4 runs, 0 of them finished earlier" in err
+    table = (tmp_path / "out" / "tables.md").read_text()
+    assert table.strip() in out
+    svm = next(line for line in table.splitlines() if line.startswith("| linear SVM"))
+    cells = [cell.strip() for cell in svm.split("|")[1:-1]]
+    assert (cells[1], cells[3], cells[6]) == ("–", "2", "yes")
+    assert float(cells[2].split()[0]) > 90
+    assert "| SACR (2020) | – | – | 0 | – | – | – | needs a graph of detected objects |" in table
+    assert not Page((tmp_path / "out" / "tables.html").read_text()).open
+    lost = next((tmp_path / "out" / "runs").glob("gods-1-*"))
+    shutil.rmtree(lost)
+    assert run(*flags) == 0
+    assert "4 runs, 3 of them finished earlier" in capsys.readouterr().err
+    again = (tmp_path / "out" / "tables.md").read_text()
+    figures = [[line.split("|")[1:4] for line in text.splitlines() if "|" in line] for text in (table, again)]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--rows", "svm,lstm"], "--rows lstm: unknown; allowed: svm, ssvdd"),
+        (["--protocol", "ufc"], "--protocol ufc: must be one of ucf-crime, xd-violence, own"),
+        (["--protocol", "ucf-crime"], "needs --test-labels and --ground-truth"),
+        (["--ground-truth", "a.json"], "not with --protocol own"),
+    ],
+)
+def test_wrong_use(
+    run: Run, capsys: pytest.CaptureFixture[str], own: list[object], flags: list[str], says: str
+) -> None:
+    assert run(*own, *flags) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("v00,place0,5,3", "start '5', end '3'"),
+        ("v00,place9,,", "v00 has source place9, before place0"),
+        ("v99,place0,,", "v99.npy: No such file"),
+        ("v00,,,", "file and source must not be empty"),
+    ],
+)
+def test_wrong_labels(tmp_path: Path, own: list[object], line: str, says: str) -> None:
+    labels = tmp_path / "own.csv"
+    labels.write_text(labels.read_text() + "\n" + line)
+    with pytest.raises(ProblemsError, match=says):
+        read_own(labels, tmp_path / "features", 25.0)
+
+
+def test_a_missing_column(tmp_path: Path, own: list[object]) -> None:
+    (tmp_path / "own.csv").write_text("file,start,end\nv00,,\n")
+    with pytest.raises(ProblemsError, match="column source is missing; columns: file,source,start,end"):
+        read_own(tmp_path / "own.csv", tmp_path / "features", 25.0)
