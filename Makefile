@@ -1,7 +1,7 @@
 # Targets for users and CI. Each can be run again, and is fast the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick lint field train-default-head clean
+.PHONY: help install demo test quick lint field train-default-head sbom locked audit lint-deploy dist clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -53,6 +53,29 @@ field: .venv/.dev ## test the default head on recordings from sources it was not
 
 train-default-head: .venv/.runtime ## train configs/heads/default.safetensors from ../shared/data
 	$(BIN)/python -m recipes.field_head.train
+
+.venv/.tools: .venv/bin/python deploy/tools.txt
+	$(PYTHON) -m venv .venv/tools
+	.venv/tools/bin/python -m pip --disable-pip-version-check -q install -r deploy/tools.txt
+	@touch $@
+
+dist: .venv/.tools ## build the wheel and the sdist into dist/, the same bits from the same commit
+	.venv/tools/bin/python -m build -q
+
+sbom: .venv/.runtime .venv/.tools ## write dist/sbom.cdx.json: what is installed in .venv, as CycloneDX
+	@mkdir -p dist
+	.venv/tools/bin/cyclonedx-py environment .venv/bin/python --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
+
+locked: .venv/.tools ## write locked.txt again: the packages of [cpu,notify] with the hashes of all their files
+	.venv/tools/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --no-header --no-annotate --strip-extras --extra cpu --extra notify -c constraints.txt -o locked.txt pyproject.toml
+
+audit: .venv/.dev ## compare the pinned versions with known vulnerabilities, offline: make audit ADVISORIES=FILE (OSV)
+	@$(if $(ADVISORIES),,$(error ADVISORIES: give a file, folder or archive of OSV advisories))$(BIN)/python -m recipes.audit $(ADVISORIES)
+
+lint-deploy: .venv/.tools ## lint the Dockerfile (hadolint) and the systemd unit (systemd-analyze security)
+	.venv/tools/bin/hadolint deploy/Dockerfile
+	systemd-analyze security --offline=yes --threshold=20 deploy/mgfn-stream.service
 
 clean: ## remove .venv and tool caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

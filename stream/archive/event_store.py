@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -193,6 +194,24 @@ class EventStore:
         """The steady time from which the newest event's age counts, if there is one."""
         rows = self._database.execute("SELECT max(age_from) FROM events")
         return [newest for (newest,) in rows if newest is not None]
+
+    def within(self, camera: str, begin: float, end: float) -> tuple[list[str], int]:
+        """Ids of the camera's events that have ended and of which a part lies between these epoch times, and how many
+        have not ended.
+        """
+        rows = self._database.execute(
+            """SELECT id, end_time IS NULL FROM events
+               WHERE camera = ? AND start_time < ? AND coalesce(end_time, start_time) >= ? ORDER BY start_time""",
+            (camera, end, begin),
+        ).fetchall()
+        return [event_id for event_id, still_open in rows if not still_open], sum(still_open for _, still_open in rows)
+
+    def erase(self, ids: Sequence[str]) -> None:
+        """Delete these events, with their messages that wait in the outbox."""
+        for event_id in ids:
+            self._database.execute("DELETE FROM outbox WHERE json_extract(payload, '$.id') = ?", (event_id,))
+            self._database.execute("DELETE FROM files WHERE event = ?", (event_id,))
+            self._database.execute("DELETE FROM events WHERE id = ?", (event_id,))
 
     def forget(self, before: float) -> None:
         """Delete events that have ended and whose age counts from before that steady time."""

@@ -21,6 +21,7 @@ from stream.alarm.event import TopClip
 from stream.base.errors import StreamError
 from stream.camera.view import Region, View
 
+LARGEST_FILE: Final = 64 * 2**20
 TOP_CLIPS: Final = 3
 THUMBNAIL: Final = 112
 STRIP_COLUMNS: Final = 8
@@ -94,14 +95,20 @@ class StoredExplanation:
 def read(path: Path) -> StoredExplanation:
     """Read the file. Raises StreamError if it is missing or invalid."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValueError("too large")
+        content = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+                raise ValueError("compressed")  # we write none, and a small one may hold a large array
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
             found = StoredExplanation(
                 file["times"], file["features"], file["weights"], float(file["score"]), str(file["bundle"]),
                 file["strip"].tobytes(), _view(str(file["view"])), _level(file),
             )  # fmt: skip
     except FileNotFoundError:
         raise StreamError(f"{path.name}: the event's window is not stored") from None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, MemoryError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
         raise StreamError(f"{path}: not readable as an event's window: {type(error).__name__}") from None
     length = len(found.times)
     if found.features.ndim != 3 or not len(found.features) == len(found.weights) == length or length == 0:

@@ -63,11 +63,20 @@ def legible(chunk: bytes) -> list[LoggedScore]:
         return []
 
 
+def _inflated(data: bytes) -> bytes:
+    """Decompressed, but never more than a chunk can hold."""
+    reader = zlib.decompressobj()
+    inflated = reader.decompress(data, 9 * 65_535 + 1)
+    if not reader.eof:
+        raise zlib.error("truncated or too large")
+    return inflated
+
+
 def unpack(chunk: bytes) -> list[LoggedScore]:
     """The scores of a chunk. Raises ValueError for bytes that are none."""
     try:
         count, first = _HEADER.unpack_from(chunk)
-        columns = np.frombuffer(zlib.decompress(chunk[_HEADER.size :]), np.uint8)
+        columns = np.frombuffer(_inflated(chunk[_HEADER.size :]), np.uint8)
         steps, spans, values, windows = np.split(columns, np.cumsum([4, 2, 2])[:3] * count)
     except (struct.error, zlib.error, ValueError) as error:
         raise ValueError(f"not a chunk of scores: {error}") from None
@@ -176,7 +185,7 @@ def columns(chunks: Iterable[bytes]) -> ScoreColumns:
     for chunk in chunks:
         try:
             count, first = _HEADER.unpack_from(chunk)
-            raw = zlib.decompress(chunk[_HEADER.size :])
+            raw = _inflated(chunk[_HEADER.size :])
         except (struct.error, zlib.error):
             continue
         if not count or len(raw) != 9 * count:

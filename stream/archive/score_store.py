@@ -52,6 +52,27 @@ class ScoreStore:
                 self.add(camera, pack(whole[first : first + MOST_IN_CHUNK]), newest)
         return len(hours)
 
+    def erase(self, camera: str, begin: float, end: float, *, dry: bool = False) -> int:
+        """Delete the scores of clips that were seen between these epoch times; `dry`: only count. Returns how many."""
+        rows = self._database.execute(
+            "SELECT start, chunk, age_from FROM scores WHERE camera = ? AND start >= ? AND start < ?",
+            (camera, begin - LONGEST_CHUNK, end),
+        ).fetchall()
+        erased = 0
+        for start, chunk, age_from in rows:
+            scores = legible(chunk)
+            kept = [score for score in scores if score.end <= begin or score.start >= end]
+            if len(kept) == len(scores) and (scores or start < begin):
+                continue
+            erased += len(scores) - len(kept)
+            if dry:
+                continue
+            self._database.execute("DELETE FROM scores WHERE start = ? AND camera = ?", (start, camera))
+            for part in ([s for s in kept if s.end <= begin], [s for s in kept if s.start >= end]):
+                if part:
+                    self.add(camera, pack(part), age_from)
+        return erased
+
     def cameras(self) -> list[str]:
         """Cameras of which there are scores, by name."""
         return [name for (name,) in self._database.execute("SELECT DISTINCT camera FROM scores ORDER BY camera")]

@@ -101,6 +101,7 @@ class Store:
         """
         cls.read_only(folder).close()
         database = sqlite3.connect(folder / DATABASE, isolation_level=None, timeout=_BUSY)
+        database.execute("PRAGMA secure_delete = ON")  # what is erased must not stay in free pages
         return cls(database, folder, None)
 
     def _continue_clock(self) -> None:
@@ -168,6 +169,10 @@ class Store:
             if self._database.in_transaction:  # a full disk has already rolled back
                 self._database.execute("ROLLBACK")
             raise
+
+    def forget_deleted_content(self) -> None:
+        """Overwrite what was deleted in the database's files, as far as no other process is reading them."""
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def forget(self, scores_before: float, events_before: float) -> None:
         """Delete what is older (steady time)."""

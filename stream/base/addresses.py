@@ -53,6 +53,22 @@ _MGFN_NAME: Final = re.compile(r"MGFN_[A-Z0-9_]+")
 
 
 @dataclass(frozen=True)
+class CameraTls:
+    """How an rtsps:// camera proves itself: by a certificate of `ca` (None: one of the system's) for its host.
+
+    `cert` and `key` are ours, for cameras that ask for them.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        return [path for path in (self.ca, self.cert, self.key) if path is not None]
+
+
+@dataclass(frozen=True)
 class Source:
     """One camera or recording. `url` is an RTSP URL with its credentials, or the path of a local file.
 
@@ -62,6 +78,7 @@ class Source:
     name: str
     url: str = field(repr=False)
     live: bool
+    tls: CameraTls | None = None  # None: encrypted, but not verified
     filled_in: tuple[str, ...] = field(init=False, repr=False, compare=False)  # also needed in the decoder process
 
     def __post_init__(self) -> None:
@@ -212,13 +229,18 @@ def is_rtsp(url: str) -> bool:
     return url.lower().startswith(tuple(f"{scheme}://" for scheme in _RTSP))
 
 
+def port_of(url: str) -> int:
+    """The TCP port of an RTSP URL."""
+    return _split(url).port or (322 if url.startswith("rtsps") else 554)
+
+
 def is_live(url: str) -> bool:
     """Whether it is a camera rather than a recording, after `{MGFN_NAME}` has been replaced.
 
     Raises UsageError, without the URL, if it is neither. Nothing is opened.
     """
     if is_rtsp(url):
-        if not _split(url).hostname:
+        if not re.search(r"[A-Za-z0-9]", _split(url).hostname or ""):
             raise UsageError("has no host")
         login = _spelled_for_ffmpeg(url).partition("://")[2].partition("/")[0].rpartition("@")[0]
         if len(login) > _LONGEST_LOGIN:

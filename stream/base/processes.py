@@ -14,6 +14,13 @@ from typing import Any
 StartProcess = Callable[[Callable[..., None], Sequence[Any], str], tuple[SpawnProcess, Connection]]
 
 
+def without_thread_pools() -> None:
+    """Let child processes start without the threads of numpy's linear algebra. They use none of it, and a process can
+    be confined only while it has a single thread.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+
 def end_with_parent() -> None:
     """In a child that does not read its pipe: end it as soon as its parent has gone, even if that was killed."""
     parent = multiprocessing.parent_process()

@@ -16,6 +16,8 @@ from stream.base.spellings import spellings
 SHORTEST: Final = 4  # shorter values occur in too many words; inside URLs they are masked anyway
 _HIDDEN: Final = "***"
 _SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|credential", re.IGNORECASE)
+_PASSWORD_KEYS: Final = re.compile(r"pass|pwd|token|secret|credential", re.IGNORECASE)
+_PLACEHOLDER: Final = re.compile(r"\{MGFN_[A-Z0-9_]+\}")
 _USER_INFO: Final = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", re.IGNORECASE)
 _ASSIGNED: Final = re.compile(rf"(?:{_SECRET_KEYS.pattern})[^=:]*[=:]", re.IGNORECASE)
 _LONG: Final = re.compile(r"[A-Za-z0-9]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -70,6 +72,15 @@ def secrets_of(url: str) -> tuple[str, ...]:
             found.add(value)
             found |= {piece for piece in re.findall(r"=([^&#]*)", url) if unquote(piece) == value}
     return tuple(sorted((text for text in found if text), key=len, reverse=True))
+
+
+def typed_password(url: str) -> bool:
+    """Whether a URL, as typed, contains a password rather than `{MGFN_NAME}`."""
+    typed = _PLACEHOLDER.sub("", url)
+    if typed.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]:
+        return True
+    pairs = re.findall(r"([A-Za-z]+)=([^&;_/?#]+)", typed.partition("://")[2])
+    return any(_PASSWORD_KEYS.search(key) for key, _ in pairs)
 
 
 def redact_url(url: str) -> str:

@@ -21,14 +21,23 @@ from av.video.stream import VideoStream
 from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason
 from stream.base.redaction import redact_text
+from stream.camera.allocation import bound_blocks
 from stream.camera.clips import FASTEST_RATE
 from stream.camera.timeline import RecordedTimeline, Timeline
 from stream.camera.upright import Upright
 
 LARGEST_SIDE: Final = 16384
+LARGEST_PIXELS: Final = 40_000_000  # 8K has 35 million; a decoder keeps up to 16 images
+_RATE_OVER: Final = 10.0  # seconds; a camera may send the images of a few seconds at once when it is opened
 # Maximum number of undecodable packets in a row: ten seconds at 25 fps, the longest common wait for a keyframe.
 MOST_DAMAGED: Final = 250
 _LEAST_STEP: Final = 0.001  # step to a frame whose time is not known
+# what a playlist, a manifest or a session description names must not be opened
+_LIVE_FORMATS: Final = "rtsp,mpegts,asf"
+_FILE_FORMATS: Final = (
+    "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,obu,ivf,m4v,flv,asf,ogg,mxf,dv,nut,rm,wtv,mjpeg,gif,"
+    "yuv4mpegpipe,wav,mp3,aac,flac"
+)
 _LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
 
 
@@ -38,6 +47,39 @@ class Picture:
 
     frame: VideoFrame
     media_time: float
+
+
+def _options(source: Source, transport: str) -> dict[str, str]:
+    """FFmpeg's options: what it may follow, how large an image may be, and how a camera is verified."""
+    options = {"max_pixels": str(LARGEST_PIXELS)}
+    if not source.live:
+        return options | {"protocol_whitelist": "file", "format_whitelist": _FILE_FORMATS}
+    options |= {
+        "rtsp_transport": transport,
+        "protocol_whitelist": _LIVE_PROTOCOLS,
+        "format_whitelist": _LIVE_FORMATS,
+        "analyzeduration": "500000",
+        "probesize": "200000",
+    }
+    if source.tls is None:
+        return options
+    files = {"ca_file": source.tls.ca, "cert_file": source.tls.cert, "key_file": source.tls.key}
+    return options | {"tls_verify": "1"} | {name: str(path) for name, path in files.items() if path is not None}
+
+
+class Flood:
+    """Refuses a camera that sends far more images than any sends."""
+
+    def __init__(self, now: float) -> None:
+        self._packets, self._since = 0, now
+
+    def packet(self, now: float) -> None:
+        """One more at monotonic time `now`. Raises CameraError."""
+        self._packets += 1
+        if now - self._since >= _RATE_OVER:
+            self._packets, self._since = 0, now
+        elif self._packets > 2 * FASTEST_RATE * _RATE_OVER:
+            raise CameraError(Reason.BAD_RATE, f"more than {2 * FASTEST_RATE:.0f} packets per second")
 
 
 class Capture:
@@ -58,17 +100,11 @@ class Capture:
         hwaccel: HWAccel | None = None,
     ) -> None:
         self._source = source
-        if source.live:
-            options = {
-                "rtsp_transport": transport,
-                "protocol_whitelist": _LIVE_PROTOCOLS,
-                "analyzeduration": "500000",
-                "probesize": "200000",
-            }
-            timeout: tuple[float, float] | None = (open_timeout, read_timeout)
-        else:
-            options, timeout = {"protocol_whitelist": "file"}, None
+        options = _options(source, transport)
+        timeout = (open_timeout, read_timeout) if source.live else None
+        bound_blocks()
         self.corrupt_frames = 0
+        self._flood = Flood(monotonic())
         self.size: tuple[int, int] | None = None
         self._damaged_in_a_row = 0
         self._upright = Upright()
@@ -83,6 +119,12 @@ class Capture:
             if source.live and monotonic() - began >= open_timeout:
                 # FFmpeg reports a camera that does not respond with different errors
                 raise CameraError(Reason.STALLED, "no response in time") from None
+            if not source.live and getattr(error, "errno", None) == errno.EINVAL:  # not among _FILE_FORMATS
+                what = "not a container of video; playlists are not followed"
+                raise CameraError(Reason.NOT_READABLE, f"{source.shown}: {what}") from None
+            if source.tls is not None and getattr(error, "errno", None) == errno.EIO:
+                what = "TLS: its certificate is not from the authority in `tls`, for this host and valid today"
+                raise CameraError(Reason.UNREACHABLE, what) from None
             raise self._translated(error) from None
         try:
             self.stream = self._video_stream()
@@ -113,6 +155,7 @@ class Capture:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown}: unknown codec")
         stream.thread_count = 1
         stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(LARGEST_PIXELS)}
         if stream.width or stream.height:
             self._check_size(stream.width, stream.height)
         rate = stream.average_rate
@@ -153,6 +196,8 @@ class Capture:
                 if self._source.live:
                     self._correct(packet)
                 on_packet(packet)
+                if self._source.live:
+                    self._flood.packet(monotonic())
                 for frame in self._decoded(packet):
                     yield from self._picture(frame)
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -209,6 +254,9 @@ class Capture:
     def _check_size(self, width: int, height: int) -> None:
         if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
             raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; each side must be from 1 to {LARGEST_SIDE}")
+        if width * height > LARGEST_PIXELS:
+            most = f"at most {LARGEST_PIXELS // 10**6} million pixels"
+            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; must be {most}")
 
     def _translated(self, error: Exception) -> CameraError:
         """Converts an error of a library. Its text contains the complete URL with the password, so only its reason is

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
-from stream.base.addresses import Source
+from stream.base.addresses import Source, port_of
 from stream.base.clock import SteadyClock
 from stream.base.errors import CameraError, Reason
 from stream.base.log import FLUSHED_WITHIN, configure, log, serve, standard_error
@@ -21,8 +22,9 @@ from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
 from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
+from stream.camera.confinement import confine
 from stream.camera.hwaccel import Hwaccel, accelerator
-from stream.camera.messages import CameraState, ClipReady, Counters, Message, Order, StateChanged
+from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder_thread import RecorderThread
 from stream.camera.timeline import Timeline
@@ -41,7 +43,10 @@ _FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED = 30.0, 300.0
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """Settings of a decoder process. In a `replay` no clip is dropped, and times are media times."""
+    """Settings of a decoder process. In a `replay` no clip is dropped, and times are media times.
+
+    `media` is the folder for images and clips, or None if none are written.
+    """
 
     source: Source
     geometry: str
@@ -56,6 +61,15 @@ class CameraSettings:
     motion_threshold: float = 0.0
     view: View = field(default_factory=View)
     sub_stream: Source | None = None
+    media: Path | None = None
+
+    def confined(self) -> int:
+        """Confine this process to what it needs; see `confine`."""
+        streams = [self.source, *([] if self.sub_stream is None else [self.sub_stream])]
+        ports = {port_of(stream.url) for stream in streams if stream.live}
+        files = [Path(stream.url).absolute() for stream in streams if not stream.live]
+        files += [path for stream in streams if stream.tls is not None for path in stream.tls.files]
+        return confine(ports, files, [] if self.media is None else [self.media])
 
 
 class _Stopped(Exception):  # noqa: N818 -- not an error: the service requested it
@@ -102,7 +116,7 @@ class Decoder:
         self._ring = settings.ring
         self._free = list(range(settings.ring.slots))
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
-        self._send = _one_at_a_time(pipe.send)
+        self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
         self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock)
         self._cropper = ClipCropper(settings.view, settings.geometry)
         self._shift: float | None = None  # steady time less packet time
@@ -133,6 +147,7 @@ class Decoder:
                 before = self._frames
                 self._watch()
                 self._beat(now=True)
+                self._recorder.settle()  # a service without other cameras ends with the last recording
                 return self._state(CameraState.ENDED)
             except CameraError as error:
                 fault = error
@@ -143,6 +158,7 @@ class Decoder:
                 log.exception("decoder failed", camera=self._settings.source.name)
                 fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
             if not live:
+                self._recorder.settle()
                 return self._state(CameraState.ENDED, fault)
             self._patience = _patience(self._patience, fault.reason, self._frames - before)
             attempt = 1 if self._frames > before else attempt + 1
@@ -298,6 +314,8 @@ def run_camera(settings: CameraSettings, pipe: Connection) -> None:
     for signum in (signal.SIGINT, signal.SIGHUP):  # these reach the whole process group; the service decides
         signal.signal(signum, signal.SIG_IGN)
     sub_stream = settings.sub_stream
+    if settings.hwaccel == "none":  # the drivers of GPUs need more than can be listed here
+        settings.confined()
     configure([*settings.source.secrets, *(sub_stream.secrets if sub_stream is not None else ())])
     serve()
     decoder = Decoder(settings, pipe)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from stream.base.errors import Reason
+from stream.camera.wire import Wire
 
 
 class CameraState(StrEnum):
@@ -93,6 +95,7 @@ class ClipClosed:
 
 
 Message = ClipReady | StateChanged | Counters | SnapshotTaken | ClipClosed
+WIRE: Final[Wire[Message]] = Wire(ClipReady, StateChanged, Counters, SnapshotTaken, ClipClosed)
 
 
 # to the decoder, besides the numbers of free slots

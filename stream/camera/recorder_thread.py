@@ -20,13 +20,14 @@ from stream.camera.recorder import RING_BYTES, ClipFile, Described, Recorder, re
 
 _FRAMES_KEPT: Final = 4
 _CLOSED_WITHIN: Final = 3.0
+_SETTLED_WITHIN: Final = 30.0
 Task = Callable[[], None]
 
 
 class RecorderThread:
     """Images and clips of one camera. `send` sends messages to the service, from the thread, too.
 
-    No method waits for a disk, except `close`, for three seconds at most. Packets that wait for the disk are bounded
+    No method waits for a disk, except `settle` and `close`. Packets that wait for the disk are bounded
     (RING_BYTES); beyond that, open clips end, and packets are skipped until the disk has caught up.
     """
 
@@ -94,6 +95,12 @@ class RecorderThread:
             self._send(SnapshotTaken(order.event, 0, "no image yet"))
         else:
             self._put(partial(self._recorder.take, order, frame))
+
+    def settle(self, within: float = _SETTLED_WITHIN) -> None:
+        """Wait until everything that was asked for is done: at the end of a recording, nobody waits for the camera."""
+        done = threading.Event()
+        self._put(done.set)
+        done.wait(within)
 
     def close(self, within: float = _CLOSED_WITHIN) -> None:
         """Carry out what was asked for, and end the thread, if that takes no longer."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
@@ -203,6 +204,51 @@ def verdict(
             store.events.judge(camera, event_id, verdicts[said])
             # a running mgfn-stream hears of settings; the time tells two verdicts apart
             store.settings.set(camera, "verdict", f"{event_id} {said} {time.time():.3f}")
+
+
+def moment(text: str, flag: str) -> float:
+    """Epoch time for `2026-11-29`, `2026-11-29T06:30` (local time) or with an offset. Raises UsageError."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"{flag} {text}: must be a time such as 2026-11-29 or 2026-11-29T06:30+01:00") from None
+
+
+@app.command()
+def erase(
+    camera: Annotated[str, typer.Option("--camera", metavar="NAME", help="The camera.")],
+    begin: Annotated[str, typer.Option("--from", metavar="TIME", help="2026-11-29, or 2026-11-29T06:30[+01:00].")],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="The end of the period, likewise.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Erase. Without it, only count what would be erased.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    data: DataFolder = None,
+    config: SiteFile = None,
+) -> None:
+    """Erase images, clips, windows, events and scores of a camera in a period, and say what was erased.
+
+    Works while mgfn-stream is running; alarms that have not ended, and scores of the last minute, are not stored yet
+    and stay. What was sent (messages, images retained by the broker, notifications) and files written by --scores and
+    --events must be erased where they are.
+
+    Example: mgfn-events erase --camera door --from 2026-11-29T06:00 --to 2026-11-29T07:00 --yes
+    """
+    from stream.archive.erasure import erase as erase_period
+
+    since, until = moment(begin, "--from"), moment(end, "--to")
+    if not since < until:
+        raise UsageError(f"--from {begin}, --to {end}: the period must end after it begins")
+    with looked_at(data, config, writes=yes) as store:
+        erased = erase_period(store, camera, since, until, dry=not yes)
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(erased) | {"erased": yes}) + "\n")
+        return
+    what = "erased" if yes else "would be erased (--yes erases it)"
+    sys.stdout.write(
+        f"{camera}: {what}: {erased.events} events, {erased.images} images, {erased.clips} clips, {erased.windows} "
+        f"windows ({erased.bytes / 1e6:.1f} MB), {erased.scores} scores\n"
+    )
+    if erased.open_events:
+        sys.stdout.write(f"{camera}: {erased.open_events} alarms have not ended and stay\n")
 
 
 @app.command()

@@ -106,11 +106,12 @@ def watch(
     from stream.base.addresses import parse_sources, unfilled
     from stream.base.errors import UsageError
     from stream.base.log import configure, log, serve
+    from stream.camera.confinement import landlock_version
     from stream.cli.calibration import calibration_for
     from stream.cli.check import check_all
     from stream.service.service import Service
     from stream.settings.bundle import cached_bundle
-    from stream.settings.flags import Flags, options
+    from stream.settings.flags import Flags, options, typed_on_the_command_line
     from stream.settings.settings import CameraConfig, ServiceSettings
     from stream.settings.site.reading import Site, read_site
     from stream.settings.site.watching import SiteWatcher
@@ -174,6 +175,8 @@ def watch(
     told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))  # report invalid cameras before anything starts
     if unfilled(mqtt or (site.given.mqtt.url if site and site.given.mqtt else None) or ""):
         log.warning(braces, key="mqtt")
+    for warning in typed_on_the_command_line(rtsp or (), mqtt):
+        log.warning(warning)
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # report invalid certificates, too
     listener = None
@@ -203,6 +206,7 @@ def watch(
             raise UsageError(f"--save-calibration {save_calibration}: the folder does not exist")
         path = given.bundle if given.bundle is not None else cached_bundle()
         with Engine.open(path, given.backend, given.device) as engine:
+            log.info("confinement of decoder processes", landlock=landlock_version() or "not available")
             log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
             thresholds = engine.manifest.thresholds
             if thresholds is None:

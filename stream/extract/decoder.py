@@ -7,6 +7,8 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
 
 from stream.base.addresses import Source
 from stream.base.errors import CameraError
@@ -15,7 +17,9 @@ from stream.camera.capture import Capture
 from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
 from stream.camera.clips import ClipAssembler
+from stream.camera.confinement import confine
 from stream.camera.view import View
+from stream.camera.wire import Wire
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Ended:
 
 
 Message = Opened | Decoded | Ended
+WIRE: Final[Wire[Message]] = Wire(Opened, Decoded, Ended)
 
 
 class ClipReader:
@@ -60,7 +65,7 @@ class ClipReader:
         assembler = ClipAssembler(fps=None, counted=True)
         try:
             with Capture(Source("video", path, live=False)) as capture:
-                self._pipe.send(Opened(capture.expected_frames))
+                self._send(Opened(capture.expected_frames))
                 for picture in capture.pictures():
                     frames += 1
                     placed = assembler.place(picture.media_time)
@@ -70,7 +75,7 @@ class ClipReader:
                     if placed.finished is not None:
                         slot = self._take_slot()
                         self._cropper.write(placed.oldest, self._ring.clips[slot])
-                        self._pipe.send(Decoded(slot))
+                        self._send(Decoded(slot))
                 corrupt = capture.corrupt_frames
         except CameraError as error:
             return Ended(frames, corrupt, str(error).replace(f"{path}: ", "", 1))  # the caller adds the path
@@ -83,7 +88,10 @@ class ClipReader:
             if isinstance(received, int):
                 self._free.append(received)
             else:
-                self._pipe.send(self.read(received))
+                self._send(self.read(received))
+
+    def _send(self, message: Message) -> None:
+        self._pipe.send_bytes(WIRE.packed(message))
 
     def _take_slot(self) -> int:
         while not self._free:
@@ -97,6 +105,7 @@ class ClipReader:
 def run_decoder(geometry: str, ring: ClipRing, pipe: Connection) -> None:
     """Body of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the command decides
+    confine(ports=(), read=[Path("/")])
     configure()
     reader = ClipReader(geometry, ring, pipe)
     try:

@@ -22,8 +22,10 @@ import numpy as np
 from configs.sizes import CLIP_LENGTH
 from engine.engine import Engine
 from engine.geometry import crops_of
+from stream.base.processes import without_thread_pools
 from stream.camera.clip_ring import ClipRing
-from stream.extract.decoder import Decoded, Ended, Message, Opened, run_decoder
+from stream.camera.wire import WireError, bound_waiting
+from stream.extract.decoder import WIRE, Decoded, Ended, Message, Opened, run_decoder
 from stream.extract.folder import FeatureFile, FeatureFolder
 from stream.extract.progress import ExtractionProgress
 from stream.extract.videos import VideoFile
@@ -58,12 +60,14 @@ class _Decoder:
         self.ended: Ended | None = None
         self.expected: float | None = None
         self.file: FeatureFile | None = None
+        without_thread_pools()
         self.pipe, theirs = _spawn.Pipe()
         self.process: SpawnProcess = _spawn.Process(
             target=run_decoder, args=(self._geometry, self.ring, theirs), daemon=True
         )
         self.process.start()
         theirs.close()
+        bound_waiting(self.pipe)
 
     def read(self, video: VideoFile) -> None:
         """Send it its next video."""
@@ -134,8 +138,8 @@ class Extraction:
             decoder = by_pipe[pipe]
             try:
                 while pipe.poll():
-                    self._take(decoder, pipe.recv())
-            except (EOFError, OSError):
+                    self._take(decoder, WIRE.received(pipe))
+            except (EOFError, OSError, WireError):
                 decoder.lost = True
                 decoder.ended = Ended(0, 0, "its decoder process was lost")
                 decoder.pending.clear()
@@ -145,6 +149,8 @@ class Extraction:
             case Opened(frames):
                 decoder.expected = frames
             case Decoded(slot):
+                if not 0 <= slot < decoder.ring.slots:
+                    raise WireError(f"slot {slot}")
                 decoder.pending.append(slot)
             case Ended():
                 decoder.ended = message

@@ -136,7 +136,9 @@ def build(
     test = make_self_test(settings, kept)
     zone = settings.cameras[0].schedule.zone if settings.cameras else None
     manifest = engine.manifest
-    test_camera = None if test is None else SelfTestCamera(test, manifest, model, start_process, reaper, clock, zone)
+    test_camera = None if test is None else SelfTestCamera(
+        test, manifest, model, start_process, reaper, clock, zone, store.media
+    )  # fmt: skip
     commands = None
     if mqtt is not None and broker is not None and not settings.replay:
         heard = (lambda _payload: None) if test_camera is None else test_camera.heard
@@ -152,7 +154,7 @@ def build(
     page = None if web is None else page_for_others(web[0])
     post = _dropped if commands is None else commands.post
     report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page, post)
-    starter = CameraStarter(settings, engine, model, reaper, clock)
+    starter = CameraStarter(settings, engine, model, reaper, clock, store.media)
     fleet = Fleet(decoders, starter.start, report)
     runner = None
     if test is not None and test_camera is not None:
@@ -253,8 +255,9 @@ class CameraStarter:
     """Starts a camera's decoder. Raises StreamError if there are not enough resources and it does not wait for them."""
 
     def __init__(
-        self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper, clock: Clock
+        self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper, clock: Clock, media: Path
     ) -> None:
+        self._media = None if settings.replay else media
         self._clock = clock
         self._calibrations = settings.calibration or {}
         self._replay = settings.replay
@@ -269,7 +272,7 @@ class CameraStarter:
             camera.learner.resume(self._calibrations[config.name])
         return DecoderProcess(
             config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady,
-            waits=waits and not self._replay,
+            waits=waits and not self._replay, media=self._media,
         )  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final
 
+from stream.base.processes import without_thread_pools
+
 _OF_THE_GROUP: Final = {signal.SIGINT, signal.SIGHUP}
 _spawn = multiprocessing.get_context("spawn")
 
@@ -18,6 +20,7 @@ def start_process(target: Callable[..., None], args: Sequence[Any], name: str) -
 
     Raises OSError if there are not enough resources.
     """
+    without_thread_pools()
     ours, theirs = _spawn.Pipe()
     process = _spawn.Process(target=target, args=(*args, theirs), name=name, daemon=True)
     # these reach the whole process group, even while the child is still importing; the service decides

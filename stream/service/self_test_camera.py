@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import tzinfo
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from engine.manifest import Manifest
 from stream.alarm.event import ModelName
@@ -38,7 +39,9 @@ class SelfTestCamera:
         reaper: Reaper,
         clock: Clock,
         zone: tzinfo | None = None,
+        media: Path | None = None,
     ) -> None:
+        self._media = media
         self._clock = clock
         self._zone = zone
         self._test = test
@@ -80,8 +83,9 @@ class SelfTestCamera:
         camera = WatchedCamera(config, self._model, now, calibration_of(self._manifest), self._clock.wall)
         try:
             self._decoder = DecoderProcess(
-                config, camera, self._manifest, False, self._start_process, self._reaper, self._clock.steady
-            )
+                config, camera, self._manifest, False, self._start_process, self._reaper, self._clock.steady,
+                media=self._media,
+            )  # fmt: skip
         except StreamError as error:  # not enough resources: the cameras continue, and the test times out
             log.error("self-test cannot start", reason=str(error))
         return self._decoder

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stream.archive.retention import Retention
-from stream.base.addresses import BrokerAddress, broker_at, parse_broker, prefix_problem
+from stream.base.addresses import BrokerAddress, broker_at, parse_broker, parse_sources, prefix_problem
 from stream.base.errors import UsageError
-from stream.base.redaction import secrets_of
+from stream.base.redaction import secrets_of, typed_password
 from stream.settings.bundle import check_device
 from stream.settings.site.convert import frigate, notify, retention
 from stream.settings.site.models import HttpModel, MqttModel, SiteFile
@@ -65,6 +67,21 @@ class Options:
         password = () if self.broker is None or not self.broker.password else (self.broker.password,)
         address = () if self.frigate is None else secrets_of(self.frigate.url)
         return (*password, *address, *(() if self.notify is None else self.notify.targets))
+
+
+def typed_on_the_command_line(rtsp: Sequence[str], mqtt: str | None) -> list[str]:
+    """What to write instead, for each flag whose value contains a password."""
+    flags = [
+        (f"--rtsp {source.name}", f"{source.name}_PW", value)
+        for source, value in zip(parse_sources(rtsp), rtsp, strict=True)
+    ]
+    flags += [] if mqtt is None else [("--mqtt", "MQTT_PW", mqtt)]
+    return [
+        f"{flag}: other users of this machine can see a password on a command line, and shells keep it; write "
+        f"{{MGFN_{re.sub('[^A-Z0-9]', '_', name.upper())}}} instead, and set it in the environment or a secret file"
+        for flag, name, value in flags
+        if typed_password(value)
+    ]
 
 
 def options(flags: Flags, site: Site | None) -> Options:

@@ -8,21 +8,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Final
 
 from engine.manifest import Manifest
+from stream.alarm.event import EVENT_ID
 from stream.base.clock import SteadyClock
 from stream.base.errors import Reason, StreamError
+from stream.base.log import log
 from stream.base.processes import StartProcess
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, run_camera
-from stream.camera.messages import CameraState, ClipClosed, ClipReady, Message, Order, SnapshotTaken, StateChanged
+from stream.camera.messages import WIRE, CameraState, ClipClosed, ClipReady, Message, Order, SnapshotTaken, StateChanged
+from stream.camera.wire import WireError, bound_waiting
 from stream.settings.settings import CameraConfig
 from stream.watch.pending_messages import PendingMessages
 from stream.watch.reaper import Reaper
 from stream.watch.watched_camera import WatchedCamera
 
 PENDING_CLIPS: Final = 3
+MOST_AT_ONCE: Final = 64  # a decoder that never stops sending must not keep the loop from the others
 SILENT_AFTER: Final = 20.0
 # Sixteen processes that load their libraries at once on two busy cores take longer than SILENT_AFTER.
 STARTED_WITHIN: Final = 180.0
@@ -48,6 +53,7 @@ class DecoderProcess:
         clock: SteadyClock,
         *,
         waits: bool = False,
+        media: Path | None = None,
     ) -> None:
         self._clock = clock
         self.config = config
@@ -65,6 +71,7 @@ class DecoderProcess:
         self._retry_at = float("inf")
         self._manifest = manifest
         self._replay = replay
+        self._media = media
         self._start_process = start_process
         self._reaper = reaper
         try:
@@ -96,6 +103,7 @@ class DecoderProcess:
             motion_threshold=config.motion_threshold,
             view=config.view,
             sub_stream=config.sub_stream,
+            media=self._media,
         )
 
     def serves(self, config: CameraConfig) -> bool:
@@ -113,6 +121,7 @@ class DecoderProcess:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StreamError(f"no process for {self.config.name}: {reason}") from None
+        bound_waiting(self.pipe)
         self.last_sign, self._patience = time.monotonic(), STARTED_WITHIN
         self.finished = False
         self._failed_starts, self._retry_at = 0, float("inf")
@@ -179,6 +188,15 @@ class DecoderProcess:
             with suppress(OSError):  # the decoder may be gone; the intake notices
                 self.pipe.send(message)
 
+    def read(self, pipe: Connection) -> Message:
+        """Its next message. Raises WireError for what is none, and OSError or EOFError if it has gone or is stuck."""
+        message = WIRE.received(pipe)
+        if isinstance(message, ClipReady) and not (0 <= message.slot < self.ring.slots and message.clip >= 0):
+            raise WireError(f"clip {message.clip} in slot {message.slot}")
+        if isinstance(message, SnapshotTaken | ClipClosed) and not EVENT_ID.fullmatch(message.event):
+            raise WireError(f"event {message.event[:40]!r}")
+        return message
+
     def abandon(self) -> None:
         """Kill the process; what it has not delivered is lost. Returns at once."""
         self.pending_clips.clear()
@@ -201,7 +219,9 @@ class DecoderProcess:
 
 
 def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:
-    """All available messages, waiting up to `timeout` seconds for the first; None for a process that has ended."""
+    """The available messages, at most MOST_AT_ONCE of each decoder, waiting up to `timeout` seconds for the first; None
+    for a process that has ended or must be replaced.
+    """
     by_pipe: dict[Any, DecoderProcess] = {d.pipe: d for d in decoders if d.pipe is not None}
     if not by_pipe:
         time.sleep(timeout)
@@ -210,8 +230,13 @@ def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tup
     for pipe in ready:
         decoder = by_pipe[pipe]
         try:
-            while pipe.poll():
-                yield decoder, pipe.recv()
+            for _ in range(MOST_AT_ONCE):
+                if not pipe.poll():
+                    break
+                yield decoder, decoder.read(pipe)
+        except WireError as error:
+            log.error("message of a decoder refused", camera=decoder.camera.name, reason=str(error))
+            yield decoder, None
         except (EOFError, OSError):
             yield decoder, None
 

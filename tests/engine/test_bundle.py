@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.bundle import Bundle
 from engine.errors import BundleError
+from engine.manifest import Manifest
 
 
 @pytest.fixture
@@ -92,3 +97,50 @@ def test_no_bundle_at_all(tmp_path: Path) -> None:
 def test_a_file_that_is_not_listed(bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"holds no backbone-int4\.onnx"):
         Bundle.open(bundle).file("backbone-int4.onnx")
+
+
+@contextmanager
+def paths_opened() -> Iterator[list[Path]]:
+    """The paths that are opened."""
+    opened: list[Path] = []
+    original = Path.open
+
+    def noted(path: Path, *arguments: Any, **more: Any) -> Any:
+        opened.append(path)
+        return original(path, *arguments, **more)
+
+    def read_bytes(path: Path) -> bytes:
+        with noted(path, "rb") as file:
+            return bytes(file.read())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", noted)
+        patch.setattr(Path, "read_bytes", read_bytes)
+        yield opened
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = sorted(Manifest.model_fields)
+PATHS = st.text(st.sampled_from("./\\~:ab\0 %"), min_size=1, max_size=20)
+
+
+FILES = st.dictionaries(PATHS, st.just("0" * 64), max_size=2)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3), FILES)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_manifest_is_read_or_refused_and_no_path_leaves_the_folder(
+    tiny_bundle: Path, tmp_path: Path, changes: dict[str, Any], files: dict[str, str]
+) -> None:
+    manifest = json.loads((tiny_bundle / "manifest.json").read_text()) | changes
+    if files:
+        manifest["files"] = files
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with suppress(BundleError), paths_opened() as read:
+        Bundle.open(tmp_path)
+    assert read
+    assert all(path.parent == tmp_path for path in read), read

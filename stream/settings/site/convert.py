@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.archive.retention import Retention
-from stream.base.addresses import Source, is_rtsp
+from stream.base.addresses import CameraTls, Source, is_rtsp
 from stream.camera.view import Region, View
 from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.derived import plain_keys
@@ -64,13 +64,14 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
     masks = tuple(tuple((x, y) for x, y in mask) for mask in camera.masks or ())
     periods = tuple(period for entry in camera.schedule or () for period in entry.periods)
     said = {key: value for key in plain_keys(CameraConfig) if (value := getattr(camera, key)) is not None}
+    tls = None if camera.tls is None else CameraTls(**{key: Path(file) for key, file in _given(camera.tls).items()})
     return CameraConfig(
-        Source(name, camera.url, live=is_rtsp(camera.url)),
+        Source(name, camera.url, live=is_rtsp(camera.url), tls=tls),
         alarm,
         clip=ClipSettings(**_given(camera.clip)),
         schedule=Schedule(periods, zone),
         view=View(None if camera.region is None else Region(**_given(camera.region)), masks),
-        sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True),
+        sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True, tls=tls),
         **said,
     )
 

@@ -117,6 +117,17 @@ class ClipModel(SiteModel):
     """The clip that is saved for each alarm."""
 
 
+class CameraTlsModel(SiteModel):
+    """How an rtsps:// camera is verified. Without this block, the stream is encrypted, but anyone may be the camera."""
+
+    ca: FilePath | None = Field(
+        None, description="Certificate of the authority that signed the camera's, or that certificate itself. "
+        "Default: the authorities of the system."
+    )  # fmt: skip
+    cert: FilePath | None = Field(None, description="Client certificate, for cameras that ask for one.")
+    key: FilePath | None = Field(None, description="Key of the client certificate.")
+
+
 @with_keys_of(CameraConfig)
 class CameraDefaults(SiteModel):
     """Defaults of all cameras. A camera's own keys take precedence; blocks are inherited by key, lists as a whole."""
@@ -134,6 +145,9 @@ class CameraDefaults(SiteModel):
         None,
         description="Periods in which alarms are raised. Outside of them the camera is still scored. An empty list "
         "means always. Default: always.",
+    )
+    tls: CameraTlsModel | None = Field(
+        None, description="How rtsps:// cameras are verified; `{}` for the system's authorities. Default: not at all."
     )
     alarm: AlarmModel | None = Field(None, description="The alarm rule and thresholds.")
     clip: ClipModel | None = Field(None, description="The clip that is saved for each alarm.")

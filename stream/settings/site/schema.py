@@ -23,6 +23,7 @@ _BLOCKS: Final = {
     "`notify`": "NotifyModel",
     "`frigate`": "FrigateModel",
     "Each of `cameras`, and `defaults` (all but `url`)": "CameraModel",
+    "`tls` of cameras": "CameraTlsModel",
     "`alarm`": "AlarmModel",
     "`clip`": "ClipModel",
     "`region`": "RegionModel",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
+import zipfile
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.engine import Engine
 from stream.archive.explanation import Explanation, last_picture, read, shares, thumbnail
@@ -19,6 +26,9 @@ def explanation(length: int = 32) -> Explanation:
     weights = shares(rng.normal(size=length).astype(np.float32))
     pictures = rng.integers(0, 255, (length, 112, 112, 3), dtype=np.uint8)
     return Explanation(times, rng.random((length, 1, 64), dtype=np.float32), weights, 0.91, "/bundles/x", pictures)
+
+
+SMALL = explanation(2).packed()
 
 
 @pytest.mark.parametrize("length", [1, 9, 32])
@@ -80,3 +90,42 @@ def test_contributions_are_differences_of_scores(tiny_bundle: Path) -> None:
         assert found[7] == pytest.approx(expected, abs=1e-4)
         alone = engine.contributions(window[:1])
         assert alone == pytest.approx(engine.scores([window[:1]])[0], abs=1e-6)
+
+
+@given(st.integers(0, 10_000), st.binary(min_size=1, max_size=8))
+@settings(deadline=None)
+def test_a_window_that_a_hostile_decoder_changed_is_read_or_refused(place: int, noise: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "1000.00-abcdef.npz"
+        changed = bytearray(SMALL)
+        place = place % len(changed) if place % 2 else len(changed) - 1 - place % 2_000
+        changed[place : place + len(noise)] = noise
+        path.write_bytes(changed)
+        with suppress(StreamError):
+            read(path)
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("hostile-was-here",)
+
+
+def test_pickles_bombs_and_lies_in_a_window_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "1000.00-abcdef.npz"
+    good = dict(np.load(io.BytesIO(SMALL)))
+    trap = np.array([Trap()], dtype=object)
+    lie = io.BytesIO()
+    np.lib.format.write_array_header_1_0(lie, {"descr": "<f4", "fortran_order": False, "shape": (1 << 50,)})
+    np.savez(path, allow_pickle=True, **good | {"times": trap})
+    with pytest.raises(StreamError, match="not readable as an event's window"):
+        read(path)
+    np.savez_compressed(path, **good | {"features": np.zeros((32, 1, 1 << 20), np.float32)})
+    with pytest.raises(StreamError, match="not readable as an event's window"):
+        read(path)
+    with zipfile.ZipFile(path, "w") as file:
+        for name in good:
+            file.writestr(f"{name}.npy", lie.getvalue())
+    with pytest.raises(StreamError, match="not readable as an event's window"):
+        read(path)
+    assert not (tmp_path / "hostile-was-here").exists()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.archive.score_log import LoggedScore, ScoreBook, chunk_start, columns, pack, unpack
+from stream.archive.score_log import LoggedScore, ScoreBook, chunk_start, columns, legible, pack, unpack
 
 SCORES = st.lists(
     st.tuples(st.floats(0.001, 1000), st.floats(0, 60), st.floats(0, 1), st.integers(1, 32), st.booleans()),
@@ -73,3 +74,23 @@ def test_chunks_that_lack_connections_are_read() -> None:
     expected = [False, False, True, False, False, False, False, True, False]
     assert [score.connects for score in unpack(old)] == columns([old]).connects.tolist() == expected
     assert [score.window for score in unpack(old)] == [31, 32, 1, 1, 1, 1, 2, 1, 2]
+
+
+@given(st.binary(max_size=80), st.integers(0, 400), st.integers(0, 255))
+def test_a_damaged_chunk_costs_its_own_scores_at_most(noise: bytes, place: int, value: int) -> None:
+    whole = pack([LoggedScore(1e9 + at, 1e9 + at + 0.64, at / 50, 32) for at in range(50)])
+    changed = bytearray(whole)
+    changed[place % len(whole)] = value
+    for chunk in (noise, bytes(changed), whole[: place % len(whole)], whole + noise, whole[:10] + noise):
+        with suppress(ValueError):
+            assert len(unpack(chunk)) <= 65_535
+        legible(chunk)
+        assert len(columns([whole, chunk, whole])) >= 100
+
+
+def test_a_small_chunk_that_would_become_huge_is_refused() -> None:
+    header = pack([LoggedScore(1e9, 1e9 + 1, 0.5, 32)])[:10]
+    bomb = header + zlib.compress(bytes(200_000_000), 9)
+    with pytest.raises(ValueError, match="not a chunk"):
+        unpack(bomb)
+    assert len(columns([bomb])) == 0

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.base.addresses import Source, expand, parse_broker, parse_sources, unfilled
+from stream.base.addresses import Source, expand, parse_broker, parse_sources, prefix_problem, unfilled
 from stream.base.errors import UsageError
-from stream.base.redaction import redact_text, redact_url, secrets_of
+from stream.base.redaction import redact_text, redact_url, secrets_of, typed_password
 
 
 def test_names_are_given_or_counted() -> None:
@@ -24,7 +25,10 @@ def test_names_are_given_or_counted() -> None:
 @pytest.mark.parametrize(
     "value",
     ["http://a/1", "file:///etc/passwd", "concat:a.mp4|b.mp4", "subfile,,start,0,end,9,,:a.mp4", "pipe:0", "udp://a:1",
-     "x=ftp://a/b", "data:text/plain,hi", "rtmp://a/b"],
+     "x=ftp://a/b", "data:text/plain,hi", "rtmp://a/b", "cache:http://a/1", "crypto:/etc/passwd",
+     "async:file:/etc/passwd",
+     "concatf:list.txt", "hls+http://a/1.m3u8", "unix:/run/x.sock", "tee:a.mp4", "fd:0", "gopher://a/1",
+     "../../../nowhere/passwd", "file:../../etc/passwd"],
 )  # fmt: skip
 def test_other_schemes_are_refused_and_named(value: str) -> None:
     with pytest.raises(UsageError, match=r"(?s)--rtsp.*must be an rtsp:// or rtsps:// URL"):
@@ -76,8 +80,9 @@ def test_two_cameras_of_one_name() -> None:
 
 
 def test_no_host() -> None:
-    with pytest.raises(UsageError, match="has no host"):
-        parse_sources(["rtsp:///stream"])
+    for url in ("rtsp:///stream", "rtsp://../../etc/passwd", "rtsp://u:p@/x"):
+        with pytest.raises(UsageError, match="has no host"):
+            parse_sources([url])
 
 
 def test_expand_takes_the_environment_then_secret_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -170,6 +175,26 @@ def test_no_password_survives(password: str) -> None:
     assert quote(password, safe="") not in shown.replace("rtsp://", "").replace("cam.local:554/stream", "")
 
 
+@pytest.mark.parametrize(
+    ("url", "typed"),
+    [
+        ("rtsp://user:hunter2@cam/1", True),
+        ("rtsp://user:{MGFN_PW}x@cam/1", True),
+        ("rtsp://cam/1?token=hunter2", True),
+        ("rtsp://cam/user=admin_password=hunter2_channel=1.sdp", True),
+        ("mqtt://user:hunter2@broker", True),
+        ("rtsp://user:{MGFN_PW}@cam/1", False),
+        ("rtsp://cam/1?token={MGFN_TOKEN}&channel=1", False),
+        ("rtsp://user@cam/1", False),
+        ("rtsp://cam/user=admin_password={MGFN_PW}_channel=1.sdp", False),
+        ("rtsp://user:@cam/Streaming/Channels/101?transportmode=unicast", False),
+        ("/videos/a=b.mp4", False),
+    ],
+)
+def test_a_typed_password_is_noticed(url: str, typed: bool) -> None:
+    assert typed_password(url) is typed
+
+
 def test_a_source_shows_no_password() -> None:
     (source,) = parse_sources(["rtsp://user:hunter2@cam/1"])
     assert "hunter2" not in f"{source} {source.shown}"
@@ -192,3 +217,27 @@ def test_an_rtsp_url_is_spelled_as_ffmpeg_understands_it(given: str, opened: str
 
 def test_a_path_is_left_as_it_is() -> None:
     assert Source("cam", "RTSP.mp4", live=False).url == "RTSP.mp4"
+
+
+TRICKY = st.text(st.sampled_from("abZ09_-./\\+#$%\0\n :~*?<>|\u202e\u00e9"), max_size=70) | st.text(max_size=70)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(TRICKY)
+def test_no_camera_name_leaves_the_topic_tree_or_a_folder(name: str) -> None:
+    try:
+        (source,) = parse_sources([f"{name}=rtsp://host/1"])
+    except UsageError:
+        return
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", source.name)
+    assert f"mgfn/{source.name}/anomaly".split("/") == ["mgfn", source.name, "anomaly"]
+    assert (Path("/data") / source.name).resolve().parent == Path("/data")
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(TRICKY)
+def test_no_prefix_subscribes_to_more_or_writes_elsewhere(prefix: str) -> None:
+    if not prefix_problem(prefix):
+        assert not set("+#\0\n") & set(prefix)
+        assert not prefix.startswith(("$", "/"))
+        assert "" not in prefix.split("/")

@@ -17,7 +17,7 @@ from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import CameraSettings, Decoder
-from stream.camera.messages import CameraState, ClipReady, StateChanged
+from stream.camera.messages import WIRE, CameraState, ClipReady, StateChanged
 from tests.servers.rtsp import moving_pictures, write_video
 
 
@@ -42,7 +42,7 @@ def replayed(video: Path, **settings: Any) -> list[tuple[ClipReady, UInt8Array]]
     thread.start()
     clips = []
     while True:
-        message = ours.recv()
+        message = WIRE.received(ours)
         if isinstance(message, ClipReady):
             clips.append((message, ring.clips[message.slot][0].copy()))
             ours.send(message.slot)

@@ -18,7 +18,7 @@ from stream.base.log import configure
 from stream.camera import decoder as camera
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import CameraSettings, Decoder
-from stream.camera.messages import CameraState, StateChanged
+from stream.camera.messages import WIRE, CameraState, StateChanged
 
 CAMERA = Source("door", "rtsp://viewer:hunter2@127.0.0.1:9/cam", live=True)
 
@@ -62,7 +62,7 @@ def test_a_defect_is_tried_again_and_shown_without_the_password(
         decoder.run()
     states = []
     while pipe.poll():
-        if isinstance(message := pipe.recv(), StateChanged):
+        if isinstance(message := WIRE.received(pipe), StateChanged):
             states.append((message.state, message.reason, message.detail))
     assert states == [
         (CameraState.CONNECTING, None, ""),

@@ -20,7 +20,7 @@ from stream.base.clock import SteadyClock
 from stream.camera import clip_watch, timeline
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, CameraSettings, Decoder, _Stopped
-from stream.camera.messages import ClipClosed, ClipReady, Counters, EndClip, Message, Order, StartClip
+from stream.camera.messages import WIRE, ClipClosed, ClipReady, Counters, EndClip, Message, Order, StartClip
 from tests.servers.rtsp import moving_pictures
 from tests.servers.settable_camera import SettableCamera, Track, encode_as, nal_units
 
@@ -56,7 +56,7 @@ class Watching:
         deadline = time.monotonic() + within
         while not done() and time.monotonic() < deadline:
             if self._ours.poll(0.1):
-                message = self._ours.recv()
+                message = WIRE.received(self._ours)
                 self.messages.append(message)
                 if isinstance(message, ClipReady):
                     self.clips.append((time.time(), message))

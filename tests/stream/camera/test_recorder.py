@@ -55,13 +55,7 @@ def play(
 ) -> None:
     """Frames as the decoder's process takes them; epoch time is packet time + 1000."""
     _play(recorder, video, orders, until)
-    settle(recorder)
-
-
-def settle(recorder: RecorderThread) -> None:
-    done = threading.Event()
-    recorder._put(done.set)
-    assert done.wait(20)
+    recorder.settle()
 
 
 def _play(
@@ -136,7 +130,7 @@ def test_whatever_the_camera_sends_is_kept_as_it_is(
     recorder, path = RecorderThread(5.0, sent.append, CLOCK), tmp_path / "1.00-aaaaaa.mp4"
     play(recorder, source, {40: StartClip("1.00-aaaaaa", path, begin=1001.0, longest=60.0)}, 60)
     recorder.disconnected()
-    settle(recorder)
+    recorder.settle()
     with av.open(str(path)) as clip, av.open(str(source)) as original:
         stream = clip.streams.video[0]
         assert (stream.codec_context.name, stream.codec_tag) == (kept_as, tag)
@@ -154,7 +148,7 @@ def test_a_long_clip_is_cut_and_a_lost_camera_closes_it(tmp_path: Path, video: P
     play(recorder, video, {10: cut, 100: lost}, 150)
     assert [(m.event, m.seconds) for m in sent if isinstance(m, ClipClosed)] == [("1.00-aaaaaa", 2.0)]
     recorder.disconnected()
-    settle(recorder)
+    recorder.settle()
     assert isinstance(sent[-1], ClipClosed)
     assert sent[-1].event == "2.00-bbbbbb"
     assert sent[-1].seconds == pytest.approx(149 / 25 - 3.0)
@@ -213,16 +207,17 @@ def test_while_the_disk_hangs_nobody_waits_and_little_is_kept(
     during = StartClip("2.00-bbbbbb", tmp_path / "during.mp4", begin=1000.0, longest=60.0)
     after = StartClip("3.00-cccccc", tmp_path / "after.mp4", begin=1000.0, longest=2.0)
     _play(recorder, video, {5: before}, 10)
-    settle(recorder)
+    recorder.settle()
     recorder._put(lambda: None if disk.wait(20) else pytest.fail("the disk hung for ever"))
     recorder.disconnected()
     _play(recorder, video, {150: during}, 200)
     assert sent == [ClipClosed("2.00-bbbbbb", 0, 0.0, "the disk does not respond")]
     assert recorder._waiting <= 20_000
     disk.set()
-    settle(recorder)
+    recorder.settle()
     assert isinstance(sent[1], ClipClosed)
     assert (sent[1].event, sent[1].problem) == ("1.00-aaaaaa", "")
+    monkeypatch.setattr(recorder_thread, "RING_BYTES", 20_000_000)  # `play` is faster than a camera
     play(recorder, video, {10: after}, 100)
     assert isinstance(sent[-1], ClipClosed)
     assert (sent[-1].event, sent[-1].seconds) == ("3.00-cccccc", 2.0)

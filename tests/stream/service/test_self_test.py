@@ -125,7 +125,7 @@ def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.Monkey
     ours, theirs = multiprocessing.Pipe()
     theirs.send("demo.mp4")
 
-    def no_room(*_: object) -> None:
+    def no_room(*_: object, **__: object) -> None:
         raise StreamError("shared memory: 12 MB for clips: No space left on device")
 
     monkeypatch.setattr(self_test_camera, "DecoderProcess", no_room)
@@ -142,7 +142,7 @@ def test_without_room_for_its_camera_the_others_go_on(monkeypatch: pytest.Monkey
 
 
 def test_without_room_for_its_process_the_cameras_go_on() -> None:
-    def no_room(*_: object) -> Any:
+    def no_room(*_: object, **__: object) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
     test = SelfTest(86_400.0, 0.0, lambda: SAMPLE)

@@ -27,6 +27,7 @@ from stream.sinks.echo import NOT_BACK, Proof
 from stream.sinks.mqtt import MqttSink
 from stream.sinks.mqtt_client import TlsFiles, make_client
 from stream.sinks.mqtt_connection import Connection
+from tests.servers.certificates import Authority
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
 from tests.servers.slow_link import SlowLink
@@ -313,6 +314,32 @@ def test_trouble_with_tls_has_a_reason_and_passes(tmp_path: Path, capsys: pytest
             ca.write_bytes(certificate.read_bytes())
             until(lambda: sink.connected, what="the connection after the renewal")
         assert said.count("no such certificate file") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a failed socket to the GC
+def test_only_the_brokers_own_certificate_and_a_client_certificate_of_ours_connect(tmp_path: Path) -> None:
+    ours, others = Authority(tmp_path / "ours"), Authority(tmp_path / "others")
+    ours_client, others_client = ours.issue("client"), others.issue("client")
+    for name, (certificate, key), ca, client, refusal in (
+        ("right", ours.issue("right"), ours.ca, ours_client, ""),
+        ("ca", ours.issue("ca"), others.ca, ours_client, "certificate"),
+        ("host", ours.issue("host", "DNS:broker.example"), ours.ca, ours_client, "IP address mismatch"),
+        ("expired", ours.issue("expired", expired=True), ours.ca, ours_client, "certificate has expired"),
+        ("client", ours.issue("broker"), ours.ca, others_client, "client certificate"),
+    ):
+        (tmp_path / name).mkdir()
+        lines = (f"certfile {certificate}", f"keyfile {key}", f"cafile {ours.ca}", "require_certificate true")
+        with Mosquitto(tmp_path / name, extra=lines).running() as broker:
+            address = BrokerAddress("127.0.0.1", broker.port, tls=True, user="mgfn", password="hunter2")
+            files = TlsFiles(ca, *client)
+            if not refusal:
+                with BrokerVisit(address, files, "test"):
+                    continue
+            with pytest.raises(NoBrokerError) as caught:
+                BrokerVisit(address, files, "test")
+            assert refusal in str(caught.value), name
+            assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.slow

@@ -17,9 +17,9 @@ from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
 from stream.base.errors import StreamError
-from stream.camera.messages import Counters
+from stream.camera.messages import WIRE, ClipReady, Counters, SnapshotTaken
 from stream.settings.settings import CameraConfig
-from stream.watch.decoder_process import SILENT_AFTER, STARTED_WITHIN, DecoderProcess
+from stream.watch.decoder_process import MOST_AT_ONCE, SILENT_AFTER, STARTED_WITHIN, DecoderProcess, received
 from stream.watch.reaper import Reaper
 from stream.watch.watched_camera import WatchedCamera
 from tests.bundles import tiny_manifest
@@ -54,7 +54,7 @@ def test_silence_is_what_was_not_said_rather_than_what_was_not_heard(ends: tuple
     assert not decoder.silent(decoder.last_sign + SILENT_AFTER)
     assert decoder.silent(decoder.last_sign + SILENT_AFTER + 1)
     # it spoke while the loop was busy with a slow batch
-    process.send(Counters(25.0, 1, 0, 0, 0))
+    process.send_bytes(WIRE.packed(Counters(25.0, 1, 0, 0, 0)))
     assert not decoder.silent(decoder.last_sign + SILENT_AFTER + 1)
 
 
@@ -69,3 +69,23 @@ def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[De
     with pytest.raises(StreamError, match="no process for door: Too many open files"):
         DecoderProcess(CONFIG, decoder.camera, decoder._manifest, False, refused, Reaper(), SteadyClock(0.0))
     assert not hasattr(rings[0], "clips")  # closed
+
+
+def test_a_decoder_that_floods_sends_nonsense_or_names_other_memory_is_heard_no_further(
+    ends: tuple[DecoderProcess, Connection], capsys: pytest.CaptureFixture[str]
+) -> None:
+    decoder, process = ends
+    assert decoder.pipe is not None
+    for _ in range(2 * MOST_AT_ONCE):
+        process.send_bytes(WIRE.packed(Counters(25.0, 1, 0, 0, 0)))
+    for _ in range(2):  # the other cameras have their turn in between
+        assert len(list(received([decoder], 0))) == MOST_AT_ONCE
+    for hostile in (
+        b"nonsense",
+        WIRE.packed(ClipReady(0, 0, 0.0, 0.6, 0.0, decoder.ring.slots)),
+        WIRE.packed(ClipReady(0, 0, 0.0, 0.6, 0.0, -1)),
+        WIRE.packed(SnapshotTaken("../../etc/passwd", 1)),
+    ):
+        process.send_bytes(hostile)
+        assert list(received([decoder], 0)) == [(decoder, None)]
+    assert "".join(capsys.readouterr()).count("message of a decoder refused") == 4

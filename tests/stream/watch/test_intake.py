@@ -19,7 +19,7 @@ from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
 from stream.base.errors import Reason, StreamError
-from stream.camera.messages import CameraState, ClipReady, StateChanged
+from stream.camera.messages import WIRE, CameraState, ClipReady, StateChanged
 from stream.settings.settings import CameraConfig
 from stream.watch.decoder_process import FIRST_RETRY, STARTED_WITHIN, DecoderProcess, hear_out
 from stream.watch.fleet import Fleet
@@ -131,7 +131,7 @@ def test_a_camera_is_lost_only_after_the_clips_that_came_before(
         StateChanged(CameraState.OFFLINE, 0, Reason.STALLED),
         StateChanged(CameraState.ONLINE, 1),
     ):
-        machine.pipes[0].send(message)
+        machine.pipes[0].send_bytes(WIRE.packed(message))
     intake.receive()
     seen = []
     for _ in range(3):
@@ -157,7 +157,7 @@ def test_a_decoder_that_cannot_be_started_is_offline_and_tried_again(
     machine: Machine, decoders: list[DecoderProcess], capsys: pytest.CaptureFixture[str]
 ) -> None:
     intake, (door, yard) = make(decoders, Report()), decoders
-    machine.pipes[0].send(StateChanged(CameraState.ONLINE, 0))
+    machine.pipes[0].send_bytes(WIRE.packed(StateChanged(CameraState.ONLINE, 0)))
     intake.receive()
     assert door.camera.presence.state is CameraState.ONLINE
     machine.full = True
@@ -168,7 +168,7 @@ def test_a_decoder_that_cannot_be_started_is_offline_and_tried_again(
     assert door.camera.problem(0.0) == "no decoder process can be started"
     assert "Resource temporarily unavailable" in "".join(capsys.readouterr())
     # the other one is still heard
-    machine.pipes[1].send(StateChanged(CameraState.ONLINE, 0))
+    machine.pipes[1].send_bytes(WIRE.packed(StateChanged(CameraState.ONLINE, 0)))
     intake.receive()
     assert yard.camera.presence.state is CameraState.ONLINE
     # after 1 s, 2 s, 4 s: three attempts in vain
@@ -183,7 +183,7 @@ def test_a_decoder_that_cannot_be_started_is_offline_and_tried_again(
     intake.look_after(door, at + 8.0)
     assert door.process is not None
     assert not door.start_due(at + 1e6)
-    machine.pipes[-1].send(StateChanged(CameraState.ONLINE, 0))
+    machine.pipes[-1].send_bytes(WIRE.packed(StateChanged(CameraState.ONLINE, 0)))
     intake.receive()
     assert door.camera.problem(0.0) == ""
 
@@ -224,7 +224,7 @@ def test_cameras_that_cannot_be_started_at_first_wait_and_take_no_other_along(
     assert decoders == [door, yard]
     machine.full = False
     intake.look_after(door, time.monotonic() + FIRST_RETRY)
-    machine.pipes[-1].send(StateChanged(CameraState.ONLINE, 0))
+    machine.pipes[-1].send_bytes(WIRE.packed(StateChanged(CameraState.ONLINE, 0)))
     intake.receive()
     assert door.camera.presence.state is CameraState.ONLINE
     for decoder in decoders:

@@ -54,7 +54,8 @@ class Site:
         pages = Pages(lambda: {"loop_age": 0.0}, lambda: "", lambda: b"", self._folder / "media", self.sources())
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(listener.getsockname()[1])
-        server = make_server(make_app(pages, self._token))
+        self.app = make_app(pages, self._token)
+        server = make_server(self.app)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -1,0 +1,23 @@
+"""A bound on the memory that FFmpeg takes at once, whatever a camera says of the size of its answer or its image."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+LARGEST_BLOCK: Final = 128 * 2**20  # the largest plane of an 8K image with 10 bits has 67 MB
+
+
+@functools.cache
+def bound_blocks() -> bool:
+    """Let FFmpeg refuse larger blocks in this process from now on. False where its library cannot be found."""
+    with suppress(OSError, AttributeError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            path = line.partition("/")[2]
+            if Path(path).name.startswith("libavutil"):
+                ctypes.CDLL(f"/{path}").av_max_alloc(ctypes.c_size_t(LARGEST_BLOCK))
+                return True
+    return False
