@@ -22,7 +22,10 @@ from mgfn.baselines.trunk import Trunk
 
 @dataclass(frozen=True)
 class UrDmuConfig:
-    """Sizes and the weights of the five groups of terms as published. Raises ValueError for impossible settings."""
+    """Sizes and the weights of the five groups of terms as published; dropout from memory.
+
+    Raises ValueError for impossible settings.
+    """
 
     channels: int
     width: int = 512
