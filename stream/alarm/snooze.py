@@ -19,7 +19,8 @@ class Snooze:
     @property
     def ends_at(self) -> float | None:
         """When it ends, in epoch seconds; None: no snooze."""
-        return None if self.until is None else round(self._wall(self.until), 3)
+        until = self.until  # other threads read it
+        return None if until is None else round(self._wall(until), 3)
 
     def silences(self, at: float, kind: str) -> bool:
         """Whether an alarm of that kind stays silent at steady time `at`."""

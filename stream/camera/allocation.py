@@ -13,11 +13,16 @@ LARGEST_BLOCK: Final = 128 * 2**20  # the largest plane of an 8K image with 10 b
 
 @functools.cache
 def bound_blocks() -> bool:
-    """Let FFmpeg refuse larger blocks in this process from now on. False where its library cannot be found."""
-    with suppress(OSError, AttributeError):
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            path = line.partition("/")[2]
+    """Let FFmpeg refuse larger blocks in this process from now on. False where its library cannot be found.
+
+    PyAV and OpenCV each bring their own FFmpeg.
+    """
+    bound = False
+    with suppress(OSError):
+        mapped = {line.partition("/")[2] for line in Path("/proc/self/maps").read_text().splitlines()}
+        for path in mapped:
             if Path(path).name.startswith("libavutil"):
-                ctypes.CDLL(f"/{path}").av_max_alloc(ctypes.c_size_t(LARGEST_BLOCK))
-                return True
-    return False
+                with suppress(OSError, AttributeError):
+                    ctypes.CDLL(f"/{path}").av_max_alloc(ctypes.c_size_t(LARGEST_BLOCK))
+                    bound = True
+    return bound

@@ -75,6 +75,21 @@ def confine(ports: Iterable[int], read: Iterable[Path] = (), write: Iterable[Pat
         os.close(rules)
 
 
+def unreadable(paths: Iterable[Path]) -> list[Path]:
+    """Those that exist and may not be read. What `confine` allows is a file, not its name: a file that is renamed into
+    its place may not be read.
+    """
+    found = []
+    for path in paths:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except PermissionError:
+            found.append(path)
+        except OSError:
+            pass
+    return found
+
+
 def _allow_path(rules: int, path: Path, rights: int) -> None:
     """Skips a path that does not exist."""
     with suppress(OSError):

@@ -22,7 +22,7 @@ from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_ring import ClipRing
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
 from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
-from stream.camera.confinement import confine
+from stream.camera.confinement import confine, unreadable
 from stream.camera.hwaccel import Hwaccel, accelerator
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
@@ -65,11 +65,23 @@ class CameraSettings:
 
     def confined(self) -> int:
         """Confine this process to what it needs; see `confine`."""
-        streams = [self.source, *([] if self.sub_stream is None else [self.sub_stream])]
-        ports = {port_of(stream.url) for stream in streams if stream.live}
-        files = [Path(stream.url).absolute() for stream in streams if not stream.live]
-        files += [path for stream in streams if stream.tls is not None for path in stream.tls.files]
-        return confine(ports, files, [] if self.media is None else [self.media])
+        ports = {port_of(stream.url) for stream in self._streams if stream.live}
+        files = [Path(stream.url).absolute() for stream in self._streams if not stream.live]
+        return confine(ports, [*files, *self._certificates], [] if self.media is None else [self.media])
+
+    def unreadable(self) -> list[Path]:
+        """Those of its files that this process may not read; one that was replaced since it was confined is another."""
+        return unreadable(
+            [Path("/etc/resolv.conf"), *self._certificates, *([] if self.media is None else [self.media])]
+        )
+
+    @property
+    def _streams(self) -> list[Source]:
+        return [self.source, *([] if self.sub_stream is None else [self.sub_stream])]
+
+    @property
+    def _certificates(self) -> list[Path]:
+        return [path for stream in self._streams if stream.tls is not None for path in stream.tls.files]
 
 
 class _Stopped(Exception):  # noqa: N818 -- not an error: the service requested it
@@ -119,6 +131,7 @@ class Decoder:
         self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
         self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock)
         self._cropper = ClipCropper(settings.view, settings.geometry)
+        self._unreadable = set(settings.unreadable())
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
         self._frames = self._corrupt = self._dropped = 0
@@ -157,6 +170,9 @@ class Decoder:
                 # a bug: its traceback may contain the URL, and only the log redacts it
                 log.exception("decoder failed", camera=self._settings.source.name)
                 fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
+            if lost := set(self._settings.unreadable()) - self._unreadable:
+                log.warning("a file was replaced: restarting the decoder", file=str(lost.pop()))
+                raise _Stopped
             if not live:
                 self._recorder.settle()
                 return self._state(CameraState.ENDED, fault)

@@ -20,7 +20,7 @@ from stream.camera.recorder import RING_BYTES, ClipFile, Described, Recorder, re
 
 _FRAMES_KEPT: Final = 4
 _CLOSED_WITHIN: Final = 3.0
-_SETTLED_WITHIN: Final = 30.0
+_SETTLED_WITHIN: Final = 15.0  # less than the service waits for a sign of life
 Task = Callable[[], None]
 
 
@@ -91,7 +91,9 @@ class RecorderThread:
         frame = next((f for connection, clip, f in self._frames if (connection, clip) == order.clip), None)
         if frame is None and self._frames and (order.clip is not None or self._stream is not None):
             frame = self._frames[-1][2]
-        if frame is None:
+        if self._skipping:
+            self._send(SnapshotTaken(order.event, 0, "the disk does not respond"))
+        elif frame is None:
             self._send(SnapshotTaken(order.event, 0, "no image yet"))
         else:
             self._put(partial(self._recorder.take, order, frame))

@@ -7,7 +7,6 @@ the service.
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import struct
@@ -42,7 +41,7 @@ class Wire(Generic[M]):
     def packed(self, message: M) -> bytes:
         values = [getattr(message, field.name) for field in fields(message)]  # type: ignore[arg-type] # a dataclass
         shown = [str(value)[:_LONGEST_TEXT] if isinstance(value, str) else value for value in values]
-        return json.dumps([type(message).__name__, *shown], ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return json.dumps([type(message).__name__, *shown], ensure_ascii=False).encode("utf-8", "replace")
 
     def unpacked(self, data: bytes) -> M:
         """Raises WireError for anything but a message of a known kind, with its fields and finite numbers."""
@@ -92,7 +91,7 @@ def _whole(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > _MOST:
+    if type(value) not in (int, float) or not abs(value) <= _MOST:  # neither is NaN
         raise ValueError
     return float(value)
 
@@ -100,4 +99,5 @@ def _number(value: Any) -> float:
 def _text(value: Any) -> str:
     if type(value) is not str or len(value) > _LONGEST_TEXT:
         raise ValueError
+    value.encode()  # half a surrogate pair cannot be published
     return value

@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from engine.manifest import Manifest
 from stream.alarm.event import EVENT_ID
@@ -31,6 +31,7 @@ MOST_AT_ONCE: Final = 64  # a decoder that never stops sending must not keep the
 SILENT_AFTER: Final = 20.0
 # Sixteen processes that load their libraries at once on two busy cores take longer than SILENT_AFTER.
 STARTED_WITHIN: Final = 180.0
+_FURTHEST: Final = 86_400.0  # seconds between a live clip and now; more is a lie
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds between attempts to start a process
 
 
@@ -108,8 +109,8 @@ class DecoderProcess:
 
     def serves(self, config: CameraConfig) -> bool:
         """Whether this process can continue with the camera's new settings."""
-        ring = self._ring
-        return ring is not None and self._settings_for(config, ring) == self._settings_for(self.config, ring)
+        ring = cast(ClipRing, self._ring)  # None before its first start; it is compared with itself
+        return self._settings_for(config, ring) == self._settings_for(self.config, ring)
 
     def start(self) -> None:
         """Start its process. Raises StreamError if there are not enough resources."""
@@ -193,9 +194,21 @@ class DecoderProcess:
         message = WIRE.received(pipe)
         if isinstance(message, ClipReady) and not (0 <= message.slot < self.ring.slots and message.clip >= 0):
             raise WireError(f"clip {message.clip} in slot {message.slot}")
+        if isinstance(message, ClipReady) and not self._possible(message):
+            raise WireError(f"clip from {message.start} to {message.end}, arrived at {message.arrival}")
         if isinstance(message, SnapshotTaken | ClipClosed) and not EVENT_ID.fullmatch(message.event):
             raise WireError(f"event {message.event[:40]!r}")
         return message
+
+    def _possible(self, clip: ClipReady) -> bool:
+        """Whether a clip's times can be true; those of a live camera are close to now."""
+        now, steady = time.monotonic(), self._clock.now()
+        live = self.config.source.live
+        return (
+            clip.start <= clip.end
+            and (not live or abs(clip.start - steady) < _FURTHEST)
+            and now - _FURTHEST < clip.arrival <= now + 1
+        )
 
     def abandon(self) -> None:
         """Kill the process; what it has not delivered is lost. Returns at once."""

@@ -72,6 +72,54 @@ def test_a_confined_process_reaches_its_folder_and_its_camera_alone(tmp_path: Pa
     assert all(outcome in ("done", "PermissionError") for outcome in said.values()), said
 
 
+REPLACED = """
+import sys
+from pathlib import Path
+from stream.camera.confinement import confine, unreadable
+kept, renewed = map(Path, sys.argv[1:])
+assert confine([], [kept, renewed])
+assert unreadable([kept, renewed, Path("/nowhere")]) == []
+print("confined", flush=True)
+input()
+assert unreadable([kept, renewed]) == [renewed]
+"""
+
+
+def test_a_file_that_was_renewed_is_noticed(tmp_path: Path) -> None:
+    kept, renewed, new = (tmp_path / name for name in ("kept.pem", "renewed.pem", "new.pem"))
+    for path in (kept, renewed, new):
+        path.write_text("a certificate")
+    command = [sys.executable, "-c", REPLACED, str(kept), str(renewed)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as confined:
+        assert confined.stdout is not None
+        assert confined.stdout.readline() == "confined\n"
+        new.replace(renewed)
+        confined.communicate("\n", timeout=30)
+    assert confined.returncode == 0
+
+
+BOUND = """
+import ctypes
+from pathlib import Path
+import stream.camera.decoder
+from stream.camera.allocation import LARGEST_BLOCK, bound_blocks
+assert bound_blocks()
+maps = Path("/proc/self/maps").read_text().splitlines()
+libraries = {"/" + line.partition("/")[2] for line in maps if "/libavutil" in line}
+for library in libraries:
+    allocate = ctypes.CDLL(library).av_malloc
+    allocate.restype, allocate.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    assert allocate(LARGEST_BLOCK + 1) is None, library
+    assert allocate(1_000) is not None
+print(len(libraries))
+"""
+
+
+def test_every_copy_of_ffmpeg_in_a_decoder_is_bound() -> None:
+    done = subprocess.run([sys.executable, "-c", BOUND], capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) >= 1
+
+
 def count_threads(pipe: Connection) -> None:
     import stream.camera.decoder  # noqa: F401 -- all that a decoder loads
 

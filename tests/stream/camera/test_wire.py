@@ -32,7 +32,7 @@ NAMES = ("ClipReady", "StateChanged", "Counters", "SnapshotTaken", "ClipClosed")
 MESSAGES = [
     ClipReady(0, 7, 1.5, 2.14, 3.0, 4, None, (0.0, 0.25, 0.5, 1.0)),
     ClipReady(0, 7, 1, 2, 3, 4, 6),
-    StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, "Zür\n\0ich \ud800"),
+    StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, "Zür\n\0ich \N{PILE OF POO}"),
     StateChanged(CameraState.ONLINE, 0),
     Counters(25.0, 1, 2, 3, 4, "problem", 5, 6),
     SnapshotTaken("1.00-abcdef", 100),
@@ -90,6 +90,7 @@ def test_a_pickle_has_no_effect(pipe: tuple[Connection, Connection], tmp_path: P
         b'["SnapshotTaken", "e", 1e3, ""]', b'["SnapshotTaken", "e", ' + b"9" * 5_000 + b', ""]',
         b'["SnapshotTaken", "e", 99999999999999999999, ""]', b'["ClipClosed", "e", 1, NaN, ""]',
         b'["ClipClosed", "e", 1, Infinity, ""]', b'["ClipClosed", "e", 1, 1e300, ""]', b'["ClipClosed", 5, 1, 1.0, ""]',
+        b'["ClipClosed", "e", 1, ' + b"1" + b"0" * 400 + b', ""]', b'["SnapshotTaken", "e", 1, "\\ud800"]',
         b'["StateChanged", "hacked", 0, null, ""]', b'["StateChanged", "online", 0, "because", ""]',
         b'["ClipReady", 0, 0, 0, 0, 0, 0, null, [1, 2, 3]]', b'["ClipReady", 0, 0, 0, 0, 0, 0, null, "1234"]',
     ],
