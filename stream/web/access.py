@@ -145,7 +145,12 @@ def _too_many() -> Response:
 def _login_page(wrong: bool) -> Response:
     text = resources.files("stream.web.page").joinpath("static", "login.html").read_text(encoding="utf-8")
     text = text.replace("{{said}}", "Wrong token." if wrong else "")
-    headers = {"WWW-Authenticate": "Bearer", "Content-Security-Policy": _LOGIN_STYLE, "Cache-Control": "no-store"}
+    headers = {
+        "WWW-Authenticate": "Bearer",
+        "Content-Security-Policy": _LOGIN_STYLE,
+        "Referrer-Policy": "same-origin",  # with no-referrer, a browser sends the form with `Origin: null`
+        "Cache-Control": "no-store",
+    }
     return HTMLResponse(text, 401, headers)
 
 

@@ -15,7 +15,7 @@ from tests.stream.service.test_service import running
 
 pytestmark = pytest.mark.slow
 
-ALLOWED = ("mgfn/+/+", "mgfn/+/+/+", "mgfn/available", "mgfn/stats", "mgfn/self_test", "homeassistant/#")
+ALLOWED = ("mgfn/+/+", "mgfn/+/+/+", "mgfn/available", "mgfn/stats", "mgfn/self_test", "mgfn/node", "homeassistant/#")
 
 
 def test_a_forgotten_topic_is_named_and_its_messages_arrive_once_it_is_allowed(

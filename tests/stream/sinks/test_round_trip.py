@@ -46,7 +46,7 @@ def test_every_topic_comes_back_and_nothing_changes(mosquitto: Mosquitto, speaks
         assert visit.version == speaks
         proofs = check_topics(visit, "mgfn", "test", CAMERAS)
         assert {proof.proof for proof in proofs} == {Proof.PROVEN}
-        assert len(proofs) == len({proof.topic for proof in proofs}) == 4 + len(CAMERAS) * 13
+        assert len(proofs) == len({proof.topic for proof in proofs}) == 4 + len(CAMERAS) * 15
         found = check_image(visit, SNAPSHOT, picture)
         assert (found.tried, found.accepted) == (len(picture), len(picture))
     until(lambda: subscriber.latest[SNAPSHOT] == b"", what="the picture being taken back")

@@ -59,7 +59,7 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         until(lambda: len(lines(scores)) > 10, PATIENCE, "seven seconds of the camera")
         assert subscriber.last("mgfn/door/threshold/state") == "1"
         discovery = json.loads(subscriber.last("homeassistant/device/nvr_local_door_5dc83d/config") or "")
-        assert len(discovery["components"]) == 7
+        assert len(discovery["components"]) == 10
         until(lambda: subscriber.last(OLD_DISCOVERY) == "", PATIENCE, "the old topic being emptied")
         assert not subscriber.events()
 
