@@ -69,6 +69,12 @@ class CameraSettings:
         files = [Path(stream.url).absolute() for stream in self._streams if not stream.live]
         return confine(ports, [*files, *self._certificates], [] if self.media is None else [self.media])
 
+    def restart_if_replaced(self, before: list[Path]) -> None:
+        """Raises _Stopped if it may no longer read one that it could read `before`; the service starts it again."""
+        if lost := set(self.unreadable()) - set(before):
+            log.warning("a file was replaced: restarting the decoder", file=str(lost.pop()))
+            raise _Stopped
+
     def unreadable(self) -> list[Path]:
         """Those of its files that this process may not read; one that was replaced since it was confined is another."""
         return unreadable(
@@ -131,14 +137,12 @@ class Decoder:
         self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
         self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock)
         self._cropper = ClipCropper(settings.view, settings.geometry)
-        self._unreadable = set(settings.unreadable())
+        self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
-        self._frames = self._corrupt = self._dropped = 0
-        self._broken = self._late = 0  # of closed connections
+        self._frames = self._corrupt = self._dropped = self._broken = self._late = 0  # of all connections
         self._assembler: ClipAssembler | None = None  # of the open one
-        self._fps = 0.0
-        self._next_beat = 0.0
+        self._fps = self._next_beat = 0.0
         self._beat_frames = 0
         self._stopping = False
         self._clips = ClipWatch()
@@ -170,9 +174,7 @@ class Decoder:
                 # a bug: its traceback may contain the URL, and only the log redacts it
                 log.exception("decoder failed", camera=self._settings.source.name)
                 fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
-            if lost := set(self._settings.unreadable()) - self._unreadable:
-                log.warning("a file was replaced: restarting the decoder", file=str(lost.pop()))
-                raise _Stopped
+            self._settings.restart_if_replaced(self._unreadable)
             if not live:
                 self._recorder.settle()
                 return self._state(CameraState.ENDED, fault)

@@ -49,9 +49,9 @@ class EchoWatch:
 
     def topics(self) -> list[str]:
         """What the listener must subscribe to: all published topics below the prefix, except (large) images."""
-        own = ("available", "events", "stats", "self_test")
+        own = ("available", "events", "stats", "self_test", "node", "mode/state")
         each = ("available", "status", "problem", "anomaly", "score", "enabled/state", "threshold/state",
-                "calibration/state")  # fmt: skip
+                "snooze/state", "calibration/state")  # fmt: skip
         return [f"{self._prefix}/{name}" for name in own] + [f"{self._prefix}/+/{name}" for name in each]
 
     def _covers(self, name: str) -> bool:
