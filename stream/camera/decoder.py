@@ -140,7 +140,7 @@ class Decoder:
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
-        self._frames = self._corrupt = self._dropped = self._broken = self._late = 0  # the last two: earlier connections
+        self._frames = self._corrupt = self._dropped = self._broken = self._late = 0  # last two: earlier connections
         self._assembler: ClipAssembler | None = None  # of the open one
         self._fps = self._next_beat = 0.0
         self._beat_frames = 0
