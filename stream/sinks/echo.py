@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from stream.sinks.topics import CAMERA, SITE
+
 PATIENCE: Final = 10.0  # seconds
 DROPPED: Final = "the broker drops the connection because of it"
 NOT_BACK: Final = "published, but does not come back from the broker"
@@ -49,10 +51,7 @@ class EchoWatch:
 
     def topics(self) -> list[str]:
         """What the listener must subscribe to: all published topics below the prefix, except (large) images."""
-        own = ("available", "events", "stats", "self_test", "node", "mode/state")
-        each = ("available", "status", "problem", "anomaly", "score", "enabled/state", "threshold/state",
-                "snooze/state", "calibration/state")  # fmt: skip
-        return [f"{self._prefix}/{name}" for name in own] + [f"{self._prefix}/+/{name}" for name in each]
+        return [f"{self._prefix}/{name}" for name in (*SITE, "events", *(f"+/{each}" for each in CAMERA))]
 
     def _covers(self, name: str) -> bool:
         ignored = ("/snapshot", "/slow") if self._scores else ("/snapshot", "/slow", "/score")

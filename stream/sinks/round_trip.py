@@ -18,6 +18,7 @@ from stream.sinks.broker_visit import ANSWERED_WITHIN, BrokerVisit
 from stream.sinks.echo import DROPPED, NOT_BACK, Proof
 from stream.sinks.home_assistant import discovery_topic
 from stream.sinks.image_queue import LEAST, shrunk
+from stream.sinks.topics import CAMERA, SITE
 
 _PATIENCE: Final = 3.0  # seconds without any message
 _SLOWEST: Final = 2_000.0  # bytes per second
@@ -90,16 +91,11 @@ def _messages(prefix: str, node: str, cameras: Sequence[str]) -> dict[str, bytes
     """A message without effect for each topic except events and images."""
     now = round(time.time(), 3)
     score = json.dumps({"score": 0.0, "threshold": 1.0, "time": now, "window": 0, "test": True})
-    texts = {
-        f"{prefix}/available": "offline",
-        f"{prefix}/stats": json.dumps({"time": now, "test": True}),
-        f"{prefix}/self_test": "{}",
-    }
+    site = SITE | {"stats": json.dumps({"time": now, "test": True}), "mode/set": CHECK}
+    texts = {f"{prefix}/{name}": payload for name, payload in site.items()}
     for camera in cameras:
-        states = {"available": "offline", "status": "offline", "problem": "none", "anomaly": "OFF", "score": score,
-                  "enabled/state": "ON", "threshold/state": "1", "calibration/state": "{}"}  # fmt: skip
-        states |= {f"{word}/set": CHECK for word in WORDS}
-        texts |= {f"{prefix}/{camera}/{name}": payload for name, payload in states.items()}
+        each = CAMERA | {"score": score} | {f"{word}/set": CHECK for word in WORDS}
+        texts |= {f"{prefix}/{camera}/{name}": payload for name, payload in each.items()}
         texts[discovery_topic(node, camera)] = ""
     return {topic: text.encode() for topic, text in texts.items()}
 

@@ -46,7 +46,7 @@ def test_every_topic_comes_back_and_nothing_changes(mosquitto: Mosquitto, speaks
         assert visit.version == speaks
         proofs = check_topics(visit, "mgfn", "test", CAMERAS)
         assert {proof.proof for proof in proofs} == {Proof.PROVEN}
-        assert len(proofs) == len({proof.topic for proof in proofs}) == 4 + len(CAMERAS) * 15
+        assert len(proofs) == len({proof.topic for proof in proofs}) == 7 + len(CAMERAS) * 16
         found = check_image(visit, SNAPSHOT, picture)
         assert (found.tried, found.accepted) == (len(picture), len(picture))
     until(lambda: subscriber.latest[SNAPSHOT] == b"", what="the picture being taken back")
@@ -62,7 +62,8 @@ def test_every_topic_comes_back_and_nothing_changes(mosquitto: Mosquitto, speaks
 
 def test_a_topic_that_the_access_rules_forget_is_named(tmp_path: Path, speaks: str) -> None:
     acl = tmp_path / "acl"
-    lines = ["mgfn/available", "mgfn/stats", "mgfn/self_test", "mgfn/door/#", "mgfn/yard/#", "homeassistant/#"]
+    lines = [f"mgfn/{name}" for name in ("available", "stats", "self_test", "node", "mode/#", "door/#", "yard/#")]
+    lines.append("homeassistant/#")
     acl.write_text("".join(f"topic readwrite {line}\n" for line in lines))
     with Mosquitto(tmp_path, extra=(f"acl_file {acl}",)).running() as broker:
         proofs = checked(broker)
