@@ -7,28 +7,23 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from stream.base.addresses import Source, port_of
-from stream.base.clock import SteadyClock
 from stream.base.errors import CameraError, Reason
 from stream.base.log import FLUSHED_WITHIN, configure, log, serve, standard_error
+from stream.camera.camera_settings import CameraSettings
 from stream.camera.capture import Capture
 from stream.camera.clip_cropper import ClipCropper
-from stream.camera.clip_ring import ClipRing
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
-from stream.camera.clips import TRAINED_RATE, CameraClock, ClipAssembler, Stride
-from stream.camera.confinement import confine, unreadable
-from stream.camera.hwaccel import Hwaccel, accelerator
+from stream.camera.clips import CameraClock, ClipAssembler
+from stream.camera.hwaccel import accelerator
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder_thread import RecorderThread
-from stream.camera.timeline import Timeline
-from stream.camera.view import View
+from stream.camera.remarks import Remarks
 
 STOP: Final = -1  # sent instead of the number of a free slot
 _HEARTBEAT: Final = 1.0
@@ -36,58 +31,8 @@ _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
 # Seconds without a frame that count as a fault; a camera with one frame in 5 s needs more.
 _PATIENCE, _MORE_PATIENCE = 5.0, 15.0
 _FEW_PICTURES, _MANY_PICTURES = 3, 100
-_NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 # Retrying does not help with a wrong password, and many cameras lock an account after a few attempts.
 _FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED = 30.0, 300.0
-
-
-@dataclass(frozen=True)
-class CameraSettings:
-    """Settings of a decoder process. In a `replay` no clip is dropped, and times are media times.
-
-    `media` is the folder for images and clips, or None if none are written.
-    """
-
-    source: Source
-    geometry: str
-    ring: ClipRing
-    clock: SteadyClock
-    replay: bool = False
-    transport: str = "tcp"
-    pre_roll: float = 5.0
-    fps: float = TRAINED_RATE
-    stride: Stride = 16
-    hwaccel: Hwaccel = "none"
-    motion_threshold: float = 0.0
-    view: View = field(default_factory=View)
-    sub_stream: Source | None = None
-    media: Path | None = None
-
-    def confined(self) -> int:
-        """Confine this process to what it needs; see `confine`."""
-        ports = {port_of(stream.url) for stream in self._streams if stream.live}
-        files = [Path(stream.url).absolute() for stream in self._streams if not stream.live]
-        return confine(ports, [*files, *self._certificates], [] if self.media is None else [self.media])
-
-    def restart_if_replaced(self, before: list[Path]) -> None:
-        """Raises _Stopped if it may no longer read one that it could read `before`; the service starts it again."""
-        if lost := set(self.unreadable()) - set(before):
-            log.warning("a file was replaced: restarting the decoder", file=str(lost.pop()))
-            raise _Stopped
-
-    def unreadable(self) -> list[Path]:
-        """Those of its files that this process may not read; one that was replaced since it was confined is another."""
-        return unreadable(
-            [Path("/etc/resolv.conf"), *self._certificates, *([] if self.media is None else [self.media])]
-        )
-
-    @property
-    def _streams(self) -> list[Source]:
-        return [self.source, *([] if self.sub_stream is None else [self.sub_stream])]
-
-    @property
-    def _certificates(self) -> list[Path]:
-        return [path for stream in self._streams if stream.tls is not None for path in stream.tls.files]
 
 
 class _Stopped(Exception):  # noqa: N818 -- not an error: the service requested it
@@ -112,6 +57,13 @@ def _patience(before: float, reason: Reason, pictures: int) -> float:
     if reason is Reason.STALLED and pictures <= _FEW_PICTURES:
         return _MORE_PATIENCE
     return before if pictures <= _MANY_PICTURES else _PATIENCE
+
+
+def _stop_if_replaced(settings: CameraSettings, before: list[Path]) -> None:
+    """Raises _Stopped if a file was readable `before` and is not now; the process that is started next may read it."""
+    if lost := set(settings.unreadable()) - set(before):
+        log.warning("file replaced; restarting the decoder", file=str(lost.pop()))
+        raise _Stopped
 
 
 def _one_at_a_time(send: Callable[[Message], None]) -> Callable[[Message], None]:
@@ -140,13 +92,14 @@ class Decoder:
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
-        self._frames = self._corrupt = self._dropped = self._broken = self._late = 0  # last two: earlier connections
+        self._frames = self._corrupt = self._dropped = 0
+        self._broken = self._late = 0  # of closed connections
         self._assembler: ClipAssembler | None = None  # of the open one
         self._fps = self._next_beat = 0.0
         self._beat_frames = 0
         self._stopping = False
         self._clips = ClipWatch()
-        self._said: set[str] = set()
+        self._remarks = Remarks(settings.source.name)
         self._patience = _PATIENCE
 
     def stop(self) -> None:
@@ -174,7 +127,7 @@ class Decoder:
                 # a bug: its traceback may contain the URL, and only the log redacts it
                 log.exception("decoder failed", camera=self._settings.source.name)
                 fault = CameraError(Reason.NOT_READABLE, type(error).__name__)
-            self._settings.restart_if_replaced(self._unreadable)
+            _stop_if_replaced(self._settings, self._unreadable)
             if not live:
                 self._recorder.settle()
                 return self._state(CameraState.ENDED, fault)
@@ -221,7 +174,7 @@ class Decoder:
                     packet_time = picture.media_time + (capture.origin or 0.0)
                     self._shift = clock.arrived(picture.media_time) + steady - packet_time
                     self._clips.picture()
-                    self._remark_on(capture.timeline)
+                    self._remarks.on_timeline(capture.timeline)
                     self._receive(0.0)
                     placed = assembler.place(picture.media_time)
                     self._beat()
@@ -232,7 +185,7 @@ class Decoder:
                         continue
                     self._clips.clip(arrival)
                     if (spans := placed.finished.end - placed.finished.start) > LONG_CLIP:
-                        self._say_once(spans_long(spans))
+                        self._remarks.once(spans_long(spans))
                     if (slot := self._take_slot()) is None:
                         self._dropped += 1
                         continue
@@ -249,18 +202,6 @@ class Decoder:
             self._broken, self._late = self._broken + assembler.broken_clips, self._late + assembler.late_frames
             self._clips.disconnected()
             self._recorder.disconnected()
-
-    def _remark_on(self, timeline: Timeline) -> None:
-        if timeline.by_arrival:
-            self._say_once("timestamps of the camera are unusable: using arrival times")
-        elif timeline.corrected:
-            self._say_once("some timestamps of the camera are wrong: correcting them")
-
-    def _say_once(self, what: str) -> None:
-        """Log a peculiarity of the camera once; the figures in it may vary."""
-        if (gist := what.translate(_NO_DIGITS)) not in self._said:
-            self._said.add(gist)
-            log.warning(what, camera=self._settings.source.name)
 
     def _opened(self) -> Capture:
         """The sub-stream if there is one and it can be opened, otherwise the main stream."""
@@ -315,7 +256,7 @@ class Decoder:
         self._receive(0.0)
         problem = "" if self._settings.replay else self._clips.problem(clock)
         if problem:
-            self._say_once(problem)
+            self._remarks.once(problem)
         connection = max(0, self._connection)
         broken, late = self._broken, self._late
         if (assembler := self._assembler) is not None:

@@ -91,7 +91,7 @@ def _whole(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not abs(value) <= _MOST:  # neither is NaN
+    if type(value) not in (int, float) or not abs(value) <= _MOST:  # NaN is refused, too
         raise ValueError
     return float(value)
 

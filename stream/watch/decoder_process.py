@@ -17,8 +17,9 @@ from stream.base.clock import SteadyClock
 from stream.base.errors import Reason, StreamError
 from stream.base.log import log
 from stream.base.processes import StartProcess
+from stream.camera.camera_settings import CameraSettings
 from stream.camera.clip_ring import ClipRing
-from stream.camera.decoder import STOP, CameraSettings, run_camera
+from stream.camera.decoder import STOP, run_camera
 from stream.camera.messages import WIRE, CameraState, ClipClosed, ClipReady, Message, Order, SnapshotTaken, StateChanged
 from stream.camera.wire import WireError, bound_waiting
 from stream.settings.settings import CameraConfig
@@ -31,7 +32,7 @@ MOST_AT_ONCE: Final = 64  # a decoder that never stops sending must not keep the
 SILENT_AFTER: Final = 20.0
 # Sixteen processes that load their libraries at once on two busy cores take longer than SILENT_AFTER.
 STARTED_WITHIN: Final = 180.0
-_FURTHEST: Final = 86_400.0  # seconds between a live clip and now; more is a lie
+_FURTHEST: Final = 86_400.0  # seconds between the times of a live clip and now
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds between attempts to start a process
 
 

@@ -140,7 +140,7 @@ from stream.base.clock import SteadyClock
 from stream.base.errors import CameraError
 from stream.camera.capture import Capture
 from stream.camera.clip_ring import ClipRing
-from stream.camera.decoder import CameraSettings
+from stream.camera.camera_settings import CameraSettings
 source = Source("door", sys.argv[1], live=True)
 assert CameraSettings(source, "squash", ClipRing.create(1, 1), SteadyClock.by_the_wall()).confined()
 try:

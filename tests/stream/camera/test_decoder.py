@@ -15,8 +15,9 @@ from engine.arrays import UInt8Array
 from engine.geometry import write_crops
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
+from stream.camera.camera_settings import CameraSettings
 from stream.camera.clip_ring import ClipRing
-from stream.camera.decoder import CameraSettings, Decoder
+from stream.camera.decoder import Decoder
 from stream.camera.messages import WIRE, CameraState, ClipReady, StateChanged
 from tests.servers.rtsp import moving_pictures, write_video
 

@@ -16,8 +16,9 @@ from stream.base.clock import SteadyClock
 from stream.base.errors import Reason, StreamError
 from stream.base.log import configure
 from stream.camera import decoder as camera
+from stream.camera.camera_settings import CameraSettings
 from stream.camera.clip_ring import ClipRing
-from stream.camera.decoder import CameraSettings, Decoder
+from stream.camera.decoder import Decoder
 from stream.camera.messages import WIRE, CameraState, StateChanged
 
 CAMERA = Source("door", "rtsp://viewer:hunter2@127.0.0.1:9/cam", live=True)
