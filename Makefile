@@ -67,7 +67,7 @@ sbom: .venv/.runtime .venv/.tools ## write dist/sbom.cdx.json: what is installed
 	.venv/tools/bin/cyclonedx-py environment .venv/bin/python --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
 
 locked: .venv/.tools ## write locked.txt again: the packages of [cpu,notify] with the hashes of all their files
-	.venv/tools/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	.venv/tools/bin/pip-compile -q --generate-hashes --no-emit-options \
 	  --no-header --no-annotate --strip-extras --extra cpu --extra notify -c constraints.txt -o locked.txt pyproject.toml
 
 audit: .venv/.dev ## compare the pinned versions with known vulnerabilities, offline: make audit ADVISORIES=FILE (OSV)
