@@ -52,6 +52,10 @@ def list_events(
         event_reports.print_events(events, since)
 
 
+def _unknown(event_id: str) -> UsageError:
+    return UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
+
+
 @app.command()
 def digest(
     since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "1d",
@@ -171,7 +175,7 @@ def verdict(
     with looked_at(data, config, writes=True) as store:
         event = store.events.get(event_id)
         if event is None:
-            raise UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
+            raise _unknown(event_id)
         camera = event.message.camera
         with store.transaction():
             store.events.judge(camera, event_id, verdicts[said])
@@ -244,7 +248,7 @@ def ack(
         raise UsageError(f"--{error}") from None
     with looked_at(data, config, writes=True) as store:
         if not acknowledge(store, event_id, name):
-            raise UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
+            raise _unknown(event_id)
 
 
 @app.command()
@@ -280,7 +284,7 @@ def reproduce(
     with looked_at(data, config) as store:
         event = store.events.get(event_id)
         if event is None:
-            raise UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
+            raise _unknown(event_id)
         window = read(media_path(store.media, event_id, "window"))
         clip = media_path(store.media, event_id, "clip")
     model = event.message.model
