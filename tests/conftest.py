@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # background jobs of a shell ignore Ctrl-C, and so would the commands that tests start and stop
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-hypothesis.settings.register_profile("tests", deadline=None)  # a busy machine is no defect
+hypothesis.settings.register_profile("tests", deadline=None)  # on a busy machine, an example may take long
 hypothesis.settings.load_profile("tests")
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)

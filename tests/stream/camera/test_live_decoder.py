@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import av
@@ -18,8 +19,9 @@ import pytest
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
 from stream.camera import clip_watch, timeline
+from stream.camera.camera_settings import CameraSettings
 from stream.camera.clip_ring import ClipRing
-from stream.camera.decoder import STOP, CameraSettings, Decoder, _Stopped
+from stream.camera.decoder import STOP, Decoder, _Stopped
 from stream.camera.messages import WIRE, ClipClosed, ClipReady, Counters, EndClip, Message, Order, StartClip
 from tests.servers.rtsp import moving_pictures
 from tests.servers.settable_camera import SettableCamera, Track, encode_as, nal_units
@@ -104,9 +106,9 @@ def test_stamps_that_slip_cost_no_clip_and_no_second_of_the_event(
         decoder.hear(lambda: len(decoder.closed()) == 1, 20)
     numbers = [clip.clip for _, clip in decoder.clips]
     assert numbers == list(range(len(numbers)))
-    for (_, before), (_, after) in itertools.pairwise(decoder.clips):
-        # where this machine stalls at first, the camera's clock is set back once frames arrive earlier
-        assert -5 < after.start - before.end < 0.5
+    gaps = [after.start - before.end for (_, before), (_, after) in itertools.pairwise(decoder.clips)]
+    assert median(gaps) == pytest.approx(0, abs=0.1)
+    assert max(gaps) < 0.5  # one may be negative: the clock is corrected if the first frames arrived late
     times = decodes(path)
     assert times[-1] - times[0] >= 8.0
     assert len(times) == pytest.approx((times[-1] - times[0]) * 25 + 1, abs=1)
@@ -131,9 +133,8 @@ def test_a_camera_that_stamps_half_or_twice_the_time_gives_way_to_arrival(
     monkeypatch.setattr(timeline, "_CHECK_SPAN", 1.0)
     with watching(Track(units, lambda k: (k / 25, k / stamped))) as (_, decoder):
         decoder.hear(lambda: len(decoder.clips) == 12, 40)
-    for at, clip in decoder.clips[-6:]:
-        assert clip.end - clip.start == pytest.approx(0.64, abs=0.31)
-        assert abs(at - clip.end) < 0.3
+    assert median(clip.end - clip.start for _, clip in decoder.clips[-6:]) == pytest.approx(0.64, abs=0.1)
+    assert all(abs(at - clip.end) < 0.3 for at, clip in decoder.clips[-6:])
 
 
 @pytest.mark.slow
@@ -141,9 +142,8 @@ def test_timestamps_in_milliseconds_are_scored_by_arrival(units: list[bytes]) ->
     with watching(Track(units, lambda k: (k / 25, k / 25 / 90))) as (_, decoder):
         decoder.hear(lambda: len(decoder.clips) == 8, 20)
     assert {clip.connection for _, clip in decoder.clips} == {0}
-    for at, clip in decoder.clips[-4:]:
-        assert clip.end - clip.start == pytest.approx(0.64, abs=0.31)
-        assert abs(at - clip.end) < 0.3
+    assert median(clip.end - clip.start for _, clip in decoder.clips[-4:]) == pytest.approx(0.64, abs=0.1)
+    assert all(abs(at - clip.end) < 0.3 for at, clip in decoder.clips[-4:])
 
 
 @pytest.mark.slow
@@ -151,9 +151,8 @@ def test_timestamps_in_milliseconds_are_scored_by_arrival(units: list[bytes]) ->
 def test_an_rtp_time_that_never_moves_or_runs_backwards_is_scored_by_arrival(units: list[bytes], step: float) -> None:
     with watching(Track(units, lambda k: (k / 25, 1_000.0 + step * k))) as (_, decoder):
         decoder.hear(lambda: len(decoder.clips) == 6, 20)
-    for at, clip in decoder.clips[2:]:
-        assert clip.end - clip.start == pytest.approx(0.64, abs=0.31)
-        assert abs(at - clip.end) < 0.5
+    assert median(clip.end - clip.start for _, clip in decoder.clips[2:]) == pytest.approx(0.64, abs=0.2)
+    assert all(abs(at - clip.end) < 0.5 for at, clip in decoder.clips[2:])
 
 
 def sets_only_at(units: list[bytes], places: set[int]) -> list[bytes]:
