@@ -14,8 +14,8 @@ from stream.sinks.mqtt_client import TlsFiles
 from stream.sinks.round_trip import ImageProof, TopicProof, check_image, check_topics
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import until
+from tests.stream.sinks.delivering import FORBIDDEN, old_dialect
 from tests.stream.sinks.test_image_queue import jpeg
-from tests.stream.sinks.test_mqtt import FORBIDDEN, old_dialect
 
 pytestmark = pytest.mark.slow
 

@@ -17,10 +17,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from stream.web import page as page_package
 from stream.web.guesses import WRONG_PER_MINUTE, Guesses
 from stream.web.server import Pages, make_app
-from tests.stream.web.test_page_routes import Site
-from tests.stream.web.test_page_routes import day as _day
+from tests.stream.web.sites import Site
 
-day = _day  # the fixture
 TOKEN: Final = "correct-horse-battery"
 HEADER: Final = {"Authorization": f"Bearer {TOKEN}"}
 FILLED: Final = {"camera": "door", "name": "app.js"}

@@ -5,23 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from stream.alarm.event import Event, ModelName, Moment
+from stream.alarm.event import Event, Moment
 from stream.alarm.requests import (
     Acknowledge,
-    Command,
     GiveVerdict,
     RunTest,
     SetEnabled,
@@ -29,100 +24,13 @@ from stream.alarm.requests import (
     SetSnooze,
     SetThreshold,
 )
-from stream.archive.explanation import Explanation, jpeg
+from stream.archive.explanation import jpeg
 from stream.archive.media import media_path
-from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from stream.web import page as page_package
 from stream.web.page.live import EventStream, LiveRoutes
-from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
-from stream.web.server import Pages, make_app, make_server
-
-MODEL = ModelName("b", "0" * 64, "openvino")
-
-
-class Site:
-    """A served page over a data folder; what it posts is kept."""
-
-    def __init__(self, folder: Path, token: str | None = None) -> None:
-        self.posted: list[Command] = []
-        self.live = Live(kept=64)
-        self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
-        self.line: list[tuple[float, float]] = []
-        self._folder, self._token = folder, token
-
-    def sources(self) -> PageSources:
-        state: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731
-            "cameras": {"door": {"status": "online"}},
-            "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
-        }
-        return PageSources(
-            state, lambda _camera: self.picture, lambda _camera: self.line, self.posted.append, self.live, self._folder
-        )
-
-    @contextmanager
-    def serving(self) -> Iterator[httpx.Client]:
-        pages = Pages(lambda: {"loop_age": 0.0}, lambda: "", lambda: b"", self._folder / "media", self.sources())
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(listener.getsockname()[1])
-        self.app = make_app(pages, self._token)
-        server = make_server(self.app)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as client:
-                yield client
-        finally:
-            self.live.close()
-            server.should_exit = True
-            thread.join(10)
-            assert not thread.is_alive()
-            listener.close()
-
-
-@pytest.fixture(scope="module")
-def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A day of scores with two bursts, and the event of the later one with its window."""
-    now, folder = time.time(), tmp_path_factory.mktemp("day")
-    with Store.open(folder) as store, store.transaction():
-        for first in range(0, 80_000, 60):
-            rows = []
-            for i in range(first, first + 60):
-                start = now - 80_000 + i
-                rows.append(LoggedScore(start, start + 1, 0.9 if i % 40_000 in range(39_000, 39_005) else 0.1, 32))
-            store.scores.add("door", pack(rows))
-        event = Event.begun("door", now - 1_000, (0.8, 0.6), MODEL)
-        store.events.add(event.new(Moment(0.9, 0.9, 32, now)), now, awaits_files=False)
-        store.events.add(event.end(None, now - 995, "score"), now, awaits_files=False)
-        times = np.stack([np.arange(32.0), np.arange(1, 33.0)], axis=1) + now - 1_030
-        weights = np.linspace(0, 1, 32, dtype=np.float32)
-        pictures = np.zeros((32, 112, 112, 3), np.uint8)
-        window = Explanation(times, np.zeros((32, 1, 64), np.float32), weights, 0.9, "b", pictures)
-        media_path(store.media, event.id, "window").write_bytes(window.packed())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def shared(day: Path) -> Iterator[tuple[Site, httpx.Client]]:
-    """One page for all tests that leave it as it is."""
-    site = Site(day)
-    with site.serving() as client:
-        yield site, client
-
-
-@pytest.fixture
-def asked(shared: tuple[Site, httpx.Client]) -> Iterator[httpx.Client]:
-    """A client of it; nothing may have been posted in the end."""
-    site, client = shared
-    site.posted.clear()
-    yield client
-    assert site.posted == []
-
-
-@pytest.fixture
-def data(day: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(day, tmp_path / "data")
+from tests.stream.web.sites import MODEL, Site
 
 
 def test_what_it_shows(asked: httpx.Client) -> None:
@@ -214,102 +122,6 @@ def test_what_it_does(data: Path) -> None:
         assert done.status_code == 202
     with Store.read_only(data) as store:
         assert float(store.settings.all()["door"]["threshold"]) == done.json()["proposal"]["threshold"]
-
-
-HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%F0%9F%92%A9", "1000.00-abcdef%0A"]
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_ids_and_names_are_not_found(asked: httpx.Client, text: str) -> None:
-    event, camera = f"/api/events/{text}", f"/api/cameras/{text}"
-    pictures = [f"{event}/{name}" for name in ("strip.jpg", "thumbnail.jpg", "snapshot.jpg", "clip.mp4")]
-    pictures += [f"{camera}/picture.jpg", f"{camera}/line"]
-    for url in (event, *pictures, f"/page/{text}", f"/api/scores?camera={text}"):
-        assert asked.get(url).status_code in (404, 422), url
-    for url in (f"{event}/verdict", f"{camera}/threshold"):
-        assert asked.post(url, json={"verdict": "true"}).status_code in (404, 422), url
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "/api/what-if?camera=door&threshold=2", "/api/what-if?camera=door&threshold=nan",
-        "/api/what-if?camera=door&threshold=0.5&since=1e9", "/api/what-if?camera=door&threshold=0.5&since=-1",
-        "/api/what-if?camera=yard&threshold=0.5", "/api/what-if?threshold=0.5",
-        "/api/what-if?camera=door&threshold=0.5&min_duration=inf", "/api/suggestion?camera=door&per_day=0",
-        "/api/scores?camera=door&bins=1000000", "/api/scores?camera=door&since=2e6",
-        "/api/scores?camera=door&since=inf", "/api/events?limit=100000",
-        "/api/events?before=nan",
-    ],
-)  # fmt: skip
-def test_hostile_ranges_are_refused(asked: httpx.Client, url: str) -> None:
-    assert asked.get(url).status_code == 422
-
-
-def test_hostile_bodies_are_refused(asked: httpx.Client) -> None:
-    url = "/api/cameras/door/threshold"
-    bodies: list[Any] = [{"threshold": 1.1}, {"threshold": "x"}, {"threshold": 0.5, "more": 1}, [], {}]
-    for body in bodies:
-        assert asked.post(url, json=body).status_code == 422
-    as_json = {"Content-Type": "application/json"}
-    texts = ['{"threshold": NaN}', '{"threshold": 1e400}', '{"threshold": 0.5, "\\ud800": 1}', "\xff", "[" * 50_000]
-    for text in texts:
-        answer = asked.post(url, content=text, headers=as_json)
-        assert answer.status_code in (400, 422), text[:40]
-        assert isinstance(answer.json()["detail"], str)
-    assert "threshold: Input should be" in asked.post(url, json={"threshold": 2}).json()["detail"]
-    assert asked.post("/api/cameras/door/enabled", json={"enabled": "yes"}).status_code == 422
-
-
-def test_other_sites_change_nothing_and_other_names_see_nothing(data: Path) -> None:
-    site = Site(data)
-    url = "/api/cameras/door/threshold"
-    with site.serving() as client:
-        for headers in (
-            {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
-            {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": "http://["},
-        ):  # fmt: skip
-            assert client.post(url, json={"threshold": 0.1}, headers=headers).status_code == 403
-        own = {"Origin": f"http://127.0.0.1:{site.port}", "Sec-Fetch-Site": "same-origin"}
-        assert client.post(url, json={"threshold": 0.1}, headers=own).status_code == 202
-        for host in ("evil.example", "evil.example:8080", "", "[", "127.0.0.1.evil.example"):
-            assert client.get("/api/state", headers={"Host": host}).status_code in (400, 403)
-        assert client.get("/api/state", headers={"Host": f"localhost:{site.port}"}).status_code == 200
-    assert len(site.posted) == 1
-
-
-@pytest.mark.slow
-def test_a_token_opens_the_page_by_a_cookie_that_is_not_the_token(data: Path) -> None:
-    token = "correct-horse-battery"
-    with Site(data, token).serving() as client:
-        asked = client.get("/")
-        assert asked.status_code == 401
-        assert "<form" in asked.text
-        for url in ("/api/state", "/api/stream", "/page/app.js", "/metrics", "/healthz", "/api/events", "/nothing"):
-            assert client.get(url).status_code == 401, url
-        wrong = client.post("/login", data={"token": "wrong"})
-        assert wrong.status_code == 401
-        assert "Wrong token" in wrong.text
-        assert client.post("/login", content=b"token=" + b"x" * 10_000).status_code == 413
-        assert client.post("/login", data={"token": token}, headers={"Origin": "http://evil"}).status_code == 403
-        opened = client.post("/login", data={"token": token})
-        assert opened.status_code == 303
-        said = opened.headers["set-cookie"].lower()
-        assert "httponly" in said
-        assert "samesite=strict" in said
-        assert token not in said
-        assert client.get("/").status_code == 200  # the client keeps the cookie
-        ((name, stolen),) = client.cookies.items()
-        client.cookies.clear()
-        assert client.get("/api/state", headers={"Authorization": f"Bearer {stolen}"}).status_code == 401
-        for cookie in (f"{name}=wrong", f"{name}=", name, f'a b="c; {name}=\xe9'):
-            assert client.get("/api/state", headers={b"Cookie": cookie.encode("latin-1")}).status_code == 401
-        others = f"strange name=1; {name}={stolen}"
-        assert client.get("/api/state", headers={"Cookie": others}).status_code == 200
-        assert client.get("/api/state", headers={"Authorization": f"Bearer {token}"}).status_code == 200
-        with Site(data, "another-horse-battery").serving() as beside:  # on the same machine: cookies know no ports
-            beside.post("/login", data={"token": "another-horse-battery"})
-            assert set(beside.cookies) != {name}
 
 
 def test_the_stream_tells_what_happens(data: Path) -> None:

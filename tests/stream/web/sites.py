@@ -1,0 +1,62 @@
+"""The page, served over a data folder."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from stream.alarm.event import ModelName
+from stream.alarm.requests import (
+    Command,
+)
+from stream.web.page.sources import PageSources
+from stream.web.page_stream import Live
+from stream.web.server import Pages, make_app, make_server
+
+MODEL = ModelName("b", "0" * 64, "openvino")
+
+
+class Site:
+    """A served page over a data folder; what it posts is kept."""
+
+    def __init__(self, folder: Path, token: str | None = None) -> None:
+        self.posted: list[Command] = []
+        self.live = Live(kept=64)
+        self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
+        self.line: list[tuple[float, float]] = []
+        self._folder, self._token = folder, token
+
+    def sources(self) -> PageSources:
+        state: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731
+            "cameras": {"door": {"status": "online"}},
+            "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
+        }
+        return PageSources(
+            state, lambda _camera: self.picture, lambda _camera: self.line, self.posted.append, self.live, self._folder
+        )
+
+    @contextmanager
+    def serving(self) -> Iterator[httpx.Client]:
+        pages = Pages(lambda: {"loop_age": 0.0}, lambda: "", lambda: b"", self._folder / "media", self.sources())
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(listener.getsockname()[1])
+        self.app = make_app(pages, self._token)
+        server = make_server(self.app)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as client:
+                yield client
+        finally:
+            self.live.close()
+            server.should_exit = True
+            thread.join(10)
+            assert not thread.is_alive()
+            listener.close()
