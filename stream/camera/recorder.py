@@ -23,6 +23,7 @@ from configs.atomic import partial_path, replacing
 from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.camera.clip_check import ClipCheck, WrittenClip
+from stream.camera.late_file import LateFile
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.parameter_sets import ParameterSets
 from stream.camera.snapshot import snapshot
@@ -106,7 +107,9 @@ class ClipFile:
         self._last: StoredPacket | None = None
         self._sets = b""
         self._packets = 0
-        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+        self._file = LateFile(self._partial)
+        options = {"movflags": "+faststart"}
+        self._container = av.open(self._file, "w", format="mp4", options=options, io_open=self._file.reading)
         self._stream = stream = self._container.add_stream_from_template(template)
         if template.codec_context.name == "hevc":
             stream.codec_tag = "hvc1"  # the name that browsers and Apple's players expect
@@ -141,13 +144,19 @@ class ClipFile:
         if self._first is None or self._last is None:
             self.give_up()
             return ClipClosed(self.order.event, 0, 0.0, "no picture")
-        self._container.close()
+        self._close()
         seconds = self._last.time - self._first.time
         return WrittenClip(self.order.event, self._partial, self.order.path, self._packets, seconds)
 
+    def _close(self) -> None:
+        try:
+            self._container.close()
+        finally:
+            self._file.close()
+
     def give_up(self) -> None:
         with suppress(av.error.FFmpegError, OSError, ValueError):  # disk full: the incomplete file is deleted next
-            self._container.close()
+            self._close()
         with suppress(OSError):
             self._partial.unlink(missing_ok=True)
 

@@ -59,3 +59,34 @@ def test_alarms_leave_and_cameras_are_watched_while_the_disk_hangs(
         decided = next(line for line in lines(service.log) if line["event"] == "alarm new")["timestamp"]
         assert new["published_time"] - datetime.fromisoformat(decided).timestamp() < 2.0
     subscriber.close()
+
+
+def test_a_clip_that_ends_while_the_disk_hangs_stops_no_camera(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto
+) -> None:
+    """FFmpeg writes the end of a clip, and its beginning again (faststart)."""
+    subscriber = Subscriber(mosquitto.port)
+    camera = TestCamera(tmp_path, encode(moving_pictures(120 * 25)))
+    arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off"]
+    arguments += ["--rtsp", f"door={camera.url}", "--threshold", "0"]
+
+    def scores() -> int:
+        return len([1 for topic, _, _ in subscriber.messages if topic == "mgfn/door/score"])
+
+    with hanging_disk(tmp_path / "data") as disk, camera.running(), running(tmp_path, *arguments) as service:
+        until(lambda: scores() > 10 and list((tmp_path / "data" / "media").glob("*.mp4*")), what="a clip")
+        disk.hang()
+        try:
+            began, before = time.monotonic(), scores()
+            subscriber.publish("mgfn/door/threshold/set", "1")
+            until(lambda: time.monotonic() - began > HANGS_FOR, HANGS_FOR + 5, "the disk hanging")
+            assert scores() - before > 0.5 * HANGS_FOR / 0.64
+        finally:
+            disk.go_on()
+        assert not service.said("decoder replaced")
+        until(lambda: subscriber.events()[-1]["type"] == "media", what="its last message")
+        assert service.stop() == 0
+        with Store.read_only(tmp_path / "data") as store:
+            (kept,) = store.events.since(0.0)
+        assert kept.clip_bytes > 0
+    subscriber.close()
