@@ -24,20 +24,28 @@ _TURNS: Final = {
 
 
 class Upright:
-    """Rotates and mirrors frames by their display matrix, in quarter turns. Other angles are ignored."""
+    """Rotates and mirrors the frames of one connection by their display matrix, in quarter turns. Other angles are
+    ignored.
+
+    The matrix is read again only when the rotation changes: a frame whose side data were read refers to itself, and
+    keeps its image in memory until Python's garbage collector runs.
+    """
 
     def __init__(self) -> None:
+        self._rotation: int | None = None
+        self._filters: tuple[str, ...] = ()
         self._key: tuple[object, ...] = ()
         self._graph: Graph | None = None
 
     def turned(self, frame: VideoFrame) -> VideoFrame:
         """The upright frame with the same time; the frame itself if nothing needs to be done."""
-        filters = _filters(frame)
-        if not filters:
+        if frame.rotation != self._rotation:
+            self._rotation, self._filters = frame.rotation, _filters(frame)
+        if not self._filters:
             return frame
-        key = (frame.width, frame.height, frame.format.name, filters)
+        key = (frame.width, frame.height, frame.format.name, self._filters)
         if self._graph is None or key != self._key:
-            self._key, self._graph = key, _graph(frame, filters)
+            self._key, self._graph = key, _graph(frame, self._filters)
         self._graph.push(frame)
         turned = self._graph.pull()
         assert isinstance(turned, VideoFrame)  # noqa: S101 -- a video graph returns no audio
