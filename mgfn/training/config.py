@@ -185,12 +185,16 @@ class OptimizerSettings(_Model):
 class DataSettings(_Model):
     """How list files are read (`layout`), into how many parts a video is divided, how many crops files must have.
 
+    `part`: in training, a part is the mean of its clips, as published, or one of its clips (`clip`), drawn in every
+    step. A live camera shows single clips of 0.64 s; a part of a long video is the mean of many.
+
     The paths may be given as flags instead: see `mgfn.training.dataset` for `labels` and `test_labels`,
     `mgfn.training.validation` for `ground_truth`.
     """
 
     layout: Literal["plain", "ucf-crime", "xd-violence"] = "plain"
     parts: int = Field(32, ge=1, le=1024)
+    part: Literal["mean", "clip"] = "mean"
     crops: int | None = Field(None, ge=1, le=MOST_CROPS)
     features: Path | None = None
     labels: Path | None = None
