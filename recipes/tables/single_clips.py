@@ -84,7 +84,8 @@ def averages(stream: Stream, parts: int) -> Stream:
     """A stream as its parts; a part is anomalous if any of its clips is."""
     shape = (parts, len(stream.labels) // parts)
     features = stream.features.reshape(*shape, *stream.features.shape[1:]).mean(axis=1)
-    return Stream(features, stream.labels.reshape(shape).any(axis=1), stream.source)
+    labels = stream.labels.reshape(shape).max(axis=1)
+    return Stream(features, labels, stream.source)
 
 
 def _auc(head: Head, streams: Sequence[Stream], live: bool = False) -> float:
