@@ -86,8 +86,8 @@ class FocusSelfConvolution(nn.Module):
     """Self-attentional convolution as in the paper (eq. 6, 7), which itself has no weights.
 
     Its layer normalisation (ours, as in the other blocks) does have weights, a factor and an offset for each channel:
-    128 at width 64. The paper says "without any learnable weight" of the convolution and does not mention the
-    normalisation; without it, the product of features would grow from block to block.
+    128 at width 64. The paper says "without any learnable weight" of the convolution and does not mention a
+    normalisation.
 
     The equations use k1 both as the output channel and as an index of summation over all channels, while the text says
     kernel 5 and "nearby channels". Our reading: each channel is multiplied by the sum of its five nearest, F_sac[k1] =
