@@ -70,6 +70,10 @@ class Head(nn.Module):
     config: HeadConfig
     causal: bool = False
 
+    def not_live(self) -> str:
+        """Why this head cannot score the clips of a camera, in one line; empty if it can."""
+        return ""
+
 
 class Network(Head, ABC):
     """MGFN in either form. `run` is the network itself; `forward` separates and joins crops."""

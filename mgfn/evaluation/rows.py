@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mgfn.training.config import TrainConfig, load_config
+from mgfn.training.config import NOT_BUILT, TrainConfig, load_config
 
 
 class TableProtocol(StrEnum):
@@ -78,7 +78,7 @@ ROWS: Final = (
     Row("ssvdd", "SSV: subspace SVDD (2018)", "ssvdd", 58.50, features="not stated"),
     Row("bods", "BODS (2019)", "bods", 68.26),
     Row("gods", "GODS (2019)", "gods", 70.46),
-    Row("sacr", "SACR (2020)", None, 72.70, features="not stated", note="needs a graph of detected objects"),
+    Row("sacr", "SACR (2020)", None, 72.70, features="not stated", note=NOT_BUILT["sacr"]),
     Row("gcl-one-class", "GCL (2022), one-class", "gcl-one-class", 74.20, features="ResNext"),
     Row("gcl-unsupervised", "GCL (2022), unsupervised", "gcl-unsupervised", 71.04, features="ResNext"),
     Row("sultani", "Sultani et al. (2018)", "sultani", 77.92, 73.20),

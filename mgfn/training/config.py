@@ -22,6 +22,7 @@ from mgfn.paper import Paper, PaperConfig, Structure
 from mgfn.released import Released, ReleasedConfig
 
 PRESETS = Path(configs.__file__).parent / "train"
+NOT_BUILT = {"sacr": "needs a graph of detected objects"}  # rows of the paper's tables without a preset
 
 
 class ProblemsError(Exception):
@@ -253,6 +254,8 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
     if not path.is_file():
         preset = PRESETS / f"{path.name.removesuffix('.yaml')}.yaml"
         # a preset may be named by its path in the sources, wherever the package is installed
+        if name in NOT_BUILT:
+            raise ProblemsError([f"--config {name}: is not built: {NOT_BUILT[name]}, not only features of clips"])
         if path.parent not in (Path(), Path("configs/train")) or not preset.is_file():
             raise ProblemsError([f"--config {name}: no such file or preset; presets: {', '.join(preset_names())}"])
         path = preset

@@ -27,6 +27,7 @@ from mgfn.training.segments import Segments, prepare
 from recipes.tables.data import CLIPS, Fold
 from recipes.tables.methods import Method
 
+STEPS: Final = 100
 ROWS: Final = [
     (title, preset, parts, part)
     for title, preset in (("Sultani et al. (2018)", "sultani"), ("MGFN, small-data", "small-data"))
@@ -63,7 +64,7 @@ def single_clips(folds: Sequence[Fold]) -> list[str]:
 def settings(preset: str, parts: int, part: str, seed: int) -> TrainConfig:
     """The table's budget, with other parts."""
     found = Method("", preset).config(seed).model_dump()
-    found["data"] = {"parts": parts, "part": part}
+    found |= {"steps": STEPS, "validate_every": STEPS, "data": {"parts": parts, "part": part}}
     return TrainConfig.model_validate(found)
 
 
