@@ -78,7 +78,8 @@ def tables(
     left = [run for run in runs if (run.row, run.seed) not in results]
     console.print(f"{len(runs)} runs, {len(results)} of them finished earlier", soft_wrap=True)
     notes = [
-        f"{seeds} seeds, {budget.said()}; last step, no selection; ± is the standard deviation over seeds",
+        f"{seeds} seed{'s' * (seeds > 1)}, {budget.said()}; last step, no selection"
+        + "; ± is the standard deviation over seeds" * (seeds > 1),
         "published: frozen features of the original papers; ours: the features in --features",
     ]
     if kind is TableProtocol.OWN:
