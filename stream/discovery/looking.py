@@ -34,7 +34,7 @@ def look(url: str, login: Login | None) -> Seen:
     with Capture(source, open_timeout=_PATIENCE, read_timeout=_PATIENCE) as capture:
         for picture in capture.pictures():
             frame = picture.frame
-            return Seen(frame.width, frame.height, snapshot(frame, f"{frame.width}x{frame.height}"))
+            return Seen(frame.width, frame.height, snapshot(frame, ""))
     raise CameraError(Reason.STALLED)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from stream.web.page.commands import CommandRoutes
+from stream.web.page.drawing import DrawingRoutes
 from stream.web.page.files import file_routes
 from stream.web.page.live import LiveRoutes
 from stream.web.page.past import PastRoutes
@@ -18,6 +19,6 @@ def page_routes(sources: PageSources) -> APIRouter:
     """All routes, to be included in an application."""
     router = APIRouter()
     router.include_router(file_routes())
-    for part in (LiveRoutes, PastRoutes, QuestionRoutes, CommandRoutes):
+    for part in (LiveRoutes, PastRoutes, QuestionRoutes, CommandRoutes, DrawingRoutes):
         router.include_router(part(sources).router)
     return router

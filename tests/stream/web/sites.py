@@ -30,6 +30,7 @@ class Site:
         self.posted: list[Command] = []
         self.live = Live(kept=64)
         self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
+        self.view: dict[str, Any] = {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
         self.line: list[tuple[float, float]] = []
         self._folder, self._token = folder, token
 
@@ -39,8 +40,9 @@ class Site:
             "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
         }
         return PageSources(
-            state, lambda _camera: self.picture, lambda _camera: self.line, self.posted.append, self.live, self._folder
-        )
+            state, lambda _camera: self.picture, lambda _camera: self.line, lambda _camera: self.view,
+            self.posted.append, self.live, self._folder,
+        )  # fmt: skip
 
     @contextmanager
     def serving(self) -> Iterator[httpx.Client]:

@@ -34,6 +34,9 @@ RULES: Final[dict[tuple[str, str], int]] = {
     ("GET", "/api/stream"): OK,
     ("GET", "/api/cameras/{camera}/picture.jpg"): OK,
     ("GET", "/api/cameras/{camera}/line"): OK,
+    ("GET", "/api/cameras/{camera}/view"): OK,
+    ("GET", "/api/cameras/{camera}/frame.jpg"): ABSENT,  # no decoder writes it
+    ("POST", "/api/cameras/{camera}/view"): REFUSED,
     ("GET", "/api/scores"): REFUSED,  # asked for without a camera
     ("GET", "/api/events"): OK,
     ("GET", "/api/events/{event_id}"): OK,

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from stream.alarm.drawing import drawing_of
 from stream.alarm.event import Event, Moment
 from stream.alarm.requests import (
     Acknowledge,
@@ -23,6 +24,7 @@ from stream.alarm.requests import (
     SetMode,
     SetSnooze,
     SetThreshold,
+    SetView,
 )
 from stream.archive.explanation import jpeg
 from stream.archive.media import media_path
@@ -118,6 +120,22 @@ def test_what_it_does(data: Path) -> None:
             SetMode("away"),
             RunTest("door"),
         ]  # fmt: skip
+        site.posted.clear()
+        view = client.get("/api/cameras/door/view").json()
+        assert view == {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
+        square = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5], [0.1, 0.5]]
+        drawn = {"region": None, "masks": [square], "only_here": []}
+        body = {"view": drawn, "before": view["view"]}
+        assert client.post("/api/cameras/door/view", json=body).status_code == 202
+        assert client.post("/api/cameras/door/view", json={"view": None}).status_code == 202
+        assert site.posted == [SetView("door", drawing_of(drawn)), SetView("door", None)]
+        site.view["view"] = {**drawn, "masks": []}
+        site.view["view"]["region"] = [0, 0, 0.5, 0.5]  # by another operator
+        refused = client.post("/api/cameras/door/view", json=body)
+        assert (refused.status_code, "somebody else" in refused.json()["detail"]) == (409, True)
+        crossed = {"masks": [[square[0], square[2], square[1], square[3]]]}
+        refused = client.post("/api/cameras/door/view", json={"view": crossed})
+        assert (refused.status_code, "masks[0]: crosses itself" in refused.json()["detail"]) == (422, True)
         done = client.post("/api/cameras/door/budget", json={"per_day": 5})
         assert done.status_code == 202
     with Store.read_only(data) as store:
