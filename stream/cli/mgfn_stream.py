@@ -257,7 +257,7 @@ def watch(
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
                 folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,
-                events, None, save_calibration, {} if site is None or replay else site.modes(),
+                events, None, save_calibration, {} if site is None or replay else site.modes(), config,
             )  # fmt: skip
             if calibration is not None:
                 settings = replace(settings, calibration=calibration_for(settings.cameras, calibration, engine.bundle))

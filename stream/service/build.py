@@ -23,6 +23,7 @@ from stream.archive.journal import Journal
 from stream.archive.store import Store
 from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
+from stream.service.camera_search import CameraSearch
 from stream.service.drift_watch import DriftWatch
 from stream.service.overview import Overview
 from stream.service.processes import start_process
@@ -203,7 +204,11 @@ def build(
         mode.state,
         drawings.drawn,
     )
-    server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
+    server = None
+    if web is not None:
+        ports = {1883, 8080, web[0].getsockname()[1], *([] if broker is None else [broker.port])}
+        search = CameraSearch(start_process, settings.site_file, frozenset(ports))
+        server = make_web_server(settings, overview, commands, search, live, store.media, web[1])
     scorer = Scorer(engine, report, metrics)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
@@ -276,6 +281,7 @@ def make_web_server(
     settings: ServiceSettings,
     overview: Overview,
     commands: CommandListener | None,
+    search: CameraSearch,
     live: Live,
     media: Path,
     token: str | None,
@@ -284,7 +290,7 @@ def make_web_server(
     page = None
     if not settings.replay and commands is not None:
         page = PageSources(
-            overview.state, overview.picture, overview.line, overview.view, commands.post, live, settings.data
+            overview.state, overview.picture, overview.line, overview.view, commands.post, search, live, settings.data
         )
     kept_media = None if settings.replay else media
     return make_server(make_app(Pages(overview.health, overview.missing, overview.exposition, kept_media, page), token))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +18,9 @@ from stream.alarm.requests import SetView, TakePicture
 from stream.archive.media import media_path
 from stream.web.page.sources import PageSources
 
-_PATIENCE: Final = 5.0
+PATIENCE: Final = 5.0
 _LOOK_EVERY: Final = 0.05
+_AT_ONCE: Final = 4  # a waiting request holds one of the server's threads
 
 
 class NewView(BaseModel):
@@ -34,6 +36,7 @@ class DrawingRoutes:
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
+        self._waiting = threading.BoundedSemaphore(_AT_ONCE)
         self.router = router = APIRouter()
         router.get("/api/cameras/{camera}/view")(self.view)
         router.post("/api/cameras/{camera}/view", status_code=202)(self.draw)
@@ -60,12 +63,17 @@ class DrawingRoutes:
         name = f"{time.time():.2f}-{secrets.token_hex(3)}"
         assert EVENT_ID.fullmatch(name)  # noqa: S101 -- the janitor deletes what is left of it
         path = media_path(self._sources.folder / "media", name, "snapshot")
-        self._sources.post(TakePicture(camera, name))
-        return Response(_awaited(path), media_type="image/jpeg")
+        if not self._waiting.acquire(blocking=False):
+            raise HTTPException(503, "too many images are being taken; try again")
+        try:
+            self._sources.post(TakePicture(camera, name))
+            return Response(_awaited(path), media_type="image/jpeg")
+        finally:
+            self._waiting.release()
 
 
 def _awaited(path: Path) -> bytes:
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
             content = path.read_bytes()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import HTTPException
 
@@ -17,6 +17,18 @@ from stream.archive.event_store import ListedEvent
 from stream.archive.store import Store
 from stream.base.errors import StreamError, UsageError
 from stream.web.page_stream import Live
+
+
+class Search(Protocol):
+    """Searches for cameras, and adds them to the site file. Its methods raise StreamError."""
+
+    def start(self, hosts: Sequence[str], user: str, password: str) -> None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def picture(self, number: int) -> bytes | None: ...
+
+    def add(self, chosen: Mapping[int, str]) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,7 @@ class PageSources:
     line: Callable[[str], list[tuple[float, float]]]
     view: Callable[[str], Mapping[str, Any]]
     post: Callable[[Command], None]
+    search: Search
     live: Live
     folder: Path
 

@@ -142,6 +142,30 @@ def test_what_it_does(data: Path) -> None:
         assert float(store.settings.all()["door"]["threshold"]) == done.json()["proposal"]["threshold"]
 
 
+def test_cameras_are_searched_and_added(data: Path) -> None:
+    site = Site(data)
+    with site.serving() as client:
+        wanted = {"hosts": ["10.0.0.9"], "user": "viewer", "password": "geheim"}
+        assert client.post("/api/search", json=wanted).status_code == 202
+        again = client.post("/api/search", json=wanted)
+        assert (again.status_code, again.json()["detail"]) == (409, "a search is running already")
+        assert site.search.asked == [(["10.0.0.9"], "viewer", "geheim")]
+        assert client.get("/api/search").json()["cameras"][0]["name"] == "Yard"
+        assert client.get("/api/search/0/picture.jpg").content == b"jpeg"
+        assert client.get("/api/search/1/picture.jpg").status_code == 404
+        assert client.post("/api/search/add", json={"names": {"0": "Yard"}}).json() == {"added": ["Yard"]}
+        for url, body in (
+            ("search", {**wanted, "password": "geheim" * 100}),
+            ("search", {**wanted, "hosts": ["h"] * 65}),
+            ("search", {**wanted, "write": "/etc/passwd"}),
+            ("search/add", {"names": {}}),
+            ("search/add", {"names": {"x": "Yard"}}),
+        ):
+            refused = client.post(f"/api/{url}", json=body)
+            assert refused.status_code == 422
+            assert "geheim" not in refused.text
+
+
 def test_the_stream_tells_what_happens(data: Path) -> None:
     site = Site(data)
     with site.serving() as client, client.stream("GET", "/api/stream") as stream:
