@@ -86,6 +86,10 @@ class WatchedCamera:
         if self.window.begin_connection(connection):
             self._interrupt()
 
+    def restart_window(self) -> None:
+        """What the window contains is worthless: it starts empty."""
+        self._interrupt()
+
     def _interrupt(self) -> None:
         """The next clip does not follow the last one."""
         self.window.empty()
