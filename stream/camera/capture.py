@@ -56,6 +56,7 @@ def _options(source: Source, transport: str) -> dict[str, str]:
         return options | {"protocol_whitelist": "file", "format_whitelist": _FILE_FORMATS}
     options |= {
         "rtsp_transport": transport,
+        "allowed_media_types": "video",  # while audio arrives, FFmpeg would not notice that the video has stopped
         "protocol_whitelist": _LIVE_PROTOCOLS,
         "format_whitelist": _LIVE_FORMATS,
         "analyzeduration": "500000",
@@ -96,10 +97,11 @@ class Capture:
         source: Source,
         transport: str = "tcp",
         open_timeout: float = 5.0,
-        read_timeout: float = 5.0,
+        read_timeout: float = 4.0,
         hwaccel: HWAccel | None = None,
     ) -> None:
         self._source = source
+        self._read_timeout = read_timeout
         options = _options(source, transport)
         timeout = (open_timeout, read_timeout) if source.live else None
         bound_blocks()
@@ -192,14 +194,19 @@ class Capture:
         a live stream.
         """
         try:
+            asked = monotonic()
             for packet in self._container.demux(self.stream):
                 if self._source.live:
+                    # after a timeout FFmpeg first returns the packet that it has held back
+                    if monotonic() - asked >= self._read_timeout:
+                        raise CameraError(Reason.STALLED, "no response in time")
                     self._correct(packet)
                 on_packet(packet)
                 if self._source.live:
                     self._flood.packet(monotonic())
                 for frame in self._decoded(packet):
                     yield from self._picture(frame)
+                asked = monotonic()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._translated(error) from None
         if self._source.live:
