@@ -69,7 +69,7 @@ class Scorer:
         """
         if self._care.check():
             for decoder in decoders:
-                decoder.camera.restart_window()
+                decoder.camera.interrupt()
 
     def _features(self, batch: Batch) -> list[FloatArray | None]:
         """The feature of each clip, (crops, C): one that is already known, or from the backbone, in one batch; None if
