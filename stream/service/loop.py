@@ -82,6 +82,7 @@ class MainLoop:
                 parts.mode.choose(command.mode)
             else:
                 parts.report.overrides.obey(parts.decoders, command)
+            parts.audit.note(command)
         self._switch_mode(now)
         parts.report.overrides.acknowledgements.escalate_due(parts.decoders)
         self._look_after_cameras(now, steady)

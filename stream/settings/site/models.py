@@ -9,13 +9,15 @@ from __future__ import annotations
 import itertools
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import DAYS, Period, overlap, periods_of
 from stream.archive.retention import Retention
 from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.derived import with_keys_of
+from stream.settings.site.http_models import HttpModel
+from stream.settings.site.site_model import SiteModel
 from stream.settings.site.values import (
     Backend,
     BrokerUrl,
@@ -24,7 +26,6 @@ from stream.settings.site.values import (
     Device,
     FilePath,
     Lasting,
-    ListenAddress,
     LiveUrl,
     Mask,
     ModeName,
@@ -40,12 +41,6 @@ from stream.settings.site.values import (
 )
 from stream.sinks.frigate import FrigateSettings
 from stream.sinks.notifications import NotifySettings
-
-
-class SiteModel(BaseModel):
-    """Rejects unknown keys and values of the wrong type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def _minutes(text: str) -> int:
@@ -181,17 +176,6 @@ class MqttModel(SiteModel):
     key: FilePath | None = Field(None, description="Key of the client certificate. Flag: --mqtt-key.")
     topic_prefix: TopicPrefix | None = Field(
         None, description="Prefix of all topics. Default: mgfn. Flag: --topic-prefix."
-    )
-
-
-class HttpModel(SiteModel):
-    """The HTTP server: web page, API, metrics, health."""
-
-    address: ListenAddress | None = Field(
-        None, description="HOST:PORT, or off. Default: 127.0.0.1:8080, or the next free port. Flag: --http."
-    )
-    token_file: FilePath | None = Field(
-        None, description="File that contains the token for all requests. Flag: --http-token-file."
     )
 
 
