@@ -206,6 +206,7 @@ def build(
         lambda: lines.lost,
         mode.state,
         audit.last,
+        zone,
     )
     server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
     scorer = Scorer(engine, report, metrics)
