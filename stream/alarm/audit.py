@@ -15,6 +15,8 @@ from stream.alarm.requests import (
     SetMode,
     SetSnooze,
     SetThreshold,
+    SetView,
+    TakePicture,
 )
 
 
@@ -35,7 +37,7 @@ class Change:
 
 def change_of(command: Command, at: float) -> Change | None:
     """The entry for a command; None for what is no command of a person."""
-    if isinstance(command, JudgedEvent):
+    if isinstance(command, JudgedEvent | TakePicture):
         return None
     what, value = _described(command)
     return Change(at, command.origin.who, command.origin.via, command.camera, what, value)
@@ -55,7 +57,9 @@ def _described(command: Command) -> tuple[str, str]:
             return "verdict", f"{event} {verdict or 'withdrawn'}"
         case Acknowledge(event=event):
             return "acknowledged", event
+        case SetView(drawing=drawing):
+            return "view", "reset" if drawing is None else "drawn"
         case RunTest():
             return "test", ""
-        case _:
+        case _:  # no command of a person
             return type(command).__name__, ""

@@ -17,7 +17,7 @@ from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
-from tests.stream.service.test_service import Running, running
+from tests.servers.service import Running, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import APIResponse, Browser, ConsoleMessage, Locator, Page, Route
@@ -45,7 +45,7 @@ class Watched:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
-    def open(self, browser: Browser, view: str = "cameras", width: int = 1280, height: int = 900) -> Page:
+    def open(self, browser: Browser, width: int = 1280, height: int = 900, view: str = "cameras") -> Page:
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(PATIENCE)
         page.on("console", self._said)
@@ -189,7 +189,7 @@ def test_it_is_small_and_paints_soon(site: Watched, browser: Browser) -> None:
 def test_nothing_runs_over_the_edge_and_all_can_be_reached_by_keyboard(
     site: Watched, browser: Browser, width: int
 ) -> None:
-    page = site.open(browser, "cameras", width, 740)
+    page = site.open(browser, width, 740)
     page.locator(".card").wait_for()
     reached = set()
     for view in ("alarms", "cameras", "past", "tuning", "health"):

@@ -5,6 +5,7 @@ import { say } from "/page/alert.js";
 import { cameras, markAlarm, refreshLine, showCameras, takeScore } from "/page/cameras.js";
 import { detail } from "/page/detail.js";
 import { isQuiet } from "/page/event_words.js";
+import "/page/find.js";
 import { showHealth, showLights } from "/page/health.js";
 import { showMode } from "/page/mode.js";
 import { $, ask, setClock } from "/page/page.js";

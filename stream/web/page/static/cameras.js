@@ -2,6 +2,7 @@
 
 import { act } from "/page/alert.js";
 import { drawDay, drawScores } from "/page/charts.js";
+import { draw } from "/page/draw.js";
 import { $, ask, make, now, path, time, write } from "/page/page.js";
 import { onView, open } from "/page/views.js";
 import { t } from "/page/words.js";
@@ -37,12 +38,13 @@ function card(name) {
   };
   const test = make("button", { type: "button", title: t("send_test_title"),
     onclick: () => act(path("api", "cameras", name, "test"), {}, t("test_sent", { name })) }, t("send_test"));
+  const drawing = make("button", { type: "button", title: t("draw_title"), onclick: () => draw(name) }, t("draw"));
   const past = make("button", { type: "button", class: "past", "aria-label": t("day_of", { name }),
     onclick: () => open("past", { camera: name }) }, parts.day);
   const root = make("article", { class: "card", "aria-label": name },
     make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.snoozed, parts.problem,
     make("div", {}, make("span", { class: "faint" }, t("two_minutes")), parts.score), parts.line,
-    make("span", { class: "faint" }, t("day_legend")), past, make("div", { class: "operators" }, parts.enabled, parts.snooze, test));
+    make("span", { class: "faint" }, t("day_legend")), past, make("div", { class: "operators" }, parts.enabled, parts.snooze, drawing, test));
   const camera = { ...parts, name, root, points: [], state: {}, peaks: undefined, pictured: false };
   const seen = what => camera.state.changes?.[what]?.at ?? 0;
   parts.enabled.addEventListener("click", () => {

@@ -16,7 +16,7 @@ function move(step) {
 addEventListener("keydown", key => {
   if (key.ctrlKey || key.metaKey || key.altKey || key.target.closest("input, select, textarea")) return;
   const dialog = $("detail"), pressed = key.key.toLowerCase();
-  if (!dialog.open && (pressed === "j" || pressed === "k")) { move(pressed === "j" ? 1 : -1); return; }
+  if (!document.querySelector("dialog[open]") && (pressed === "j" || pressed === "k")) { move(pressed === "j" ? 1 : -1); return; }
   const id = dialog.open ? dialog.dataset.id : key.target.closest("li[data-id]")?.dataset.id;
   if (!id || document.body.classList.contains("viewer")) return;
   if (pressed === "a" && (!dialog.open || dialog.querySelector("#acknowledge"))) acknowledge(id);
