@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from stream import desk as desk_package
 from stream.alarm.event import Event, Moment
 from stream.alarm.requests import Acknowledge, GiveVerdict
 from stream.archive.explanation import jpeg
@@ -55,7 +56,9 @@ def test_every_word_is_in_the_table_in_both_languages() -> None:
         used |= set(re.findall(r'\bt\("(\w+)"', module.read_text()))
         used |= {key for pair in re.findall(r'\bt\([^()"]*\? "(\w+)" : "(\w+)"', module.read_text()) for key in pair}
     assert used <= known, used - known
-    everything = html + "".join(module.read_text() for module in STATIC.glob("*.js"))
+    desk = Path(desk_package.__file__).parent / "static"
+    everything = html + "".join(file.read_text() for file in desk.iterdir())
+    everything += "".join(module.read_text() for module in STATIC.glob("*.js"))
     assert not {key for key in known if len(re.findall(rf"\b{key}\b", everything)) < 2 and not key.startswith("quiet_")}
 
 

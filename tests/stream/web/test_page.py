@@ -43,7 +43,7 @@ class Watched:
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} {message.location.get('url')}")
 
     def open(self, browser: Browser, width: int = 1280, height: int = 900, view: str = "cameras") -> Page:
         page = browser.new_page(viewport={"width": width, "height": height})

@@ -135,6 +135,10 @@ const table = {
   kept: ["Of {all} alarms marked as true, {found} are kept.", "Von {all} als echt markierten Alarmen bleiben {found}."],
   missed: ["Missed: {times}.", "Verpasst: {times}."],
 
+  desk_nodes: ["Instances", "Instanzen"],
+  desk_no_nodes: ["No instance has reported yet. Instances with a prefix of several levels need --topic-prefix.", "Noch hat sich keine Instanz gemeldet. Präfixe mit mehreren Ebenen brauchen --topic-prefix."],
+  desk_no_alarms: ["No alarm since this page's server was started.", "Kein Alarm seit dem Start dieses Dienstes."],
+
   service: ["service", "Dienst"],
   broker: ["broker", "Broker"],
   waiting: ["delivery not proven yet", "Zustellung noch nicht belegt"],
