@@ -51,15 +51,15 @@ def _described(command: Command) -> tuple[str, str]:
             return "threshold", "reset" if threshold is None else str(threshold)
         case SetSnooze(minutes=minutes):
             return "snooze", f"{minutes:g} min" if minutes else "off"
-        case SetView(drawing=drawing):
-            return "view", "reset" if drawing is None else "drawn"
         case SetMode(mode=mode):
             return "mode", mode
         case GiveVerdict(event=event, verdict=verdict):
             return "verdict", f"{event} {verdict or 'withdrawn'}"
         case Acknowledge(event=event):
             return "acknowledged", event
+        case SetView(drawing=drawing):
+            return "view", "reset" if drawing is None else "drawn"
         case RunTest():
             return "test", ""
-        case _:
+        case _:  # no command of a person
             return type(command).__name__, ""

@@ -210,6 +210,7 @@ def build(
         mode.state,
         drawings.drawn,
         audit.last,
+        zone,
     )
     server = None
     if web is not None:

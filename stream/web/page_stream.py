@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 KEPT: Final = 2_048
-Kind = Literal["score", "event"]
+Kind = Literal["score", "event", "verdict"]
 
 
 class Live:

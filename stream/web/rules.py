@@ -23,9 +23,8 @@ class Rule(Enum):
     CAMERA = auto()  # the camera in its path or query
     EVENT = auto()  # the camera of the event in its path
     OPERATORS = auto()  # FILTERED, and for operators only
-    OPERATORS_CAMERA = auto()  # CAMERA, and for operators only
-    ALL_CAMERAS = auto()  # only for those who see all cameras
-    SITE = auto()  # only for operators of all cameras
+    OPERATORS_OF_CAMERA = auto()  # CAMERA, and for operators only
+    OPERATORS_OF_ALL = auto()  # only for operators who see all cameras
 
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -38,17 +37,17 @@ RULES: Final[Mapping[str, Rule]] = {
     "/api/stream": Rule.FILTERED,
     "/api/events": Rule.FILTERED,
     "/api/audit": Rule.OPERATORS,
-    "/api/mode": Rule.ALL_CAMERAS,
-    "/api/search": Rule.SITE,
-    "/api/search/{number}/picture.jpg": Rule.SITE,
-    "/api/search/add": Rule.SITE,
+    "/api/mode": Rule.OPERATORS_OF_ALL,
+    "/api/search": Rule.OPERATORS_OF_ALL,
+    "/api/search/add": Rule.OPERATORS_OF_ALL,
+    "/api/search/{number}/picture.jpg": Rule.OPERATORS_OF_ALL,
     "/api/scores": Rule.CAMERA,
     "/api/what-if": Rule.CAMERA,
     "/api/suggestion": Rule.CAMERA,
     "/api/cameras/{camera}/picture.jpg": Rule.CAMERA,
     "/api/cameras/{camera}/line": Rule.CAMERA,
     "/api/cameras/{camera}/view": Rule.CAMERA,
-    "/api/cameras/{camera}/frame.jpg": Rule.OPERATORS_CAMERA,  # without masks
+    "/api/cameras/{camera}/frame.jpg": Rule.OPERATORS_OF_CAMERA,  # without masks
     "/api/cameras/{camera}/budget": Rule.CAMERA,
     "/api/cameras/{camera}/threshold": Rule.CAMERA,
     "/api/cameras/{camera}/enabled": Rule.CAMERA,
@@ -64,7 +63,7 @@ RULES: Final[Mapping[str, Rule]] = {
 }
 
 
-_FOR_OPERATORS: Final = (Rule.OPERATORS, Rule.OPERATORS_CAMERA, Rule.SITE)
+_FOR_OPERATORS: Final = (None, Rule.OPERATORS, Rule.OPERATORS_OF_CAMERA, Rule.OPERATORS_OF_ALL)
 
 
 class Admission:
@@ -75,14 +74,14 @@ class Admission:
 
     def admit(self, request: HTTPConnection) -> None:
         """Raises HTTPException 403 for what a person may not do, and 404 for what they may not know of."""
-        person, rule = person_of(request), RULES.get(request.scope["route"].path, Rule.SITE)
+        person, rule = person_of(request), RULES.get(request.scope["route"].path)
         changes = request.scope.get("method") not in _READS
         if not person.operator and (changes or rule in _FOR_OPERATORS):
             _refuse(request, 403, "only operators may do this")
         if person.cameras is None:
             return
         given, query = request.path_params, request.query_params
-        if rule in (Rule.CAMERA, Rule.OPERATORS_CAMERA):
+        if rule in (Rule.CAMERA, Rule.OPERATORS_OF_CAMERA):
             cameras = [given["camera"]] if "camera" in given else query.getlist("camera")
             if not all(map(person.sees, cameras)):
                 _refuse(request, 404, "no such camera")
@@ -90,7 +89,7 @@ class Admission:
             camera = self._camera_of(given["event_id"])
             if camera is None or not person.sees(camera):
                 _refuse(request, 404, "no such event")
-        elif rule in (Rule.SITE, Rule.ALL_CAMERAS):
+        elif rule in (None, Rule.OPERATORS_OF_ALL):
             _refuse(request, 403, "only for those who see all cameras")
 
 

@@ -81,6 +81,8 @@ class CommandRoutes:
         with self._sources.store() as store:
             event = stored_event(store, event_id)
         self._sources.post(GiveVerdict(event.message.camera, event_id, body.verdict, origin=_by(person)))
+        told = {"camera": event.message.camera, "id": event_id, "verdict": body.verdict}
+        self._sources.live.tell("verdict", told)  # to the pages of others
         return {"id": event_id, "verdict": body.verdict}
 
     def acknowledge(self, event_id: str, body: Answer, person: Asking) -> dict[str, str]:

@@ -60,15 +60,18 @@ class Site:
         self.search = NoSearch()
         self.live = Live(kept=64)
         self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
-        self.view: dict[str, Any] = {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
         self.cameras: tuple[str, ...] = ("door",)
+        self.camera: dict[str, Any] = {"status": "online"}
+        self.rest: dict[str, Any] = {}
         self.changes: dict[str, dict[str, Any]] = {}
+        self.view: dict[str, Any] = {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
         self.line: list[tuple[float, float]] = []
         self._folder, self._people = folder, people
 
     def sources(self) -> PageSources:
         state: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731
-            "cameras": {name: {"status": "online", "changes": self.changes.get(name, {})} for name in self.cameras},
+            "cameras": {name: {**self.camera, "changes": self.changes.get(name, {})} for name in self.cameras},
+            **self.rest,
             "delivery": {"proof": "failed", "failed": {"mgfn/yard/status": "forbidden"}},
             "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
         }
@@ -79,6 +82,15 @@ class Site:
 
     def health(self) -> dict[str, Any]:
         return {"loop_age": 0.0, "cameras": {name: {} for name in self.cameras}}
+
+    def whole_state(self) -> None:
+        """Everything that the page itself needs of the state."""
+        self.camera = {"status": "online", "window": 32, "score": 0.1, "threshold": 0.8, "alarm": False, "fps": 25.0}
+        self.rest = {
+            "node": "desk", "version": "1", "model": {"bundle": "b", "backend": "openvino"}, "uptime": 60.0,
+            "outbox": 0, "events_lost": 0, "loop_age": 0.1, "broker_connected": True, "self_test": None,
+            "time_zone": "America/New_York",
+        }  # fmt: skip
 
     @contextmanager
     def serving(self) -> Iterator[httpx.Client]:
