@@ -25,7 +25,7 @@ from stream.archive.media import Kind, media_path
 from stream.archive.others import SettingsOfOtherProcesses
 from stream.archive.retention import Retention
 from stream.archive.store import Store
-from stream.archive.verdicts import judged_event, missed
+from stream.archive.verdicts import judge, missed
 from stream.archive.writer import Line, Writer
 from stream.base.log import log
 
@@ -49,9 +49,8 @@ Compose = Callable[[Store], tuple[EventMessage, int] | None]
 
 
 class Journal:
-    """`say` takes committed messages to the broker; `expired` is called with deleted files.
-
-    `changed` is called with settings (camera, name, value) that another process wrote to the database.
+    """`say` takes committed messages to the broker; `expired` is called with deleted files, `changed` with settings
+    (camera, name, value) that another process wrote to the database.
     """
 
     def __init__(
@@ -86,9 +85,7 @@ class Journal:
         return self._writer.oldest_unwritten
 
     def delivered_early(self, message: EventMessage, said: EventMessage | None) -> None:
-        """Like `delivered`, for a message that was published before it was written; its row is found by (`id`,
-        `seq`).
-        """
+        """Like `delivered`, for a message that was published before it was written."""
 
         def write(store: Store) -> None:
             key = self._herald.key_of(message)
@@ -155,10 +152,9 @@ class Journal:
                 with replacing(path) as partial:
                     partial.write_bytes(explanation.packed())
                     self._clock.steady.stamp(partial)
+                store.events.file_kept(event_id, "window", path.stat().st_size)
             except OSError as error:
                 log.warning("event has no window", id=event_id, reason=error.strerror)
-            else:
-                store.events.file_kept(event_id, "window", path.stat().st_size)
 
         self._writer.put(write)
 
@@ -176,14 +172,8 @@ class Journal:
         now = self._clock.now()
 
         def write(store: Store) -> Callable[[], None] | None:
-            found = store.events.judge(given.camera, given.event, given.verdict)
-            listed = None if found is None else store.events.get(found)
-            if listed is None:
-                log.warning("verdict ignored: unknown event", camera=given.camera, id=given.event)
-                return None
-            log.info("verdict", camera=given.camera, id=found, verdict=given.verdict or "withdrawn")
-            judged = judged_event(store, listed, now)
-            return lambda: learn(judged)
+            judged = judge(store, given, now)
+            return None if judged is None else lambda: learn(judged)
 
         self._writer.put(write)
 
@@ -241,9 +231,7 @@ class Journal:
         self._writer.put(lambda store: store.clock_set(seconds))
 
     def stop(self) -> None:
-        """Make `run` return once everything queued before is written; gives up if the queue is full because a disk
-        hangs.
-        """
+        """Make `run` return once everything queued before is written; gives up if the queue is full."""
         self._writer.put(lambda store: store.clocks.keep(store.clock))
         self._writer.stop()
 
