@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from engine.arrays import FloatArray
+from stream.alarm.drawing import Drawing
 from stream.alarm.event import EVENT_ID
 from stream.alarm.snooze import LONGEST_SNOOZE
 
@@ -96,8 +97,27 @@ class RunTest:
     camera: str
 
 
-Command = SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | Acknowledge | SetSnooze | SetMode | RunTest
-_OfEvent = GiveVerdict | JudgedEvent | Acknowledge  # one for each event is kept
+@dataclass(frozen=True)
+class SetView:
+    """`drawing` None: back to the site file."""
+
+    camera: str
+    drawing: Drawing | None
+
+
+@dataclass(frozen=True)
+class TakePicture:
+    """Write the whole image of the camera where the image of an event `event` would be."""
+
+    camera: str
+    event: str
+
+
+Command = (
+    SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | Acknowledge | SetSnooze | SetMode | RunTest | SetView
+    | TakePicture
+)  # fmt: skip
+_OfEvent = GiveVerdict | JudgedEvent | Acknowledge | TakePicture  # one for each event is kept
 
 
 def parse_command(camera: str, word: str, payload: bytes) -> Command:

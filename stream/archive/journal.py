@@ -40,6 +40,7 @@ Setting = Literal[
     "self_test",
     "snooze",
     "mode",
+    "view",
 ]
 
 # Stores a message and returns it with its key in the outbox; None if there is none.

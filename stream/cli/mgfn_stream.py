@@ -17,7 +17,45 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 
 @app.command()
+def discover(
+    hosts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[HOST[:PORT]...]", help="Cameras to ask; default: all that answer a multicast."),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            metavar="U[:{MGFN_NAME}]",
+            help="User of the cameras; the password is in {MGFN_CAMERAS_PW} or {MGFN_NAME}, or is asked for.",
+        ),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add what is found to this site file, or create it.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the images; default: in the user's state folder.")
+    ] = None,
+    own_ports: Annotated[
+        list[int] | None,
+        typer.Option("--own-port", metavar="PORT", help="Port of this machine that is not asked; repeat for each."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Find cameras by ONVIF and by the addresses that makers use, and take an image of each.
+
+    Example: mgfn-stream discover --user viewer --write site.yaml
+
+    One camera: mgfn-stream discover 192.168.1.20 --user viewer:{MGFN_DOOR_PW}
+    """
+    from stream.cli.discover import discover_cameras
+
+    if not discover_cameras(hosts or [], user, write, pictures, own_ports or [], as_json):
+        raise typer.Exit(1)
+
+
+@app.callback(invoke_without_command=True)
 def watch(
+    context: typer.Context,
     rtsp: Annotated[
         list[str] | None,
         typer.Option(metavar="[NAME=]URL", help="Camera (rtsp://, rtsps://) or video file; repeat for each."),
@@ -98,6 +136,8 @@ def watch(
 
     Many cameras: mgfn-stream --config site.yaml
     """
+    if context.invoked_subcommand is not None:
+        return
     # imported here because the engine and FFmpeg load slowly, and --help should be instant
     from engine.engine import Engine
     from stream.alarm.rule import AlarmSettings
@@ -217,7 +257,7 @@ def watch(
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
                 folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,
-                events, None, save_calibration, {} if site is None or replay else site.modes(),
+                events, None, save_calibration, {} if site is None or replay else site.modes(), config,
             )  # fmt: skip
             if calibration is not None:
                 settings = replace(settings, calibration=calibration_for(settings.cameras, calibration, engine.bundle))

@@ -23,6 +23,7 @@ from stream.archive.journal import Journal
 from stream.archive.store import Store
 from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
+from stream.service.camera_search import CameraSearch
 from stream.service.drift_watch import DriftWatch
 from stream.service.overview import Overview
 from stream.service.processes import start_process
@@ -40,6 +41,7 @@ from stream.sinks.score_file import ScoresFile
 from stream.watch.camera_memory import CameraMemory, Kept
 from stream.watch.camera_topics import CameraTopics
 from stream.watch.decoder_process import DecoderProcess
+from stream.watch.drawings import Drawings
 from stream.watch.event_files import EventFiles
 from stream.watch.event_report import EventReport
 from stream.watch.fleet import CameraChanges, Fleet
@@ -175,7 +177,8 @@ def build(
     starter = CameraStarter(settings, engine, model, reaper, clock, store.media)
     fleet = Fleet(decoders, starter.start, report)
     switch = ModeSwitch(settings.modes, kept.get("", {}).get("mode", BY_SCHEDULE))
-    mode = SiteMode(switch, fleet, journal, mqtt, clock, outlet.tell_only)
+    drawings = Drawings(journal, {} if settings.replay else kept)
+    mode = SiteMode(switch, fleet, drawings, journal, mqtt, clock, outlet.tell_only)
     if mqtt is not None and settings.modes and not settings.replay:
         topic, payload = mode_discovery(settings.topic_prefix, settings.node, switch.options, project_version(), page)
         mqtt.announce(topic, payload)
@@ -199,8 +202,13 @@ def build(
         clock,
         lambda: lines.lost,
         mode.state,
+        drawings.drawn,
     )
-    server = None if web is None else make_web_server(settings, overview, commands, live, store.media, web[1])
+    server = None
+    if web is not None:
+        ports = {1883, 8080, web[0].getsockname()[1], *([] if broker is None else [broker.port])}
+        search = CameraSearch(start_process, settings.site_file, frozenset(ports))
+        server = make_web_server(settings, overview, commands, search, live, store.media, web[1])
     scorer = Scorer(engine, report, metrics)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
@@ -273,6 +281,7 @@ def make_web_server(
     settings: ServiceSettings,
     overview: Overview,
     commands: CommandListener | None,
+    search: CameraSearch,
     live: Live,
     media: Path,
     token: str | None,
@@ -280,7 +289,9 @@ def make_web_server(
     """Health and metrics, and the page, except in a replay, which stores no events to show."""
     page = None
     if not settings.replay and commands is not None:
-        page = PageSources(overview.state, overview.picture, overview.line, commands.post, live, settings.data)
+        page = PageSources(
+            overview.state, overview.picture, overview.line, overview.view, commands.post, search, live, settings.data
+        )
     kept_media = None if settings.replay else media
     return make_server(make_app(Pages(overview.health, overview.missing, overview.exposition, kept_media, page), token))
 

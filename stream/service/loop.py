@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.errors import EngineError
-from stream.alarm.requests import SetMode
+from stream.alarm.requests import SetMode, SetView
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.service.build import Parts
@@ -57,10 +57,12 @@ class MainLoop:
     def _score(self) -> None:
         parts = self._parts
         lines = next_batch(parts.decoders, parts.engine.backend.batch)
-        if not lines:
-            return
         batch = [(line, line.pending_clips.popleft()) for line in lines]
         try:
+            if not parts.settings.replay:
+                parts.scorer.check(parts.decoders)
+            if not batch:
+                return
             parts.scorer.score(batch)
         except EngineError as error:
             raise StreamError(f"the engine failed while scoring: {error}") from error
@@ -80,6 +82,8 @@ class MainLoop:
         for command in parts.commands.take() if parts.commands is not None else ():
             if isinstance(command, SetMode):
                 parts.mode.choose(command.mode)
+            elif isinstance(command, SetView):
+                parts.mode.draw(command.camera, command.drawing)
             else:
                 parts.report.overrides.obey(parts.decoders, command)
         self._switch_mode(now)

@@ -13,11 +13,13 @@ from stream.alarm.event import ModelName
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.base.log import standard_error
+from stream.camera.view import View
 from stream.service.self_test import SelfTest
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.echo import Proof
 from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess
+from stream.watch.drawings import drawing_in_force
 from stream.watch.metrics import Metrics
 from stream.watch.reaper import Reaper
 
@@ -42,7 +44,9 @@ class Overview:
         clock: Clock,
         lines_lost: Callable[[], int],
         mode: Callable[[], dict[str, Any] | None] = lambda: None,
+        drawn: Callable[[str], bool] = lambda _camera: False,
     ) -> None:
+        self._drawn = drawn
         self._mode = mode
         self._lines_lost = lines_lost
         self._clock = clock
@@ -126,6 +130,11 @@ class Overview:
             "commands_dropped": 0 if self._commands is None else self._commands.dropped,
             "processes_stuck": len(self._reaper),
         }
+
+    def view(self, camera: str) -> dict[str, Any]:
+        """The region, masks and zones in force, and whether they were drawn on the page."""
+        found = next((d.config.view for d in tuple(self._decoders) if d.camera.name == camera), View())
+        return {"view": drawing_in_force(found).as_json(), "drawn": self._drawn(camera)}
 
     def stats(self) -> dict[str, Any]:
         """The payload of the `stats` topic."""

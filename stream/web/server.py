@@ -25,7 +25,7 @@ from stream.web.page.sources import PageSources
 _METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
-LOOP_STUCK_AFTER: Final = 30.0
+LOOP_STUCK_AFTER: Final = 4.0  # /healthz says so within five seconds
 
 
 @dataclass(frozen=True)

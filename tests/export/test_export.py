@@ -180,6 +180,7 @@ def test_kinds_that_a_head_does_not_have(
         export_bundle.load_sources("i3d", None, tmp_path / "head.safetensors")
 
 
+@pytest.mark.slow
 def test_verification_clips_are_seeded_and_move() -> None:
     clips = verification_clips(2, 1)
     np.testing.assert_array_equal(clips, verification_clips(2, 1))

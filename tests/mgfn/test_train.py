@@ -85,6 +85,7 @@ def test_batches_use_every_video_before_any_comes_again() -> None:
     assert sorted(batch_of(2, 5, 0, seed=0, group=0)) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
 
 
+@pytest.mark.slow
 def test_a_run_and_what_it_leaves(tmp_path: Path, labels: Path, config: Path) -> None:
     out = tmp_path / "run"
     result = run("--config", config, "--labels", labels, "--out", out, "--select", "test-best", "--device", "cpu")

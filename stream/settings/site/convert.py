@@ -65,7 +65,10 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         if camera.alarm.threshold_on is not None:
             alarm = alarm.with_threshold(camera.alarm.threshold_on)
         alarm = replace(alarm, **_given(camera.alarm))
-    masks = tuple(tuple((x, y) for x, y in mask) for mask in camera.masks or ())
+    masks, only_here = (
+        tuple(tuple((x, y) for x, y in polygon) for polygon in given or ())
+        for given in (camera.masks, camera.only_here)
+    )
     periods = tuple(period for entry in camera.schedule or () for period in entry.periods)
     said = {key: value for key in plain_keys(CameraConfig) if (value := getattr(camera, key)) is not None}
     tls = None if camera.tls is None else CameraTls(**{key: Path(file) for key, file in _given(camera.tls).items()})
@@ -74,7 +77,7 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         alarm,
         clip=ClipSettings(**_given(camera.clip)),
         schedule=Schedule(periods, zone),
-        view=View(None if camera.region is None else Region(**_given(camera.region)), masks),
+        view=View(None if camera.region is None else Region(**_given(camera.region)), masks, only_here),
         sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True, tls=tls),
         **said,
     )

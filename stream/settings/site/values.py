@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from engine.backends import BACKENDS
+from stream.alarm.drawing import fault
 from stream.alarm.modes import BY_SCHEDULE, NO_MODE
 from stream.base.addresses import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
 from stream.base.errors import UsageError
@@ -115,6 +116,12 @@ def _listen_address(address: str) -> str:
     return address
 
 
+def _polygon(corners: list[list[float]]) -> list[list[float]]:
+    if problem := fault(corners):
+        raise ValueError(problem)
+    return corners
+
+
 def _camera_name(name: str) -> str:
     if problem := name_problem(name):
         raise ValueError(problem)
@@ -161,7 +168,7 @@ Lasting = Annotated[str, StringConstraints(pattern=_LASTING)]
 FilePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[list[Share], Field(min_length=2, max_length=2)]
-Mask = Annotated[list[Point], Field(min_length=3, max_length=100)]
+Mask = Annotated[list[Point], Field(min_length=3, max_length=100), AfterValidator(_polygon)]
 TimeOfDay = Annotated[str, StringConstraints(pattern=_TIME)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 SourceUrl = Annotated[str, StringConstraints(min_length=1), AfterValidator(_source)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -46,21 +47,27 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def scored(tmp_path: Path) -> Path:
+def scored(two_days: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(two_days, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of scores up to now: a burst of 0.9 every six hours, one of them in an alarm called true."""
+    data = tmp_path_factory.mktemp("scored")
     began = time.time() - 2 * 86_400
     rows = []
     for index in range(2 * 86_400):
         score = 0.9 if index % 21_600 in range(600, 605) else 0.1
         rows.append(LoggedScore(began + index, began + index + 1, score, 32))
-    with Store.open(tmp_path) as store, store.transaction():
+    with Store.open(data) as store, store.transaction():
         for first in range(0, len(rows), 60):
             store.scores.add("door", pack(rows[first : first + 60]))
         event = Event.begun("door", began + 600, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
         store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
         store.events.add(event.end(None, event.start_time + 5, "score"), 1.0, awaits_files=False)
         store.events.judge("door", event.id, "true")
-    return tmp_path
+    return data
 
 
 def test_what_if_answers_from_stored_scores(

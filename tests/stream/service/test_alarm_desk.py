@@ -15,7 +15,7 @@ from tests.servers.http import HttpServer
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
-from tests.stream.service.test_service import lines, running
+from tests.servers.service import lines, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from stream.alarm.event import ModelName
 from stream.alarm.requests import (
     Command,
 )
+from stream.base.errors import StreamError
 from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server
@@ -23,13 +24,36 @@ from stream.web.server import Pages, make_app, make_server
 MODEL = ModelName("b", "0" * 64, "openvino")
 
 
+class NoSearch:
+    """Finds one camera at once, and adds nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[str], str, str]] = []
+
+    def start(self, hosts: Sequence[str], user: str, password: str) -> None:
+        if self.asked:
+            raise StreamError("a search is running already")
+        self.asked.append((list(hosts), user, password))
+
+    def state(self) -> dict[str, Any]:
+        return {"state": "done", "cameras": [{"number": 0, "name": "Yard"}], "problems": []}
+
+    def picture(self, number: int) -> bytes | None:
+        return b"jpeg" if number == 0 else None
+
+    def add(self, chosen: Mapping[int, str]) -> dict[str, Any]:
+        return {"added": list(chosen.values())}
+
+
 class Site:
     """A served page over a data folder; what it posts is kept."""
 
     def __init__(self, folder: Path, token: str | None = None) -> None:
         self.posted: list[Command] = []
+        self.search = NoSearch()
         self.live = Live(kept=64)
         self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
+        self.view: dict[str, Any] = {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
         self.line: list[tuple[float, float]] = []
         self._folder, self._token = folder, token
 
@@ -39,8 +63,9 @@ class Site:
             "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
         }
         return PageSources(
-            state, lambda _camera: self.picture, lambda _camera: self.line, self.posted.append, self.live, self._folder
-        )
+            state, lambda _camera: self.picture, lambda _camera: self.line, lambda _camera: self.view,
+            self.posted.append, self.search, self.live, self._folder,
+        )  # fmt: skip
 
     @contextmanager
     def serving(self) -> Iterator[httpx.Client]:

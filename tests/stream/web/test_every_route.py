@@ -14,14 +14,16 @@ from fastapi import FastAPI, WebSocket
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from stream.alarm.requests import RunTest, TakePicture
 from stream.web import page as page_package
 from stream.web.guesses import WRONG_PER_MINUTE, Guesses
+from stream.web.page import drawing
 from stream.web.server import Pages, make_app
 from tests.stream.web.sites import Site
 
 TOKEN: Final = "correct-horse-battery"
 HEADER: Final = {"Authorization": f"Bearer {TOKEN}"}
-FILLED: Final = {"camera": "door", "name": "app.js"}
+FILLED: Final = {"camera": "door", "name": "app.js", "number": "0"}
 OK, DONE, ABSENT, REFUSED = 200, 202, 404, 422
 # What each route answers to whoever holds the token. A route that is not here has no rule, and the test fails.
 RULES: Final[dict[tuple[str, str], int]] = {
@@ -34,6 +36,13 @@ RULES: Final[dict[tuple[str, str], int]] = {
     ("GET", "/api/stream"): OK,
     ("GET", "/api/cameras/{camera}/picture.jpg"): OK,
     ("GET", "/api/cameras/{camera}/line"): OK,
+    ("GET", "/api/cameras/{camera}/view"): OK,
+    ("GET", "/api/cameras/{camera}/frame.jpg"): ABSENT,  # no decoder writes it
+    ("POST", "/api/cameras/{camera}/view"): REFUSED,
+    ("POST", "/api/search"): REFUSED,
+    ("GET", "/api/search"): OK,
+    ("GET", "/api/search/{number}/picture.jpg"): OK,
+    ("POST", "/api/search/add"): REFUSED,
     ("GET", "/api/scores"): REFUSED,  # asked for without a camera
     ("GET", "/api/events"): OK,
     ("GET", "/api/events/{event_id}"): OK,
@@ -57,7 +66,8 @@ RULES: Final[dict[tuple[str, str], int]] = {
 @pytest.fixture(scope="module")
 def served(day: Path) -> Iterator[tuple[Site, httpx.Client]]:
     site = Site(day, TOKEN)
-    with site.serving() as client:
+    with pytest.MonkeyPatch.context() as patch, site.serving() as client:
+        patch.setattr(drawing, "PATIENCE", 0.1)
         yield site, client
 
 
@@ -109,7 +119,8 @@ def test_no_route_answers_without_the_token_and_each_with_it(served: tuple[Site,
             evil = answer(client, method, filled, Origin="http://evil.example", **headers)
             assert "access-control-allow-origin" not in evil.headers
             assert evil.status_code == (403 if method == "POST" else expected)
-    assert len(site.posted) == 2  # the tests of the door that were asked for above, and nothing else
+    posted = [command for command in site.posted if not isinstance(command, TakePicture)]  # which changes nothing
+    assert posted == [RunTest("door")] * 2  # what was asked for above, and nothing else
 
 
 def opened(app: FastAPI, **headers: str) -> list[str]:

@@ -20,7 +20,7 @@ export function say(text, { good = false, show = null } = {}) {
 // Elements outside an open dialog cannot be clicked: the line moves into it and back.
 export function placeAlert() {
   const alert = $("alert"), shown = alert.matches(":popover-open");
-  ($("detail").open ? $("detail") : document.querySelector("main")).prepend(alert);
+  (document.querySelector("dialog[open]") ?? document.querySelector("main")).prepend(alert);
   if (shown) alert.showPopover();
 }
 

@@ -3,6 +3,7 @@
 import { say } from "/page/alert.js";
 import { announce, cameras, refreshLine, showCameras, takeScore } from "/page/cameras.js";
 import { list, takeEvent } from "/page/events.js";
+import "/page/find.js";
 import { showHealth, showLights } from "/page/health.js";
 import { showMode } from "/page/mode.js";
 import { ask, setClock } from "/page/page.js";

@@ -2,6 +2,7 @@
 
 import { act, say } from "/page/alert.js";
 import { drawDay, drawScores } from "/page/charts.js";
+import { draw } from "/page/draw.js";
 import { detail } from "/page/detail.js";
 import { isQuiet, words } from "/page/event_words.js";
 import { listCamera } from "/page/events.js";
@@ -24,12 +25,13 @@ function card(name) {
   };
   const test = make("button", { type: "button", title: "Send a test event to the broker and all recipients",
     onclick: () => act(path("api", "cameras", name, "test"), {}, `Sending a test event for ${name}.`) }, "Test");
+  const drawing = make("button", { type: "button", title: "Draw masks, zones and the region on the picture", onclick: () => draw(name) }, "Draw");
   const past = make("button", { type: "button", class: "past", "aria-label": `Last 24 hours of ${name}: show its events`,
     onclick: () => listCamera(name) }, parts.day);
   const root = make("article", { class: "card", "aria-label": name },
     make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.snoozed, parts.problem,
     make("div", {}, make("span", { class: "faint" }, "last two minutes"), parts.score), parts.line,
-    make("span", { class: "faint" }, "last 24 hours: highest scores, ▼ alarms"), past, make("div", {}, parts.enabled, parts.snooze, test));
+    make("span", { class: "faint" }, "last 24 hours: highest scores, ▼ alarms"), past, make("div", {}, parts.enabled, parts.snooze, drawing, test));
   const camera = { ...parts, name, root, points: [], state: {}, peaks: null };
   parts.enabled.addEventListener("click", () =>
     act(path("api", "cameras", name, "enabled"), { enabled: camera.state.status === "disabled" },
