@@ -125,7 +125,11 @@ def open_runs(runs: Sequence[Run], results: Results) -> str:
     return "; ".join(f"{row} seed {', '.join(of_row)}" for row, of_row in seeds.items())
 
 
-HEAD = ("method", "published", "ours", "seeds", "s per run", "parameters", "causal", "remarks")
+def columns_of(protocol: TableProtocol) -> tuple[str, ...]:
+    """The names of the columns; after the protocol's measure, the other one."""
+    other = "ours, AUC" if protocol is TableProtocol.XD_VIOLENCE else "ours, AP"
+    published = "published on UCF-Crime" if protocol is TableProtocol.OWN else "published"
+    return ("method", published, "ours", other, "seeds", "s per run", "parameters", "causal", "remarks")
 
 
 def lines(rows: Sequence[Row], results: Results, protocol: TableProtocol) -> list[tuple[str, ...]]:
@@ -139,20 +143,28 @@ def lines(rows: Sequence[Row], results: Results, protocol: TableProtocol) -> lis
             remarks.append(f"published with features: {row.features}")
         before = "–" if published is None else f"{published:.2f}"
         if not found:
-            out.append((row.title, before, "–", "0", "–", "–", "–", "; ".join(remarks)))
+            out.append((row.title, before, "–", "–", "0", "–", "–", "–", "; ".join(remarks)))
             continue
-        values = [100 * (r.ap if protocol is TableProtocol.XD_VIOLENCE else r.auc) for r in found]
-        spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+        measures = [[r.auc for r in found], [r.ap for r in found]]
+        if protocol is TableProtocol.XD_VIOLENCE:
+            measures.reverse()
+        ours, other = map(_mean_and_spread, measures)
         if found[0].missing:
             remarks.append(f"not built: {found[0].missing}")
         out.append(
             (
-                row.title, before, f"{mean(values):.2f}{spread}", str(len(values)),
+                row.title, before, ours, other, str(len(found)),
                 f"{mean(r.seconds for r in found):.0f}", f"{found[0].parameters / 1e6:.2f} M",
                 "yes" if found[0].causal else "no", "; ".join(remarks),
             )
         )  # fmt: skip
     return out
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    """In %; the standard deviation only of several values."""
+    spread = f" ± {100 * stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.2f}{spread}"
 
 
 def write_tables(
@@ -165,12 +177,13 @@ def write_tables(
     """`tables.md` and `tables.html` of the runs that are finished."""
     cells = lines(rows, results, protocol)
     title = f"{'AP' if protocol is TableProtocol.XD_VIOLENCE else 'AUC'} in %, frames, {protocol.value}"
-    ruled = [HEAD, ("---", *["---:"] * 5, "---", "---"), *cells]
+    columns = columns_of(protocol)
+    ruled = [columns, ("---", *["---:"] * 6, "---", "---"), *cells]
     text = [f"# {title}", "", *("| " + " | ".join(row) + " |" for row in ruled), "", *(f"- {note}" for note in notes)]
     write_file(out / "tables.md", "\n".join(text) + "\n")
     page = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{table_html(HEAD, cells)}"
+        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{table_html(columns, cells)}"
         + "".join(f"<p>{escape(note)}</p>" for note in notes)
         + "</body></html>"
     )

@@ -83,7 +83,7 @@ def tables(
         "published: frozen features of the original papers; ours: the features in --features",
     ]
     if kind is TableProtocol.OWN:
-        notes.append("own data, source-disjoint folds: seed n tests fold n; compare rows with each other only")
+        notes.append("own data, source-disjoint folds: seed n tests fold n; compare our figures with each other only")
 
     def write() -> None:
         lacking = open_runs(runs, results)
