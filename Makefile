@@ -1,7 +1,7 @@
 # Targets for users and CI. Each can be run again, and is fast the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick lint field train-default-head sbom locked audit lint-deploy dist clean
+.PHONY: help install demo test quick lint drills field train-default-head sbom locked audit lint-deploy dist clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -49,6 +49,9 @@ lint: .venv/.dev ## run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+
+drills: .venv/.dev .venv/.servers ## damage the running service on purpose, and measure (DRILL=name, DRILLS=short; docs/reliability.md)
+	$(BIN)/python -m recipes.drills $(if $(filter short,$(DRILLS)),--short) $(DRILL)
 
 field: .venv/.dev ## test the default head on recordings from sources it was not trained on (docs/benchmarks/field.md)
 	$(BIN)/python -m recipes.field

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends import open_backend, open_next
 from engine.backends.base import Backend
 from engine.bundle import Bundle
-from engine.errors import BackendError, BundleError, NotFiniteError
+from engine.errors import BackendError, BundleError, EngineError, NotFiniteError
 from engine.geometry import SIDE
+from engine.known_clip import Answer, known_clip, known_window
 
 _CLIP: Final = (CLIP_LENGTH, SIDE, SIDE, 3)
 _SIZES: Final = ", ".join(map(str, _CLIP))
@@ -31,12 +34,24 @@ class Engine:
         self.reason = reason
         self._device = device
         self._failed: list[str] = []
+        self._answer = Answer.of(bundle)
 
     @classmethod
     def open(cls, path: Path, backend: str = "auto", device: str = "auto", *, float32: bool = False) -> Self:
-        """Open the bundle at `path`. Raises BundleError or BackendError (see `open_backend`)."""
+        """Open the bundle at `path` on a backend that gives the known answer.
+
+        Raises BundleError, or BackendError (see `open_backend`), also if the named backend computes wrongly.
+        """
         bundle = Bundle.open(path)
-        return cls(bundle, *open_backend(bundle, backend, device, float32=float32), device)
+        engine = cls(bundle, *open_backend(bundle, backend, device, float32=float32), device)
+        while fault := engine.fault():
+            wrong = f"backend {engine.backend.name} computes wrongly: {fault}"
+            if backend != "auto":
+                engine.backend.close()
+                raise BackendError(wrong)
+            engine.give_way()
+            engine.reason = wrong
+        return engine
 
     def __enter__(self) -> Self:
         return self
@@ -53,8 +68,26 @@ class Engine:
         if self.backend.name not in self._failed:
             self._failed.append(self.backend.name)
         backend = open_next(self.bundle, self._device, self._failed)
-        self.backend.close()
+        with suppress(Exception):  # it may be broken
+            self.backend.close()
         self.backend = backend
+
+    def fault(self) -> str:
+        """What is wrong with the backend's answer to the known clip, or "".
+
+        A bundle that contains no answer is compared with the first one that was given.
+        """
+        try:
+            features = self.features(known_clip(self.manifest.crops)[None])[0]
+            score = None
+            if self.manifest.head is not None:
+                score = float(self.scores([known_window(features)])[0][-1])
+        except EngineError as error:
+            return str(error)
+        found = Answer(features, score)
+        if self._answer is None:
+            self._answer = found
+        return self._answer.fault(found, self.backend.precision)
 
     def features(self, clips: UInt8Array) -> FloatArray:
         """uint8 (N, crops, 16, 224, 224, 3) RGB -> float32 (N, crops, C).
@@ -64,7 +97,7 @@ class Engine:
         crops = self.manifest.crops
         if clips.dtype != np.uint8 or clips.ndim != 6 or clips.shape[1:] != (crops, *_CLIP):
             raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {crops}, {_SIZES})")
-        features = self.backend.features(clips.reshape(-1, *_CLIP)).reshape(len(clips), crops, -1)
+        features = self._run(self.backend.features, clips.reshape(-1, *_CLIP)).reshape(len(clips), crops, -1)
         self._check_finite("features", features)
         return features
 
@@ -75,9 +108,19 @@ class Engine:
         """
         if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[1:] != _CLIP:
             raise BackendError(f"clips are {clips.dtype} {clips.shape}, expected uint8 (N, {_SIZES})")
-        features = self.backend.features(clips)
+        features = self._run(self.backend.features, clips)
         self._check_finite("features", features)
         return features
+
+    def _run(self, run: Callable[[Any], FloatArray], given: NDArray[Any]) -> FloatArray:
+        """Call the backend. What its native library raises becomes a BackendError."""
+        try:
+            return run(given)
+        except EngineError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [""])[-1].strip()
+            raise BackendError(f"backend {self.backend.name}: {type(error).__name__}: {reason}") from error
 
     def _check_finite(self, output: str, rows: Sequence[FloatArray] | FloatArray) -> None:
         bad = [index for index, row in enumerate(rows) if not np.isfinite(row).all()]
@@ -103,7 +146,9 @@ class Engine:
             by_length.setdefault(len(window), []).append(index)
         scores: list[FloatArray] = [np.empty(0, np.float32)] * len(windows)
         for indices in by_length.values():
-            batch = self.backend.scores(np.stack([windows[i] for i in indices]).astype(np.float32, copy=False))
+            batch = self._run(
+                self.backend.scores, np.stack([windows[i] for i in indices]).astype(np.float32, copy=False)
+            )
             for index, row in zip(indices, batch, strict=True):
                 scores[index] = row
         self._check_finite("scores", scores)
@@ -123,7 +168,7 @@ class Engine:
         if not self.manifest.kinds:
             raise BundleError(f"bundle {self.bundle.path}: its head does not distinguish kinds of incident")
         self._check_window(window)
-        parts = self.backend.parts(window[None].astype(np.float32, copy=False))[0]
+        parts = self._run(self.backend.parts, window[None].astype(np.float32, copy=False))[0]
         self._check_finite("parts", parts)
         grown = np.exp(parts - parts.max(axis=1, keepdims=True))
         return np.asarray(grown / grown.sum(axis=1, keepdims=True))

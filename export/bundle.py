@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from torch import nn
 from configs.pinned import sha256_of
 from engine.default_bundle import project_version
 from engine.geometry import crops_of
+from engine.known_clip import ANSWER, Answer, known_clip, known_window
 from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
 from export.onnx import export_backbone, export_head
 from mgfn.backbones import BACKBONES, show_layers
@@ -55,10 +57,12 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
     """Load a backbone and the matching head.
 
     The backbone outputs as many of its layers as the head has channels for. A head that does not match is omitted.
-    Raises WeightsError and CheckpointError.
+    Raises WeightsError, CheckpointError, and ExportError for a head that cannot score the clips of a camera.
     """
     spec = BACKBONES[backbone]
     mgfn, texts = load_head(head)  # first, so that a wrong file fails before weights are downloaded
+    if problem := mgfn.not_live():
+        raise ExportError(f"head {head}: cannot watch a camera: {problem}")
     network = spec.load(backbone_weights)
     if backbone_weights is None:
         pin = pinned(backbone)
@@ -128,13 +132,25 @@ def _is_bundle(folder: Path) -> bool:
 
 
 def write_artefacts(sources: Sources, folder: Path, half: bool = False) -> None:
-    """Write both graphs and the weights for the `torch` backend into `folder`; `half`: half-precision graphs too."""
+    """Write both graphs, the weights for the `torch` backend and the known answer into `folder`; `half`: half-precision
+    graphs too.
+    """
     export_backbone(sources.backbone, folder / "backbone.onnx")
     _save(sources.backbone, folder / "backbone.safetensors")
     _write_head(sources, folder / "head.onnx")
+    np.save(folder / ANSWER, _known_answer(sources).numbers(), allow_pickle=False)
     if half:
         export_backbone(sources.backbone, folder / "backbone-fp16.onnx", half=True)
         _write_head(sources, folder / "head-fp16.onnx", half=True)
+
+
+@torch.inference_mode()
+def _known_answer(sources: Sources) -> Answer:
+    features = sources.backbone(torch.from_numpy(known_clip(sources.crops))).numpy()
+    if sources.head is None:
+        return Answer(features, None)
+    scores = sources.head(torch.from_numpy(known_window(features))[None]).scores
+    return Answer(features, float(scores[0, -1]))
 
 
 def _write_head(sources: Sources, path: Path, half: bool = False) -> None:

@@ -18,7 +18,11 @@ BUILDERS = ("mgfn", "export", "engine", "configs")  # and tests/bundles.py
 def built_once(name: str, config: pytest.Config, build: Callable[[Path], object]) -> Path:
     """The folder that `build` writes, kept in pytest's cache under a hash of the code; the first worker builds it."""
     assert config.cache is not None
-    kept = config.cache.mkdir(f"bundle-{name}")
+    return built_in(config.cache.mkdir(f"bundle-{name}"), name, build)
+
+
+def built_in(kept: Path, name: str, build: Callable[[Path], object]) -> Path:
+    """The same, kept in that folder."""
     with (kept / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         generation = kept / _hash()

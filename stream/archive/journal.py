@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from configs.atomic import replacing
+from stream.alarm.audit import Change
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import GiveVerdict, JudgedEvent
@@ -118,6 +119,19 @@ class Journal:
             self._others.ours(camera, name, value)
 
         self._writer.put(write)
+
+    def audit(self, change: Change, made: float) -> None:
+        """An entry of the audit log, made at that steady time."""
+        self._writer.put(lambda store: store.audit.add(change, made))
+
+    def last_changes(self, then: Callable[[Sequence[Change]], None]) -> None:
+        """`then` is called with the last change of everything, by the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None]:
+            found = store.audit.last_of_each()
+            return lambda: then(found)
+
+        self._writer.put(look)
 
     def retained(self, topic: str, *, kept: bool) -> None:
         """The broker retains a message of ours under `topic`, or no longer."""

@@ -56,6 +56,7 @@ def _options(source: Source, transport: str) -> dict[str, str]:
         return options | {"protocol_whitelist": "file", "format_whitelist": _FILE_FORMATS}
     options |= {
         "rtsp_transport": transport,
+        "allowed_media_types": "video",  # while audio arrives, FFmpeg would not notice that the video has stopped
         "protocol_whitelist": _LIVE_PROTOCOLS,
         "format_whitelist": _LIVE_FORMATS,
         "analyzeduration": "500000",
@@ -96,10 +97,11 @@ class Capture:
         source: Source,
         transport: str = "tcp",
         open_timeout: float = 5.0,
-        read_timeout: float = 5.0,
+        read_timeout: float = 4.0,
         hwaccel: HWAccel | None = None,
     ) -> None:
         self._source = source
+        self._read_timeout = read_timeout
         options = _options(source, transport)
         timeout = (open_timeout, read_timeout) if source.live else None
         bound_blocks()
@@ -125,7 +127,7 @@ class Capture:
             if source.tls is not None and getattr(error, "errno", None) == errno.EIO:
                 what = "TLS: its certificate is not from the authority in `tls`, for this host and valid today"
                 raise CameraError(Reason.UNREACHABLE, what) from None
-            raise self._translated(error) from None
+            raise _translated(error, self._source) from None
         try:
             self.stream = self._video_stream()
         except CameraError:
@@ -192,16 +194,21 @@ class Capture:
         a live stream.
         """
         try:
+            asked = monotonic()
             for packet in self._container.demux(self.stream):
                 if self._source.live:
+                    # after a timeout FFmpeg first returns the packet that it has held back
+                    if monotonic() - asked >= self._read_timeout:
+                        raise CameraError(Reason.STALLED, "no response in time")
                     self._correct(packet)
                 on_packet(packet)
                 if self._source.live:
                     self._flood.packet(monotonic())
                 for frame in self._decoded(packet):
                     yield from self._picture(frame)
+                asked = monotonic()
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise self._translated(error) from None
+            raise _translated(error, self._source) from None
         if self._source.live:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
         if self.origin is None:
@@ -258,26 +265,27 @@ class Capture:
             most = f"at most {LARGEST_PIXELS // 10**6} million pixels"
             raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; must be {most}")
 
-    def _translated(self, error: Exception) -> CameraError:
-        """Converts an error of a library. Its text contains the complete URL with the password, so only its reason is
-        used.
-        """
-        text = getattr(error, "strerror", None) or type(error).__name__
-        text = redact_text(text, self._source.secrets)
-        if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-            code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
-            return CameraError(Reason.UNAUTHORIZED, f"{code} from the camera")
-        if isinstance(error, av.error.HTTPNotFoundError):
-            return CameraError(Reason.NOT_FOUND, "404 from the camera")
-        if not self._source.live:
-            return CameraError(Reason.NOT_READABLE, f"{self._source.shown}: {text}")
-        if isinstance(error, av.error.ExitError | TimeoutError):
-            return CameraError(Reason.STALLED, "no response in time")
-        if isinstance(error, av.error.InvalidDataError):
-            return CameraError(Reason.NOT_READABLE, text)
-        if isinstance(error, av.error.EOFError) or getattr(error, "errno", None) in (
-            errno.EPIPE,
-            errno.ECONNRESET,
-        ):
-            return CameraError(Reason.ENDED, text)
-        return CameraError(Reason.UNREACHABLE, text)
+
+def _translated(error: Exception, source: Source) -> CameraError:
+    """Converts an error of a library. Its text contains the complete URL with the password, so only its reason is
+    used.
+    """
+    text = getattr(error, "strerror", None) or type(error).__name__
+    text = redact_text(text, source.secrets)
+    if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+        code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
+        return CameraError(Reason.UNAUTHORIZED, f"{code} from the camera")
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return CameraError(Reason.NOT_FOUND, "404 from the camera")
+    if not source.live:
+        return CameraError(Reason.NOT_READABLE, f"{source.shown}: {text}")
+    if isinstance(error, av.error.ExitError | TimeoutError):
+        return CameraError(Reason.STALLED, "no response in time")
+    if isinstance(error, av.error.InvalidDataError):
+        return CameraError(Reason.NOT_READABLE, text)
+    if isinstance(error, av.error.EOFError) or getattr(error, "errno", None) in (
+        errno.EPIPE,
+        errno.ECONNRESET,
+    ):
+        return CameraError(Reason.ENDED, text)
+    return CameraError(Reason.UNREACHABLE, text)

@@ -27,9 +27,10 @@ from stream.camera.remarks import Remarks
 
 STOP: Final = -1  # sent instead of the number of a free slot
 _HEARTBEAT: Final = 1.0
-_FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+_FIRST_RETRY, _LAST_RETRY = 0.5, 30.0
+_RETRY_GROWS: Final = 1.15  # slowly: most cameras that go away are back within seconds
 # Seconds without a frame that count as a fault; a camera with one frame in 5 s needs more.
-_PATIENCE, _MORE_PATIENCE = 5.0, 15.0
+_PATIENCE, _MORE_PATIENCE = 4.0, 15.0
 _FEW_PICTURES, _MANY_PICTURES = 3, 100
 # Retrying does not help with a wrong password, and many cameras lock an account after a few attempts.
 _FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED = 30.0, 300.0
@@ -43,13 +44,13 @@ _ENDINGS: Final = (_Stopped, EOFError, BrokenPipeError, ConnectionResetError)  #
 
 
 def retry_delay(attempt: int, reason: Reason, jitter: float) -> float:
-    """Seconds before attempt number `attempt` (from 1): doubling, limited, spread by `jitter` in [0, 1]."""
-    first, last = (
-        (_FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED)
+    """Seconds before attempt number `attempt` (from 1): growing, limited, spread by `jitter` in [0, 1]."""
+    first, last, grows = (
+        (_FIRST_RETRY_UNAUTHORIZED, _LAST_RETRY_UNAUTHORIZED, 2.0)
         if reason is Reason.UNAUTHORIZED
-        else (_FIRST_RETRY, _LAST_RETRY)
+        else (_FIRST_RETRY, _LAST_RETRY, _RETRY_GROWS)
     )
-    return min(last, first * 2.0 ** min(attempt - 1, 10)) * (0.75 + 0.5 * jitter)
+    return min(last, first * grows ** min(attempt - 1, 50)) * (0.75 + 0.5 * jitter)
 
 
 def _patience(before: float, reason: Reason, pictures: int) -> float:

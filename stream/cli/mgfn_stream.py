@@ -225,9 +225,9 @@ def watch(
     if wanted != "off":
         try:
             if check:  # the running service may be using the address
-                web.check_address(wanted, given.http_token_file)
+                web.check_address(wanted, given.http_token_file, given.people)
             else:
-                listener = web.bind(wanted, given.http_token_file)
+                listener = web.bind(wanted, given.http_token_file, given.people)
         except UsageError as error:
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import uvicorn
 
@@ -16,13 +17,14 @@ from engine.engine import Engine
 from stream.alarm.escalation import MOST, Escalation
 from stream.alarm.event import ModelName
 from stream.alarm.modes import BY_SCHEDULE, ModeSwitch
-from stream.alarm.requests import AUTO, Acknowledge, Command, GiveVerdict, SetThreshold, Verdict
+from stream.alarm.requests import AUTO, Acknowledge, Command, GiveVerdict, Origin, SetThreshold, Verdict
 from stream.archive.answers import unanswered
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.store import Store
 from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
+from stream.base.people import People
 from stream.service.camera_search import CameraSearch
 from stream.service.drift_watch import DriftWatch
 from stream.service.overview import Overview
@@ -38,6 +40,7 @@ from stream.sinks.mqtt import MqttSink
 from stream.sinks.notifications import NotifySettings
 from stream.sinks.recipients import recipients_of
 from stream.sinks.score_file import ScoresFile
+from stream.watch.audit import Audit
 from stream.watch.camera_memory import CameraMemory, Kept
 from stream.watch.camera_topics import CameraTopics
 from stream.watch.decoder_process import DecoderProcess
@@ -62,7 +65,8 @@ from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server, page_for_others
 
-Web = tuple[socket.socket, str | None]  # the listening socket, and the token that requests must send
+Web = tuple[socket.socket, People]  # the listening socket, and everybody with access
+_OTHERS: Final = Origin(via="command line")  # another process has noted who it was
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Parts:
     scorer: Scorer
     fleet: Fleet
     mode: SiteMode
+    audit: Audit
     node: NodeTopic
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
@@ -189,6 +194,7 @@ def build(
     drift_watch = None
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
+    audit = Audit(journal, clock, store.audit.last_of_each())
     overview = Overview(
         settings.node,
         lambda: replace(model, backend=engine.backend.name),
@@ -203,6 +209,7 @@ def build(
         lambda: lines.lost,
         mode.state,
         drawings.drawn,
+        audit.last,
     )
     server = None
     if web is not None:
@@ -213,7 +220,7 @@ def build(
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, mode, node_topic, runner, drift_watch, overview, live, server, changes,
+        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, overview, live, server, changes,
     )  # fmt: skip
 
 
@@ -284,7 +291,7 @@ def make_web_server(
     search: CameraSearch,
     live: Live,
     media: Path,
-    token: str | None,
+    people: People,
 ) -> uvicorn.Server:
     """Health and metrics, and the page, except in a replay, which stores no events to show."""
     page = None
@@ -293,7 +300,8 @@ def make_web_server(
             overview.state, overview.picture, overview.line, overview.view, commands.post, search, live, settings.data
         )
     kept_media = None if settings.replay else media
-    return make_server(make_app(Pages(overview.health, overview.missing, overview.exposition, kept_media, page), token))
+    pages = Pages(overview.health, overview.missing, overview.exposition, kept_media, page)
+    return make_server(make_app(pages, people), people)
 
 
 def _dropped(_command: Command) -> None:
@@ -339,11 +347,11 @@ class SettingsOfOthers:
         if not known or self._commands is None:
             return
         if name == "threshold":
-            self._commands.post(SetThreshold(camera, AUTO if value == AUTO else float(value)))
+            self._commands.post(SetThreshold(camera, AUTO if value == AUTO else float(value), origin=_OTHERS))
         elif name == "verdict":
             event, said = value.split()[:2]
             verdict: dict[str, Verdict | None] = {"true": "true", "false_alarm": "false_alarm", "none": None}
-            self._commands.post(GiveVerdict(camera, event, verdict[said]))
+            self._commands.post(GiveVerdict(camera, event, verdict[said], origin=_OTHERS))
         elif name == "ack":
             event, _, by = value.split(" ", 2)
-            self._commands.post(Acknowledge(camera, event, by))
+            self._commands.post(Acknowledge(camera, event, by, origin=_OTHERS))

@@ -57,10 +57,12 @@ class MainLoop:
     def _score(self) -> None:
         parts = self._parts
         lines = next_batch(parts.decoders, parts.engine.backend.batch)
-        if not lines:
-            return
         batch = [(line, line.pending_clips.popleft()) for line in lines]
         try:
+            if not parts.settings.replay:
+                parts.scorer.check(parts.decoders)
+            if not batch:
+                return
             parts.scorer.score(batch)
         except EngineError as error:
             raise StreamError(f"the engine failed while scoring: {error}") from error
@@ -84,6 +86,7 @@ class MainLoop:
                 parts.mode.draw(command.camera, command.drawing)
             else:
                 parts.report.overrides.obey(parts.decoders, command)
+            parts.audit.note(command)
         self._switch_mode(now)
         parts.report.overrides.acknowledgements.escalate_due(parts.decoders)
         self._look_after_cameras(now, steady)

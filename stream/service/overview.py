@@ -45,8 +45,10 @@ class Overview:
         lines_lost: Callable[[], int],
         mode: Callable[[], dict[str, Any] | None] = lambda: None,
         drawn: Callable[[str], bool] = lambda _camera: False,
+        last_changes: Callable[[str], dict[str, Any]] = lambda _camera: {},
     ) -> None:
         self._drawn = drawn
+        self._last_changes = last_changes
         self._mode = mode
         self._lines_lost = lines_lost
         self._clock = clock
@@ -90,7 +92,13 @@ class Overview:
 
     def state(self) -> Mapping[str, Any]:
         """What the web page shows beside scores and events."""
-        return self.stats() | self.health() | {"self_test": self._tested(), "mode": self._mode()}
+        mode = self._mode()
+        if mode is not None:
+            mode = mode | {"changes": self._last_changes("")}
+        found = self.stats() | self.health() | {"self_test": self._tested(), "mode": mode}
+        for name, camera in found["cameras"].items():
+            camera["changes"] = self._last_changes(name)
+        return found
 
     def picture(self, camera: str) -> UInt8Array | None:
         """The newest image of a camera, (224, 224, 3) RGB."""

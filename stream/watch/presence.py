@@ -11,6 +11,7 @@ from stream.camera.messages import CameraState, Counters, StateChanged
 DEGRADED_FOR: Final = 30.0
 OVERLOADED: Final = "clips were dropped: the machine cannot keep up"
 UNSCORABLE: Final = "clips were dropped: the engine returned NaN or infinity"
+ENGINE_CHANGED: Final = "the engine failed, and another one took over"
 CORRUPT: Final = "many frames cannot be decoded: check the network, or the camera's transport"
 _CORRUPT_SHARE: Final = 0.2
 _CORRUPT_BEATS: Final = 10
@@ -72,6 +73,10 @@ class Presence:
         """A clip was dropped because the engine returned no finite numbers for it."""
         self.unscorable_clips += 1
         self._degrade(UNSCORABLE, now)
+
+    def engine_changed(self, at: float) -> None:
+        """Another backend scores since monotonic time `at`."""
+        self._degrade(ENGINE_CHANGED, at)
 
     def _degrade(self, reason: str, now: float) -> None:
         self._degraded_until, self._degraded_by = now + DEGRADED_FOR, reason

@@ -84,9 +84,9 @@ class WatchedCamera:
     def begin_connection(self, connection: int) -> None:
         """Clips of a new connection do not follow the old ones: the window starts empty."""
         if self.window.begin_connection(connection):
-            self._interrupt()
+            self.interrupt()
 
-    def _interrupt(self) -> None:
+    def interrupt(self) -> None:
         """The next clip does not follow the last one."""
         self.window.empty()
         self.scene.reset()
@@ -199,7 +199,7 @@ class WatchedCamera:
     def set_enabled(self, enabled: bool, now: float) -> None:
         """While disabled, its clips are not scored; when enabled again, the window starts empty."""
         if self.presence.set_enabled(enabled, now):
-            self._interrupt()
+            self.interrupt()
 
     def set_threshold(self, threshold: float | None) -> None:
         """A fixed alarm-on threshold, from the next clip on; None: the configured one."""

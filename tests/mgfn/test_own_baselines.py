@@ -156,6 +156,8 @@ def test_the_layout_of_hl_nets_authors_loads(tmp_path: Path) -> None:
     torch.save(state, path)
     head, texts = load_head(path)
     assert (head.config.channels, texts) == (1152, {})
+    assert "needs 128 of audio" in head.not_live()
+    assert not load_config("hl-net").network.build(1024).not_live()
     assert set(head.state_dict()) == set(state)
     with torch.no_grad():
         assert bool(torch.isfinite(head(torch.rand(1, 8, 1, 1152)).scores).all())

@@ -107,6 +107,23 @@ def test_a_run_and_what_it_leaves(tmp_path: Path, labels: Path, config: Path) ->
     assert (again.exit_code, "must be a new or empty folder" in again.output) == (2, True)
 
 
+def test_training_on_single_clips_is_another_run_with_the_same_checks(
+    tmp_path: Path, labels: Path, config: Path
+) -> None:
+    trained = {}
+    for part in ("mean", "clip"):
+        config.write_text(CONFIG + f"data: {{parts: 8, part: {part}}}\n")
+        for name in ("a", "b"):
+            assert run("--config", config, "--labels", labels, "--out", tmp_path / (part + name)).exit_code == 0
+        first, second = (state(tmp_path / (part + name) / "last.safetensors") for name in ("a", "b"))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+        trained[part] = first
+    assert any(not torch.equal(trained["mean"][key], trained["clip"][key]) for key in trained["mean"])
+    config.write_text(CONFIG + "data: {part: median}\n")
+    result = run("--config", config, "--labels", labels, "--out", tmp_path / "c")
+    assert (result.exit_code, "data.part: 'median'; allowed: 'mean' or 'clip'" in result.output) == (2, True)
+
+
 def test_going_on_gives_the_result_of_an_uninterrupted_run(
     tmp_path: Path, labels: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

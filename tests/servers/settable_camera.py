@@ -94,6 +94,18 @@ class Track:
         return [piece for nal in nals for piece in _fragments(nal, self.codec)]
 
 
+@dataclass(frozen=True)
+class Silence(Track):
+    """Audio: G.711, 160 samples a packet."""
+
+    def sdp(self, payload: int) -> list[str]:
+        return [f"m=audio 0 RTP/AVP {payload}", f"a=rtpmap:{payload} PCMU/8000"]
+
+    def payloads(self, index: int) -> list[bytes]:
+        del index
+        return [b"\xff" * 160]
+
+
 def _fragments(nal: bytes, codec: str) -> list[bytes]:
     if len(nal) <= _LARGEST_PAYLOAD:
         return [nal]

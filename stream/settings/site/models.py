@@ -14,7 +14,9 @@ from stream.alarm.rule import AlarmSettings
 from stream.archive.retention import Retention
 from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.derived import with_keys_of
-from stream.settings.site.periods import PeriodModel, SiteModel, disjoint
+from stream.settings.site.http_models import HttpModel
+from stream.settings.site.periods import PeriodModel, disjoint
+from stream.settings.site.site_model import SiteModel
 from stream.settings.site.values import (
     Backend,
     BrokerUrl,
@@ -22,7 +24,6 @@ from stream.settings.site.values import (
     Device,
     FilePath,
     Lasting,
-    ListenAddress,
     LiveUrl,
     Mask,
     ModeName,
@@ -137,17 +138,6 @@ class MqttModel(SiteModel):
     key: FilePath | None = Field(None, description="Key of the client certificate. Flag: --mqtt-key.")
     topic_prefix: TopicPrefix | None = Field(
         None, description="Prefix of all topics. Default: mgfn. Flag: --topic-prefix."
-    )
-
-
-class HttpModel(SiteModel):
-    """The HTTP server: web page, API, metrics, health."""
-
-    address: ListenAddress | None = Field(
-        None, description="HOST:PORT, or off. Default: 127.0.0.1:8080, or the next free port. Flag: --http."
-    )
-    token_file: FilePath | None = Field(
-        None, description="File that contains the token for all requests. Flag: --http-token-file."
     )
 
 

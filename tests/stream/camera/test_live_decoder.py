@@ -18,13 +18,24 @@ import pytest
 
 from stream.base.addresses import Source
 from stream.base.clock import SteadyClock
+from stream.base.errors import Reason
 from stream.camera import clip_watch, timeline
 from stream.camera.camera_settings import CameraSettings
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, Decoder, _Stopped
-from stream.camera.messages import WIRE, ClipClosed, ClipReady, Counters, EndClip, Message, Order, StartClip
+from stream.camera.messages import (
+    WIRE,
+    ClipClosed,
+    ClipReady,
+    Counters,
+    EndClip,
+    Message,
+    Order,
+    StartClip,
+    StateChanged,
+)
 from tests.servers.rtsp import moving_pictures
-from tests.servers.settable_camera import SettableCamera, Track, encode_as, nal_units
+from tests.servers.settable_camera import SettableCamera, Silence, Track, encode_as, nal_units
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +252,12 @@ def test_a_camera_that_never_sends_sixteen_frames_in_a_row_is_named(
         decoder.hear(lambda: len(problems()) > 0, 30)
     assert "but never 16 in a row; check the camera's frame rate and clock" in problems()[0]
     assert len(decoder.clips) <= 1  # while it connects, a pause is not seen
+
+
+@pytest.mark.slow
+def test_video_that_stops_while_audio_goes_on_is_noticed_within_five_seconds(units: list[bytes]) -> None:
+    video = Track(units, lambda k: (k / 25 if k < 100 else 1e6, k / 25))
+    with watching(video, Silence([b""], lambda k: (k / 50, k / 50))) as (camera, decoder):
+        decoder.hear(lambda: any(isinstance(m, StateChanged) and m.reason for m in decoder.messages), 30)
+        assert time.time() - camera.played_at[0] - 4.0 < 5.0
+    assert [m.reason for m in decoder.messages if isinstance(m, StateChanged) and m.reason] == [Reason.STALLED]

@@ -24,7 +24,7 @@ from stream.camera.view import View
 from stream.lookback.reproduction import OTHER_ENGINE, _error, _matched, reproduce
 from tests.servers.processes import until
 from tests.servers.rtsp import moving_pictures, write_video
-from tests.stream.service.test_service import lines, running
+from tests.servers.service import lines, running
 
 pytestmark = pytest.mark.slow
 

@@ -28,7 +28,7 @@ from tests.bundles import field_sources
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
-from tests.stream.service.test_service import lines, running
+from tests.servers.service import lines, running
 
 pytestmark = pytest.mark.slow
 

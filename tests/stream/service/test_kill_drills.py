@@ -14,7 +14,7 @@ import pytest
 from stream.archive.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
-from tests.stream.service.test_service import Running, running
+from tests.servers.service import Running, running
 
 pytestmark = pytest.mark.slow
 

@@ -27,7 +27,8 @@ def test_an_engine_that_fails_while_it_scores_ends_the_service_with_1() -> None:
     parts = SimpleNamespace(
         decoders=[camera],
         engine=engine,
-        scorer=SimpleNamespace(score=broken),
+        settings=SimpleNamespace(replay=False),
+        scorer=SimpleNamespace(score=broken, check=lambda _decoders: None),
         intake=SimpleNamespace(receive=lambda: None),
     )
     running = MainLoop(cast(Parts, parts), Threads(), None, Supervisor(), lambda: False)

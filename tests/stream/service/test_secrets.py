@@ -16,9 +16,9 @@ import pytest
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import moving_pictures
+from tests.servers.service import running
 from tests.servers.settable_camera import SettableCamera, Track, encode_as
 from tests.stream.cli.test_check import check, row
-from tests.stream.service.test_service import running
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from stream.watch.reaper import Reaper
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
-from tests.stream.service.test_service import lines, running
+from tests.servers.service import lines, running
 
 ALARM = AlarmSettings(0.4, 0.3)
 SAMPLE = Path("bikes.mp4")

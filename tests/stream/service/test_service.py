@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,51 +22,16 @@ from tests.bundles import TinyBackbone, tiny_head
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
+from tests.servers.service import lines, running
 
 pytestmark = pytest.mark.slow
 
 PICTURES = moving_pictures(16 * 40)
 
 
-class Running:
-    """`mgfn-stream` in a process of its own; its log is kept."""
-
-    def __init__(self, folder: Path, *arguments: object, env: dict[str, str] | None = None) -> None:
-        self.log = folder / "service.log"
-        command = [sys.executable, "-m", "stream.cli", "--data", str(folder / "data"), *map(str, arguments)]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, start_new_session=True, env=os.environ | (env or {}))
-
-    def said(self, text: str) -> bool:
-        return text in self.log.read_text()
-
-    def stop(self, signum: int = signal.SIGTERM, within: float = 30) -> int:
-        self.process.send_signal(signum)
-        return self.process.wait(within)
-
-
-@contextmanager
-def running(folder: Path, *arguments: object, env: dict[str, str] | None = None) -> Iterator[Running]:
-    service = Running(folder, *arguments, env=env)
-    try:
-        yield service
-    finally:
-        for child in psutil.Process(service.process.pid).children() if service.process.poll() is None else []:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
-        service.process.kill()
-        service.process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def units() -> list[bytes]:
     return encode([*PICTURES, *PICTURES])  # longer than what any test waits for
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """Every line that is there as a whole: a reader may come in the middle of a write."""
-    text = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def test_a_camera_becomes_an_alarm(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, units: list[bytes]) -> None:

@@ -20,7 +20,7 @@ from stream.service.threads import Threads
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
-from tests.stream.service.test_service import lines, running
+from tests.servers.service import lines, running
 
 
 def test_parts_share_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from stream.archive.store import Store
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.service import running
 from tests.servers.wall_clock import WallClock
-from tests.stream.service.test_service import running
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from tests.servers.disks import hanging_disk
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
-from tests.stream.service.test_service import lines, running
+from tests.servers.service import lines, running
 
 pytestmark = pytest.mark.slow
 

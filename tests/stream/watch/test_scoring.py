@@ -20,10 +20,11 @@ from stream.base.addresses import Source
 from stream.camera.messages import CameraState, ClipReady, StateChanged
 from stream.settings.settings import CameraConfig
 from stream.watch.decoder_process import DecoderProcess
+from stream.watch.engine_care import TOO_MANY
 from stream.watch.metrics import _LOST, Metrics
 from stream.watch.presence import UNSCORABLE
 from stream.watch.reporter import Reporter
-from stream.watch.scoring import TOO_MANY, Scorer, kind_of
+from stream.watch.scoring import Scorer, kind_of
 from stream.watch.watched_camera import Scored, WatchedCamera
 from tests.bundles import CHANNELS, KINDS
 
@@ -130,7 +131,7 @@ def test_clips_without_finite_numbers_are_dropped_and_in_the_end_another_engine_
     assert b'mgfn_clips_unscorable_total{camera="dark"} 8.0' in metrics.exposition(0, dict.fromkeys(_LOST, 0))
     said = "".join(capsys.readouterr())
     assert said.count("clips dropped") == 1
-    assert said.count("engine changed: too many clips were dropped") == 1
+    assert said.count("too many clips were dropped") == 1
 
 
 def test_where_there_is_no_other_engine_clips_go_on_being_dropped(

@@ -11,7 +11,7 @@ import pytest
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode
-from tests.stream.service.test_service import running
+from tests.servers.service import running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

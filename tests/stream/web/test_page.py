@@ -17,7 +17,7 @@ from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
-from tests.stream.service.test_service import Running, running
+from tests.servers.service import Running, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import APIResponse, Browser, ConsoleMessage, Locator, Page, Route

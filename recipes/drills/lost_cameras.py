@@ -1,0 +1,101 @@
+"""Cameras that go away and stall."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+
+import numpy as np
+import psutil
+
+from recipes.drills.drill import Findings, Ground
+from recipes.drills.house import House, Usage, house
+from tests.servers.processes import until
+from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.settable_camera import SettableCamera, Silence, Track, encode_as
+
+
+def killed(ground: Ground, findings: Findings) -> None:
+    """The camera's process is killed again and again; it is away for half a second to six."""
+    times, longest, cycle = (4, 1.5, 0.0) if ground.short else (50, 6.0, 12.0)
+    rng = random.Random(1)
+    units = encode(moving_pictures(25 * 60))
+    camera, other = TestCamera(ground.folder, units), TestCamera(ground.folder, units)
+    waits: list[float] = []
+    arguments = ["--rtsp", f"door={camera.url}", "--rtsp", f"other={other.url}"]
+    with other.running(), house(ground.folder, ground.bundle, *arguments) as home:
+        before = Usage(0, 0, 0, 0)
+        for number in range(times + 1):
+            began = time.monotonic()
+            with camera.running():
+                back = time.monotonic()
+                until(lambda back=back: home.ears.scores("door", back), 60, "a score after the return")  # type: ignore[misc]
+                if number:
+                    waits.append(home.ears.scores("door", back)[0] - back)
+                if number == min(5, times // 2):
+                    before = Usage.settled(home.pid)
+                if number == times:
+                    after = Usage.settled(home.pid)
+                time.sleep(1.0)
+            away = rng.uniform(0.5, longest)
+            time.sleep(max(away, began + cycle - time.monotonic()))
+        crashes = home.crashes
+    findings.same("kills", len(waits), times)
+    findings.same("crashes", crashes, 0)
+    findings.most("first score after the return, median", statistics.median(waits), 2.0, "s")
+    findings.most("first score after the return, p95", float(np.percentile(waits, 95)), 5.0, "s")
+    growth = 100 * (after.memory / before.memory - 1)
+    if ground.short:  # too few to be warm
+        findings.note("memory growth", f"{growth:.1f} %")
+    else:
+        findings.most("memory growth", growth, 5.0, "%")
+    findings.most("more threads", after.threads - before.threads, 0)
+    findings.most("more descriptors", after.files - before.files, 2)  # a connection of the page's or the database's
+    findings.note("memory of the service and its decoders", f"{after.memory:.0f} MiB")
+
+
+def _until_stalled(units: list[bytes], seconds: float) -> Track:
+    """Video that is sent for so many seconds, and then no more, on a connection that stays open."""
+    last = round(25 * seconds)
+    return Track(units, lambda k: (k / 25 if k < last else 1e6, k / 25))
+
+
+def _noticed(home: House, camera: str, stalled_at: float) -> float:
+    return home.ears.wait(f"mgfn/{camera}/status", "offline", stalled_at, 30) - stalled_at
+
+
+def stalls(ground: Ground, findings: Findings) -> None:
+    """A server that is stopped; media that stop while control goes on; video that stops while audio goes on."""
+    units, plays = encode_as("h264", moving_pictures(25 * 40)), 8.0
+    server, other = TestCamera(ground.folder, units), TestCamera(ground.folder, units)
+    media = SettableCamera(_until_stalled(units, plays))
+    video = SettableCamera(_until_stalled(units, plays), Silence([b""], lambda k: (k / 50, k / 50)))
+    cameras: dict[str, TestCamera | SettableCamera] = {"server": server, "media": media, "video": video, "other": other}
+    arguments = [text for name, camera in cameras.items() for text in ("--rtsp", f"{name}={camera.url}")]
+    with (
+        server.running(), media.running(), video.running(), other.running(),
+        house(ground.folder, ground.bundle, *arguments) as home,
+    ):  # fmt: skip
+        for name in cameras:
+            until(lambda name=name: home.ears.scores(name), 60, f"scores of {name}")  # type: ignore[misc]
+        for name, camera in (("media", media), ("video", video)):
+            since = camera.played_at[0] + plays - time.time() + time.monotonic()
+            kind = {"media": "media stopped, control alive", "video": "video stopped, audio going on"}[name]
+            findings.most(f"{kind}: offline over MQTT after", _noticed(home, name, since), 5.0, "s")
+            findings.note(f"{kind}: problem", home.ears.last(f"mgfn/{name}/problem"))
+        calm = time.monotonic()
+        time.sleep(10.0)
+        before = home.ears.rate("other", calm, time.monotonic())
+        _stop(server)
+        stalled = time.monotonic()
+        findings.most("server stopped: offline over MQTT after", _noticed(home, "server", stalled), 5.0, "s")
+        time.sleep(max(0.0, stalled + 10.0 - time.monotonic()))
+        during = home.ears.rate("other", stalled, time.monotonic())
+        findings.most("change of the other camera's rate", 100 * abs(during / before - 1), 7.0, "%")
+        findings.same("crashes", home.crashes, 0)
+
+
+def _stop(camera: TestCamera) -> None:
+    assert camera.process is not None
+    psutil.Process(camera.process.pid).suspend()
