@@ -118,7 +118,7 @@ def lost(ground: Ground, findings: Findings) -> None:
         kinds[kind](inner, findings, count)
 
 
-def _broker(ground: Ground, **more: object) -> Mosquitto:
+def broker_for(ground: Ground, **more: object) -> Mosquitto:
     (ground.folder / "mosquitto").mkdir()
     return Mosquitto(ground.folder / "mosquitto", durable=True, extra=("max_queued_messages 0",), **more)  # type: ignore[arg-type]
 
@@ -129,7 +129,7 @@ def _connected(found: Alarms) -> None:
 
 
 def _stopped(ground: Ground, findings: Findings, count: int) -> None:
-    with (broker := _broker(ground)).running(), alarms(ground, broker.url, count) as found:
+    with (broker := broker_for(ground)).running(), alarms(ground, broker.url, count) as found:
         ears = Ears(broker.port)
         _connected(found)
         assert broker.process is not None
@@ -145,7 +145,7 @@ def _stopped(ground: Ground, findings: Findings, count: int) -> None:
 
 
 def _killed(ground: Ground, findings: Findings, count: int) -> None:
-    with (broker := _broker(ground)).running(), alarms(ground, broker.url, count) as found:
+    with (broker := broker_for(ground)).running(), alarms(ground, broker.url, count) as found:
         ears = Ears(broker.port)
         _connected(found)
         before = Usage.settled(found.service.process.pid)
@@ -160,7 +160,7 @@ def _killed(ground: Ground, findings: Findings, count: int) -> None:
 
 
 def _absent(ground: Ground, findings: Findings, count: int) -> None:
-    broker = _broker(ground)
+    broker = broker_for(ground)
     with alarms(ground, broker.url, count) as found:
         until(lambda: found.service.log.read_text().count("camera online") >= 20, 60, "the cameras")
         found.burst()
@@ -192,7 +192,7 @@ def _refusing(ground: Ground, findings: Findings, count: int) -> None:
 def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
     """Packets vanish in both directions: a proxy that stops carrying, and then breaks."""
     with (
-        (broker := _broker(ground)).running(),
+        (broker := broker_for(ground)).running(),
         SlowLink(broker.port, None).running() as link,
         alarms(ground, link.url, count) as found,
     ):
@@ -209,7 +209,7 @@ def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
 
 def _slow(ground: Ground, findings: Findings, count: int) -> None:
     with (
-        (broker := _broker(ground)).running(),
+        (broker := broker_for(ground)).running(),
         SlowLink(broker.port, None).running() as link,
         alarms(ground, link.url, count) as found,
     ):
@@ -229,7 +229,7 @@ def _memory(found: Alarms, before: Usage, findings: Findings, what: str) -> None
 
 def last_will(ground: Ground, findings: Findings) -> None:
     """Killed with -9, started again, stopped in an orderly way."""
-    broker, keep_alive = _broker(ground), 0.0
+    broker, keep_alive = broker_for(ground), 0.0
     with broker.running():
         ears = Ears(broker.port)
         port = free_port()
