@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import uvicorn
 
@@ -17,7 +16,7 @@ from engine.engine import Engine
 from stream.alarm.escalation import MOST, Escalation
 from stream.alarm.event import ModelName
 from stream.alarm.modes import BY_SCHEDULE, ModeSwitch
-from stream.alarm.requests import AUTO, Acknowledge, Command, GiveVerdict, Origin, SetThreshold, Verdict
+from stream.alarm.requests import Command
 from stream.archive.answers import unanswered
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
@@ -28,6 +27,7 @@ from stream.base.people import People
 from stream.service.camera_search import CameraSearch
 from stream.service.daily_digest import DailyDigest
 from stream.service.drift_watch import DriftWatch
+from stream.service.others import SettingsOfOthers
 from stream.service.overview import Overview
 from stream.service.processes import start_process
 from stream.service.self_test import SelfTest
@@ -67,7 +67,6 @@ from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server, page_for_others
 
 Web = tuple[socket.socket, People]  # the listening socket, and everybody with access
-_OTHERS: Final = Origin(via="command line")  # another process has noted who it was
 
 
 @dataclass(frozen=True)
@@ -337,27 +336,3 @@ class CameraStarter:
             config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady,
             waits=waits and not self._replay, media=self._media,
         )  # fmt: skip
-
-
-class SettingsOfOthers:
-    """Settings written by another process (`mgfn-events suggest-threshold --apply`, `verdict`, `ack`); reported by the
-    journal's thread.
-    """
-
-    def __init__(self, decoders: list[DecoderProcess], commands: CommandListener | None) -> None:
-        self._decoders = decoders
-        self._commands = commands
-
-    def changed(self, camera: str, name: str, value: str) -> None:
-        known = any(decoder.camera.name == camera for decoder in tuple(self._decoders))
-        if not known or self._commands is None:
-            return
-        if name == "threshold":
-            self._commands.post(SetThreshold(camera, AUTO if value == AUTO else float(value), origin=_OTHERS))
-        elif name == "verdict":
-            event, said = value.split()[:2]
-            verdict: dict[str, Verdict | None] = {"true": "true", "false_alarm": "false_alarm", "none": None}
-            self._commands.post(GiveVerdict(camera, event, verdict[said], origin=_OTHERS))
-        elif name == "ack":
-            event, _, by = value.split(" ", 2)
-            self._commands.post(Acknowledge(camera, event, by, origin=_OTHERS))
