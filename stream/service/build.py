@@ -25,13 +25,14 @@ from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
 from stream.base.people import People
 from stream.service.camera_search import CameraSearch
+from stream.service.daily_digest import DailyDigest
 from stream.service.drift_watch import DriftWatch
+from stream.service.others import SettingsOfOthers
 from stream.service.overview import Overview
 from stream.service.processes import start_process
 from stream.service.self_test import SelfTest
 from stream.service.self_test_camera import SelfTestCamera
 from stream.service.self_test_runner import SelfTestRunner
-from stream.service.settings_of_others import SettingsOfOthers
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
@@ -120,6 +121,7 @@ class Parts:
     node: NodeTopic
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
+    digest: DailyDigest | None
     overview: Overview
     live: Live
     server: uvicorn.Server | None
@@ -190,7 +192,9 @@ def build(
     runner = None
     if test is not None and test_camera is not None:
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
-    drift_watch = None
+    digest, drift_watch = None, None
+    if (notify := settings.notify) is not None and notify.digest is not None and not settings.replay:
+        digest = DailyDigest(notify, notify.digest, settings.data, settings.node, zone)
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
     audit = Audit(journal, clock, store.audit.last_of_each())
@@ -220,7 +224,8 @@ def build(
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, overview, live, server, changes,
+        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, overview, live, server,
+        changes,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from stream.settings.site.values import (
     Backend,
     BrokerUrl,
     CameraName,
+    ClockTime,
     Device,
     FilePath,
     Lasting,
@@ -198,8 +199,14 @@ class NotifyModel(SiteModel):
         None, description="Whether lost cameras are reported to the targets too; webhooks get them. Default: false."
     )
 
+    digest: ClockTime | None = Field(
+        None, description='"HH:MM" in `time_zone` at which `targets` get a digest of the last day. Default: never.'
+    )
+
     @model_validator(mode="after")
     def _tells_somebody(self) -> NotifyModel:
+        if self.digest is not None and self.targets is None:
+            raise ValueError("digest: requires `targets`")
         if self.targets is None and self.webhooks is None and self.escalate is None:
             raise ValueError("has no recipient; `targets`, `webhooks` or `escalate` is required")
         return self

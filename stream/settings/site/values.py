@@ -26,6 +26,7 @@ _LASTING: Final = "^[1-9][0-9]{0,3}[smh]$"
 _PERSON: Final = "^[a-zA-Z0-9._@-]{1,64}$"
 HEADER: Final = "^[A-Za-z0-9-]{1,64}$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+_CLOCK: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
     _NAME: "a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
@@ -34,6 +35,7 @@ ALLOWED_BY: Final = {  # what the patterns mean
     _PERSON: "a person's name has 1 to 64 characters of a-z A-Z 0-9 . _ @ -",
     HEADER: "must be the name of a header, such as Remote-User",
     _TIME: 'must be "HH:MM" with two digits each, such as "08:00"',
+    _CLOCK: 'must be "HH:MM" from "00:00" to "23:59"',
     _ADDRESS: "must be HOST:PORT or off",
 }
 
@@ -182,6 +184,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[list[Share], Field(min_length=2, max_length=2)]
 Mask = Annotated[list[Point], Field(min_length=3, max_length=100), AfterValidator(_polygon)]
 TimeOfDay = Annotated[str, StringConstraints(pattern=_TIME)]
+ClockTime = Annotated[str, StringConstraints(pattern=_CLOCK)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 SourceUrl = Annotated[str, StringConstraints(min_length=1), AfterValidator(_source)]
 LiveUrl = Annotated[str, StringConstraints(min_length=1), AfterValidator(_live_source)]

@@ -1,4 +1,4 @@
-"""Commands for the loop from what another process wrote into the database."""
+"""Commands that another process, such as `mgfn-events`, has written into the database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stream.alarm.requests import AUTO, Acknowledge, GiveVerdict, Origin, SetThr
 from stream.sinks.command_listener import CommandListener
 from stream.watch.decoder_process import DecoderProcess
 
-_OTHERS: Final = Origin(via="command line")  # another process has noted who it was
+_OTHERS: Final = Origin(via="command line")  # the other process has noted who it was
 
 
 class SettingsOfOthers:
