@@ -71,6 +71,7 @@ class Engine:
         with suppress(Exception):  # it may be broken
             self.backend.close()
         self.backend = backend
+        self._answer = Answer.of(self.bundle)  # one of the old backend's own may be less exact than the new one
 
     def fault(self) -> str:
         """What is wrong with the backend's answer to the known clip, or "".

@@ -66,4 +66,5 @@ class People:
         return People((Person(TOKEN_HOLDER, operator=True, token=token), *self.people), self.proxy)
 
     def named(self, name: str) -> Person | None:
-        return next((person for person in self.people if person.name == name), None)
+        """The person whom a proxy names; never whoever holds the token of `--http-token-file`."""
+        return next((person for person in self.people if person.name == name != TOKEN_HOLDER), None)

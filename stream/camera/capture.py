@@ -23,6 +23,7 @@ from stream.base.errors import CameraError, Reason
 from stream.base.redaction import redact_text
 from stream.camera.allocation import bound_blocks
 from stream.camera.clips import FASTEST_RATE
+from stream.camera.parameter_sets import may_hold_image
 from stream.camera.timeline import RecordedTimeline, Timeline
 from stream.camera.upright import Upright
 
@@ -240,7 +241,8 @@ class Capture:
             frames = packet.decode()
         except av.error.InvalidDataError:
             # a damaged packet, one without a frame, or one before the first keyframe; the next ones may be good
-            self._corrupt()
+            if may_hold_image(self.stream.codec_context.name, bytes(packet)):
+                self._corrupt()
             self._damaged_in_a_row += 1
             if self._damaged_in_a_row >= MOST_DAMAGED:
                 raise

@@ -10,6 +10,19 @@ _KINDS: Final = {"h264": (7, 8), "hevc": (32, 33, 34)}
 _MOST: Final = 16
 
 
+def may_hold_image(codec: str, data: bytes) -> bool:
+    """False for a packet of H.264 or H.265, in Annex B, that holds only parameter sets and messages, and no slice."""
+    at = data.find(b"\x00\x00\x01") if codec in _KINDS else -1
+    if at < 0:
+        return True
+    while 0 <= at < len(data) - 3:
+        first = data[at + 3]
+        if (1 <= first & 31 <= 5) if codec == "h264" else (first >> 1) & 63 < 32:
+            return True
+        at = data.find(b"\x00\x00\x01", at + 3)
+    return False
+
+
 class ParameterSets:
     """Follows the parameter sets in a stream; `extradata` is what its description contained.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from stream.base.addresses import name_problem
@@ -15,6 +15,7 @@ MOST_CAMERAS: Final = 1_000
 MOST_ALARMS: Final = 200
 _LONGEST: Final = 100_000
 _LONGEST_TEXT: Final = 300
+_LATEST: Final = 1e11  # epoch time that a browser can show
 _SHOWN: Final = (
     "id",
     "camera",
@@ -93,13 +94,17 @@ class Board:
 
     def _take_event(self, prefix: str, node: Node, payload: bytes) -> None:
         event = _object(payload)
-        if not isinstance(event.get("id"), str) or event.get("camera") not in node.cameras:
+        camera = event.get("camera")
+        if not isinstance(event.get("id"), str) or not isinstance(camera, str) or camera not in node.cameras:
             return
         key = (prefix, event["id"][:64])
         if key not in self._alarms and event.get("severity") == "notice":
             return
         shown = {name: event.get(name) for name in _SHOWN}
-        if not isinstance(shown["start_time"], int | float) or len(json.dumps(shown)) > _LONGEST_TEXT * 5:
+        times = (shown["start_time"], shown["end_time"] or 0.0)
+        if not all(isinstance(time, int | float) and 0 <= time < _LATEST for time in times):
+            return
+        if len(json.dumps(shown)) > _LONGEST_TEXT * 5:
             return
         self._alarms[key] = {**shown, "prefix": prefix, "node": node.name}
         while len(self._alarms) > MOST_ALARMS:
@@ -128,9 +133,13 @@ def topics_of(prefix: str) -> list[str]:
     return own + [f"{prefix}/+/{word}" for word in _OF_CAMERA]
 
 
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
 def _object(payload: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(payload)
+        found = json.loads(payload, parse_constant=_refused)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

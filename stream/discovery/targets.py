@@ -122,9 +122,11 @@ async def _addresses(name: str) -> list[Address]:
 
 
 def _plain(address: Address) -> Address:
-    """An IPv4 address that is written as IPv6, as IPv4."""
+    """An IPv4 address that is written as IPv6, as IPv4. A scope is kept only where it has a meaning."""
     if isinstance(address, IPv4Address):
         return address
+    if not address.is_link_local:
+        address = IPv6Address(int(address))
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if any(address in network for network in _V4_IN_V6) and int(address) & 0xFFFFFFFF > 1:

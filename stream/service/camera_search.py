@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
+from stream.base.addresses import expanded
 from stream.base.errors import StreamError, UsageError
 from stream.base.log import log
 from stream.base.processes import StartProcess, end_with_parent
@@ -135,10 +136,10 @@ class CameraSearch:
         if self._login is None:
             return None, None
         name, number = _SECRET, 1
-        while os.environ.get(name, self._login.password) != self._login.password:
+        while (known := _known(name)) not in (None, self._login.password):
             number += 1
             name = f"{_SECRET}_{number}"
-        if name not in os.environ:
+        if known is None:
             os.environ[name] = self._login.password
             self._set_here.add(name)
         return PlaceholderLogin(self._login.user, name), name if name in self._set_here else None
@@ -165,3 +166,11 @@ class CameraSearch:
         process.join(1.0)
         pipe.close()
         self._running = None
+
+
+def _known(name: str) -> str | None:
+    """The value of a placeholder, from the environment or a secret file; "" if there is one that cannot be used."""
+    try:
+        return expanded(f"{{{name}}}")
+    except UsageError as error:
+        return None if "neither" in str(error) else ""

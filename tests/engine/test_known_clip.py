@@ -68,6 +68,9 @@ def test_a_bundle_without_the_answer_is_compared_with_its_first_one(
         assert engine.fault() == ""
         monkeypatch.setattr(OpenVinoBackend, "features", third_more)
         assert "33 % off" in engine.fault()
+        engine.give_way()
+        opened.backend = engine.backend  # the old one is closed
+        assert engine.fault() == ""  # the next backend is compared with itself
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY garbage"])

@@ -16,6 +16,7 @@ from stream.alarm.drawing import fault
 from stream.alarm.modes import BY_SCHEDULE, NO_MODE
 from stream.base.addresses import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
 from stream.base.errors import UsageError
+from stream.base.people import ANYBODY, TOKEN_HOLDER
 from stream.settings.bundle import check_device
 
 FOLDER: Final = "folder"  # key in the validation context: the folder for relative paths
@@ -148,6 +149,12 @@ def _mode_name(name: str) -> str:
     return name
 
 
+def _person_name(name: str) -> str:
+    if name in (ANYBODY.name, TOKEN_HOLDER):
+        raise ValueError(f"the name of a person must not be {name}")
+    return name
+
+
 def _topic_prefix(prefix: str) -> str:
     if problem := prefix_problem(prefix):
         raise ValueError(problem)
@@ -199,6 +206,6 @@ WebhookUrl = Annotated[str, AfterValidator(_webhook)]
 SigningSecret = Annotated[str, AfterValidator(_signing_secret)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]
 ModeName = Annotated[str, StringConstraints(pattern=_MODE), AfterValidator(_mode_name)]
-PersonName = Annotated[str, StringConstraints(pattern=_PERSON)]
+PersonName = Annotated[str, StringConstraints(pattern=_PERSON), AfterValidator(_person_name)]
 Network = Annotated[str, AfterValidator(_network)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

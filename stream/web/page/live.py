@@ -45,7 +45,7 @@ class LiveRoutes:
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
         self._streams = 0
-        self._states: dict[str, tuple[float, str]] = {}  # for each person
+        self._states: dict[Person, tuple[float, str]] = {}
         self.router = router = APIRouter()
         router.get("/api/state")(self.state)
         router.get("/api/stream")(self.stream)
@@ -58,11 +58,11 @@ class LiveRoutes:
     def _state_text(self, person: Person) -> str:
         """The state as JSON, built once for all pages of a person that request it at the same time."""
         now = time.monotonic()
-        built, text = self._states.get(person.name, (0.0, ""))
+        built, text = self._states.get(person, (0.0, ""))
         if not text or now - built >= _STATE_EVERY / 2:
             you = {"name": person.name, "operator": person.operator, "all_cameras": person.cameras is None}
             text = json.dumps(seen_state(person, self._sources.state()) | {"time": time.time(), "you": you})
-            self._states[person.name] = (now, text)
+            self._states[person] = (now, text)
         return text
 
     async def stream(self, person: Asking) -> Response:

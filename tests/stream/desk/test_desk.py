@@ -33,6 +33,19 @@ def event(number: int = 0, **more: Any) -> bytes:
     return json.dumps(told | more).encode()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"camera": []}, {"camera": {}}, {"start_time": float("nan")}, {"start_time": 1e300}, {"end_time": float("inf")},
+     {"end_time": "later"}],
+)  # fmt: skip
+def test_what_no_node_sends_is_left_out(changes: dict[str, Any]) -> None:
+    board = Board()
+    board.take("a/node", node())
+    assert board.take("a/events", event(1, **changes)) == []
+    board.take("a/events", event(2))
+    assert [alarm["id"] for alarm in board.as_json()["alarms"]] == ["2.00-abcdef"]
+
+
 def test_what_is_known_of_nodes() -> None:
     board = Board()
     assert board.take("a/door/status", b"online") == []  # of nobody

@@ -36,6 +36,7 @@ def checked(url: str, *named: str, answered: str = "192.168.1.20") -> str:
         ("http://169.254.169.254/latest/meta-data", "metadata"),
         ("http://[::ffff:169.254.169.254]/", "metadata"),
         ("http://[fd00:ec2::254]/", "metadata"),
+        ("http://[fd00:ec2::254%251]/", "metadata"),
         ("rtsp://127.0.0.1:8080/", "mgfn-stream itself"),
         ("rtsp://239.255.255.250/1", "single device"),
         ("rtsp://255.255.255.255/1", "single device"),

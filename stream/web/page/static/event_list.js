@@ -57,6 +57,10 @@ export class EventList {
       this.redraw(whole);
     } else if (at >= 0) {
       this.remove(at);
+      if (this.more && this.events.length < PAGE / 2 && !this.heard) {
+        this.list();
+        this.heard.push(event);  // the answer may be older than it
+      }
     } else if (this.belongs(whole) && (event.type === "new" || whole.moved)) {
       this.enter(whole);
     }
@@ -93,7 +97,7 @@ export class EventList {
 
   say() {
     this.element.querySelector("p")?.remove();
-    if (!this.events.length) this.element.prepend(make("p", { class: "faint" }, t(this.empty)));
+    if (!this.events.length && !this.more) this.element.prepend(make("p", { class: "faint" }, t(this.empty)));
     this.shown(this);
   }
 }

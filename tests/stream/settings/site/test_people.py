@@ -28,6 +28,7 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_people() -> None:
     given = options(Flags(), site(PEOPLE))
     anna, porter = given.people.people
+    assert given.people.with_token("0" * 16).named("operator") is None  # no proxy names whoever holds that token
     assert anna == Person("anna", operator=True, token="0123456789abcdef")
     assert porter == Person("porter@example.com", operator=False, cameras=frozenset({"door"}))
     assert given.people.proxy == Proxy("Remote-User", (ip_network("10.0.0.0/24"), ip_network("::1")))
@@ -48,6 +49,7 @@ def test_people() -> None:
         ("  proxy:", "  #", "people.porter@example.com: has no token, and there is no `proxy`"),
         ("[10.0.0.0/24", "[10.0.0.1/24", "'10.0.0.1/24'; must be an IP address or network"),
         ("Remote-User", "Remote User", "must be the name of a header, such as Remote-User"),
+        ("anna:", "operator:", "must not be operator"),
         ("anna:", "an na:", "a person's name has 1 to 64 characters of"),
     ],
 )
