@@ -8,6 +8,8 @@ BIN := .venv/bin
 # A machine with an NVIDIA GPU gets the GPU engine instead: install exactly one of [cpu] and [gpu].
 ENGINE ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# The tests import a fraction of what is installed; Python compiles that when it is first imported.
+COMPILE := $(if $(filter test quick lint,$(MAKECMDGOALS)),--no-compile)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -18,12 +20,12 @@ help: ## list the targets
 
 # One stamp per set of extras: pip runs again only if the requirements have changed.
 .venv/.runtime: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt torch==2.13.0
-	$(PIP) install -c constraints.txt -e '.[$(ENGINE),export,train,demo,notify]'
+	$(PIP) install $(COMPILE) -c constraints.txt torch==2.13.0
+	$(PIP) install $(COMPILE) -c constraints.txt -e '.[$(ENGINE),export,train,demo,notify]'
 	@touch $@
 
 .venv/.dev: .venv/.runtime
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install $(COMPILE) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 install: .venv/.runtime ## create .venv with everything that the commands need on this machine
@@ -37,7 +39,7 @@ demo: install ## watch a staged incident over RTSP and print its alarms (DURATIO
 
 test: .venv/.dev .venv/.servers lint ## run all tests: the quick ones first, then those with real servers and models
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m slow -n 3 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -q -m slow -n 4 --dist loadfile --durations=10
 
 quick: .venv/.dev ## run only the quick tests
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile

@@ -17,15 +17,19 @@ import numpy as np
 VIDEOS, HELD_OUT, CHANNELS = 200, 40, 1024
 
 
-def compose(rng: np.random.Generator, direction: np.ndarray, abnormal: bool) -> np.ndarray:
-    """Features (clips, 1, 1024) of one video."""
+def compose(
+    rng: np.random.Generator, direction: np.ndarray, abnormal: bool
+) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """Features (clips, 1, 1024) of one video, with the first clip of its incident and the one after it."""
     clips = int(rng.integers(40, 200))
     scene = rng.random(CHANNELS)
     features = scene + 0.3 * rng.random((clips, CHANNELS))
+    incident = None
     if abnormal:
         begin = int(rng.integers(clips - 10))
-        features[begin : begin + int(rng.integers(3, 11))] += direction
-    return features[:, None].astype(np.float32)
+        incident = begin, begin + int(rng.integers(3, 11))
+        features[slice(*incident)] += direction
+    return features[:, None].astype(np.float32), incident
 
 
 def main() -> None:
@@ -36,7 +40,7 @@ def main() -> None:
         folder = Path(name)
         rows = ["file,label,split"]
         for index in range(VIDEOS + HELD_OUT):
-            np.save(folder / f"v{index}.npy", compose(rng, direction, bool(index % 2)))
+            np.save(folder / f"v{index}.npy", compose(rng, direction, bool(index % 2))[0])
             rows.append(f"v{index},{index % 2},{'train' if index < VIDEOS else 'test'}")
         (folder / "labels.csv").write_text("\n".join(rows))
         command = [sys.executable, "-m", "mgfn.training.cli", "--config", "small-data", *steps]

@@ -57,10 +57,12 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
     """Load a backbone and the matching head.
 
     The backbone outputs as many of its layers as the head has channels for. A head that does not match is omitted.
-    Raises WeightsError and CheckpointError.
+    Raises WeightsError, CheckpointError, and ExportError for a head that cannot score the clips of a camera.
     """
     spec = BACKBONES[backbone]
     mgfn, texts = load_head(head)  # first, so that a wrong file fails before weights are downloaded
+    if problem := mgfn.not_live():
+        raise ExportError(f"head {head}: cannot watch a camera: {problem}")
     network = spec.load(backbone_weights)
     if backbone_weights is None:
         pin = pinned(backbone)

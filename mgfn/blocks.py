@@ -40,7 +40,13 @@ class ChannelNorm(nn.Module):
 
 
 class GlanceAttention(nn.Module):
-    """Video clip-level transformer (eq. 3 to 5): every clip attends to every clip of the window."""
+    """Video clip-level transformer (eq. 3 to 5): every clip attends to every clip of the window.
+
+    Our reading, as in the authors' code: the dot product of equation 3 is scaled by 1/sqrt(d), d channels of a head;
+    there is one head for each 64 channels, where the equations have one for all; a layer normalisation precedes the
+    attention (pre-normalisation), and a convolution with kernel 1 follows. The paper mentions none of these. At its
+    widths, C/32 of 1,024 or 2,048 channels, there is one head.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -77,7 +83,11 @@ class FocusConvolution(nn.Module):
 
 
 class FocusSelfConvolution(nn.Module):
-    """Self-attentional convolution as in the paper (eq. 6, 7), without weights.
+    """Self-attentional convolution as in the paper (eq. 6, 7), which itself has no weights.
+
+    Its layer normalisation (ours, as in the other blocks) does have weights, a factor and an offset for each channel:
+    128 at width 64. The paper says "without any learnable weight" of the convolution and does not mention a
+    normalisation.
 
     The equations use k1 both as the output channel and as an index of summation over all channels, while the text says
     kernel 5 and "nearby channels". Our reading: each channel is multiplied by the sum of its five nearest, F_sac[k1] =
@@ -97,7 +107,11 @@ class FocusSelfConvolution(nn.Module):
 
 
 class Block(nn.ModuleList):
-    """Short-cut convolution, attention, two-layered FFN, each with a residual connection: (B, D, T) -> (B, D, T)."""
+    """Short-cut convolution, attention, two-layered FFN, each with a residual connection: (B, D, T) -> (B, D, T).
+
+    Attention and FFN normalise their input (pre-normalisation), so that the residual path is not normalised. Figure 4
+    shows no normalisation.
+    """
 
     def __init__(self, attention: nn.Module, width: int, expansion: int = 4, dropout: float = 0.0) -> None:
         feed_forward = nn.Sequential(

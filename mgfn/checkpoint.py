@@ -125,7 +125,11 @@ def _load_released(path: Path) -> Head:
         return _filled(path, _hl_net(path, state), state)
     tokens = state.get("to_tokens.weight")
     if tokens is None or tokens.ndim != 3 or not tokens.shape[1]:
-        raise CheckpointError(f"head {path}: not the released MGFN layout: to_tokens.weight is missing")
+        first = next(iter(state), "nothing")
+        raise CheckpointError(
+            f"head {path}: a checkpoint of another method (it begins with {str(first)[:60]!r}); allowed: those of "
+            "mgfn-train, and those released by the authors of MGFN and of HL-Net"
+        )
     try:
         config = ReleasedConfig(tokens.shape[1])
     except ValueError as error:

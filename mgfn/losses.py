@@ -52,7 +52,12 @@ def selected_logit(logits: Tensor, selected: Tensor) -> Tensor:
 
 
 def sigmoid_cross_entropy(video_logits: Tensor, labels: Tensor) -> Tensor:
-    """L_sce: cross-entropy of video-level logits (N,) with labels (N,) in {0, 1}, mean over videos."""
+    """L_sce: cross-entropy of video-level logits (N,) with labels (N,) in {0, 1}, mean over videos.
+
+    The paper writes it for the score of a clip with the label of its video. Applied to every clip, it would call the
+    normal clips of abnormal videos abnormal. Our reading, as in the authors' code and in RTFM: the score is the mean of
+    the video's top-k clips, those that L_mc selects (see `selected_logit`).
+    """
     return functional.binary_cross_entropy_with_logits(video_logits, labels)
 
 

@@ -8,7 +8,7 @@ Baselines are in `mgfn.baselines`. The two versions of MGFN differ:
 |---|---|---|
 | feature amplification (eq. 1, 2) | added to the C channels, before they are reduced | added to the reduced ones |
 | glance, focus | 1 block of C/32, 1 block of C/16 | 3 of 64, 3 of 128, 2 more focus blocks of 1024 |
-| self-attentional convolution | no weights (eq. 6, 7) | a learned kernel of 5 clips for each head |
+| self-attentional convolution | no weights except its norm's (eq. 6, 7) | a learned kernel of 5 clips for each head |
 | magnitude of a clip | of the last block's output (eq. 9) | of that output after its layer normalisation |
 
 Shapes: N windows (or videos), T clips, P crops, B = N * P, C channels of the backbone, D width of the last stage.
@@ -69,6 +69,10 @@ class Head(nn.Module):
 
     config: HeadConfig
     causal: bool = False
+
+    def not_live(self) -> str:
+        """Why this head cannot score the clips of a camera, in one line; empty if it can."""
+        return ""
 
 
 class Network(Head, ABC):

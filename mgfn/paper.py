@@ -1,5 +1,9 @@
 """MGFN as in the paper's text (equations 1 to 7, figures 3 to 5).
 
+Where the text leaves a choice, the docstrings of `mgfn.blocks` and `mgfn.losses` state our reading. Training divides a
+video into 32 parts and shows the mean of each (T = 32), while a live window has single clips of 0.64 s: measured in
+docs/benchmarks/paper-tables.md, with `data.part: clip` as the alternative.
+
 Shapes: B windows of one crop each, T clips, C channels of the backbone, D width of the last stage.
 """
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mgfn.baselines.base import Baseline, bag_cross_entropy, causal_pad, check, labels_like, steps_apart, top_count
+
+_WITH_AUDIO: Final = 1024 + 128  # I3D and VGGish
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ class HlNet(Baseline):
 
     config: HlNetConfig
     missing = "VGGish audio features, which the published XD-Violence figures of its multi-modal form use"
+
+    def not_live(self) -> str:
+        if self.config.channels != _WITH_AUDIO:
+            return ""
+        return "hl-net of 1152 channels needs 128 of audio (VGGish) beside I3D's 1024; train hl-net on I3D's alone"
 
     def __init__(self, config: HlNetConfig) -> None:
         super().__init__()

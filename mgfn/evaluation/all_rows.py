@@ -19,7 +19,7 @@ from configs.atomic import write_file
 from mgfn.baselines.base import Baseline
 from mgfn.checkpoint import load_head
 from mgfn.evaluation.report import STYLE, table_html
-from mgfn.evaluation.rows import ROWS, Row, TableProtocol
+from mgfn.evaluation.rows import ROWS, Budget, Row, TableProtocol
 from mgfn.training.config import TrainConfig
 from mgfn.training.loop import Data, fit
 
@@ -56,7 +56,7 @@ def plan(
     rows: Sequence[Row],
     protocol: TableProtocol,
     seeds: int,
-    steps: int | None,
+    budget: Budget,
     out: Path,
     data_of: Callable[[TrainConfig], Data],
 ) -> list[Run]:
@@ -65,7 +65,7 @@ def plan(
     for seed in range(seeds):
         for row in rows:
             if row.preset is not None:
-                config = row.config(protocol, seed, steps)
+                config = row.config(protocol, seed, budget)
                 data = data_of(config)
                 files = [
                     [str(f), f.stat().st_size, f.stat().st_mtime_ns]
@@ -99,27 +99,30 @@ def perform(run: Run) -> Result:
     return result
 
 
-def perform_all(runs: Sequence[Run], processes: int, report: Callable[[Run, Result], None]) -> Results:
-    """Results by row and seed; `report` is called after each run that was not kept."""
-    found = {(run.row, run.seed): result for run in runs if (result := kept(run)) is not None}
-    open_runs = [run for run in runs if (run.row, run.seed) not in found]
-    if processes == 1 or len(open_runs) <= 1:
-        for run in open_runs:
-            found[run.row, run.seed] = perform(run)
-            report(run, found[run.row, run.seed])
-        return found
+def perform_all(runs: Sequence[Run], processes: int, report: Callable[[Run, Result], None]) -> None:
+    """Train and measure `runs`; `report` is called after each."""
+    if processes == 1 or len(runs) <= 1:
+        for run in runs:
+            report(run, perform(run))
+        return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(open_runs)), mp_context=context) as pool:
-        waiting = {pool.submit(perform, run): run for run in open_runs}
+    with ProcessPoolExecutor(min(processes, len(runs)), mp_context=context) as pool:
+        waiting = {pool.submit(perform, run): run for run in runs}
         try:
             for done in as_completed(waiting):
-                run = waiting[done]
-                found[run.row, run.seed] = done.result()
-                report(run, found[run.row, run.seed])
+                report(waiting[done], done.result())
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return found
+
+
+def open_runs(runs: Sequence[Run], results: Results) -> str:
+    """The runs without a result, by row; empty if there are none."""
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        if (run.row, run.seed) not in results:
+            seeds.setdefault(run.row, []).append(str(run.seed))
+    return "; ".join(f"{row} seed {', '.join(of_row)}" for row, of_row in seeds.items())
 
 
 HEAD = ("method", "published", "ours", "seeds", "s per run", "parameters", "causal", "remarks")
@@ -159,7 +162,7 @@ def write_tables(
     results: Results,
     notes: Sequence[str],
 ) -> None:
-    """`tables.md` and `tables.html`."""
+    """`tables.md` and `tables.html` of the runs that are finished."""
     cells = lines(rows, results, protocol)
     title = f"{'AP' if protocol is TableProtocol.XD_VIOLENCE else 'AUC'} in %, frames, {protocol.value}"
     ruled = [HEAD, ("---", *["---:"] * 5, "---", "---"), *cells]

@@ -15,6 +15,7 @@ from configs.atomic import replacing_folder
 from configs.command import run_command
 from configs.console import plain_console
 from mgfn.evaluation.doctor_command import doctor
+from mgfn.evaluation.hard_normal_command import hard_normal
 from mgfn.evaluation.tables_command import tables
 from mgfn.evaluation.videos import EvaluationError, Protocol, read_list
 
@@ -181,16 +182,15 @@ def stream(
     from mgfn.evaluation.report import FIGURES, check_out, write_json
     from mgfn.evaluation.scoring import LOOK_AHEADS, causal_scores
     from mgfn.evaluation.tables import print_live
+    from mgfn.evaluation.thresholds import alarm_threshold
     from mgfn.truth import read_truth
 
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise EvaluationError(f"--threshold {threshold}: must be from 0 to 1")
     if not 1 <= fps <= 240:
         raise EvaluationError(f"--fps {fps}: must be from 1 to 240")
     if out is not None:
         check_out(out)
     network, texts = load_head(head)
-    chosen, origin = _threshold(threshold, head, texts)
+    chosen, origin = alarm_threshold(threshold, head, texts)
     videos = read_list(listed, features, network.config.channels)
     truth = read_truth(ground_truth, {video.name: video.clips for video in videos})
     scores = []
@@ -218,6 +218,7 @@ def stream(
 
 
 app.command()(doctor)
+app.command(name="hard-normal")(hard_normal)
 app.command(name="tables")(tables)
 
 
@@ -237,17 +238,6 @@ def _doubts(path: Path, truth: Truth, videos: Sequence[Video], protocol: Protoco
             "--trust-ground-truth to use this one"
         )
     return found
-
-
-def _threshold(given: float | None, head: Path, texts: dict[str, str]) -> tuple[float, str]:
-    if given is not None:
-        return given, "--threshold"
-    if (text := texts.get("threshold_on")) is None:
-        return 0.5, "default; the checkpoint has none"
-    try:
-        return float(text), "from the checkpoint"
-    except ValueError:
-        raise EvaluationError(f"--head {head}: threshold_on {text!r} is not a number; use --threshold") from None
 
 
 def _settings(head: Path, listed: Path, ground_truth: Path) -> dict[str, str | int]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from configs.sizes import CLIP_LENGTH
+from mgfn.evaluation.early import latency_aware_ap
 from mgfn.evaluation.metrics import Frames, ScoredVideo
 from mgfn.training.compose import Stream
 from mgfn.training.streaming import count_alarms
@@ -29,7 +30,7 @@ class LiveFigures:
         available.
     false_alarms_an_hour_bound: one-sided 95 % upper bound of the rate, assuming Poisson-distributed false alarms.
     false_alarms_a_day, with its bound: the same rates for one camera that is watched for 24 hours.
-    f1_within_ten_seconds: see `ilids_f1`.
+    f1_within_ten_seconds: see `ilids_f1`. latency_aware_ap: see `mgfn.evaluation.early`; it needs no threshold.
     time_in_alarm: share of ordinary time with a score at or above the threshold. Ordinary is what is more than 2 s away
     from every
         incident; alarms are counted before any minimum duration.
@@ -49,6 +50,7 @@ class LiveFigures:
     false_alarms_a_day: float
     false_alarms_a_day_bound: float
     f1_within_ten_seconds: float
+    latency_aware_ap: float
 
 
 def live_figures(
@@ -86,6 +88,9 @@ def live_figures(
             [stream.labels for stream in streams],
             [video.scores >= threshold for video in videos],
             math.floor(RULE_SECONDS / seconds),
+        ),
+        latency_aware_ap=latency_aware_ap(
+            [stream.labels for stream in streams], [video.scores for video in videos], seconds, look_ahead
         ),
     )
 

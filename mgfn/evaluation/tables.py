@@ -9,6 +9,7 @@ from statistics import mean, median
 from rich.table import Table
 
 from configs.console import plain_console
+from mgfn.evaluation.hard_normal import HardNormal
 from mgfn.evaluation.live import LiveFigures
 from mgfn.evaluation.report import NAMES, Benchmark, shown
 
@@ -31,6 +32,7 @@ def print_live(figures: Sequence[LiveFigures], title: str) -> None:
     lines = {
         "AUC": [shown(f.auc) for f in figures],
         "average precision": [shown(f.average_precision) for f in figures],
+        "latency-aware AP": [shown(f.latency_aware_ap) for f in figures],
         "incidents found": [f"{f.found} of {f.incidents}" for f in figures],
         "delay, median, s": [shown(median(f.delays), 2) if f.delays else "–" for f in figures],
         "delay, mean, s": [shown(mean(f.delays), 2) if f.delays else "–" for f in figures],
@@ -44,6 +46,19 @@ def print_live(figures: Sequence[LiveFigures], title: str) -> None:
     }
     head = ("look-ahead, clips", *(str(f.look_ahead) for f in figures))
     _print(title, head, [(name, *cells) for name, cells in lines.items()])
+
+
+def print_hard_normal(columns: Sequence[HardNormal], title: str) -> None:
+    """One column for each list of videos."""
+    lines = {
+        "videos": [str(c.videos) for c in columns],
+        "frames at or above 0.5": [shown(c.false_alarm_rate) for c in columns],
+        "videos with a false alarm": [f"{c.videos_in_alarm} of {c.videos}" for c in columns],
+        "false alarms": [f"{c.false_alarms} in {c.hours:.3g} h" for c in columns],
+        "false alarms per camera-day": [shown(c.false_alarms_a_day, 1) for c in columns],
+        "  95 % upper bound": [shown(c.false_alarms_a_day_bound, 1) for c in columns],
+    }
+    _print(title, ("", *(c.name for c in columns)), [(name, *cells) for name, cells in lines.items()])
 
 
 def _print(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -37,17 +37,23 @@ def tables(
     rows: Annotated[str | None, typer.Option(metavar="NAMES", help="Rows, separated by commas; default: all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, metavar="N", help="Seeds of each row.")] = 5,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of every row.")] = None,
+    videos: Annotated[
+        int | None, typer.Option(min=1, max=1024, metavar="N", help="Videos of each class in a batch of every row.")
+    ] = None,
+    parts: Annotated[
+        int | None, typer.Option(min=1, max=1024, metavar="N", help="Parts that every row divides a video into.")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Runs at the same time.")] = 1,
     fps: Annotated[float, typer.Option(min=1, max=240, metavar="F", help="Frame rate of own data.")] = 25.0,
 ) -> None:
     """Train every method of the paper's tables; print published and measured figures side by side.
 
-    Writes tables.md and tables.html. If interrupted, the same command continues after the finished runs.
+    Writes tables.md and tables.html after each run. If interrupted, the same command continues after the finished runs.
 
     Example: mgfn-eval tables --protocol own --features features/ --labels mine.csv --out tables --steps 300
     """
-    from mgfn.evaluation.all_rows import Result, Run, chosen, perform_all, plan, write_tables
-    from mgfn.evaluation.rows import TableProtocol
+    from mgfn.evaluation.all_rows import Result, Run, chosen, kept, open_runs, perform_all, plan, write_tables
+    from mgfn.evaluation.rows import Budget, TableProtocol
     from mgfn.training.config import ProblemsError
 
     console = plain_console(stderr=True)
@@ -62,30 +68,36 @@ def tables(
         raise EvaluationError(f"--rows {error}") from None
     if not features.is_dir():
         raise EvaluationError(f"--features {features}: no such folder")
+    budget = Budget(steps, videos, parts)
     try:
         split = _split(kind, features, labels, test_labels, ground_truth, fps)
-        runs = plan(wanted, kind, seeds, steps, out, _data_of(split, out / "segments"))
+        runs = plan(wanted, kind, seeds, budget, out, _data_of(split, out / "segments"))
     except ProblemsError as found:
         raise EvaluationError("; ".join(found.problems)) from None
-    done = 0
-
-    def report(run: Run, result: Result) -> None:
-        nonlocal done
-        done += 1
-        figures = f"AUC {result.auc:.4f}, AP {result.ap:.4f}, {result.seconds:.0f} s"
-        console.print(f"{run.row}, seed {run.seed}: {figures} ({done} of {left})", soft_wrap=True)
-
-    left = sum(not (run.folder / "result.json").is_file() for run in runs)
-    console.print(f"{len(runs)} runs, {len(runs) - left} of them finished earlier", soft_wrap=True)
-    results = perform_all(runs, processes, report)
-    length = "the steps of each preset" if steps is None else f"{steps} steps for every row"
+    results = {(run.row, run.seed): result for run in runs if (result := kept(run)) is not None}
+    left = [run for run in runs if (run.row, run.seed) not in results]
+    console.print(f"{len(runs)} runs, {len(results)} of them finished earlier", soft_wrap=True)
     notes = [
-        f"{seeds} seeds, {length}, last step, no selection; ± is the standard deviation over seeds",
+        f"{seeds} seed{'s' * (seeds > 1)}, {budget.said()}; last step, no selection"
+        + "; ± is the standard deviation over seeds" * (seeds > 1),
         "published: frozen features of the original papers; ours: the features in --features",
     ]
     if kind is TableProtocol.OWN:
         notes.append("own data, source-disjoint folds: seed n tests fold n; compare rows with each other only")
-    write_tables(out, kind, wanted, results, notes)
+
+    def write() -> None:
+        lacking = open_runs(runs, results)
+        write_tables(out, kind, wanted, results, [*notes, f"not trained yet: {lacking}"] if lacking else notes)
+
+    def report(run: Run, result: Result) -> None:
+        results[run.row, run.seed] = result
+        figures = f"AUC {result.auc:.4f}, AP {result.ap:.4f}, {result.seconds:.0f} s"
+        done = len(left) - (len(runs) - len(results))
+        console.print(f"{run.row}, seed {run.seed}: {figures} ({done} of {len(left)})", soft_wrap=True)
+        write()
+
+    write()
+    perform_all(left, processes, report)
     plain_console().print((out / "tables.md").read_text(), soft_wrap=True)
 
 

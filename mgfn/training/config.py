@@ -22,6 +22,7 @@ from mgfn.paper import Paper, PaperConfig, Structure
 from mgfn.released import Released, ReleasedConfig
 
 PRESETS = Path(configs.__file__).parent / "train"
+NOT_BUILT = {"sacr": "needs a graph of detected objects"}  # rows of the paper's tables without a preset
 
 
 class ProblemsError(Exception):
@@ -185,12 +186,16 @@ class OptimizerSettings(_Model):
 class DataSettings(_Model):
     """How list files are read (`layout`), into how many parts a video is divided, how many crops files must have.
 
+    `part`: in training, a part is the mean of its clips, as published, or one of its clips (`clip`), drawn in every
+    step. A live camera shows single clips of 0.64 s; a part of a long video is the mean of many.
+
     The paths may be given as flags instead: see `mgfn.training.dataset` for `labels` and `test_labels`,
     `mgfn.training.validation` for `ground_truth`.
     """
 
     layout: Literal["plain", "ucf-crime", "xd-violence"] = "plain"
     parts: int = Field(32, ge=1, le=1024)
+    part: Literal["mean", "clip"] = "mean"
     crops: int | None = Field(None, ge=1, le=MOST_CROPS)
     features: Path | None = None
     labels: Path | None = None
@@ -249,6 +254,8 @@ def load_config(name: str, changes: Mapping[str, Any] | None = None) -> TrainCon
     if not path.is_file():
         preset = PRESETS / f"{path.name.removesuffix('.yaml')}.yaml"
         # a preset may be named by its path in the sources, wherever the package is installed
+        if name in NOT_BUILT:
+            raise ProblemsError([f"--config {name}: is not built: {NOT_BUILT[name]}, not only features of clips"])
         if path.parent not in (Path(), Path("configs/train")) or not preset.is_file():
             raise ProblemsError([f"--config {name}: no such file or preset; presets: {', '.join(preset_names())}"])
         path = preset

@@ -7,7 +7,7 @@ interrupted, without storing the state of a generator.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -23,6 +23,7 @@ from configs.atomic import replacing, write_file
 from mgfn.baselines.base import Baseline, bags_of
 from mgfn.checkpoint import save_head
 from mgfn.extended import Extended
+from mgfn.features import FloatArray
 from mgfn.network import Head
 from mgfn.training.config import OptimizerSettings, ProblemsError, TrainConfig
 from mgfn.training.dataset import LabelledVideo
@@ -109,7 +110,7 @@ def fit(
     # each file is a separate item, like the five of an XD-Violence video in the released list
     groups = [[file for v in data.train if v.abnormal is abnormal for file in v.files] for abnormal in (False, True)]
     if first == 0 and isinstance(head, Extended):
-        settle_inputs(head, lambda: map(data.segments.load, groups[0]))
+        settle_inputs(head, lambda: _shown(config, data.segments, groups[0], 0))
     metrics = _metrics(history[-1]) if history else None
     if resume:
         report(Reached(first, {}, metrics))
@@ -121,7 +122,7 @@ def fit(
                 for group, items in enumerate(groups)
                 for index in batch_of(len(items), config.videos, step, config.seed, group)
             ]
-            x = torch.from_numpy(np.stack([data.segments.load(file) for file in files])).to(device)
+            x = torch.from_numpy(np.stack(list(_shown(config, data.segments, files, step)))).to(device)
             terms = _terms(head, x, config, step, precision)
             loss = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
@@ -145,6 +146,13 @@ def fit(
                 _keep(out, head, optimizer, config, history, identity)
             report(Reached(step + 1, values, metrics))
     return _metrics(history[_chosen(config, history)])
+
+
+def _shown(config: TrainConfig, segments: Segments, files: Sequence[Path], step: int) -> Iterator[FloatArray]:
+    """The parts (parts, crops, C) of files, as `data.part` says."""
+    rng = np.random.default_rng([config.seed, step])
+    for file in files:
+        yield segments.load(file) if config.data.part == "mean" else segments.draw(file, rng)
 
 
 def _terms(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.atomic import replacing
 from configs.command import gathered
@@ -29,11 +30,10 @@ def segment(path: Path, parts: int) -> FloatArray:
     rounded down; a part without clips uses the clip at its begin. Raises FeatureError.
     """
     clips, crops, channels = feature_shape(path)
-    bounds = np.linspace(0, clips, parts + 1, dtype=int)
     stretch = max(1, _STRETCH_BYTES // (4 * crops * channels))  # clips
     out = np.empty((parts, crops, channels), np.float32)
     features, mapped = read_features(path), 0
-    for part, (begin, end) in enumerate(zip(bounds[:-1], np.maximum(bounds[1:], bounds[:-1] + 1), strict=True)):
+    for part, (begin, end) in enumerate(zip(*_bounds(clips, parts), strict=True)):
         total = np.zeros((crops, channels))
         for first in range(begin, end, stretch):
             last = min(end, first + stretch)
@@ -43,6 +43,12 @@ def segment(path: Path, parts: int) -> FloatArray:
             mapped += last - first
         out[part] = total / (end - begin)
     return out
+
+
+def _bounds(clips: int, parts: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and past-the-last clip of each part."""
+    edges = np.linspace(0, clips, parts + 1, dtype=int)
+    return edges[:-1], np.maximum(edges[1:], edges[:-1] + 1)
 
 
 class Segments:
@@ -80,6 +86,12 @@ class Segments:
     def load(self, path: Path) -> FloatArray:
         """The parts of an added file."""
         return np.array(read_features(self._kept[path]))
+
+    def draw(self, path: Path, rng: np.random.Generator) -> FloatArray:
+        """The parts of an added file, each shown by one of its clips, drawn at random, instead of their mean."""
+        features = read_features(path)
+        begin, end = _bounds(len(features), self.parts)
+        return np.array(features[rng.integers(begin, end)])
 
 
 def prepare(

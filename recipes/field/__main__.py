@@ -92,7 +92,7 @@ def main() -> None:
             if r.source in sources
         }
         variant = Variant(f"windows of at most {window} clip{'s' * (window > 1)}")
-        results["parts"].append(_part(variant, recordings, seen, [sources for sources, _ in heads], shorter))
+        results["parts"].append(part_of(variant, recordings, seen, [sources for sources, _ in heads], shorter))
     results["minutes_taken"] = round((time.monotonic() - began) / 60, 1)
     write(results, given.out)
     print(json.dumps(results["prior"]))
@@ -135,7 +135,7 @@ def run(
     }
     shipped: dict[str, Any] = {"name": "probes and MGFN (shipped)", "auc": ranks(held, by_name, seen)}
     parts = [shipped | {camera: summary(found[camera, POINTS[0]]) for camera in curve}]
-    parts += [_part(variant, recordings, seen, groups, parted) for variant in VARIANTS]
+    parts += [part_of(variant, recordings, seen, groups, parted) for variant in VARIANTS]
     return {
         "points": points,
         "with_shipped_prior": [
@@ -154,7 +154,7 @@ def run(
     }
 
 
-def _part(
+def part_of(
     variant: Variant,
     recordings: Sequence[Recording],
     seen: Mapping[str, Footage],

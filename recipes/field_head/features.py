@@ -8,6 +8,7 @@
 | `slow6`, `slow11` | of images thinned to about 6 and 11 per second |
 | `tamper` | a camera that is covered, shaken, defocused, blinded (`recipes.default_head.tampering`) |
 | `harmless` | an image that jumps or freezes for harmless reasons |
+| `whole` | as `focus`, of the whole image; only for comparison (`recipes.field.whole_picture`) |
 
 Each .npz: `features` float32 (n, 2688), the means of Mixed_4f, 5b and 5c; `start`, `end` in seconds; `kind` (n,).
 """
@@ -29,7 +30,7 @@ from rich.progress import track
 
 from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
-from engine.focus import COLUMNS, LOOKED_AT, ROWS, Region, cropped, find_region, region_of
+from engine.focus import COLUMNS, LOOKED_AT, ROWS, WHOLE, Region, cropped, find_region, region_of
 from engine.geometry import SIDE, scaled
 from export.onnx import export_backbone
 from mgfn.backbones import BACKBONES, show_layers
@@ -96,7 +97,7 @@ def _clips(recording: Recording, view: str) -> Iterator[_Cut]:
     frames = _thinned(recording.path, int(view[4:])) if view.startswith("slow") else _overlapping(recording.path)
     for between, start, end, pictures in frames:
         if between == (view == "focus8"):
-            region = region_of(pictures)
+            region = WHOLE if view == "whole" else region_of(pictures)
             if view == "aug":
                 region = _moved(region, pictures[0].width, pictures[0].height, rng)
             clip = np.stack([scaled(cropped(picture, region), SIDE, SIDE) for picture in pictures])

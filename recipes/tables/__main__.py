@@ -25,6 +25,7 @@ from recipes.tables.limits import limits
 from recipes.tables.methods import TABLES, Method
 from recipes.tables.report import Runs, streaming, table
 from recipes.tables.runs import Scores, keep, kept, scored, trained
+from recipes.tables.single_clips import single_clips
 
 SEEDS = 5
 STREAMING = "MGFN, small-data"
@@ -54,7 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     root = Path(__file__).resolve().parents[2]
     parser.add_argument(
-        "tables", nargs="+", choices=[*TABLES, "ceiling", "gradients", "streaming", "default-head", "limits"]
+        "tables",
+        nargs="+",
+        choices=[*TABLES, "ceiling", "gradients", "streaming", "default-head", "limits", "single-clips"],
     )
     parser.add_argument("--data", type=Path, default=root.parent / "shared" / "data")
     cached = Path(platformdirs.user_cache_dir("mgfn-stream")) / "default-head"
@@ -83,6 +86,8 @@ def main() -> None:
             lines = default_head(given.data, given.cache, given.graph)
         elif name == "gradients":
             lines = gradients(folds)
+        elif name == "single-clips":
+            lines = single_clips(folds)
         elif name == "ceiling":
             rows = {title: made(title, make, folds, FOLDS, cache) for title, make in CEILINGS.items()}
             lines = table(rows, held_out)

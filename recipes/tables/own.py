@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,12 @@ def main() -> None:
             edges = np.flatnonzero(np.diff(np.r_[False, stream.labels, False].astype(int)))
             times = [(f"{a * SECONDS:.2f}", f"{b * SECONDS:.2f}") for a, b in zip(edges[::2], edges[1::2], strict=True)]
             rows += [(name, f"fold{fold}", start, end) for start, end in times or [("", "")]]
-    with (given.out / "own.csv").open("w", newline="", encoding="utf-8") as file:
+    write_own(given.out, rows)
+
+
+def write_own(out: Path, rows: Iterable[tuple[str, str, str, str]]) -> None:
+    """`out/own.csv`, as `mgfn-eval tables --protocol own` reads it."""
+    with (out / "own.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file", "source", "start", "end"), *rows])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import tokenize
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -92,6 +93,12 @@ class StoredExplanation:
     level: tuple[float, float, float] | None = None
 
 
+_DAMAGED: Final = (
+    OSError, ValueError, KeyError, TypeError, MemoryError, RuntimeError, zipfile.BadZipFile, EOFError, SyntaxError,
+    tokenize.TokenError,
+)  # fmt: skip
+
+
 def read(path: Path) -> StoredExplanation:
     """Read the file. Raises StreamError if it is missing or invalid."""
     try:
@@ -108,7 +115,7 @@ def read(path: Path) -> StoredExplanation:
             )  # fmt: skip
     except FileNotFoundError:
         raise StreamError(f"{path.name}: the event's window is not stored") from None
-    except (OSError, ValueError, KeyError, TypeError, MemoryError, RuntimeError, zipfile.BadZipFile, EOFError) as error:
+    except _DAMAGED as error:
         raise StreamError(f"{path}: not readable as an event's window: {type(error).__name__}") from None
     length = len(found.times)
     if found.features.ndim != 3 or not len(found.features) == len(found.weights) == length or length == 0:
@@ -125,8 +132,11 @@ def _level(file: Mapping[str, np.ndarray]) -> tuple[float, float, float] | None:
 
 def _view(text: str) -> View:
     kept = json.loads(text)
-    masks = tuple(tuple((float(x), float(y)) for x, y in mask) for mask in kept["masks"])
-    return View(None if kept["region"] is None else Region(**kept["region"]), masks)
+    masks, only_here = (
+        tuple(tuple((float(x), float(y)) for x, y in polygon) for polygon in kept.get(key, ()))
+        for key in ("masks", "only_here")
+    )
+    return View(None if kept["region"] is None else Region(**kept["region"]), masks, only_here)
 
 
 def last_picture(crops: UInt8Array) -> UInt8Array:

@@ -9,7 +9,7 @@ from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.focus import COLUMNS, ROWS, WHOLE, Region, focus_clip
 from engine.geometry import SIDE, crops_of, is_per_clip
-from stream.camera.view import Cropper, View, drawn_masks, widened
+from stream.camera.view import Cropper, View, hidden, widened
 
 
 class ClipCropper:
@@ -73,13 +73,13 @@ class _FocusMasks:
 
     def blocks(self) -> UInt8Array | None:
         """uint8 (ROWS, COLUMNS), above 0 where a block is masked; None without masks."""
-        if not self._view.masks:
+        if not self._view.hides:
             return None
         if self._drawn_for != self.size:
             import cv2  # imported only for cameras with masks
 
             left, top, right, bottom = self._view.box(*self.size)
-            self._drawn = widened(drawn_masks(self._view.masks, *self.size))[top:bottom, left:right]
+            self._drawn = widened(hidden(self._view, *self.size))[top:bottom, left:right]
             blocks = cv2.resize(self._drawn, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
             self._blocks = np.asarray(blocks, np.uint8)
             self._drawn_for = self.size
@@ -87,7 +87,7 @@ class _FocusMasks:
 
     def apply(self, region: Region, out: UInt8Array) -> None:
         """Black out the masked parts of a clip cut to `region`: uint8 (1, 16, 224, 224, 3)."""
-        if not self._view.masks:
+        if not self._view.hides:
             return
         import cv2
 

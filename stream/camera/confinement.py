@@ -46,8 +46,8 @@ def landlock_version() -> int:
     return max(0, _syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION)))
 
 
-def confine(ports: Iterable[int], read: Iterable[Path] = (), write: Iterable[Path] = ()) -> int:
-    """Confine this thread: TCP to `ports` alone, and no other files than libraries, `read` and `write`.
+def confine(ports: Iterable[int] | None, read: Iterable[Path] = (), write: Iterable[Path] = ()) -> int:
+    """Confine this thread: TCP to `ports` alone (None: to any), and no other files than libraries, `read` and `write`.
 
     Returns the version of Landlock that is in force: 0 nothing, below 4 only files. No core dump is written either way.
     """
@@ -56,7 +56,7 @@ def confine(ports: Iterable[int], read: Iterable[Path] = (), write: Iterable[Pat
     if version == 0:
         return 0
     every = (1 << (13 + (version > 1) + (version > 2))) - 1
-    handled = (every, _BIND_TCP | _CONNECT_TCP, _SCOPES)
+    handled = (every, 0 if ports is None else _BIND_TCP | _CONNECT_TCP, _SCOPES)
     size = 8 * (1 + (version >= _NETWORK_FROM) + (version >= _SCOPES_FROM))
     rules = _syscall(_CREATE, struct.pack("QQQ", *handled), ctypes.c_size_t(size), ctypes.c_uint32(0))
     if rules < 0:
@@ -67,7 +67,7 @@ def confine(ports: Iterable[int], read: Iterable[Path] = (), write: Iterable[Pat
             _allow_path(rules, path, _READING & every)
         for path in (Path("/dev/null"), Path("/dev/shm"), *write):  # noqa: S108 -- semaphores
             _allow_path(rules, path, _WRITING & every)
-        for port in (_DNS, *ports) if version >= _NETWORK_FROM else ():
+        for port in (_DNS, *ports) if ports is not None and version >= _NETWORK_FROM else ():
             _syscall(_ADD, rules, _PORT, struct.pack("QQ", _CONNECT_TCP, port), ctypes.c_uint32(0))
         ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         return version if _syscall(_RESTRICT, rules, ctypes.c_uint32(0)) == 0 else 0

@@ -19,7 +19,7 @@ _WHITE: Final = (255, 255, 255)
 
 def snapshot(frame: VideoFrame, text: str, focus: FocusRegion | None = None) -> bytes:
     """The frame as a JPEG: `focus` (x, y, width, height in 0..1) outlined unless it is all of it, `text` in a dark band
-    along the lower edge.
+    along the lower edge (if there is any).
     """
     import cv2  # takes a tenth of a second and 16 MB: only in decoders whose camera alarms
 
@@ -27,7 +27,8 @@ def snapshot(frame: VideoFrame, text: str, focus: FocusRegion | None = None) -> 
     picture: UInt8Array = np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
     if focus is not None and focus[2:] != (1.0, 1.0):
         _outline(picture, focus)
-    _write(picture, text)
+    if text:
+        _write(picture, text)
     done, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not done:
         raise OSError("the image cannot be encoded")

@@ -49,10 +49,19 @@ def _even(begin: float, end: float, size: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class View:
-    """`region` None is the whole image; `masks` are polygons in fractions of the whole image's width and height."""
+    """`region` None is the whole image; `masks` are polygons in fractions of the whole image's width and height.
+
+    only_here: polygons outside of which nothing is seen; without any, everything is.
+    """
 
     region: Region | None = None
     masks: tuple[Polygon, ...] = ()
+    only_here: tuple[Polygon, ...] = ()
+
+    @property
+    def hides(self) -> bool:
+        """Whether a part of the region is black."""
+        return bool(self.masks or self.only_here)
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The visible part of an image of that size, ignoring masks: left, top, right, bottom in pixels."""
@@ -78,10 +87,10 @@ class Cropper:
 
     def _prepare(self, frame: VideoFrame) -> None:
         self._graph = _crop_graph(frame, self._view.region) if self._view.region else None
-        if self._view.masks:
+        if self._view.hides:
             masked = np.empty((crops_of(self._geometry), SIDE, SIDE, 3), np.uint8)
             # scaled in the same way as the image: everything that a masked pixel contributes to is masked
-            drawn = widened(drawn_masks(self._view.masks, frame.width, frame.height))
+            drawn = widened(hidden(self._view, frame.width, frame.height))
             whole = VideoFrame.from_ndarray(np.repeat(drawn[:, :, None], 3, axis=2), format="rgb24")
             Cropper(View(self._view.region), self._geometry).write(whole, masked)
             self._keep = np.stack([widened(crop) == 0 for crop in masked]).astype(np.uint8)
@@ -113,7 +122,13 @@ def _crop_graph(frame: VideoFrame, region: Region) -> Graph:
     return graph
 
 
-def drawn_masks(masks: tuple[Polygon, ...], width: int, height: int) -> UInt8Array:
+def hidden(view: View, width: int, height: int) -> UInt8Array:
+    """uint8 (height, width): 255 where the image is black to the model, else 0; ignores the region."""
+    masked = _filled(view.masks, width, height)
+    return masked | ~_filled(view.only_here, width, height) if view.only_here else masked
+
+
+def _filled(masks: tuple[Polygon, ...], width: int, height: int) -> UInt8Array:
     """uint8 (height, width): 255 inside the polygons, else 0."""
     import cv2  # takes a tenth of a second and 16 MB: imported only for cameras with masks
 

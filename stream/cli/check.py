@@ -25,7 +25,7 @@ from stream.camera.capture import Capture
 from stream.camera.clip_watch import LONG_CLIP, SLOWEST_RATE, spans_long, too_slow
 from stream.camera.clips import LONGEST_GAP
 from stream.camera.snapshot import snapshot
-from stream.camera.view import View, drawn_masks
+from stream.camera.view import View, hidden
 from stream.cli.check_broker import broker_rows
 from stream.cli.tables import console
 from stream.settings.settings import ServiceSettings
@@ -161,7 +161,7 @@ def _never_in_a_row(arrivals: list[float]) -> bool:
 def _with_view(frame: VideoFrame, view: View, geometry: str) -> UInt8Array:
     """The frame (BGR) with masks darkened and a line around each region that becomes a crop."""
     picture = np.ascontiguousarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
-    masked = drawn_masks(view.masks, frame.width, frame.height) > 0
+    masked = hidden(view, frame.width, frame.height) > 0
     picture[masked] //= 4
     left, top, right, bottom = view.box(frame.width, frame.height)
     for x0, y0, x1, y1 in seen(geometry, right - left, bottom - top):

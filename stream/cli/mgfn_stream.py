@@ -17,7 +17,73 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 
 @app.command()
+def discover(
+    hosts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[HOST[:PORT]...]", help="Cameras to ask; default: all that answer a multicast."),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            metavar="U[:{MGFN_NAME}]",
+            help="User of the cameras; the password is in {MGFN_CAMERAS_PW} or {MGFN_NAME}, or is asked for.",
+        ),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Add what is found to this site file, or create it.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the images; default: in the user's state folder.")
+    ] = None,
+    own_ports: Annotated[
+        list[int] | None,
+        typer.Option("--own-port", metavar="PORT", help="Port of this machine that is not asked; repeat for each."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Find cameras by ONVIF and by the addresses that makers use, and take an image of each.
+
+    Example: mgfn-stream discover --user viewer --write site.yaml
+
+    One camera: mgfn-stream discover 192.168.1.20 --user viewer:{MGFN_DOOR_PW}
+    """
+    from stream.cli.discover import discover_cameras
+
+    if not discover_cameras(hosts or [], user, write, pictures, own_ports or [], as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def desk(
+    mqtt: Annotated[str, typer.Option(metavar="URL", help="mqtt[s]://[user:pw@]host[:port] of the broker.")],
+    mqtt_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate of the broker.")] = None,
+    mqtt_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
+    mqtt_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the client certificate.")] = None,
+    topic_prefix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="P",
+            help="Prefix of an instance, needed if it has several levels; repeat for each. Default: all of one level.",
+        ),
+    ] = None,
+    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the page.")] = "127.0.0.1:8090",
+    http_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the token that all requests must send.")
+    ] = None,
+) -> None:
+    """Show every instance on a broker on one page, with its cameras and alarms.
+
+    Example: mgfn-stream desk --mqtt mqtt://192.168.1.5
+    """
+    from stream.cli.desk import serve_desk
+    from stream.sinks.mqtt_client import TlsFiles
+
+    serve_desk(mqtt, TlsFiles(mqtt_ca, mqtt_cert, mqtt_key), topic_prefix or [], http, http_token_file)
+
+
+@app.callback(invoke_without_command=True)
 def watch(
+    context: typer.Context,
     rtsp: Annotated[
         list[str] | None,
         typer.Option(metavar="[NAME=]URL", help="Camera (rtsp://, rtsps://) or video file; repeat for each."),
@@ -98,6 +164,8 @@ def watch(
 
     Many cameras: mgfn-stream --config site.yaml
     """
+    if context.invoked_subcommand is not None:
+        return
     # imported here because the engine and FFmpeg load slowly, and --help should be instant
     from engine.engine import Engine
     from stream.alarm.rule import AlarmSettings
@@ -185,9 +253,9 @@ def watch(
     if wanted != "off":
         try:
             if check:  # the running service may be using the address
-                web.check_address(wanted, given.http_token_file)
+                web.check_address(wanted, given.http_token_file, given.people)
             else:
-                listener = web.bind(wanted, given.http_token_file)
+                listener = web.bind(wanted, given.http_token_file, given.people)
         except UsageError as error:
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
@@ -217,7 +285,7 @@ def watch(
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
                 folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,
-                events, None, save_calibration, {} if site is None or replay else site.modes(),
+                events, None, save_calibration, {} if site is None or replay else site.modes(), config,
             )  # fmt: skip
             if calibration is not None:
                 settings = replace(settings, calibration=calibration_for(settings.cameras, calibration, engine.bundle))

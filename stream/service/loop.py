@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.errors import EngineError
-from stream.alarm.requests import SetMode
+from stream.alarm.requests import SetMode, SetView
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.service.build import Parts
@@ -82,8 +82,11 @@ class MainLoop:
         for command in parts.commands.take() if parts.commands is not None else ():
             if isinstance(command, SetMode):
                 parts.mode.choose(command.mode)
+            elif isinstance(command, SetView):
+                parts.mode.draw(command.camera, command.drawing)
             else:
                 parts.report.overrides.obey(parts.decoders, command)
+            parts.audit.note(command)
         self._switch_mode(now)
         parts.report.overrides.acknowledgements.escalate_due(parts.decoders)
         self._look_after_cameras(now, steady)

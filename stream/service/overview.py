@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, tzinfo
+from pathlib import Path
 from typing import Any
 
 from engine.arrays import UInt8Array
@@ -13,11 +15,13 @@ from stream.alarm.event import ModelName
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.base.log import standard_error
+from stream.camera.view import View
 from stream.service.self_test import SelfTest
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.echo import Proof
 from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess
+from stream.watch.drawings import drawing_in_force
 from stream.watch.metrics import Metrics
 from stream.watch.reaper import Reaper
 
@@ -42,7 +46,13 @@ class Overview:
         clock: Clock,
         lines_lost: Callable[[], int],
         mode: Callable[[], dict[str, Any] | None] = lambda: None,
+        drawn: Callable[[str], bool] = lambda _camera: False,
+        last_changes: Callable[[str], dict[str, Any]] = lambda _camera: {},
+        zone: tzinfo | None = None,
     ) -> None:
+        self._zone = zone
+        self._last_changes = last_changes
+        self._drawn = drawn
         self._mode = mode
         self._lines_lost = lines_lost
         self._clock = clock
@@ -86,7 +96,14 @@ class Overview:
 
     def state(self) -> Mapping[str, Any]:
         """What the web page shows beside scores and events."""
-        return self.stats() | self.health() | {"self_test": self._tested(), "mode": self._mode()}
+        mode = self._mode()
+        if mode is not None:
+            mode = mode | {"changes": self._last_changes("")}
+        found = self.stats() | self.health() | {"self_test": self._tested(), "mode": mode}
+        found["time_zone"] = zone_name(self._zone)
+        for name, camera in found["cameras"].items():
+            camera["changes"] = self._last_changes(name)
+        return found
 
     def picture(self, camera: str) -> UInt8Array | None:
         """The newest image of a camera, (224, 224, 3) RGB."""
@@ -127,6 +144,11 @@ class Overview:
             "processes_stuck": len(self._reaper),
         }
 
+    def view(self, camera: str) -> dict[str, Any]:
+        """The region, masks and zones in force, and whether they were drawn on the page."""
+        found = next((d.config.view for d in tuple(self._decoders) if d.camera.name == camera), View())
+        return {"view": drawing_in_force(found).as_json(), "drawn": self._drawn(camera)}
+
     def stats(self) -> dict[str, Any]:
         """The payload of the `stats` topic."""
         model = self._model()
@@ -148,3 +170,11 @@ class Overview:
             for decoder in tuple(self._decoders)
             if not decoder.config.is_self_test
         }
+
+
+def zone_name(zone: tzinfo | None, of_machine: Path = Path("/etc/localtime")) -> str:
+    """The name of a time zone for a browser; None means that of the machine. Without a name, its offset now."""
+    name = getattr(zone, "key", None)
+    if name is None and zone is None and "TZ" not in os.environ:
+        name = str(of_machine.resolve()).partition("/zoneinfo/")[2]
+    return name or datetime.now(zone).astimezone(zone).isoformat()[-6:]

@@ -120,6 +120,7 @@ class ServiceSettings:
     events: file to which each message of an event is appended, one JSON object per line.
     calibration: what each camera learned in another run.
     modes: the modes of the site by name, in the order of the file.
+    site_file: None if the cameras are flags.
     save_calibration: file for what the cameras learn in this run.
     """
 
@@ -139,3 +140,4 @@ class ServiceSettings:
     calibration: Mapping[str, Any] | None = None
     save_calibration: Path | None = None
     modes: Mapping[str, Mode] = field(default_factory=dict)
+    site_file: Path | None = None

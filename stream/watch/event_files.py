@@ -26,7 +26,14 @@ class EventFiles:
         self._media = media
         self._pictures = pictures
         self._unpublished: set[str] = set()  # events whose image is awaited, but does not go to `anomaly/snapshot`
+        self._looks: set[str] = set()  # images that were asked for by somebody, rather than by an event
         self.keeps = keeps
+
+    def look(self, decoder: DecoderProcess, name: str) -> None:
+        """Have the whole image written for somebody who waits for the file."""
+        if self.keeps:
+            self._looks.add(name)
+            decoder.order(TakeSnapshot(name, media_path(self._media, name, "snapshot"), "", None))
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
         """Request the files for the message of an alarm; `clip` is the one that caused it and is shown."""
@@ -61,6 +68,9 @@ class EventFiles:
 
     def written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
         """A decoder wrote an image or clip, or failed to."""
+        if written.event in self._looks:
+            self._looks.discard(written.event)
+            return
         camera, kept = decoder.camera.name, written.bytes > 0
         kind: Kind = "snapshot" if isinstance(written, SnapshotTaken) else "clip"
         if kind == "snapshot":

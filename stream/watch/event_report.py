@@ -78,6 +78,10 @@ class EventReport:
         if self._lines is not None:
             self._lines.write_line(message.as_json())
 
+    def look(self, decoder: DecoderProcess, name: str) -> None:
+        """Have the whole image of the camera written; see `EventFiles.look`."""
+        self._files.look(decoder, name)
+
     def file_written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
         """A decoder wrote an image or clip, or failed to; messages may have waited for it."""
         self._files.written(decoder, written)

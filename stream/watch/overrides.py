@@ -16,6 +16,7 @@ from stream.alarm.requests import (
     SetEnabled,
     SetSnooze,
     SetThreshold,
+    TakePicture,
 )
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
@@ -106,6 +107,9 @@ class Overrides:
             self.snoozes.set(decoder.camera, command.minutes)
         elif isinstance(command, JudgedEvent):
             self._teach(decoder.camera, command)
+        elif isinstance(command, TakePicture):
+            self._events.look(decoder, command.event)
+            return
         elif isinstance(command, RunTest):
             self._events.say(decoder, decoder.camera.begin_test(self._clock.now()))
         self._topics.settings(decoder.camera)

@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from stream.alarm.drawing import Drawing
 from stream.alarm.modes import BY_SCHEDULE, Mode, ModeSwitch
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
+from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
 from stream.sinks.mqtt import MqttSink
+from stream.watch.drawings import Drawings
 from stream.watch.fleet import Fleet
 
 _EVERY: Final = 1.0  # seconds between looks at the schedules
@@ -24,6 +27,7 @@ class SiteMode:
         self,
         switch: ModeSwitch,
         fleet: Fleet,
+        drawings: Drawings,
         journal: Journal,
         mqtt: MqttSink | None,
         clock: Clock,
@@ -31,6 +35,7 @@ class SiteMode:
     ) -> None:
         self._switch = switch
         self._fleet = fleet
+        self._drawings = drawings
         self._journal = journal
         self._mqtt = mqtt
         self._clock = clock
@@ -43,7 +48,7 @@ class SiteMode:
         """Watch these cameras, as the mode in force changes them. Raises StreamError as `Fleet.configure` does."""
         name = self._switch.name(self._clock.wall(self._clock.now()))
         mode = self._switch.modes.get(name, Mode())
-        self._fleet.configure([_in_mode(camera, mode) for camera in cameras])
+        self._fleet.configure([_in_mode(self._drawings.applied(camera), mode) for camera in cameras])
         self._cameras = cameras
         self._tell(mode.recipients)
         if name != self._name and self._switch.modes:
@@ -51,6 +56,15 @@ class SiteMode:
             if self._mqtt is not None:
                 self._mqtt.mode(name)
         self._name = name
+
+    def draw(self, camera: str, drawing: Drawing | None) -> None:
+        """Put a drawing in force; None removes it. The camera is connected again."""
+        self._drawings.set(camera, drawing)
+        log.info("view drawn" if drawing is not None else "drawing removed", camera=camera)
+        try:
+            self.configure(self._cameras)
+        except StreamError as error:
+            log.error("drawing not in force until the cameras are configured again", camera=camera, reason=str(error))
 
     def choose(self, name: str) -> None:
         """Choose a mode, or `auto`; it is kept over a restart."""

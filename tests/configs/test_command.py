@@ -42,6 +42,7 @@ def test_wrong_use_is_one_line_and_2() -> None:
     assert (done.returncode, done.stderr) == (2, "-c: one line and a half\n")
 
 
+@pytest.mark.slow
 def test_failure_success_and_a_defect() -> None:
     assert run("failed").returncode == 1
     assert run("fine").returncode == 0

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import sys, typer
 from pathlib import Path
@@ -22,6 +24,7 @@ run_command(app, lambda _: None)
 """
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_download_that_hangs(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as index:  # takes connections and never answers
         index.settimeout(30)

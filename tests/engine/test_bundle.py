@@ -131,6 +131,7 @@ PATHS = st.text(st.sampled_from("./\\~:ab\0 %"), min_size=1, max_size=20)
 FILES = st.dictionaries(PATHS, st.just("0" * 64), max_size=2)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3), FILES)
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_manifest_is_read_or_refused_and_no_path_leaves_the_folder(

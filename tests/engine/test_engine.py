@@ -27,7 +27,7 @@ GRAPH_BACKENDS = [name for name, row in BACKENDS.items() if name != "torch" and 
 TOLERANCE = {"float32": (1e-4, 1e-5), "fp16": (2e-3, 5e-3), "int8": (1e-4, 1e-5)}
 
 
-@pytest.fixture(params=GRAPH_BACKENDS)
+@pytest.fixture(params=GRAPH_BACKENDS, scope="module")
 def engine(request: pytest.FixtureRequest, tiny_bundle: Path) -> Iterator[Engine]:
     bundle = Bundle.open(tiny_bundle)
     with Engine(bundle, start_backend(bundle, request.param, "cpu"), "a test") as opened:

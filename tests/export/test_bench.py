@@ -55,6 +55,7 @@ def a_try(cameras: int, held: bool) -> Try:
     return Try(cameras, 15.0, held, 0 if held else 7, 20, 23, lag, cpu, {"camera": 60.0, "service": 400.0})
 
 
+@pytest.mark.slow
 def test_the_json_is_the_contracts(tmp_path: Path) -> None:
     backbones = {
         "i3d": {"channels": 1024, "gflop": 55.6, "torch_clip_ms": 400.0},

@@ -29,6 +29,7 @@ from export.trt import check_possible
 from export.verify import FEATURE_LIMIT, SCORE_LIMIT, Comparison, verification_clips, verify
 from mgfn.backbones import Backbone
 from mgfn.backbones.i3d import I3D
+from mgfn.baselines.hl_net import HlNet, HlNetConfig
 from mgfn.checkpoint import save_head
 from mgfn.extended import Extended
 from mgfn.paper import Paper, PaperConfig
@@ -179,6 +180,7 @@ def test_kinds_that_a_head_does_not_have(
         export_bundle.load_sources("i3d", None, tmp_path / "head.safetensors")
 
 
+@pytest.mark.slow
 def test_verification_clips_are_seeded_and_move() -> None:
     clips = verification_clips(2, 1)
     np.testing.assert_array_equal(clips, verification_clips(2, 1))
@@ -329,6 +331,16 @@ def test_a_named_head_that_does_not_fit_is_told_before_the_work(
     says = f"--head mine.safetensors does not match the {CHANNELS} channels of i3d"
     says += ": the bundle will contain only the backbone"
     assert capsys.readouterr().err.splitlines() == [says, "mgfn-export: far enough"]
+
+
+def test_a_head_that_needs_audio_cannot_watch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    save_head(tmp_path / "both.safetensors", HlNet(HlNetConfig(1152)), {})
+    assert run(monkeypatch, "--out", tmp_path / "b", "--head", tmp_path / "both.safetensors") == 2
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if "head" in text]
+    assert "both.safetensors: cannot watch a camera: hl-net of 1152 channels needs 128 of audio" in line
+    assert not (tmp_path / "b").exists()
 
 
 def test_steps_are_lines_where_nobody_sees_a_bar_and_int8_is_named_where_it_ran(

@@ -92,7 +92,7 @@ def test_kernels_are_named_for_large_pictures_alone(tmp_path: Path) -> None:
     before, chosen = openvino.compile_model(openvino.Core().read_model(graph), "CPU")(given)[0].copy(), kernels(graph)
     prefer_kernels(graph)
     noted = ".//attribute[@name='primitives_priority']"
-    layers = ElementTree.parse(graph).iterfind("layers/layer")  # noqa: S314 -- our own
+    layers = ElementTree.parse(graph).iterfind("layers/layer")
     assert [layer.get("name") for layer in layers if layer.find(noted) is not None] == ["large"]
     after = openvino.compile_model(openvino.Core().read_model(graph), "CPU")(given)[0]
     np.testing.assert_allclose(after, before, rtol=1e-2, atol=1e-2)  # OpenVINO may take bfloat16

@@ -35,6 +35,7 @@ def test_weightless_focus_by_hand() -> None:
     expected = [1 * (1 + 2 + 3) / 5, 2 * (1 + 2 + 3 + 4) / 5, 3 * (1 + 2 + 3 + 4) / 5, 4 * (2 + 3 + 4) / 5]
     np.testing.assert_allclose(out.numpy(), expected, rtol=1e-6)
     assert not list(focus_block.parameters())
+    assert sum(weight.numel() for weight in FocusSelfConvolution(64).parameters()) == 128  # its normalisation's
 
 
 def test_channel_norm_has_finite_gradients_at_zero_deviation() -> None:

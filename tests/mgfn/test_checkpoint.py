@@ -122,6 +122,12 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.Monke
     assert not (tmp_path / "hostile-was-here").exists()
 
 
+def test_a_checkpoint_of_another_method(tmp_path: Path) -> None:
+    torch.save({"embedding.conv.weight": torch.zeros(2, 2)}, tmp_path / "other.pkl")
+    with pytest.raises(CheckpointError, match=r"another method \(it begins with 'embedding\.conv\.weight'\); allowed"):
+        load_head(tmp_path / "other.pkl")
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"\x80\x02."])
 def test_other_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "head.pkl").write_bytes(content)

@@ -183,6 +183,18 @@ def test_parts_are_kept_until_their_source_changes(tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == 2
 
 
+def test_a_part_may_be_shown_by_one_of_its_clips(tmp_path: Path) -> None:
+    """Ten clips in four parts, 2, 3, 2 and 3 clips long; their values are their numbers."""
+    np.save(tmp_path / "a.npy", np.arange(10, dtype=np.float32)[:, None, None])
+    segments = Segments(tmp_path / "kept", 4)
+    segments.add(tmp_path / "a.npy")
+    rng = np.random.default_rng(0)
+    drawn = np.stack([segments.draw(tmp_path / "a.npy", rng)[:, 0, 0] for _ in range(100)])
+    assert [sorted({*part}) for part in drawn.T.tolist()] == [[0, 1], [2, 3, 4], [5, 6], [7, 8, 9]]
+    again = segments.draw(tmp_path / "a.npy", np.random.default_rng(0))
+    np.testing.assert_array_equal(again[:, 0, 0], drawn[0])
+
+
 def test_every_file_that_is_wrong_is_named(tmp_path: Path) -> None:
     good = np.ones((40, 2, 4), np.float32)
     bad = good.copy()

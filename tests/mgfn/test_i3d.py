@@ -83,6 +83,7 @@ def test_pooling_pads_at_the_far_end() -> None:
     assert pool(row[None, None, None, None])[0, 0, 0, 0].tolist() == [2.0, 7.0, 7.0, 7.0]
 
 
+@pytest.mark.slow
 def test_every_array_finds_its_place(arrays: dict[str, FloatArray]) -> None:
     model = I3D()
     load_kinetics(model, arrays)

@@ -85,6 +85,7 @@ def test_batches_use_every_video_before_any_comes_again() -> None:
     assert sorted(batch_of(2, 5, 0, seed=0, group=0)) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
 
 
+@pytest.mark.slow
 def test_a_run_and_what_it_leaves(tmp_path: Path, labels: Path, config: Path) -> None:
     out = tmp_path / "run"
     result = run("--config", config, "--labels", labels, "--out", out, "--select", "test-best", "--device", "cpu")
@@ -104,6 +105,23 @@ def test_a_run_and_what_it_leaves(tmp_path: Path, labels: Path, config: Path) ->
     assert list((out / "tensorboard").glob("events.*"))
     again = run("--config", config, "--labels", labels, "--out", out)
     assert (again.exit_code, "must be a new or empty folder" in again.output) == (2, True)
+
+
+def test_training_on_single_clips_is_another_run_with_the_same_checks(
+    tmp_path: Path, labels: Path, config: Path
+) -> None:
+    trained = {}
+    for part in ("mean", "clip"):
+        config.write_text(CONFIG + f"data: {{parts: 8, part: {part}}}\n")
+        for name in ("a", "b"):
+            assert run("--config", config, "--labels", labels, "--out", tmp_path / (part + name)).exit_code == 0
+        first, second = (state(tmp_path / (part + name) / "last.safetensors") for name in ("a", "b"))
+        assert all(torch.equal(first[key], second[key]) for key in first)
+        trained[part] = first
+    assert any(not torch.equal(trained["mean"][key], trained["clip"][key]) for key in trained["mean"])
+    config.write_text(CONFIG + "data: {part: median}\n")
+    result = run("--config", config, "--labels", labels, "--out", tmp_path / "c")
+    assert (result.exit_code, "data.part: 'median'; allowed: 'mean' or 'clip'" in result.output) == (2, True)
 
 
 def test_going_on_gives_the_result_of_an_uninterrupted_run(

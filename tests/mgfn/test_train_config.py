@@ -152,6 +152,11 @@ def test_wrong_configurations(tmp_path: Path, text: str, says: list[str]) -> Non
         assert any(str(path) in line and part in line for line in caught.value.problems), (part, caught.value.problems)
 
 
+def test_a_row_that_is_not_built_says_why() -> None:
+    with pytest.raises(ProblemsError, match="--config sacr: is not built: needs a graph of detected objects"):
+        load_config("sacr")
+
+
 def test_an_unknown_preset_lists_those_there_are() -> None:
     with pytest.raises(ProblemsError, match="--config paper: no such file or preset; presets: ablation-baseline, "):
         load_config("paper")

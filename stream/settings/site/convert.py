@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import tzinfo
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,9 +16,11 @@ from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.archive.retention import Retention
 from stream.base.addresses import CameraTls, Source, is_rtsp
+from stream.base.people import People, Person, Proxy
 from stream.camera.view import Region, View
 from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.derived import plain_keys
+from stream.settings.site.http_models import HttpModel
 from stream.settings.site.models import (
     AlarmModel,
     CameraDefaults,
@@ -65,7 +68,10 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         if camera.alarm.threshold_on is not None:
             alarm = alarm.with_threshold(camera.alarm.threshold_on)
         alarm = replace(alarm, **_given(camera.alarm))
-    masks = tuple(tuple((x, y) for x, y in mask) for mask in camera.masks or ())
+    masks, only_here = (
+        tuple(tuple((x, y) for x, y in polygon) for polygon in given or ())
+        for given in (camera.masks, camera.only_here)
+    )
     periods = tuple(period for entry in camera.schedule or () for period in entry.periods)
     said = {key: value for key in plain_keys(CameraConfig) if (value := getattr(camera, key)) is not None}
     tls = None if camera.tls is None else CameraTls(**{key: Path(file) for key, file in _given(camera.tls).items()})
@@ -74,7 +80,7 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         alarm,
         clip=ClipSettings(**_given(camera.clip)),
         schedule=Schedule(periods, zone),
-        view=View(None if camera.region is None else Region(**_given(camera.region)), masks),
+        view=View(None if camera.region is None else Region(**_given(camera.region)), masks, only_here),
         sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True, tls=tls),
         **said,
     )
@@ -118,6 +124,25 @@ def notify(model: NotifyModel | None) -> NotifySettings | None:
 
 def _seconds(text: str) -> float:
     return float(text[:-1]) * {"s": 1, "m": 60, "h": 3_600}[text[-1]]
+
+
+def people(model: HttpModel | None) -> People:
+    """Everybody whom the file names."""
+    if model is None:
+        return People()
+    found = (
+        Person(
+            name,
+            operator=person.role == "operator",
+            cameras=None if person.cameras is None else frozenset(person.cameras),
+            token=person.token,
+        )
+        for name, person in (model.people or {}).items()
+    )
+    proxy = model.proxy
+    return People(
+        tuple(found), None if proxy is None else Proxy(proxy.user_header, tuple(map(ip_network, proxy.trusted)))
+    )
 
 
 def retention(model: RetentionModel | None) -> Retention:

@@ -6,25 +6,24 @@ into the settings unchanged are derived from the settings (`with_keys_of`); the 
 
 from __future__ import annotations
 
-import itertools
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from stream.alarm.rule import AlarmSettings
-from stream.alarm.schedule import DAYS, Period, overlap, periods_of
 from stream.archive.retention import Retention
 from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.derived import with_keys_of
+from stream.settings.site.http_models import HttpModel
+from stream.settings.site.periods import PeriodModel, disjoint
+from stream.settings.site.site_model import SiteModel
 from stream.settings.site.values import (
     Backend,
     BrokerUrl,
     CameraName,
-    Day,
     Device,
     FilePath,
     Lasting,
-    ListenAddress,
     LiveUrl,
     Mask,
     ModeName,
@@ -32,7 +31,6 @@ from stream.settings.site.values import (
     Share,
     SigningSecret,
     SourceUrl,
-    TimeOfDay,
     TimeZone,
     TopicPrefix,
     WebhookUrl,
@@ -40,16 +38,6 @@ from stream.settings.site.values import (
 )
 from stream.sinks.frigate import FrigateSettings
 from stream.sinks.notifications import NotifySettings
-
-
-class SiteModel(BaseModel):
-    """Rejects unknown keys and values of the wrong type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
-
-
-def _minutes(text: str) -> int:
-    return int(text[:2]) * 60 + int(text[3:])
 
 
 class RegionModel(SiteModel):
@@ -66,40 +54,6 @@ class RegionModel(SiteModel):
             if begin + size > 1 + 1e-9:
                 raise ValueError(f"{names} is {begin + size:g}; must be at most 1")
         return self
-
-
-class PeriodModel(SiteModel):
-    """A period of the week in which alarms are raised."""
-
-    days: Annotated[list[Day], Field(min_length=1)] = Field(
-        list(DAYS), description="Days on which the period begins. Default: every day."
-    )
-    begin: TimeOfDay = Field(alias="from", description='"HH:MM" in `time_zone`.')
-    end: TimeOfDay = Field(
-        alias="to", description='"HH:MM", up to "24:00". A time that is not after `from` is on the next day.'
-    )
-
-    @model_validator(mode="after")
-    def _takes_time(self) -> PeriodModel:
-        if self.begin == self.end:
-            raise ValueError(f'from and to are both {self.begin}; for a whole day use "00:00" to "24:00"')
-        if self.begin == "24:00":
-            raise ValueError('from is 24:00; must be "00:00" to "23:59"')
-        return self
-
-    @property
-    def periods(self) -> list[Period]:
-        return periods_of(self.days, _minutes(self.begin), _minutes(self.end))
-
-
-def _disjoint(entries: list[PeriodModel]) -> list[PeriodModel]:
-    periods = [(number, period) for number, entry in enumerate(entries, start=1) for period in entry.periods]
-    for (earlier, one), (later, two) in itertools.combinations(periods, 2):
-        if (minute := overlap(one, two)) is not None:
-            day, minute = divmod(minute, 24 * 60)
-            at = f"{DAYS[day]} {minute // 60:02}:{minute % 60:02}"
-            raise ValueError(f"entries {earlier} and {later} overlap on {at}; entries must not overlap")
-    return entries
 
 
 @with_keys_of(AlarmSettings)
@@ -145,7 +99,10 @@ class CameraDefaults(SiteModel):
         "whole image's width and height from the upper left. Images and clips of alarms are not masked. "
         "Default: none.",
     )
-    schedule: Annotated[list[PeriodModel], AfterValidator(_disjoint)] | None = Field(
+    only_here: Annotated[list[Mask], Field(max_length=50)] | None = Field(
+        None, description="Polygons like `masks`: everything outside of them is black to the model. Default: none."
+    )
+    schedule: Annotated[list[PeriodModel], AfterValidator(disjoint)] | None = Field(
         None,
         description="Periods in which alarms are raised. Outside of them the camera is still scored. An empty list "
         "means always. Default: always.",
@@ -181,17 +138,6 @@ class MqttModel(SiteModel):
     key: FilePath | None = Field(None, description="Key of the client certificate. Flag: --mqtt-key.")
     topic_prefix: TopicPrefix | None = Field(
         None, description="Prefix of all topics. Default: mgfn. Flag: --topic-prefix."
-    )
-
-
-class HttpModel(SiteModel):
-    """The HTTP server: web page, API, metrics, health."""
-
-    address: ListenAddress | None = Field(
-        None, description="HOST:PORT, or off. Default: 127.0.0.1:8080, or the next free port. Flag: --http."
-    )
-    token_file: FilePath | None = Field(
-        None, description="File that contains the token for all requests. Flag: --http-token-file."
     )
 
 
@@ -292,7 +238,7 @@ class CameraModeModel(SiteModel):
 class ModeModel(SiteModel):
     """A mode of the site. What is set over MQTT or on the page takes precedence over it."""
 
-    schedule: Annotated[list[PeriodModel], Field(min_length=1), AfterValidator(_disjoint)] | None = Field(
+    schedule: Annotated[list[PeriodModel], Field(min_length=1), AfterValidator(disjoint)] | None = Field(
         None,
         description="Periods in which it is in force, unless another mode was chosen. Without a schedule: whenever no "
         "other mode's schedule applies (the first such mode).",

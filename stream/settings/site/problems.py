@@ -47,8 +47,9 @@ def path_of(error: ErrorDetails) -> Path:
 
 def _described(error: ErrorDetails, document: Document) -> Problem:
     path, kind = path_of(error), error["type"]
-    if kind == "list_type" and path[-3:-2] == (
-        "masks",
+    if kind == "list_type" and path[-3:-2] in (
+        ("masks",),
+        ("only_here",),
     ):  # a number in place of a point: a polygon was given instead of a list of polygons
         path, text = path[:-2], "must be a list of polygons, [[[x, y], [x, y], [x, y]]]: add one more pair of brackets"
     elif kind == "extra_forbidden":

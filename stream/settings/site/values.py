@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 
 from engine.backends import BACKENDS
+from stream.alarm.drawing import fault
 from stream.alarm.modes import BY_SCHEDULE, NO_MODE
 from stream.base.addresses import broker_at, expanded, is_live, is_rtsp, name_problem, prefix_problem
 from stream.base.errors import UsageError
@@ -21,12 +23,16 @@ SHORTEST_SECRET: Final = 16
 _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
 _MODE: Final = "^[a-z0-9_-]{1,32}$"
 _LASTING: Final = "^[1-9][0-9]{0,3}[smh]$"
+_PERSON: Final = "^[a-zA-Z0-9._@-]{1,64}$"
+HEADER: Final = "^[A-Za-z0-9-]{1,64}$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
     _NAME: "a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
     _MODE: "the name of a mode has 1 to 32 characters of a-z 0-9 _ -",
     _LASTING: "must be a number with a unit, such as 90s, 5m or 1h",
+    _PERSON: "a person's name has 1 to 64 characters of a-z A-Z 0-9 . _ @ -",
+    HEADER: "must be the name of a header, such as Remote-User",
     _TIME: 'must be "HH:MM" with two digits each, such as "08:00"',
     _ADDRESS: "must be HOST:PORT or off",
 }
@@ -109,10 +115,23 @@ def _signing_secret(text: str) -> str:
     return whole
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(f"{text[:50]!r}; must be an IP address or network, such as 127.0.0.1 or 10.0.0.0/24") from None
+
+
 def _listen_address(address: str) -> str:
     if address != "off" and int(address.rpartition(":")[2]) > 65_535:
         raise ValueError(ALLOWED_BY[_ADDRESS])
     return address
+
+
+def _polygon(corners: list[list[float]]) -> list[list[float]]:
+    if problem := fault(corners):
+        raise ValueError(problem)
+    return corners
 
 
 def _camera_name(name: str) -> str:
@@ -161,7 +180,7 @@ Lasting = Annotated[str, StringConstraints(pattern=_LASTING)]
 FilePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[list[Share], Field(min_length=2, max_length=2)]
-Mask = Annotated[list[Point], Field(min_length=3, max_length=100)]
+Mask = Annotated[list[Point], Field(min_length=3, max_length=100), AfterValidator(_polygon)]
 TimeOfDay = Annotated[str, StringConstraints(pattern=_TIME)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 SourceUrl = Annotated[str, StringConstraints(min_length=1), AfterValidator(_source)]
@@ -177,4 +196,6 @@ WebhookUrl = Annotated[str, AfterValidator(_webhook)]
 SigningSecret = Annotated[str, AfterValidator(_signing_secret)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]
 ModeName = Annotated[str, StringConstraints(pattern=_MODE), AfterValidator(_mode_name)]
+PersonName = Annotated[str, StringConstraints(pattern=_PERSON)]
+Network = Annotated[str, AfterValidator(_network)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

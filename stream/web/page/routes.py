@@ -5,7 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from stream.web.page.commands import CommandRoutes
+from stream.web.page.drawing import DrawingRoutes
 from stream.web.page.files import file_routes
+from stream.web.page.finding import FindingRoutes
 from stream.web.page.live import LiveRoutes
 from stream.web.page.past import PastRoutes
 from stream.web.page.questions import QuestionRoutes
@@ -18,6 +20,6 @@ def page_routes(sources: PageSources) -> APIRouter:
     """All routes, to be included in an application."""
     router = APIRouter()
     router.include_router(file_routes())
-    for part in (LiveRoutes, PastRoutes, QuestionRoutes, CommandRoutes):
+    for part in (LiveRoutes, PastRoutes, QuestionRoutes, CommandRoutes, DrawingRoutes, FindingRoutes):
         router.include_router(part(sources).router)
     return router

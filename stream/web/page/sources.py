@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import HTTPException
 
@@ -19,6 +19,18 @@ from stream.base.errors import StreamError, UsageError
 from stream.web.page_stream import Live
 
 
+class Search(Protocol):
+    """Searches for cameras, and adds them to the site file. Its methods raise StreamError."""
+
+    def start(self, hosts: Sequence[str], user: str, password: str) -> None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def picture(self, number: int) -> bytes | None: ...
+
+    def add(self, chosen: Mapping[int, str]) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class PageSources:
     """The data sources of the page.
@@ -26,6 +38,7 @@ class PageSources:
     state: a JSON object with `cameras` by name.
     picture: the newest image of a camera (224, 224, 3), RGB; None while there is none.
     line: when its newest clips ended, and their scores.
+    view: the region, masks and zones of a camera as `view`, and whether they were `drawn`.
     post: sends a command to the scoring loop.
     folder: the data folder.
     """
@@ -33,9 +46,18 @@ class PageSources:
     state: Callable[[], Mapping[str, Any]]
     picture: Callable[[str], UInt8Array | None]
     line: Callable[[str], list[tuple[float, float]]]
+    view: Callable[[str], Mapping[str, Any]]
     post: Callable[[Command], None]
+    search: Search
     live: Live
     folder: Path
+
+    def changes(self, camera: str) -> Mapping[str, Any]:
+        """The last change of each thing of a camera, or of the site (""), by what was changed."""
+        state = self.state()
+        about = state.get("mode") if not camera else state["cameras"].get(camera)
+        found: Mapping[str, Any] = (about or {}).get("changes", {})
+        return found
 
     def check(self, camera: str) -> None:
         """Raises HTTPException 404 for an unknown camera."""

@@ -84,6 +84,7 @@ def test_a_benchmark_of_known_figures(
     assert json.loads((tmp_path / "again" / "figures.json").read_text())["figures"] == content["figures"]
 
 
+@pytest.mark.slow
 def test_xd_violence_averages_five_files(
     tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], head: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_xd_violence_averages_five_files(
     assert (out / "plots" / "A__#1_label_B1-0-0.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_ground_truth_of_zeros_for_a_class_is_refused_unless_trusted(
     tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], ucf: list[object]
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mgfn.evaluation.own_data import FOLDS, read_own
-from mgfn.evaluation.rows import ROWS, TableProtocol
+from mgfn.evaluation.rows import ROWS, Budget, TableProtocol
 from mgfn.training.config import ProblemsError
 from tests.mgfn.evaluation.conftest import Run
 from tests.mgfn.evaluation.test_benchmark_command import Page
@@ -38,14 +38,14 @@ def own(tmp_path: Path) -> list[object]:
 
 def test_every_published_row_is_there() -> None:
     titles = {row.name for row in ROWS}
-    assert len(titles) == len(ROWS) == 23
+    assert len(titles) == len(ROWS) == 24
     for row in ROWS:
         if row.preset is None:
             assert row.note
             continue
         for protocol in TableProtocol:
-            config = row.config(protocol, seed=3, steps=7)
-            assert (config.seed, config.steps, config.select) == (3, 7, "last")
+            config = row.config(protocol, 3, Budget(steps=7, videos=4, parts=16))
+            assert (config.seed, config.steps, config.videos, config.data.parts, config.select) == (3, 7, 4, 16, "last")
     mgfn = next(row for row in ROWS if row.name == "mgfn")
     assert (mgfn.published(TableProtocol.XD_VIOLENCE), mgfn.published(TableProtocol.OWN)) == (79.19, None)
 

@@ -28,6 +28,7 @@ def test_the_generator_gives_the_same_days_again() -> None:
     assert np.array_equal(some_hours(0.1, None).logits, some_hours(0.1, None).logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [None, 36_000.0])
 def test_short_cuts_change_no_alarm(moved: float | None) -> None:
     day = some_hours(2, moved)

@@ -61,6 +61,7 @@ def test_a_still_scene_does_not_get_a_tiny_spread() -> None:
     assert middle == pytest.approx(SETTINGS.location, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_fight_that_comes_slowly_still_rings() -> None:
     camera = watched()
     camera.see_all(ordinary(1_800, scene=1))

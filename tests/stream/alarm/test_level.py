@@ -50,6 +50,7 @@ def test_the_unit_stays_the_same_where_the_level_wanders_within_hours() -> None:
     assert np.mean(units[-24:]) == pytest.approx(np.mean(units[:24]), rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_new_level_is_followed_over_hours_not_at_once() -> None:
     level = Level(SETTINGS)
     learn(level, 48)

@@ -50,6 +50,7 @@ def test_what_was_never_seen_is_novel() -> None:
     assert filled(4).novelty(vector(2)) == 0
 
 
+@pytest.mark.slow
 def test_it_takes_few_an_hour_after_the_first_minutes() -> None:
     memory = filled(40)
     assert len(memory) == 16

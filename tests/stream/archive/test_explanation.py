@@ -110,6 +110,7 @@ class Trap:
         return os.mkdir, ("hostile-was-here",)
 
 
+@pytest.mark.slow
 def test_pickles_bombs_and_lies_in_a_window_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "1000.00-abcdef.npz"

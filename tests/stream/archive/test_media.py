@@ -32,6 +32,7 @@ def test_other_ids_have_no_path(event_id: str) -> None:
         media_path(FOLDER, event_id, "snapshot")
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(st.text(max_size=30) | st.text(st.sampled_from("0123456789.-abcz/\\\0\n"), max_size=20))
 def test_no_name_leaves_the_folder(event_id: str) -> None:

@@ -88,6 +88,7 @@ def test_a_damaged_chunk_costs_its_own_scores_at_most(noise: bytes, place: int, 
         assert len(columns([whole, chunk, whole])) >= 100
 
 
+@pytest.mark.slow
 def test_a_small_chunk_that_would_become_huge_is_refused() -> None:
     header = pack([LoggedScore(1e9, 1e9 + 1, 0.5, 32)])[:10]
     bomb = header + zlib.compress(bytes(200_000_000), 9)

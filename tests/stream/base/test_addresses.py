@@ -222,6 +222,7 @@ def test_a_path_is_left_as_it_is() -> None:
 TRICKY = st.text(st.sampled_from("abZ09_-./\\+#$%\0\n :~*?<>|\u202e\u00e9"), max_size=70) | st.text(max_size=70)
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(TRICKY)
 def test_no_camera_name_leaves_the_topic_tree_or_a_folder(name: str) -> None:
@@ -234,6 +235,7 @@ def test_no_camera_name_leaves_the_topic_tree_or_a_folder(name: str) -> None:
     assert (Path("/data") / source.name).resolve().parent == Path("/data")
 
 
+@pytest.mark.slow
 @settings(max_examples=1_000, deadline=None)
 @given(TRICKY)
 def test_no_prefix_subscribes_to_more_or_writes_elsewhere(prefix: str) -> None:

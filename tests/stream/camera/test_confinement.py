@@ -126,6 +126,7 @@ def count_threads(pipe: Connection) -> None:
     pipe.send(len(list(Path("/proc/self/task").iterdir())))
 
 
+@pytest.mark.slow
 def test_a_decoder_has_one_thread_when_it_is_confined() -> None:
     process, pipe = start_process(count_threads, (), "threads")
     assert pipe.recv() == 1

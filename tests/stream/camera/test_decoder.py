@@ -83,6 +83,7 @@ def test_without_hardware_the_cpu_decodes(video: Path) -> None:
     assert len(replayed(video, hwaccel="vaapi")) == 4
 
 
+@pytest.mark.slow
 def test_b_frames_in_avi_make_every_clip(tmp_path: Path) -> None:
     path = tmp_path / "b.avi"
     with av.open(str(path), "w") as container:

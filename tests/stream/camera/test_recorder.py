@@ -77,6 +77,7 @@ def _play(
                     return
 
 
+@pytest.mark.slow
 def test_a_clip_holds_what_was_before_and_after(tmp_path: Path, video: Path) -> None:
     sent: list[Message] = []
     path = tmp_path / "1000.00-abcdef.mp4"

@@ -40,6 +40,7 @@ def test_a_user_without_a_password(units: list[bytes], user_info: str) -> None:
     assert caught.value.reason is Reason.UNAUTHORIZED
 
 
+@pytest.mark.slow
 def test_the_longest_login_works_and_a_longer_one_is_refused_without_its_password(units: list[bytes]) -> None:
     password = "p" * 115 + "%C3%BC"
     with SettableCamera(Track(units), login=("admin", unquote(password))).running() as camera:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.arrays import UInt8Array
 from engine.geometry import crops_of, write_crops
-from stream.camera.view import Cropper, Polygon, Region, View
+from stream.camera.view import Cropper, Polygon, Region, View, hidden
 
 POLYGON: Polygon = ((0.3, 0.2), (0.62, 0.33), (0.41, 0.77))
 REGION = Region(0.2, 0.1, 0.55, 0.6)
@@ -105,3 +105,15 @@ def test_another_size_in_the_stream_moves_mask_and_region() -> None:
 
 def test_a_region_of_a_tiny_picture_is_all_of_it() -> None:
     assert Region(0.5, 0.5, 0.05, 0.05).pixels(32, 24) == (0, 0, 32, 24)
+
+
+def test_only_here_is_the_mask_of_all_the_rest() -> None:
+    zone: Polygon = ((0.5, 0), (1, 0), (1, 1), (0.5, 1))
+    rest: Polygon = ((0, 0), (0.5, 0), (0.5, 1), (0, 1))
+    picture = noise(320, 240)
+    only, masked = seen(View(only_here=(zone,)), picture), seen(View(masks=(rest,)), picture)
+    assert not only[0][:, :110].any()
+    np.testing.assert_array_equal(only[0][:, 118:], masked[0][:, 118:])
+    both = hidden(View(masks=(rest,), only_here=(zone, rest)), 320, 240)
+    np.testing.assert_array_equal(both, hidden(View(masks=(rest,)), 320, 240))
+    assert hidden(View(only_here=(zone, rest)), 320, 240).mean() < 1

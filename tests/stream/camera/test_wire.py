@@ -105,6 +105,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=200), st.tuples(st.sampled_from(NAMES), st.lists(VALUES, max_size=9)).map(
     lambda drawn: json.dumps([drawn[0], *drawn[1]]).encode()
 )))  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -46,21 +47,27 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def scored(tmp_path: Path) -> Path:
+def scored(two_days: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(two_days, tmp_path, dirs_exist_ok=True))
+
+
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two days of scores up to now: a burst of 0.9 every six hours, one of them in an alarm called true."""
+    data = tmp_path_factory.mktemp("scored")
     began = time.time() - 2 * 86_400
     rows = []
     for index in range(2 * 86_400):
         score = 0.9 if index % 21_600 in range(600, 605) else 0.1
         rows.append(LoggedScore(began + index, began + index + 1, score, 32))
-    with Store.open(tmp_path) as store, store.transaction():
+    with Store.open(data) as store, store.transaction():
         for first in range(0, len(rows), 60):
             store.scores.add("door", pack(rows[first : first + 60]))
         event = Event.begun("door", began + 600, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
         store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
         store.events.add(event.end(None, event.start_time + 5, "score"), 1.0, awaits_files=False)
         store.events.judge("door", event.id, "true")
-    return tmp_path
+    return data
 
 
 def test_what_if_answers_from_stored_scores(
@@ -222,6 +229,15 @@ def test_a_verdict_is_given_and_taken_back(
         for said, kept in (("false_alarm", "false_alarm"), ("none", None)):
             assert run(monkeypatch, "verdict", event_id, said, "--data", data) == 0
             assert store.events.since(0.0)[1].verdict == kept
+    capsys.readouterr()
+    assert run(monkeypatch, "audit", "--json", "--data", data) == 0
+    noted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(n["via"], n["what"], n["value"]) for n in noted] == [
+        ("command line", "verdict", f"{event_id} false_alarm"), ("command line", "verdict", f"{event_id} withdrawn")
+    ]  # fmt: skip
+    assert noted[0]["who"]
+    assert run(monkeypatch, "audit", "--data", data) == 0
+    assert "2 changes in the last 7d" in capsys.readouterr().out
     assert run(monkeypatch, "verdict", "1.00-abcdef", "true", "--data", data) == 2
     assert "1.00-abcdef: no such event" in capsys.readouterr().err
     assert run(monkeypatch, "verdict", event_id, "wrong", "--data", data) == 2

@@ -78,7 +78,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--replay", "--rtsp", __file__, "--http", "nonsense"], "--http nonsense: must be HOST:PORT or off"),
         (["--rtsp", "rtsp://u:{MGFN_NOWHERE}@h/1"], "{MGFN_NOWHERE} is neither"),
         (["--no-such-flag"], "--no-such-flag"),
-        (["door=rtsp://u:geheim@h/x"], "(door=rtsp://***@h/x)"),
+        (["door=rtsp://u:geheim@h/x"], "'door=rtsp://***@h/x'"),
         (["--rtsp", "rtsp://h/1", "--config", "site.yaml"], "--config, --rtsp: both were given; use only one"),
         (["--config", "none.yaml"], "none.yaml: cannot be read: No such file or directory"),
         (["--config", "/"], "/: not a file; must be a YAML file"),

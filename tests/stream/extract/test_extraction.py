@@ -96,6 +96,7 @@ def test_a_folder_of_videos_becomes_features(
     assert "5 clips of 2 videos" in said
 
 
+@pytest.mark.slow
 def test_what_is_there_is_left_alone_and_what_is_not_whole_is_made_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path, videos: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_what_is_there_is_left_alone_and_what_is_not_whole_is_made_again(
     assert cut.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_videos_that_cannot_be_read_are_listed_and_the_others_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path, videos: Path
 ) -> None:
@@ -141,6 +143,7 @@ def cut_avi(path: Path, frames: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_video_that_is_cut_short_is_named_at_the_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path, videos: Path
 ) -> None:

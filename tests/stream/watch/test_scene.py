@@ -77,6 +77,7 @@ def test_another_scene_of_a_tour_is_no_fault() -> None:
     assert camera.run(90).startswith("moved")
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_a_scene_that_is_not_known_yet() -> None:
     camera = Camera()
     camera.run(120)

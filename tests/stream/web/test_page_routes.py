@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from stream.alarm.drawing import drawing_of
 from stream.alarm.event import Event, Moment
 from stream.alarm.requests import (
     Acknowledge,
@@ -23,10 +24,12 @@ from stream.alarm.requests import (
     SetMode,
     SetSnooze,
     SetThreshold,
+    SetView,
 )
 from stream.archive.explanation import jpeg
 from stream.archive.media import media_path
 from stream.archive.store import Store
+from stream.base.people import ANYBODY
 from stream.web import page as page_package
 from stream.web.page.live import EventStream, LiveRoutes
 from stream.web.page_stream import Live
@@ -118,10 +121,50 @@ def test_what_it_does(data: Path) -> None:
             SetMode("away"),
             RunTest("door"),
         ]  # fmt: skip
+        site.posted.clear()
+        view = client.get("/api/cameras/door/view").json()
+        assert view == {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
+        square = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.5], [0.1, 0.5]]
+        drawn = {"region": None, "masks": [square], "only_here": []}
+        body = {"view": drawn, "before": view["view"]}
+        assert client.post("/api/cameras/door/view", json=body).status_code == 202
+        assert client.post("/api/cameras/door/view", json={"view": None}).status_code == 202
+        assert site.posted == [SetView("door", drawing_of(drawn)), SetView("door", None)]
+        site.view["view"] = {**drawn, "masks": []}
+        site.view["view"]["region"] = [0, 0, 0.5, 0.5]  # by another operator
+        refused = client.post("/api/cameras/door/view", json=body)
+        assert (refused.status_code, "somebody else" in refused.json()["detail"]) == (409, True)
+        crossed = {"masks": [[square[0], square[2], square[1], square[3]]]}
+        refused = client.post("/api/cameras/door/view", json={"view": crossed})
+        assert (refused.status_code, "masks[0]: crosses itself" in refused.json()["detail"]) == (422, True)
         done = client.post("/api/cameras/door/budget", json={"per_day": 5})
         assert done.status_code == 202
     with Store.read_only(data) as store:
         assert float(store.settings.all()["door"]["threshold"]) == done.json()["proposal"]["threshold"]
+
+
+def test_cameras_are_searched_and_added(data: Path) -> None:
+    site = Site(data)
+    with site.serving() as client:
+        wanted = {"hosts": ["10.0.0.9"], "user": "viewer", "password": "geheim"}
+        assert client.post("/api/search", json=wanted).status_code == 202
+        again = client.post("/api/search", json=wanted)
+        assert (again.status_code, again.json()["detail"]) == (409, "a search is running already")
+        assert site.search.asked == [(["10.0.0.9"], "viewer", "geheim")]
+        assert client.get("/api/search").json()["cameras"][0]["name"] == "Yard"
+        assert client.get("/api/search/0/picture.jpg").content == b"jpeg"
+        assert client.get("/api/search/1/picture.jpg").status_code == 404
+        assert client.post("/api/search/add", json={"names": {"0": "Yard"}}).json() == {"added": ["Yard"]}
+        for url, body in (
+            ("search", {**wanted, "password": "geheim" * 100}),
+            ("search", {**wanted, "hosts": ["h"] * 65}),
+            ("search", {**wanted, "write": "/etc/passwd"}),
+            ("search/add", {"names": {}}),
+            ("search/add", {"names": {"x": "Yard"}}),
+        ):
+            refused = client.post(f"/api/{url}", json=body)
+            assert refused.status_code == 422
+            assert "geheim" not in refused.text
 
 
 def test_the_stream_tells_what_happens(data: Path) -> None:
@@ -138,7 +181,7 @@ def test_the_stream_counts_from_when_it_was_asked_for(data: Path) -> None:
     site = Site(data)
 
     async def first() -> str:
-        answer = await routes.stream()
+        answer = await routes.stream(ANYBODY)
         assert isinstance(answer, EventStream)
         site.live.tell("event", {"id": "a"})  # before its first read
         async for told in answer.body_iterator:

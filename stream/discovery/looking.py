@@ -1,0 +1,46 @@
+"""Opens a stream that was found, and takes an image of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from stream.base.addresses import Source
+from stream.base.errors import CameraError, Reason
+from stream.camera.capture import Capture
+from stream.camera.snapshot import snapshot
+from stream.discovery.soap import Login
+
+_PATIENCE: Final = 6.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A stream that was opened."""
+
+    width: int
+    height: int
+    jpeg: bytes
+
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+def look(url: str, login: Login | None) -> Seen:
+    """The first image at an address without login. Raises CameraError."""
+    source = Source("camera", with_login(url, login), live=True)
+    with Capture(source, open_timeout=_PATIENCE, read_timeout=_PATIENCE) as capture:
+        for picture in capture.pictures():
+            frame = picture.frame
+            return Seen(frame.width, frame.height, snapshot(frame, ""))
+    raise CameraError(Reason.STALLED)
+
+
+def with_login(url: str, login: Login | None) -> str:
+    """The address with user and password."""
+    if login is None:
+        return url
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{quote(login.user, safe='')}:{quote(login.password, safe='')}@{rest}"

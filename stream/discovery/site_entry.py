@@ -1,0 +1,164 @@
+"""Writes cameras that were found into a site file: comments and other cameras stay as they are."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.util import load_yaml_guess_indent
+
+from configs.atomic import replacing
+from stream.base.addresses import name_problem
+from stream.discovery.finding import Camera
+from stream.settings.site.document import parse
+from stream.settings.site.reading import SiteError, read_bytes
+
+_LONGEST_NAME: Final = 64
+_PORTS: Final = {"rtsp": 554, "rtsps": 322}
+
+
+@dataclass(frozen=True)
+class PlaceholderLogin:
+    """The login as it is written into a site file: `secret` is the name of the password's variable.
+
+    `asked`: the user typed the password, because there is no such variable yet.
+    """
+
+    user: str
+    secret: str
+    asked: bool = False
+
+    def within(self, url: str) -> str:
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://{quote(self.user, safe='')}:{{{self.secret}}}@{rest}"
+
+
+@dataclass(frozen=True)
+class Entries:
+    """New cameras by name, and those that the file already has (what was found, and the name in the file)."""
+
+    new: dict[str, Camera]
+    known: dict[str, Camera]
+
+
+def entries(cameras: Sequence[Camera], content: bytes = b"") -> Entries:
+    """Divides what was found; `content` is that of the site file."""
+    data = parse(content.decode("utf-8-sig", "replace")).data
+    found = data.get("cameras") if isinstance(data, dict) else None
+    existing = found if isinstance(found, dict) else {}
+    by_place = {
+        place: name
+        for name, keys in existing.items()
+        if isinstance(keys, dict)
+        for key in ("url", "sub_stream")
+        if (place := _place(keys.get(key))) is not None
+    }
+    new: dict[str, Camera] = {}
+    known: dict[str, Camera] = {}
+    for camera in cameras:
+        places = [place for url in (camera.main, camera.sub) if (place := _place(url)) is not None]
+        name = next((by_place[place] for place in places if place in by_place), None)
+        if name is not None:
+            if name in existing:  # else it was found twice
+                known.setdefault(name, camera)
+            continue
+        name = _free_name(camera.name, {*existing, *new})
+        new[name] = camera
+        by_place |= dict.fromkeys(places, name)
+    return Entries(new, known)
+
+
+def as_yaml(new: dict[str, Camera], login: PlaceholderLogin | None) -> str:
+    """The cameras, to be pasted into a site file."""
+    out = io.StringIO()
+    _yaml().dump({"cameras": {name: _keys(camera, login) for name, camera in new.items()}}, out)
+    return out.getvalue()
+
+
+def write_site(path: Path, new: dict[str, Camera], login: PlaceholderLogin | None) -> None:
+    """Add the cameras to the file, or create it; the file is replaced as a whole. Raises SiteError, OSError."""
+    path = path.resolve()
+    content = read_bytes(path) if path.exists() else b""
+    text = added(path, content, new, login)
+    with replacing(path) as partial:
+        partial.write_bytes(text.encode())
+        if content:
+            shutil.copymode(path, partial)
+
+
+def added(path: Path, content: bytes, new: dict[str, Camera], login: PlaceholderLogin | None) -> str:
+    """The content of the file with the cameras. Raises SiteError if it is not YAML, or has no block of cameras."""
+    if not content.strip():
+        return as_yaml(new, login)
+    try:
+        before = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SiteError([f"{path}: not UTF-8 text; nothing was written"]) from None
+    if problem := next(iter(parse(before).problems), None):
+        raise SiteError([f"{path}:{problem.line or 1}: {problem.text}; nothing was written"])
+    try:
+        data, indent, offset = load_yaml_guess_indent(before)
+        yaml = _yaml(indent or 2, offset or 0)
+        data = yaml.load(before)
+    except YAMLError:
+        raise SiteError([f"{path}: not YAML that can be changed; nothing was written"]) from None
+    if data is None:
+        return f"{before.rstrip()}\n\n{as_yaml(new, login)}"
+    cameras: Any = data.setdefault("cameras", CommentedMap()) if isinstance(data, CommentedMap) else None
+    if cameras is None and isinstance(data, CommentedMap):
+        cameras = data["cameras"] = CommentedMap()
+    if not isinstance(cameras, CommentedMap):
+        raise SiteError([f"{path}: cameras: must be a block of keys; nothing was written"])
+    for name, camera in new.items():
+        cameras[name] = _keys(camera, login)
+    out = io.StringIO()
+    yaml.dump(data, out)
+    text = out.getvalue()
+    return text.replace("\n", "\r\n") if "\r\n" in before else text
+
+
+def _yaml(indent: int = 4, offset: int = 2) -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1 << 16  # long lines stay as they are
+    yaml.indent(mapping=2, sequence=indent, offset=offset)
+    return yaml
+
+
+def _keys(camera: Camera, login: PlaceholderLogin | None) -> dict[str, str]:
+    keys = {"url": camera.main} | ({"sub_stream": camera.sub} if camera.sub else {})
+    return {key: login.within(url) if login else url for key, url in keys.items()}
+
+
+def _free_name(text: str, taken: Iterable[str]) -> str:
+    """A valid camera name that resembles `text` and is not taken."""
+    base = re.sub(r"[^a-zA-Z0-9_-]+", "_", text).strip("_-")[:_LONGEST_NAME] or "camera"
+    if name_problem(base) or not re.search("[a-zA-Z]", base):
+        base = f"camera_{base}"[:_LONGEST_NAME]
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base[: _LONGEST_NAME - len(str(number)) - 1]}_{number}"
+    return name
+
+
+def _place(url: object) -> tuple[str, int, str] | None:
+    """Where an RTSP URL leads, without its login: the same for two spellings of an address."""
+    if not isinstance(url, str) or not url.lower().startswith(("rtsp://", "rtsps://")):
+        return None
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    try:
+        parts = urlsplit(f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}")
+        return parts.hostname or "", parts.port or _PORTS[parts.scheme], f"{parts.path}?{parts.query}"
+    except ValueError:
+        return None

@@ -1,0 +1,69 @@
+"""The wizard that finds cameras: search, choose, name, add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream.base.errors import StreamError
+from stream.web.page.sources import PageSources
+
+_Host = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Wanted(BaseModel):
+    """`hosts` empty: all cameras that answer."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    hosts: Annotated[list[_Host], Field(max_length=64)] = []
+    user: Annotated[str, Field(max_length=64)] = ""
+    password: Annotated[str, Field(max_length=128)] = ""
+
+
+class Chosen(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    names: Annotated[dict[int, Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=256)]
+
+
+class FindingRoutes:
+    """`/api/search`."""
+
+    def __init__(self, sources: PageSources) -> None:
+        self._search = sources.search
+        self.router = router = APIRouter()
+        router.post("/api/search", status_code=202)(self.start)
+        router.get("/api/search")(self.state)
+        router.get("/api/search/{number}/picture.jpg")(self.picture)
+        router.post("/api/search/add")(self.add)
+
+    def start(self, body: Wanted) -> dict[str, str]:
+        with _refusals(409):
+            self._search.start(body.hosts, body.user, body.password)
+        return {"state": "searching"}
+
+    def state(self) -> dict[str, Any]:
+        with _refusals(422):
+            return self._search.state()
+
+    def picture(self, number: int) -> Response:
+        picture = self._search.picture(number)
+        if picture is None:
+            raise HTTPException(404, "no such image")
+        return Response(picture, media_type="image/jpeg")
+
+    def add(self, body: Chosen) -> dict[str, Any]:
+        with _refusals(422):
+            return self._search.add(body.names)
+
+
+@contextmanager
+def _refusals(status: int) -> Iterator[None]:
+    try:
+        yield
+    except StreamError as error:
+        raise HTTPException(status, str(error)) from None

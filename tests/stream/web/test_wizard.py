@@ -1,0 +1,71 @@
+"""From a camera of which only the address is known to its first score, on the page alone, in a real Chromium."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers.onvif import OnvifDevice, Stream
+from tests.servers.processes import free_port, until
+from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.service import running
+from tests.stream.web.test_page import Watched, holds
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
+
+SITE = """# the site of the test
+http: {{address: "127.0.0.1:{port}"}}
+bundle: {bundle}
+data: data
+defaults: {{alarm: {{threshold_on: 1}}}}
+cameras:
+  hall: {{url: {url}}}   # the first one
+"""
+
+
+def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, browser: Browser) -> None:
+    port, login, units = free_port(), ("viewer", "s3cret/p@ss"), encode(moving_pictures(120 * 25))
+    hall, yard = TestCamera(tmp_path, units), TestCamera(tmp_path, units, login=login)
+    streams = (Stream(f"{yard.url}?main"), Stream(yard.url, 640, 360))
+    device = OnvifDevice(*streams, name="Yard%20%3Cb%3E", login=login, clock=3_600)
+    site_file = tmp_path / "site.yaml"
+    site_file.write_text(SITE.format(port=port, bundle=tiny_bundle, url=hall.url))
+    with hall.running(), yard.running(), device.running(), running(tmp_path, "--config", site_file) as service:
+        until(lambda: service.said("web page"), 60, "the page's address")
+        site = Watched(service, f"http://127.0.0.1:{port}/", tmp_path / "data")
+        page = site.open(browser, 360, 740)
+        page.get_by_role("button", name="Find cameras").click()
+        page.get_by_label("Addresses of cameras").fill(f"{device.host}, 127.0.0.1:{port}")
+        page.get_by_label("User of the cameras").fill("viewer")
+        page.get_by_label("Password").fill("other")
+        page.locator("#find-search").click()
+        page.get_by_text(f"{device.host}: wrong user or password").wait_for()
+        page.get_by_label("Password").fill(login[1])
+        page.locator("#find-search").click()
+        page.get_by_text("Yard <b>, Maker M1").wait_for()
+        holds(page, "document.querySelector('#find li img').naturalWidth === 320")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        name = page.get_by_label("Name")
+        assert name.input_value() == "Yard_b"
+        name.fill("back yard")
+        page.locator("#find-add").click()
+        assert "back yard" not in site_file.read_text()  # the browser says what a name may be
+        name.fill("back_yard")
+        page.locator("#find-add").click()
+        page.get_by_text("secret file MGFN_CAMERAS_PW").wait_for()
+        page.keyboard.press("Escape")
+        page.locator(".card[aria-label=back_yard]").get_by_text("score 0.").wait_for()  # its first score
+        until(lambda: len(site.asked("cameras/back_yard/line")) >= 2, 60, "scores")
+        assert site.complaints == []
+        page.close()
+        assert service.stop() == 0
+    text = site_file.read_text()
+    assert text.startswith("# the site of the test")
+    assert "# the first one" in text
+    assert "viewer:{MGFN_CAMERAS_PW}@" in text
+    assert "s3cret" not in text + service.log.read_text()
