@@ -43,7 +43,7 @@ def main() -> None:
         with (Path(folder) / "log").open("wb") as log:
             service = subprocess.Popen(command, stderr=log)
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 240  # a bundle may have to be built
             while time.monotonic() < until:
                 try:
                     if httpx.get(f"{ADDRESS}/readyz").status_code == 200:

@@ -128,7 +128,7 @@ def test_a_mask_drawn_with_the_mouse_changes_the_score(tmp_path: Path, tiny_bund
 
         context = browser.new_context(has_touch=True, viewport={"width": 360, "height": 740})
         phone = context.new_page()
-        phone.goto(site.address)
+        phone.goto(f"{site.address}#cameras")
         pen = Pen(phone)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 360
         pen.stage.scroll_into_view_if_needed()
