@@ -125,4 +125,4 @@ def _show(
         out.print("\nFor the site file (--write FILE adds it):\n", as_yaml(found.new, login), sep="", soft_wrap=True)
     if found.new and login is not None and login.asked:
         where = f"the environment variable or the secret file {login.secret}"
-        out.print(f"Before you start mgfn-stream, put the password into {where}.")
+        out.print(f"Before you start mgfn-stream, put the password into {where}.", soft_wrap=True)

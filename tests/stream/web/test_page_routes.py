@@ -91,7 +91,9 @@ def test_a_long_alarm_shows_its_highest_scores(data: Path) -> None:
     with Site(data).serving() as client:
         curve = client.get(f"/api/events/{event.id}").json()["curve"]
     assert len(curve) <= 1_000
-    assert sum(score > 0.8 for _, score in curve) == 2
+    loud = [at for at, score in curve if score > 0.8]  # each of the two bursts falls into one or two points
+    assert sum(at < now - 20_000 for at in loud) in (1, 2)
+    assert sum(at > now - 20_000 for at in loud) in (1, 2)
 
 
 def test_what_it_does(data: Path) -> None:
