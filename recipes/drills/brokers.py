@@ -44,18 +44,20 @@ class Alarms:
     def __init__(self, folder: Path, service: Running, count: int) -> None:
         self.service, self.count = service, count
         self._plan = folder / "plan"
-        self._bursts = 0
+        self._bursts = self._wanted = 0
 
-    def burst(self) -> None:
+    def burst(self, count: int | None = None) -> None:
+        """Let so many alarms be raised."""
         self._bursts += 1
-        self._plan.write_text(f"{self.count} 100 {self._bursts}")
+        self._wanted += count or self.count
+        self._plan.write_text(f"{count or self.count} 100 {self._bursts}")
 
     @property
     def decided(self) -> int:
         """Alarms that the program has raised, by its log."""
         return self.service.log.read_text().count('"alarm new"')
 
-    def _raised(self) -> float:
+    def raised(self) -> float:
         """Wait until no more alarms are raised; returns how many a second there were. Some may be lost to overload."""
         times: list[datetime] = []
         until_when = time.monotonic() + 120
@@ -73,9 +75,9 @@ class Alarms:
 
     def judge(self, ears: Ears, findings: Findings, what: str, seconds: float = 120.0) -> None:
         """Wait until the beginnings and ends of all alarms have come; count duplicates, and check the order."""
-        raised = self._raised()
+        raised = self.raised()
         expected = self.decided
-        findings.note(f"{what}: alarms raised", f"{expected} of {self._bursts * self.count}, {raised:.0f} a second")
+        findings.note(f"{what}: alarms raised", f"{expected} of {self._wanted}, {raised:.0f} a second")
         began = time.monotonic()
 
         def all_here() -> bool:
@@ -118,9 +120,16 @@ def lost(ground: Ground, findings: Findings) -> None:
         kinds[kind](inner, findings, count)
 
 
-def _broker(ground: Ground, **more: object) -> Mosquitto:
+def broker_for(ground: Ground, **more: object) -> Mosquitto:
     (ground.folder / "mosquitto").mkdir()
     return Mosquitto(ground.folder / "mosquitto", durable=True, extra=("max_queued_messages 0",), **more)  # type: ignore[arg-type]
+
+
+def _warmed_up(found: Alarms) -> Usage:
+    """What the service uses after its first alarms."""
+    found.burst(200)
+    found.raised()
+    return Usage.settled(found.service.process.pid)
 
 
 def _connected(found: Alarms) -> None:
@@ -129,12 +138,12 @@ def _connected(found: Alarms) -> None:
 
 
 def _stopped(ground: Ground, findings: Findings, count: int) -> None:
-    with (broker := _broker(ground)).running(), alarms(ground, broker.url, count) as found:
+    with (broker := broker_for(ground)).running(), alarms(ground, broker.url, count) as found:
         ears = Ears(broker.port)
         _connected(found)
         assert broker.process is not None
         process = psutil.Process(broker.process.pid)
-        before = Usage.settled(found.service.process.pid)
+        before = _warmed_up(found)
         process.suspend()
         found.burst()
         time.sleep(count / 100 + 6)
@@ -145,10 +154,10 @@ def _stopped(ground: Ground, findings: Findings, count: int) -> None:
 
 
 def _killed(ground: Ground, findings: Findings, count: int) -> None:
-    with (broker := _broker(ground)).running(), alarms(ground, broker.url, count) as found:
+    with (broker := broker_for(ground)).running(), alarms(ground, broker.url, count) as found:
         ears = Ears(broker.port)
         _connected(found)
-        before = Usage.settled(found.service.process.pid)
+        before = _warmed_up(found)
         found.burst()
         time.sleep(count / 300)
         broker.kill()  # in the middle of them
@@ -160,7 +169,7 @@ def _killed(ground: Ground, findings: Findings, count: int) -> None:
 
 
 def _absent(ground: Ground, findings: Findings, count: int) -> None:
-    broker = _broker(ground)
+    broker = broker_for(ground)
     with alarms(ground, broker.url, count) as found:
         until(lambda: found.service.log.read_text().count("camera online") >= 20, 60, "the cameras")
         found.burst()
@@ -192,7 +201,7 @@ def _refusing(ground: Ground, findings: Findings, count: int) -> None:
 def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
     """Packets vanish in both directions: a proxy that stops carrying, and then breaks."""
     with (
-        (broker := _broker(ground)).running(),
+        (broker := broker_for(ground)).running(),
         SlowLink(broker.port, None).running() as link,
         alarms(ground, link.url, count) as found,
     ):
@@ -209,7 +218,7 @@ def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
 
 def _slow(ground: Ground, findings: Findings, count: int) -> None:
     with (
-        (broker := _broker(ground)).running(),
+        (broker := broker_for(ground)).running(),
         SlowLink(broker.port, None).running() as link,
         alarms(ground, link.url, count) as found,
     ):
@@ -229,7 +238,7 @@ def _memory(found: Alarms, before: Usage, findings: Findings, what: str) -> None
 
 def last_will(ground: Ground, findings: Findings) -> None:
     """Killed with -9, started again, stopped in an orderly way."""
-    broker, keep_alive = _broker(ground), 0.0
+    broker, keep_alive = broker_for(ground), 0.0
     with broker.running():
         ears = Ears(broker.port)
         port = free_port()

@@ -49,7 +49,7 @@ class Ears(Subscriber):
 
 @dataclass(frozen=True)
 class Usage:
-    """What the service uses: memory that is its own and its decoders', MiB; threads and descriptors of all of them."""
+    """What the service and its processes use: anonymous memory, MiB (not the rings of clips), threads, descriptors."""
 
     memory: float
     threads: int
@@ -60,7 +60,7 @@ class Usage:
     def of(cls, pid: int) -> Usage:
         parent = psutil.Process(pid)
         everyone = [parent, *parent.children(recursive=True)]
-        memory = sum(process.memory_full_info().uss for process in everyone) / 2**20
+        memory = sum(_anonymous(process.pid) for process in everyone)
         threads, files = sum(p.num_threads() for p in everyone), sum(p.num_fds() for p in everyone)
         return cls(memory, threads, files, len(everyone))
 
@@ -72,6 +72,11 @@ class Usage:
             looks.append(cls.of(pid))
             time.sleep(0.3)
         return cls(*(statistics.median(getattr(look, name) for look in looks) for name in cls.__annotations__))
+
+
+def _anonymous(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
 
 @dataclass(frozen=True)

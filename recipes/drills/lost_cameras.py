@@ -18,7 +18,7 @@ from tests.servers.settable_camera import SettableCamera, Silence, Track, encode
 
 def killed(ground: Ground, findings: Findings) -> None:
     """The camera's process is killed again and again; it is away for half a second to six."""
-    times, longest, cycle = (4, 1.5, 0.0) if ground.short else (50, 6.0, 12.0)
+    times, longest, cycle = (3, 1.0, 0.0) if ground.short else (50, 6.0, 12.0)
     rng = random.Random(1)
     units = encode(moving_pictures(25 * 60))
     camera, other = TestCamera(ground.folder, units), TestCamera(ground.folder, units)

@@ -2,8 +2,8 @@
 
 No decoder process runs: a thread sends the clips of all cameras, 1.56 a second each, and answers orders. The features,
 and so the scores, are chosen by the drill: the file named by MGFN_DRILL_ALARMS holds two numbers, alarms in all and
-alarms a second; each new content starts such a burst, spread over the cameras. The head runs, but its scores are not
-used.
+alarms a second; each new content starts such a burst, spread over the cameras. The head runs once for each clip,
+but its scores are not used.
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ def _features(_backend: OpenVinoBackend, clips: Any) -> Any:
 
 
 def _chosen(backend: OpenVinoBackend, windows: Any) -> Any:
-    _scores(backend, windows)
+    if len(windows) == 1:  # explaining an alarm costs 33 windows, and would be all that this machine does
+        _scores(backend, windows)
     return np.ascontiguousarray(windows[:, :, 0, 0])
 
 

@@ -7,7 +7,7 @@ flood costs the loop nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from engine.arrays import FloatArray
@@ -26,7 +26,22 @@ _LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True)
-class SetEnabled:
+class Origin:
+    """Who gave a command, as far as it is known, and through what."""
+
+    who: str = ""
+    via: Literal["MQTT", "page", "command line"] = "MQTT"
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Two commands that ask for the same are equal, whoever gave them."""
+
+    origin: Origin = field(default=Origin(), kw_only=True, compare=False)
+
+
+@dataclass(frozen=True)
+class SetEnabled(_Given):
     """`enabled` None: back to the configured value."""
 
     camera: str
@@ -34,7 +49,7 @@ class SetEnabled:
 
 
 @dataclass(frozen=True)
-class SetThreshold:
+class SetThreshold(_Given):
     """`threshold` None: back to the configured value; "auto": learned."""
 
     camera: str
@@ -42,7 +57,7 @@ class SetThreshold:
 
 
 @dataclass(frozen=True)
-class GiveVerdict:
+class GiveVerdict(_Given):
     """`event` is an id, or "latest" for the camera's last alarm. `verdict` None withdraws an earlier one."""
 
     camera: str
@@ -68,7 +83,7 @@ class JudgedEvent:
 
 
 @dataclass(frozen=True)
-class Acknowledge:
+class Acknowledge(_Given):
     """`event` is an id, or "latest" for the camera's last alarm; `by` says who has answered it."""
 
     camera: str
@@ -77,7 +92,7 @@ class Acknowledge:
 
 
 @dataclass(frozen=True)
-class SetSnooze:
+class SetSnooze(_Given):
     """`minutes` 0 ends a snooze."""
 
     camera: str
@@ -85,7 +100,7 @@ class SetSnooze:
 
 
 @dataclass(frozen=True)
-class SetMode:
+class SetMode(_Given):
     """`mode` is the name of a mode, or "auto". It concerns no single camera."""
 
     mode: str
@@ -93,12 +108,12 @@ class SetMode:
 
 
 @dataclass(frozen=True)
-class RunTest:
+class RunTest(_Given):
     camera: str
 
 
 @dataclass(frozen=True)
-class SetView:
+class SetView(_Given):
     """`drawing` None: back to the site file."""
 
     camera: str
@@ -106,7 +121,7 @@ class SetView:
 
 
 @dataclass(frozen=True)
-class TakePicture:
+class TakePicture(_Given):
     """Write the whole image of the camera where the image of an event `event` would be."""
 
     camera: str
@@ -175,7 +190,8 @@ def _parse_ack(camera: str, text: str) -> Acknowledge:
         event, by = given["id"], given["by"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise ValueError(f"{text[:40]!r}; {allowed}") from None
-    return Acknowledge(camera, _checked_event(event, f"{text[:80]!r}; {allowed}"), checked_name(by))
+    name = checked_name(by)
+    return Acknowledge(camera, _checked_event(event, f"{text[:80]!r}; {allowed}"), name, origin=Origin(name))
 
 
 def _parse_feedback(camera: str, text: str) -> GiveVerdict:

@@ -41,6 +41,14 @@ CREATE INDEX scores_by_camera ON scores (camera, start);
 CREATE TABLE settings (camera TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (camera, name)) WITHOUT ROWID;
 CREATE TABLE retained (topic TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_LATER: Final = (  # earlier databases of this version have none
+    "CREATE INDEX IF NOT EXISTS scores_by_camera ON scores (camera, start)",
+    """CREATE TABLE IF NOT EXISTS audit (
+        key INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, via TEXT NOT NULL, camera TEXT NOT NULL,
+        what TEXT NOT NULL, value TEXT NOT NULL,
+        age_from REAL NOT NULL -- steady time
+    )""",
+)
 _CLOCK_TABLES: Final = """
 CREATE TABLE clock (only INTEGER PRIMARY KEY, boot TEXT, since_boot REAL, steady REAL, wall REAL);
 CREATE TABLE clock_steps (at REAL NOT NULL, seconds REAL NOT NULL);
@@ -49,6 +57,13 @@ CREATE TABLE clock_steps (at REAL NOT NULL, seconds REAL NOT NULL);
 
 def _create(database: sqlite3.Connection) -> None:
     database.executescript(f"BEGIN; {_SCHEMA} {_CLOCK_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    add_later_tables(database)
+
+
+def add_later_tables(database: sqlite3.Connection) -> None:
+    """Add what databases of earlier programs lack; those programs ignore it."""
+    for statement in _LATER:
+        database.execute(statement)
 
 
 def _upgrade(database: sqlite3.Connection, now: float) -> None:
@@ -168,8 +183,7 @@ def _try_open(path: Path) -> sqlite3.Connection:
         else:
             if version == 1:
                 _upgrade(database, time.time())
-            # earlier databases have none
-            database.execute("CREATE INDEX IF NOT EXISTS scores_by_camera ON scores (camera, start)")
+            add_later_tables(database)
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA journal_size_limit = 8388608")
     except BaseException:

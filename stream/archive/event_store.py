@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
@@ -17,6 +17,10 @@ _PUBLISHED: Final = (
     "json_extract(payload, '$.suppressed') IS NULL AND coalesce(json_extract(payload, '$.severity'), 'alarm') = 'alarm'"
 )
 _ALARM: Final = f"label = 'anomaly' AND NOT test AND {_PUBLISHED}"  # one that was published
+_KIND: Final = (
+    "CASE WHEN test THEN 'test' WHEN label <> 'anomaly' THEN label "
+    "ELSE coalesce(json_extract(payload, '$.kind'), 'unknown') END"
+)
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
 
@@ -33,6 +37,46 @@ class ListedEvent:
         """As the page and `mgfn-events list --json` show it."""
         beside = {"verdict": self.verdict, "snapshot_bytes": self.snapshot_bytes, "clip_bytes": self.clip_bytes}
         return self.message.as_json() | beside
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events are listed; None means any.
+
+    cameras: their names.
+    kind: what the event is about; `camera_lost` and `test` count as kinds.
+    since, before: epoch seconds at which it began.
+    answered: whether a published alarm has been acknowledged or judged; other events are neither.
+    """
+
+    cameras: Collection[str] | None = None
+    kind: str | None = None
+    severity: Literal["alarm", "notice"] | None = None
+    verdict: Verdict | Literal["none"] | None = None
+    since: float = 0.0
+    before: float = 1e11
+    answered: bool | None = None
+
+    def sql(self) -> tuple[str, list[object]]:
+        """A condition and its values."""
+        terms: list[str] = ["start_time >= ?", "start_time < ?"]
+        given: list[object] = [self.since, self.before]
+        if self.cameras is not None:
+            terms.append(f"camera IN ({','.join('?' * len(self.cameras))})")
+            given += self.cameras
+        if self.kind is not None:
+            terms.append(f"{_KIND} = ?")
+            given.append(self.kind)
+        if self.severity is not None:
+            terms.append("coalesce(json_extract(payload, '$.severity'), 'alarm') = ?")
+            given.append(self.severity)
+        if self.verdict is not None:
+            terms.append("coalesce(verdict, 'none') = ?")
+            given.append(self.verdict)
+        if self.answered is not None:
+            answered = "(verdict IS NOT NULL OR json_extract(payload, '$.acknowledged') IS NOT NULL)"
+            terms.append(f"{_ALARM} AND {'' if self.answered else 'NOT '}{answered}")
+        return " AND ".join(terms), given
 
 
 def _read(payload: str) -> EventMessage:
@@ -124,13 +168,15 @@ class EventStore:
         found = self._listed("id = ?", (event_id,), "")
         return found[0] if found else None
 
-    def latest(self, camera: str | None, before: float, limit: int) -> list[ListedEvent]:
-        """At most `limit` events that began before that epoch time, newest first."""
-        return self._listed(
-            "start_time < ? AND (? IS NULL OR camera = ?)",
-            (before, camera, camera, limit),
-            "ORDER BY start_time DESC LIMIT ?",
-        )
+    def latest(self, wanted: EventFilter, limit: int) -> list[ListedEvent]:
+        """At most `limit` of the wanted events, newest first."""
+        where, values = wanted.sql()
+        return self._listed(where, (*values, limit), "ORDER BY start_time DESC LIMIT ?")
+
+    def count(self, wanted: EventFilter) -> int:
+        """How many events are wanted."""
+        where, values = wanted.sql()
+        return int(self._database.execute(f"SELECT count(*) FROM events WHERE {where}", values).fetchone()[0])  # noqa: S608 -- ours
 
     def verdicts(self, camera: str, verdict: Verdict, since: float) -> list[tuple[float, float]]:
         """When the alarms of a camera with that verdict began and ended, oldest first."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from configs.atomic import replacing
+from stream.alarm.audit import Change
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import GiveVerdict, JudgedEvent
@@ -24,7 +25,7 @@ from stream.archive.media import Kind, media_path
 from stream.archive.others import SettingsOfOtherProcesses
 from stream.archive.retention import Retention
 from stream.archive.store import Store
-from stream.archive.verdicts import judged_event, missed
+from stream.archive.verdicts import judge, missed
 from stream.archive.writer import Line, Writer
 from stream.base.log import log
 
@@ -48,9 +49,8 @@ Compose = Callable[[Store], tuple[EventMessage, int] | None]
 
 
 class Journal:
-    """`say` takes committed messages to the broker; `expired` is called with deleted files.
-
-    `changed` is called with settings (camera, name, value) that another process wrote to the database.
+    """`say` takes committed messages to the broker; `expired` is called with deleted files, `changed` with settings
+    (camera, name, value) that another process wrote to the database.
     """
 
     def __init__(
@@ -85,9 +85,7 @@ class Journal:
         return self._writer.oldest_unwritten
 
     def delivered_early(self, message: EventMessage, said: EventMessage | None) -> None:
-        """Like `delivered`, for a message that was published before it was written; its row is found by (`id`,
-        `seq`).
-        """
+        """Like `delivered`, for a message that was published before it was written."""
 
         def write(store: Store) -> None:
             key = self._herald.key_of(message)
@@ -119,6 +117,19 @@ class Journal:
 
         self._writer.put(write)
 
+    def audit(self, change: Change, made: float) -> None:
+        """An entry of the audit log, made at that steady time."""
+        self._writer.put(lambda store: store.audit.add(change, made))
+
+    def last_changes(self, then: Callable[[Sequence[Change]], None]) -> None:
+        """`then` is called with the last change of everything, by the writer's thread."""
+
+        def look(store: Store) -> Callable[[], None]:
+            found = store.audit.last_of_each()
+            return lambda: then(found)
+
+        self._writer.put(look)
+
     def retained(self, topic: str, *, kept: bool) -> None:
         """The broker retains a message of ours under `topic`, or no longer."""
         self._writer.put(lambda store: store.settings.retain(topic, kept=kept))
@@ -141,10 +152,9 @@ class Journal:
                 with replacing(path) as partial:
                     partial.write_bytes(explanation.packed())
                     self._clock.steady.stamp(partial)
+                store.events.file_kept(event_id, "window", path.stat().st_size)
             except OSError as error:
                 log.warning("event has no window", id=event_id, reason=error.strerror)
-            else:
-                store.events.file_kept(event_id, "window", path.stat().st_size)
 
         self._writer.put(write)
 
@@ -162,14 +172,8 @@ class Journal:
         now = self._clock.now()
 
         def write(store: Store) -> Callable[[], None] | None:
-            found = store.events.judge(given.camera, given.event, given.verdict)
-            listed = None if found is None else store.events.get(found)
-            if listed is None:
-                log.warning("verdict ignored: unknown event", camera=given.camera, id=given.event)
-                return None
-            log.info("verdict", camera=given.camera, id=found, verdict=given.verdict or "withdrawn")
-            judged = judged_event(store, listed, now)
-            return lambda: learn(judged)
+            judged = judge(store, given, now)
+            return None if judged is None else lambda: learn(judged)
 
         self._writer.put(write)
 
@@ -227,9 +231,7 @@ class Journal:
         self._writer.put(lambda store: store.clock_set(seconds))
 
     def stop(self) -> None:
-        """Make `run` return once everything queued before is written; gives up if the queue is full because a disk
-        hangs.
-        """
+        """Make `run` return once everything queued before is written; gives up if the queue is full."""
         self._writer.put(lambda store: store.clocks.keep(store.clock))
         self._writer.stop()
 

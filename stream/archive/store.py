@@ -16,8 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from stream.archive.audit_store import AuditStore
 from stream.archive.clock import Clock, ClockStore, KeptClock, continued
-from stream.archive.database import DATABASE, MEDIA, check_version, in_memory, lock_folder, opened_or_made_room
+from stream.archive.database import (
+    DATABASE,
+    MEDIA,
+    add_later_tables,
+    check_version,
+    in_memory,
+    lock_folder,
+    opened_or_made_room,
+)
 from stream.archive.event_store import EventStore
 from stream.archive.media import listed
 from stream.archive.retention import Retention
@@ -44,6 +53,7 @@ class Store:
         self.events = EventStore(database)
         self.scores = ScoreStore(database)
         self.settings = SettingStore(database)
+        self.audit = AuditStore(database)
         self.clocks = ClockStore(database)
         self.clock = Clock(SteadyClock.by_the_wall())
 
@@ -103,6 +113,7 @@ class Store:
         cls.read_only(folder).close()
         database = sqlite3.connect(folder / DATABASE, isolation_level=None, timeout=_BUSY)
         database.execute("PRAGMA secure_delete = ON")  # what is erased must not stay in free pages
+        add_later_tables(database)
         return cls(database, folder, None)
 
     def _continue_clock(self) -> None:
@@ -190,3 +201,4 @@ class Store:
         """Delete what is older (steady time)."""
         self.scores.forget(scores_before)
         self.events.forget(events_before)
+        self.audit.forget(events_before)

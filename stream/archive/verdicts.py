@@ -7,14 +7,26 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.arrays import FloatArray
-from stream.alarm.requests import JudgedEvent
+from stream.alarm.requests import GiveVerdict, JudgedEvent
 from stream.archive.event_store import ListedEvent
 from stream.archive.explanation import read
 from stream.archive.media import media_path
 from stream.archive.store import Store
 from stream.base.errors import StreamError
+from stream.base.log import log
 
 _MOST = 64  # newest events with each verdict: as many as a camera remembers
+
+
+def judge(store: Store, given: GiveVerdict, at: float) -> JudgedEvent | None:
+    """Store a verdict that was given at steady time `at`. None for an unknown event."""
+    found = store.events.judge(given.camera, given.event, given.verdict)
+    listed = None if found is None else store.events.get(found)
+    if listed is None:
+        log.warning("verdict ignored: unknown event", camera=given.camera, id=given.event)
+        return None
+    log.info("verdict", camera=given.camera, id=found, verdict=given.verdict or "withdrawn")
+    return judged_event(store, listed, at)
 
 
 def judged_event(store: Store, listed: ListedEvent, at: float) -> JudgedEvent:

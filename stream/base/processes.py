@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
 
 # Starts `target(*args, pipe)` under a name; returns the process and the other end of its pipe.
@@ -19,6 +21,15 @@ def without_thread_pools() -> None:
     be confined only while it has a single thread.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+
+def own_memory(pid: int) -> int:
+    """Bytes of memory that a process shares with no other; 0 where the system does not tell."""
+    try:
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
+    except (OSError, ValueError):
+        return 0
+    return (resident - shared) * resource.getpagesize()
 
 
 def end_with_parent() -> None:

@@ -31,6 +31,8 @@ LARGEST_PIXELS: Final = 40_000_000  # 8K has 35 million; a decoder keeps up to 1
 _RATE_OVER: Final = 10.0  # seconds; a camera may send the images of a few seconds at once when it is opened
 # Maximum number of undecodable packets in a row: ten seconds at 25 fps, the longest common wait for a keyframe.
 MOST_DAMAGED: Final = 250
+# Damage stays visible until the next keyframe; cameras that send none refresh the image within this many seconds.
+_DAMAGE_LASTS: Final = 10.0
 _LEAST_STEP: Final = 0.001  # step to a frame whose time is not known
 # what a playlist, a manifest or a session description names must not be opened
 _LIVE_FORMATS: Final = "rtsp,mpegts,asf"
@@ -43,10 +45,14 @@ _LIVE_PROTOCOLS: Final = "rtsp,rtsps,rtp,rtcp,tcp,udp,tls,crypto"
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded, upright frame. `media_time`: seconds since the first frame of the connection."""
+    """A decoded, upright frame. `media_time`: seconds since the first frame of the connection.
+
+    damaged: it may show what is not there, because a frame that it builds on is missing or could not be decoded.
+    """
 
     frame: VideoFrame
     media_time: float
+    damaged: bool = False
 
 
 def _options(source: Source, transport: str) -> dict[str, str]:
@@ -109,6 +115,7 @@ class Capture:
         self._flood = Flood(monotonic())
         self.size: tuple[int, int] | None = None
         self._damaged_in_a_row = 0
+        self._damaged_until = float("-inf")  # monotonic time, of a live camera
         self._upright = Upright()
         self.origin: float | None = None
         self._last = 0.0
@@ -233,13 +240,18 @@ class Capture:
             frames = packet.decode()
         except av.error.InvalidDataError:
             # a damaged packet, one without a frame, or one before the first keyframe; the next ones may be good
-            self.corrupt_frames += 1
+            self._corrupt()
             self._damaged_in_a_row += 1
             if self._damaged_in_a_row >= MOST_DAMAGED:
                 raise
             return []
         self._damaged_in_a_row = 0
         return frames
+
+    def _corrupt(self) -> None:
+        self.corrupt_frames += 1
+        if self._source.live:
+            self._damaged_until = monotonic() + _DAMAGE_LASTS
 
     def _picture(self, frame: VideoFrame) -> Iterator[Picture]:
         if not self._source.live:
@@ -251,12 +263,13 @@ class Capture:
         if self.origin is None:
             self.origin = self._last
         if frame.is_corrupt:
-            self.corrupt_frames += 1
-            return
+            return self._corrupt()
+        if frame.key_frame:
+            self._damaged_until = float("-inf")
         self._check_size(frame.width, frame.height)
         frame = self._upright.turned(frame)
         self.size = (frame.width, frame.height)
-        yield Picture(frame, self._last - self.origin)
+        yield Picture(frame, self._last - self.origin, monotonic() < self._damaged_until)
 
     def _check_size(self, width: int, height: int) -> None:
         if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):

@@ -7,6 +7,8 @@ from typing import Final
 from configs.sizes import CLIP_LENGTH
 
 NO_CLIP_AFTER: Final = 100.0  # a clip with one frame every 5 s takes 80 s
+BLIND_AFTER: Final = 5.0  # seconds without an undamaged clip
+BLIND: Final = "nothing is scored: the video arrives damaged; check the network, or set the camera's transport to tcp"
 SLOWEST_RATE: Final = 0.2
 # Clips that span more seconds than this are far from what the network was trained on (0.64 s).
 LONG_CLIP: Final = 4.0
@@ -18,9 +20,10 @@ class ClipWatch:
     def __init__(self) -> None:
         self._since: float | None = None
         self._pictures = 0
+        self._damaged_since: float | None = None
 
     def connected(self, now: float) -> None:
-        self._since, self._pictures = now, 0
+        self._since, self._pictures, self._damaged_since = now, 0, None
 
     def disconnected(self) -> None:
         self._since = None
@@ -30,10 +33,18 @@ class ClipWatch:
 
     def clip(self, now: float) -> None:
         """A clip was completed, whether or not there was room for it."""
+        self._since, self._pictures, self._damaged_since = now, 0, None
+
+    def damaged(self, now: float) -> None:
+        """A clip was completed, but is damaged, so it is not scored."""
         self._since, self._pictures = now, 0
+        if self._damaged_since is None:
+            self._damaged_since = now
 
     def problem(self, now: float) -> str:
         """Why nothing is scored although frames arrive, or ""."""
+        if self._damaged_since is not None and now - self._damaged_since >= BLIND_AFTER:
+            return BLIND
         if self._since is None or not self._pictures or (passed := now - self._since) < NO_CLIP_AFTER:
             return ""
         if self._pictures < SLOWEST_RATE * passed:

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from configs.sizes import CLIP_LENGTH
 from stream.base.errors import CameraError, Reason
 from stream.base.log import FLUSHED_WITHIN, configure, log, serve, standard_error
 from stream.camera.camera_settings import CameraSettings
@@ -93,7 +94,8 @@ class Decoder:
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
-        self._frames = self._corrupt = self._dropped = 0
+        self._frames = self._corrupt = self._dropped = self._damaged = 0
+        self._damaged_at = [False] * CLIP_LENGTH  # by position in the clip
         self._broken = self._late = 0  # of closed connections
         self._assembler: ClipAssembler | None = None  # of the open one
         self._fps = self._next_beat = 0.0
@@ -182,7 +184,12 @@ class Decoder:
                     if placed.position is None:
                         continue
                     self._cropper.put(placed.position, picture.frame)
+                    self._damaged_at[placed.position] = picture.damaged
                     if placed.finished is None:
+                        continue
+                    if any(self._damaged_at):
+                        self._damaged += 1
+                        self._clips.damaged(arrival)
                         continue
                     self._clips.clip(arrival)
                     if (spans := placed.finished.end - placed.finished.start) > LONG_CLIP:
@@ -262,7 +269,11 @@ class Decoder:
         broken, late = self._broken, self._late
         if (assembler := self._assembler) is not None:
             broken, late = broken + assembler.broken_clips, late + assembler.late_frames
-        self._send(Counters(self._fps, self._frames, self._corrupt, self._dropped, connection, problem, broken, late))
+        self._send(
+            Counters(
+                self._fps, self._frames, self._corrupt, self._dropped, connection, problem, broken, late, self._damaged
+            )
+        )
 
     def _state(self, state: CameraState, error: CameraError | None = None) -> None:
         reason, detail = (error.reason, error.detail) if error else (None, "")

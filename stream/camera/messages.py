@@ -61,8 +61,10 @@ class StateChanged:
 class Counters:
     """Sent every second in every state, also as a heartbeat. Totals since the start of the process.
 
-    problem: why nothing can be scored although frames arrive, or "". broken_clips: discarded at a gap in the camera's
-    time. late_frames: skipped because they were not later than the previous frame.
+    problem: why nothing can be scored although frames arrive, or "".
+    broken_clips: discarded at a gap in the camera's time.
+    late_frames: skipped because they were not later than the previous frame.
+    damaged_clips: not scored, because frames that they build on are missing or could not be decoded.
     """
 
     fps: float
@@ -73,6 +75,7 @@ class Counters:
     problem: str = ""
     broken_clips: int = 0
     late_frames: int = 0
+    damaged_clips: int = 0
 
 
 @dataclass(frozen=True)

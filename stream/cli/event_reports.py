@@ -12,6 +12,7 @@ from stream.alarm.event import UNKNOWN
 from stream.cli.tables import console
 
 if TYPE_CHECKING:
+    from stream.alarm.audit import Change
     from stream.alarm.event import EventMessage
     from stream.archive.event_store import ListedEvent
     from stream.lookback.digest import Digest
@@ -40,6 +41,17 @@ def print_events(events: list[ListedEvent], since: str) -> None:
     out = console(180)
     out.print(table)
     out.print(f"{len(events)} events in the last {since}")
+
+
+def print_audit(changes: list[Change], since: str) -> None:
+    """A table of changes; `since` as the user gave it."""
+    table = Table("when", "who", "through", "camera", "what", "value")
+    for change in changes:
+        when = datetime.fromtimestamp(change.at).isoformat(sep=" ", timespec="seconds")
+        table.add_row(when, change.who, change.via, change.camera, change.what, change.value)
+    out = console(160)
+    out.print(table)
+    out.print(f"{len(changes)} changes in the last {since}")
 
 
 def print_digests(found: list[Digest], since: str) -> None:

@@ -135,6 +135,7 @@ def suggest_threshold(
 
     Example: mgfn-events suggest-threshold --per-day 2 --camera front_door --apply
     """
+    from stream.alarm.requests import Origin
     from stream.cli import event_reports
     from stream.lookback import history
 
@@ -149,7 +150,7 @@ def suggest_threshold(
             suggestion = history.suggest(store, name, per_day, now)
             applied = apply and suggestion.proposal is not None
             if applied:
-                history.apply(store, suggestion)
+                history.apply(store, suggestion, Origin(getpass.getuser(), "command line"))
             if as_json:
                 sys.stdout.write(json.dumps(suggestion.as_json() | {"applied": applied}) + "\n")
             else:
@@ -167,6 +168,9 @@ def verdict(
 
     Example: mgfn-events verdict 1795466000.12-a1b2c3 false_alarm
     """
+    from stream.alarm.requests import GiveVerdict, Origin
+    from stream.lookback.audit import note
+
     verdicts: dict[str, Literal["true", "false_alarm"] | None] = {
         "true": "true", "false_alarm": "false_alarm", "none": None
     }  # fmt: skip
@@ -181,6 +185,8 @@ def verdict(
             store.events.judge(camera, event_id, verdicts[said])
             # a running mgfn-stream hears of settings; the time tells two verdicts apart
             store.settings.set(camera, "verdict", f"{event_id} {said} {time.time():.3f}")
+            origin = Origin(getpass.getuser(), "command line")
+            note(store, GiveVerdict(camera, event_id, verdicts[said], origin=origin))
 
 
 def moment(text: str, flag: str) -> float:
@@ -249,6 +255,30 @@ def ack(
     with looked_at(data, config, writes=True) as store:
         if not acknowledge(store, event_id, name):
             raise _unknown(event_id)
+
+
+@app.command()
+def audit(
+    since: Annotated[str, typer.Option(metavar="AGE", help="How far back: 30s, 90m, 12h, 7d, 2w.")] = "7d",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    data: DataFolder = None,
+    config: SiteFile = None,
+) -> None:
+    """List who changed what: on the page, over MQTT or with mgfn-events; oldest first.
+
+    Example: mgfn-events audit --since 24h
+    """
+    from stream.archive.audit_store import MOST
+    from stream.cli import event_reports
+
+    began = time.time() - duration(since, "--since")
+    with looked_at(data, config) as store:
+        changes = store.audit.latest(MOST, began)[::-1]
+    if as_json:
+        for change in changes:
+            sys.stdout.write(json.dumps(change.as_json()) + "\n")
+    else:
+        event_reports.print_audit(changes, since)
 
 
 @app.command()

@@ -53,6 +53,34 @@ def discover(
         raise typer.Exit(1)
 
 
+@app.command()
+def desk(
+    mqtt: Annotated[str, typer.Option(metavar="URL", help="mqtt[s]://[user:pw@]host[:port] of the broker.")],
+    mqtt_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate of the broker.")] = None,
+    mqtt_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
+    mqtt_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the client certificate.")] = None,
+    topic_prefix: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="P",
+            help="Prefix of an instance, needed if it has several levels; repeat for each. Default: all of one level.",
+        ),
+    ] = None,
+    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the page.")] = "127.0.0.1:8090",
+    http_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the token that all requests must send.")
+    ] = None,
+) -> None:
+    """Show every instance on a broker on one page, with its cameras and alarms.
+
+    Example: mgfn-stream desk --mqtt mqtt://192.168.1.5
+    """
+    from stream.cli.desk import serve_desk
+    from stream.sinks.mqtt_client import TlsFiles
+
+    serve_desk(mqtt, TlsFiles(mqtt_ca, mqtt_cert, mqtt_key), topic_prefix or [], http, http_token_file)
+
+
 @app.callback(invoke_without_command=True)
 def watch(
     context: typer.Context,
@@ -225,9 +253,9 @@ def watch(
     if wanted != "off":
         try:
             if check:  # the running service may be using the address
-                web.check_address(wanted, given.http_token_file)
+                web.check_address(wanted, given.http_token_file, given.people)
             else:
-                listener = web.bind(wanted, given.http_token_file)
+                listener = web.bind(wanted, given.http_token_file, given.people)
         except UsageError as error:
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from stream.camera.capture import Capture
 from stream.camera.snapshot import snapshot
 from stream.discovery.soap import Login
 
+LONGEST: Final = 20.0  # seconds for one stream
 _PATIENCE: Final = 6.0
 
 
@@ -30,9 +32,15 @@ class Seen:
 
 def look(url: str, login: Login | None) -> Seen:
     """The first image at an address without login. Raises CameraError."""
+    until = monotonic() + LONGEST
+
+    def in_time(_packet: object) -> None:
+        if monotonic() > until:
+            raise CameraError(Reason.STALLED, f"no whole image in {LONGEST:.0f} s")
+
     source = Source("camera", with_login(url, login), live=True)
     with Capture(source, open_timeout=_PATIENCE, read_timeout=_PATIENCE) as capture:
-        for picture in capture.pictures():
+        for picture in capture.pictures(in_time):
             frame = picture.frame
             return Seen(frame.width, frame.height, snapshot(frame, ""))
     raise CameraError(Reason.STALLED)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import tzinfo
 from typing import Any, Final
 
-from stream.alarm.requests import AUTO
+from stream.alarm.requests import AUTO, Origin, SetThreshold
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule, kept_schedule
 from stream.archive.retention import DAY
@@ -19,6 +19,7 @@ from stream.archive.score_epoch import Scale, ScoreEpoch, kept_threshold
 from stream.archive.score_log import ScoreColumns
 from stream.archive.store import Store
 from stream.base.errors import UsageError
+from stream.lookback.audit import note
 from stream.lookback.budget import Proposal, propose, scored_days
 from stream.lookback.drift import changed, over_promise
 from stream.lookback.what_if import WouldBe, alarms
@@ -166,9 +167,9 @@ def drift_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSetting
     return broken or changed(scores, until)
 
 
-def apply(store: Store, suggestion: Suggestion) -> None:
-    """Put a proposal into force, at once if mgfn-stream is running, otherwise at its start; stores what was
-    promised.
+def apply(store: Store, suggestion: Suggestion, origin: Origin) -> None:
+    """Put a proposal into force, at once if mgfn-stream is running, otherwise at its start; stores what was promised,
+    and who did it.
     """
     proposal = suggestion.proposal
     if proposal is None:
@@ -179,3 +180,4 @@ def apply(store: Store, suggestion: Suggestion) -> None:
         store.settings.set(suggestion.camera, "threshold_scale", scale)
         store.settings.set(suggestion.camera, "threshold", repr(proposal.threshold))
         store.settings.set(suggestion.camera, "budget", json.dumps(promised))
+        note(store, SetThreshold(suggestion.camera, proposal.threshold, origin=origin))

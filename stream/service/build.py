@@ -16,15 +16,18 @@ from engine.engine import Engine
 from stream.alarm.escalation import MOST, Escalation
 from stream.alarm.event import ModelName
 from stream.alarm.modes import BY_SCHEDULE, ModeSwitch
-from stream.alarm.requests import AUTO, Acknowledge, Command, GiveVerdict, SetThreshold, Verdict
+from stream.alarm.requests import Command
 from stream.archive.answers import unanswered
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.store import Store
 from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
+from stream.base.people import People
 from stream.service.camera_search import CameraSearch
+from stream.service.daily_digest import DailyDigest
 from stream.service.drift_watch import DriftWatch
+from stream.service.others import SettingsOfOthers
 from stream.service.overview import Overview
 from stream.service.processes import start_process
 from stream.service.self_test import SelfTest
@@ -38,6 +41,7 @@ from stream.sinks.mqtt import MqttSink
 from stream.sinks.notifications import NotifySettings
 from stream.sinks.recipients import recipients_of
 from stream.sinks.score_file import ScoresFile
+from stream.watch.audit import Audit
 from stream.watch.camera_memory import CameraMemory, Kept
 from stream.watch.camera_topics import CameraTopics
 from stream.watch.decoder_process import DecoderProcess
@@ -62,7 +66,7 @@ from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server, page_for_others
 
-Web = tuple[socket.socket, str | None]  # the listening socket, and the token that requests must send
+Web = tuple[socket.socket, People]  # the listening socket, and everybody with access
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,11 @@ class Parts:
     scorer: Scorer
     fleet: Fleet
     mode: SiteMode
+    audit: Audit
     node: NodeTopic
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
+    digest: DailyDigest | None
     overview: Overview
     live: Live
     server: uvicorn.Server | None
@@ -186,9 +192,12 @@ def build(
     runner = None
     if test is not None and test_camera is not None:
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
-    drift_watch = None
+    digest, drift_watch = None, None
+    if (notify := settings.notify) is not None and notify.digest is not None and not settings.replay:
+        digest = DailyDigest(notify, notify.digest, settings.data, settings.node, zone)
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
+    audit = Audit(journal, clock, store.audit.last_of_each())
     overview = Overview(
         settings.node,
         lambda: replace(model, backend=engine.backend.name),
@@ -203,6 +212,8 @@ def build(
         lambda: lines.lost,
         mode.state,
         drawings.drawn,
+        audit.last,
+        zone,
     )
     server = None
     if web is not None:
@@ -213,7 +224,8 @@ def build(
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, mode, node_topic, runner, drift_watch, overview, live, server, changes,
+        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, overview, live, server,
+        changes,
     )  # fmt: skip
 
 
@@ -284,7 +296,7 @@ def make_web_server(
     search: CameraSearch,
     live: Live,
     media: Path,
-    token: str | None,
+    people: People,
 ) -> uvicorn.Server:
     """Health and metrics, and the page, except in a replay, which stores no events to show."""
     page = None
@@ -293,7 +305,8 @@ def make_web_server(
             overview.state, overview.picture, overview.line, overview.view, commands.post, search, live, settings.data
         )
     kept_media = None if settings.replay else media
-    return make_server(make_app(Pages(overview.health, overview.missing, overview.exposition, kept_media, page), token))
+    pages = Pages(overview.health, overview.missing, overview.exposition, kept_media, page)
+    return make_server(make_app(pages, people), people)
 
 
 def _dropped(_command: Command) -> None:
@@ -323,27 +336,3 @@ class CameraStarter:
             config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady,
             waits=waits and not self._replay, media=self._media,
         )  # fmt: skip
-
-
-class SettingsOfOthers:
-    """Settings written by another process (`mgfn-events suggest-threshold --apply`, `verdict`, `ack`); reported by the
-    journal's thread.
-    """
-
-    def __init__(self, decoders: list[DecoderProcess], commands: CommandListener | None) -> None:
-        self._decoders = decoders
-        self._commands = commands
-
-    def changed(self, camera: str, name: str, value: str) -> None:
-        known = any(decoder.camera.name == camera for decoder in tuple(self._decoders))
-        if not known or self._commands is None:
-            return
-        if name == "threshold":
-            self._commands.post(SetThreshold(camera, AUTO if value == AUTO else float(value)))
-        elif name == "verdict":
-            event, said = value.split()[:2]
-            verdict: dict[str, Verdict | None] = {"true": "true", "false_alarm": "false_alarm", "none": None}
-            self._commands.post(GiveVerdict(camera, event, verdict[said]))
-        elif name == "ack":
-            event, _, by = value.split(" ", 2)
-            self._commands.post(Acknowledge(camera, event, by))

@@ -86,6 +86,7 @@ class MainLoop:
                 parts.mode.draw(command.camera, command.drawing)
             else:
                 parts.report.overrides.obey(parts.decoders, command)
+            parts.audit.note(command)
         self._switch_mode(now)
         parts.report.overrides.acknowledgements.escalate_due(parts.decoders)
         self._look_after_cameras(now, steady)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, tzinfo
+from pathlib import Path
 from typing import Any
 
 from engine.arrays import UInt8Array
@@ -45,7 +47,11 @@ class Overview:
         lines_lost: Callable[[], int],
         mode: Callable[[], dict[str, Any] | None] = lambda: None,
         drawn: Callable[[str], bool] = lambda _camera: False,
+        last_changes: Callable[[str], dict[str, Any]] = lambda _camera: {},
+        zone: tzinfo | None = None,
     ) -> None:
+        self._zone = zone
+        self._last_changes = last_changes
         self._drawn = drawn
         self._mode = mode
         self._lines_lost = lines_lost
@@ -90,7 +96,14 @@ class Overview:
 
     def state(self) -> Mapping[str, Any]:
         """What the web page shows beside scores and events."""
-        return self.stats() | self.health() | {"self_test": self._tested(), "mode": self._mode()}
+        mode = self._mode()
+        if mode is not None:
+            mode = mode | {"changes": self._last_changes("")}
+        found = self.stats() | self.health() | {"self_test": self._tested(), "mode": mode}
+        found["time_zone"] = zone_name(self._zone)
+        for name, camera in found["cameras"].items():
+            camera["changes"] = self._last_changes(name)
+        return found
 
     def picture(self, camera: str) -> UInt8Array | None:
         """The newest image of a camera, (224, 224, 3) RGB."""
@@ -157,3 +170,11 @@ class Overview:
             for decoder in tuple(self._decoders)
             if not decoder.config.is_self_test
         }
+
+
+def zone_name(zone: tzinfo | None, of_machine: Path = Path("/etc/localtime")) -> str:
+    """The name of a time zone for a browser; None means that of the machine. Without a name, its offset now."""
+    name = getattr(zone, "key", None)
+    if name is None and zone is None and "TZ" not in os.environ:
+        name = str(of_machine.resolve()).partition("/zoneinfo/")[2]
+    return name or datetime.now(zone).astimezone(zone).isoformat()[-6:]

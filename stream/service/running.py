@@ -52,6 +52,9 @@ class Runner:
         closers.callback(self._close_cameras)
         if parts.commands is not None:
             closers.callback(parts.commands.stop)  # the sink starts it once it has found the broker
+        if parts.digest is not None:
+            closers.callback(parts.digest.stop)
+            threads.start(parts.digest.run, "digest")
         if parts.changes is not None:
             closers.callback(parts.changes.stop)
             threads.start(parts.changes.run, "changes")

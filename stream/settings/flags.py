@@ -11,10 +11,12 @@ from pathlib import Path
 from stream.archive.retention import Retention
 from stream.base.addresses import BrokerAddress, broker_at, parse_broker, parse_sources, prefix_problem
 from stream.base.errors import UsageError
+from stream.base.people import People
 from stream.base.redaction import secrets_of, typed_password
 from stream.settings.bundle import check_device
-from stream.settings.site.convert import frigate, notify, retention
-from stream.settings.site.models import HttpModel, MqttModel, SiteFile
+from stream.settings.site.convert import frigate, notify, people, retention
+from stream.settings.site.http_models import HttpModel
+from stream.settings.site.models import MqttModel, SiteFile
 from stream.settings.site.reading import Site
 from stream.sinks.frigate import FrigateSettings
 from stream.sinks.mqtt_client import TlsFiles
@@ -60,13 +62,14 @@ class Options:
     self_test: float | None
     frigate: FrigateSettings | None
     notify: NotifySettings | None
+    people: People
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Strings that must not appear in any output."""
         password = () if self.broker is None or not self.broker.password else (self.broker.password,)
         address = () if self.frigate is None else secrets_of(self.frigate.url)
-        return (*password, *address, *(() if self.notify is None else self.notify.secrets))
+        return (*password, *address, *self.people.secrets, *(() if self.notify is None else self.notify.secrets))
 
 
 def typed_on_the_command_line(rtsp: Sequence[str], mqtt: str | None) -> list[str]:
@@ -116,6 +119,7 @@ def options(flags: Flags, site: Site | None) -> Options:
         self_test=_self_test(flags.self_test, given.self_test),
         frigate=frigate(given.frigate),
         notify=notify(given.notify),
+        people=people(given.http),
     )
 
 

@@ -44,6 +44,7 @@ class NotifySettings:
     camera_lost: bool = False
     webhooks: tuple[WebhookSettings, ...] = ()
     escalate: EscalateSettings | None = None
+    digest: str | None = None  # "HH:MM" at which the targets get the digest of a day
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class NotifyTarget:
         about: MessageType = "new",
     ) -> None:
         self.name = name
-        self._about = about
+        self.about = about
         self._box = box
         self._settings = settings
         self._media = media
@@ -110,7 +111,7 @@ class NotifyTarget:
     def wants(self, payload: EventMessage, now: float) -> bool:
         """Only `new` (or only `escalated`) messages, and only within the limit per hour."""
         lost = payload.label == "camera_lost"
-        if payload.type != self._about or (lost and not self._settings.camera_lost):
+        if payload.type != self.about or (lost and not self._settings.camera_lost):
             return False
         while self._lately and now - self._lately[0] >= _HOUR:
             self._lately.popleft()
@@ -128,14 +129,19 @@ class NotifyTarget:
     def deliver(self, payload: EventMessage) -> None:
         """Send the message, with its image if there is one. Raises UndeliveredError."""
         left_out, self._left_out = self._left_out, 0
-        title, body = wording(payload, left_out)
         try:
-            done = self._box.notify(title=title, body=body, body_format="text", attach=self._picture(payload))
-        except Exception as error:  # noqa: BLE001 -- third-party plugins raise anything, and the text may hold the URL
+            self.tell(*wording(payload, left_out), self._picture(payload))
+        except UndeliveredError:
             self._left_out += left_out
+            raise
+
+    def tell(self, title: str, body: str, picture: str | None = None) -> None:
+        """Send a text. Raises UndeliveredError."""
+        try:
+            done = self._box.notify(title=title, body=body, body_format="text", attach=picture)
+        except Exception as error:  # noqa: BLE001 -- third-party plugins raise anything, and the text may hold the URL
             raise UndeliveredError(type(error).__name__) from None
         if not done:
-            self._left_out += left_out
             raise UndeliveredError("Apprise could not deliver the message")
 
     def _picture(self, payload: EventMessage) -> str | None:

@@ -16,7 +16,7 @@ from stream.alarm.event import EVENT_ID
 from stream.base.clock import SteadyClock
 from stream.base.errors import Reason, StreamError
 from stream.base.log import log
-from stream.base.processes import StartProcess
+from stream.base.processes import StartProcess, own_memory
 from stream.camera.camera_settings import CameraSettings
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, run_camera
@@ -33,6 +33,9 @@ SILENT_AFTER: Final = 20.0
 # Sixteen processes that load their libraries at once on two busy cores take longer than SILENT_AFTER.
 STARTED_WITHIN: Final = 180.0
 _FURTHEST: Final = 86_400.0  # seconds between the times of a live clip and now
+# One of an 8K camera, the largest that is accepted, keeps 17 images of 60 MB, and packets of 128 MiB.
+MOST_MEMORY: Final = 1_500 * 2**20
+_WEIGHED_EVERY: Final = 5.0
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds between attempts to start a process
 
 
@@ -62,6 +65,7 @@ class DecoderProcess:
         self.camera = camera
         self.finished = False
         self.last_sign, self._patience = time.monotonic(), STARTED_WITHIN
+        self._next_weighing = self.last_sign
         self._ring: ClipRing | None = None
         self.pending_messages = PendingMessages()
         self.pending_clips: deque[ClipReady] = deque()
@@ -169,6 +173,14 @@ class DecoderProcess:
             return None
         return silence
 
+    def overgrown(self, now: float) -> int | None:
+        """How many bytes it uses, if that is more than any camera needs. Looked up now and then."""
+        if self.process is None or now < self._next_weighing:
+            return None
+        self._next_weighing = now + _WEIGHED_EVERY
+        size = own_memory(self.process.pid or 0)
+        return size if size > MOST_MEMORY else None
+
     def give_back(self, slot: int) -> None:
         self._tell(slot)
 
@@ -195,21 +207,11 @@ class DecoderProcess:
         message = WIRE.received(pipe)
         if isinstance(message, ClipReady) and not (0 <= message.slot < self.ring.slots and message.clip >= 0):
             raise WireError(f"clip {message.clip} in slot {message.slot}")
-        if isinstance(message, ClipReady) and not self._possible(message):
+        if isinstance(message, ClipReady) and not _possible(message, self._clock.now(), live=self.config.source.live):
             raise WireError(f"clip from {message.start} to {message.end}, arrived at {message.arrival}")
         if isinstance(message, SnapshotTaken | ClipClosed) and not EVENT_ID.fullmatch(message.event):
             raise WireError(f"event {message.event[:40]!r}")
         return message
-
-    def _possible(self, clip: ClipReady) -> bool:
-        """Whether a clip's times can be true; those of a live camera are close to now."""
-        now, steady = time.monotonic(), self._clock.now()
-        live = self.config.source.live
-        return (
-            clip.start <= clip.end
-            and (not live or abs(clip.start - steady) < _FURTHEST)
-            and now - _FURTHEST < clip.arrival <= now + 1
-        )
 
     def abandon(self) -> None:
         """Kill the process; what it has not delivered is lost. Returns at once."""
@@ -230,6 +232,16 @@ class DecoderProcess:
         self.end()
         if self._ring is not None:
             self._ring.close()
+
+
+def _possible(clip: ClipReady, steady: float, *, live: bool) -> bool:
+    """Whether a clip's times can be true; those of a live camera are close to now."""
+    now = time.monotonic()
+    return (
+        clip.start <= clip.end
+        and (not live or abs(clip.start - steady) < _FURTHEST)
+        and now - _FURTHEST < clip.arrival <= now + 1
+    )
 
 
 def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:

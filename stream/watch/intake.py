@@ -128,6 +128,8 @@ class Intake:
             self._start(decoder, now)
         elif not decoder.finished and (silence := decoder.silent(now)) is not None:
             self._replace(decoder, f"no response for {silence:.0f} s")
+        elif not decoder.finished and (size := decoder.overgrown(now)) is not None:
+            self._replace(decoder, f"it uses {size >> 20} MiB of memory")
 
     def _replace(self, decoder: DecoderProcess, why: str) -> None:
         """Replace a decoder that hangs or has died; the other cameras are not affected."""

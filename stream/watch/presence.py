@@ -11,6 +11,7 @@ from stream.camera.messages import CameraState, Counters, StateChanged
 DEGRADED_FOR: Final = 30.0
 OVERLOADED: Final = "clips were dropped: the machine cannot keep up"
 UNSCORABLE: Final = "clips were dropped: the engine returned NaN or infinity"
+DAMAGED: Final = "clips were not scored: the video arrives damaged; check the network, or the camera's transport"
 ENGINE_CHANGED: Final = "the engine failed, and another one took over"
 CORRUPT: Final = "many frames cannot be decoded: check the network, or the camera's transport"
 _CORRUPT_SHARE: Final = 0.2
@@ -57,6 +58,8 @@ class Presence:
         """The decoder's heartbeat."""
         if counters.dropped_clips > self.counters.dropped_clips:
             self._degrade(OVERLOADED, now)
+        if counters.damaged_clips > self.counters.damaged_clips:
+            self._degrade(DAMAGED, now)
         corrupt = counters.corrupt_frames - self.counters.corrupt_frames
         many = corrupt > _CORRUPT_SHARE * (corrupt + counters.frames - self.counters.frames)
         self._corrupt_beats = self._corrupt_beats + 1 if corrupt > 0 and many else 0
@@ -116,6 +119,7 @@ class Presence:
         yield "dropped_clips", self.counters.dropped_clips + self.shed_clips
         yield "unscorable_clips", self.unscorable_clips
         yield "broken_clips", self.counters.broken_clips
+        yield "damaged_clips", self.counters.damaged_clips
         yield "late_frames", self.counters.late_frames
         yield "reconnects", self.counters.reconnects
         yield "reconnects_last_hour", len(lately)

@@ -1,7 +1,8 @@
-"""Access control of the HTTP address: the token, its cookie, and protection against requests from other sites.
+"""Access control of the HTTP address: who is asking, and protection against requests from other sites.
 
-Without a token (loopback only) a request must name this machine as its host, which prevents DNS rebinding. A request
-that changes something must come from our own page, or from no page at all.
+Without tokens (loopback only) a request must name this machine as its host, which prevents DNS rebinding. A request
+that changes something must come from our own page, or from no page at all. What a person may see and change is decided
+in `stream.web.rules`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import hashlib
 import hmac
 from importlib import resources
 from ipaddress import ip_address
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import parse_qs, urlsplit
 
+from fastapi import Depends
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from stream.base.people import ANYBODY, People, Person
 from stream.web.guesses import Guesses
 
 _LONGEST_FORM: Final = 4_096
@@ -26,6 +29,8 @@ _COOKIE_LASTS: Final = 90 * 86_400
 _WRONG_TOKEN_RESTS: Final = 0.5
 _POLICY_VIOLATION: Final = 1008  # RFC 6455
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_PERSON: Final = "mgfn.person"
+_PEER: Final = "mgfn.peer"
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -37,17 +42,39 @@ _HEADERS: Final = {
 _LOGIN_STYLE: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
+def person_of(request: HTTPConnection) -> Person:
+    """Who is asking."""
+    person: Person = request.scope[_PERSON]
+    return person
+
+
+Asking = Annotated[Person, Depends(person_of)]
+
+
+def peer_kept(app: ASGIApp) -> ASGIApp:
+    """Middleware that keeps the address of the connection, before a proxy's headers replace it."""
+
+    async def kept(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_PEER] = scope.get("client")
+        await app(scope, receive, send)
+
+    return kept
+
+
 class Guard:
     """Middleware that authenticates every request and WebSocket."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, people: People) -> None:
         self._app = app
-        self._token = token
+        self._people = people
         self._guesses = Guesses()
-        # the content of the cookie opens the page, but cannot be used as the token
-        self._pass = "" if token is None else _derived(token, "mgfn page")
-        # cookies ignore ports: another instance on this machine needs its own cookie
-        self._cookie = "" if token is None else f"mgfn-{_derived(token, 'mgfn cookie')[:8]}"
+        # The content of a cookie opens the page, but cannot be used as the token. Cookies ignore ports: the name tells
+        # the tokens of several instances on this machine apart.
+        self._cookies = [
+            (f"mgfn-{_derived(person.token, 'mgfn cookie')[:8]}", _derived(person.token, "mgfn page"), person)
+            for person in people.people
+            if person.token is not None
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -68,15 +95,18 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(request)
-        if refusal is None and self._token is not None and (request.method, request.url.path) == ("POST", "/login"):
+        asked = (request.method, request.url.path)
+        if refusal is None and not self._people.nobody and asked == ("POST", "/login"):
             refusal = await self._login(request)
+        elif refusal is None and not self._people.nobody and asked == ("POST", "/logout"):
+            refusal = self._start_page(request)
         elif refusal is None:
             refusal = self._unknown(request)
         await (refusal or self._app)(request.scope, request.receive, send_with_headers)
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
         host = request.headers.get("host", "")
-        if self._token is None and not _is_this_machine(host):
+        if self._people.nobody and not _is_this_machine(host):
             return JSONResponse({"detail": f"host {host[:80]!r}: must be an IP address or localhost"}, 403)
         if request.scope.get("method") in _SAFE:
             return None
@@ -87,31 +117,52 @@ class Guard:
         return None
 
     def _unknown(self, request: HTTPConnection) -> Response | None:
-        """The answer to a request with neither the token nor the cookie; None if it has one, or if none is needed."""
-        if self._token is None or hmac.compare_digest(
-            request.cookies.get(self._cookie, "").encode(), self._pass.encode()
-        ):
+        """The answer to a request of somebody unknown; None, and the person is noted, if they are known."""
+        found = self._identified(request)
+        if isinstance(found, Person):
+            request.scope[_PERSON] = found
             return None
-        given = request.headers.get("authorization")
-        if given is not None:
-            right = self._right(request, given.removeprefix("Bearer "))
-            if right is None:
-                return _too_many()
-            if right:
-                return None
+        if found is not None:
+            return found
         if request.scope.get("method") == "GET" and request.url.path == "/":
             return _login_page(wrong=False)
         return JSONResponse({"detail": "token required"}, 401, {"WWW-Authenticate": "Bearer"})
 
-    def _right(self, request: HTTPConnection, given: str) -> bool | None:
-        """Whether this is the token; None if too many wrong ones were sent to say."""
-        assert self._token is not None  # noqa: S101 -- only called if there is a token
+    def _identified(self, request: HTTPConnection) -> Person | Response | None:
+        if self._people.nobody:
+            return ANYBODY
+        by_proxy = self._named_by_proxy(request)
+        if by_proxy is not None:
+            return by_proxy
+        for name, content, person in self._cookies:
+            if hmac.compare_digest(request.cookies.get(name, "").encode(), content.encode()):
+                return person
+        given = request.headers.get("authorization")
+        return None if given is None else self._holder(request, given.removeprefix("Bearer "))
+
+    def _named_by_proxy(self, request: HTTPConnection) -> Person | Response | None:
+        """Whom a trusted proxy names; the header of anybody else says nothing."""
+        proxy = self._people.proxy
+        names = [] if proxy is None else request.headers.getlist(proxy.header)
+        if proxy is None or not names:
+            return None
+        peer = request.scope.get(_PEER) or request.scope.get("client")
+        if peer is None or not proxy.trusts(peer[0]):
+            return None
+        person = self._people.named(names[0]) if len(names) == 1 else None
+        return person or JSONResponse({"detail": "the proxy names somebody who is not in `http.people`"}, 403)
+
+    def _holder(self, request: HTTPConnection, given: str) -> Person | Response | None:
+        """Who holds this token; a refusal if too many wrong ones were sent to say."""
         address = request.client.host if request.client else ""
         if not self._guesses.allowed(address):
-            return None
-        right = hmac.compare_digest(given.encode(), self._token.encode())
-        (self._guesses.right if right else self._guesses.wrong)(address)
-        return right
+            return JSONResponse({"detail": "too many wrong tokens; try again in a minute"}, 429, {"Retry-After": "60"})
+        holder = None
+        for person in self._people.people:  # all of them, so that the time tells nothing
+            if person.token is not None and hmac.compare_digest(given.encode(), person.token.encode()):
+                holder = person
+        (self._guesses.wrong if holder is None else self._guesses.right)(address)
+        return holder
 
     async def _login(self, request: Request) -> Response:
         body = b""
@@ -120,26 +171,29 @@ class Guard:
             if len(body) > _LONGEST_FORM:
                 return JSONResponse({"detail": f"a form of more than {_LONGEST_FORM} bytes"}, 413)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
-        right = self._right(request, given)
-        if right is None:
-            return _too_many()
-        if not right:
+        holder = self._holder(request, given)
+        if isinstance(holder, Response):
+            return holder
+        if holder is None:
             await asyncio.sleep(_WRONG_TOKEN_RESTS)
             return _login_page(wrong=True)
-        answer = RedirectResponse("/", 303)
+        answer = self._start_page(request)
         secure = request.url.scheme == "https"  # said by a TLS proxy on this machine (uvicorn's proxy headers)
-        answer.set_cookie(
-            self._cookie, self._pass, max_age=_COOKIE_LASTS, httponly=True, samesite="strict", secure=secure
-        )
+        name, content = next((name, content) for name, content, person in self._cookies if person is holder)
+        answer.set_cookie(name, content, max_age=_COOKIE_LASTS, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    def _start_page(self, request: Request) -> Response:
+        """To the start page, without the cookie of whoever was logged in."""
+        answer = RedirectResponse("/", 303)
+        for name, content, _ in self._cookies:
+            if request.cookies.get(name) == content:
+                answer.delete_cookie(name, httponly=True, samesite="strict")
         return answer
 
 
 def _derived(token: str, use: str) -> str:
     return hmac.new(token.encode(), use.encode(), hashlib.sha256).hexdigest()
-
-
-def _too_many() -> Response:
-    return JSONResponse({"detail": "too many wrong tokens; try again in a minute"}, 429, {"Retry-After": "60"})
 
 
 def _login_page(wrong: bool) -> Response:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 KEPT: Final = 2_048
-Kind = Literal["score", "event"]
+Kind = Literal["score", "event", "verdict"]
 
 
 class Live:
@@ -21,7 +21,7 @@ class Live:
 
     def __init__(self, kept: int = KEPT) -> None:
         self._lock = threading.Lock()
-        self._messages: deque[str] = deque(maxlen=kept)
+        self._messages: deque[tuple[str, str]] = deque(maxlen=kept)  # camera, text
         self._newest = 0
         self.closed = False
 
@@ -34,16 +34,18 @@ class Live:
         """Send a message to every page. Thread-safe."""
         text = f"event: {kind}\ndata: {json.dumps(content)}\n\n"
         with self._lock:
-            self._messages.append(text)
+            self._messages.append((str(content.get("camera", "")), text))
             self._newest += 1
 
-    def since(self, number: int) -> tuple[list[str], int, int]:
-        """The messages after `number`, the newest number, and how many messages were missed."""
+    def since(self, number: int, sees: Callable[[str], bool] = lambda _camera: True) -> tuple[list[str], int, int]:
+        """The messages after `number` of the cameras that somebody `sees`, the newest number, and how many messages
+        were missed.
+        """
         with self._lock:
             missing = self._newest - number
             kept = min(missing, len(self._messages))
             found = [self._messages[i] for i in range(len(self._messages) - kept, len(self._messages))]
-            return found, self._newest, missing - kept
+            return [text for camera, text in found if sees(camera)], self._newest, missing - kept
 
     def close(self) -> None:
         """Make the streams end soon."""

@@ -6,26 +6,34 @@ import socket
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from stream.alarm.event import EVENT_ID
 from stream.archive.media import Kind, media_path
+from stream.archive.store import Store
 from stream.base.addresses import is_loopback
-from stream.base.errors import UsageError
-from stream.web.access import Guard
+from stream.base.errors import StreamError, UsageError
+from stream.base.people import People
+from stream.web.access import Asking, Guard, peer_kept
 from stream.web.page.routes import page_routes
 from stream.web.page.sources import PageSources
+from stream.web.rules import Admission
+from stream.web.sight import seen_metrics, seen_state
 
 _METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 LOOP_STUCK_AFTER: Final = 4.0  # /healthz says so within five seconds
+NOBODY: Final = People()
 
 
 @dataclass(frozen=True)
@@ -46,28 +54,29 @@ class Pages:
     page: PageSources | None = None
 
 
-def check_address(address: str | None, token_file: Path | None) -> tuple[str, int, str | None]:
-    """Host, port and the required token, if any. Nothing is opened.
+def check_address(address: str | None, token_file: Path | None, people: People = NOBODY) -> tuple[str, int, People]:
+    """Host, port and everybody with access: `people`, and who holds the token of the file. Nothing is opened.
 
     `address` is `HOST:PORT`; None means the default. Raises UsageError for a malformed address, and for an address
-    other than loopback without a token file.
+    other than loopback without a token file or people.
     """
-    token = _read_token(token_file)
+    everybody = people.with_token(_read_token(token_file))
     host, port = (DEFAULT_HOST, DEFAULT_PORT) if address is None else _split(address)
-    if not is_loopback(host) and token is None:
+    if not is_loopback(host) and everybody.nobody:
         raise UsageError(
-            f"--http {address}: addresses other than loopback require --http-token-file (`token_file` in the site file)"
+            f"--http {address}: addresses other than loopback require --http-token-file (`token_file` or `people` in "
+            "the site file)"
         )
-    return host, port, token
+    return host, port, everybody
 
 
-def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, str | None]:
-    """A listening socket and the token, as in `check_address`; without an address, the default port or the next free
-    one.
+def bind(address: str | None, token_file: Path | None, people: People = NOBODY) -> tuple[socket.socket, People]:
+    """A listening socket and everybody with access, as in `check_address`; without an address, the default port or the
+    next free one.
 
     Raises UsageError for an address that is already in use, too.
     """
-    host, port, token = check_address(address, token_file)
+    host, port, everybody = check_address(address, token_file, people)
     while True:
         listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,7 +89,7 @@ def bind(address: str | None, token_file: Path | None) -> tuple[socket.socket, s
                 raise UsageError(f"--http {address}: {error.strerror}; name a free port or off") from None
             port += 1
         else:
-            return listener, token
+            return listener, everybody
 
 
 def page_address(listener: socket.socket) -> str:
@@ -125,19 +134,22 @@ def _read_token(path: Path | None) -> str | None:
     return token
 
 
-def make_app(pages: Pages, token: str | None) -> FastAPI:
-    """The application. With a `token`, every request must send it, or the cookie that it was exchanged for."""
-    app = FastAPI(title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard, token=token)
+def make_app(pages: Pages, people: People = NOBODY) -> FastAPI:
+    """The application. With `people`, every request must send a token, or the cookie that it was exchanged for."""
+    admission = Admission(partial(_camera_of, pages.page))
+    app = FastAPI(
+        title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(admission.admit)]
+    )
+    app.add_middleware(Guard, people=people)
     app.add_exception_handler(RequestValidationError, _refused)
     app.add_exception_handler(sqlite3.Error, _no_database)
     if pages.page is not None:
         app.include_router(page_routes(pages.page))
 
     @app.get("/healthz")
-    def healthz() -> JSONResponse:
-        state = pages.health()
-        return JSONResponse(dict(state), 200 if state["loop_age"] < LOOP_STUCK_AFTER else 503)
+    def healthz(person: Asking) -> JSONResponse:
+        state = seen_state(person, pages.health())
+        return JSONResponse(state, 200 if state["loop_age"] < LOOP_STUCK_AFTER else 503)
 
     @app.get("/readyz")
     def readyz() -> JSONResponse:
@@ -145,8 +157,8 @@ def make_app(pages: Pages, token: str | None) -> FastAPI:
         return JSONResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
 
     @app.get("/metrics")
-    def metrics() -> Response:
-        return Response(pages.metrics(), media_type=_METRICS_CONTENT_TYPE)
+    def metrics(person: Asking) -> Response:
+        return Response(seen_metrics(person, pages.metrics()), media_type=_METRICS_CONTENT_TYPE)
 
     @app.get("/api/events/{event_id}/snapshot.jpg")
     def snapshot(event_id: str) -> Response:
@@ -157,6 +169,17 @@ def make_app(pages: Pages, token: str | None) -> FastAPI:
         return _file(pages.media, event_id, "clip", "video/mp4")
 
     return app
+
+
+def _camera_of(page: PageSources | None, event_id: str) -> str | None:
+    if page is None or not EVENT_ID.fullmatch(event_id):
+        return None
+    try:
+        with Store.read_only(page.folder) as store:
+            found = store.events.get(event_id)
+    except StreamError:
+        return None
+    return None if found is None else found.message.camera
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
@@ -181,7 +204,11 @@ def _file(folder: Path | None, event_id: str, kind: Kind, media_type: str) -> Re
     return FileResponse(path, media_type=media_type)
 
 
-def make_server(app: FastAPI) -> uvicorn.Server:
+def make_server(app: FastAPI, people: People = NOBODY) -> uvicorn.Server:
     """A server, to be run with `run(sockets=[...])` in a thread; ends when its `should_exit` is set."""
-    config = uvicorn.Config(app, http="h11", ws="none", log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    proxies = ["127.0.0.1", *([] if people.proxy is None else map(str, people.proxy.trusted))]
+    outer = peer_kept(ProxyHeadersMiddleware(app, trusted_hosts=proxies))  # type: ignore[arg-type] # uvicorn's own types
+    config = uvicorn.Config(
+        outer, http="h11", ws="none", log_config=None, lifespan="off", timeout_graceful_shutdown=1, proxy_headers=False
+    )
     return uvicorn.Server(config)

@@ -1,16 +1,17 @@
-"""An RTSP camera whose RTP times, delays, login and SDP lines are set by the test. RTP over TCP only."""
+"""An RTSP camera whose RTP times, delays, login and SDP lines are set by the test. RTP over TCP or UDP."""
 
 from __future__ import annotations
 
 import base64
 import io
+import random
 import re
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -120,9 +121,14 @@ def _fragments(nal: bytes, codec: str) -> list[bytes]:
 
 
 class SettableCamera:
-    """One camera at `url`; `login` is required by its basic authentication. Use `running()`."""
+    """One camera at `url`; `login` is required by its basic authentication. Use `running()`.
 
-    def __init__(self, *tracks: Track, login: tuple[str, str] | None = None) -> None:
+    `loss`: it also sends over UDP, and this share of the packets is lost.
+    """
+
+    def __init__(self, *tracks: Track, login: tuple[str, str] | None = None, loss: float | None = None) -> None:
+        self._loss = loss
+        self._dice = random.Random(7)
         self.tracks = tracks
         self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
@@ -130,6 +136,7 @@ class SettableCamera:
         self.played_at: list[float] = []  # epoch time of each PLAY
         self._login = "" if login is None else "Basic " + base64.b64encode(":".join(login).encode()).decode()
         self._stopped = threading.Event()
+        self._clients: list[socket.socket] = []
 
     @contextmanager
     def running(self) -> Iterator[SettableCamera]:
@@ -141,6 +148,13 @@ class SettableCamera:
                 self._stopped.set()
                 listener.shutdown(socket.SHUT_RDWR)
 
+    def hang_up(self) -> None:
+        """Close every connection; clients may come back."""
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        self._clients.clear()
+
     def _serve(self, listener: socket.socket) -> None:
         while not self._stopped.is_set():
             try:
@@ -151,6 +165,7 @@ class SettableCamera:
 
     def _guarded(self, client: socket.socket) -> None:
         gone = threading.Event()
+        self._clients.append(client)
         try:
             self._talk(client, gone)
         except OSError:
@@ -198,6 +213,11 @@ class SettableCamera:
         if method == "SETUP":
             channel = re.search(r"interleaved=(\d+)", headers.get("transport", ""))
             track = re.search(r"track(\d+)", url)
+            udp = re.search(r"client_port=(\d+)-", headers.get("transport", ""))
+            if udp is not None and track is not None and self._loss is not None:
+                channels[int(track[1])] = -int(udp[1])
+                transport = f"RTP/AVP;unicast;client_port={udp[1]}-{int(udp[1]) + 1};server_port=9000-9001"
+                return "200 OK", ["Session: 1;timeout=60", f"Transport: {transport}"], ""
             if channel is None or track is None:
                 return "461 Unsupported Transport", [], ""
             number = int(channel[1])
@@ -228,8 +248,16 @@ class SettableCamera:
                     ticks = round(stamp * 90_000) % 2**32
                     packet = struct.pack(">BBHII", 0x80, kind, sequence % 2**16, ticks, 1000 + number) + payload
                     sequence += 1
+                    if channel < 0:
+                        self._send_datagram(packet, -channel)
+                        continue
                     with lock:
                         client.sendall(b"$" + bytes([channel]) + struct.pack(">H", len(packet)) + packet)
             client.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
+
+    def _send_datagram(self, packet: bytes, port: int) -> None:
+        if self._dice.random() >= (self._loss or 0.0):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(packet, ("127.0.0.1", port))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import tzinfo
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,9 +16,11 @@ from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.archive.retention import Retention
 from stream.base.addresses import CameraTls, Source, is_rtsp
+from stream.base.people import People, Person, Proxy
 from stream.camera.view import Region, View
 from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.derived import plain_keys
+from stream.settings.site.http_models import HttpModel
 from stream.settings.site.models import (
     AlarmModel,
     CameraDefaults,
@@ -121,6 +124,25 @@ def notify(model: NotifyModel | None) -> NotifySettings | None:
 
 def _seconds(text: str) -> float:
     return float(text[:-1]) * {"s": 1, "m": 60, "h": 3_600}[text[-1]]
+
+
+def people(model: HttpModel | None) -> People:
+    """Everybody whom the file names."""
+    if model is None:
+        return People()
+    found = (
+        Person(
+            name,
+            operator=person.role == "operator",
+            cameras=None if person.cameras is None else frozenset(person.cameras),
+            token=person.token,
+        )
+        for name, person in (model.people or {}).items()
+    )
+    proxy = model.proxy
+    return People(
+        tuple(found), None if proxy is None else Proxy(proxy.user_header, tuple(map(ip_network, proxy.trusted)))
+    )
 
 
 def retention(model: RetentionModel | None) -> Retention:

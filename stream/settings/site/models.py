@@ -14,15 +14,17 @@ from stream.alarm.rule import AlarmSettings
 from stream.archive.retention import Retention
 from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.derived import with_keys_of
-from stream.settings.site.periods import PeriodModel, SiteModel, disjoint
+from stream.settings.site.http_models import HttpModel
+from stream.settings.site.periods import PeriodModel, disjoint
+from stream.settings.site.site_model import SiteModel
 from stream.settings.site.values import (
     Backend,
     BrokerUrl,
     CameraName,
+    ClockTime,
     Device,
     FilePath,
     Lasting,
-    ListenAddress,
     LiveUrl,
     Mask,
     ModeName,
@@ -140,17 +142,6 @@ class MqttModel(SiteModel):
     )
 
 
-class HttpModel(SiteModel):
-    """The HTTP server: web page, API, metrics, health."""
-
-    address: ListenAddress | None = Field(
-        None, description="HOST:PORT, or off. Default: 127.0.0.1:8080, or the next free port. Flag: --http."
-    )
-    token_file: FilePath | None = Field(
-        None, description="File that contains the token for all requests. Flag: --http-token-file."
-    )
-
-
 class RetentionModel(SiteModel):
     """How long data is kept."""
 
@@ -208,8 +199,14 @@ class NotifyModel(SiteModel):
         None, description="Whether lost cameras are reported to the targets too; webhooks get them. Default: false."
     )
 
+    digest: ClockTime | None = Field(
+        None, description='"HH:MM" in `time_zone` at which `targets` get a digest of the last day. Default: never.'
+    )
+
     @model_validator(mode="after")
     def _tells_somebody(self) -> NotifyModel:
+        if self.digest is not None and self.targets is None:
+            raise ValueError("digest: requires `targets`")
         if self.targets is None and self.webhooks is None and self.escalate is None:
             raise ValueError("has no recipient; `targets`, `webhooks` or `escalate` is required")
         return self

@@ -1,20 +1,15 @@
-"""Periods of the week in the site file, and the base of all its models."""
+"""Periods of the week in the site file."""
 
 from __future__ import annotations
 
 import itertools
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from stream.alarm.schedule import DAYS, Period, overlap, periods_of
+from stream.settings.site.site_model import SiteModel
 from stream.settings.site.values import Day, TimeOfDay
-
-
-class SiteModel(BaseModel):
-    """Rejects unknown keys and values of the wrong type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def _minutes(text: str) -> int:

@@ -173,6 +173,7 @@ def _across(given: SiteFile, document: Document) -> Iterator[Problem]:
             text = unknown(name, list(given.cameras), "not a camera of this file")
             yield Problem(document.line(path), key_of(path), text)
     yield from _of_modes(given, document)
+    yield from _of_people(given, document)
     for name, own in given.cameras.items():
         yield from _of_camera(name, own, given.defaults, document)
 
@@ -197,12 +198,22 @@ def _of_modes(given: SiteFile, document: Document) -> Iterator[Problem]:
                 yield Problem(document.line(path), key_of(path), f"{recipient}: {text}")
 
 
+def _of_people(given: SiteFile, document: Document) -> Iterator[Problem]:
+    people = (given.http.people if given.http else None) or {}
+    for name, person in people.items():
+        for camera in person.cameras or ():
+            if camera not in given.cameras:
+                path: KeyPath = ("http", "people", name, "cameras")
+                text = unknown(camera, list(given.cameras), "not a camera of this file")
+                yield Problem(document.line(path), key_of(path), f"{camera}: {text}")
+
+
 def _open_to_others(given: SiteFile, document: Document) -> Iterator[Problem]:
     http = given.http
-    if http is None or http.address is None or http.address == "off" or http.token_file is not None:
+    if http is None or http.address is None or http.address == "off" or http.token_file or http.people:
         return
     if not is_loopback(http.address.rpartition(":")[0].strip("[]")):
-        text = f"{http.address}: addresses other than loopback require `token_file`"
+        text = f"{http.address}: addresses other than loopback require `token_file` or `people`"
         yield Problem(document.line(("http", "address")), "http.address", text)
 
 

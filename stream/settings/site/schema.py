@@ -19,6 +19,8 @@ _BLOCKS: Final = {
     "The file": "",
     "`mqtt`": "MqttModel",
     "`http`": "HttpModel",
+    "Each of `people` in `http`": "PersonModel",
+    "`proxy` in `http`": "ProxyModel",
     "`retention`": "RetentionModel",
     "`notify`": "NotifyModel",
     "Each of `webhooks`": "WebhookModel",

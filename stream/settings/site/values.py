@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -22,13 +23,19 @@ SHORTEST_SECRET: Final = 16
 _NAME: Final = "^[a-zA-Z0-9_-]{1,64}$"
 _MODE: Final = "^[a-z0-9_-]{1,32}$"
 _LASTING: Final = "^[1-9][0-9]{0,3}[smh]$"
+_PERSON: Final = "^[a-zA-Z0-9._@-]{1,64}$"
+HEADER: Final = "^[A-Za-z0-9-]{1,64}$"
 _TIME: Final = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+_CLOCK: Final = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 _ADDRESS: Final = "^(off|.+:[0-9]{1,5})$"
 ALLOWED_BY: Final = {  # what the patterns mean
     _NAME: "a camera name has 1 to 64 characters of a-z A-Z 0-9 _ -",
     _MODE: "the name of a mode has 1 to 32 characters of a-z 0-9 _ -",
     _LASTING: "must be a number with a unit, such as 90s, 5m or 1h",
+    _PERSON: "a person's name has 1 to 64 characters of a-z A-Z 0-9 . _ @ -",
+    HEADER: "must be the name of a header, such as Remote-User",
     _TIME: 'must be "HH:MM" with two digits each, such as "08:00"',
+    _CLOCK: 'must be "HH:MM" from "00:00" to "23:59"',
     _ADDRESS: "must be HOST:PORT or off",
 }
 
@@ -110,6 +117,13 @@ def _signing_secret(text: str) -> str:
     return whole
 
 
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(f"{text[:50]!r}; must be an IP address or network, such as 127.0.0.1 or 10.0.0.0/24") from None
+
+
 def _listen_address(address: str) -> str:
     if address != "off" and int(address.rpartition(":")[2]) > 65_535:
         raise ValueError(ALLOWED_BY[_ADDRESS])
@@ -170,6 +184,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Point = Annotated[list[Share], Field(min_length=2, max_length=2)]
 Mask = Annotated[list[Point], Field(min_length=3, max_length=100), AfterValidator(_polygon)]
 TimeOfDay = Annotated[str, StringConstraints(pattern=_TIME)]
+ClockTime = Annotated[str, StringConstraints(pattern=_CLOCK)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 SourceUrl = Annotated[str, StringConstraints(min_length=1), AfterValidator(_source)]
 LiveUrl = Annotated[str, StringConstraints(min_length=1), AfterValidator(_live_source)]
@@ -184,4 +199,6 @@ WebhookUrl = Annotated[str, AfterValidator(_webhook)]
 SigningSecret = Annotated[str, AfterValidator(_signing_secret)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]
 ModeName = Annotated[str, StringConstraints(pattern=_MODE), AfterValidator(_mode_name)]
+PersonName = Annotated[str, StringConstraints(pattern=_PERSON)]
+Network = Annotated[str, AfterValidator(_network)]
 CameraName = Annotated[str, StringConstraints(pattern=_NAME), AfterValidator(_camera_name)]

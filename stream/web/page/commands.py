@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from stream.alarm.requests import (
     Acknowledge,
     GiveVerdict,
+    Origin,
     RunTest,
     SetEnabled,
     SetMode,
@@ -18,7 +19,10 @@ from stream.alarm.requests import (
     checked_name,
 )
 from stream.alarm.snooze import LONGEST_SNOOZE
+from stream.base.people import ANYBODY, Person
+from stream.web.access import Asking
 from stream.web.page.sources import PageSources, stored_event
+from stream.web.page.turns import Turns
 
 
 class Verdict(BaseModel):
@@ -28,27 +32,34 @@ class Verdict(BaseModel):
 
 class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    by: Annotated[str, AfterValidator(checked_name)] = "page"
+    by: Annotated[str, AfterValidator(checked_name)] | None = None
 
 
-class Threshold(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Setting(BaseModel):
+    """`seen`: when the setting was last changed, as far as the sender knows; 0 for never."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    seen: float | None = None
+
+
+class Threshold(Setting):
     threshold: Annotated[float, Field(ge=0, le=1)]
 
 
-class Minutes(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Minutes(Setting):
     minutes: Annotated[float, Field(ge=0, le=LONGEST_SNOOZE)]
 
 
-class ChosenMode(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class ChosenMode(Setting):
     mode: Annotated[str, Field(max_length=64)]
 
 
-class Enabled(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+class Enabled(Setting):
     enabled: bool
+
+
+def _by(person: Person) -> Origin:
+    return Origin(person.name, "page")
 
 
 class CommandRoutes:
@@ -56,6 +67,7 @@ class CommandRoutes:
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
+        self._turns = Turns(sources.changes)
         self.router = router = APIRouter()
         router.post("/api/events/{event_id}/verdict", status_code=202)(self.verdict)
         router.post("/api/events/{event_id}/ack", status_code=202)(self.acknowledge)
@@ -65,42 +77,49 @@ class CommandRoutes:
         router.post("/api/mode", status_code=202)(self.mode)
         router.post("/api/cameras/{camera}/test", status_code=202)(self.test)
 
-    def verdict(self, event_id: str, body: Verdict) -> dict[str, str]:
+    def verdict(self, event_id: str, body: Verdict, person: Asking) -> dict[str, str]:
         with self._sources.store() as store:
             event = stored_event(store, event_id)
-        self._sources.post(GiveVerdict(event.message.camera, event_id, body.verdict))
+        self._sources.post(GiveVerdict(event.message.camera, event_id, body.verdict, origin=_by(person)))
+        told = {"camera": event.message.camera, "id": event_id, "verdict": body.verdict}
+        self._sources.live.tell("verdict", told)  # to the pages of others
         return {"id": event_id, "verdict": body.verdict}
 
-    def acknowledge(self, event_id: str, body: Answer) -> dict[str, str]:
+    def acknowledge(self, event_id: str, body: Answer, person: Asking) -> dict[str, str]:
         with self._sources.store() as store:
             event = stored_event(store, event_id)
-        self._sources.post(Acknowledge(event.message.camera, event_id, body.by))
-        return {"id": event_id, "by": body.by}
+        by = body.by if body.by and person == ANYBODY else person.name
+        self._sources.post(Acknowledge(event.message.camera, event_id, by, origin=Origin(by, "page")))
+        return {"id": event_id, "by": by}
 
-    def threshold(self, camera: str, body: Threshold) -> dict[str, Any]:
+    def threshold(self, camera: str, body: Threshold, person: Asking) -> dict[str, Any]:
         self._sources.check(camera)
-        self._sources.post(SetThreshold(camera, body.threshold))
+        self._turns.take(camera, "threshold", body.seen, person)
+        self._sources.post(SetThreshold(camera, body.threshold, origin=_by(person)))
         return {"camera": camera, "threshold": body.threshold}
 
-    def enabled(self, camera: str, body: Enabled) -> dict[str, Any]:
+    def enabled(self, camera: str, body: Enabled, person: Asking) -> dict[str, Any]:
         self._sources.check(camera)
-        self._sources.post(SetEnabled(camera, body.enabled))
+        self._turns.take(camera, "enabled", body.seen, person)
+        self._sources.post(SetEnabled(camera, body.enabled, origin=_by(person)))
         return {"camera": camera, "enabled": body.enabled}
 
-    def snooze(self, camera: str, body: Minutes) -> dict[str, Any]:
+    def snooze(self, camera: str, body: Minutes, person: Asking) -> dict[str, Any]:
         self._sources.check(camera)
-        self._sources.post(SetSnooze(camera, body.minutes))
+        self._turns.take(camera, "snooze", body.seen, person)
+        self._sources.post(SetSnooze(camera, body.minutes, origin=_by(person)))
         return {"camera": camera, "minutes": body.minutes}
 
-    def mode(self, body: ChosenMode) -> dict[str, str]:
+    def mode(self, body: ChosenMode, person: Asking) -> dict[str, str]:
         known = self._sources.state().get("mode")
         if known is None or body.mode not in known["options"]:
             allowed = "the site file has no `modes`" if known is None else f"must be {', '.join(known['options'])}"
             raise HTTPException(422, f"no such mode: {body.mode!r}; {allowed}")
-        self._sources.post(SetMode(body.mode))
+        self._turns.take("", "mode", body.seen, person)
+        self._sources.post(SetMode(body.mode, origin=_by(person)))
         return {"mode": body.mode}
 
-    def test(self, camera: str) -> dict[str, Any]:
+    def test(self, camera: str, person: Asking) -> dict[str, Any]:
         self._sources.check(camera)
-        self._sources.post(RunTest(camera))
+        self._sources.post(RunTest(camera, origin=_by(person)))
         return {"camera": camera}

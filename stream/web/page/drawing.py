@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from stream.alarm.drawing import drawing_of
 from stream.alarm.event import EVENT_ID
-from stream.alarm.requests import SetView, TakePicture
+from stream.alarm.requests import Origin, SetView, TakePicture
 from stream.archive.media import media_path
+from stream.web.access import Asking
 from stream.web.page.sources import PageSources
 
 PATIENCE: Final = 5.0
@@ -46,7 +47,7 @@ class DrawingRoutes:
         self._sources.check(camera)
         return dict(self._sources.view(camera))
 
-    def draw(self, camera: str, body: NewView) -> dict[str, Any]:
+    def draw(self, camera: str, body: NewView, person: Asking) -> dict[str, Any]:
         self._sources.check(camera)
         try:
             drawing = None if body.view is None else drawing_of(body.view)
@@ -54,7 +55,7 @@ class DrawingRoutes:
             raise HTTPException(422, str(error)) from None
         if body.before is not None and body.before != self._sources.view(camera)["view"]:
             raise HTTPException(409, "somebody else has changed it meanwhile; open it again")
-        self._sources.post(SetView(camera, drawing))
+        self._sources.post(SetView(camera, drawing, origin=Origin(person.name, "page")))
         return {"camera": camera, "view": None if drawing is None else drawing.as_json()}
 
     def frame(self, camera: str) -> Response:

@@ -13,7 +13,10 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
 from stream.archive.explanation import jpeg
+from stream.base.people import Person
+from stream.web.access import Asking
 from stream.web.page.sources import PageSources
+from stream.web.sight import seen_state
 
 STREAMS: Final = 100
 _LOOK_EVERY: Final = 0.25
@@ -42,41 +45,47 @@ class LiveRoutes:
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
         self._streams = 0
-        self._state: tuple[float, str] = (0.0, "")
+        self._states: dict[str, tuple[float, str]] = {}  # for each person
         self.router = router = APIRouter()
-        router.get("/api/state")(lambda: Response(self._state_text(), media_type="application/json"))
+        router.get("/api/state")(self.state)
         router.get("/api/stream")(self.stream)
         router.get("/api/cameras/{camera}/picture.jpg")(self.picture)
         router.get("/api/cameras/{camera}/line")(self.line)
 
-    def _state_text(self) -> str:
-        """The state as JSON, built once for all pages that request it at the same time."""
-        now = time.monotonic()
-        if now - self._state[0] >= _STATE_EVERY / 2:
-            self._state = (now, json.dumps(dict(self._sources.state()) | {"time": time.time()}))
-        return self._state[1]
+    def state(self, person: Asking) -> Response:
+        return Response(self._state_text(person), media_type="application/json")
 
-    async def stream(self) -> Response:
+    def _state_text(self, person: Person) -> str:
+        """The state as JSON, built once for all pages of a person that request it at the same time."""
+        now = time.monotonic()
+        built, text = self._states.get(person.name, (0.0, ""))
+        if not text or now - built >= _STATE_EVERY / 2:
+            you = {"name": person.name, "operator": person.operator, "all_cameras": person.cameras is None}
+            text = json.dumps(seen_state(person, self._sources.state()) | {"time": time.time(), "you": you})
+            self._states[person.name] = (now, text)
+        return text
+
+    async def stream(self, person: Asking) -> Response:
         """Server-sent events: `score` and `event` as they happen, `state` every two seconds."""
         if self._streams >= STREAMS:
             return JSONResponse({"detail": f"too many open pages; at most {STREAMS} are allowed"}, 503)
-        return EventStream(self._messages(self._sources.live.newest), media_type="text/event-stream")
+        return EventStream(self._messages(person, self._sources.live.newest), media_type="text/event-stream")
 
-    async def _messages(self, number: int) -> AsyncIterator[str]:
-        """The messages after `number`."""
+    async def _messages(self, person: Person, number: int) -> AsyncIterator[str]:
+        """The messages after `number` that concern the person."""
         live = self._sources.live
         self._streams += 1
         try:
             state_at = 0.0
             yield "retry: 2000\n\n"
             while not live.closed:
-                messages, number, lost = live.since(number)
+                messages, number, lost = live.since(number, person.sees)
                 now = time.monotonic()
                 if lost:
                     messages.insert(0, f"event: missed\ndata: {lost}\n\n")
                 if now - state_at >= _STATE_EVERY:
                     state_at = now
-                    messages.append(f"event: state\ndata: {self._state_text()}\n\n")
+                    messages.append(f"event: state\ndata: {self._state_text(person)}\n\n")
                 if messages:
                     yield "".join(messages)
                 await asyncio.sleep(_LOOK_EVERY)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
 
 from stream.alarm.event import EVENT_ID
+from stream.archive.event_store import EventFilter
 from stream.archive.explanation import STRIP_COLUMNS, StoredExplanation, read, reduced
 from stream.archive.media import media_path
 from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
 from stream.base.errors import StreamError
+from stream.web.access import Asking
 from stream.web.page.sources import PageSources, stored_event
 
 _AROUND: Final = 30.0  # seconds of scores before and after an alarm
@@ -24,7 +26,7 @@ _CACHED: Final = {"Cache-Control": "private, max-age=86400"}
 
 
 class PastRoutes:
-    """`/api/scores`, `/api/events`, and the files of an event."""
+    """`/api/scores`, `/api/events`, the files of an event, and `/api/audit`."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
@@ -32,6 +34,7 @@ class PastRoutes:
         router.get("/api/scores")(self.scores)
         router.get("/api/events")(self.events)
         router.get("/api/events/{event_id}")(self.event)
+        router.get("/api/audit")(self.audit)
         router.get("/api/events/{event_id}/strip.jpg")(self.strip)
         router.get("/api/events/{event_id}/thumbnail.jpg")(self.thumbnail)
 
@@ -57,12 +60,25 @@ class PastRoutes:
 
     def events(
         self,
+        person: Asking,
         camera: Annotated[str | None, Query(max_length=64)] = None,
+        kind: Annotated[str | None, Query(max_length=64)] = None,
+        severity: Literal["alarm", "notice"] | None = None,
+        verdict: Literal["true", "false_alarm", "none"] | None = None,
+        answered: bool | None = None,
+        since: Annotated[float, Query(ge=0, le=1e11)] = 0.0,
         before: Annotated[float, Query(ge=0, le=1e11)] = 1e11,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> list[dict[str, Any]]:
+        cameras = person.cameras if camera is None else {camera} if person.sees(camera) else set()
+        wanted = EventFilter(cameras, kind, severity, verdict, since, before, answered)
         with self._sources.store() as store:
-            return [event.as_json() for event in store.events.latest(camera, before, limit)]
+            return [event.as_json() for event in store.events.latest(wanted, limit)]
+
+    def audit(self, person: Asking, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> list[dict[str, Any]]:
+        """Who changed what, newest first."""
+        with self._sources.store() as store:
+            return [change.as_json() for change in store.audit.latest(limit, cameras=person.cameras)]
 
     def event(self, event_id: str) -> dict[str, Any]:
         """An event with the scores around it and all clips of its window. Parts that are no longer stored are empty."""

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream.alarm.requests import Origin
 from stream.archive.retention import DAY
 from stream.archive.store import Store
 from stream.lookback import history
+from stream.web.access import Asking
 from stream.web.page.sources import PageSources
 
 _WAIT_FOR_TURN: Final = 20.0
@@ -61,7 +63,7 @@ class QuestionRoutes:
             history.cameras(store, camera)
             return history.suggest(store, camera, per_day, time.time()).as_json()
 
-    def budget(self, camera: str, body: Budget) -> dict[str, Any]:
+    def budget(self, camera: str, body: Budget, person: Asking) -> dict[str, Any]:
         """Propose a threshold and apply it through the database, as `mgfn-events suggest-threshold --apply` does."""
         self._sources.check(camera)
         with self._question(), self._sources.store() as store:
@@ -70,7 +72,7 @@ class QuestionRoutes:
         if suggestion.proposal is None:
             raise HTTPException(409, f"no proposal: {suggestion.days * 24:.1f} hours were scored")
         with Store.beside(self._sources.folder) as store:
-            history.apply(store, suggestion)
+            history.apply(store, suggestion, Origin(person.name, "page"))
         return {"camera": camera, "proposal": asdict(suggestion.proposal)}
 
     @contextmanager

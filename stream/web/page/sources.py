@@ -52,6 +52,13 @@ class PageSources:
     live: Live
     folder: Path
 
+    def changes(self, camera: str) -> Mapping[str, Any]:
+        """The last change of each thing of a camera, or of the site (""), by what was changed."""
+        state = self.state()
+        about = state.get("mode") if not camera else state["cameras"].get(camera)
+        found: Mapping[str, Any] = (about or {}).get("changes", {})
+        return found
+
     def check(self, camera: str) -> None:
         """Raises HTTPException 404 for an unknown camera."""
         if camera not in self.state()["cameras"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.camera.clip_watch import ClipWatch
+from stream.camera.clip_watch import BLIND, ClipWatch
 
 
 def watched(pictures: int) -> ClipWatch:
@@ -38,3 +38,19 @@ def test_without_pictures_or_connection_it_is_another_matter() -> None:
     watch = watched(10)
     watch.disconnected()
     assert watch.problem(1101.0) == ""
+
+
+def test_a_camera_all_of_whose_clips_are_damaged_is_blind_until_a_whole_one() -> None:
+    watch = ClipWatch()
+    watch.connected(0.0)
+    watch.damaged(1.0)
+    watch.clip(2.0)
+    for second in range(3, 8):
+        watch.damaged(float(second))
+        assert watch.problem(float(second)) == ""
+    assert watch.problem(8.0) == BLIND
+    watch.clip(9.0)
+    assert watch.problem(9.0) == ""
+    watch.damaged(10.0)
+    watch.connected(11.0)
+    assert watch.problem(20.0) == ""

@@ -261,3 +261,26 @@ def test_video_that_stops_while_audio_goes_on_is_noticed_within_five_seconds(uni
         decoder.hear(lambda: any(isinstance(m, StateChanged) and m.reason for m in decoder.messages), 30)
         assert time.time() - camera.played_at[0] - 4.0 < 5.0
     assert [m.reason for m in decoder.messages if isinstance(m, StateChanged) and m.reason] == [Reason.STALLED]
+
+
+@dataclass(frozen=True)
+class Damaged(Track):
+    """Three frames of each hundred are damaged, from 0.48 s on; the next keyframe comes at 1 s."""
+
+    def payloads(self, index: int) -> list[bytes]:
+        pieces = super().payloads(index)
+        if not 12 <= index % 100 < 15:
+            return pieces
+        return [piece[:40] + bytes(255 - byte for byte in piece[40:80]) + piece[80:] for piece in pieces]
+
+
+@pytest.mark.slow
+def test_clips_are_not_scored_from_damage_to_the_next_keyframe() -> None:
+    units = encode_as("h264", moving_pictures(100, 640, 480))
+    with watching(Damaged(units)) as (camera, decoder):
+        decoder.hear(lambda: len(decoder.clips) >= 12, 30)
+        counters = [m for m in decoder.messages if isinstance(m, Counters)][-1]
+    assert min(counters.corrupt_frames, counters.damaged_clips) >= 2
+    played = camera.played_at[0]
+    for second in range(0, 12, 4):
+        assert not [c for _, c in decoder.clips if c.start < played + second + 0.8 and c.end > played + second + 0.7]

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
 
 from stream.base.errors import UsageError
 from stream.cli.discover import discover_cameras
+from stream.discovery.finding import Camera, Findings
+from stream.discovery.looking import Seen
 from tests.servers.onvif import OnvifDevice, Stream
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 
@@ -77,6 +80,24 @@ def test_wrong_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "must be HOST or HOST:PORT" in said(hosts=("http://h/",))
     (tmp_path / "empty.yaml").mkdir()
     assert "not a file" in said(write=tmp_path / "empty.yaml")
+
+
+def test_the_password_is_asked_for_and_never_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MGFN_CAMERAS_PW", raising=False)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: PASSWORD)
+    monkeypatch.setattr("stream.discovery.finding.Finder.find", _found)
+    assert discover_cameras(["127.0.0.1:1"], "viewer", tmp_path / "site.yaml", tmp_path, [], False)
+    said = "".join(capsys.readouterr())
+    assert "put the password into the environment variable or the secret file MGFN_CAMERAS_PW" in said
+    assert "s3cret" not in said + (tmp_path / "site.yaml").read_text()
+
+
+async def _found(_finder: object) -> Findings:
+    seen = Seen(640, 360, b"jpeg")
+    return Findings([Camera("Yard", f"knows {PASSWORD}", "h", "rtsp://10.0.0.9/1", None, seen, "640x360")])
 
 
 def test_nothing_found_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

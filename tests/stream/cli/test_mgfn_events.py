@@ -229,6 +229,15 @@ def test_a_verdict_is_given_and_taken_back(
         for said, kept in (("false_alarm", "false_alarm"), ("none", None)):
             assert run(monkeypatch, "verdict", event_id, said, "--data", data) == 0
             assert store.events.since(0.0)[1].verdict == kept
+    capsys.readouterr()
+    assert run(monkeypatch, "audit", "--json", "--data", data) == 0
+    noted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(n["via"], n["what"], n["value"]) for n in noted] == [
+        ("command line", "verdict", f"{event_id} false_alarm"), ("command line", "verdict", f"{event_id} withdrawn")
+    ]  # fmt: skip
+    assert noted[0]["who"]
+    assert run(monkeypatch, "audit", "--data", data) == 0
+    assert "2 changes in the last 7d" in capsys.readouterr().out
     assert run(monkeypatch, "verdict", "1.00-abcdef", "true", "--data", data) == 2
     assert "1.00-abcdef: no such event" in capsys.readouterr().err
     assert run(monkeypatch, "verdict", event_id, "wrong", "--data", data) == 2

@@ -8,8 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
+from stream.archive.store import Store
 from stream.sinks.webhook import signature
 from tests.servers.http import HttpServer
 from tests.servers.mosquitto import Mosquitto, Subscriber
@@ -122,7 +124,16 @@ def test_modes_are_chosen_over_mqtt_and_on_the_page_and_survive_a_restart(
             until(lambda: state() == ("off", "0", "OFF"), 60, "the mode of the last run")
             subscriber.publish("mgfn/mode/set", "auto")
             until(lambda: state() == ("home", "1", "ON"), what="the schedules")
+            asked = httpx.get(f"http://127.0.0.1:{port}/api/state").json()
+            assert asked["mode"]["changes"]["mode"]["value"] == "auto"
+            assert asked["cameras"]["door"]["changes"]["enabled"]["value"] == "reset"  # that of the last run
             assert service.stop() == 0
+    with Store.read_only(tmp_path / "data") as store:
+        changes = [(c.who, c.via, c.camera, c.what, c.value) for c in store.audit.latest(10)[::-1]]
+    assert changes == [
+        ("", "MQTT", "", "mode", "away"), ("page", "page", "", "mode", "off"), ("", "MQTT", "door", "enabled", "on"),
+        ("", "MQTT", "door", "enabled", "reset"), ("", "MQTT", "", "mode", "auto"),
+    ]  # fmt: skip
     subscriber.close()
 
 

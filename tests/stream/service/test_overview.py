@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
+import re
 import time
 from pathlib import Path
 from typing import cast
+from zoneinfo import ZoneInfo
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.alarm.event import ModelName
@@ -17,7 +20,7 @@ from stream.archive.retention import Retention
 from stream.archive.store import Store
 from stream.archive.writer import LIMIT
 from stream.base.addresses import BrokerAddress
-from stream.service.overview import Overview
+from stream.service.overview import Overview, zone_name
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.echo import EchoWatch
 from stream.sinks.mqtt_client import TlsFiles
@@ -58,3 +61,13 @@ def test_the_reaper_counts_what_is_still_there() -> None:
     reaper.wait(20)
     assert len(reaper) == 0
     assert not process.is_alive()
+
+
+def test_the_browser_knows_the_sites_time_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TZ", raising=False)
+    (tmp_path / "zoneinfo" / "Asia").mkdir(parents=True)
+    (tmp_path / "zoneinfo" / "Asia" / "Kolkata").touch()
+    (tmp_path / "localtime").symlink_to(tmp_path / "zoneinfo" / "Asia" / "Kolkata")
+    assert zone_name(ZoneInfo("Europe/Berlin")) == "Europe/Berlin"
+    assert zone_name(None, tmp_path / "localtime") == "Asia/Kolkata"
+    assert re.fullmatch(r"[+-]\d\d:\d\d", zone_name(None, tmp_path / "none"))

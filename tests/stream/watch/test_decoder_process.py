@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -19,6 +20,7 @@ from stream.base.clock import SteadyClock
 from stream.base.errors import StreamError
 from stream.camera.messages import WIRE, ClipReady, Counters, SnapshotTaken
 from stream.settings.settings import CameraConfig
+from stream.watch import decoder_process
 from stream.watch.decoder_process import MOST_AT_ONCE, SILENT_AFTER, STARTED_WITHIN, DecoderProcess, received
 from stream.watch.reaper import Reaper
 from stream.watch.watched_camera import WatchedCamera
@@ -56,6 +58,20 @@ def test_silence_is_what_was_not_said_rather_than_what_was_not_heard(ends: tuple
     # it spoke while the loop was busy with a slow batch
     process.send_bytes(WIRE.packed(Counters(25.0, 1, 0, 0, 0)))
     assert not decoder.silent(decoder.last_sign + SILENT_AFTER + 1)
+
+
+def test_a_decoder_that_uses_more_memory_than_any_camera_needs_is_named(
+    ends: tuple[DecoderProcess, Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder, _ = ends
+    decoder.process = cast(SpawnProcess, SimpleNamespace(pid=os.getpid(), kill=lambda: None, is_alive=lambda: False))
+    at = decoder.last_sign
+    assert decoder.overgrown(at) is None
+    monkeypatch.setattr(decoder_process, "MOST_MEMORY", 2**20)
+    assert decoder.overgrown(at + 1) is None  # it was weighed a second ago
+    assert (decoder.overgrown(at + 10) or 0) > 2**20
+    decoder.process = None
+    assert decoder.overgrown(at + 20) is None
 
 
 def test_a_process_that_cannot_be_started_is_no_room_for_a_camera(ends: tuple[DecoderProcess, Connection]) -> None:

@@ -38,6 +38,7 @@ class StuckProcess:
 
     def __init__(self) -> None:
         self.killed = False
+        self.pid = 0
 
     def kill(self) -> None:
         self.killed = True

@@ -20,7 +20,7 @@ from stream.archive.explanation import Explanation
 from stream.archive.store import Store
 from stream.base.addresses import Source
 from stream.camera.view import View
-from stream.service.build import SettingsOfOthers
+from stream.service.others import SettingsOfOthers
 from stream.settings.settings import CameraConfig
 from stream.sinks.command_listener import CommandListener
 from stream.watch.decoder_process import DecoderProcess

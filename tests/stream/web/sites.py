@@ -17,10 +17,17 @@ from stream.alarm.requests import (
     Command,
 )
 from stream.base.errors import StreamError
+from stream.base.people import People
 from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
-from stream.web.server import Pages, make_app, make_server
+from stream.web.server import NOBODY, Pages, make_app, make_server
 
+METRICS = b"""# TYPE mgfn_score gauge
+mgfn_score{camera="door"} 0.5
+mgfn_score{camera="yard"} 0.25
+mgfn_camera_problem{camera="yard",problem="x camera=\\"roof\\" y"} 1.0
+mgfn_mqtt_outbox_messages 3.0
+"""
 MODEL = ModelName("b", "0" * 64, "openvino")
 
 
@@ -48,18 +55,24 @@ class NoSearch:
 class Site:
     """A served page over a data folder; what it posts is kept."""
 
-    def __init__(self, folder: Path, token: str | None = None) -> None:
+    def __init__(self, folder: Path, people: People = NOBODY) -> None:
         self.posted: list[Command] = []
         self.search = NoSearch()
         self.live = Live(kept=64)
         self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
+        self.cameras: tuple[str, ...] = ("door",)
+        self.camera: dict[str, Any] = {"status": "online"}
+        self.rest: dict[str, Any] = {}
+        self.changes: dict[str, dict[str, Any]] = {}
         self.view: dict[str, Any] = {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
         self.line: list[tuple[float, float]] = []
-        self._folder, self._token = folder, token
+        self._folder, self._people = folder, people
 
     def sources(self) -> PageSources:
         state: Callable[[], dict[str, Any]] = lambda: {  # noqa: E731
-            "cameras": {"door": {"status": "online"}},
+            "cameras": {name: {**self.camera, "changes": self.changes.get(name, {})} for name in self.cameras},
+            **self.rest,
+            "delivery": {"proof": "failed", "failed": {"mgfn/yard/status": "forbidden"}},
             "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
         }
         return PageSources(
@@ -67,13 +80,25 @@ class Site:
             self.posted.append, self.search, self.live, self._folder,
         )  # fmt: skip
 
+    def health(self) -> dict[str, Any]:
+        return {"loop_age": 0.0, "cameras": {name: {} for name in self.cameras}}
+
+    def whole_state(self) -> None:
+        """Everything that the page itself needs of the state."""
+        self.camera = {"status": "online", "window": 32, "score": 0.1, "threshold": 0.8, "alarm": False, "fps": 25.0}
+        self.rest = {
+            "node": "desk", "version": "1", "model": {"bundle": "b", "backend": "openvino"}, "uptime": 60.0,
+            "outbox": 0, "events_lost": 0, "loop_age": 0.1, "broker_connected": True, "self_test": None,
+            "time_zone": "America/New_York",
+        }  # fmt: skip
+
     @contextmanager
     def serving(self) -> Iterator[httpx.Client]:
-        pages = Pages(lambda: {"loop_age": 0.0}, lambda: "", lambda: b"", self._folder / "media", self.sources())
+        pages = Pages(self.health, lambda: "", lambda: METRICS, self._folder / "media", self.sources())
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(listener.getsockname()[1])
-        self.app = make_app(pages, self._token)
-        server = make_server(self.app)
+        self.app = make_app(pages, self._people)
+        server = make_server(self.app, self._people)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -43,15 +43,19 @@ class Watched:
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} {message.location.get('url')}")
 
-    def open(self, browser: Browser, width: int = 1280, height: int = 900) -> Page:
+    def open(self, browser: Browser, width: int = 1280, height: int = 900, view: str = "cameras") -> Page:
         page = browser.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(PATIENCE)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto(self.address)
+        page.goto(f"{self.address}#{view}")
         return page
+
+    def go(self, page: Page, view: str) -> None:
+        page.locator(f"nav a[href='#{view}']").click()
+        page.locator(f"#{view}").wait_for()
 
     def asked(self, what: str) -> Any:
         return httpx.get(f"{self.address}api/{what}").json()
@@ -64,9 +68,11 @@ class Watched:
 
         until(lambda: None not in tests().values(), what="the end of the last test event")
         before = tests().keys()
+        self.go(page, "cameras")
         page.get_by_role("button", name="Test", exact=True).click()
         until(lambda: tests().keys() - before, what="a test event")
         (fresh,) = tests().keys() - before
+        self.go(page, "past")
         return page.locator(f"#event-list li[data-id='{fresh}']")
 
 
@@ -104,31 +110,33 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     holds(page, "before => document.querySelector('canvas.line').toDataURL() !== before", before)
 
     # the operator moves the slider, sees what would have been, and sets the threshold
+    site.go(page, "tuning")
     slider = page.locator("#what-threshold")
     slider.fill("0.7")
     holds(page, "/^9 alarms in/.test(document.getElementById('what-answer').textContent)")
     slider.fill("0.95")
     holds(page, "/^0 alarms in/.test(document.getElementById('what-answer').textContent)")
+    site.go(page, "cameras")
     page.get_by_role("button", name="Snooze 1 h").click()
     snoozed = page.locator(".card .snoozed")
     snoozed.wait_for()
     assert snoozed.evaluate("line => getComputedStyle(line).color") == "rgb(179, 38, 30)"  # red
     page.get_by_role("button", name="End snooze").click()
     snoozed.wait_for(state="hidden")
+    site.go(page, "tuning")
     slider.fill("0")
     page.locator("#what-apply").click()
-
-    entry = page.locator("#event-list li[data-id]").first
-    entry.wait_for()
-    assert page.locator("#alert").is_visible()
-    event_id = entry.get_attribute("data-id")
-    page.locator(".card.alarm").wait_for()
+    page.locator("#alert-show:visible").wait_for()
     page.wait_for_timeout(3_000)  # something for the clip to hold
     slider.fill("1")
     page.locator("#what-apply").click()
-    holds(page, "!/still open/.test(document.querySelector('#event-list li').textContent)")
+    site.go(page, "alarms")
+    entry = page.locator("#alarm-list li[data-id]").first
+    entry.wait_for()
+    event_id = entry.get_attribute("data-id")
+    holds(page, "!/still open/.test(document.querySelector('#alarm-list li').textContent)")
 
-    entry.locator("button").focus()
+    entry.locator(".event").focus()
     page.keyboard.press("Enter")
     dialog = page.locator("dialog[open]")
     video = dialog.locator("video")
@@ -138,7 +146,7 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     holds(page, "document.querySelector('dialog video').currentTime > 0.5")
     video.evaluate("video => { video.dataset.before = 'yes'; video.focus() }")
     dialog.locator("h2").evaluate("title => { title.dataset.before = 'yes' }")
-    page.evaluate("id => document.querySelector(`#event-list [data-id='${id}'] button`).click()", event_id)
+    page.evaluate("id => document.querySelector(`#alarm-list [data-id='${id}'] button`).click()", event_id)
     holds(page, "!document.querySelector('dialog h2').dataset.before")  # drawn again, and the clip plays on
     assert video.evaluate("video => video.dataset.before && !video.paused && video === document.activeElement")
     assert dialog.locator(".strip li").count() >= 2
@@ -153,6 +161,7 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     holds(page, "!document.querySelector('dialog').open")
     holds(page, "id => document.activeElement.closest('li')?.dataset.id === id", event_id)
 
+    site.go(page, "tuning")
     page.locator("#budget-per-day").fill("1")
     page.locator("#budget button[type=submit], #budget button:not([type])").click()
     holds(page, "/95 %/.test(document.getElementById('budget-answer').textContent)")
@@ -168,7 +177,7 @@ def test_it_is_small_and_paints_soon(site: Watched, browser: Browser) -> None:
     received: list[int] = []
     page.on("response", lambda answer: received.append(int(answer.headers.get("content-length", 0))))
     page.goto(site.address)
-    page.locator(".card").wait_for()
+    page.locator("#alarms").wait_for()
     assert sum(received) < 300_000
     holds(page, "performance.getEntriesByName('first-contentful-paint').length > 0")
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
@@ -182,11 +191,13 @@ def test_nothing_runs_over_the_edge_and_all_can_be_reached_by_keyboard(
 ) -> None:
     page = site.open(browser, width, 740)
     page.locator(".card").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
     reached = set()
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    for view in ("alarms", "cameras", "past", "tuning", "health"):
+        site.go(page, view)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        for _ in range(25):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
     assert {"theme", "Test", "events-camera", "what-threshold", "what-apply", "budget-per-day"} <= reached
     assert site.complaints == []
     page.close()
@@ -241,7 +252,8 @@ def test_the_last_day_is_opened_by_keyboard(site: Watched, browser: Browser) -> 
     page.locator(".past").focus()
     page.keyboard.press("Enter")
     holds(page, "document.getElementById('events-camera').value === 'door'")
-    assert page.evaluate("document.activeElement.id") == "events"
+    assert page.evaluate("document.activeElement.id") == "past"
+    assert page.url.endswith("#past?camera=door")
     page.close()
 
 
@@ -309,7 +321,9 @@ def test_a_test_asks_for_no_verdict_and_a_disabled_camera_shows_no_old_score(sit
     page.keyboard.press("Escape")
     cells = "[...document.querySelectorAll('#health-rows td')].map(cell => cell.textContent)"
     for button, status, known in (("Disable", "disabled", False), ("Enable", "(online|warming)", True)):
+        site.go(page, "cameras")
         page.get_by_role("button", name=button, exact=True).click()
+        site.go(page, "health")
         holds(page, f"(cells => /^{status}$/.test(cells[0]) && (cells[2] !== '') === {str(known).lower()})({cells})")
     assert site.complaints == []
     page.close()
@@ -344,8 +358,9 @@ def test_a_token_is_asked_for_and_kept(tmp_path: Path, tiny_bundle: Path, browse
         page.get_by_text("Wrong token").wait_for()
         page.locator("#token").fill("correct-horse-battery")
         page.keyboard.press("Enter")
-        page.locator(".card").wait_for()
+        page.locator("#alarms").wait_for()
         page.reload()
-        page.locator(".card").wait_for()
+        page.locator("#alarms").wait_for()
+        page.get_by_text("Log out operator").wait_for()
         page.context.close()
     assert "correct-horse-battery" not in site.service.log.read_text()

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stream.web.server import NOBODY
 from tests.stream.web.sites import Site
 
 HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%F0%9F%92%A9", "1000.00-abcdef%0A"]
@@ -75,7 +76,7 @@ def test_other_sites_change_nothing_and_other_names_see_nothing(data: Path) -> N
 @pytest.mark.slow
 def test_a_token_opens_the_page_by_a_cookie_that_is_not_the_token(data: Path) -> None:
     token = "correct-horse-battery"
-    with Site(data, token).serving() as client:
+    with Site(data, NOBODY.with_token(token)).serving() as client:
         asked = client.get("/")
         assert asked.status_code == 401
         assert "<form" in asked.text
@@ -101,6 +102,8 @@ def test_a_token_opens_the_page_by_a_cookie_that_is_not_the_token(data: Path) ->
         others = f"strange name=1; {name}={stolen}"
         assert client.get("/api/state", headers={"Cookie": others}).status_code == 200
         assert client.get("/api/state", headers={"Authorization": f"Bearer {token}"}).status_code == 200
-        with Site(data, "another-horse-battery").serving() as beside:  # on the same machine: cookies know no ports
+        with Site(
+            data, NOBODY.with_token("another-horse-battery")
+        ).serving() as beside:  # on the same machine: cookies know no ports
             beside.post("/login", data={"token": "another-horse-battery"})
             assert set(beside.cookies) != {name}

@@ -29,6 +29,7 @@ from stream.alarm.requests import (
 from stream.archive.explanation import jpeg
 from stream.archive.media import media_path
 from stream.archive.store import Store
+from stream.base.people import ANYBODY
 from stream.web import page as page_package
 from stream.web.page.live import EventStream, LiveRoutes
 from stream.web.page_stream import Live
@@ -180,7 +181,7 @@ def test_the_stream_counts_from_when_it_was_asked_for(data: Path) -> None:
     site = Site(data)
 
     async def first() -> str:
-        answer = await routes.stream()
+        answer = await routes.stream(ANYBODY)
         assert isinstance(answer, EventStream)
         site.live.tell("event", {"id": "a"})  # before its first read
         async for told in answer.body_iterator:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from stream.base.errors import UsageError
-from stream.web.server import Pages, bind, check_address, make_app, make_server, page_address, page_for_others
+from stream.web.server import NOBODY, Pages, bind, check_address, make_app, make_server, page_address, page_for_others
 
 
 @contextmanager
@@ -22,7 +22,9 @@ def serving(
     health: Callable[[], Mapping[str, Any]], token: str | None, media: Path | None = None, missing: str = ""
 ) -> Iterator[httpx.Client]:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = make_server(make_app(Pages(health, lambda: missing, lambda: b"mgfn_score 0.5\n", media), token))
+    server = make_server(
+        make_app(Pages(health, lambda: missing, lambda: b"mgfn_score 0.5\n", media), NOBODY.with_token(token))
+    )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -101,7 +103,7 @@ def test_where_a_browser_finds_the_page(tmp_path: Path) -> None:
 def test_an_address_is_checked_without_taking_it(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert check_address(f"127.0.0.1:{port}", None) == ("127.0.0.1", port, None)
+        assert check_address(f"127.0.0.1:{port}", None) == ("127.0.0.1", port, NOBODY)
     with pytest.raises(UsageError, match=r"--http 127\.0\.0\.1:99999: must be HOST:PORT or off"):
         check_address("127.0.0.1:99999", None)
 
@@ -122,7 +124,7 @@ def test_other_addresses_need_a_token_file(tmp_path: Path) -> None:
     token.write_text("long-enough-to-be-one\n")
     listener, found = bind("127.0.0.1:0", token)
     listener.close()
-    assert found == "long-enough-to-be-one"
+    assert [person.token for person in found.people] == ["long-enough-to-be-one"]
     with pytest.raises(UsageError, match="No such file"):
         bind("127.0.0.1:0", tmp_path / "none")
 

@@ -10,7 +10,7 @@ import pytest
 from tests.servers.onvif import OnvifDevice, Stream
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
-from tests.stream.service.test_service import running
+from tests.servers.service import running
 from tests.stream.web.test_page import Watched, holds
 
 if TYPE_CHECKING:

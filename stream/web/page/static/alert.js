@@ -1,6 +1,7 @@
-// The line at the top: errors, what was done, and new alarms.
+// The line at the bottom: errors, what was done, and new alarms.
 
 import { $, ask } from "/page/page.js";
+import { t } from "/page/words.js";
 
 const SHOWN_FOR = 8000;
 let timer;
@@ -24,9 +25,16 @@ export function placeAlert() {
   if (shown) alert.showPopover();
 }
 
-// Sends a command and says `done`, or why it was refused.
+// Sends a command and says `done`, or why it was refused; returns whether it was accepted.
 export async function act(url, body, done) {
-  try { await ask(url, body); say(done, { good: true }); } catch (error) { say(error.message); }
+  try {
+    await ask(url, body);
+    say(done, { good: true });
+    return true;
+  } catch (error) {
+    say(error.status === 409 ? t("changed_meanwhile", { why: error.message }) : error.message);
+    return false;
+  }
 }
 
 $("alert-close").addEventListener("click", () => say(""));

@@ -1,13 +1,19 @@
-// Starts the page: loads its parts, requests the state and the list, and follows the event stream.
+// Starts the page: loads its parts, requests the state and the lists, and follows the event stream.
 
+import { announce, listAlarms, takeAlarm } from "/page/alarms.js";
 import { say } from "/page/alert.js";
-import { announce, cameras, refreshLine, showCameras, takeScore } from "/page/cameras.js";
-import { list, takeEvent } from "/page/events.js";
+import { cameras, markAlarm, refreshLine, showCameras, takeScore } from "/page/cameras.js";
+import { detail } from "/page/detail.js";
+import { isQuiet } from "/page/event_words.js";
 import "/page/find.js";
 import { showHealth, showLights } from "/page/health.js";
 import { showMode } from "/page/mode.js";
-import { ask, setClock } from "/page/page.js";
+import { $, ask, setClock } from "/page/page.js";
+import { listPast, takePast } from "/page/past.js";
 import { showThreshold } from "/page/tuning.js";
+import { startViews } from "/page/views.js";
+import { switchLanguage, t, translate } from "/page/words.js";
+import "/page/keys.js";
 import "/page/theme.js";
 
 const RETRY_AFTER = 3000;
@@ -16,7 +22,8 @@ let lost = false;   // the stream has failed
 
 function showState(state) {
   latest = state;
-  setClock(state.time);
+  setClock(state.time, state.time_zone ?? undefined);
+  showYou(state.you);
   showCameras(state);
   showMode(state.mode);
   showThreshold();
@@ -24,15 +31,34 @@ function showState(state) {
   showHealth(state);
 }
 
+function showYou(you) {
+  document.body.classList.toggle("viewer", !you.operator);
+  document.body.classList.toggle("bound", !you.all_cameras);
+  $("log-out").hidden = you.name === "page";
+  $("log-out").textContent = t("log_out", you);
+}
+
+function takeEvent(event) {
+  takeAlarm(event);
+  takePast(event);
+  if ($("detail").open && $("detail").dataset.id === event.id && ["end", "media", "ack", "escalated"].includes(event.type)) detail(event.id, true);
+  if (!cameras.has(event.camera)) return;  // the self-test's hidden camera
+  announce(event);
+  if (!isQuiet(event)) markAlarm(event);
+}
+
+function takeVerdict({ id, verdict }) { takeAlarm({ id, verdict }); takePast({ id, verdict }); }
+
 function listen() {
   const stream = new EventSource("/api/stream");
   const on = (kind, take) => stream.addEventListener(kind, message => take(JSON.parse(message.data)));
   on("state", showState);
   on("score", takeScore);
-  on("event", event => { takeEvent(event); announce(event); });
-  on("missed", () => list());
+  on("event", takeEvent);
+  on("verdict", takeVerdict);
+  on("missed", list);
   stream.onopen = () => {
-    list();  // the list has the past, the stream what follows
+    list();  // the lists have the past, the stream what follows
     if (!lost) return;
     lost = false;
     say("");
@@ -40,12 +66,18 @@ function listen() {
   };
   stream.onerror = () => {
     lost = true;
-    say("Connection lost; trying again.");
+    say(t("lost"));
     if (latest) showLights({ ...latest, loop_age: Infinity });
     // after an error response (from a proxy, for another token) a browser does not retry by itself
     if (stream.readyState === EventSource.CLOSED) setTimeout(() => ask("/api/state").catch(() => {}).finally(listen), RETRY_AFTER);
   };
 }
 
-list();  // the stream may not open; once it does, the list is requested again
-ask("/api/state").then(showState).catch(error => say(error.message)).finally(listen);
+function list() { listAlarms(); listPast(); }
+
+translate(document);
+document.addEventListener("verdict", ({ detail: said }) => takeVerdict(said));
+$("language").addEventListener("click", switchLanguage);
+$("log-out").addEventListener("click", () => fetch("/logout", { method: "POST" }).finally(() => location.reload()));
+listAlarms();  // the stream may not open; once it does, the lists are requested again
+ask("/api/state").then(state => { showState(state); startViews(); }).catch(error => { startViews(); say(error.message); }).finally(listen);

@@ -1,80 +1,109 @@
 // The cards of the cameras: picture, state, scores of the last two minutes, peaks of the last day.
 
-import { act, say } from "/page/alert.js";
+import { act } from "/page/alert.js";
 import { drawDay, drawScores } from "/page/charts.js";
 import { draw } from "/page/draw.js";
-import { detail } from "/page/detail.js";
-import { isQuiet, words } from "/page/event_words.js";
-import { listCamera } from "/page/events.js";
-import { $, ask, make, now, path, time } from "/page/page.js";
+import { $, ask, make, now, path, time, write } from "/page/page.js";
+import { onView, open } from "/page/views.js";
+import { t } from "/page/words.js";
 
-const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000, SNOOZE_MINUTES = 60;
+const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000, SNOOZE_MINUTES = 60, AT_ONCE = 8;
 const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 export const cameras = new Map();  // name -> {card parts, points, state}
+const inSight = new Set();         // cameras whose cards are on the screen
+const toDraw = new Set();          // cameras whose line is drawn with the next frame
+
+const sight = new IntersectionObserver(entries => {
+  for (const { target, isIntersecting } of entries) {
+    const camera = cameras.get(target.getAttribute("aria-label"));
+    if (!camera) continue;
+    if (!isIntersecting) { inSight.delete(camera); continue; }
+    inSight.add(camera);
+    drawSoon(camera);
+    if (!camera.pictured) refreshPicture(camera);
+    if (camera.peaks === undefined) refreshDay(camera); else drawDayOf(camera);
+  }
+}, { rootMargin: "200px" });
 
 function card(name) {
   const parts = {
     badge: make("span", { class: "badge" }), score: make("span", { class: "faint" }),
-    image: make("img", { src: NOTHING, alt: `What the model sees of ${name}` }),
-    line: make("canvas", { class: "line", role: "img", "aria-label": `Score of ${name}, last two minutes` }),
+    image: make("img", { src: NOTHING, alt: t("picture_of", { name }) }),
+    line: make("canvas", { class: "line", role: "img", "aria-label": t("line_of", { name }) }),
     day: make("canvas", { class: "day" }),
     problem: make("p", { class: "problem", hidden: true }),
     enabled: make("button", { type: "button" }),
     snooze: make("button", { type: "button", class: "snooze" }),
     snoozed: make("p", { class: "snoozed", hidden: true }),
   };
-  const test = make("button", { type: "button", title: "Send a test event to the broker and all recipients",
-    onclick: () => act(path("api", "cameras", name, "test"), {}, `Sending a test event for ${name}.`) }, "Test");
-  const drawing = make("button", { type: "button", title: "Draw masks, zones and the region on the picture", onclick: () => draw(name) }, "Draw");
-  const past = make("button", { type: "button", class: "past", "aria-label": `Last 24 hours of ${name}: show its events`,
-    onclick: () => listCamera(name) }, parts.day);
+  const test = make("button", { type: "button", title: t("send_test_title"),
+    onclick: () => act(path("api", "cameras", name, "test"), {}, t("test_sent", { name })) }, t("send_test"));
+  const drawing = make("button", { type: "button", title: t("draw_title"), onclick: () => draw(name) }, t("draw"));
+  const past = make("button", { type: "button", class: "past", "aria-label": t("day_of", { name }),
+    onclick: () => open("past", { camera: name }) }, parts.day);
   const root = make("article", { class: "card", "aria-label": name },
     make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.snoozed, parts.problem,
-    make("div", {}, make("span", { class: "faint" }, "last two minutes"), parts.score), parts.line,
-    make("span", { class: "faint" }, "last 24 hours: highest scores, ▼ alarms"), past, make("div", {}, parts.enabled, parts.snooze, drawing, test));
-  const camera = { ...parts, name, root, points: [], state: {}, peaks: null };
-  parts.enabled.addEventListener("click", () =>
-    act(path("api", "cameras", name, "enabled"), { enabled: camera.state.status === "disabled" },
-      `${name} ${camera.state.status === "disabled" ? "is enabled" : "is disabled and not scored"}.`));
+    make("div", {}, make("span", { class: "faint" }, t("two_minutes")), parts.score), parts.line,
+    make("span", { class: "faint" }, t("day_legend")), past, make("div", { class: "operators" }, parts.enabled, parts.snooze, drawing, test));
+  const camera = { ...parts, name, root, points: [], state: {}, peaks: undefined, pictured: false };
+  const seen = what => camera.state.changes?.[what]?.at ?? 0;
+  parts.enabled.addEventListener("click", () => {
+    const enabled = camera.state.status === "disabled";
+    act(path("api", "cameras", name, "enabled"), { enabled, seen: seen("enabled") }, t(enabled ? "is_enabled" : "is_disabled", { name }));
+  });
   parts.snooze.addEventListener("click", () => {
     const minutes = camera.state.snoozed_until ? 0 : SNOOZE_MINUTES;
-    act(path("api", "cameras", name, "snooze"), { minutes }, minutes ? `${name}: alarms are not published for an hour.` : `${name}: alarms are published again.`);
+    act(path("api", "cameras", name, "snooze"), { minutes, seen: seen("snooze") }, t(minutes ? "snoozed" : "unsnoozed", { name }));
   });
-  $("cards").append(root);
-  for (const id of ["events-camera", "what-camera", "budget-camera"]) $(id).append(make("option", {}, name));
+  for (const id of ["events-camera", "what-camera", "budget-camera"])
+    if (![...$(id).options].some(option => option.value === name)) $(id).append(make("option", {}, name));
   return camera;
 }
 
 function forget(name) {
-  cameras.get(name).root.remove();
+  const camera = cameras.get(name);
+  sight.unobserve(camera.root);
+  inSight.delete(camera);
+  camera.root.remove();
   cameras.delete(name);
   for (const option of document.querySelectorAll("select[id$=-camera] option")) if (option.value === name) option.remove();
 }
 
 export function showCameras(state) {
   for (const name of [...cameras.keys()]) if (!(name in state.cameras)) forget(name);
-  for (const [name, told] of Object.entries(state.cameras)) {
-    const fresh = !cameras.has(name);
-    if (fresh) cameras.set(name, card(name));
+  const fresh = Object.keys(state.cameras).filter(name => !cameras.has(name));
+  for (const name of fresh) cameras.set(name, card(name));
+  $("cards").append(...fresh.map(name => cameras.get(name).root));
+  for (const [name, told] of Object.entries(state.cameras)) showState(cameras.get(name), told);
+  for (const name of fresh) {
     const camera = cameras.get(name);
-    camera.state = told;
-    camera.badge.textContent = told.alarm ? "ALARM" : told.status;
-    camera.badge.className = "badge" + (told.alarm || told.status === "offline" ? " bad" : told.status === "online" ? "" : " warn");
-    camera.root.classList.toggle("alarm", told.alarm);
-    camera.root.classList.toggle("away", ["offline", "disabled"].includes(told.status));
-    camera.problem.textContent = [told.problem, told.misfit && `The threshold no longer fits: ${told.misfit}`,
-      told.scheduled === false && "Off schedule: scored, but no alarms are raised"].filter(Boolean).join(". ");
-    camera.problem.hidden = !camera.problem.textContent;
-    camera.enabled.textContent = told.status === "disabled" ? "Enable" : "Disable";
-    camera.snooze.textContent = told.snoozed_until ? "End snooze" : "Snooze 1 h";
-    camera.snoozed.textContent = told.snoozed_until ? `Snoozed until ${time(told.snoozed_until)}: alarms are listed, but not published` : "";
-    camera.snoozed.hidden = !told.snoozed_until;
-    if (fresh && told.window) showScore(camera, told);
-    if (fresh) { refreshPicture(camera); refreshDay(camera); refreshLine(camera); }
-    if (!document.hidden) drawLine(camera);
+    if (camera.state.window) showScore(camera, camera.state);
+    refreshLine(camera);
+    sight.observe(camera.root);
   }
-  const alarms = Object.values(state.cameras).filter(told => told.alarm).length;
-  document.title = alarms ? `(${alarms}) ALARM · mgfn-stream` : "mgfn-stream";
+  $("no-cameras").hidden = cameras.size > 0;
+}
+
+function showState(camera, told) {
+  camera.state = told;
+  write(camera.badge, t(told.alarm ? "ALARM" : told.status));
+  camera.badge.className = "badge" + (told.alarm || told.status === "offline" ? " bad" : told.status === "online" ? "" : " warn");
+  camera.root.classList.toggle("alarm", Boolean(told.alarm));
+  camera.root.classList.toggle("away", ["offline", "disabled"].includes(told.status));
+  write(camera.problem, [told.problem, told.misfit && t("misfit", { why: told.misfit }),
+    told.scheduled === false && t("off_schedule")].filter(Boolean).join(". "));
+  camera.problem.hidden = !camera.problem.textContent;
+  write(camera.enabled, t(told.status === "disabled" ? "enable" : "disable"));
+  write(camera.snooze, t(told.snoozed_until ? "end_snooze" : "snooze"));
+  write(camera.snoozed, told.snoozed_until ? t("snoozed_until", { time: time(told.snoozed_until) }) : "");
+  camera.snoozed.hidden = !told.snoozed_until;
+  drawSoon(camera);
+}
+
+function drawSoon(camera) {
+  if (document.hidden || !inSight.has(camera)) return;
+  if (!toDraw.size) requestAnimationFrame(() => { const due = [...toDraw]; toDraw.clear(); due.forEach(drawLine); });
+  toDraw.add(camera);
 }
 
 // Ends at the present time, so that the line of a silent camera moves on.
@@ -87,12 +116,12 @@ export async function refreshLine(camera) {
     const stored = await ask(path("api", "cameras", camera.name, "line"));
     const last = stored.length ? stored[stored.length - 1][0] : 0;
     camera.points = stored.filter(([at]) => at > now() - LINE_SECONDS).concat(camera.points.filter(([at]) => at > last));
-    drawLine(camera);
+    drawSoon(camera);
   } catch { /* new scores fill it */ }
 }
 
 function showScore(camera, { score, threshold }) {
-  camera.score.textContent = `score ${score.toFixed(2)}, threshold ${threshold.toFixed(2)}`;
+  camera.score.textContent = t("score_now", { score: score.toFixed(2), threshold: threshold.toFixed(2) });
 }
 
 export function takeScore(told) {
@@ -102,41 +131,43 @@ export function takeScore(told) {
   while (camera.points.length && camera.points[0][0] < told.time - LINE_SECONDS) camera.points.shift();
   camera.state.threshold = told.threshold;
   showScore(camera, told);
-  if (!document.hidden) requestAnimationFrame(() => drawLine(camera));
+  drawSoon(camera);
 }
 
 function refreshPicture(camera) {
-  if (document.hidden) return;
+  if (document.hidden || !camera.state.window) return;
+  camera.pictured = true;
   const next = new Image();
   next.alt = camera.image.alt;
   next.onload = () => { camera.image.replaceWith(next); camera.image = next; };
-  if (camera.state.window) next.src = path("api", "cameras", camera.name, "picture.jpg") + `?${Date.now()}`;
+  next.src = path("api", "cameras", camera.name, "picture.jpg") + `?${Date.now()}`;
 }
 
 async function refreshDay(camera) {
+  if (camera.asking) return;
+  camera.asking = true;
   try {
     camera.peaks = await ask(`/api/scores?bins=288&camera=${encodeURIComponent(camera.name)}`);
     drawDayOf(camera);
-  } catch { /* requested again in a minute */ }
+  } catch { /* requested again in a minute */ } finally { camera.asking = false; }
 }
 
 function drawDayOf(camera) {
-  if (!camera.peaks) return;
+  if (!camera.peaks || !inSight.has(camera)) return;
   drawDay(camera.day, { ...camera.peaks, threshold: camera.state.threshold ?? 1 });
 }
 
-// An event has begun: say so, and mark it in the last day.
-export function announce(event) {
+// An alarm has begun: mark it in the last day.
+export function markAlarm(event) {
   const camera = cameras.get(event.camera);
-  if (event.type !== "new" || !camera || isQuiet(event)) return;  // the self-test's hidden camera has no card
-  say(words(event).slice(0, 2).join(", "), { show: () => detail(event.id) });
-  if (!camera.peaks || event.label !== "anomaly" || event.test) return;
+  if (event.type !== "new" || !camera?.peaks || event.label !== "anomaly" || event.test) return;
   camera.peaks.alarms.push(event.start_time);
   drawDayOf(camera);
 }
 
-export function redraw() { for (const camera of cameras.values()) { drawLine(camera); drawDayOf(camera); } }
+export function redraw() { for (const camera of inSight) { drawLine(camera); drawDayOf(camera); } }
 
 addEventListener("resize", redraw);
-setInterval(() => { for (const camera of cameras.values()) refreshPicture(camera); }, PICTURE_EVERY);
-setInterval(() => { for (const camera of cameras.values()) refreshDay(camera); }, DAY_EVERY);
+onView("cameras", redraw);
+setInterval(() => { for (const camera of inSight) refreshPicture(camera); }, PICTURE_EVERY);
+setInterval(() => { for (const camera of [...inSight].slice(0, AT_ONCE)) refreshDay(camera); }, DAY_EVERY);

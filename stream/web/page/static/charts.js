@@ -1,11 +1,13 @@
 // Lines on a canvas, in the page's colours and sharp on any display.
 
+import { hour } from "/page/page.js";
+
 function prepared(canvas) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth, height = canvas.clientHeight;
+  const pen = canvas.getContext("2d");
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
-  const pen = canvas.getContext("2d");
   pen.scale(ratio, ratio);
   return { pen, width, height };
 }
@@ -14,10 +16,15 @@ function prepared(canvas) {
 const probe = document.createElement("span");
 probe.hidden = true;
 document.documentElement.append(probe);
+const colours = new Map();
 export function colour(name) {
-  probe.style.color = `var(--${name})`;
-  return getComputedStyle(probe).color;
+  if (!colours.has(name)) {
+    probe.style.color = `var(--${name})`;
+    colours.set(name, getComputedStyle(probe).color);
+  }
+  return colours.get(name);
 }
+export function forgetColours() { colours.clear(); }
 
 // points: [time, score] in order; a gap of more than `gap` seconds is not bridged
 export function drawScores(canvas, points, { from, to, threshold, marks = [], gap = 5 }) {
@@ -67,12 +74,11 @@ export function drawDay(canvas, { peaks, threshold, since, until, alarms }) {
   pen.fillStyle = colour("faint");
   pen.font = "10px system-ui, sans-serif";
   pen.textAlign = "center";
-  const hour = new Date(since * 1000);
-  for (hour.setMinutes(0, 0, 0); hour / 1000 < until; hour.setHours(hour.getHours() + 1)) {
-    const at = x(hour / 1000);
-    if (hour.getHours() % 6 || at < 14 || at > width - 14) continue;
+  for (let quarter = Math.ceil(since / 900) * 900; quarter < until; quarter += 900) {  // zones may be off by half an hour
+    const at = x(quarter);
+    if (at < 14 || at > width - 14 || !/^(00|06|12|18):00$/.test(hour(quarter))) continue;
     pen.fillRect(at, height, 1, 3);
-    pen.fillText(`${String(hour.getHours()).padStart(2, "0")}:00`, at, whole - 1);
+    pen.fillText(hour(quarter), at, whole - 1);
   }
   pen.strokeStyle = colour("line");
   pen.strokeRect(0.5, 0.5, width - 1, height - 1);

@@ -4,6 +4,7 @@ import { act, say, placeAlert } from "/page/alert.js";
 import { drawScores } from "/page/charts.js";
 import { verdicts, words } from "/page/event_words.js";
 import { $, ask, make, now, path, time } from "/page/page.js";
+import { t } from "/page/words.js";
 
 // `again`: draw the dialog again if it still shows this event
 export async function detail(id, again = false) {
@@ -12,24 +13,24 @@ export async function detail(id, again = false) {
   if (again && !($("detail").open && $("detail").dataset.id === id)) return;  // closed meanwhile, or another event's
   const dialog = $("detail"), [title, when, notes] = words(event), alarm = event.label === "anomaly";
   const from = event.start_time - 30, to = (event.end_time ?? now()) + 30;
-  const curve = make("canvas", { class: "curve", role: "img", "aria-label": "Score around the alarm, with its threshold" });
+  const curve = make("canvas", { class: "curve", role: "img", "aria-label": t("score_around") });
   const shown = dialog.open && dialog.dataset.id === id && event.clip ? dialog.querySelector("video") : null;
   const video = shown?.error ? null : shown, watched = video !== null && video === document.activeElement;  // it may be playing
   const media = make("div", { class: "media" },
-    event.snapshot ? make("img", { src: event.snapshot, alt: "Image of the alarm" }) : null,
-    event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, event.label === "anomaly" ? "The clip is not available, or is still being saved." : "No clip."));
-  const buttons = Object.entries(verdicts).map(([verdict, text]) => make("button", { type: "button", "data-verdict": verdict,
-    "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, text));
+    event.snapshot ? make("img", { src: event.snapshot, alt: t("alarm_image") }) : null,
+    event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, t(event.label === "anomaly" ? "clip_missing" : "no_clip")));
+  const buttons = verdicts.map(verdict => make("button", { type: "button", "data-verdict": verdict,
+    "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, t(verdict)));
   const at = dialog.open && dialog.dataset.id === id ? document.activeElement?.dataset.verdict : undefined;
   $("detail-body").replaceChildren(...[
     make("div", { class: "head" }, make("h2", { id: "detail-title" }, title),
-      make("button", { type: "button", onclick: () => dialog.close() }, "Close")),
+      make("button", { type: "button", onclick: () => dialog.close() }, t("close"))),
     make("p", {}, when), answer(event), event.suppressed ? make("p", { class: "faint" }, notes) : null, media,
-    outlined(event) ? make("p", { class: "faint" }, "Outlined: the part of the image that was scored.") : null, ...(alarm ? [
-      event.test ? null : make("div", { class: "bar", role: "group", "aria-label": "Verdict" }, make("span", {}, "Was this alarm right?"), ...buttons),
-      make("h3", {}, "Score"), curve,
-      make("p", { class: "faint" }, `From ${time(from)} to ${time(to)}, score 0 to 1. Dashed: threshold. Shaded: alarm.`), ...(event.test ? [] : film(event))] : []),
-    make("p", { class: "faint" }, `${event.id}, ${event.model.backend}, bundle ${event.model.bundle}`),
+    outlined(event) ? make("p", { class: "faint" }, t("outlined")) : null, ...(alarm ? [
+      event.test ? null : make("div", { class: "bar operators", role: "group", "aria-label": t("verdict") }, make("span", {}, t("was_it_right")), ...buttons),
+      make("h3", {}, t("score")), curve,
+      make("p", { class: "faint" }, t("curve_legend", { from: time(from), to: time(to) })), ...(event.test ? [] : film(event))] : []),
+    make("p", { class: "faint" }, t("scored_by", { id: event.id, ...event.model })),
   ].filter(part => part));
   dialog.dataset.id = id;
   if (!dialog.open) { dialog.showModal(); placeAlert(); }
@@ -45,12 +46,12 @@ export async function detail(id, again = false) {
 const outlined = event => event.snapshot && event.focus_region && event.focus_region.slice(2).some(share => share < 1);
 
 function film(event) {
-  if (!event.clips.length) return [make("p", { class: "faint" }, "The clips that caused this alarm are not stored.")];
+  if (!event.clips.length) return [make("p", { class: "faint" }, t("strip_missing"))];
   const columns = event.strip_columns, rows = Math.ceil(event.clips.length / columns);
   const heaviest = Math.max(...event.clips.map(clip => clip.weight), 1e-9);
   const top = new Set(event.top_clips.map(clip => clip.start.toFixed(2)));
   const frames = event.clips.map((clip, i) => {
-    const frame = make("div", { class: "frame", role: "img", "aria-label": `${(clip.start - event.start_time).toFixed(1)} s, weight ${clip.weight.toFixed(2)}` });
+    const frame = make("div", { class: "frame", role: "img", "aria-label": t("strip_clip", { seconds: (clip.start - event.start_time).toFixed(1), weight: clip.weight.toFixed(2) }) });
     frame.style.backgroundImage = `url("${path("api", "events", event.id, "strip.jpg")}")`;
     frame.style.backgroundSize = `${columns * 100}% ${rows * 100}%`;
     frame.style.backgroundPosition = `${columns > 1 ? i % columns / (columns - 1) * 100 : 0}% ${rows > 1 ? Math.floor(i / columns) / (rows - 1) * 100 : 0}%`;
@@ -59,26 +60,21 @@ function film(event) {
     return make("li", { class: top.has(clip.start.toFixed(2)) ? "top" : "" }, frame, make("div", { class: "weight" }, bar),
       `${(clip.start - event.start_time).toFixed(1)} s · ${(clip.weight * 100).toFixed(0)} %`);
   });
-  return [make("h3", {}, "What caused it: the clips of the window, with their shares of the score"), make("ol", { class: "strip", tabindex: 0, "aria-label": "Film strip" }, ...frames)];
+  return [make("h3", {}, t("strip_title")), make("ol", { class: "strip", tabindex: 0, "aria-label": t("strip") }, ...frames)];
 }
 
 // Who has acknowledged the event, or the button for it.
 function answer(event) {
-  if (event.acknowledged) return make("p", { id: "answered" }, `Acknowledged by ${event.acknowledged.by}, ${time(event.acknowledged.time)}`);
-  return make("p", {}, make("button", { type: "button", id: "acknowledge", "aria-keyshortcuts": "a", onclick: () => acknowledge(event.id) }, "Acknowledge (A)"));
+  if (event.acknowledged) return make("p", { id: "answered" }, t("acknowledged_by", { by: event.acknowledged.by, time: time(event.acknowledged.time) }));
+  return make("p", { class: "operators" }, make("button", { type: "button", id: "acknowledge", "aria-keyshortcuts": "a", onclick: () => acknowledge(event.id) }, t("acknowledge_key")));
 }
 
-export const acknowledge = id => act(path("api", "events", id, "ack"), {}, "Acknowledged.");
+export const acknowledge = id => act(path("api", "events", id, "ack"), {}, t("acknowledged"));
 
-addEventListener("keydown", key => {
-  if (key.key.toLowerCase() !== "a" || key.ctrlKey || key.metaKey || key.altKey || key.target.closest("input, select, textarea")) return;
-  const id = $("detail").open ? $("detail").querySelector("#acknowledge") && $("detail").dataset.id : key.target.closest("#event-list [data-id]")?.dataset.id;
-  if (id) acknowledge(id);
-});
-
-async function judge(id, verdict) {
-  try { await ask(path("api", "events", id, "verdict"), { verdict }); } catch (error) { say(error.message); return; }
+export async function judge(id, verdict) {
+  if (!await act(path("api", "events", id, "verdict"), { verdict }, t("judged", { verdict: t(verdict) }))) return;
   document.dispatchEvent(new CustomEvent("verdict", { detail: { id, verdict } }));  // the list shows it
+  if ($("detail").dataset.id !== id) return;
   for (const button of $("detail").querySelectorAll("[data-verdict]")) {
     button.classList.toggle("chosen", button.dataset.verdict === verdict);
     button.setAttribute("aria-pressed", String(button.dataset.verdict === verdict));
@@ -88,5 +84,6 @@ async function judge(id, verdict) {
 $("detail").addEventListener("close", () => {
   $("detail-body").replaceChildren();  // stops a playing clip
   placeAlert();
-  document.querySelector(`[data-id="${CSS.escape($("detail").dataset.id)}"] button`)?.focus({ preventScroll: true });
+  if (location.hash.startsWith("#event/")) history.replaceState(null, "", "#alarms");
+  document.querySelector(`section:not([hidden]) [data-id="${CSS.escape($("detail").dataset.id)}"] button`)?.focus({ preventScroll: true });
 });

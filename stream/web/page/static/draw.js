@@ -2,8 +2,9 @@
 
 import { say, placeAlert } from "/page/alert.js";
 import { $, ask, make, path } from "/page/page.js";
+import { t } from "/page/words.js";
 
-const DRAGGED = 0.02, STEP = 0.01, TOOLS = { masks: "Mask", only_here: "Only here", region: "Region" };
+const DRAGGED = 0.02, STEP = 0.01, TOOLS = { masks: t("masks"), only_here: t("only_here"), region: t("region") };
 const round = number => Math.round(Math.min(1, Math.max(0, number)) * 1000) / 1000;
 const box = ([ax, ay], [bx, by]) => [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
 const corners = ([x, y, right, bottom]) => [[x, y], [right, y], [right, bottom], [x, bottom]];
@@ -15,28 +16,28 @@ export async function draw(name) {
   let found;
   try { found = await ask(path("api", "cameras", name, "view")); } catch (error) { say(error.message); return; }
   camera = name; before = found.view; shapes = structuredClone(before); open = []; past = []; tool = "masks"; cross = null;
-  const image = make("img", { alt: `Whole picture of ${name}`, src: path("api", "cameras", name, "frame.jpg") + `?${Date.now()}`,
-    onerror: () => say("No picture: the camera is not connected. Draw when it is online.") });
+  const image = make("img", { alt: t("whole_picture", { name }), src: path("api", "cameras", name, "frame.jpg") + `?${Date.now()}`,
+    onerror: () => say(t("no_picture")) });
   const button = (text, onclick, more = {}) => make("button", { type: "button", onclick, ...more }, text);
   parts = {
     svg: document.createElementNS("http://www.w3.org/2000/svg", "svg"), handles: make("div"),
-    yaml: make("pre", { tabindex: 0, "aria-label": "For the site file" }), said: make("p", { class: "problem", role: "status" }),
+    yaml: make("pre", { tabindex: 0, "aria-label": t("for_site_file") }), said: make("p", { class: "problem", role: "status" }),
   };
   parts.svg.setAttribute("viewBox", "0 0 1 1");
   parts.svg.setAttribute("preserveAspectRatio", "none");
-  parts.stage = make("div", { class: "stage", tabindex: 0, role: "application", "aria-label": "Picture: arrow keys move the cross, Enter sets a corner, C closes the shape",
+  parts.stage = make("div", { class: "stage", tabindex: 0, role: "application", "aria-label": t("stage"),
     onpointerdown: press, onkeydown: keyOnStage }, image, parts.svg, parts.handles);
   parts.tools = Object.entries(TOOLS).map(([key, text]) => button(text, () => { tool = key; open = []; show(); }, { "data-tool": key }));
   $("draw-body").replaceChildren(
-    make("div", { class: "head" }, make("h2", { id: "draw-title" }, `What the model sees of ${name}`), button("Cancel", () => $("draw").close())),
-    make("p", { class: "faint" }, "Mask: black to the model. Only here: everything else is black. Region: the part that is used. Click corners and close the shape at its first corner, or drag a rectangle. Drag a corner to move it; Delete removes it."),
-    make("div", { class: "bar", role: "group", "aria-label": "Tool" }, ...parts.tools,
-      button("Close shape", closeShape), button("Undo", undo), button("Delete all", () => change(() => { shapes = { region: null, masks: [], only_here: [] }; open = []; }))),
+    make("div", { class: "head" }, make("h2", { id: "draw-title" }, t("picture_of", { name })), button(t("cancel"), () => $("draw").close())),
+    make("p", { class: "faint" }, t("draw_help")),
+    make("div", { class: "bar", role: "group", "aria-label": t("tool") }, ...parts.tools,
+      button(t("close_shape"), closeShape), button(t("undo"), undo), button(t("delete_all"), () => change(() => { shapes = { region: null, masks: [], only_here: [] }; open = []; }))),
     parts.stage, parts.said,
-    make("div", { class: "bar" }, button("Save", () => save(shapes), { id: "draw-save" }),
-      found.drawn ? button("Back to the site file", () => save(null), { id: "draw-reset" }) : null,
-      make("span", { class: "faint" }, found.drawn ? "Drawn on this page; it takes precedence over the site file." : "As in the site file.")),
-    make("details", {}, make("summary", {}, "For the site file"), parts.yaml));
+    make("div", { class: "bar" }, button(t("save"), () => save(shapes), { id: "draw-save" }),
+      found.drawn ? button(t("back_to_file"), () => save(null), { id: "draw-reset" }) : null,
+      make("span", { class: "faint" }, found.drawn ? t("drawn_here") : t("as_in_file"))),
+    make("details", {}, make("summary", {}, t("for_site_file")), parts.yaml));
   show();
   $("draw").showModal();
   placeAlert();
@@ -156,14 +157,14 @@ function keyOnCorner(key) {
 function cornersShown() {
   const found = [];
   for (const kind of ["only_here", "masks"]) shapes[kind].forEach((shape, number) => shape.forEach((point, index) => found.push({
-    point, name: `${TOOLS[kind]} ${number + 1}, corner ${index + 1}`, moves: to => { shape[index] = to; },
+    point, name: t("corner_of", { shape: `${TOOLS[kind]} ${number + 1}`, n: index + 1 }), moves: to => { shape[index] = to; },
     removes: () => { if (shape.length > 3) shape.splice(index, 1); else shapes[kind].splice(number, 1); } })));
   if (shapes.region) {
     const [x, y, right, bottom] = area(shapes.region), removes = () => { shapes.region = null; };
-    found.push({ point: [x, y], name: "Region, upper left", removes, moves: to => { shapes.region = regionOf(box(to, [right, bottom])); } },
-      { point: [right, bottom], name: "Region, lower right", removes, moves: to => { shapes.region = regionOf(box([x, y], to)); } });
+    found.push({ point: [x, y], name: t("region_upper"), removes, moves: to => { shapes.region = regionOf(box(to, [right, bottom])); } },
+      { point: [right, bottom], name: t("region_lower"), removes, moves: to => { shapes.region = regionOf(box([x, y], to)); } });
   }
-  open.forEach((point, index) => found.push({ point, name: `Open shape, corner ${index + 1}`, moves: to => { open[index] = to; },
+  open.forEach((point, index) => found.push({ point, name: t("open_corner", { n: index + 1 }), moves: to => { open[index] = to; },
     removes: () => open.splice(index, 1), pressed: index ? null : closeShape }));
   return found;
 }
@@ -188,10 +189,10 @@ function yaml() {
 }
 
 async function save(view) {
-  if (open.length) { parts.said.textContent = "Close the open shape first, or undo it."; return; }
+  if (open.length) { parts.said.textContent = t("close_first"); return; }
   try {
     await ask(path("api", "cameras", camera, "view"), { view, before });
   } catch (error) { parts.said.textContent = error.message; return; }
   $("draw").close();
-  say(`${camera}: ${view ? "the drawing is in force" : "as in the site file again"}; the camera is being connected again.`, { good: true });
+  say(t(view ? "drawing_in_force" : "file_in_force", { camera }), { good: true });
 }

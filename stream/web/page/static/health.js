@@ -1,29 +1,47 @@
 // The lights in the header and the table of health.
 
-import { $, make } from "/page/page.js";
+import { say } from "/page/alert.js";
+import { $, ask, make, time } from "/page/page.js";
+import { onView, view } from "/page/views.js";
+import { t } from "/page/words.js";
 
 function ago(seconds) {
-  const [size, unit] = seconds < 5400 ? [60, "min"] : seconds < 172800 ? [3600, "h"] : [86400, "days"];
-  return `${Math.round(seconds / size)} ${unit}`;
+  const [size, unit] = seconds < 5400 ? [60, "minutes"] : seconds < 172800 ? [3600, "hours"] : [86400, "days"];
+  return t(unit, { n: Math.round(seconds / size) });
 }
 
 export function showLights(state) {
-  const lights = [["service", state.loop_age < 5 ? "" : "bad"], ["broker", state.broker_connected ? "" : "bad"]];
+  const lights = [[t("service"), state.loop_age < 5 ? "" : "bad"], [t("broker"), state.broker_connected ? "" : "bad"]];
   const failed = Object.entries(state.delivery.failed).map(([topic, why]) => `${topic}: ${why}`);
-  const words = { waiting: "delivery not proven yet", unproven: "delivery unproven", proven: "delivery" };
-  lights.push([failed[0] ?? words[state.delivery.proof], failed.length ? "bad" : state.delivery.proof === "proven" ? "" : "warn"]);
+  lights.push([failed[0] ?? t(state.delivery.proof), failed.length ? "bad" : state.delivery.proof === "proven" ? "" : "warn"]);
   const test = state.self_test;
-  const age = test?.passed && test.age !== null ? ` ${ago(test.age)} ago` : "";
-  if (test) lights.push([`self-test ${test.said}${age}`, test.passed === null ? "warn" : test.passed ? "" : "bad"]);
+  const age = test?.passed && test.age !== null ? t("ago", { age: ago(test.age) }) : "";
+  if (test) lights.push([t("self_test", { said: test.said, age }), test.passed === null ? "warn" : test.passed ? "" : "bad"]);
   $("lights").replaceChildren(...lights.map(([text, kind]) => make("li", { class: kind }, text)));
 }
 
+let latest = null;
+
 export function showHealth(state) {
+  latest = state;
+  if (view() !== "health") return;
   const unknown = (now, column) => ["offline", "disabled"].includes(now.status) && ["window", "score"].includes(column);
   const columns = ["status", "fps", "window", "score", "threshold", "dropped_clips", "corrupt_frames", "reconnects", "stalls_last_hour"];
-  $("health-head").replaceChildren(make("tr", {}, ...["camera", ...columns].map(c => make("th", { scope: "col" }, c.replaceAll("_", " ")))));
+  $("health-head").replaceChildren(make("tr", {}, ...["camera", ...columns].map(c => make("th", { scope: "col" }, t(c)))));
   $("health-rows").replaceChildren(...Object.entries(state.cameras).map(([name, now]) =>
     make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, String(unknown(now, c) ? "" : now[c] ?? ""))))));
-  $("about").textContent = `${state.node}, version ${state.version}, ${state.model.backend} on bundle ${state.model.bundle}, ` +
-    `up ${(state.uptime / 3600).toFixed(1)} h, ${state.outbox} messages waiting for the broker, ${state.events_lost} lost`;
+  $("about").textContent = t("about", { ...state, ...state.model, hours: (state.uptime / 3600).toFixed(1), waiting: state.outbox, lost: state.events_lost });
 }
+
+async function showAudit() {
+  if (document.body.classList.contains("viewer")) return;
+  try {
+    const changes = await ask("/api/audit");
+    $("audit-head").replaceChildren(make("tr", {}, ...["when", "who", "through", "camera", "what", "value"].map(c => make("th", { scope: "col" }, t(c)))));
+    $("audit-rows").replaceChildren(...changes.map(change =>
+      make("tr", {}, ...[time(change.at), change.who, change.via, change.camera, t(change.what), change.value].map(text => make("td", {}, text)))));
+    $("audit-empty").hidden = changes.length > 0;
+  } catch (error) { say(error.message); }
+}
+
+onView("health", () => { if (latest) showHealth(latest); showAudit(); });

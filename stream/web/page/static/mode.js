@@ -2,6 +2,9 @@
 
 import { act } from "/page/alert.js";
 import { $, make } from "/page/page.js";
+import { t } from "/page/words.js";
+
+let seen = 0;  // when the mode was last changed, as far as this page knows
 
 export function showMode(mode) {
   $("mode").hidden = !mode;
@@ -9,8 +12,9 @@ export function showMode(mode) {
   const choice = $("mode-choice"), shown = [...choice.options].map(option => option.value).join();
   if (shown !== mode.options.join()) choice.replaceChildren(...mode.options.map(name => make("option", {}, name)));
   if (document.activeElement !== choice) choice.value = mode.chosen;
-  $("mode-state").textContent = mode.chosen === "auto" ? `now: ${mode.name}` : "";
+  $("mode-state").textContent = mode.chosen === "auto" ? t("mode_now", mode) : "";
+  seen = mode.changes?.mode?.at ?? 0;
 }
 
 $("mode-choice").addEventListener("change", () =>
-  act("/api/mode", { mode: $("mode-choice").value }, `Mode: ${$("mode-choice").value}.`));
+  act("/api/mode", { mode: $("mode-choice").value, seen }, t("mode_set", { name: $("mode-choice").value })));

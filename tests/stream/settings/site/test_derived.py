@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from stream.settings.site.derived import plain_keys, with_keys_of
-from stream.settings.site.periods import SiteModel
+from stream.settings.site.site_model import SiteModel
 
 
 def test_a_field_with_a_doc_is_a_key_with_its_limits() -> None:

@@ -187,7 +187,7 @@ def test_an_address_that_others_reach_needs_a_token_with_the_other_problems() ->
     with pytest.raises(SiteError) as caught:
         checked(Path("site.yaml"), text.encode(), asks_token=True)
     assert caught.value.problems[1] == (
-        "site.yaml:3: http.address: 0.0.0.0:8080: addresses other than loopback require `token_file`"
+        "site.yaml:3: http.address: 0.0.0.0:8080: addresses other than loopback require `token_file` or `people`"
     )
     assert checked(Path("s"), text[7:].replace("0.0.0.0:", "localhost:").encode(), asks_token=True)
 

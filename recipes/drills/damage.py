@@ -1,0 +1,108 @@
+"""Cameras whose video is damaged on its way, and cameras that change their stream."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recipes.drills.drill import Findings, Ground
+from recipes.drills.house import House, house
+from tests.servers.processes import until
+from tests.servers.rtsp import moving_pictures
+from tests.servers.settable_camera import SettableCamera, Track, encode_as
+
+SHARE_FLIPPED, SHARE_LOST = 0.1, 0.05
+
+
+@dataclass(frozen=True)
+class Flipped(Track):
+    """In a tenth of its access units, some bytes behind the headers are flipped."""
+
+    def payloads(self, index: int) -> list[bytes]:
+        pieces = super().payloads(index)
+        rng = random.Random(index)
+        if rng.random() >= SHARE_FLIPPED:
+            return pieces
+        return [self._damaged(piece, rng) for piece in pieces]
+
+    @staticmethod
+    def _damaged(piece: bytes, rng: random.Random) -> bytes:
+        if len(piece) < 60:  # parameter sets
+            return piece
+        damaged = bytearray(piece)
+        for _ in range(3):
+            damaged[rng.randrange(30, len(piece))] ^= 1 << rng.randrange(8)
+        return bytes(damaged)
+
+
+def flipped(ground: Ground, findings: Findings) -> None:
+    """Every clip would raise an alarm: whatever alarm comes is of a clip that was taken for whole."""
+    units = encode_as("h264", moving_pictures(25 * 20))
+    _damage(ground, findings, SettableCamera(Flipped(units)), "tcp")
+
+
+def lost(ground: Ground, findings: Findings) -> None:
+    """Every clip would raise an alarm, as with flipped bytes."""
+    units = encode_as("h264", moving_pictures(25 * 20))
+    _damage(ground, findings, SettableCamera(Track(units), loss=SHARE_LOST), "udp")
+
+
+def _damage(ground: Ground, findings: Findings, camera: SettableCamera, transport: str) -> None:
+    lasts = 20.0 if ground.short else 600.0
+    config = ground.folder / "site.yaml"
+    config.write_text(
+        "defaults: {alarm: {threshold_on: 0, threshold_off: 0}}\n"
+        f"cameras:\n  door: {{url: '{camera.url}', transport: {transport}}}\n"
+    )
+    with camera.running(), house(ground.folder, ground.bundle, "--config", config) as home:
+        until(lambda: home.ears.last("mgfn/door/available") == "online", 60, "the camera")
+        began = time.monotonic()
+        time.sleep(lasts)
+        state = home.camera("door")
+        degraded = home.ears.times("mgfn/door/status", "degraded", began)
+        problems = {said for _, topic, said in home.ears.heard if topic == "mgfn/door/problem"} - {"none"}
+        findings.same("crashes", home.crashes, 0)
+        findings.note("frames decoded, damaged", f"{state['frames']}, {state['corrupt_frames']}")
+        findings.note("clips scored", len(home.ears.scores("door", began)))
+        findings.note("clips withheld as damaged", state["damaged_clips"])
+        findings.note("alarms", len({e["id"] for e in home.ears.events() if e["type"] == "new"}))
+        findings.note("problem over MQTT", ", ".join(sorted(problems)) or "none")
+        first = degraded[0] - began if degraded else float("inf")
+        findings.most("`degraded` after", first, 10.0, "s")
+
+
+def changes(ground: Ground, findings: Findings) -> None:
+    """640x360 at 25/s in H.264, then 480x270 at 15/s, then H.265: as a camera that is set up anew does it."""
+    for number, (name, first, second) in enumerate(_streams()):
+        folder = ground.folder_for(f"change{number}")
+        camera = SettableCamera(first)
+        with camera.running(), house(folder, ground.bundle, "--rtsp", f"door={camera.url}") as home:
+            until(lambda: len(home.ears.scores("door")) >= 4, 60, "scores")
+            camera.tracks = (second,)
+            camera.hang_up()
+            since = time.monotonic()
+            until(lambda: _windows(home, since)[:1] == [1], 30, "a score of an empty window")  # noqa: B023
+            took = home.ears.scores("door", since)
+            findings.most(f"{name}: scored again after", took[0] - since, 20.48, "s")
+            time.sleep(3.0)
+            windows = _windows(home, since)
+            findings.same(f"{name}: windows that began", windows.count(1), 1)
+            findings.same(f"{name}: crashes", home.crashes, 0)
+
+
+def _windows(home: House, since: float) -> list[int]:
+    """How full the window was at each score."""
+    return [json.loads(said)["window"] for at, topic, said in home.ears.heard if at > since and topic.endswith("score")]
+
+
+def _streams() -> Sequence[tuple[str, Track, Track]]:
+    wide, small = moving_pictures(25 * 8, 640, 360), moving_pictures(15 * 12, 480, 270)
+    h264 = Track(encode_as("h264", wide))
+    slower = Track(encode_as("h264", small, fps=15), lambda k: (k / 15, k / 15))
+    return (
+        ("640x360 to 480x270, 25 to 15 fps", h264, slower),
+        ("H.264 to H.265", h264, Track(encode_as("h265", wide), codec="h265")),
+    )

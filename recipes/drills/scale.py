@@ -1,0 +1,130 @@
+"""Many cameras and many stored events, and hours of watching."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+
+import httpx
+import numpy as np
+import psutil
+
+from recipes.drills.brokers import PROGRAM, broker_for, site
+from recipes.drills.drill import Findings, Ground, NotRunError
+from recipes.drills.house import Ears, House, Usage, house
+from recipes.drills.simulated import ALARMS, CLIP
+from stream.archive.score_log import LoggedScore, pack
+from stream.archive.store import Store
+from tests.events import event_message
+from tests.servers.processes import free_port, until
+from tests.servers.rtsp import encode, moving_pictures
+from tests.servers.service import running
+from tests.servers.settable_camera import SettableCamera, Track, steady
+
+MOST_RING_GIB = 0.0125  # of one camera
+
+
+def _fill(ground: Ground, events: int, cameras: int) -> None:
+    """Ended events of the last month, and an hour of scores for each camera."""
+    now = time.time()
+    with Store.open(ground.folder / "data") as store:
+        for begin in range(0, events, 10_000):
+            with store.transaction():
+                for number in range(begin, min(events, begin + 10_000)):
+                    at = now - 30 * 86_400 * (1 - number / events)
+                    done = event_message(
+                        type="end", id=f"{at:.2f}-{number % 1_000_000:06d}", seq=1, camera=f"cam{number % cameras}",
+                        start_time=at, end_time=at + 5, end_reason="score", latency_from=at,
+                    )  # fmt: skip
+                    store.events.delivered(store.events.add(done, at, awaits_files=False))
+        scores = [LoggedScore(now - 3600 + i * CLIP, now - 3600 + (i + 1) * CLIP, 0.1, 32) for i in range(5_000)]
+        with store.transaction():
+            for camera in range(cameras):
+                store.scores.add(f"cam{camera}", pack(scores), now)
+
+
+def many(ground: Ground, findings: Findings) -> None:
+    """Simulated cameras, 100,000 events, alarms all the time."""
+    cameras, events = (20, 2_000) if ground.short else (200, 100_000)
+    if psutil.virtual_memory().available < (cameras * MOST_RING_GIB + 3) * 2**30:
+        raise NotRunError(f"{cameras} cameras need {cameras * MOST_RING_GIB + 3:.0f} GiB of free memory")
+    began = time.monotonic()
+    _fill(ground, events, cameras)
+    findings.note(f"{events:,} events written in", f"{time.monotonic() - began:.0f} s")
+    broker, port, plan = broker_for(ground), free_port(), ground.folder / "plan"
+    config = site(ground.folder, ground.bundle, broker.url, cameras, port)
+    with (
+        broker.running(),
+        running(ground.folder, "--config", config, env={ALARMS: str(plan)}, program=PROGRAM) as service,
+    ):
+        ears = Ears(broker.port)
+        until(lambda: service.log.read_text().count("camera online") >= cameras, 180, "the cameras")
+        page = f"http://127.0.0.1:{port}"
+        time.sleep(10.0)
+        plan.write_text(f"{10 if ground.short else 60} 2 1")
+        since = time.monotonic()
+        took = {"/healthz": [], "/api/events": [], "/api/state": []}  # type: dict[str, list[float]]
+        while time.monotonic() - since < (5.0 if ground.short else 40.0):
+            for path in took:
+                asked = time.monotonic()
+                assert httpx.get(page + path, timeout=30).status_code == 200, path
+                took[path].append(time.monotonic() - asked)
+        spent = time.monotonic() - since
+        heard = len([1 for at, topic, _ in ears.heard if at >= since and topic.endswith("/score")])
+        state = httpx.get(page + "/healthz", timeout=30).json()
+        asked = time.monotonic()
+        what_if = httpx.get(f"{page}/api/what-if?camera=cam0&threshold=0.5", timeout=30)
+        what_if_took = time.monotonic() - asked
+        dropped = sum(camera["dropped_clips"] for camera in state["cameras"].values())
+        findings.note("clips scored", f"{heard / spent:.0f} a second of {cameras / CLIP:.0f}")
+        findings.note("clips dropped since the start", dropped)
+        findings.most("longest turn of the loop seen", float(state["loop_age"]), 1.0, "s")
+        for path, times in took.items():
+            findings.most(f"{path}, p95", float(np.percentile(times, 95)), 1.0, "s")
+        findings.same("what-if status", what_if.status_code, 200)
+        findings.most("what-if", what_if_took, 1.0, "s")
+        until(lambda: len({e["id"] for e in ears.events() if e["type"] == "end"}) >= (9 if ground.short else 54), 60)
+        findings.note("memory of the service without clips", f"{Usage.of(service.process.pid).memory:.0f} MiB")
+        ears.close()
+
+
+def soak(ground: Ground, findings: Findings) -> None:
+    """Recorded cameras over RTSP; one at a time goes away and comes back."""
+    cameras, minutes = (4, 0.5) if ground.short else (16, 60.0)
+    minutes = float(os.environ.get("SOAK_MINUTES", minutes))
+    units = encode(moving_pictures(25 * 60))
+    watched = [SettableCamera(Track(units, steady(25))) for _ in range(cameras)]
+    arguments = [text for n, camera in enumerate(watched) for text in ("--rtsp", f"cam{n}={camera.url}")]
+    contexts = [camera.running() for camera in watched]
+    for context in contexts:
+        context.__enter__()
+    try:
+        with house(ground.folder, ground.bundle, *arguments) as home:
+            for number in range(cameras):
+                until(lambda n=number: home.ears.scores(f"cam{n}"), 180, f"scores of cam{number}")  # type: ignore[misc]
+            rows = list(_watch(home, watched, minutes))
+            findings.same("crashes", home.crashes, 0)
+            findings.note("watched for", f"{minutes:g} minutes, {cameras} cameras")
+    finally:
+        for context in contexts:
+            context.__exit__(None, None, None)
+    later = rows[len(rows) // 2 :]
+    slope = float(np.polyfit([at / 3600 for at, _ in later], [usage.memory for _, usage in later], 1)[0])
+    if minutes >= 60:
+        findings.most("slope of memory in the second half", slope, 1.0, "MiB/h")
+    else:
+        findings.note("slope of memory in the second half, too short to judge", f"{slope:.1f} MiB/h")
+    files = [usage.files for _, usage in later]
+    findings.most("more descriptors at the end", files[-1] - statistics.median_low(files), 4)
+
+
+def _watch(home: House, watched: list[SettableCamera], minutes: float) -> list[tuple[float, Usage]]:
+    rows: list[tuple[float, Usage]] = []
+    began = time.monotonic()
+    while (at := time.monotonic() - began) < 60 * minutes:
+        rows.append((at, Usage.settled(home.pid, 3)))
+        if len(rows) % 3 == 0:
+            watched[len(rows) % len(watched)].hang_up()
+        time.sleep(min(9.0, 6 * minutes))
+    return rows

@@ -1,0 +1,307 @@
+"""The page as a desk, in a real Chromium: many cameras and events, keyboard, roles, languages, accessibility."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from stream import desk as desk_package
+from stream.alarm.event import Event, Moment
+from stream.alarm.requests import Acknowledge, GiveVerdict
+from stream.archive.explanation import jpeg
+from stream.archive.media import media_path
+from stream.archive.store import Store
+from stream.base.people import People, Person
+from stream.web import page as page_package
+from stream.web.server import NOBODY
+from tests.servers.processes import until
+from tests.stream.web.sites import MODEL, Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+STATIC = Path(page_package.__file__).parent / "static"
+CAMERAS = tuple(f"camera-{number:02}-with-a-name-as-long-as-names-may-be-in-this-program"[:64] for number in range(64))
+EVENTS = 10_000
+NEW_YORK = ZoneInfo("America/New_York")
+LONG_TASKS = """() => { window.long = [];
+    new PerformanceObserver(list => window.long.push(...list.getEntries().map(entry => entry.duration)))
+        .observe({ type: "longtask" }) }"""
+PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+
+
+def test_every_word_is_in_the_table_in_both_languages() -> None:
+    table = (STATIC / "words.js").read_text()
+    entries = re.findall(r'^  (\w+): \["(.*)", "(.*)"\],$', table, re.MULTILINE)
+    assert len(entries) == len(re.findall(r"^  \w+: \[", table, re.MULTILINE)) == len({key for key, _, _ in entries})
+    for key, english, german in entries:
+        assert english, key
+        assert german, key
+        assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", german)), key
+    known = {key for key, _, _ in entries}
+    html = (STATIC / "index.html").read_text()
+    used = set(re.findall(r'data-t(?:-label|-hint)?="(\w+)"', html))
+    for module in STATIC.glob("*.js"):
+        used |= set(re.findall(r'\bt\("(\w+)"', module.read_text()))
+        used |= {key for pair in re.findall(r'\bt\([^()"]*\? "(\w+)" : "(\w+)"', module.read_text()) for key in pair}
+    assert used <= known, used - known
+    desk = Path(desk_package.__file__).parent / "static"
+    everything = html + "".join(file.read_text() for file in desk.iterdir())
+    everything += "".join(module.read_text() for module in STATIC.glob("*.js"))
+    assert not {key for key in known if len(re.findall(rf"\b{key}\b", everything)) < 2 and not key.startswith("quiet_")}
+
+
+def test_it_is_small(day: Path) -> None:
+    total = 0
+    with Site(day).serving() as client:
+        for name in ("index.html", *(file.name for file in STATIC.iterdir() if file.suffix in (".js", ".css"))):
+            with client.stream("GET", f"/page/{name}", headers={"Accept-Encoding": "gzip"}) as answer:
+                raw = b"".join(answer.iter_raw())
+            assert answer.headers["content-encoding"] == "gzip"
+            assert gzip.decompress(raw) == client.get(f"/page/{name}", headers={"Accept-Encoding": ""}).content
+            total += len(raw)
+    print(f"{total} bytes compressed")
+    assert total < 60_000
+
+
+def add_event(store: Store, camera: str, start: float, *, image: bytes | None = None) -> str:
+    event = Event.begun(camera, start, (0.8, 0.6), MODEL)
+    store.events.add(event.new(Moment(0.9, 0.9, 32, start)), start, awaits_files=False)
+    store.events.add(event.end(None, start + 5, "score"), start, awaits_files=False)
+    if image is not None:
+        media_path(store.media, event.id, "snapshot").write_bytes(image)
+    return event.id
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The data of 64 cameras with 10,000 events; 9,990 were judged."""
+    folder, now = tmp_path_factory.mktemp("busy"), time.time()
+    with Store.open(folder) as store, store.transaction():
+        for number in range(EVENTS):
+            camera = CAMERAS[number % 64]
+            event = add_event(store, camera, now - 60 * number - 60)
+            if number >= 10:
+                store.events.judge(camera, event, "false_alarm" if number % 2 else "true")
+    return folder, now
+
+
+@contextmanager
+def desk(folder: Path, people: People = NOBODY, cameras: tuple[str, ...] = CAMERAS) -> Iterator[tuple[Site, str]]:
+    site = Site(folder, people)
+    site.cameras = cameras
+    site.whole_state()
+    with site.serving():
+        yield site, f"http://127.0.0.1:{site.port}/"
+
+
+def opened(browser: Browser, address: str, *, width: int = 1280, language: str = "en-GB") -> tuple[Page, list[str]]:
+    page = browser.new_context(locale=language, viewport={"width": width, "height": 900}).new_page()
+    page.set_default_timeout(60_000)
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    return page, complaints
+
+
+@pytest.mark.slow
+def test_64_cameras_and_10_000_events_stay_fluid(busy: tuple[Path, float], browser: Browser) -> None:
+    folder, _ = busy
+    with desk(folder) as (site, address):
+        stop = threading.Event()
+
+        def tell() -> None:
+            while not stop.wait(0.64):
+                for camera in CAMERAS:
+                    site.live.tell("score", {"camera": camera, "score": 0.3, "threshold": 0.8, "time": time.time()})
+
+        teller = threading.Thread(target=tell)
+        teller.start()
+        try:
+            page, complaints = opened(browser, address)
+            page.locator("#alarm-list li[data-id]").first.wait_for()
+            until(lambda: page.evaluate(PAINTED), what="the first paint")
+            painted = page.evaluate(PAINTED)
+            assert page.locator("#alarm-list li[data-id]").count() == 10
+            assert page.locator("#waiting").inner_text() == "10"
+            page.evaluate(LONG_TASKS)
+            worst = {}
+            for view, rows in (("cameras", ".card"), ("past", "#event-list li[data-id]")):
+                page.evaluate("view => { location.hash = view }", view)
+                page.locator(rows).first.wait_for()
+                page.evaluate("new Promise(done => setTimeout(() => { window.long.length = 0; done() }, 500))")
+                for _ in range(60):
+                    page.mouse.wheel(0, 900)
+                    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+                worst[view] = max(page.evaluate("window.long"), default=0)
+            shown = page.locator("#event-list li[data-id]").count()
+            print(f"first paint {painted:.0f} ms; longest task {worst}; {shown} events were scrolled through")
+            assert shown > 200
+            assert painted < 1_000
+            assert max(worst.values()) < 100
+            assert complaints == []
+            page.context.close()
+        finally:
+            stop.set()
+            teller.join()
+
+
+@pytest.mark.slow
+def test_from_alarm_to_verdict_by_keyboard_and_the_filters(busy: tuple[Path, float], browser: Browser) -> None:
+    folder, now = busy
+    with desk(folder) as (site, address):
+        page, complaints = opened(browser, address)
+        ids = page.locator("#alarm-list li[data-id]").evaluate_all("rows => rows.map(row => row.dataset.id)")
+        until(lambda: page.locator("#alarm-list li[data-id]").count() == 10, what="the list")
+        ids = page.locator("#alarm-list li[data-id]").evaluate_all("rows => rows.map(row => row.dataset.id)")
+        for key in "jjk":
+            page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.closest('li').dataset.id") == ids[0]
+        page.keyboard.press("f")
+        until(lambda: page.locator("#alarm-list li[data-id]").count() == 9, what="the judged alarm gone")
+        assert page.evaluate("document.activeElement.closest('li').dataset.id") == ids[1]  # the next one
+        page.keyboard.press("Enter")
+        page.locator("dialog[open] h2").wait_for()
+        page.keyboard.press("a")
+        page.keyboard.press("t")
+        page.locator("dialog[open] [data-verdict=true].chosen").wait_for()
+        page.keyboard.press("Escape")
+        until(lambda: page.locator("#alarm-list li[data-id]").count() == 8, what="the second alarm gone")
+        said = [command for command in site.posted if isinstance(command, GiveVerdict | Acknowledge)]
+        assert said == [
+            GiveVerdict(CAMERAS[0], ids[0], "false_alarm"), Acknowledge(CAMERAS[1], ids[1], "page"),
+            GiveVerdict(CAMERAS[1], ids[1], "true"),
+        ]  # fmt: skip
+        assert page.title() == "(8) mgfn-stream"
+
+        # the other page hears of it, and an address holds a view with its filters
+        day = datetime.fromtimestamp(now - 86_400, NEW_YORK).date().isoformat()
+        other, _ = opened(browser, f"{address}#past?camera={CAMERAS[5]}&verdict=false_alarm&day={day}")
+        until(lambda: other.locator("#event-list li[data-id]").count() > 10, what="the filtered list")
+        begin = datetime.fromisoformat(f"{day}T00:00").replace(tzinfo=NEW_YORK).timestamp()
+        expected = [
+            number for number in range(5, EVENTS, 64)
+            if number % 2 and begin <= now - 60 * number - 60 < begin + 86_400 and number >= 10
+        ]  # fmt: skip
+        assert other.locator("#event-list li[data-id]").count() == len(expected)
+        first = datetime.fromtimestamp(now - 60 * expected[0] - 60, NEW_YORK)
+        assert f"{first:%H:%M:%S}" in other.locator("#event-list li").first.inner_text()  # the site's time zone
+        other.locator("#events-clear").click()
+        until(lambda: other.url.endswith("#past"), what="the view without filters")
+        other.locator("nav a", has_text="Alarms").click()
+        assert other.locator("#alarms").is_visible()
+        assert other.locator("#past").is_hidden()
+        other.goto(f"{address}#event/{ids[2]}")
+        other.locator("dialog[open] h2").wait_for()
+        assert complaints == []
+        page.context.close()
+        other.context.close()
+
+
+@pytest.mark.slow
+def test_a_viewer_sees_no_buttons_that_change_and_german_is_spoken(day: Path, browser: Browser) -> None:
+    guard = Person("guard", operator=False, cameras=frozenset({"door"}), token="guard-guard-guard")
+    anna = Person("anna", operator=True, token="anna-anna-anna-anna")
+    with desk(day, People((guard, anna)), ("door", "yard")) as (site, address):
+        page, _ = opened(browser, address, language="de-DE", width=360)
+        page.locator("#token").fill("guard-guard-guard")
+        page.keyboard.press("Enter")
+        page.locator("#alarm-list li[data-id]").wait_for()
+        assert page.locator("h2:visible").first.inner_text() == "Offene Alarme"
+        assert page.locator("html").get_attribute("lang") == "de"
+        page.locator("nav a[href='#cameras']").click()
+        page.locator(".card").wait_for()
+        assert page.locator(".card").count() == 1
+        for view in ("alarms", "cameras", "past", "tuning", "health"):
+            page.evaluate("view => { location.hash = view }", view)
+            until(lambda view=view: page.locator(f"#{view}").is_visible(), what=view)  # type: ignore[misc]
+            assert page.locator(".operators:visible").count() == 0, view
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
+        page.evaluate("location.hash = 'alarms'")
+        page.keyboard.press("j")
+        page.keyboard.press("f")
+        assert site.posted == []
+        page.locator("#log-out").click()
+        page.locator("#token").fill("anna-anna-anna-anna")
+        page.keyboard.press("Enter")
+        page.locator(".answers").wait_for()
+        page.locator("#language").click()
+        page.get_by_text("Unanswered alarms").wait_for()
+        page.locator(".answers button").first.click()
+        until(lambda: site.posted, what="the answer")
+        assert [(c.by, c.origin.who) for c in site.posted if isinstance(c, Acknowledge)] == [("anna", "anna")]
+        page.context.close()
+
+
+@pytest.mark.slow
+def test_the_second_operator_is_told(day: Path, browser: Browser) -> None:
+    with desk(day, cameras=("door",)) as (site, address):
+        page, _ = opened(browser, f"{address}#tuning")
+        until(lambda: page.locator("#what-value").inner_text() == "0.80", what="the threshold in force")
+        page.locator("#what-threshold").fill("0.5")
+        site.camera["threshold"] = 0.6
+        site.changes = {"door": {"threshold": {"at": 9.5, "who": "anna", "via": "page", "value": "0.6"}}}
+        page.evaluate("new Promise(done => setTimeout(done, 2500))")  # the state is told every two seconds
+        assert page.locator("#what-value").inner_text() == "0.50"
+        page.locator("#what-apply").click()
+        page.get_by_text("anna has set it to 0.6 meanwhile").wait_for()
+        until(lambda: page.locator("#what-value").inner_text() == "0.60", what="what is in force")
+        assert site.posted == []
+        page.locator("#what-threshold").fill("0.5")
+        page.locator("#what-apply").click()
+        until(lambda: site.posted, what="the threshold")
+        page.context.close()
+
+
+@pytest.mark.slow
+def test_axe_finds_no_serious_fault(busy: tuple[Path, float], browser: Browser) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe: pip install axe-playwright-python"
+    )
+    folder, _ = busy
+    with Store.open(folder) as store:
+        for event in store.events.since(time.time() - 3_600)[:3]:
+            media_path(store.media, event.message.id, "snapshot").write_bytes(jpeg(Site(folder).picture))  # type: ignore[arg-type]
+    with desk(folder, cameras=CAMERAS[:4]) as (_, address):
+        for scheme in ("light", "dark"):
+            page, _ = opened(browser, address)
+            page.emulate_media(color_scheme=scheme)
+            page.locator("#alarm-list li[data-id]").first.wait_for()
+            for view in ("alarms", "cameras", "past", "tuning", "health", "event"):
+                if view == "event":
+                    page.evaluate("location.hash = 'alarms'")
+                    page.locator("#alarm-list .event").first.click()
+                    page.locator("dialog[open] h2").wait_for()
+                else:
+                    page.evaluate("view => { location.hash = view }", view)
+                    page.locator(f"#{view} h2").first.wait_for()
+                found = axe.Axe().run(page).response["violations"]
+                serious = [
+                    (fault["id"], [node["target"] for node in fault["nodes"]][:3])
+                    for fault in found if fault["impact"] in ("serious", "critical")
+                ]  # fmt: skip
+                assert serious == [], (scheme, view)
+            page.context.close()
+
+
+@pytest.mark.slow
+def test_the_page_can_be_installed(day: Path, browser: Browser) -> None:
+    with desk(day, cameras=("door",)) as (_, address):
+        page, complaints = opened(browser, address)
+        manifest = page.context.new_cdp_session(page).send("Page.getAppManifest")
+        assert manifest["errors"] == []
+        assert httpx.get(f"{address}page/icon.svg").headers["content-type"] == "image/svg+xml"
+        assert complaints == []
+        page.context.close()
