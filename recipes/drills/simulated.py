@@ -188,6 +188,7 @@ if __name__ == "__main__":
     for owner, name, instead in (
         (OpenVinoBackend, "features", _features),
         (OpenVinoBackend, "scores", _chosen),
+        (OpenVinoBackend, "batch", 32),  # as on a GPU: no CPU runs the backbone for so many cameras
         (Engine, "fault", lambda _engine: ""),  # these features are no answer to the known clip
         (build, "start_process", simulation.start),
     ):
