@@ -39,7 +39,8 @@ demo: install ## watch a staged incident over RTSP and print its alarms (DURATIO
 
 test: .venv/.dev .venv/.servers lint ## run all tests: the quick ones first, then those with real servers and models
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m slow -n 4 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -q -m 'slow and not alone' -n 4 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -q -m alone
 
 quick: .venv/.dev ## run only the quick tests
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile

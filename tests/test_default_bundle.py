@@ -85,6 +85,7 @@ def test_mgfn_bench_compares_with_the_bundles_own_network() -> None:
     assert features.shape == (1, bundle.manifest.channels)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_the_demo_finds_its_staged_incident_and_nothing_else(sample: Path) -> None:
     run = subprocess.run(
