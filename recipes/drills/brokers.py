@@ -198,8 +198,9 @@ def _refusing(ground: Ground, findings: Findings, count: int) -> None:
             ears.close()
 
 
-def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
-    """Packets vanish in both directions: a proxy that stops carrying, and then breaks."""
+@contextmanager
+def _behind_a_link(ground: Ground, count: int) -> Iterator[tuple[SlowLink, Alarms, Ears]]:
+    """A service connected to its broker through a link whose rate can be set; the subscriber is not behind it."""
     with (
         (broker := broker_for(ground)).running(),
         SlowLink(broker.port, None).running() as link,
@@ -207,27 +208,26 @@ def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
     ):
         ears = Ears(broker.port)
         _connected(found)
+        yield link, found, ears
+        ears.close()
+
+
+def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
+    """Packets vanish in both directions: a proxy that stops carrying, and then breaks."""
+    with _behind_a_link(ground, count) as (link, found, ears):
         link.rate = 1.0  # a byte a second: nothing arrives
         found.burst()
         time.sleep(count / 100 + 5)
         link.cut()
         link.rate = None
         found.judge(ears, findings, "cut off")
-        ears.close()
 
 
 def _slow(ground: Ground, findings: Findings, count: int) -> None:
-    with (
-        (broker := broker_for(ground)).running(),
-        SlowLink(broker.port, None).running() as link,
-        alarms(ground, link.url, count) as found,
-    ):
-        ears = Ears(broker.port)
-        _connected(found)
+    with _behind_a_link(ground, count) as (link, found, ears):
         link.rate = 40_000.0  # bytes a second
         found.burst()
         found.judge(ears, findings, "slow (40 kB/s)", 240)
-        ears.close()
 
 
 def _memory(found: Alarms, before: Usage, findings: Findings, what: str) -> None:

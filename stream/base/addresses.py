@@ -141,11 +141,17 @@ def unfilled(url: str) -> bool:
     return user_info is not None and _OTHER_NAME.search(user_info[1]) is not None
 
 
-def _value(name: str) -> str:
+def filled_in(name: str) -> str | None:
+    """What `{name}` stands for, from the environment or a secret file; None without either. Raises UsageError."""
     found = os.environ.get(name)
     for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"):
         if found is None and folder:
             found = _secret(Path(folder) / name)
+    return found
+
+
+def _value(name: str) -> str:
+    found = filled_in(name)
     if found is None:
         raise UsageError(f"{{{name}}} is neither an environment variable nor a secret file")
     if not found:

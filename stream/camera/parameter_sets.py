@@ -6,21 +6,29 @@ from collections.abc import Iterator
 from typing import Final
 
 START: Final = b"\x00\x00\x00\x01"
+_MARK: Final = START[1:]
 _KINDS: Final = {"h264": (7, 8), "hevc": (32, 33, 34)}
 _MOST: Final = 16
 
 
 def may_hold_image(codec: str, data: bytes) -> bool:
     """False for a packet of H.264 or H.265, in Annex B, that holds only parameter sets and messages, and no slice."""
-    at = data.find(b"\x00\x00\x01") if codec in _KINDS else -1
-    if at < 0:
-        return True
-    while 0 <= at < len(data) - 3:
-        first = data[at + 3]
-        if (1 <= first & 31 <= 5) if codec == "h264" else (first >> 1) & 63 < 32:
-            return True
-        at = data.find(b"\x00\x00\x01", at + 3)
-    return False
+    kinds = [kind for kind, _ in _units(codec, data)] if codec in _KINDS else []
+    return not kinds or any(_is_slice(codec, kind) for kind in kinds)
+
+
+def _units(codec: str, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The kind of each unit of a packet in Annex B, and the unit."""
+    at = data.find(_MARK)
+    while 0 <= at < len(data) - len(_MARK):
+        begin = at + len(_MARK)
+        at = data.find(_MARK, begin)
+        kind = data[begin] & 31 if codec == "h264" else (data[begin] >> 1) & 63
+        yield kind, data[begin : at if at >= 0 else len(data)]
+
+
+def _is_slice(codec: str, kind: int) -> bool:
+    return 1 <= kind <= 5 if codec == "h264" else kind < 32
 
 
 class ParameterSets:
@@ -59,12 +67,8 @@ class ParameterSets:
 
     def _leading(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """The parameter sets before the first slice."""
-        at = data.find(b"\x00\x00\x01")
-        while 0 <= at < len(data) - 4:
-            begin = at + 3
-            at = data.find(b"\x00\x00\x01", begin)
-            kind = data[begin] & 31 if self._codec == "h264" else (data[begin] >> 1) & 63
-            if (1 <= kind <= 5) if self._codec == "h264" else kind < 32:
+        for kind, unit in _units(self._codec, data):
+            if _is_slice(self._codec, kind):
                 return
             if kind in _KINDS[self._codec]:
-                yield kind, data[begin : at if at >= 0 else len(data)].rstrip(b"\x00")
+                yield kind, unit.rstrip(b"\x00")

@@ -194,7 +194,7 @@ def build(
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
     digest, drift_watch = None, None
     if (notify := settings.notify) is not None and notify.digest is not None and not settings.replay:
-        digest = DailyDigest(notify, notify.digest, settings.data, settings.node, zone)
+        digest = DailyDigest(notify, notify.digest, settings.data, settings.node, zone, start_process)
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
     audit = Audit(journal, clock, store.audit.last_of_each())

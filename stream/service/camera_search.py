@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
-from stream.base.addresses import expanded
+from stream.base.addresses import filled_in
 from stream.base.errors import StreamError, UsageError
 from stream.base.log import log
 from stream.base.processes import StartProcess, end_with_parent
@@ -136,7 +136,7 @@ class CameraSearch:
         if self._login is None:
             return None, None
         name, number = _SECRET, 1
-        while (known := _known(name)) not in (None, self._login.password):
+        while (known := filled_in(name)) not in (None, self._login.password):
             number += 1
             name = f"{_SECRET}_{number}"
         if known is None:
@@ -166,11 +166,3 @@ class CameraSearch:
         process.join(1.0)
         pipe.close()
         self._running = None
-
-
-def _known(name: str) -> str | None:
-    """The value of a placeholder, from the environment or a secret file; "" if there is one that cannot be used."""
-    try:
-        return expanded(f"{{{name}}}")
-    except UsageError as error:
-        return None if "neither" in str(error) else ""

@@ -1,39 +1,66 @@
 """Sends a digest of the last day to the notification targets, once a day. Runs in a thread of its own.
 
-The digest itself is computed by `mgfn-events digest` in a separate process, because it reads a day of scores.
+The digest itself is computed in a separate process, because it reads a day of scores.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import os
+import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, tzinfo
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from stream.archive.retention import DAY
+from stream.archive.store import Store
+from stream.base.errors import StreamError
 from stream.base.log import log
+from stream.base.processes import StartProcess, end_with_parent
+from stream.lookback.digest import Digest, digests
 from stream.sinks.courier import UndeliveredError
 from stream.sinks.notifications import NotifySettings, notify_targets
 
 _LOOK_EVERY: Final = 30.0  # the wall clock may be set
 _PATIENCE: Final = 600.0
+_POLL_EVERY: Final = 0.5
 _TRIES: Final = 3
 _PAUSE: Final = 60.0
+
+
+def find_digests(folder: Path, pipe: Connection) -> None:
+    """Body of the process: sends the digests of the last day, or why there are none."""
+    os.nice(10)
+    end_with_parent()
+    now = time.time()
+    try:
+        with Store.read_only(folder) as store:
+            pipe.send(digests(store, now - DAY, now))
+    except (StreamError, sqlite3.Error, ValueError) as error:
+        pipe.send(f"{type(error).__name__}: {error}")
 
 
 class DailyDigest:
     """`at` is "HH:MM" in `zone` (None: that of the machine). Raises UsageError for unusable targets."""
 
-    def __init__(self, notify: NotifySettings, at: str, folder: Path, node: str, zone: tzinfo | None) -> None:
+    def __init__(
+        self,
+        notify: NotifySettings,
+        at: str,
+        folder: Path,
+        node: str,
+        zone: tzinfo | None,
+        start_process: StartProcess,
+    ) -> None:
         self._targets = [target for target in notify_targets(notify, None) if target.about == "new"]
         self._at = at
         self._folder = folder
         self._node = node
         self._zone = zone
+        self._start_process = start_process
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -49,17 +76,33 @@ class DailyDigest:
 
     def send(self) -> None:
         """Compute the digest and send it to every target; what fails is logged."""
-        command = [sys.executable, "-m", "stream.cli.mgfn_events", "digest", "--json", "--data", str(self._folder)]
-        try:
-            done = subprocess.run(  # noqa: S603 -- our own program
-                command, capture_output=True, text=True, timeout=_PATIENCE, check=True
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            log.error("no daily digest", reason=type(error).__name__)
+        found = self._computed()
+        if isinstance(found, str):
+            log.error("no daily digest", reason=found)
             return
-        title, body = worded(self._node, [json.loads(line) for line in done.stdout.splitlines()])
+        title, body = worded(self._node, found)
         for target in self._targets:
             self._tell(target.name, lambda target=target: target.tell(title, body))  # type: ignore[misc]
+
+    def _computed(self) -> list[Digest] | str:
+        """The digests of the last day, or why there are none."""
+        try:
+            process, pipe = self._start_process(find_digests, (self._folder,), "mgfn-digest")
+        except OSError as error:
+            return error.strerror or "no process"
+        until = time.monotonic() + _PATIENCE
+        try:
+            while not pipe.poll(_POLL_EVERY):
+                if self._stopping.is_set() or time.monotonic() > until:
+                    return "stopped" if self._stopping.is_set() else f"not finished after {_PATIENCE:.0f} s"
+            found: list[Digest] | str = pipe.recv()
+            return found
+        except (EOFError, OSError):
+            return "its process ended"
+        finally:
+            process.kill()
+            process.join(_POLL_EVERY)
+            pipe.close()
 
     def _tell(self, name: str, tell: Callable[[], None]) -> None:
         for attempt in range(1, _TRIES + 1):
@@ -82,23 +125,20 @@ def next_time(at: str, now: float, zone: tzinfo | None) -> float:
     return next(due for day in days if (due := day.timestamp()) > now)
 
 
-def worded(node: str, cameras: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """Title and text, from the lines of `mgfn-events digest --json`."""
-    alarms, waiting = (sum(camera[key] for camera in cameras) for key in ("alarms", "unanswered"))
+def worded(node: str, found: Sequence[Digest]) -> tuple[str, str]:
+    """Title and text."""
+    alarms, waiting = sum(one.alarms for one in found), sum(one.unanswered for one in found)
     title = f"{node}: {alarms} alarms in the last day" + (f", {waiting} NOT ANSWERED" if waiting else "")
-    return title, "\n".join(map(_line, cameras)) or "no camera has been scored"
+    return title, "\n".join(map(_line, found)) or "no camera has been scored"
 
 
-def _line(found: Mapping[str, Any]) -> str:
-    parts = [
-        f"{found['alarms']} alarms ({found['true']} true, {found['false_alarms']} false, "
-        f"{found['unanswered']} unanswered)"
-    ]
-    for key, what in (("notices", "notices"), ("suppressed", "not published")):
-        if found[key]:
-            parts.append(f"{found[key]} {what}")
-    if found["lost"]:
-        parts.append(f"no images {found['lost']} times, {found['lost_seconds'] / 60:.0f} min in all")
-    if found["budget_kept"] is not None:
-        parts.append("budget kept" if found["budget_kept"] else "BUDGET NOT KEPT")
-    return f"{found['camera']}: {', '.join(parts)}"
+def _line(one: Digest) -> str:
+    parts = [f"{one.alarms} alarms ({one.true} true, {one.false_alarms} false, {one.unanswered} unanswered)"]
+    for count, what in ((one.notices, "notices"), (one.suppressed, "not published")):
+        if count:
+            parts.append(f"{count} {what}")
+    if one.lost:
+        parts.append(f"no images {one.lost} times, {one.lost_seconds / 60:.0f} min in all")
+    if one.kept is not None:
+        parts.append("budget kept" if one.kept else "BUDGET NOT KEPT")
+    return f"{one.camera}: {', '.join(parts)}"

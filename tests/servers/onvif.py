@@ -17,6 +17,8 @@ from typing import Literal
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
+from tests.servers.http import serving
+
 _NAMESPACES = (
     'xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:tds="http://www.onvif.org/ver10/device/wsdl" '
     'xmlns:trt="http://www.onvif.org/ver10/media/wsdl" xmlns:tr2="http://www.onvif.org/ver20/media/wsdl" '
@@ -78,14 +80,8 @@ class OnvifDevice:
 
     @contextmanager
     def running(self) -> Iterator[OnvifDevice]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            thread.join(10)
-            self._server.server_close()
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         content = handler.rfile.read(int(handler.headers["Content-Length"]))

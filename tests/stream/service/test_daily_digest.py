@@ -12,6 +12,7 @@ import pytest
 from stream.alarm.event import Event, ModelName, Moment
 from stream.archive.store import Store
 from stream.service.daily_digest import DailyDigest, next_time
+from stream.service.processes import start_process
 from stream.settings.flags import Flags, options
 from stream.sinks.notifications import NotifySettings
 from tests.servers.http import HttpServer
@@ -50,7 +51,7 @@ def test_it_is_delivered(tmp_path: Path) -> None:
         store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
     with phone.running():
         notify = NotifySettings((f"json://127.0.0.1:{phone.port}/",))
-        DailyDigest(notify, "08:00", tmp_path, "north", BERLIN).send()
+        DailyDigest(notify, "08:00", tmp_path, "north", BERLIN, start_process).send()
     (asked,) = phone.asked
     assert asked.body["title"] == "north: 1 alarms in the last day, 1 NOT ANSWERED"
     assert asked.body["message"].startswith("door: 1 alarms (0 true, 0 false, 1 unanswered)")
