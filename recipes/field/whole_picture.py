@@ -24,6 +24,7 @@ from recipes.field.watch import score
 from recipes.field_head.data import all_recordings, load_clips
 from recipes.field_head.features import extract
 
+CHANNELS = 2688  # the rest of a cached row is not used by the head
 COMPARED = (Variant("both"), *VARIANTS[:2])
 
 
@@ -49,7 +50,18 @@ def main() -> None:
         for variant in COMPARED:
             row = part_of(variant, recordings, seen, groups, parted)
             found = [_found(row[camera]) for camera in ("settled", "new")]
-            print("|", geometry, "|", variant.name, "|", *row["auc"].values(), "|", " | ".join(found), "|", flush=True)
+            print(
+                "|",
+                geometry,
+                "|",
+                variant.name,
+                "|",
+                ", ".join(map(str, row["auc"].values())),
+                "|",
+                " | ".join(found),
+                "|",
+                flush=True,
+            )
 
 
 def _found(row: dict[str, Any]) -> str:
@@ -58,7 +70,7 @@ def _found(row: dict[str, Any]) -> str:
 
 def _footage(folder: Path, name: str) -> Footage:
     with np.load(folder / f"{name.replace('/', '__')}.npz") as file:
-        return Footage(file["start"], file["end"], file["features"][:, None])
+        return Footage(file["start"], file["end"], file["features"][:, None, :CHANNELS])
 
 
 if __name__ == "__main__":
