@@ -50,18 +50,8 @@ def main() -> None:
         for variant in COMPARED:
             row = part_of(variant, recordings, seen, groups, parted)
             found = [_found(row[camera]) for camera in ("settled", "new")]
-            print(
-                "|",
-                geometry,
-                "|",
-                variant.name,
-                "|",
-                ", ".join(map(str, row["auc"].values())),
-                "|",
-                " | ".join(found),
-                "|",
-                flush=True,
-            )
+            auc = ", ".join(map(str, row["auc"].values()))
+            print(f"| {geometry} | {variant.name} | {auc} | {' | '.join(found)} |", flush=True)
 
 
 def _found(row: dict[str, Any]) -> str:
