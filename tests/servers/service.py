@@ -51,6 +51,9 @@ def running(
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Every line that is there as a whole: a reader may come in the middle of a write."""
-    text = path.read_text() if path.exists() else ""
+    """Every line that is there as a whole: a reader may come in the middle of a write, or before the first."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        text = ""
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
