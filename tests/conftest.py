@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# read when PyTorch is imported, also by child processes: threads that spin take the core of the other worker
+# read when PyTorch and NumPy are imported, also by child processes: threads that spin take the core of other workers
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hypothesis
 import torch
@@ -20,6 +23,7 @@ from mgfn.backbones import BACKBONES
 from mgfn.backbones.i3d import I3D
 from mgfn.weights import WeightsError
 from stream.base.log import standard_error
+from stream.settings.bundle import cached_bundle
 from tests.built_once import built_once
 from tests.bundles import field_sources, write_bundle, write_tiny_bundle
 from tests.servers.chromium import chromium
@@ -53,6 +57,15 @@ def tiny_bundle(pytestconfig: pytest.Config) -> Path:
 def field_bundle(pytestconfig: pytest.Config) -> Path:
     """A bundle of tiny models with all that the default one has beside networks, in every form."""
     return built_once("field", pytestconfig, lambda folder: write_bundle(field_sources(), folder, all_forms=True))
+
+
+@pytest.fixture(scope="session")
+def default_bundle(pytestconfig: pytest.Config, kinetics_i3d: I3D) -> Path:
+    """The bundle that ships, in the user's cache; the first worker builds it as `mgfn-stream` does on first use."""
+    assert pytestconfig.cache is not None
+    with (pytestconfig.cache.mkdir("default-bundle") / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return cached_bundle()
 
 
 @pytest.fixture(scope="session")
