@@ -41,6 +41,7 @@ Setting = Literal[
     "self_test",
     "snooze",
     "mode",
+    "digest",
     "view",
 ]
 
@@ -167,13 +168,23 @@ class Journal:
 
         self._writer.put(look)
 
-    def verdict(self, given: GiveVerdict, learn: Callable[[JudgedEvent], None]) -> None:
-        """An operator's verdict on an event; `learn` gets it from the writer's thread, once it is stored."""
+    def verdict(self, given: GiveVerdict, learn: Callable[[JudgedEvent], None], noted: Callable[[], None]) -> None:
+        """An operator's verdict on an event; `learn` gets it from the writer's thread, once it is stored. `noted` is
+        called if it is another one than before.
+        """
         now = self._clock.now()
 
         def write(store: Store) -> Callable[[], None] | None:
-            judged = judge(store, given, now)
-            return None if judged is None else lambda: learn(judged)
+            if (stored := judge(store, given, now)) is None:
+                return None
+            judged, changed = stored
+
+            def tell() -> None:
+                learn(judged)
+                if changed:
+                    noted()
+
+            return tell
 
         self._writer.put(write)
 

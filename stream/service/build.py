@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from pathlib import Path
 
 import uvicorn
@@ -194,7 +195,7 @@ def build(
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
     digest, drift_watch = None, None
     if (notify := settings.notify) is not None and notify.digest is not None and not settings.replay:
-        digest = DailyDigest(notify, notify.digest, settings.data, settings.node, zone, start_process)
+        digest = make_digest(settings, notify, notify.digest, zone, kept, journal)
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
     audit = Audit(journal, clock, store.audit.last_of_each())
@@ -265,6 +266,17 @@ def make_escalation(notify: NotifySettings | None, store: Store) -> Escalation:
         for message in unanswered(store, since):
             escalation.open(message, now)
     return escalation
+
+
+def make_digest(
+    settings: ServiceSettings, notify: NotifySettings, at: str, zone: tzinfo | None, kept: Kept, journal: Journal
+) -> DailyDigest:
+    """The daily digest at time `at`, which knows when an earlier run has sent the last one."""
+    last = kept.get("", {}).get("digest")
+    return DailyDigest(
+        notify, at, settings.data, settings.node, zone, start_process, None if last is None else float(last),
+        lambda sent: journal.setting("", "digest", str(sent)),
+    )  # fmt: skip
 
 
 def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics, clock: Clock) -> list[Courier]:

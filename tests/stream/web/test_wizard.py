@@ -57,8 +57,7 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         assert "back yard" not in site_file.read_text()  # the browser says what a name may be
         name.fill("back_yard")
         page.locator("#find-add").click()
-        page.get_by_text("secret file MGFN_CAMERAS_PW").wait_for()
-        page.keyboard.press("Escape")
+        page.get_by_text("The password is stored in").wait_for()
         page.locator(".card[aria-label=back_yard]").get_by_text("score 0.").wait_for()  # its first score
         until(lambda: len(site.asked("cameras/back_yard/line")) >= 2, 60, "scores")
         assert site.complaints == []
@@ -68,4 +67,5 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
     assert text.startswith("# the site of the test")
     assert "# the first one" in text
     assert "viewer:{MGFN_CAMERAS_PW}@" in text
+    assert (tmp_path / "secrets" / "MGFN_CAMERAS_PW").read_text() == login[1]
     assert "s3cret" not in text + service.log.read_text()
