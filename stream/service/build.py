@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import tzinfo
 from pathlib import Path
 
 import uvicorn
@@ -26,8 +25,9 @@ from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
 from stream.base.people import People
 from stream.service.camera_search import CameraSearch
-from stream.service.daily_digest import DailyDigest
+from stream.service.daily_digest import DailyDigest, make_digest
 from stream.service.drift_watch import DriftWatch
+from stream.service.heat_maps import HeatMaps, make_heat_maps
 from stream.service.others import SettingsOfOthers
 from stream.service.overview import Overview
 from stream.service.processes import start_process
@@ -123,6 +123,7 @@ class Parts:
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
     digest: DailyDigest | None
+    heat_maps: HeatMaps | None
     overview: Overview
     live: Live
     server: uvicorn.Server | None
@@ -193,9 +194,8 @@ def build(
     runner = None
     if test is not None and test_camera is not None:
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
-    digest, drift_watch = None, None
-    if (notify := settings.notify) is not None and notify.digest is not None and not settings.replay:
-        digest = make_digest(settings, notify, notify.digest, zone, kept, journal)
+    digest = make_digest(settings, zone, kept, journal)
+    drift_watch = None
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
     audit = Audit(journal, clock, store.audit.last_of_each())
@@ -221,12 +221,13 @@ def build(
         ports = {1883, 8080, web[0].getsockname()[1], *([] if broker is None else [broker.port])}
         search = CameraSearch(start_process, settings.site_file, frozenset(ports))
         server = make_web_server(settings, overview, commands, search, live, store.media, web[1])
-    scorer = Scorer(engine, report, metrics)
+    heat_maps = make_heat_maps(engine.bundle, journal, metrics, keeps=not settings.replay)
+    scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, overview, live, server,
-        changes,
+        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, heat_maps, overview, live,
+        server, changes,
     )  # fmt: skip
 
 
@@ -266,17 +267,6 @@ def make_escalation(notify: NotifySettings | None, store: Store) -> Escalation:
         for message in unanswered(store, since):
             escalation.open(message, now)
     return escalation
-
-
-def make_digest(
-    settings: ServiceSettings, notify: NotifySettings, at: str, zone: tzinfo | None, kept: Kept, journal: Journal
-) -> DailyDigest:
-    """The daily digest at time `at`, which knows when an earlier run has sent the last one."""
-    last = kept.get("", {}).get("digest")
-    return DailyDigest(
-        notify, at, settings.data, settings.node, zone, start_process, None if last is None else float(last),
-        lambda sent: journal.setting("", "digest", str(sent)),
-    )  # fmt: skip
 
 
 def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics, clock: Clock) -> list[Courier]:

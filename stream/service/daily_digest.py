@@ -15,14 +15,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from stream.archive.journal import Journal
 from stream.archive.retention import DAY
 from stream.archive.store import Store
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.base.processes import StartProcess, end_with_parent
 from stream.lookback.digest import Digest, digests
+from stream.service.processes import start_process
+from stream.settings.settings import ServiceSettings
 from stream.sinks.courier import UndeliveredError
 from stream.sinks.notifications import NotifySettings, notify_targets
+from stream.watch.camera_memory import Kept
 
 _LOOK_EVERY: Final = 30.0  # the wall clock may be set
 _PATIENCE: Final = 600.0
@@ -138,6 +142,18 @@ class DailyDigest:
             else:
                 log.info("daily digest delivered", to=name)
                 return
+
+
+def make_digest(settings: ServiceSettings, zone: tzinfo | None, kept: Kept, journal: Journal) -> DailyDigest | None:
+    """The daily digest, if there is to be one; it knows when an earlier run has sent the last one."""
+    notify = settings.notify
+    if notify is None or notify.digest is None or settings.replay:
+        return None
+    last = kept.get("", {}).get("digest")
+    return DailyDigest(
+        notify, notify.digest, settings.data, settings.node, zone, start_process, None if last is None else float(last),
+        lambda sent: journal.setting("", "digest", str(sent)),
+    )  # fmt: skip
 
 
 def next_time(at: str, now: float, zone: tzinfo | None) -> float:

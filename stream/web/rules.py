@@ -55,6 +55,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "/api/cameras/{camera}/test": Rule.CAMERA,
     "/api/events/{event_id}": Rule.EVENT,
     "/api/events/{event_id}/strip.jpg": Rule.EVENT,
+    "/api/events/{event_id}/heat.json": Rule.EVENT,
     "/api/events/{event_id}/thumbnail.jpg": Rule.EVENT,
     "/api/events/{event_id}/snapshot.jpg": Rule.EVENT,
     "/api/events/{event_id}/clip.mp4": Rule.EVENT,

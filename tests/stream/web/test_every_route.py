@@ -64,6 +64,7 @@ RULES: Final[dict[tuple[str, str], tuple[int, int, int, int]]] = {
     ("GET", "/api/events"): (OK, OK, OK, OK),
     ("GET", "/api/events/{event_id}"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/strip.jpg"): (OK, OK, ABSENT, ABSENT),
+    ("GET", "/api/events/{event_id}/heat.json"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/thumbnail.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/snapshot.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/clip.mp4"): (OK, OK, ABSENT, ABSENT),

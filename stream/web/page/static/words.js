@@ -65,6 +65,8 @@ const table = {
   alarm_image: ["Image of the alarm", "Bild des Alarms"],
   clip_missing: ["The clip is not available, or is still being saved.", "Der Clip fehlt oder wird noch gespeichert."],
   no_clip: ["No clip.", "Kein Clip."],
+  where: ["Where", "Wo"],
+  heat_map: ["Where in the image the alarm came from", "Wo im Bild der Alarm herkam"],
   outlined: ["Outlined: the part of the image that was scored.", "Umrandet: der bewertete Teil des Bildes."],
   score: ["Score", "Wert"],
   score_around: ["Score around the alarm, with its threshold", "Wert um den Alarm herum, mit Schwelle"],
