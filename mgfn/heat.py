@@ -36,10 +36,10 @@ class HeatMap(nn.Module):
     def __init__(self, backbone: nn.Module, head: Head) -> None:
         super().__init__()
         self.backbone = backbone
-        self.members = nn.ModuleList(_members(head))
+        self.head = head
 
     def forward(self, clips: Tensor, windows: Tensor) -> Tensor:
-        given = torch.stack([_given(member, windows) for member in self.members]).mean(dim=0)  # (N, C)
+        given = torch.stack([_given(member, windows) for member in _members(self.head)]).mean(dim=0)  # (N, C)
         still = clips[:, _STILL : _STILL + 1].expand_as(clips)
         heats, at = [], 0
         for layer, at_rest in zip(self._maps(clips), self._maps(still), strict=True):
@@ -51,7 +51,7 @@ class HeatMap(nn.Module):
         return functional.relu(torch.stack(heats).sum(dim=0))[:, 0]
 
     def _maps(self, clips: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.backbone.maps(clips)
+        maps: list[Tensor] = self.backbone.maps(clips)  # type: ignore[operator]
         return maps
 
 

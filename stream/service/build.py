@@ -215,6 +215,7 @@ def build(
         drawings.drawn,
         audit.last,
         zone,
+        lambda: live.watchers,
     )
     server = None
     if web is not None:
@@ -304,7 +305,15 @@ def make_web_server(
     page = None
     if not settings.replay and commands is not None:
         page = PageSources(
-            overview.state, overview.picture, overview.line, overview.view, commands.post, search, live, settings.data
+            overview.state,
+            overview.picture,
+            overview.look,
+            overview.line,
+            overview.view,
+            commands.post,
+            search,
+            live,
+            settings.data,
         )
     kept_media = None if settings.replay else media
     pages = Pages(overview.health, overview.missing, overview.exposition, kept_media, page)

@@ -45,6 +45,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "/api/what-if": Rule.CAMERA,
     "/api/suggestion": Rule.CAMERA,
     "/api/cameras/{camera}/picture.jpg": Rule.CAMERA,
+    "/api/cameras/{camera}/live.mjpeg": Rule.CAMERA,
     "/api/cameras/{camera}/line": Rule.CAMERA,
     "/api/cameras/{camera}/view": Rule.CAMERA,
     "/api/cameras/{camera}/frame.jpg": Rule.OPERATORS_OF_CAMERA,  # without masks

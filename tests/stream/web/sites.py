@@ -66,6 +66,7 @@ class Site:
         self.changes: dict[str, dict[str, Any]] = {}
         self.view: dict[str, Any] = {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
         self.line: list[tuple[float, float]] = []
+        self.look: Callable[[str, float], tuple[int, bytes] | None] = lambda _camera, _until: None
         self._folder, self._people = folder, people
 
     def sources(self) -> PageSources:
@@ -76,7 +77,7 @@ class Site:
             "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
         }
         return PageSources(
-            state, lambda _camera: self.picture, lambda _camera: self.line, lambda _camera: self.view,
+            state, lambda _camera: self.picture, self.look, lambda _camera: self.line, lambda _camera: self.view,
             self.posted.append, self.search, self.live, self._folder,
         )  # fmt: skip
 

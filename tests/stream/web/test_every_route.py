@@ -59,6 +59,7 @@ RULES: Final[dict[tuple[str, str], tuple[int, int, int, int]]] = {
     ("GET", "/api/stream"): (OK, OK, OK, OK),
     ("GET", "/api/audit"): (OK, FORBIDDEN, FORBIDDEN, OK),
     ("GET", "/api/cameras/{camera}/picture.jpg"): (OK, OK, ABSENT, ABSENT),
+    ("GET", "/api/cameras/{camera}/live.mjpeg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/cameras/{camera}/line"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/scores?camera=door"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events"): (OK, OK, OK, OK),

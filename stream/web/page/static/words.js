@@ -67,6 +67,8 @@ const table = {
   no_clip: ["No clip.", "Kein Clip."],
   where: ["Where", "Wo"],
   heat_map: ["Where in the image the alarm came from", "Wo im Bild der Alarm herkam"],
+  live: ["Live", "Live"],
+  no_live: ["No live image of {name}: it is not connected, or too many are watched.", "Kein Live-Bild von {name}: nicht verbunden, oder es werden zu viele angesehen."],
   outlined: ["Outlined: the part of the image that was scored.", "Umrandet: der bewertete Teil des Bildes."],
   score: ["Score", "Wert"],
   score_around: ["Score around the alarm, with its threshold", "Wert um den Alarm herum, mit Schwelle"],
