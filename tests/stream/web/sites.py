@@ -31,6 +31,11 @@ mgfn_mqtt_outbox_messages 3.0
 MODEL = ModelName("b", "0" * 64, "openvino")
 
 
+YARD = {
+    "number": 0, "name": "Yard", "known": None, "shown": "Yard", "maker": "M", "host": "192.168.1.9", "sizes": "1x2"
+}  # fmt: skip
+
+
 class NoSearch:
     """Finds one camera at once, and adds nothing."""
 
@@ -43,7 +48,7 @@ class NoSearch:
         self.asked.append((list(hosts), user, password))
 
     def state(self) -> dict[str, Any]:
-        return {"state": "done", "cameras": [{"number": 0, "name": "Yard"}], "problems": []}
+        return {"state": "done", "cameras": [YARD], "problems": []}
 
     def picture(self, number: int) -> bytes | None:
         return b"jpeg" if number == 0 else None
