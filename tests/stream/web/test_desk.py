@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -311,12 +311,13 @@ def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser
         store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=True)
         store.events.add(event.media(snapshot=True, clip=False), 1.0, awaits_files=False)
         media_path(store.media, event.id, "snapshot").write_bytes(jpeg(Site(tmp_path).picture))  # type: ignore[arg-type]
-        heat = {"region": [0.25, 0.0, 0.5, 1.0], "rows": [[0] * 14] * 7 + [[255] * 14] * 7}
-        media_path(store.media, event.id, "heat").write_text(json.dumps(heat))
+        warm = {"region": [0.25, 0.0, 0.5, 1.0], "rows": [[0] * 14] * 7 + [[255] * 14] * 7}
+        media_path(store.media, event.id, "heat").write_text(json.dumps(warm))
     with desk(tmp_path, People((anna,)), ("door",)) as (_, address):
         page, _ = opened(browser, address)
+        schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
         for token in ("wrong-wrong-wrong", "anna-anna-anna-anna"):
-            for scheme in ("light", "dark"):
+            for scheme in schemes:
                 page.emulate_media(color_scheme=scheme)
                 assert serious_faults(axe, page) == [], ("login", token, scheme)
             page.locator("#token").fill(token)
@@ -325,7 +326,7 @@ def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser
         page.evaluate("location.hash = 'cameras'")
         page.get_by_role("button", name="Find cameras").click()
         page.locator("#find[open] #find-found li").wait_for()
-        for scheme in ("light", "dark"):
+        for scheme in schemes:
             page.emulate_media(color_scheme=scheme)
             assert serious_faults(axe, page) == [], ("find", scheme)
         page.keyboard.press("Escape")
