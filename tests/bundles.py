@@ -37,6 +37,13 @@ class TinyBackbone(nn.Module):
         quarters = x.unflatten(1, (4, 4)).mean(dim=(2, 3, 4))  # (N, 4, 3)
         return torch.cat([quarters.mean(dim=2), quarters[..., 0]], dim=1).repeat(1, 8) * self.gain
 
+    def maps(self, clips: Tensor) -> list[Tensor]:
+        """The map whose mean is the feature: (N, 64, 1, 28, 28)."""
+        x = clips[:, :, ::8, ::8].to(torch.float32) / 255
+        quarters = x.unflatten(1, (4, 4)).mean(dim=2)  # (N, 4, 28, 28, 3)
+        planes = torch.cat([quarters.mean(dim=4), quarters[..., 0]], dim=1).repeat(1, 8, 1, 1)
+        return [(planes * self.gain[:, None, None])[:, :, None]]
+
 
 KINDS = ("violence", "fall", "tampering")
 

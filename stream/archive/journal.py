@@ -41,6 +41,7 @@ Setting = Literal[
     "self_test",
     "snooze",
     "mode",
+    "digest",
     "view",
 ]
 
@@ -144,17 +145,25 @@ class Journal:
         self._writer.put(write)
 
     def explained(self, event_id: str, explanation: Explanation) -> None:
-        """The window of an alarm, as a file beside its image and clip. If the disk is full, only the file is lost."""
+        """The window of an alarm."""
+        self._file(event_id, "window", explanation.packed)
+
+    def heat_map(self, event_id: str, content: bytes) -> None:
+        """The heat map of an alarm."""
+        self._file(event_id, "heat", lambda: content)
+
+    def _file(self, event_id: str, kind: Kind, packed: Callable[[], bytes]) -> None:
+        """A file beside an event's image and clip. If the disk is full, only the file is lost."""
 
         def write(store: Store) -> None:
-            path = media_path(store.media, event_id, "window")
+            path = media_path(store.media, event_id, kind)
             try:
                 with replacing(path) as partial:
-                    partial.write_bytes(explanation.packed())
+                    partial.write_bytes(packed())
                     self._clock.steady.stamp(partial)
-                store.events.file_kept(event_id, "window", path.stat().st_size)
+                store.events.file_kept(event_id, kind, path.stat().st_size)
             except OSError as error:
-                log.warning("event has no window", id=event_id, reason=error.strerror)
+                log.warning(f"event has no {kind}", id=event_id, reason=error.strerror)
 
         self._writer.put(write)
 
@@ -167,13 +176,23 @@ class Journal:
 
         self._writer.put(look)
 
-    def verdict(self, given: GiveVerdict, learn: Callable[[JudgedEvent], None]) -> None:
-        """An operator's verdict on an event; `learn` gets it from the writer's thread, once it is stored."""
+    def verdict(self, given: GiveVerdict, learn: Callable[[JudgedEvent], None], noted: Callable[[], None]) -> None:
+        """An operator's verdict on an event; `learn` gets it from the writer's thread, once it is stored. `noted` is
+        called if it is another one than before.
+        """
         now = self._clock.now()
 
         def write(store: Store) -> Callable[[], None] | None:
-            judged = judge(store, given, now)
-            return None if judged is None else lambda: learn(judged)
+            if (stored := judge(store, given, now)) is None:
+                return None
+            judged, changed = stored
+
+            def tell() -> None:
+                learn(judged)
+                if changed:
+                    noted()
+
+            return tell
 
         self._writer.put(write)
 

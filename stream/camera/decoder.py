@@ -21,6 +21,7 @@ from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
 from stream.camera.clips import CameraClock, ClipAssembler
 from stream.camera.hwaccel import accelerator
+from stream.camera.live_picture import LiveView
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder_thread import RecorderThread
@@ -91,6 +92,7 @@ class Decoder:
         self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
         self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock)
         self._cropper = ClipCropper(settings.view, settings.geometry)
+        self._live = LiveView(settings.ring.live, settings.view)
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
         self._connection = -1
@@ -167,6 +169,7 @@ class Decoder:
                             log.warning("image size changed", camera=settings.source.name, size=capture.size)
                         size = capture.size
                     self._frames += 1
+                    self._live.offer(picture.frame, arrival)
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
                     if capture.timeline.by_arrival and not by_arrival:

@@ -94,6 +94,17 @@ class DecoderProcess:
         assert self._ring is not None  # noqa: S101 -- no clip comes before
         return self._ring
 
+    def look(self, until: float) -> tuple[int, bytes] | None:
+        """Its current image, and the number of it, if there is one; it takes images until this monotonic time. Any
+        thread may call this.
+        """
+        ring = self._ring
+        if ring is None:
+            return None
+        with suppress(ValueError):  # closed
+            ring.live.watch(until)
+        return ring.live.read()
+
     def _settings_for(self, config: CameraConfig, ring: ClipRing) -> CameraSettings:
         return CameraSettings(
             config.source,
