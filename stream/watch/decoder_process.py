@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from engine.manifest import Manifest
 from stream.alarm.event import EVENT_ID
@@ -248,23 +249,33 @@ def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tup
     """The available messages, at most MOST_AT_ONCE of each decoder, waiting up to `timeout` seconds for the first; None
     for a process that has ended or must be replaced.
     """
-    by_pipe: dict[Any, DecoderProcess] = {d.pipe: d for d in decoders if d.pipe is not None}
-    if not by_pipe:
+    by_file = {d.pipe.fileno(): (d, d.pipe) for d in decoders if d.pipe is not None}
+    if not by_file:
         time.sleep(timeout)
         return
-    ready: list[Any] = wait(by_pipe, timeout)
-    for pipe in ready:
-        decoder = by_pipe[pipe]
-        try:
-            for _ in range(MOST_AT_ONCE):
-                if not pipe.poll():
-                    break
-                yield decoder, decoder.read(pipe)
-        except WireError as error:
-            log.error("message of a decoder refused", camera=decoder.camera.name, reason=str(error))
-            yield decoder, None
-        except (EOFError, OSError):
-            yield decoder, None
+    poller = select.poll()
+    for file in by_file:
+        poller.register(file, select.POLLIN)
+    ready = poller.poll(timeout * 1000)
+    for _ in range(MOST_AT_ONCE):
+        for file, _event in ready:
+            decoder, pipe = by_file[file]
+            message = _next_message(decoder, pipe)
+            if message is None:
+                poller.unregister(file)
+            yield decoder, message
+        if not ready or not (ready := poller.poll(0)):
+            return
+
+
+def _next_message(decoder: DecoderProcess, pipe: Connection) -> Message | None:
+    try:
+        return decoder.read(pipe)
+    except WireError as error:
+        log.error("message of a decoder refused", camera=decoder.camera.name, reason=str(error))
+    except (EOFError, OSError):
+        pass
+    return None
 
 
 def hear_out(
