@@ -15,8 +15,7 @@ from tests.servers.processes import until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 from tests.servers.settable_camera import SettableCamera, Silence, Track, encode_as
 
-
-# FFmpeg's and Python's allocators fill their pools in the first 35 returns or so (measured over 100: flat from then on).
+# The allocators fill their pools in the first 35 returns or so; measured over 100, memory is flat from then on.
 WARM_UP = 40
 
 
