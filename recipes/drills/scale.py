@@ -126,7 +126,8 @@ def _asked(ground: Ground, crowd: Crowd, findings: Findings) -> None:
             times.append(_seconds(crowd.page + path))
         time.sleep(0.2)
     state = httpx.get(f"{crowd.page}/healthz", timeout=30).json()
-    findings.most("longest turn of the loop seen", float(state["loop_age"]), 1.0, "s")
+    findings.most("age of the loop's last turn", float(state["loop_age"]), 1.0, "s")
+    findings.most("age of the oldest message that is not in the store", float(state["oldest_unwritten"]), 1.0, "s")
     for path, times in took.items():
         findings.most(f"{path}, p95", float(np.percentile(times, 95)), 1.0, "s")
     findings.most("what-if", _seconds(f"{crowd.page}/api/what-if?camera=cam0&threshold=0.5"), 1.0, "s")
