@@ -8,7 +8,7 @@ import time
 
 import psutil
 
-from recipes.drills.brokers import PROGRAM, broker_for, site
+from recipes.drills.alarms import PROGRAM, broker_for, site
 from recipes.drills.drill import Findings, Ground
 from recipes.drills.house import Ears
 from recipes.drills.simulated import ALARMS

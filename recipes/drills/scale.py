@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import numpy as np
 import psutil
 
-from recipes.drills.brokers import PROGRAM, broker_for, site
+from recipes.drills.alarms import PROGRAM, site
 from recipes.drills.drill import Findings, Ground, NotRunError
 from recipes.drills.house import Ears, House, Usage, house
 from recipes.drills.simulated import ALARMS, CLIP
@@ -55,6 +56,7 @@ class Crowd:
     service: Running
     ears: Ears
     page: str
+    plan: Path
     cameras: int
 
     def share(self, seconds: float) -> tuple[float, float]:
@@ -75,17 +77,17 @@ class Crowd:
 
 
 @contextmanager
-def _crowd(ground: Ground, broker: Mosquitto, cameras: int) -> Iterator[Crowd]:
+def _crowd(ground: Ground, folder: Path, cameras: int) -> Iterator[Crowd]:
     """The service with simulated cameras that are all online and have been scored for a while."""
-    port = free_port()
-    config = site(ground.folder, ground.bundle, broker.url, cameras, port)
-    env = {ALARMS: str(ground.folder / "plan")}
-    (ground.folder / "plan").write_text("")
-    with running(ground.folder, "--config", config, env=env, program=PROGRAM) as service:
+    (folder / "mosquitto").mkdir(parents=True)
+    broker, port = Mosquitto(folder / "mosquitto"), free_port()
+    config = site(folder, ground.bundle, broker.url, cameras, port)
+    env = {ALARMS: str(folder / "plan")}
+    with broker.running(), running(folder, "--config", config, env=env, program=PROGRAM) as service:
         ears = Ears(broker.port)
         until(lambda: service.log.read_text().count("camera online") >= cameras, 180, "the cameras")
         time.sleep(10.0)
-        yield Crowd(service, ears, f"http://127.0.0.1:{port}", cameras)
+        yield Crowd(service, ears, f"http://127.0.0.1:{port}", folder / "plan", cameras)
         ears.close()
 
 
@@ -97,28 +99,25 @@ def many(ground: Ground, findings: Findings) -> None:
     began = time.monotonic()
     _fill(ground, events, cameras)
     findings.note(f"{events:,} events written in", f"{time.monotonic() - began:.0f} s")
-    with (broker := broker_for(ground)).running():
-        with _crowd(ground, broker, cameras) as crowd:
-            _asked(ground, crowd, findings)
-            share, cost = crowd.share(5.0 if ground.short else 30.0)
-            findings.least(f"{cameras} cameras: share of clips scored", share, 95.0, "%")
-            findings.note(f"{cameras} cameras: the loop computes for a clip", f"{cost:.2f} ms")
-            findings.note(
-                "memory of the service without clips", f"{Usage.of(crowd.service.process.pid).memory:.0f} MiB"
-            )
-        for number in more:
-            if psutil.virtual_memory().available < (number * MOST_RING_GIB + 3) * 2**30:
-                findings.note(f"{number} cameras", "not tried: too little memory for their clips")
-                continue
-            with _crowd(ground, broker, number) as crowd:
-                share, cost = crowd.share(20.0)
-                findings.note(f"{number} cameras: share of clips scored; per clip", f"{share:.1f} %; {cost:.2f} ms")
-    findings.note("the loop is full at", f"{1000 / cost * CLIP:.0f} cameras, without the engine")
+    with _crowd(ground, ground.folder, cameras) as crowd:
+        _asked(ground, crowd, findings)
+        share, cost = crowd.share(5.0 if ground.short else 30.0)
+        findings.least(f"{cameras} cameras: share of clips scored", share, 95.0, "%")
+        findings.note(f"{cameras} cameras: the loop computes for a clip", f"{cost:.2f} ms")
+        memory = Usage.of(crowd.service.process.pid).memory
+        findings.note("memory of the service without clips", f"{memory:.0f} MiB")
+    for number in more:
+        if psutil.virtual_memory().available < (number * MOST_RING_GIB + 3) * 2**30:
+            findings.note(f"{number} cameras", "not tried: too little memory for their clips")
+            continue
+        with _crowd(ground, ground.folder / str(number), number) as crowd:
+            share, cost = crowd.share(20.0)
+            findings.note(f"{number} cameras: share of clips scored; per clip", f"{share:.1f} %; {cost:.2f} ms")
 
 
 def _asked(ground: Ground, crowd: Crowd, findings: Findings) -> None:
     """The page is used, while alarms are raised."""
-    (ground.folder / "plan").write_text(f"{10 if ground.short else 60} 2 1")
+    crowd.plan.write_text(f"{10 if ground.short else 60} 2 1")
     since = time.monotonic()
     took: dict[str, list[float]] = {"/healthz": [], "/api/events": [], "/api/state": []}
     while time.monotonic() - since < (5.0 if ground.short else 30.0):
