@@ -89,7 +89,8 @@ class Decoder:
         self._free = list(range(settings.ring.slots))
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
         self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
-        self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock)
+        hides = settings.view if settings.mask_saved else None
+        self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock, hides)
         self._cropper = ClipCropper(settings.view, settings.geometry)
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
@@ -166,6 +167,7 @@ class Decoder:
                         else:
                             log.warning("image size changed", camera=settings.source.name, size=capture.size)
                         size = capture.size
+                        self._recorder.turned = capture.turned
                     self._frames += 1
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames

@@ -91,6 +91,13 @@ class CameraConfig:
         default=30.0, metadata={"doc": "Seconds without an image until `camera_lost`. Default: {default}."}
     )
     view: View = field(default_factory=View)
+    mask_saved: bool = field(
+        default=True,
+        metadata={
+            "doc": "Whether `masks` and `only_here` also apply to the images and clips that are saved. Such clips are "
+            "encoded again, which costs processor time while an alarm lasts. Default: {default}."
+        },
+    )
     is_self_test: bool = False
     sub_stream: Source | None = None
 

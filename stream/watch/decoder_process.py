@@ -109,6 +109,7 @@ class DecoderProcess:
             hwaccel=config.hwaccel,
             motion_threshold=config.motion_threshold,
             view=config.view,
+            mask_saved=config.mask_saved,
             sub_stream=config.sub_stream,
             media=self._media,
         )

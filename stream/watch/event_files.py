@@ -30,10 +30,10 @@ class EventFiles:
         self.keeps = keeps
 
     def look(self, decoder: DecoderProcess, name: str) -> None:
-        """Have the whole image written for somebody who waits for the file."""
+        """Have the whole image, without masks, written for somebody who waits for the file."""
         if self.keeps:
             self._looks.add(name)
-            decoder.order(TakeSnapshot(name, media_path(self._media, name, "snapshot"), "", None))
+            decoder.order(TakeSnapshot(name, media_path(self._media, name, "snapshot"), "", None, whole=True))
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
         """Request the files for the message of an alarm; `clip` is the one that caused it and is shown."""

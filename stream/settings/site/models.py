@@ -97,8 +97,7 @@ class CameraDefaults(SiteModel):
     masks: Annotated[list[Mask], Field(max_length=50)] | None = Field(
         None,
         description="Polygons that are black to the model: lists of at least three points [x, y], as fractions of the "
-        "whole image's width and height from the upper left. Images and clips of alarms are not masked. "
-        "Default: none.",
+        "whole image's width and height from the upper left. Default: none.",
     )
     only_here: Annotated[list[Mask], Field(max_length=50)] | None = Field(
         None, description="Polygons like `masks`: everything outside of them is black to the model. Default: none."
