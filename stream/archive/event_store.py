@@ -262,6 +262,24 @@ class EventStore:
             self._database.execute("DELETE FROM files WHERE event = ?", (event_id,))
             self._database.execute("DELETE FROM events WHERE id = ?", (event_id,))
 
-    def forget(self, before: float) -> None:
-        """Delete events that have ended and whose age counts from before that steady time."""
-        self._database.execute("DELETE FROM events WHERE age_from < ? AND end_time IS NOT NULL", (before,))
+    def with_files(self, camera: str) -> list[str]:
+        """Ids of the camera's events that have files."""
+        rows = self._database.execute(
+            "SELECT id FROM events WHERE camera = ? AND id IN (SELECT event FROM files)", (camera,)
+        )
+        return [event_id for (event_id,) in rows]
+
+    def older(self, camera: str, before: float) -> list[str]:
+        """Ids of the camera's events that have ended and whose age counts from before that steady time."""
+        rows = self._database.execute(
+            "SELECT id FROM events WHERE camera = ? AND age_from < ? AND end_time IS NOT NULL", (camera, before)
+        )
+        return [event_id for (event_id,) in rows]
+
+    def forget(self, before: float, but: Sequence[str] = ()) -> None:
+        """Delete events that have ended and whose age counts from before that steady time, `but` of these cameras."""
+        others = f"camera NOT IN ({','.join('?' * len(but))})"
+        self._database.execute(
+            f"DELETE FROM events WHERE age_from < ? AND end_time IS NOT NULL AND {others}",  # noqa: S608 -- ours
+            (before, *but),
+        )

@@ -23,7 +23,7 @@ from stream.archive.herald import Herald
 from stream.archive.janitor import Janitor
 from stream.archive.media import Kind, media_path
 from stream.archive.others import SettingsOfOtherProcesses
-from stream.archive.retention import Retention
+from stream.archive.retention import CameraRetention, Retention
 from stream.archive.store import Store
 from stream.archive.verdicts import judge, missed
 from stream.archive.writer import Line, Writer
@@ -205,6 +205,10 @@ class Journal:
             return say
 
         self._writer.put(write, lambda: log.error("acknowledgement or escalation lost: it cannot be stored"))
+
+    def keep(self, cameras: Mapping[str, CameraRetention]) -> None:
+        """How long data of each camera is kept, where that differs."""
+        self._writer.put(lambda _store: self._janitor.keep(cameras))
 
     def missed_verdicts(self, camera: str, known: Mapping[str, str], learn: Callable[[JudgedEvent], None]) -> None:
         """`learn` gets the verdicts that the camera does not know yet, from the writer's thread."""
