@@ -21,6 +21,7 @@ _KIND: Final = (
     "CASE WHEN test THEN 'test' WHEN label <> 'anomaly' THEN label "
     "ELSE coalesce(json_extract(payload, '$.kind'), 'unknown') END"
 )
+_WITH_FILES: Final = "SELECT DISTINCT id FROM events JOIN files ON event = id WHERE camera = ?"
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
 
@@ -265,7 +266,7 @@ class EventStore:
     def with_files(self, camera: str) -> list[str]:
         """Ids of the camera's events that have files."""
         rows = self._database.execute(
-            "SELECT id FROM events WHERE camera = ? AND id IN (SELECT event FROM files)", (camera,)
+            "SELECT DISTINCT id FROM events JOIN files ON event = id WHERE camera = ?", (camera,)
         )
         return [event_id for (event_id,) in rows]
 

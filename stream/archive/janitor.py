@@ -22,7 +22,7 @@ _PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
 
 
 class Janitor:
-    """Used by the writer's thread. `expired` is called with deleted files."""
+    """Used by the writer's thread, `keep` by any. `expired` is called with deleted files."""
 
     def __init__(self, store: Store, retention: Retention, expired: Callable[[str, Kind], None]) -> None:
         self._store = store

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from configs.atomic import replacing
 from stream.alarm.audit import Change
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
@@ -23,7 +22,7 @@ from stream.archive.herald import Herald
 from stream.archive.janitor import Janitor
 from stream.archive.media import Kind, media_path
 from stream.archive.others import SettingsOfOtherProcesses
-from stream.archive.retention import CameraRetention, Retention
+from stream.archive.retention import Retention
 from stream.archive.store import Store
 from stream.archive.verdicts import judge, missed
 from stream.archive.writer import Line, Writer
@@ -65,7 +64,7 @@ class Journal:
         self._clock = store.clock
         self._writer = Writer(store, line)
         self._herald = Herald(say)
-        self._janitor = Janitor(store, retention, expired)
+        self.janitor = Janitor(store, retention, expired)
         self._others = SettingsOfOtherProcesses(store, changed)
         self.scores_lost = 0
 
@@ -147,12 +146,9 @@ class Journal:
         """The window of an alarm, as a file beside its image and clip. If the disk is full, only the file is lost."""
 
         def write(store: Store) -> None:
-            path = media_path(store.media, event_id, "window")
             try:
-                with replacing(path) as partial:
-                    partial.write_bytes(explanation.packed())
-                    self._clock.steady.stamp(partial)
-                store.events.file_kept(event_id, "window", path.stat().st_size)
+                path = media_path(store.media, event_id, "window")
+                store.events.file_kept(event_id, "window", explanation.written(path, self._clock.steady.stamp))
             except OSError as error:
                 log.warning("event has no window", id=event_id, reason=error.strerror)
 
@@ -206,10 +202,6 @@ class Journal:
 
         self._writer.put(write, lambda: log.error("acknowledgement or escalation lost: it cannot be stored"))
 
-    def keep(self, cameras: Mapping[str, CameraRetention]) -> None:
-        """How long data of each camera is kept, where that differs."""
-        self._writer.put(lambda _store: self._janitor.keep(cameras))
-
     def missed_verdicts(self, camera: str, known: Mapping[str, str], learn: Callable[[JudgedEvent], None]) -> None:
         """`learn` gets the verdicts that the camera does not know yet, from the writer's thread."""
 
@@ -250,5 +242,5 @@ class Journal:
             herald.join(5.0)
 
     def _between(self, *, refused: bool) -> None:
-        self._janitor.turn(time.monotonic(), refused=refused)
+        self.janitor.turn(time.monotonic(), refused=refused)
         self._others.turn()

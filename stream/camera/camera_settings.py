@@ -38,6 +38,11 @@ class CameraSettings:
     sub_stream: Source | None = None
     media: Path | None = None
 
+    @property
+    def hides(self) -> View | None:
+        """The view whose masks apply to saved images and clips."""
+        return self.view if self.mask_saved else None
+
     def confined(self) -> int:
         """Confine this process to what it needs; see `confine`."""
         ports = {port_of(stream.url) for stream in self._streams if stream.live}

@@ -89,8 +89,7 @@ class Decoder:
         self._free = list(range(settings.ring.slots))
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
         self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
-        hides = settings.view if settings.mask_saved else None
-        self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock, hides)
+        self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock, settings.hides)
         self._cropper = ClipCropper(settings.view, settings.geometry)
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
