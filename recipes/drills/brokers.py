@@ -119,6 +119,7 @@ def _slow(ground: Ground, findings: Findings, count: int) -> None:
         ears = Ears(broker.port)
         found.connected()
         before = found.warmed_up()
+        until(lambda: len({e["id"] for e in ears.events() if e["type"] == "media"}) >= found.decided, 240, "the first")
         link.rate = 40_000.0  # bytes a second
         found.burst()
         found.judge(ears, findings, "slow (40 kB/s)", 240)
