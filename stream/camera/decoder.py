@@ -93,14 +93,13 @@ class Decoder:
         self._cropper = ClipCropper(settings.view, settings.geometry)
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
-        self._connection = -1
+        self._connection, self._resized = -1, 0
         self._frames = self._corrupt = self._dropped = self._damaged = 0
         self._damaged_at = [False] * CLIP_LENGTH  # by position in the clip
         self._broken = self._late = 0  # of closed connections
         self._assembler: ClipAssembler | None = None  # of the open one
         self._fps = self._next_beat = 0.0
-        self._beat_frames = 0
-        self._stopping = False
+        self._beat_frames, self._stopping = 0, False
         self._clips = ClipWatch()
         self._remarks = Remarks(settings.source.name)
         self._patience = _PATIENCE
@@ -165,6 +164,8 @@ class Decoder:
                             self._clips.connected(arrival)
                         else:
                             log.warning("image size changed", camera=settings.source.name, size=capture.size)
+                            assembler.restart()  # clips follow nothing, as after a new connection
+                            self._connection, self._resized = self._connection + 1, self._resized + 1
                         size = capture.size
                         self._recorder.turned = capture.turned
                     self._frames += 1
@@ -193,12 +194,12 @@ class Decoder:
                         self._clips.damaged(arrival)
                         continue
                     self._clips.clip(arrival)
-                    if (spans := placed.finished.end - placed.finished.start) > LONG_CLIP:
-                        self._remarks.once(spans_long(spans))
+                    clip, start, end = placed.finished, placed.finished.start, placed.finished.end
+                    if end - start > LONG_CLIP:
+                        self._remarks.once(spans_long(end - start))
                     if (slot := self._take_slot()) is None:
                         self._dropped += 1
                         continue
-                    clip, start, end = placed.finished, placed.finished.start, placed.finished.end
                     focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
                     known = gate.representative(clip.clip, self._ring.clips[slot])
                     if not settings.replay:
@@ -255,8 +256,7 @@ class Decoder:
             self._beat()
 
     def _beat(self, *, now: bool = False) -> None:
-        clock = time.monotonic()
-        if clock < self._next_beat and not now:
+        if (clock := time.monotonic()) < self._next_beat and not now:
             return
         if self._next_beat:
             self._fps = (self._frames - self._beat_frames) / (clock - self._next_beat + _HEARTBEAT)
@@ -266,9 +266,9 @@ class Decoder:
         problem = "" if self._settings.replay else self._clips.problem(clock)
         if problem:
             self._remarks.once(problem)
-        connection = max(0, self._connection)
-        broken, late = self._broken, self._late
-        if (assembler := self._assembler) is not None:
+        connection = max(0, self._connection - self._resized)
+        broken, late, assembler = self._broken, self._late, self._assembler
+        if assembler is not None:
             broken, late = broken + assembler.broken_clips, late + assembler.late_frames
         self._send(
             Counters(
