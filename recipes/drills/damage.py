@@ -12,9 +12,10 @@ from recipes.drills.drill import Findings, Ground
 from recipes.drills.house import House, house
 from tests.servers.processes import until
 from tests.servers.rtsp import moving_pictures
-from tests.servers.settable_camera import SettableCamera, Track, encode_as
+from tests.servers.settable_camera import SettableCamera, Track, encode_as, steady
 
 SHARE_FLIPPED, SHARE_LOST = 0.1, 0.05
+_CHANGES_AFTER = 12  # seconds
 
 
 @dataclass(frozen=True)
@@ -75,21 +76,26 @@ def _damage(ground: Ground, findings: Findings, camera: SettableCamera, transpor
 
 
 def changes(ground: Ground, findings: Findings) -> None:
-    """640x360 at 25/s in H.264, then 480x270 at 15/s, then H.265: as a camera that is set up anew does it."""
+    """640x360 at 25/s in H.264, then 480x270 at 15/s, within one connection and with a new one, then H.265."""
     for number, (name, first, second) in enumerate(_streams()):
         folder = ground.folder_for(f"change{number}")
         camera = SettableCamera(first)
         with camera.running(), house(folder, ground.bundle, "--rtsp", f"door={camera.url}") as home:
             until(lambda: len(home.ears.scores("door")) >= 4, 60, "scores")
-            camera.tracks = (second,)
-            camera.hang_up()
-            since = time.monotonic()
-            until(lambda: _windows(home, since)[:1] == [1], 30, "a score of an empty window")  # noqa: B023
+            if second is None:
+                since = camera.played_at[0] + _CHANGES_AFTER - time.time() + time.monotonic()
+                time.sleep(max(0.0, since - time.monotonic()))
+            else:
+                camera.tracks = (second,)
+                camera.hang_up()
+                since = time.monotonic()
+            until(lambda: 1 in _windows(home, since), 30, "a score of an empty window")  # noqa: B023
             took = home.ears.scores("door", since)
             findings.most(f"{name}: scored again after", took[0] - since, 20.48, "s")
             time.sleep(3.0)
             windows = _windows(home, since)
             findings.same(f"{name}: windows that began", windows.count(1), 1)
+            findings.same(f"{name}: connections", len(camera.played_at), 1 if second is None else 2)
             findings.same(f"{name}: crashes", home.crashes, 0)
 
 
@@ -98,11 +104,19 @@ def _windows(home: House, since: float) -> list[int]:
     return [json.loads(said)["window"] for at, topic, said in home.ears.heard if at > since and topic.endswith("score")]
 
 
-def _streams() -> Sequence[tuple[str, Track, Track]]:
-    wide, small = moving_pictures(25 * 8, 640, 360), moving_pictures(15 * 12, 480, 270)
-    h264 = Track(encode_as("h264", wide))
-    slower = Track(encode_as("h264", small, fps=15), lambda k: (k / 15, k / 15))
+def _streams() -> Sequence[tuple[str, Track, Track | None]]:
+    """The name of a change, and the streams before and after it; None if the first one changes within itself."""
+    wide, small = moving_pictures(25 * _CHANGES_AFTER, 640, 360), moving_pictures(15 * 20, 480, 270)
+    units, others = encode_as("h264", wide), encode_as("h264", small, fps=15)
+    first = Track(units)
+    within = Track([*units, *others], lambda k: (_changed(k, len(units)), _changed(k, len(units))))
     return (
-        ("640x360 to 480x270, 25 to 15 fps", h264, slower),
-        ("H.264 to H.265", h264, Track(encode_as("h265", wide), codec="h265")),
+        ("640x360 to 480x270, 25 to 15 fps, one connection", within, None),
+        ("640x360 to 480x270, 25 to 15 fps", first, Track(others, steady(15))),
+        ("H.264 to H.265", first, Track(encode_as("h265", wide), codec="h265")),
     )
+
+
+def _changed(index: int, first: int) -> float:
+    """When a frame is sent: 25 a second, and 15 after the first so many."""
+    return index / 25 if index < first else first / 25 + (index - first) / 15

@@ -56,7 +56,11 @@ DRILLS: Final = (
     ),
     Drill("soak", "16 cameras for an hour, one of which goes away and returns every half minute", scale.soak),
     Drill("many-cameras", "200 simulated cameras and 100,000 events", scale.many),
-    Drill("signals", "SIGTERM and SIGINT, once and twice, in mid-run and during the start", ours.signals),
+    Drill(
+        "signals",
+        "SIGTERM and SIGINT, once and twice, in mid-run, during the start and during the build of a bundle",
+        ours.signals,
+    ),
     Drill(
         "stop-while-stuck",
         "a stop while the engine, a decoder or the broker hangs, and of a whole process group",

@@ -177,7 +177,8 @@ def build(
         mqtt.when_open(commands.start)
     setter = SettingsOfOthers(decoders, commands)
     line: Line = queue.Queue(LIMIT)
-    journal = Journal(store, settings.retention, line, outlet.committed, pictures.expired, setter.changed)
+    retention = replace(settings.retention, cameras={camera.name: camera.retention for camera in settings.cameras})
+    journal = Journal(store, retention, line, outlet.committed, pictures.expired, setter.changed)
     outlet.connect(journal, mqtt)
     page = None if web is None else page_for_others(web[0])
     post = _dropped if commands is None else commands.post

@@ -76,7 +76,7 @@ class HeatMaps:
 
 def make_heat_maps(bundle: Bundle, journal: Journal, metrics: Metrics, *, keeps: bool) -> HeatMaps | None:
     """None if the bundle has none, or if no files of events are kept."""
-    return HeatMaps(bundle, journal.heat_map, metrics.heat_map) if keeps and has_heat_map(bundle) else None
+    return HeatMaps(bundle, journal.files.heat_map, metrics.heat_map) if keeps and has_heat_map(bundle) else None
 
 
 def _packed(heat: FloatArray, region: FocusRegion) -> bytes:

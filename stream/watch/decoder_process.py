@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from engine.manifest import Manifest
 from stream.alarm.event import EVENT_ID
@@ -95,11 +96,8 @@ class DecoderProcess:
         return self._ring
 
     def look(self, until: float) -> tuple[int, bytes] | None:
-        """Its current image, and the number of it, if there is one; it takes images until this monotonic time. Any
-        thread may call this.
-        """
-        ring = self._ring
-        if ring is None:
+        """Its current image with a number, if there is one; more follow until that monotonic time. For any thread."""
+        if (ring := self._ring) is None:
             return None
         with suppress(ValueError):  # closed
             ring.live.watch(until)
@@ -119,6 +117,7 @@ class DecoderProcess:
             hwaccel=config.hwaccel,
             motion_threshold=config.motion_threshold,
             view=config.view,
+            mask_saved=config.mask_saved,
             sub_stream=config.sub_stream,
             media=self._media,
         )
@@ -216,10 +215,8 @@ class DecoderProcess:
     def read(self, pipe: Connection) -> Message:
         """Its next message. Raises WireError for what is none, and OSError or EOFError if it has gone or is stuck."""
         message = WIRE.received(pipe)
-        if isinstance(message, ClipReady) and not (0 <= message.slot < self.ring.slots and message.clip >= 0):
-            raise WireError(f"clip {message.clip} in slot {message.slot}")
-        if isinstance(message, ClipReady) and not _possible(message, self._clock.now(), live=self.config.source.live):
-            raise WireError(f"clip from {message.start} to {message.end}, arrived at {message.arrival}")
+        if isinstance(message, ClipReady):
+            _check(message, self.ring.slots, self._clock.now(), live=self.config.source.live)
         if isinstance(message, SnapshotTaken | ClipClosed) and not EVENT_ID.fullmatch(message.event):
             raise WireError(f"event {message.event[:40]!r}")
         return message
@@ -245,37 +242,47 @@ class DecoderProcess:
             self._ring.close()
 
 
-def _possible(clip: ClipReady, steady: float, *, live: bool) -> bool:
-    """Whether a clip's times can be true; those of a live camera are close to now."""
-    now = time.monotonic()
-    return (
-        clip.start <= clip.end
-        and (not live or abs(clip.start - steady) < _FURTHEST)
-        and now - _FURTHEST < clip.arrival <= now + 1
-    )
+def _check(clip: ClipReady, slots: int, steady: float, *, live: bool) -> None:
+    """Raises WireError for a slot that does not exist, or for impossible times; a live camera's are close to now."""
+    if not (0 <= clip.slot < slots and clip.clip >= 0):
+        raise WireError(f"clip {clip.clip} in slot {clip.slot}")
+    now, near = time.monotonic(), not live or abs(clip.start - steady) < _FURTHEST
+    if not (clip.start <= clip.end and near and now - _FURTHEST < clip.arrival <= now + 1):
+        raise WireError(f"clip from {clip.start} to {clip.end}, arrived at {clip.arrival}")
 
 
 def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:
     """The available messages, at most MOST_AT_ONCE of each decoder, waiting up to `timeout` seconds for the first; None
     for a process that has ended or must be replaced.
     """
-    by_pipe: dict[Any, DecoderProcess] = {d.pipe: d for d in decoders if d.pipe is not None}
-    if not by_pipe:
+    by_file = {d.pipe.fileno(): (d, d.pipe) for d in decoders if d.pipe is not None}
+    if not by_file:
         time.sleep(timeout)
         return
-    ready: list[Any] = wait(by_pipe, timeout)
-    for pipe in ready:
-        decoder = by_pipe[pipe]
-        try:
-            for _ in range(MOST_AT_ONCE):
-                if not pipe.poll():
-                    break
-                yield decoder, decoder.read(pipe)
-        except WireError as error:
-            log.error("message of a decoder refused", camera=decoder.camera.name, reason=str(error))
-            yield decoder, None
-        except (EOFError, OSError):
-            yield decoder, None
+    poller = select.poll()
+    for file in by_file:
+        poller.register(file, select.POLLIN)
+    ready = poller.poll(timeout * 1000)
+    for _ in range(MOST_AT_ONCE):
+        for file, _event in ready:
+            decoder, pipe = by_file[file]
+            message = None if pipe.closed else _next_message(decoder, pipe)
+            if message is None:
+                poller.unregister(file)
+            if message is not None or decoder.pipe is pipe:  # else it was replaced meanwhile
+                yield decoder, message
+        if not ready or not (ready := poller.poll(0)):
+            return
+
+
+def _next_message(decoder: DecoderProcess, pipe: Connection) -> Message | None:
+    try:
+        return decoder.read(pipe)
+    except WireError as error:
+        log.error("message of a decoder refused", camera=decoder.camera.name, reason=str(error))
+    except (EOFError, OSError):
+        pass
+    return None
 
 
 def hear_out(

@@ -38,7 +38,7 @@ class Shedder:
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
         self._longest_wait = longest_wait
-        self._gave: list[Line] = []
+        self._gave: dict[int, Line] = {}  # in this round, by identity, in order
 
     def overdue(self, lines: Sequence[AnyLine], now: float) -> int:
         """How many clips have waited too long at monotonic time `now`."""
@@ -46,16 +46,17 @@ class Shedder:
 
     def choose(self, lines: Sequence[AnyLine]) -> AnyLine | None:
         """The line that drops its oldest clip; None if none is waiting."""
-        waiting = sorted((line for line in lines if line.pending_clips), key=_oldest)
+        waiting = [line for line in lines if line.pending_clips]
         if not waiting:
             return None
-        candidates = [line for line in waiting if not any(line is gave for gave in self._gave)]
+        candidates = [line for line in waiting if id(line) not in self._gave]
         if not candidates:
-            last = self._gave[-1]
-            candidates = [line for line in waiting if line is not last] or waiting
-            self._gave = []
-        self._gave.append(candidates[0])
-        return candidates[0]
+            last = next(reversed(self._gave))
+            candidates = [line for line in waiting if id(line) != last] or waiting
+            self._gave = {}
+        chosen = min(candidates, key=_oldest)
+        self._gave[id(chosen)] = chosen
+        return chosen
 
 
 def _oldest(line: Line) -> float:
