@@ -31,7 +31,7 @@ class CameraSettings:
     fps: float = TRAINED_RATE
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
-    motion_threshold: float = 0.0
+    skip_still: bool = False
     view: View = field(default_factory=View)
     sub_stream: Source | None = None
     media: Path | None = None

@@ -17,7 +17,6 @@ from stream.service.build import Parts
 from stream.service.supervisor import Supervisor
 from stream.service.threads import Threads
 from stream.sinks.embedded_broker import EmbeddedBroker
-from stream.watch.scheduling import next_batch
 
 _STATS_EVERY: Final = 60.0
 _SCENES_EVERY: Final = 3_600.0
@@ -56,7 +55,7 @@ class MainLoop:
 
     def _score(self) -> None:
         parts = self._parts
-        lines = next_batch(parts.decoders, parts.engine.backend.batch)
+        lines = parts.intake.next_batch(parts.engine.backend.batch)
         batch = [(line, line.pending_clips.popleft()) for line in lines]
         try:
             if not parts.settings.replay:

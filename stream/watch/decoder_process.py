@@ -94,6 +94,16 @@ class DecoderProcess:
         assert self._ring is not None  # noqa: S101 -- no clip comes before
         return self._ring
 
+    @property
+    def nearness(self) -> float:
+        """How near the camera's last score is to its threshold, 0 to 1."""
+        return self.camera.nearness
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the feature of its oldest pending clip is known already."""
+        return self.camera.window.known_feature(self.pending_clips[0]) is not None
+
     def _settings_for(self, config: CameraConfig, ring: ClipRing) -> CameraSettings:
         return CameraSettings(
             config.source,
@@ -106,7 +116,7 @@ class DecoderProcess:
             fps=config.fps,
             stride=config.stride,
             hwaccel=config.hwaccel,
-            motion_threshold=config.motion_threshold,
+            skip_still=config.skip_still,
             view=config.view,
             sub_stream=config.sub_stream,
             media=self._media,

@@ -1,0 +1,214 @@
+"""Which incidents are still found under overload: the scheduler of `mgfn-stream`, and the oldest clip first.
+
+    python -m recipes.field.overload
+
+The judged recordings are divided among 24 cameras, which show them one after the other, each as a camera of its own
+that has learned from its calm part. An engine scores one clip at a time, and takes so long that it needs once, twice
+or four times the available time. Simulated time, so the result is always the same. Features and heads are those of
+`recipes.field.still`, without its gate. Prints a table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+import platformdirs
+import torch
+
+from engine.arrays import FloatArray
+from mgfn.extended import Extended
+from recipes.field.__main__ import ALARM, chosen, fold_heads_of
+from recipes.field.bench import POINTS, Held, at_budget, held_out
+from recipes.field.features import Footage
+from recipes.field.judge import Alarm, Verdict, judge
+from recipes.field.parts import all_together
+from recipes.field.recordings import Recording, benchmark_recordings
+from recipes.field.still import ROOT, footage_of, moving_shares, of_length
+from recipes.field.watch import history, new_camera, score
+from recipes.field_head.data import all_recordings
+from stream.alarm.event import EventMessage
+from stream.camera.messages import ClipReady
+from stream.watch.scheduling import LONGEST_WAIT, Scheduler
+from stream.watch.watched_camera import WatchedCamera
+
+CAMERAS: Final = 24
+OVERLOADS: Final = (1.0, 2.0, 4.0)
+PAUSE: Final = 2.0  # seconds between two recordings of a camera
+
+
+@dataclass(eq=False)
+class Line:
+    """A camera that shows recordings one after the other."""
+
+    shown: Show | None = None
+    pending_clips: deque[ClipReady] = field(default_factory=deque)
+    is_free: bool = False
+
+    @property
+    def nearness(self) -> float:
+        return self.shown.camera.nearness if self.shown else 0.0
+
+
+@dataclass
+class Show:
+    """A recording as a camera shows it: scored clips alone enter the window."""
+
+    recording: Recording
+    footage: Footage
+    head: Extended
+    camera: WatchedCamera
+    begin: float
+    window: list[FloatArray] = field(default_factory=list)
+    messages: list[tuple[EventMessage | None, float]] = field(default_factory=list)
+
+    def take(self, clip: ClipReady) -> None:
+        feature = self.footage.features[clip.clip]
+        self.window = [*self.window[-31:], feature]
+        with torch.inference_mode():
+            scores = self.head(torch.from_numpy(np.stack(self.window))[None]).scores[0].numpy()
+        self.camera.push(clip, feature)
+        scored = self.camera.scored(clip, scores, lambda window: np.zeros(len(window), np.float32))
+        self.messages.append((scored.event, clip.end))
+
+    def verdict(self) -> Verdict:
+        messages = [*self.messages, *((m, 0.0) for m in self.camera.close("end_of_stream", 0.0))]
+        alarms, rang = [], 0.0
+        for message, at in messages:
+            if message is None or message.suppressed is not None or message.severity != "alarm":
+                continue
+            if message.type == "new":
+                rang = at
+            elif message.type == "end" and message.end_time is not None:
+                alarms.append(Alarm(message.start_time, rang, message.end_time, message.id))
+        return judge(alarms, self.recording.incident, 0.0, self.footage.length)
+
+
+class Policy(Protocol):
+    def next_batch(self, lines: Sequence[Line], size: int, now: float) -> list[Line]: ...
+    def overdue(self, lines: Sequence[Line], now: float) -> Line | None: ...
+
+
+class OldestFirst:
+    """What `mgfn-stream` did before: the clip that waited longest is next, and all cameras drop the same share."""
+
+    def __init__(self) -> None:
+        self._gave: list[Line] = []
+        self._left = 0
+
+    def next_batch(self, lines: Sequence[Line], size: int, now: float) -> list[Line]:
+        del now
+        return sorted((line for line in lines if line.pending_clips), key=_oldest)[:size]
+
+    def overdue(self, lines: Sequence[Line], now: float) -> Line | None:
+        if not any(now - clip.arrival > LONGEST_WAIT for line in lines for clip in line.pending_clips):
+            return None
+        waiting = sorted((line for line in lines if line.pending_clips), key=_oldest)
+        candidates = [line for line in waiting if line not in self._gave]
+        if not candidates:
+            last, self._gave = self._gave[-1], []
+            candidates = [line for line in waiting if line is not last] or waiting
+        self._gave.append(candidates[0])
+        return candidates[0]
+
+
+def _oldest(line: Line) -> float:
+    return line.pending_clips[0].arrival
+
+
+def simulate(shows: Sequence[Show], moving: Mapping[str, FloatArray], policy: Policy, overload: float) -> int:
+    """Show all recordings; returns how many clips were dropped."""
+    lines, free_at = [Line() for _ in range(CAMERAS)], np.zeros(CAMERAS)
+    arrivals: list[tuple[float, int, Show, int]] = []
+    for show in shows:
+        number = int(free_at.argmin())
+        show.begin = float(free_at[number]) + PAUSE * (number + 1) / CAMERAS
+        arrivals += [(show.begin + float(end), number, show, clip) for clip, end in enumerate(show.footage.end)]
+        free_at[number] = show.begin + show.footage.length + PAUSE
+    arrivals.sort(key=lambda row: row[:2])
+    cost = 0.95 * overload * float(np.median(free_at)) / len(arrivals)
+    now, dropped, left = 0.0, 0, deque(arrivals)
+    while left or any(line.pending_clips for line in lines):
+        while left and left[0][0] <= now:
+            at, number, show, clip = left.popleft()
+            line = lines[number]
+            if line.shown is not show:
+                line.pending_clips.clear()
+                line.shown = show
+            start, end = float(show.footage.start[clip]), float(show.footage.end[clip])
+            share = float(moving[show.recording.name][clip])
+            line.pending_clips.append(ClipReady(0, clip, start, end, at, 0, moving=share))
+        while (line_of := policy.overdue(lines, now)) is not None:
+            line_of.pending_clips.popleft()
+            dropped += 1
+        if batch := policy.next_batch(lines, 1, now):
+            assert batch[0].shown is not None
+            batch[0].shown.take(batch[0].pending_clips.popleft())
+            now += cost
+        elif left:
+            now = left[0][0]
+    return dropped
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    cache = Path(platformdirs.user_cache_dir("mgfn-stream"))
+    labelled = all_recordings(ROOT.parent / "shared" / "data")
+    recordings = benchmark_recordings(labelled.values())
+    of_path = {recording.path: labelled[name] for name, recording in labelled.items()}
+    folder = cache / "field-head"
+    moving = {r.name: moving_shares(of_path[r.path], folder) for r in recordings}
+    seen = {r.name: of_length(footage_of(of_path[r.path], folder), len(moving[r.name])) for r in recordings}
+    heads = fold_heads_of(cache, labelled)
+    parted = {r.name: score(r, seen[r.name], h) for s, h in heads for r in recordings if r.source in s}
+    held, _ = held_out(recordings, seen, [s for s, _ in heads], parted, all_together, chosen(), ALARM)
+    head_of = {source: head for sources, head in heads for source in sources}
+    judged = {r.name: r for r in recordings if r.judged}
+    print("| overload | policy | clips dropped | incidents found | violent ones | false alarms |")
+    print("|---|---|---|---|---|---|")
+    policies: dict[str, Callable[[], Policy]] = {"oldest first": OldestFirst, "most urgent first": Scheduler}
+    for overload in OVERLOADS:
+        for name, policy in policies.items():
+            shows = _shows(held, judged, seen, head_of)
+            dropped = simulate(shows, moving, policy(), overload)
+            share = dropped / sum(len(show.footage.end) for show in shows)
+            print(f"| {overload:g} x | {name} | {share:.0%} | {_row(shows)} |", flush=True)
+
+
+def _shows(
+    held: Sequence[Held],
+    judged: Mapping[str, Recording],
+    seen: Mapping[str, Footage],
+    head_of: Mapping[str, Extended],
+) -> list[Show]:
+    """Every judged recording before a new camera that has learned from its calm part, in an order drawn once."""
+    alarm = at_budget(ALARM, POINTS[0])
+    shows = []
+    for group in held:
+        for name, scores in group.scores.items():
+            if not len(seen[name].end):
+                continue
+            camera = new_camera(group.settings, alarm)
+            if (learnt := history(seen[name], scores.calm, group.settings, alarm)) is not None:
+                camera.learner.recall(json.loads(learnt))
+            shows.append(Show(judged[name], seen[name], head_of[judged[name].source], camera, 0.0))
+    shows.sort(key=lambda show: show.recording.name)
+    order = np.random.default_rng(0).permutation(len(shows))
+    return [shows[index] for index in order]
+
+
+def _row(shows: Sequence[Show]) -> str:
+    verdicts = [(show.recording.incident, show.verdict()) for show in shows]
+    incidents = [(i, v) for i, v in verdicts if i is not None]
+    violent = [v for i, v in incidents if i.violent]
+    found, of_violent = sum(v.found for _, v in incidents), sum(v.found for v in violent)
+    return f"{found} of {len(incidents)} | {of_violent} of {len(violent)} | {sum(v.false for _, v in verdicts)}"
+
+
+if __name__ == "__main__":
+    main()
