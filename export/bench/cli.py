@@ -57,6 +57,15 @@ def bench(
     only: Annotated[
         Literal["cameras", "engines"] | None, typer.Option(help="Measure only this; default: both.")
     ] = None,
+    gpu_check: Annotated[
+        bool, typer.Option("--gpu-check", help="Measure the NVIDIA GPU of this machine instead; downloads nothing.")
+    ] = False,
+    gpu_wheels: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --gpu-check: a folder with a wheel of onnxruntime-gpu.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --gpu-check: run its steps on the CPU; no figure is one of a GPU.")
+    ] = False,
 ) -> None:
     """Measure engines, decoding, and how many RTSP cameras this machine can watch.
 
@@ -79,6 +88,12 @@ def bench(
     if json is not None and (json.is_dir() or not json.parent.is_dir()):
         why = "it is a folder" if json.is_dir() else f"there is no folder {json.parent}"
         raise BenchError(f"--json {json}: cannot be written: {why}")
+
+    if gpu_check:
+        _gpu_check(bundle, gpu_wheels, json, seconds, dry=dry_run)
+        return
+    if gpu_wheels is not None or dry_run:
+        raise BenchError(f"{'--dry-run' if dry_run else '--gpu-wheels'}: needs --gpu-check")
 
     from configs.processes import ChildError
     from engine.bundle import Bundle
@@ -146,6 +161,26 @@ def bench(
             tell(plotted=False)  # loading matplotlib would take too long
         raise
     tell(plotted=True)
+
+
+def _gpu_check(bundle: Path | None, wheels: Path | None, json: Path | None, seconds: float, *, dry: bool) -> None:
+    from engine.backends import gpu_present
+
+    if find_spec("torch") is None:
+        raise BenchError("--gpu-check: needs PyTorch; run: pip install 'mgfn-stream[export]'")
+    if not dry and not gpu_present():
+        raise BenchError("--gpu-check: no NVIDIA GPU found; --dry-run goes through the steps on the CPU")
+    if wheels is not None and not wheels.is_dir():
+        raise BenchError(f"--gpu-wheels {wheels}: must be a folder")
+    from export.bench import gpu_cameras, gpu_check
+
+    console = plain_console(stderr=True)
+    found = gpu_check.check(
+        bundle, wheels, gpu_cameras.search(1 if dry else None, seconds), lambda text: console.print(text), dry=dry
+    )
+    print(gpu_check.markdown(found))  # noqa: T201 -- the result
+    for path in gpu_check.write(found, json) if json is not None else ():
+        console.print(f"written: {path}", soft_wrap=True)
 
 
 def _default_bundle() -> Path:
