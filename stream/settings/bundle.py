@@ -26,10 +26,10 @@ _BUILT_WITHIN: Final = _DAY
 
 
 def check_device(device: str) -> None:
-    """Raise UsageError unless `device` is auto, cpu or cuda[:N]."""
+    """Raise UsageError unless `device` is auto, cpu, cuda[:N], gpu or npu."""
     kind, colon, number = device.partition(":")
-    if device not in ("auto", "cpu") and not (kind == "cuda" and (not colon or number.isdigit())):
-        raise UsageError(f"--device {device}: must be auto, cpu or cuda[:N]")
+    if device not in ("auto", "cpu", "gpu", "npu") and not (kind == "cuda" and (not colon or number.isdigit())):
+        raise UsageError(f"--device {device}: must be auto, cpu, cuda[:N], gpu or npu")
 
 
 def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:
