@@ -37,7 +37,7 @@ from recipes.field_head.data import all_recordings
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import EventMessage
 from stream.camera.messages import ClipReady
-from stream.watch.scheduling import LONGEST_WAIT, Scheduler
+from stream.watch.scheduling import LONGEST_WAIT, Scheduler, Standing
 from stream.watch.watched_camera import WatchedCamera
 
 CAMERAS: Final = 24
@@ -52,11 +52,10 @@ class Line:
 
     shown: Show | None = None
     pending_clips: deque[ClipReady] = field(default_factory=deque)
-    is_free: bool = False
 
     @property
-    def nearness(self) -> float:
-        return self.shown.camera.nearness if self.shown else 0.0
+    def standing(self) -> Standing:
+        return Standing(False, self.shown.camera.alarm.nearness if self.shown else 0.0)
 
 
 @dataclass

@@ -55,7 +55,8 @@ def _gated_clips(recording: LabelledRecording, cache: Path) -> Iterator[tuple[in
     gate = StillGate(enabled=True)
     with np.load(path) as file:
         for number, (end, small) in enumerate(zip(file["end"], file["small"], strict=True)):
-            yield gate.representative(number, float(end), small), gate.moving
+            like = gate.like(number, float(end), small)
+            yield number if like is None else like, gate.moving
 
 
 def representatives(recording: LabelledRecording, cache: Path) -> NDArray[np.int64]:

@@ -199,16 +199,12 @@ class Decoder:
                         continue
                     clip, start, end = placed.finished, placed.finished.start, placed.finished.end
                     written = self._cropper.write(placed.oldest, self._ring.clips[slot])
-                    known = gate.representative(clip.clip, end, written.small)
+                    like = gate.like(clip.clip, end, written.small)
                     if not settings.replay:
                         start, end = clock.arrived(start) + steady, clock.arrived(end) + steady
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
-                    like = None if known == clip.clip else known
-                    self._send(
-                        ClipReady(
-                            self._connection, clip.clip, start, end, arrival, slot, like, written.focus, gate.moving
-                        )
-                    )
+                    seen = like, written.focus, gate.moving
+                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, *seen))
         finally:
             self._shift, self._assembler = None, None
             self._broken, self._late = self._broken + assembler.broken_clips, self._late + assembler.late_frames

@@ -53,22 +53,22 @@ class StillGate:
         self._in_a_row = 0
         self.moving = 0.0
 
-    def representative(self, clip: int, end: float, small: UInt8Array) -> int:
-        """The number of the clip, or of the remembered one if its feature stands for this clip, too.
+    def like(self, clip: int, end: float, small: UInt8Array) -> int | None:
+        """The number of the remembered clip if its feature stands for this clip, too; None if it must be computed.
 
         `end` in seconds of media time; `small` as for `moving_blocks`.
         """
         blocks = moving_blocks(small)
         self.moving = blocks / small[0].size
         if not self._enabled:
-            return clip
+            return None
         still = blocks < _FEWEST
         scene = small.mean(axis=0, dtype=np.float32)
         if still and self._stands_for(scene, end):
             self._in_a_row += 1
             return self._clip
         self._clip, self._scene, self._end, self._in_a_row = clip, scene if still else None, end, 0
-        return clip
+        return None
 
     def _stands_for(self, scene: FloatArray, end: float) -> bool:
         if self._scene is None or self._scene.shape != scene.shape:

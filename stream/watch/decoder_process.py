@@ -25,6 +25,7 @@ from stream.camera.wire import WireError, bound_waiting
 from stream.settings.settings import CameraConfig
 from stream.watch.pending_messages import PendingMessages
 from stream.watch.reaper import Reaper
+from stream.watch.scheduling import Standing
 from stream.watch.watched_camera import WatchedCamera
 
 PENDING_CLIPS: Final = 3
@@ -95,14 +96,10 @@ class DecoderProcess:
         return self._ring
 
     @property
-    def nearness(self) -> float:
-        """How near the camera's last score is to its threshold, 0 to 1."""
-        return self.camera.nearness
-
-    @property
-    def is_free(self) -> bool:
-        """Whether the feature of its oldest pending clip is known already."""
-        return self.camera.window.known_feature(self.pending_clips[0]) is not None
+    def standing(self) -> Standing:
+        """Of its oldest pending clip, of which there is one."""
+        known = self.camera.window.known_feature(self.pending_clips[0]) is not None
+        return Standing(known, self.camera.alarm.nearness)
 
     def _settings_for(self, config: CameraConfig, ring: ClipRing) -> CameraSettings:
         return CameraSettings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from stream.camera.messages import ClipReady
@@ -16,20 +16,24 @@ _MUCH: Final = 0.1  # share of moving blocks from which on more movement is no m
 _LEVELS: Final = 4  # of urgency: cameras that differ less take turns
 
 
-class Line(Protocol):
-    """A camera's finished clips that are not scored yet, oldest first.
+class Standing(NamedTuple):
+    """What speaks for a camera's oldest clip.
 
-    nearness: 0 to 1, of its last score to its threshold.
-    is_free: whether the feature of its oldest clip is known already, because nothing has moved.
+    is_free: its feature is known already, because nothing has moved.
+    nearness: 0 to 1, of the camera's last score to its threshold.
     """
+
+    is_free: bool
+    nearness: float
+
+
+class Line(Protocol):
+    """A camera's finished clips that are not scored yet, oldest first; `standing` of the oldest, if there is one."""
 
     pending_clips: deque[ClipReady]
 
     @property
-    def nearness(self) -> float: ...
-
-    @property
-    def is_free(self) -> bool: ...
+    def standing(self) -> Standing: ...
 
 
 AnyLine = TypeVar("AnyLine", bound=Line)
@@ -37,7 +41,7 @@ AnyLine = TypeVar("AnyLine", bound=Line)
 
 def urgency(line: Line) -> float:
     """How urgent a line's oldest clip is, 0 to 1: how much moves in it, or how near its camera is to an alarm."""
-    return max(min(line.pending_clips[0].moving / _MUCH, 1.0), line.nearness)
+    return max(min(line.pending_clips[0].moving / _MUCH, 1.0), line.standing.nearness)
 
 
 class Scheduler:
@@ -77,7 +81,7 @@ class Scheduler:
         served = self._served.setdefault(line, now)
         starving = now - served >= self._starved
         level = 0.0 if starving else -round(_LEVELS * urgency(line))
-        return not line.is_free, not starving, level, served, _oldest(line)
+        return not line.standing.is_free, not starving, level, served, _oldest(line)
 
 
 def _oldest(line: Line) -> float:

@@ -179,11 +179,6 @@ class WatchedCamera:
         return [event for event in found if event is not None]
 
     @property
-    def nearness(self) -> float:
-        """How near its last score is to its threshold, 0 to 1."""
-        return min(1.0, self.alarm.last.score / max(self.alarm.rule.settings.threshold_on, 1e-6))
-
-    @property
     def alarming(self) -> bool:
         """Whether `anomaly` is ON."""
         return self.alarm.active or self._test.open

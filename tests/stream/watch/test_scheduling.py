@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from stream.camera.messages import ClipReady
-from stream.watch.scheduling import LONGEST_WAIT, STARVED, Scheduler, urgency
+from stream.watch.scheduling import LONGEST_WAIT, STARVED, Scheduler, Standing, urgency
 
 CLIP = 0.64
 
@@ -21,6 +21,10 @@ class Camera:
     nearness: float = 0.0
     moving: float = 0.0
     is_free: bool = False
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(self.is_free, self.nearness)
 
     def waits(self, *arrivals: float) -> Camera:
         self.pending_clips.extend(
