@@ -1,7 +1,7 @@
 # Targets for users and CI. Each can be run again, and is fast the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-bundles lint drills field train-default-head sbom locked audit lint-deploy dist clean
+.PHONY: help install demo test quick test-bundles lint drills field gpu-check train-default-head sbom locked audit lint-deploy dist clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -62,6 +62,9 @@ drills: .venv/.dev .venv/.servers ## damage the running service on purpose, and 
 
 field: .venv/.dev ## test the default head on recordings from sources it was not trained on (docs/benchmarks/field.md)
 	$(BIN)/python -m recipes.field
+
+gpu-check: .venv/.runtime ## measure the NVIDIA GPU of this machine in eight minutes, into gpu-check.json and .md (WHEELS=DIR with onnxruntime-gpu)
+	$(BIN)/mgfn-bench --gpu-check --json gpu-check.json $(if $(WHEELS),--gpu-wheels $(WHEELS))
 
 train-default-head: .venv/.runtime ## train configs/heads/default.safetensors from ../shared/data
 	$(BIN)/python -m recipes.field_head.train

@@ -95,11 +95,11 @@ defaults: {hwaccel: auto, stride: 8}
 notify: {targets: ["{MGFN_PHONE}", "json://there"], camera_lost: true}
 frigate: {url: "http://admin:hunter2@frigate:5000", ca: ca.pem, cameras: {door: Front}}
 cameras:
-  door: {url: rtsp://h/1, motion_threshold: 6, stride: 16, fps: 12.5}
+  door: {url: rtsp://h/1, skip_still: false, stride: 16, fps: 12.5}
 """)
     read = read_site(path)
     (door,) = read.cameras(BUNDLE)
-    assert (door.hwaccel, door.stride, door.motion_threshold, door.fps) == ("auto", 16, 6.0, 12.5)
+    assert (door.hwaccel, door.stride, door.skip_still, door.fps) == ("auto", 16, False, 12.5)
     given = options(Flags(), read)
     assert given.notify == NotifySettings(("json://token-of-mine/x", "json://there"), camera_lost=True)
     assert given.frigate == FrigateSettings(
