@@ -30,7 +30,7 @@ from recipes.field.features import Footage
 from recipes.field.judge import Alarm, Verdict, judge
 from recipes.field.parts import all_together
 from recipes.field.recordings import Recording, benchmark_recordings
-from recipes.field.still import ROOT, footage_of, moving_shares, of_length
+from recipes.field.still import ROOT, footage_of
 from recipes.field.watch import history, new_camera, score
 from recipes.field_head import train
 from recipes.field_head.data import all_recordings
@@ -124,7 +124,7 @@ def _oldest(line: Line) -> float:
     return line.pending_clips[0].arrival
 
 
-def simulate(shows: Sequence[Show], moving: Mapping[str, FloatArray], policy: Policy, overload: float) -> int:
+def simulate(shows: Sequence[Show], policy: Policy, overload: float) -> int:
     """Show all recordings; returns how many clips were dropped."""
     lines, free_at = [Line() for _ in range(CAMERAS)], np.zeros(CAMERAS)
     arrivals: list[tuple[float, int, Show, int]] = []
@@ -144,8 +144,7 @@ def simulate(shows: Sequence[Show], moving: Mapping[str, FloatArray], policy: Po
                 line.pending_clips.clear()
                 line.shown = show
             start, end = float(show.footage.start[clip]), float(show.footage.end[clip])
-            share = float(moving[show.recording.name][clip])
-            line.pending_clips.append(ClipReady(0, clip, start, end, at, 0, moving=share))
+            line.pending_clips.append(ClipReady(0, clip, start, end, at, 0))
         while overdue := policy.overdue(lines, now):
             for line in overdue:
                 line.pending_clips.popleft()
@@ -166,8 +165,7 @@ def main() -> None:
     recordings = benchmark_recordings(labelled.values())
     of_path = {recording.path: labelled[name] for name, recording in labelled.items()}
     folder = cache / "field-head"
-    moving = {r.name: moving_shares(of_path[r.path], folder) for r in recordings}
-    seen = {r.name: of_length(footage_of(of_path[r.path], folder), len(moving[r.name])) for r in recordings}
+    seen = {r.name: footage_of(of_path[r.path], folder) for r in recordings}
     heads = fold_heads_of(cache, labelled)
     prior = CalibrationSettings.from_mapping(train.CALIBRATION)
     held = [
@@ -179,10 +177,10 @@ def main() -> None:
     judged = {r.name: r for r in recordings if r.judged}
     print("| false alarms a day | overload | policy | clips dropped | incidents found | violent ones | false alarms |")
     print("|---|---|---|---|---|---|---|")
-    policies: dict[str, Callable[[], Policy]] = {"oldest first": OldestFirst, "most urgent first": Scheduler}
+    policies: dict[str, Callable[[], Policy]] = {"oldest first": OldestFirst, "nearest to an alarm first": Scheduler}
     for budget, overload, (name, policy) in product(BUDGETS, OVERLOADS, policies.items()):
         shows = _shows(held, judged, seen, head_of, budget)
-        dropped = simulate(shows, moving, policy(), overload)
+        dropped = simulate(shows, policy(), overload)
         share = dropped / sum(len(show.footage.end) for show in shows)
         print(f"| {budget:g} | {overload:g} x | {name} | {share:.0%} | {_row(shows)} |", flush=True)
 

@@ -9,7 +9,7 @@ decodes all recordings (minutes). Writes docs/benchmarks/still.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -45,8 +45,8 @@ PRIOR: Final = CalibrationSettings.from_mapping(train.CALIBRATION)
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 
-def _gated_clips(recording: LabelledRecording, cache: Path) -> Iterator[tuple[int, float]]:
-    """For each clip of a recording, the clip whose feature it takes, and which share moves. Small frames are cached."""
+def representatives(recording: LabelledRecording, cache: Path) -> NDArray[np.int64]:
+    """For each clip of a recording, the clip whose feature it takes, (n,). Small frames are cached."""
     path = cache / "small" / f"{recording.name.replace('/', '__')}.npz"
     if not path.exists():
         clips = [(end, small_clip(frames)) for between, _, end, frames in overlapping(recording.path) if not between]
@@ -54,19 +54,9 @@ def _gated_clips(recording: LabelledRecording, cache: Path) -> Iterator[tuple[in
             np.savez(partial, end=np.array([end for end, _ in clips]), small=np.array([small for _, small in clips]))
     gate = StillGate(enabled=True)
     with np.load(path) as file:
-        for number, (end, small) in enumerate(zip(file["end"], file["small"], strict=True)):
-            like = gate.like(number, float(end), small)
-            yield number if like is None else like, gate.moving
-
-
-def representatives(recording: LabelledRecording, cache: Path) -> NDArray[np.int64]:
-    """For each clip of a recording, the clip whose feature it takes, (n,)."""
-    return np.array([known for known, _ in _gated_clips(recording, cache)], np.int64)
-
-
-def moving_shares(recording: LabelledRecording, cache: Path) -> FloatArray:
-    """The share of blocks that move in each clip, (n,)."""
-    return np.array([share for _, share in _gated_clips(recording, cache)], np.float32)
+        pairs = zip(file["end"], file["small"], strict=True)
+        likes = [gate.like(number, float(end), small) for number, (end, small) in enumerate(pairs)]
+    return np.array([n if like is None else like for n, like in enumerate(likes)], np.int64)
 
 
 def footage_of(recording: LabelledRecording, cache: Path) -> Footage:
@@ -141,7 +131,7 @@ def score_lines(
         "# The still gate", "",
         "`skip_still`: a clip in which nothing moves takes the last feature instead of running the backbone.",
         "Written by `python -m recipes.field.still`: all recordings of `../shared/data`, float32 features, the default",
-        "head. The constants of the rule were chosen on these recordings (five looks).",
+        "head. The constants of the rule were chosen on these recordings: about 25 settings were compared.",
         "",
         f"Of {clips} clips in {len(known)} recordings, {sum(reused.values())} ({sum(reused.values()) / clips:.1%}) "
         f"are skipped. In the {sum(map(bool, reused.values()))} recordings with such clips, a score of the head "

@@ -225,8 +225,8 @@ class Decoder:
                     if not settings.replay:
                         start, end = clock.arrived(start) + steady, clock.arrived(end) + steady
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
-                    seen = like, written.focus, gate.moving
-                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, *seen))
+                    focus = written.focus
+                    self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))
         finally:
             self._shift, self._assembler = None, None
             self._broken, self._late = self._broken + assembler.broken_clips, self._late + assembler.late_frames

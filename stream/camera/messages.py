@@ -32,7 +32,6 @@ class ClipReady:
     like: the earlier clip of this connection whose feature stands for this one, too, because nothing moved; or None.
     focus: the part of the image that the model sees, as x, y, width, height in fractions; None if the geometry of the
         bundle does not choose one.
-    moving: the share of the image that moves, 0 to 1.
     """
 
     connection: int
@@ -43,7 +42,6 @@ class ClipReady:
     slot: int
     like: int | None = None
     focus: tuple[float, float, float, float] | None = None
-    moving: float = 0.0
 
 
 @dataclass(frozen=True)

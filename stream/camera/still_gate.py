@@ -41,8 +41,6 @@ class StillGate:
     A clip takes its feature if it is still, too, shows the same scene, and was not preceded by MOST_IN_A_ROW others
     that did, or LONGEST seconds. Slow changes add up, because the remembered clip stays until another one differs from
     it. If not `enabled`, every clip is computed.
-
-    moving: the share of blocks that move in the newest clip.
     """
 
     def __init__(self, *, enabled: bool) -> None:
@@ -51,18 +49,15 @@ class StillGate:
         self._scene: FloatArray | None = None
         self._end = 0.0
         self._in_a_row = 0
-        self.moving = 0.0
 
     def like(self, clip: int, end: float, small: UInt8Array) -> int | None:
         """The number of the remembered clip if its feature stands for this clip, too; None if it must be computed.
 
         `end` in seconds of media time; `small` as for `moving_blocks`.
         """
-        blocks = moving_blocks(small)
-        self.moving = blocks / small[0].size
         if not self._enabled:
             return None
-        still = blocks < _FEWEST
+        still = moving_blocks(small) < _FEWEST
         scene = small.mean(axis=0, dtype=np.float32)
         if still and self._stands_for(scene, end):
             self._in_a_row += 1

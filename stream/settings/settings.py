@@ -81,7 +81,7 @@ class CameraConfig:
         },
     )
     skip_still: bool = field(
-        default=False,
+        default=True,
         metadata={
             "doc": "Whether clips in which nothing moves take the feature of the last clip instead of running the "
             "backbone. At least one clip in 16, and one in 15 seconds, is computed. Default: {default}."

@@ -12,8 +12,7 @@ from stream.camera.messages import ClipReady
 LONGEST_WAIT: Final = 1.0
 STARVED: Final = 5.0
 """Seconds after which a camera is served whatever happens elsewhere."""
-_MUCH: Final = 0.1  # share of moving blocks from which on more movement is no more urgent
-_LEVELS: Final = 4  # of urgency: cameras that differ less take turns
+_LEVELS: Final = 4  # of nearness: cameras that differ less take turns
 
 
 class Standing(NamedTuple):
@@ -39,17 +38,12 @@ class Line(Protocol):
 AnyLine = TypeVar("AnyLine", bound=Line)
 
 
-def urgency(line: Line) -> float:
-    """How urgent a line's oldest clip is, 0 to 1: how much moves in it, or how near its camera is to an alarm."""
-    return max(min(line.pending_clips[0].moving / _MUCH, 1.0), line.standing.nearness)
-
-
 class Scheduler:
     """Chooses whose clips are scored, and under overload, whose are dropped.
 
     While scoring keeps up, the clip that has waited longest is next. A clip that has waited for more than
-    `longest_wait` seconds is dropped, and from then on the most urgent ones are scored first, so that others are
-    dropped. Clips whose feature is known cost nothing, and come first. A camera that was not served for `starved`
+    `longest_wait` seconds is dropped, and from then on those of cameras near an alarm are scored first, so that others
+    are dropped. Clips whose feature is known cost nothing, and come first. A camera that was not served for `starved`
     seconds comes before all others that cost something.
     """
 
@@ -81,10 +75,10 @@ class Scheduler:
         return found
 
     def _rank(self, line: Line, now: float) -> tuple[bool, bool, float, float, float]:
-        """Sorts lines, those to be served first in front: free, starving, urgent ones, then those served long ago."""
+        """Sorts lines, those to be served first in front: free, starving, near an alarm, served long ago."""
         served = self._served.setdefault(line, now)
         starving = now - served >= self._starved
-        level = 0.0 if starving else -round(_LEVELS * urgency(line))
+        level = 0.0 if starving else -round(_LEVELS * line.standing.nearness)
         return not line.standing.is_free, not starving, level, served, _oldest(line)
 
 

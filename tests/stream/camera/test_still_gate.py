@@ -102,13 +102,6 @@ def test_day_becomes_night() -> None:
     assert known(StillGate(enabled=True), [*dusk, night, night]) == [0, 0, 0, 0, 0, 5, 5, 5, 5, 9, 9]
 
 
-def test_how_much_moves_is_told() -> None:
-    gate = StillGate(enabled=False)
-    for given, low, high in ((clip(), 0.0, 0.001), (with_something(clip(), size=8), 0.05, 0.25)):
-        assert gate.like(7, 1.0, given) is None
-        assert low <= gate.moving <= high
-
-
 def test_another_size_of_frame_is_another_scene() -> None:
     two_crops = np.concatenate([clip(), clip()], axis=1)
     assert known(StillGate(enabled=True), [clip(), two_crops, two_crops]) == [0, 1, 1]

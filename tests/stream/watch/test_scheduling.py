@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from stream.camera.messages import ClipReady
-from stream.watch.scheduling import LONGEST_WAIT, STARVED, Scheduler, Standing, urgency
+from stream.watch.scheduling import LONGEST_WAIT, STARVED, Scheduler, Standing
 
 CLIP = 0.64
 
@@ -19,7 +19,6 @@ class Camera:
     name: str
     pending_clips: deque[ClipReady] = field(default_factory=deque)
     nearness: float = 0.0
-    moving: float = 0.0
     is_free: bool = False
 
     @property
@@ -27,9 +26,7 @@ class Camera:
         return Standing(self.is_free, self.nearness)
 
     def waits(self, *arrivals: float) -> Camera:
-        self.pending_clips.extend(
-            ClipReady(0, number, at - CLIP, at, at, 0, moving=self.moving) for number, at in enumerate(arrivals)
-        )
+        self.pending_clips.extend(ClipReady(0, number, at - CLIP, at, at, 0) for number, at in enumerate(arrivals))
         return self
 
 
@@ -64,15 +61,8 @@ def test_what_waited_longer_than_the_limit_is_overdue() -> None:
     assert scheduler.overdue([a, b], LONGEST_WAIT + 0.05) == []
 
 
-def test_movement_and_nearness_are_urgent() -> None:
-    assert urgency(Camera("a").waits(0.0)) == 0
-    assert urgency(Camera("a", moving=0.05).waits(0.0)) == pytest.approx(0.5)
-    assert urgency(Camera("a", moving=0.6, nearness=0.2).waits(0.0)) == 1
-    assert urgency(Camera("a", moving=0.01, nearness=0.9).waits(0.0)) == 0.9
-
-
-def test_under_overload_the_most_urgent_are_scored_and_the_least_urgent_dropped() -> None:
-    quiet, busy, near = Camera("quiet").waits(0.0), Camera("busy", moving=0.05), Camera("near", nearness=1.0)
+def test_under_overload_those_near_an_alarm_are_scored_and_others_dropped() -> None:
+    quiet, busy, near = Camera("quiet").waits(0.0), Camera("busy", nearness=0.5), Camera("near", nearness=1.0)
     lines = [quiet, busy.waits(0.1), near.waits(0.2)]
     scheduler = Scheduler()
     assert scheduler.overdue(lines, 1.05) == [quiet]
