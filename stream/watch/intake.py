@@ -80,9 +80,8 @@ class Intake:
     def _shed_overdue(self) -> None:
         """Drop whole clips if the oldest have waited too long."""
         now = time.monotonic()
-        for _ in range(self._shedder.overdue(self._decoders, now)):
-            if (decoder := self._shedder.choose(self._decoders)) is not None:
-                self._shed(decoder, now)
+        for decoder in self._shedder.chosen(self._decoders, self._shedder.overdue(self._decoders, now)):
+            self._shed(decoder, now)
 
     def _shed(self, decoder: DecoderProcess, now: float) -> None:
         camera = decoder.camera

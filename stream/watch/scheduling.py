@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, TypeVar
 
 from stream.camera.messages import ClipReady
@@ -46,17 +46,20 @@ class Shedder:
 
     def choose(self, lines: Sequence[AnyLine]) -> AnyLine | None:
         """The line that drops its oldest clip; None if none is waiting."""
-        waiting = [line for line in lines if line.pending_clips]
-        if not waiting:
-            return None
-        candidates = [line for line in waiting if id(line) not in self._gave]
-        if not candidates:
-            last = next(reversed(self._gave))
-            candidates = [line for line in waiting if id(line) != last] or waiting
-            self._gave = {}
-        chosen = min(candidates, key=_oldest)
-        self._gave[id(chosen)] = chosen
-        return chosen
+        return next(self.chosen(lines, 1), None)
+
+    def chosen(self, lines: Sequence[AnyLine], count: int) -> Iterator[AnyLine]:
+        """The lines that drop `count` clips, if so many wait; each drops its oldest one before the next is chosen."""
+        while count > 0 and (waiting := [line for line in lines if line.pending_clips]):
+            candidates = [line for line in waiting if id(line) not in self._gave]
+            if not candidates:
+                last = next(reversed(self._gave))
+                candidates = [line for line in waiting if id(line) != last] or waiting
+                self._gave = {}
+            for line in sorted(candidates, key=_oldest)[:count]:
+                self._gave[id(line)] = line
+                count -= 1
+                yield line
 
 
 def _oldest(line: Line) -> float:
