@@ -10,14 +10,13 @@ import io
 import json
 import tokenize
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from configs.atomic import replacing
 from engine.arrays import FloatArray, UInt8Array
 from stream.alarm.event import TopClip
 from stream.base.errors import StreamError
@@ -62,13 +61,6 @@ class Explanation:
             for i in best.tolist()
             if self.weights[i] > 0
         )
-
-    def written(self, path: Path, stamp: Callable[[Path], None]) -> int:
-        """Write it to `path`, with the time that `stamp` sets; returns its bytes. Raises OSError."""
-        with replacing(path) as partial:
-            partial.write_bytes(self.packed())
-            stamp(partial)
-        return path.stat().st_size
 
     def packed(self) -> bytes:
         """The file's bytes."""

@@ -1,4 +1,4 @@
-"""The folder of images, clips and windows: where the files of an event are, and which must be deleted."""
+"""The folder of images, clips, windows and heat maps: where the files of an event are, and which must be deleted."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from stream.alarm.event import EVENT_ID
 from stream.archive.retention import DAY, Retention
 from stream.base.log import log
 
-Kind = Literal["snapshot", "clip", "window"]
+Kind = Literal["snapshot", "clip", "window", "heat"]
+SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz", "heat": ".heat"}
 _NONE: Final[Mapping[str, float]] = {}
-SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz"}
 
 
 def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
@@ -26,7 +26,7 @@ def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
 
 @dataclass(frozen=True)
 class MediaFile:
-    """An image, clip or window on disk; `written` is the time of the file on the steady clock (`SteadyClock.stamp`)."""
+    """A file of an event on disk; `written` is its time on the steady clock (`SteadyClock.stamp`)."""
 
     event_id: str
     kind: Kind

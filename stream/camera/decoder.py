@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from av.codec.hwaccel import HWAccel
+
 from configs.sizes import CLIP_LENGTH
 from stream.base.errors import CameraError, Reason
 from stream.base.log import FLUSHED_WITHIN, configure, log, serve, standard_error
@@ -21,6 +23,7 @@ from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
 from stream.camera.clips import CameraClock, ClipAssembler
 from stream.camera.hwaccel import accelerator
+from stream.camera.live_picture import LiveView
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder_thread import RecorderThread
@@ -79,6 +82,21 @@ def _one_at_a_time(send: Callable[[Message], None]) -> Callable[[Message], None]
     return locked
 
 
+def _opened(settings: CameraSettings, patience: float, hwaccel: HWAccel | None, beat: Callable[[], None]) -> Capture:
+    """The sub-stream if there is one and it can be opened, otherwise the main stream."""
+    opened = partial(Capture, transport=settings.transport, read_timeout=patience, hwaccel=hwaccel)
+    if settings.sub_stream is not None:
+        try:
+            return opened(settings.sub_stream)
+        except CameraError as error:
+            if error.reason is Reason.UNAUTHORIZED:  # do not try a wrong password twice
+                raise
+            what = "sub-stream cannot be opened: trying the main stream"
+            log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
+            beat()
+    return opened(settings.source)
+
+
 class Decoder:
     """The decoder of one camera. `pipe` sends messages; it receives numbers of free slots (or STOP) and orders."""
 
@@ -91,6 +109,7 @@ class Decoder:
         self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
         self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock, settings.hides)
         self._cropper = ClipCropper(settings.view, settings.geometry)
+        self._live = LiveView(settings.ring.live, settings.view)
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
         self._connection, self._resized = -1, 0
@@ -149,7 +168,7 @@ class Decoder:
         clock = CameraClock()
         gate = MotionGate(settings.motion_threshold)
         try:
-            with self._opened() as capture:
+            with _opened(settings, self._patience, self._hwaccel, self._beat) as capture:
                 size, corrupt, by_arrival = None, 0, False
                 began = time.monotonic()
                 if not settings.replay:
@@ -169,6 +188,7 @@ class Decoder:
                         size = capture.size
                         self._recorder.turned = capture.turned
                     self._frames += 1
+                    self._live.offer(picture.frame, arrival)
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
                     if capture.timeline.by_arrival and not by_arrival:
@@ -212,21 +232,6 @@ class Decoder:
             self._broken, self._late = self._broken + assembler.broken_clips, self._late + assembler.late_frames
             self._clips.disconnected()
             self._recorder.disconnected()
-
-    def _opened(self) -> Capture:
-        """The sub-stream if there is one and it can be opened, otherwise the main stream."""
-        settings = self._settings
-        opened = partial(Capture, transport=settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)
-        if settings.sub_stream is not None:
-            try:
-                return opened(settings.sub_stream)
-            except CameraError as error:
-                if error.reason is Reason.UNAUTHORIZED:  # do not try a wrong password twice
-                    raise
-                what = "sub-stream cannot be opened: trying the main stream"
-                log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
-                self._beat()
-        return opened(settings.source)
 
     def _take_slot(self) -> int | None:
         """A free slot. In a replay, waits for one; live, returns None, and the whole clip is dropped."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from engine.errors import EngineError
@@ -95,13 +96,13 @@ class MainLoop:
         if self._broker is not None and not self._stopping():
             self._broker.look_after(now)
         for command in parts.commands.take() if parts.commands is not None else ():
+            noted = partial(parts.audit.note, command)
             if isinstance(command, SetMode):
-                parts.mode.choose(command.mode)
+                noted(parts.mode.choose(command.mode))
             elif isinstance(command, SetView):
-                parts.mode.draw(command.camera, command.drawing)
+                noted(parts.mode.draw(command.camera, command.drawing))
             else:
-                parts.report.overrides.obey(parts.decoders, command)
-            parts.audit.note(command)
+                parts.report.overrides.obey(parts.decoders, command, noted)
         self._switch_mode(now)
         parts.report.overrides.acknowledgements.escalate_due(parts.decoders)
         if now >= self._next_look:

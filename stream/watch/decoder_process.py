@@ -95,6 +95,14 @@ class DecoderProcess:
         assert self._ring is not None  # noqa: S101 -- no clip comes before
         return self._ring
 
+    def look(self, until: float) -> tuple[int, bytes] | None:
+        """Its current image with a number, if there is one; more follow until that monotonic time. For any thread."""
+        if (ring := self._ring) is None:
+            return None
+        with suppress(ValueError):  # closed
+            ring.live.watch(until)
+        return ring.live.read()
+
     def _settings_for(self, config: CameraConfig, ring: ClipRing) -> CameraSettings:
         return CameraSettings(
             config.source,
@@ -207,10 +215,8 @@ class DecoderProcess:
     def read(self, pipe: Connection) -> Message:
         """Its next message. Raises WireError for what is none, and OSError or EOFError if it has gone or is stuck."""
         message = WIRE.received(pipe)
-        if isinstance(message, ClipReady) and not (0 <= message.slot < self.ring.slots and message.clip >= 0):
-            raise WireError(f"clip {message.clip} in slot {message.slot}")
-        if isinstance(message, ClipReady) and not _possible(message, self._clock.now(), live=self.config.source.live):
-            raise WireError(f"clip from {message.start} to {message.end}, arrived at {message.arrival}")
+        if isinstance(message, ClipReady):
+            _check(message, self.ring.slots, self._clock.now(), live=self.config.source.live)
         if isinstance(message, SnapshotTaken | ClipClosed) and not EVENT_ID.fullmatch(message.event):
             raise WireError(f"event {message.event[:40]!r}")
         return message
@@ -236,14 +242,13 @@ class DecoderProcess:
             self._ring.close()
 
 
-def _possible(clip: ClipReady, steady: float, *, live: bool) -> bool:
-    """Whether a clip's times can be true; those of a live camera are close to now."""
-    now = time.monotonic()
-    return (
-        clip.start <= clip.end
-        and (not live or abs(clip.start - steady) < _FURTHEST)
-        and now - _FURTHEST < clip.arrival <= now + 1
-    )
+def _check(clip: ClipReady, slots: int, steady: float, *, live: bool) -> None:
+    """Raises WireError for a slot that does not exist, or for impossible times; a live camera's are close to now."""
+    if not (0 <= clip.slot < slots and clip.clip >= 0):
+        raise WireError(f"clip {clip.clip} in slot {clip.slot}")
+    now, near = time.monotonic(), not live or abs(clip.start - steady) < _FURTHEST
+    if not (clip.start <= clip.end and near and now - _FURTHEST < clip.arrival <= now + 1):
+        raise WireError(f"clip from {clip.start} to {clip.end}, arrived at {clip.arrival}")
 
 
 def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:
@@ -261,10 +266,11 @@ def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tup
     for _ in range(MOST_AT_ONCE):
         for file, _event in ready:
             decoder, pipe = by_file[file]
-            message = _next_message(decoder, pipe)
+            message = None if pipe.closed else _next_message(decoder, pipe)
             if message is None:
                 poller.unregister(file)
-            yield decoder, message
+            if message is not None or decoder.pipe is pipe:  # else it was replaced meanwhile
+                yield decoder, message
         if not ready or not (ready := poller.poll(0)):
             return
 

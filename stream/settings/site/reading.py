@@ -115,7 +115,7 @@ def data_folder(path: Path) -> Path | None:
     if not isinstance(folder, str):
         raise SiteError([f"{path}: data: must be a path"])
     try:
-        return path.absolute().parent / expanded(folder)
+        return path.absolute().parent / expanded(folder, path.absolute().parent)
     except UsageError as error:
         raise SiteError([f"{path}: data: {error}"]) from None
 
