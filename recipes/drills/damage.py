@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from recipes.drills.drill import Findings, Ground
 from recipes.drills.house import House, house
 from tests.servers.processes import until
@@ -15,7 +17,9 @@ from tests.servers.rtsp import moving_pictures
 from tests.servers.settable_camera import SettableCamera, Track, encode_as, steady
 
 SHARE_FLIPPED, SHARE_LOST = 0.1, 0.05
-_CHANGES_AFTER = 12  # seconds
+# seconds
+_CHANGES_AFTER = 12
+_CALM, _INCIDENT = 20, 10
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def lost(ground: Ground, findings: Findings) -> None:
     """Every clip would raise an alarm, as with flipped bytes."""
     units = encode_as("h264", moving_pictures(25 * 20))
     _damage(ground, findings, SettableCamera(Track(units), loss=SHARE_LOST), "udp")
+    _staged(Ground(ground.folder_for("staged"), ground.bundle, ground.short), findings)
 
 
 def _damage(ground: Ground, findings: Findings, camera: SettableCamera, transport: str) -> None:
@@ -73,6 +78,49 @@ def _damage(ground: Ground, findings: Findings, camera: SettableCamera, transpor
         findings.note("problem over MQTT", ", ".join(sorted(problems)) or "none")
         first = degraded[0] - began if degraded else float("inf")
         findings.most("`degraded` after", first, 10.0, "s")
+
+
+def _staged(ground: Ground, findings: Findings) -> None:
+    """Incidents on a camera of whose packets 5 % are lost: each must ring, or `problem` say that nothing is seen."""
+    wanted = 2 if ground.short else 10
+    # the tiny model scores a flickering wall 0.43, and something that moves 0.6
+    wall = [np.full((240, 320, 3), 255 if number % 2 else 200, np.uint8) for number in range(25 * _CALM)]
+    units = encode_as("h264", [*wall, *moving_pictures(25 * _INCIDENT)])
+    camera = SettableCamera(Track(units), loss=SHARE_LOST)
+    config = ground.folder / "site.yaml"
+    config.write_text(
+        "defaults: {alarm: {threshold_on: 0.5, threshold_off: 0.48}}\n"
+        f"cameras:\n  door: {{url: '{camera.url}', transport: udp}}\n"
+    )
+    rang, blind, missed = 0, 0, 0
+    with camera.running(), house(ground.folder, ground.bundle, "--config", config) as home:
+        until(lambda: home.ears.last("mgfn/door/available") == "online", 60, "the camera")
+        for number in range(wanted):
+            begins = camera.played_at[-1] + number * (_CALM + _INCIDENT) + _CALM - time.time() + time.monotonic()
+            time.sleep(max(0.0, begins + _INCIDENT - time.monotonic()))
+            alarm, problem = _rang(home, begins), _problem(home, begins)
+            rang, blind, missed = rang + alarm, blind + (problem and not alarm), missed + (not alarm and not problem)
+        crashes = home.crashes
+    findings.same("incidents at 5 % loss: crashes", crashes, 0)
+    findings.note(f"of {wanted} incidents: rang within {_INCIDENT} s", rang)
+    findings.note(f"of {wanted} incidents: did not ring, but `problem` named the damage", blind)
+    findings.same(f"of {wanted} incidents: neither", missed, 0)
+
+
+def _rang(home: House, begins: float) -> bool:
+    said = [json.loads(text) for at, topic, text in home.ears.heard if at >= begins and topic.endswith("/events")]
+    return any(event["type"] == "new" for event in said)
+
+
+def _problem(home: House, begins: float) -> bool:
+    """Whether `problem` stood at that time, or came within the incident."""
+    before = "none"
+    for at, topic, said in home.ears.heard:
+        if topic == "mgfn/door/problem":
+            if at > begins and said != "none":
+                return True
+            before = said if at <= begins else before
+    return before != "none"
 
 
 def changes(ground: Ground, findings: Findings) -> None:

@@ -21,7 +21,7 @@ from stream.sinks.embedded_broker import EmbeddedBroker
 from stream.watch.scoring import Batch
 
 # With hundreds of cameras a look at each of them costs more than scoring a clip, so this is not done for every clip.
-_SCORING: Final = 0.05  # seconds of a turn after which no further batch is begun
+_SCORING: Final = 0.05  # seconds of a turn after which no further batch is begun, if receiving took no longer
 _LOOK_EVERY: Final = 0.05
 _STATS_EVERY: Final = 60.0
 _SCENES_EVERY: Final = 3_600.0
@@ -51,15 +51,16 @@ class MainLoop:
         """Raises StreamError if the engine fails, or if a thread that alarms need has died."""
         parts = self._parts
         while not self._stopping():
+            began = time.monotonic()
             parts.intake.receive()
-            self._score()
+            self._score(max(_SCORING, time.monotonic() - began))
             self._supervise()
             parts.overview.turned()
             self._supervisor.alive()
             if all(d.finished and not d.pending_clips for d in parts.decoders if not d.config.is_self_test):
                 return
 
-    def _score(self) -> None:
+    def _score(self, seconds: float) -> None:
         parts, began = self._parts, time.monotonic()
         try:
             if not parts.settings.replay:
@@ -67,7 +68,7 @@ class MainLoop:
             while batch := self._next_batch():
                 parts.scorer.score(batch)
                 self._scored(batch)
-                if time.monotonic() - began > _SCORING:
+                if time.monotonic() - began > seconds:
                     return
         except EngineError as error:
             raise StreamError(f"the engine failed while scoring: {error}") from error
