@@ -118,7 +118,8 @@ def make(decoders: list[DecoderProcess], report: Report) -> Intake:
 
 
 def clip(number: int) -> ClipReady:
-    return ClipReady(0, number, float(number), number + 0.64, time.monotonic(), 0)
+    start = SteadyClock(0.0).now() + number
+    return ClipReady(0, number, start, start + 0.64, time.monotonic(), 0)
 
 
 def test_a_camera_is_lost_only_after_the_clips_that_came_before(
