@@ -93,7 +93,7 @@ def test_the_command_counts_first_and_erases_when_told(
     assert "would be erased (--yes erases it): 2 events, 2 images" in capsys.readouterr().out
     assert run(monkeypatch, *period, "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {
-        "camera": "door", "events": 2, "images": 2, "clips": 2, "windows": 2, "bytes": 600, "scores": 400,
+        "camera": "door", "events": 2, "images": 2, "clips": 2, "windows": 2, "bytes": 800, "scores": 400,
         "open_events": 1, "erased": True,
     }  # fmt: skip
     for wrong, says in (
