@@ -1,9 +1,10 @@
 # Targets for users and CI. Each can be run again, and is fast the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-bundles lint drills field gpu-check train-default-head sbom locked audit lint-deploy dist clean
+.PHONY: help install demo test quick test-bundles lint home-assistant drills field gpu-check train-default-head sbom locked audit lint-deploy dist clean
 
 PYTHON ?= python3
+HA_PYTHON ?= python3.13
 BIN := .venv/bin
 # A machine with an NVIDIA GPU gets the GPU engine instead: install exactly one of [cpu] and [gpu].
 ENGINE ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -56,6 +57,10 @@ lint: .venv/.dev ## run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+
+home-assistant: ## install Home Assistant for its test, in a Python of its own (HA_PYTHON=python3.13)
+	$(HA_PYTHON) -m venv .home-assistant
+	.home-assistant/bin/pip install -q homeassistant==2025.4.4 paho-mqtt==2.1.0
 
 drills: .venv/.dev .venv/.servers ## damage the running service on purpose, and measure (DRILL=name, DRILLS=short; docs/reliability.md)
 	$(BIN)/python -m recipes.drills $(if $(filter short,$(DRILLS)),--short) $(DRILL)
