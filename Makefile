@@ -60,7 +60,7 @@ lint: .venv/.dev ## run ruff, mypy (strict) and import-linter
 
 home-assistant: ## install Home Assistant for its test, in a Python of its own (HA_PYTHON=python3.13)
 	$(HA_PYTHON) -m venv .home-assistant
-	.home-assistant/bin/pip install -q homeassistant==2025.4.4 paho-mqtt==2.1.0
+	.home-assistant/bin/pip install -q --no-deps -r tests/servers/home-assistant.txt
 
 drills: .venv/.dev .venv/.servers ## damage the running service on purpose, and measure (DRILL=name, DRILLS=short; docs/reliability.md)
 	$(BIN)/python -m recipes.drills $(if $(filter short,$(DRILLS)),--short) $(DRILL)

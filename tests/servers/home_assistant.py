@@ -19,6 +19,7 @@ PROGRAM: Final = Path(
 )
 _CONFIGURATION: Final = """
 homeassistant: {{name: test, time_zone: UTC, unit_system: metric, latitude: 0, longitude: 0, elevation: 0}}
+frontend:
 http: {{server_host: 127.0.0.1, server_port: {port}}}
 mqtt_statestream: {{base_topic: ha}}
 automation:

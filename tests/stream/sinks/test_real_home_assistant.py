@@ -46,7 +46,7 @@ def test_it_discovers_shows_and_commands(tmp_path: Path, tiny_bundle: Path, mosq
         running(tmp_path, "--config", site, "--node", "pi", "--self-test", "off") as service,
         home_assistant(tmp_path / "home-assistant", mosquitto.port, ACTIONS) as log,
     ):
-        until(lambda: shown("switch/door_enabled") == "on", 180, f"the camera; see {log}")
+        until(lambda: shown("switch/door_enabled") == "on", 90, f"the camera; see {log}")
         until(lambda: shown("select/pi_mode") == "home", 30, "the modes")
         assert shown("binary_sensor/door_connection") == "off"  # it has the state, and the camera is not there
         assert shown("binary_sensor/door_anomaly") == "unavailable"
