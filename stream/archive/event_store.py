@@ -265,10 +265,7 @@ class EventStore:
 
     def with_files(self, camera: str) -> list[str]:
         """Ids of the camera's events that have files."""
-        rows = self._database.execute(
-            "SELECT DISTINCT id FROM events JOIN files ON event = id WHERE camera = ?", (camera,)
-        )
-        return [event_id for (event_id,) in rows]
+        return [event_id for (event_id,) in self._database.execute(_WITH_FILES, (camera,))]
 
     def older(self, camera: str, before: float) -> list[str]:
         """Ids of the camera's events that have ended and whose age counts from before that steady time."""
