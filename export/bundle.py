@@ -18,12 +18,14 @@ from torch import nn
 from configs.pinned import sha256_of
 from engine.default_bundle import project_version
 from engine.geometry import crops_of
+from engine.heat_map import HEAT_MAP
 from engine.known_clip import ANSWER, Answer, known_clip, known_window
 from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
-from export.onnx import export_backbone, export_head
+from export.onnx import export_backbone, export_head, export_heat_map
 from mgfn.backbones import BACKBONES, show_layers
 from mgfn.checkpoint import load_head
 from mgfn.extended import ExtendedConfig
+from mgfn.heat import HeatMap, can_be_mapped
 from mgfn.network import Head
 from mgfn.weights import pinned
 
@@ -152,12 +154,14 @@ def _is_bundle(folder: Path) -> bool:
 
 
 def write_artefacts(sources: Sources, folder: Path, half: bool = False) -> None:
-    """Write both graphs, the weights for the `torch` backend and the known answer into `folder`; `half`: half-precision
-    graphs too.
+    """Write the graphs, the weights for the `torch` backend and the known answer into `folder`; `half`: half-precision
+    graphs of backbone and head too.
     """
     export_backbone(sources.backbone, folder / "backbone.onnx")
     _save(sources.backbone, folder / "backbone.safetensors")
     _write_head(sources, folder / "head.onnx")
+    if sources.head is not None and can_be_mapped(sources.backbone, sources.head, sources.crops):
+        export_heat_map(HeatMap(sources.backbone, sources.head).eval(), sources.channels, folder / HEAT_MAP)
     np.save(folder / ANSWER, _known_answer(sources).numbers(), allow_pickle=False)
     if half:
         export_backbone(sources.backbone, folder / "backbone-fp16.onnx", half=True)

@@ -94,7 +94,7 @@ class Show:
 
 class Policy(Protocol):
     def next_batch(self, lines: Sequence[Line], size: int, now: float) -> list[Line]: ...
-    def overdue(self, lines: Sequence[Line], now: float) -> Line | None: ...
+    def overdue(self, lines: Sequence[Line], now: float) -> list[Line]: ...
 
 
 class OldestFirst:
@@ -108,16 +108,16 @@ class OldestFirst:
         del now
         return sorted((line for line in lines if line.pending_clips), key=_oldest)[:size]
 
-    def overdue(self, lines: Sequence[Line], now: float) -> Line | None:
+    def overdue(self, lines: Sequence[Line], now: float) -> list[Line]:
         if not any(now - clip.arrival > LONGEST_WAIT for line in lines for clip in line.pending_clips):
-            return None
+            return []
         waiting = sorted((line for line in lines if line.pending_clips), key=_oldest)
         candidates = [line for line in waiting if line not in self._gave]
         if not candidates:
             last, self._gave = self._gave[-1], []
             candidates = [line for line in waiting if line is not last] or waiting
         self._gave.append(candidates[0])
-        return candidates[0]
+        return candidates[:1]
 
 
 def _oldest(line: Line) -> float:
@@ -145,9 +145,10 @@ def simulate(shows: Sequence[Show], policy: Policy, overload: float) -> int:
                 line.shown = show
             start, end = float(show.footage.start[clip]), float(show.footage.end[clip])
             line.pending_clips.append(ClipReady(0, clip, start, end, at, 0))
-        while (line_of := policy.overdue(lines, now)) is not None:
-            line_of.pending_clips.popleft()
-            dropped += 1
+        while overdue := policy.overdue(lines, now):
+            for line in overdue:
+                line.pending_clips.popleft()
+            dropped += len(overdue)
         if batch := policy.next_batch(lines, 1, now):
             assert batch[0].shown is not None
             batch[0].shown.take(batch[0].pending_clips.popleft())

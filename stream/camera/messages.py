@@ -108,7 +108,7 @@ WIRE: Final[Wire[Message]] = Wire(ClipReady, StateChanged, Counters, SnapshotTak
 class TakeSnapshot:
     """Write an image of `clip` (connection, clip), or of the current frame if None, with `text` in it, to `path`.
 
-    `focus`, x, y, width, height in fractions of the image, is outlined.
+    `focus`, x, y, width, height in fractions of the image, is outlined. `whole`: masks are not applied.
     """
 
     event: str
@@ -116,6 +116,7 @@ class TakeSnapshot:
     text: str
     clip: tuple[int, int] | None
     focus: tuple[float, float, float, float] | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)

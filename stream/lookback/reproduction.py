@@ -25,7 +25,7 @@ from engine.window import WINDOW
 from stream.archive.explanation import StoredExplanation
 from stream.base.errors import StreamError
 from stream.camera.clip_cropper import ClipCropper
-from stream.camera.recorder import FIRST_PICTURE
+from stream.camera.clip_file import FIRST_PICTURE
 
 SAME_ENGINE: Final = 1e-3
 OTHER_ENGINE: Final = 2e-2

@@ -23,6 +23,7 @@ from stream.base.errors import StreamError, UsageError
 _DAY: Final = 86_400.0
 _UNUSED_FOR: Final = 60 * _DAY
 _BUILT_WITHIN: Final = _DAY
+_ENDED_WITHIN: Final = 3.0  # seconds, of the 5 in which a command ends
 
 
 def check_device(device: str) -> None:
@@ -104,5 +105,5 @@ def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
 
 def _run(command: list[str]) -> int:
     """The exit code of a child process. It is asked to end, and so can clean up, if this process must end."""
-    with child(command) as process:
+    with child(command, _ENDED_WITHIN) as process:
         return process.wait()

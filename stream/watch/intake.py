@@ -68,7 +68,7 @@ class Intake:
             if message.state is CameraState.ENDED:
                 self._recording_ended(decoder, message)
             decoder.defer(message, now)
-            self._apply_states(decoder)
+            self.apply_states(decoder)
         else:
             self._report.events.file_written(decoder, message)
         self._report.topics.status(camera)
@@ -84,7 +84,7 @@ class Intake:
     def _shed_overdue(self) -> None:
         """Drop whole clips that have waited too long."""
         now = time.monotonic()
-        while (decoder := self._scheduler.overdue(self._decoders, now)) is not None:
+        for decoder in self._scheduler.overdue(self._decoders, now):
             self._shed(decoder, now)
 
     def _shed(self, decoder: DecoderProcess, now: float) -> None:
@@ -108,7 +108,7 @@ class Intake:
             detail = f" ({message.detail})" if message.detail else ""
             self.fault = UsageError(f"{name}: {message.reason}{detail}")
 
-    def _apply_states(self, decoder: DecoderProcess) -> None:
+    def apply_states(self, decoder: DecoderProcess) -> None:
         """State changes, each applied after the clips that came before it."""
         camera = decoder.camera
         for message, at in decoder.due_states():
@@ -126,7 +126,7 @@ class Intake:
         """On every turn: apply state changes whose clips are scored, replace it if it hangs, restart it if that
         is due.
         """
-        self._apply_states(decoder)
+        self.apply_states(decoder)
         if decoder.start_due(now):
             self._start(decoder, now)
         elif not decoder.finished and (silence := decoder.silent(now)) is not None:
@@ -146,7 +146,7 @@ class Intake:
             if not decoder.config.is_self_test:
                 self.fault = StreamError(f"{decoder.camera.name}: {Reason.DECODER_LOST}: {why}")
         decoder.defer(StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, why), now)
-        self._apply_states(decoder)
+        self.apply_states(decoder)
         if live:
             decoder.camera.restarted()
             self._start(decoder, now)
@@ -157,4 +157,4 @@ class Intake:
             decoder.start()
         except StreamError as error:
             decoder.start_failed(str(error), now)
-            self._apply_states(decoder)
+            self.apply_states(decoder)

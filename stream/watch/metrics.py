@@ -106,6 +106,9 @@ class Metrics:
         self._lost = {
             name: Gauge(f"mgfn_{name}", f"{text}, since the start", registry=registry) for name, text in _LOST.items()
         }
+        self._heat_maps = Counter(
+            "mgfn_heat_maps", "Heat maps of alarms by result: computed, failed, dropped", ["result"], registry=registry
+        )
         self._clock_steps = Counter(
             "mgfn_clock_steps", "How often the wall clock was set by half a second or more", registry=registry
         )
@@ -199,6 +202,10 @@ class Metrics:
     def notified(self, to: str, result: str) -> None:
         """The outcome of a message to one of the couriers' recipients."""
         self._notifications.labels(to, result).inc()
+
+    def heat_map(self, result: str) -> None:
+        """What became of the heat map of an alarm: `computed`, `failed` or `dropped`."""
+        self._heat_maps.labels(result).inc()
 
     def self_tested(self, age: float | None) -> None:
         """Seconds since the last self-test that passed."""

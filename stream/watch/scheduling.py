@@ -63,12 +63,16 @@ class Scheduler:
             self._served[line] = now
         return chosen
 
-    def overdue(self, lines: Sequence[AnyLine], now: float) -> AnyLine | None:
-        """A line that drops its oldest clip because it has waited too long; None if there is none."""
-        waiting = [line for line in lines if line.pending_clips and now - _oldest(line) > self._longest_wait]
-        if waiting:
+    def overdue(self, lines: Sequence[AnyLine], now: float) -> list[AnyLine]:
+        """The lines that drop their oldest clip because it has waited too long; twice in it, two clips. Clips that cost
+        nothing are kept.
+        """
+        late = [line for line in lines if line.pending_clips and now - _oldest(line) > self._longest_wait]
+        costly = [line for line in late if not line.standing.is_free]
+        found = [line for line in costly for clip in line.pending_clips if now - clip.arrival > self._longest_wait]
+        if found:
             self._dropped_at = now
-        return max(waiting, key=lambda line: self._rank(line, now), default=None)
+        return found
 
     def _rank(self, line: Line, now: float) -> tuple[bool, bool, float, float, float]:
         """Sorts lines, those to be served first in front: free, starving, near an alarm, served long ago."""

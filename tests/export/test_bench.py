@@ -19,7 +19,6 @@ from export.bench import cli, report
 from export.bench.cameras import Scenes, Try, attempt, watching
 from export.bench.machine import describe
 from export.bench.search import next_count
-from tests.bundles import write_tiny_bundle
 from tests.servers.processes import ended
 from tests.servers.rtsp import moving_pictures, write_video
 
@@ -158,10 +157,9 @@ def test_what_was_measured_before_a_stop_is_told(
 
 
 @pytest.mark.slow
-def test_one_real_camera(tmp_path: Path) -> None:
-    bundle = write_tiny_bundle(tmp_path / "tiny")
+def test_one_real_camera(tmp_path: Path, tiny_bundle: Path) -> None:
     video = write_video(tmp_path / "video.mp4", moving_pictures(16 * 60))
-    one = attempt(1, Scenes(video), bundle, 5.0, 1.0)
+    one = attempt(1, Scenes(video), tiny_bundle, 5.0, 1.0)
     assert not one.note
     assert one.clips + one.dropped_clips >= 6
     assert one.clips >= 4  # in five seconds there are seven or eight
@@ -172,8 +170,8 @@ def test_one_real_camera(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_800)  # it may have to build the default bundle first
-def test_ctrl_c_leaves_no_process_behind() -> None:
+@pytest.mark.timeout(600)
+def test_ctrl_c_leaves_no_process_behind(default_bundle: Path) -> None:
     command = [sys.executable, "-m", "export.bench.cli"]
     with ended(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)) as process:
         assert process.stderr is not None

@@ -105,7 +105,7 @@ def watched(name: str, machine: Machine, reaper: Reaper) -> DecoderProcess:
         False,
         machine.start,
         reaper,
-        SteadyClock(-time.monotonic()),
+        SteadyClock(0.0),
     )
 
 
@@ -124,7 +124,8 @@ def make(decoders: list[DecoderProcess], report: Report) -> Intake:
 
 
 def clip(number: int) -> ClipReady:
-    return ClipReady(0, number, float(number), number + 0.64, time.monotonic(), 0)
+    now = time.monotonic()
+    return ClipReady(0, number, now + number, now + number + 0.64, now, 0)
 
 
 def test_a_camera_is_lost_only_after_the_clips_that_came_before(

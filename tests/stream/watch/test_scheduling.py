@@ -48,23 +48,24 @@ def test_one_clip_of_each_camera_those_first_that_wait_longest() -> None:
 
 def test_nobody_waits() -> None:
     assert Scheduler().next_batch([Camera("a")], 8, 0.0) == []
-    assert Scheduler().overdue([Camera("a")], 9.0) is None
+    assert Scheduler().overdue([Camera("a")], 9.0) == []
 
 
 def test_what_waited_longer_than_the_limit_is_overdue() -> None:
     a, b = Camera("a").waits(0.0, 0.7), Camera("b").waits(0.1)
     scheduler = Scheduler()
-    assert scheduler.overdue([a, b], LONGEST_WAIT) is None
-    assert scheduler.overdue([a, b], LONGEST_WAIT + 0.05) is a
+    assert scheduler.overdue([a, b], LONGEST_WAIT) == []
+    assert scheduler.overdue([a, b], LONGEST_WAIT + 0.05) == [a]
+    assert scheduler.overdue([a, b], 2 * LONGEST_WAIT) == [a, a, b]
     a.pending_clips.popleft()
-    assert scheduler.overdue([a, b], LONGEST_WAIT + 0.05) is None
+    assert scheduler.overdue([a, b], LONGEST_WAIT + 0.05) == []
 
 
 def test_under_overload_those_near_an_alarm_are_scored_and_others_dropped() -> None:
     quiet, busy, near = Camera("quiet").waits(0.0), Camera("busy", nearness=0.5), Camera("near", nearness=1.0)
     lines = [quiet, busy.waits(0.1), near.waits(0.2)]
     scheduler = Scheduler()
-    assert scheduler.overdue(lines, 1.05) is quiet
+    assert scheduler.overdue(lines, 1.05) == [quiet]
     assert names(scheduler.next_batch(lines, 3, 1.5)) == ["near", "busy", "quiet"]
     assert names(scheduler.next_batch(lines, 3, 1.5 + STARVED + 0.1)) == ["quiet", "busy", "near"]  # it has passed
 
@@ -72,7 +73,7 @@ def test_under_overload_those_near_an_alarm_are_scored_and_others_dropped() -> N
 def test_what_costs_nothing_is_scored_first_and_kept() -> None:
     free, near = Camera("free", is_free=True).waits(0.0), Camera("near", nearness=1.0).waits(0.2)
     scheduler = Scheduler()
-    assert scheduler.overdue([free, near], 1.5) is near
+    assert scheduler.overdue([free, near], 1.5) == [near]
     assert names(scheduler.next_batch([near, free], 1, 1.5)) == ["free"]
 
 
@@ -96,7 +97,7 @@ class Run:
             while arrivals and arrivals[0][0] <= now:
                 at, k = arrivals.popleft()
                 lines[k].waits(at)
-            while (line := scheduler.overdue(lines, now)) is not None:
+            for line in scheduler.overdue(lines, now):
                 line.pending_clips.popleft()
                 self.shed.append((now, line.name))
             batch = scheduler.next_batch(lines, 1, now)

@@ -31,6 +31,16 @@ def test_the_smallest_file_gives_the_defaults() -> None:
     assert (door.source.url, door.source.live) == ("rtsp://h/1", True)
 
 
+def test_a_key_of_an_earlier_version_is_left_out_and_the_log_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    (door,) = cameras(
+        "defaults: {motion_threshold: 2}\ncameras: {door: {url: rtsp://h/1, motion_threshold: 0}}"
+    ).values()
+    assert door == CameraConfig(door.source, BUNDLE)
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("this key has no effect any more") == 2
+    assert "skip_still" in told.out + told.err
+
+
 def test_cameras_inherit_blocks_key_by_key_and_lists_as_a_whole() -> None:
     found = cameras("""
 time_zone: Europe/Berlin
