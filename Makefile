@@ -1,9 +1,10 @@
 # Targets for users and CI. Each can be run again, and is fast the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-bundles lint drills field train-default-head sbom locked audit lint-deploy dist clean
+.PHONY: help install demo test quick test-bundles lint home-assistant drills field gpu-check train-default-head sbom locked audit lint-deploy dist clean
 
 PYTHON ?= python3
+HA_PYTHON ?= python3.13
 BIN := .venv/bin
 # A machine with an NVIDIA GPU gets the GPU engine instead: install exactly one of [cpu] and [gpu].
 ENGINE ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
@@ -57,11 +58,18 @@ lint: .venv/.dev ## run ruff, mypy (strict) and import-linter
 	$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
+home-assistant: ## install Home Assistant for its test, in a Python of its own (HA_PYTHON=python3.13)
+	$(HA_PYTHON) -m venv .home-assistant
+	.home-assistant/bin/pip install -q --no-deps -r tests/servers/home-assistant.txt
+
 drills: .venv/.dev .venv/.servers ## damage the running service on purpose, and measure (DRILL=name, DRILLS=short; docs/reliability.md)
 	$(BIN)/python -m recipes.drills $(if $(filter short,$(DRILLS)),--short) $(DRILL)
 
 field: .venv/.dev ## test the default head on recordings from sources it was not trained on (docs/benchmarks/field.md)
 	$(BIN)/python -m recipes.field
+
+gpu-check: .venv/.runtime ## measure the NVIDIA GPU of this machine in eight minutes, into gpu-check.json and .md (WHEELS=DIR with onnxruntime-gpu)
+	$(BIN)/mgfn-bench --gpu-check --json gpu-check.json $(if $(WHEELS),--gpu-wheels $(WHEELS))
 
 train-default-head: .venv/.runtime ## train configs/heads/default.safetensors from ../shared/data
 	$(BIN)/python -m recipes.field_head.train

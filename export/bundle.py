@@ -55,17 +55,24 @@ class Sources:
     claimed_kinds: tuple[str, ...] = ()
 
 
+def random_sources(backbone: str, head: Path) -> Sources:
+    """Like `load_sources`, with random weights of the backbone: to measure a machine that cannot download any."""
+    torch.manual_seed(0)
+    network = BACKBONES[backbone].build().eval()
+    for weight in network.parameters():
+        if weight.ndim > 1:
+            nn.init.kaiming_normal_(weight)
+    return _sources(backbone, network, Weights(name=backbone, source="random", license="none", sha256="0" * 64), head)
+
+
 def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> Sources:
     """Load a backbone and the matching head.
 
     The backbone outputs as many of its layers as the head has channels for. A head that does not match is omitted.
     Raises WeightsError, CheckpointError, and ExportError for a head that cannot score the clips of a camera.
     """
-    spec = BACKBONES[backbone]
-    mgfn, texts = load_head(head)  # first, so that a wrong file fails before weights are downloaded
-    if problem := mgfn.not_live():
-        raise ExportError(f"head {head}: cannot watch a camera: {problem}")
-    network = spec.load(backbone_weights)
+    _live_head(head)  # first, so that a wrong file fails before weights are downloaded
+    network = BACKBONES[backbone].load(backbone_weights)
     if backbone_weights is None:
         pin = pinned(backbone)
         weights = Weights(name=backbone, source=pin.source, license=pin.license, sha256=pin.sha256)
@@ -76,6 +83,19 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
             license="unknown",
             sha256=sha256_of(backbone_weights),
         )
+    return _sources(backbone, network, weights, head)
+
+
+def _live_head(head: Path) -> tuple[Head, dict[str, str]]:
+    mgfn, texts = load_head(head)
+    if problem := mgfn.not_live():
+        raise ExportError(f"head {head}: cannot watch a camera: {problem}")
+    return mgfn, texts
+
+
+def _sources(backbone: str, network: nn.Module, weights: Weights, head: Path) -> Sources:
+    spec = BACKBONES[backbone]
+    mgfn, texts = _live_head(head)
     layers = spec.layers_of(mgfn.config.channels)
     if layers is None and mgfn.config.channels != spec.channels:
         return Sources(network, weights, spec.channels, {}, None, None, None, "squash", 1)

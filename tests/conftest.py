@@ -1,4 +1,5 @@
-"""Fixtures of all tests. Tests do not write to the user's cache, except for weights and bundles."""
+"""Fixtures of all tests. Tests do not write to the user's cache, except for weights, bundles and
+which kernels are fastest."""
 
 from __future__ import annotations
 

@@ -78,15 +78,19 @@ def _parts(results: Mapping[str, Any]) -> str:
         "| head, at 24 per day | AUC violent, all | settled: violent, all, false | new: violent, all, false |",
         "|---|---|---|---|",
     ]
-    for part in results["parts"]:
-        cells = [
-            f"{part[mode]['found']['violent']['found']}, {part[mode]['found']['all']['found']}, "
-            f"{part[mode]['false']['count']}"
-            for mode in ("settled", "new")
-        ]
-        auc = part["auc"]
-        lines.append(f"| {part['name']} | {auc['violent']:.3f}, {auc['all']:.3f} | {cells[0]} | {cells[1]} |")
+    lines += [part_row(part) for part in results["parts"]]
     return "\n".join([*lines, ""])
+
+
+def part_row(part: Mapping[str, Any]) -> str:
+    """A row of the table of parts."""
+    cells = [
+        f"{part[mode]['found']['violent']['found']}, {part[mode]['found']['all']['found']}, "
+        f"{part[mode]['false']['count']}"
+        for mode in ("settled", "new")
+    ]
+    auc = part["auc"]
+    return f"| {part['name']} | {auc['violent']:.3f}, {auc['all']:.3f} | {cells[0]} | {cells[1]} |"
 
 
 def _curve(results: Mapping[str, Any]) -> str:

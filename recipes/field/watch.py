@@ -87,15 +87,28 @@ def score(recording: Recording, footage: Footage, head: Extended, window: int = 
 
     The network sees at most `window` clips.
     """
-    probes = probe_logits(head, footage.features)
     network = without_probes(head)
+    return divided(
+        recording,
+        footage,
+        lambda features: logit(newest_scores(network, features, window)),
+        probe_logits(head, footage.features),
+    )
+
+
+def divided(
+    recording: Recording,
+    footage: Footage,
+    network: Callable[[FloatArray], NDArray[np.float64]],
+    probes: NDArray[np.float64],
+) -> Parted:
+    """Like `score`, with any function from features (n, crops, C) of a connection to logits (n,), and any probes."""
 
     def part(begin: float, end: float) -> PartedClips:
         within = np.flatnonzero((footage.start >= begin) & (footage.end <= end + 1e-6))
         clips = slice(int(within[0]), int(within[-1]) + 1) if len(within) else slice(0, 0)
         features = footage.features[clips]
-        found = newest_scores(network, features, window) if len(features) else np.empty(0, np.float32)
-        return clips, logit(found), probes[clips]
+        return clips, network(features) if len(features) else np.empty(0), probes[clips]
 
     length = footage.length
     whole = part(0.0, length)

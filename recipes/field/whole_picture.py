@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import platformdirs
@@ -20,6 +19,7 @@ from recipes.field.__main__ import VARIANTS, Variant, part_of
 from recipes.field.features import Footage
 from recipes.field.folds import fold_heads, source_groups
 from recipes.field.recordings import benchmark_recordings
+from recipes.field.report import part_row
 from recipes.field.watch import score
 from recipes.field_head.data import all_recordings, load_clips
 from recipes.field_head.features import extract
@@ -49,13 +49,7 @@ def main() -> None:
         }
         for variant in COMPARED:
             row = part_of(variant, recordings, seen, groups, parted)
-            found = [_found(row[camera]) for camera in ("settled", "new")]
-            auc = ", ".join(map(str, row["auc"].values()))
-            print(f"| {geometry} | {variant.name} | {auc} | {' | '.join(found)} |", flush=True)
-
-
-def _found(row: dict[str, Any]) -> str:
-    return f"{row['found']['violent']['found']}, {row['found']['all']['found']}, {row['false']['count']}"
+            print(part_row({**row, "name": f"{geometry} | {variant.name}"}), flush=True)
 
 
 def _footage(folder: Path, name: str) -> Footage:

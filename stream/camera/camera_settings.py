@@ -32,7 +32,7 @@ class CameraSettings:
     fps: float = TRAINED_RATE
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
-    motion_threshold: float = 0.0
+    skip_still: bool = False
     view: View = field(default_factory=View)
     mask_saved: bool = True
     sub_stream: Source | None = None

@@ -25,9 +25,9 @@ from stream.camera.clips import CameraClock, ClipAssembler
 from stream.camera.hwaccel import accelerator
 from stream.camera.live_picture import LiveView
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
-from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder_thread import RecorderThread
 from stream.camera.remarks import Remarks
+from stream.camera.still_gate import StillGate
 
 STOP: Final = -1  # sent instead of the number of a free slot
 _HEARTBEAT: Final = 1.0
@@ -166,7 +166,7 @@ class Decoder:
         settings = self._settings
         self._assembler = assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
         clock = CameraClock()
-        gate = MotionGate(settings.motion_threshold)
+        gate = StillGate(enabled=settings.skip_still)
         try:
             with _opened(settings, self._patience, self._hwaccel, self._beat) as capture:
                 size, corrupt, by_arrival = None, 0, False
@@ -220,12 +220,12 @@ class Decoder:
                     if (slot := self._take_slot()) is None:
                         self._dropped += 1
                         continue
-                    focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
-                    known = gate.representative(clip.clip, self._ring.clips[slot])
+                    written = self._cropper.write(placed.oldest, self._ring.clips[slot])
+                    like = gate.like(clip.clip, end, written.small)
                     if not settings.replay:
                         start, end = clock.arrived(start) + steady, clock.arrived(end) + steady
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
-                    like = None if known == clip.clip else known
+                    focus = written.focus
                     self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))
         finally:
             self._shift, self._assembler = None, None

@@ -29,7 +29,7 @@ class ClipReady:
 
     clip: counts from 0 for each `connection`.
     arrival: when its last frame arrived (monotonic clock).
-    like: the earlier clip of this connection from which the motion gate found no difference, or None.
+    like: the earlier clip of this connection whose feature stands for this one, too, because nothing moved; or None.
     focus: the part of the image that the model sees, as x, y, width, height in fractions; None if the geometry of the
         bundle does not choose one.
     """

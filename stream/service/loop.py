@@ -18,7 +18,6 @@ from stream.service.build import Parts
 from stream.service.supervisor import Supervisor
 from stream.service.threads import Threads
 from stream.sinks.embedded_broker import EmbeddedBroker
-from stream.watch.scheduling import next_batch
 from stream.watch.scoring import Batch
 
 # With hundreds of cameras a look at each of them costs more than scoring a clip, so this is not done for every clip.
@@ -75,7 +74,7 @@ class MainLoop:
             raise StreamError(f"the engine failed while scoring: {error}") from error
 
     def _next_batch(self) -> Batch:
-        lines = next_batch(self._parts.decoders, self._parts.engine.backend.batch)
+        lines = self._parts.intake.next_batch(self._parts.engine.backend.batch)
         return [(line, line.pending_clips.popleft()) for line in lines]
 
     def _scored(self, batch: Batch) -> None:

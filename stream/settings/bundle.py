@@ -27,10 +27,10 @@ _ENDED_WITHIN: Final = 3.0  # seconds, of the 5 in which a command ends
 
 
 def check_device(device: str) -> None:
-    """Raise UsageError unless `device` is auto, cpu or cuda[:N]."""
+    """Raise UsageError unless `device` is auto, cpu, cuda[:N], gpu or npu."""
     kind, colon, number = device.partition(":")
-    if device not in ("auto", "cpu") and not (kind == "cuda" and (not colon or number.isdigit())):
-        raise UsageError(f"--device {device}: must be auto, cpu or cuda[:N]")
+    if device not in ("auto", "cpu", "gpu", "npu") and not (kind == "cuda" and (not colon or number.isdigit())):
+        raise UsageError(f"--device {device}: must be auto, cpu, cuda[:N], gpu or npu")
 
 
 def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:

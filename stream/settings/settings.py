@@ -80,11 +80,11 @@ class CameraConfig:
             "Default: {default}."
         },
     )
-    motion_threshold: Annotated[float, Field(ge=0, le=255)] = field(
-        default=0.0,
+    skip_still: bool = field(
+        default=True,
         metadata={
-            "doc": "Grey levels. If nothing in a clip changes by more than this, the backbone is skipped and the "
-            "feature of the last clip that did change is used again. Default: {default}, never skip."
+            "doc": "Whether clips in which nothing moves take the feature of the last clip instead of running the "
+            "backbone. At least one clip in 16, and one in 15 seconds, is computed. Default: {default}."
         },
     )
     clip: ClipSettings = field(default_factory=ClipSettings)

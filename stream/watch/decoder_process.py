@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,6 +27,7 @@ from stream.camera.wire import WireError, bound_waiting
 from stream.settings.settings import CameraConfig
 from stream.watch.pending_messages import PendingMessages
 from stream.watch.reaper import Reaper
+from stream.watch.scheduling import Standing
 from stream.watch.watched_camera import WatchedCamera
 
 PENDING_CLIPS: Final = 3
@@ -38,6 +40,28 @@ _FURTHEST: Final = 86_400.0  # seconds between the times of a live clip and now
 MOST_MEMORY: Final = 1_500 * 2**20
 _WEIGHED_EVERY: Final = 5.0
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds between attempts to start a process
+
+
+def _settings(
+    config: CameraConfig, ring: ClipRing, *, geometry: str, clock: SteadyClock, replay: bool, media: Path | None
+) -> CameraSettings:
+    return CameraSettings(
+        config.source,
+        geometry,
+        ring,
+        clock,
+        replay=replay,
+        transport=config.transport,
+        pre_roll=config.clip.pre_roll,
+        fps=config.fps,
+        stride=config.stride,
+        hwaccel=config.hwaccel,
+        skip_still=config.skip_still,
+        view=config.view,
+        mask_saved=config.mask_saved,
+        sub_stream=config.sub_stream,
+        media=media,
+    )
 
 
 class DecoderProcess:
@@ -77,8 +101,7 @@ class DecoderProcess:
         self._failed_starts = 0
         self._retry_at = float("inf")
         self._manifest = manifest
-        self._replay = replay
-        self._media = media
+        self._settings_for = partial(_settings, geometry=manifest.geometry, clock=clock, replay=replay, media=media)
         self._start_process = start_process
         self._reaper = reaper
         try:
@@ -103,24 +126,11 @@ class DecoderProcess:
             ring.live.watch(until)
         return ring.live.read()
 
-    def _settings_for(self, config: CameraConfig, ring: ClipRing) -> CameraSettings:
-        return CameraSettings(
-            config.source,
-            self._manifest.geometry,
-            ring,
-            self._clock,
-            replay=self._replay,
-            transport=config.transport,
-            pre_roll=config.clip.pre_roll,
-            fps=config.fps,
-            stride=config.stride,
-            hwaccel=config.hwaccel,
-            motion_threshold=config.motion_threshold,
-            view=config.view,
-            mask_saved=config.mask_saved,
-            sub_stream=config.sub_stream,
-            media=self._media,
-        )
+    @property
+    def standing(self) -> Standing:
+        """Of its oldest pending clip, of which there is one."""
+        known = self.camera.window.known_feature(self.pending_clips[0]) is not None
+        return Standing(known, self.camera.alarm.nearness)
 
     def serves(self, config: CameraConfig) -> bool:
         """Whether this process can continue with the camera's new settings."""

@@ -12,7 +12,7 @@ from stream.camera.messages import CameraState, ClipReady, Counters, Message, St
 from stream.watch.decoder_process import PENDING_CLIPS, DecoderProcess, received
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
-from stream.watch.scheduling import Shedder
+from stream.watch.scheduling import Scheduler
 
 _TURN: Final = 0.2
 
@@ -38,7 +38,7 @@ class Intake:
         self._metrics = metrics
         self._stopping = stopping
         self._replay = replay
-        self._shedder = Shedder()
+        self._scheduler = Scheduler()
 
     def receive(self) -> None:
         """Receive all available messages, waiting for one only if no clip is ready; drop overdue clips."""
@@ -51,6 +51,10 @@ class Intake:
                 self._replace(decoder, "its process ended")
         if not self._replay:
             self._shed_overdue()
+
+    def next_batch(self, size: int) -> list[DecoderProcess]:
+        """The decoders whose oldest clips are scored together now."""
+        return self._scheduler.next_batch(self._decoders, size, time.monotonic())
 
     def _take(self, decoder: DecoderProcess, message: Message) -> None:
         decoder.gave_sign(now := time.monotonic())
@@ -78,9 +82,9 @@ class Intake:
             self._shed(decoder, now)
 
     def _shed_overdue(self) -> None:
-        """Drop whole clips if the oldest have waited too long."""
+        """Drop whole clips that have waited too long."""
         now = time.monotonic()
-        for decoder in self._shedder.chosen(self._decoders, self._shedder.overdue(self._decoders, now)):
+        for decoder in self._scheduler.overdue(self._decoders, now):
             self._shed(decoder, now)
 
     def _shed(self, decoder: DecoderProcess, now: float) -> None:

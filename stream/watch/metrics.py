@@ -53,6 +53,12 @@ class Metrics:
             registry=registry,
         )
         self._dropped = Counter("mgfn_clips_dropped", "Clips dropped under overload", ["camera"], registry=registry)
+        self._clips = Counter(
+            "mgfn_clips",
+            "Clips by origin of the feature: computed, or reused (nothing has moved)",
+            ["camera", "feature"],
+            registry=registry,
+        )
         self._unscorable = Counter(
             "mgfn_clips_unscorable",
             "Clips for which the engine returned NaN or infinity",
@@ -155,6 +161,10 @@ class Metrics:
 
     def shed(self, camera: str) -> None:
         self._dropped.labels(camera).inc()
+
+    def clip(self, camera: str, *, reused: bool) -> None:
+        """A clip has a feature, that of an earlier clip if `reused`."""
+        self._clips.labels(camera, "reused" if reused else "computed").inc()
 
     def unscorable(self, camera: str) -> None:
         self._unscorable.labels(camera).inc()

@@ -91,6 +91,8 @@ class Scorer:
         fresh = self._care.features(clips)
         for index, feature in zip(unknown, fresh, strict=True):
             features[index] = feature
+        for index, (decoder, _) in enumerate(batch):
+            self._metrics.clip(decoder.camera.name, reused=index not in unknown)
         return features
 
     def _ask_heat_map(self, decoder: DecoderProcess, scored: Scored) -> None:

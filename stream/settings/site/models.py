@@ -291,7 +291,9 @@ class SiteFile(SiteModel):
         description="Inference engine: auto, openvino (INT8 where it is faster), openvino-int8, onnxruntime, "
         "onnxruntime-fp16, tensorrt or torch. Default: auto, the fastest one that works. Flag: --backend.",
     )
-    device: Device | None = Field(None, description="auto, cpu or cuda[:N]. Default: auto. Flag: --device.")
+    device: Device | None = Field(
+        None, description="auto, cpu, cuda[:N], gpu or npu (OpenVINO). Default: auto. Flag: --device."
+    )
     mqtt: MqttModel | None = Field(None, description="The MQTT broker. Default: an embedded one.")
     http: HttpModel | None = Field(None, description="The HTTP server.")
     retention: RetentionModel | None = Field(None, description="How long data is kept.")

@@ -17,7 +17,7 @@ from stream.archive.store import Store
 from stream.cli import mgfn_events as events_cli
 
 MODEL = ModelName("b", "0" * 64, "openvino")
-KINDS: tuple[Kind, ...] = ("snapshot", "clip", "window", "heat")
+KINDS: tuple[Kind, ...] = tuple(SUFFIX)
 HOUR = 1_795_000_000.0 - 1_795_000_000 % 3600
 
 

@@ -99,7 +99,13 @@ def config_of(name: str) -> CameraConfig:
 def watched(name: str, machine: Machine, reaper: Reaper) -> DecoderProcess:
     config = config_of(name)
     return DecoderProcess(
-        config, WatchedCamera(config, MODEL), tiny_manifest(), False, machine.start, reaper, SteadyClock(0.0)
+        config,
+        WatchedCamera(config, MODEL),
+        tiny_manifest(),
+        False,
+        machine.start,
+        reaper,
+        SteadyClock(0.0),
     )
 
 
