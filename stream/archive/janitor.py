@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from configs.atomic import PARTIAL
-from stream.archive.media import SUFFIX, Kind, evict, media_path
+from stream.archive.media import LOOK, SUFFIX, Kind, evict, media_path
 from stream.archive.retention import DAY, CameraRetention, Retention
 from stream.archive.store import Store
 from stream.base.log import log
@@ -19,6 +19,7 @@ _MERGED_AFTER: Final = 600.0
 _HOURS_MERGED: Final = 20
 # A slow stream fills the muxer's buffer only after minutes, and no clip takes longer than an hour.
 _PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
+_LOOK_IS_DEAD_AFTER: Final = 15.0  # nobody waits for an image for so long
 
 
 class Janitor:
@@ -31,7 +32,7 @@ class Janitor:
         self._next_look = self._next_room = 0.0
         self._told = False
         # when each file was last written, and since when that is unchanged
-        self._partials: dict[str, tuple[int, float]] = {}
+        self._passing: dict[str, tuple[int, float]] = {}
 
     def keep(self, cameras: Mapping[str, CameraRetention]) -> None:
         """What is different for some cameras from now on."""
@@ -48,7 +49,7 @@ class Janitor:
         if self._store.removed and not self._told:
             self._told = True
             log.error("data folder was removed: nothing is kept until a restart; alarms are published")
-        self._delete_partials(now)
+        self._delete_passing(now)
         self._delete_old()
 
     def _delete_old(self) -> None:
@@ -92,17 +93,27 @@ class Janitor:
             else:
                 self._store.events.erase([event_id])
 
-    def _delete_partials(self, now: float) -> None:
-        """Delete partial files that nobody will complete."""
-        before, self._partials = self._partials, {}
-        for path in self._store.media.glob(f"*{PARTIAL}.*"):
+    def _delete_passing(self, now: float) -> None:
+        """Delete partial files that nobody will complete, and images without masks that nobody has read."""
+        before, self._passing = self._passing, {}
+        for path in self._store.media.glob("*.*"):
+            dead_after = _dead_after(path.name)
+            if dead_after is None:
+                continue
             with suppress(OSError):  # a file that cannot be deleted must not keep the others
                 written = path.stat().st_mtime_ns
                 known, since = before.get(path.name, (written, now))
-                if known == written and now - since > _PARTIAL_IS_DEAD_AFTER:
+                if known == written and now - since > dead_after:
                     path.unlink()
                 else:
-                    self._partials[path.name] = (written, since if known == written else now)
+                    self._passing[path.name] = (written, since if known == written else now)
+
+
+def _dead_after(name: str) -> float | None:
+    """The seconds after which a file that nobody has written since is of no use; None for the files of events."""
+    if f"{LOOK}." in name:
+        return _LOOK_IS_DEAD_AFTER
+    return _PARTIAL_IS_DEAD_AFTER if f"{PARTIAL}." in name else None
 
 
 def _own(cameras: Mapping[str, CameraRetention], key: str) -> dict[str, float]:

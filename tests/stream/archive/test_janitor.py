@@ -12,7 +12,7 @@ from configs.atomic import partial_path, replacing
 from stream.alarm.event import Event, EventMessage, ModelName, Moment
 from stream.archive.clock import Clock
 from stream.archive.janitor import Janitor
-from stream.archive.media import media_path
+from stream.archive.media import look_path, media_path
 from stream.archive.retention import DAY, CameraRetention, Retention
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
@@ -126,6 +126,19 @@ def test_a_half_is_dead_once_nobody_has_written_it_for_two_hours(store: Store) -
     who.turn(15_201.0, refused=False)
     assert not half.exists()
     assert stuck.exists()
+
+
+def test_a_whole_image_that_nobody_has_read_is_deleted_at_the_next_turn(store: Store) -> None:
+    """It came too late for whoever waited, or the service was stopped meanwhile: it shows what masks hide."""
+    who, _ = janitor(store, Retention(free_bytes=0))
+    late, alarm = look_path(store.media, "1000.00-abcdef"), media_path(store.media, "1000.00-abcdef", "snapshot")
+    for path in (late, partial_path(late), alarm):
+        path.write_bytes(b"x")
+        store.clock.steady.stamp(path)
+    who.turn(0.0, refused=False)
+    assert late.exists()  # it may just have been written
+    who.turn(30.0, refused=False)
+    assert [path.name for path in store.media.iterdir()] == [alarm.name]
 
 
 def test_eviction_goes_on_where_a_decoder_renames_its_half_meanwhile(
