@@ -17,7 +17,7 @@ from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.camera.blackout import Blackout
 from stream.camera.clip_file import ClipFile
-from stream.camera.masked_clip import MaskedClip
+from stream.camera.masked_clip import MaskedClip, RotatedError
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.packets import RING_BYTES
 from stream.camera.recorder import Described, Recorder, reason_of
@@ -93,8 +93,8 @@ class RecorderThread:
         elif self._stream is None or shift is None or self._skipping:
             why = "the disk does not respond" if self._skipping else "the camera is not connected"
             self._send(ClipClosed(order.event, 0, 0.0, why))
-        elif self._blackout.hides and self.turned:  # the masks belong to the upright frames
-            self._send(ClipClosed(order.event, 0, 0.0, "a rotated recording cannot be masked"))
+        elif self._blackout.hides and self.turned:
+            self._send(ClipClosed(order.event, 0, 0.0, RotatedError.strerror))
         else:
             try:
                 self._put(partial(self._recorder.start, self._clip_file(order, self._stream, shift)))

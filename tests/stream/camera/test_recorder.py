@@ -227,6 +227,8 @@ def test_while_the_disk_hangs_nobody_waits_and_little_is_kept(
     assert "".join(capsys.readouterr()).count("disk does not respond: nothing is recorded") == 1
 
 
+# an H.264 unit, with its length before it, by which a camera says that its image is rotated by 180 degrees
+UPSIDE_DOWN = bytes.fromhex("00000007 06 2f 03 100009 80")
 UPPER_HALF = View(masks=(((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5)),))
 
 
@@ -261,6 +263,28 @@ def test_masks_reach_saved_images_and_clips(tmp_path: Path, video: Path) -> None
         picture, sent_picture = frame.to_ndarray(format="rgb24"), wanted[round((frame.time or 0.0) + 1.0, 2)]
         assert picture[:118].max() < 12
         assert np.abs(picture[130:].astype(int) - sent_picture[130:]).mean() < 6
+
+
+def test_a_camera_that_is_turned_in_the_middle_gets_no_masked_clip(tmp_path: Path, video: Path) -> None:
+    """The image keeps its size, and the masks would lie upside down."""
+    turned = tmp_path / "turned.mp4"
+    with av.open(str(video)) as source, av.open(str(turned), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, sent_packet in enumerate(source.demux(source.streams.video[0])):
+            if not sent_packet.size:
+                continue
+            turned_packet = av.Packet((UPSIDE_DOWN if number >= 45 else b"") + bytes(sent_packet))
+            turned_packet.pts, turned_packet.dts = sent_packet.pts, sent_packet.dts
+            turned_packet.time_base, turned_packet.is_keyframe = sent_packet.time_base, sent_packet.is_keyframe
+            turned_packet.stream = stream
+            target.mux(turned_packet)
+    with av.open(str(turned)) as container:
+        assert [frame.rotation for frame in container.decode(video=0)][::60] == [0, -180, -180, -180]
+    sent: list[Message] = []
+    thread = RecorderThread(1.0, sent.append, CLOCK, UPPER_HALF)
+    play(thread, turned, {40: StartClip("1.00-aaaaaa", tmp_path / "masked.mp4", begin=1001.5, longest=60.0)}, 100)
+    assert sent == [ClipClosed("1.00-aaaaaa", 0, 0.0, "a rotated recording cannot be masked")]
+    assert [path.name for path in tmp_path.iterdir()] == ["turned.mp4"]
 
 
 def test_a_clip_that_cannot_be_masked_in_time_is_cut(
