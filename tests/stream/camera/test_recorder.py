@@ -12,6 +12,7 @@ import pytest
 from stream.base.clock import SteadyClock
 from stream.camera import recorder, recorder_thread
 from stream.camera.clip_file import FIRST_PICTURE
+from stream.camera.masked_clip import MaskedClip
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.packets import PacketRing, StoredPacket
 from stream.camera.recorder_thread import RecorderThread
@@ -291,15 +292,46 @@ def test_a_clip_that_cannot_be_masked_in_time_is_cut(
     tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The rest is left out rather than saved without masks."""
-    monkeypatch.setattr(recorder, "_MASK_AT_ONCE", 0.0)
     monkeypatch.setattr(recorder, "_MASK_AT_END", 0.02)
+    monkeypatch.setattr(recorder_thread, "_REST", 60.0)
     sent: list[Message] = []
     thread = RecorderThread(5.0, sent.append, CLOCK, UPPER_HALF)
-    play(thread, video, {150: StartClip("1.00-aaaaaa", tmp_path / "clip.mp4", begin=1000.0, longest=60.0)}, 160)
-    thread.disconnected()
-    thread.settle()
+    _play(thread, video, {150: StartClip("1.00-aaaaaa", tmp_path / "clip.mp4", begin=1000.0, longest=60.0)}, 160)
+    thread.close()
     (closed,) = sent
     assert isinstance(closed, ClipClosed)
     assert closed.seconds < 5.0
     assert "no time to mask it" in "".join(capsys.readouterr())
     assert all(path.name == "clip.mp4" for path in tmp_path.iterdir())
+
+
+def test_a_clip_is_masked_while_no_packet_waits_and_after_the_camera_was_lost(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packets do not wait for it, and the incident is kept although the camera was lost soon after the alarm."""
+    monkeypatch.setattr(recorder, "_MASK_AT_END", 0.0)
+    done: list[str] = []
+
+    def noted(owner: type, name: str) -> None:
+        method = getattr(owner, name)
+
+        def called(*given: object) -> None:
+            done.append(name)
+            method(*given)
+
+        monkeypatch.setattr(owner, name, called)
+
+    noted(recorder.Recorder, "packet")
+    noted(MaskedClip, "_convert")
+    sent: list[Message] = []
+    thread, begun = RecorderThread(5.0, sent.append, CLOCK, UPPER_HALF), threading.Event()
+    thread._put(lambda: None if begun.wait(20) else pytest.fail("never begun"))
+    _play(thread, video, {50: StartClip("1.00-aaaaaa", tmp_path / "clip.mp4", begin=1000.0, longest=60.0)}, 60)
+    thread.disconnected()
+    begun.set()
+    thread.settle()
+    (closed,) = sent
+    assert isinstance(closed, ClipClosed)
+    assert closed.problem == ""
+    assert closed.seconds == pytest.approx(59 / 25)
+    assert done == ["packet"] * 60 + ["_convert"] * 60
