@@ -10,6 +10,7 @@ import pytest
 
 from configs.atomic import partial_path, replacing
 from stream.alarm.event import Event, EventMessage, ModelName, Moment
+from stream.archive import janitor as janitor_module
 from stream.archive.clock import Clock
 from stream.archive.janitor import Janitor
 from stream.archive.media import look_path, media_path
@@ -214,3 +215,17 @@ def test_the_files_of_events_that_are_forgotten_go_with_them(store: Store) -> No
     who.keep({"door": CameraRetention(media_days=1)})  # the site file was changed
     who.turn(200.0, refused=False)
     assert gone == [lobby, door]
+
+
+def test_many_old_events_are_forgotten_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run with a camera's own `event_days` may find years of them."""
+    monkeypatch.setattr(janitor_module, "_EVENTS_AT_ONCE", 3)
+    own = CameraRetention(event_days=1)
+    who, gone = janitor(store, Retention(free_bytes=0, cameras={"lobby": own, "yard": own}))
+    with store.transaction():
+        for name in ("lobby", "lobby", "yard", "yard", "yard"):
+            kept_alarm(store, name)
+    lived(store, 1.1 * DAY)
+    for now, forgotten in [(100.0, 3), (101.0, 3), (102.0, 5), (104.0, 5)]:
+        who.turn(now, refused=False)
+        assert len(gone) == forgotten
