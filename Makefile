@@ -1,15 +1,17 @@
 # Targets for users and CI. Each can be run again, and is fast the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick lint drills field train-default-head sbom locked audit lint-deploy dist clean
+.PHONY: help install demo test quick test-bundles lint home-assistant drills field gpu-check train-default-head sbom locked audit lint-deploy dist clean
 
 PYTHON ?= python3
+HA_PYTHON ?= python3.13
 BIN := .venv/bin
 # A machine with an NVIDIA GPU gets the GPU engine instead: install exactly one of [cpu] and [gpu].
 ENGINE ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # The tests import a fraction of what is installed; Python compiles that when it is first imported.
-COMPILE := $(if $(filter test quick lint,$(MAKECMDGOALS)),--no-compile)
+COMPILE ?= $(if $(filter test quick lint,$(MAKECMDGOALS)),--no-compile)
+BESIDE := $(MAKE) --no-print-directory -j2 COMPILE=$(COMPILE)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
@@ -24,9 +26,9 @@ help: ## list the targets
 	$(PIP) install $(COMPILE) -c constraints.txt -e '.[$(ENGINE),export,train,demo,notify]'
 	@touch $@
 
-.venv/.dev: .venv/.runtime
-	$(PIP) install $(COMPILE) -c constraints.txt -e '.[dev]'
-	@touch $@
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) install $(COMPILE) -c constraints.txt torch==2.13.0 -e '.[$(ENGINE),export,train,demo,notify,dev]'
+	@touch .venv/.runtime $@
 
 install: .venv/.runtime ## create .venv with everything that the commands need on this machine
 
@@ -37,13 +39,18 @@ demo: install ## watch a staged incident over RTSP and print its alarms (DURATIO
 	@bash tests/servers/install.sh
 	@mkdir -p .venv && touch $@
 
-test: .venv/.dev .venv/.servers lint ## run all tests: the quick ones first, then those with real servers and models
+test: ## run all tests: the quick ones first, then those with real servers and models
+	@$(BESIDE) .venv/.dev .venv/.servers
+	@$(BESIDE) lint test-bundles
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m 'slow and not alone' -n 4 --dist loadfile --durations=10
+	$(BIN)/python -m pytest -q -m 'slow and not alone' -n 4 --dist loadfile --no-loadscope-reorder --durations=10
 	$(BIN)/python -m pytest -q -m alone
 
-quick: .venv/.dev ## run only the quick tests
+quick: .venv/.dev test-bundles ## run only the quick tests
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile
+
+test-bundles: .venv/.dev
+	@$(BIN)/python -m tests.built_once
 
 lint: .venv/.dev ## run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff check .
@@ -51,11 +58,18 @@ lint: .venv/.dev ## run ruff, mypy (strict) and import-linter
 	$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
+home-assistant: ## install Home Assistant for its test, in a Python of its own (HA_PYTHON=python3.13)
+	$(HA_PYTHON) -m venv .home-assistant
+	.home-assistant/bin/pip install -q --no-deps -r tests/servers/home-assistant.txt
+
 drills: .venv/.dev .venv/.servers ## damage the running service on purpose, and measure (DRILL=name, DRILLS=short; docs/reliability.md)
 	$(BIN)/python -m recipes.drills $(if $(filter short,$(DRILLS)),--short) $(DRILL)
 
 field: .venv/.dev ## test the default head on recordings from sources it was not trained on (docs/benchmarks/field.md)
 	$(BIN)/python -m recipes.field
+
+gpu-check: .venv/.runtime ## measure the NVIDIA GPU of this machine in eight minutes, into gpu-check.json and .md (WHEELS=DIR with onnxruntime-gpu)
+	$(BIN)/mgfn-bench --gpu-check --json gpu-check.json $(if $(WHEELS),--gpu-wheels $(WHEELS))
 
 train-default-head: .venv/.runtime ## train configs/heads/default.safetensors from ../shared/data
 	$(BIN)/python -m recipes.field_head.train

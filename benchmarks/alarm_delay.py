@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from configs.pinned import PinnedFile, cache_folder, fetch
 from engine.bundle import Bundle
-from export.bench.cameras import settle, watching
+from export.bench.cameras import Scenes, settle, watching
 from stream.service.staged_footage import INCIDENT, LENGTH, staged_footage
 from stream.settings.bundle import cached_bundle
 
@@ -44,7 +44,7 @@ def main() -> None:
                 began[camera] = min(start, began.get(camera, start))
 
     bundle = Bundle.open(cached_bundle())
-    with watching(given.cameras, video, bundle.path) as watched:
+    with watching(given.cameras, Scenes(video), bundle.path) as watched:
         client = mqtt.Client(CallbackAPIVersion.VERSION2)
         client.on_connect = lambda c, *_: c.subscribe([("mgfn/events", 1), ("mgfn/+/score", 0)])
         client.on_message = take

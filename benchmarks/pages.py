@@ -13,7 +13,7 @@ import time
 import httpx
 import psutil
 
-from export.bench.cameras import Watched, settle, watching
+from export.bench.cameras import Scenes, Watched, settle, watching
 from export.bench.footage import SUBSTREAM, as_a_camera
 from stream.settings.bundle import cached_bundle
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=20.0)
     given = parser.parse_args()
-    with watching(CAMERAS, as_a_camera(SUBSTREAM), cached_bundle()) as watched:
+    with watching(CAMERAS, Scenes(as_a_camera(SUBSTREAM)), cached_bundle()) as watched:
         settle(watched, CAMERAS)
         for _ in range(ROUNDS):
             for pages in (0, given.pages):

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 
 from engine.bundle import Bundle
-from export.bench.cameras import memory_of, settle, watching
+from export.bench.cameras import Scenes, memory_of, settle, watching
 from export.bench.footage import SUBSTREAM, as_a_camera
 from stream.settings.bundle import cached_bundle
 
@@ -32,7 +32,7 @@ def main() -> None:
     given = parser.parse_args()
     bundle = Bundle.open(cached_bundle())
     rows: list[dict[str, float]] = []
-    with watching(given.cameras, as_a_camera(SUBSTREAM), bundle.path) as watched:
+    with watching(given.cameras, Scenes(as_a_camera(SUBSTREAM)), bundle.path) as watched:
         settle(watched, given.cameras)
         began = time.monotonic()
         while (now := time.monotonic() - began) < 60 * given.minutes:

@@ -76,9 +76,7 @@ def run_command(
     except Terminated:
         code = 0 if stopping_is_success else _TERMINATED
     except Exception as error:  # noqa: BLE001 -- a bug is printed in full, and ends with 1
-        # A signal that arrives in the callback of a native library comes out as the cause of that library's error.
-        if isinstance(error.__cause__, (Terminated, KeyboardInterrupt)):
-            signalled = _TERMINATED if isinstance(error.__cause__, Terminated) else _INTERRUPTED
+        if (signalled := _signalled(error)) is not None:
             sys.exit(0 if stopping_is_success else signalled)
         # A wrong flag raises typer's own error, which has an exit code and a message.
         message = getattr(error, "format_message", None)
@@ -93,3 +91,12 @@ def run_command(
             print(f"{program}: {line}", file=sys.stderr)  # noqa: T201 -- for the user
         code = found
     sys.exit(code or 0)
+
+
+def _signalled(error: BaseException | None) -> int | None:
+    """The exit code of a signal that led to the error: libraries turn it into errors of their own."""
+    while error is not None:
+        if isinstance(error, Terminated | KeyboardInterrupt):
+            return _TERMINATED if isinstance(error, Terminated) else _INTERRUPTED
+        error = error.__cause__ or error.__context__
+    return None

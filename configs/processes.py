@@ -31,7 +31,7 @@ class ChildError(Exception):
 def child(command: Sequence[str], seconds: float = 4.0, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A child process. It is asked to end when the block ends, and killed if it takes longer than `seconds`.
 
-    A SIGINT or SIGTERM that arrives while it is being started is handled once it can be ended. `options` are those of
+    A SIGINT or SIGTERM that arrives while it is being started or ended is handled afterwards. `options` are those of
     subprocess.Popen. Raises OSError if it cannot be started.
     """
     with ExitStack() as stack:
@@ -64,12 +64,13 @@ def _signals_wait() -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[str], seconds: float) -> None:
-    process.terminate()  # no effect if it has ended
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with _signals_wait():  # a second signal must not leave it running
+        process.terminate()  # no effect if it has ended
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], what: str, seconds: float = 20.0) -> None:

@@ -15,7 +15,7 @@ from engine.cpu import int8_instructions
 
 DEFAULT_BACKBONE: Final = "i3d"
 # Increment when the same inputs would give a different bundle: opset, files, quantisation.
-_EXPORT_SETTINGS: Final = {"opset": 18, "layout": 4, "quantisation": 3}
+_EXPORT_SETTINGS: Final = {"opset": 18, "layout": 5, "quantisation": 3}
 
 
 def project_version() -> str:

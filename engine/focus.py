@@ -114,20 +114,33 @@ def small_grey(frame: VideoFrame) -> UInt8Array:
 def focus_clip(frames: Sequence[VideoFrame], out: UInt8Array, hidden: UInt8Array | None = None) -> Region:
     """Write a clip's 16 frames, cut to the square around what moves, into `out`: uint8 (1, 16, 224, 224, 3) RGB.
 
-    `hidden`, uint8 (ROWS, COLUMNS), is above 0 in blocks whose movement is ignored. Returns the square.
+    `hidden` as for `small_clip`. Returns the square.
     """
     region = region_of(frames, hidden)
-    for index, frame in enumerate(frames):
-        out[0, index] = scaled(cropped(frame, region), SIDE, SIDE)
+    cut_clip(frames, region, out)
     return region
 
 
+def cut_clip(frames: Sequence[VideoFrame], region: Region, out: UInt8Array) -> None:
+    """Write a clip's 16 frames, cut to `region`, into `out`: uint8 (1, 16, 224, 224, 3) RGB."""
+    for index, frame in enumerate(frames):
+        out[0, index] = scaled(cropped(frame, region), SIDE, SIDE)
+
+
 def region_of(frames: Sequence[VideoFrame], hidden: UInt8Array | None = None) -> Region:
-    """The region of a clip of 16 frames; `hidden` as for `focus_clip`."""
+    """The region of a clip of 16 frames; `hidden` as for `small_clip`."""
+    return find_region(small_clip(frames, hidden), frames[0].width, frames[0].height)
+
+
+def small_clip(frames: Sequence[VideoFrame], hidden: UInt8Array | None = None) -> UInt8Array:
+    """The small grey frames of a clip of 16 frames: uint8 (6, ROWS, COLUMNS).
+
+    `hidden`, uint8 (ROWS, COLUMNS), is above 0 in blocks whose movement is ignored.
+    """
     small = np.stack([small_grey(frames[index]) for index in LOOKED_AT])
     if hidden is not None:
         small[:, hidden > 0] = 0
-    return find_region(small, frames[0].width, frames[0].height)
+    return small
 
 
 def cropped(frame: VideoFrame, region: Region) -> VideoFrame:

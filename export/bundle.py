@@ -18,12 +18,14 @@ from torch import nn
 from configs.pinned import sha256_of
 from engine.default_bundle import project_version
 from engine.geometry import crops_of
+from engine.heat_map import HEAT_MAP
 from engine.known_clip import ANSWER, Answer, known_clip, known_window
 from engine.manifest import MANIFEST, Manifest, Thresholds, Weights
-from export.onnx import export_backbone, export_head
+from export.onnx import export_backbone, export_head, export_heat_map
 from mgfn.backbones import BACKBONES, show_layers
 from mgfn.checkpoint import load_head
 from mgfn.extended import ExtendedConfig
+from mgfn.heat import HeatMap, can_be_mapped
 from mgfn.network import Head
 from mgfn.weights import pinned
 
@@ -53,17 +55,24 @@ class Sources:
     claimed_kinds: tuple[str, ...] = ()
 
 
+def random_sources(backbone: str, head: Path) -> Sources:
+    """Like `load_sources`, with random weights of the backbone: to measure a machine that cannot download any."""
+    torch.manual_seed(0)
+    network = BACKBONES[backbone].build().eval()
+    for weight in network.parameters():
+        if weight.ndim > 1:
+            nn.init.kaiming_normal_(weight)
+    return _sources(backbone, network, Weights(name=backbone, source="random", license="none", sha256="0" * 64), head)
+
+
 def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> Sources:
     """Load a backbone and the matching head.
 
     The backbone outputs as many of its layers as the head has channels for. A head that does not match is omitted.
     Raises WeightsError, CheckpointError, and ExportError for a head that cannot score the clips of a camera.
     """
-    spec = BACKBONES[backbone]
-    mgfn, texts = load_head(head)  # first, so that a wrong file fails before weights are downloaded
-    if problem := mgfn.not_live():
-        raise ExportError(f"head {head}: cannot watch a camera: {problem}")
-    network = spec.load(backbone_weights)
+    _live_head(head)  # first, so that a wrong file fails before weights are downloaded
+    network = BACKBONES[backbone].load(backbone_weights)
     if backbone_weights is None:
         pin = pinned(backbone)
         weights = Weights(name=backbone, source=pin.source, license=pin.license, sha256=pin.sha256)
@@ -74,6 +83,19 @@ def load_sources(backbone: str, backbone_weights: Path | None, head: Path) -> So
             license="unknown",
             sha256=sha256_of(backbone_weights),
         )
+    return _sources(backbone, network, weights, head)
+
+
+def _live_head(head: Path) -> tuple[Head, dict[str, str]]:
+    mgfn, texts = load_head(head)
+    if problem := mgfn.not_live():
+        raise ExportError(f"head {head}: cannot watch a camera: {problem}")
+    return mgfn, texts
+
+
+def _sources(backbone: str, network: nn.Module, weights: Weights, head: Path) -> Sources:
+    spec = BACKBONES[backbone]
+    mgfn, texts = _live_head(head)
     layers = spec.layers_of(mgfn.config.channels)
     if layers is None and mgfn.config.channels != spec.channels:
         return Sources(network, weights, spec.channels, {}, None, None, None, "squash", 1)
@@ -132,12 +154,14 @@ def _is_bundle(folder: Path) -> bool:
 
 
 def write_artefacts(sources: Sources, folder: Path, half: bool = False) -> None:
-    """Write both graphs, the weights for the `torch` backend and the known answer into `folder`; `half`: half-precision
-    graphs too.
+    """Write the graphs, the weights for the `torch` backend and the known answer into `folder`; `half`: half-precision
+    graphs of backbone and head too.
     """
     export_backbone(sources.backbone, folder / "backbone.onnx")
     _save(sources.backbone, folder / "backbone.safetensors")
     _write_head(sources, folder / "head.onnx")
+    if sources.head is not None and can_be_mapped(sources.backbone, sources.head, sources.crops):
+        export_heat_map(HeatMap(sources.backbone, sources.head).eval(), sources.channels, folder / HEAT_MAP)
     np.save(folder / ANSWER, _known_answer(sources).numbers(), allow_pickle=False)
     if half:
         export_backbone(sources.backbone, folder / "backbone-fp16.onnx", half=True)

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import io
 import logging
-import math
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -25,8 +23,6 @@ from export.verify import Comparison
 
 MOST_FLOAT_LAYERS: Final = 8
 _RANKING_CLIPS: Final = 4
-_LARGE: Final = 8 * 56 * 56  # positions of an output; smaller ones gain nothing
-_KERNELS: Final = "cpu:brgconv_avx512_amx,cpu:jit_avx512_amx,cpu:jit_avx512"  # the first one that exists
 
 
 def check_installed() -> None:
@@ -130,28 +126,4 @@ def _feature(compiled: Any, clip: UInt8Array) -> FloatArray:
 def _save(model: Any, folder: Path) -> None:
     import openvino
 
-    graph = folder / INT8_GRAPH
-    openvino.save_model(model, graph, compress_to_fp16=False)
-    prefer_kernels(graph)
-
-
-def prefer_kernels(graph: Path) -> None:
-    """Record in an OpenVINO graph which kernels its convolutions of large images should use on a supporting CPU.
-
-    Those that OpenVINO would choose take up to an eighth longer (docs/performance.md).
-    """
-    tree = ElementTree.parse(graph)  # noqa: S314 -- just written by OpenVINO
-    for layer in tree.iterfind("layers/layer[@type='Convolution']"):
-        *_, positions = _dimensions(layer, "output/port")
-        *_, kernel = _dimensions(layer, "input/port")
-        if positions >= _LARGE and kernel > 1:
-            notes = layer.find("rt_info")
-            if notes is None:
-                notes = ElementTree.SubElement(layer, "rt_info")
-            ElementTree.SubElement(notes, "attribute", name="primitives_priority", version="0", value=_KERNELS)
-    tree.write(graph, encoding="utf-8", xml_declaration=True)
-
-
-def _dimensions(layer: ElementTree.Element, ports: str) -> list[int]:
-    """For each port of a layer, the product of its last three dimensions: time, height, width."""
-    return [math.prod(int(str(size.text)) for size in port.findall("dim")[-3:]) for port in layer.iterfind(ports)]
+    openvino.save_model(model, folder / INT8_GRAPH, compress_to_fp16=False)

@@ -1,4 +1,4 @@
-"""PyTorch to ONNX: the two graphs of a bundle, in float32 or half precision."""
+"""PyTorch to ONNX: the graphs of a bundle; backbone and head in float32 or half precision."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.sizes import CLIP_LENGTH, WINDOW
+from mgfn.heat import HeatMap
 
 OPSET: Final = 18
 
@@ -57,11 +58,10 @@ def export_backbone(backbone: nn.Module, path: Path, half: bool = False) -> None
     example = torch.zeros(2, CLIP_LENGTH, 224, 224, 3, dtype=torch.uint8)
     _export(
         _Half(backbone) if half else backbone,
-        example,
+        {"clips": example},
         path,
-        "clips",
         ["features"],
-        {0: torch.export.Dim("N", min=1, max=4096)},
+        ({0: torch.export.Dim("N", min=1, max=4096)},),
     )
 
 
@@ -76,11 +76,25 @@ def export_head(
     example = torch.zeros(2, WINDOW // 2, crops, channels)
     axes = {0: torch.export.Dim("N", min=1, max=4096), 1: torch.export.Dim("T", min=1, max=WINDOW)}
     shown, wanted = _Head(head, kinds), ["scores", "parts"] if kinds else ["scores"]
-    _export(_Half(shown) if half else shown, example, path, "windows", wanted, axes)
+    _export(_Half(shown) if half else shown, {"windows": example}, path, wanted, (axes,))
+
+
+def export_heat_map(heat: HeatMap, channels: int, path: Path) -> None:
+    """Write `clips` uint8 (1, 16, 224, 224, 3) RGB, `windows` float32 (1, T, 1, C) -> `heat` float32 (1, 14, 14), T
+    dynamic.
+    """
+    clips = torch.zeros(1, CLIP_LENGTH, 224, 224, 3, dtype=torch.uint8)
+    windows = torch.zeros(1, WINDOW // 2, 1, channels)
+    axes: tuple[dict[int, torch.export.Dim], ...] = ({}, {1: torch.export.Dim("T", min=1, max=WINDOW)})
+    _export(heat, {"clips": clips, "windows": windows}, path, ["heat"], axes)
 
 
 def _export(
-    module: nn.Module, example: Tensor, path: Path, given: str, wanted: list[str], axes: dict[int, torch.export.Dim]
+    module: nn.Module,
+    given: dict[str, Tensor],
+    path: Path,
+    wanted: list[str],
+    axes: tuple[dict[int, torch.export.Dim], ...],
 ) -> None:
     # The exporter warns that torchvision is missing, and about its own deprecated internals.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -88,11 +102,11 @@ def _export(
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
-            (example,),
+            tuple(given.values()),
             path,
-            input_names=[given],
+            input_names=list(given),
             output_names=wanted,
-            dynamic_shapes=(axes,),
+            dynamic_shapes=axes,
             opset_version=OPSET,
             dynamo=True,
             external_data=False,

@@ -120,7 +120,7 @@ def reference(sources: Sources, clips: UInt8Array) -> Reference:
 
 
 def verify(
-    sources: Sources, folder: Path, clips: int = 6, say: Callable[[str], None] = lambda _name: None
+    sources: Sources, folder: Path, clips: int = 4, say: Callable[[str], None] = lambda _name: None
 ) -> list[Comparison]:
     """Compare the bundle in `folder` with its networks, on every installed backend that it has artefacts for.
 

@@ -1,7 +1,9 @@
-"""Fixtures of all tests. Tests do not write to the user's cache, except for weights and bundles."""
+"""Fixtures of all tests. Tests do not write to the user's cache, except for weights, bundles and
+which kernels are fastest."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from collections.abc import Iterator
@@ -10,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# read when PyTorch is imported, also by child processes: threads that spin take the core of the other worker
+# read when PyTorch and NumPy are imported, also by child processes: threads that spin take the core of other workers
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hypothesis
 import torch
@@ -20,8 +24,8 @@ from mgfn.backbones import BACKBONES
 from mgfn.backbones.i3d import I3D
 from mgfn.weights import WeightsError
 from stream.base.log import standard_error
-from tests.built_once import built_once
-from tests.bundles import field_sources, write_bundle, write_tiny_bundle
+from stream.settings.bundle import cached_bundle
+from tests import built_once
 from tests.servers.chromium import chromium
 from tests.servers.mosquitto import Mosquitto
 
@@ -37,6 +41,15 @@ hypothesis.settings.load_profile("tests")
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests may take long come first, so that no worker is left alone with one of them at the end."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0.0), float(limit.args[0]) if limit else 0.0)
+    items.sort(key=lambda item: -longest[item.path])
+
+
 @pytest.fixture(autouse=True)
 def each_test_captures_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that runs in the tests' own process must not hand the log of all later tests to a thread."""
@@ -44,15 +57,24 @@ def each_test_captures_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(pytestconfig: pytest.Config) -> Path:
+def tiny_bundle() -> Path:
     """A bundle of tiny models, in every form."""
-    return built_once("tiny", pytestconfig, lambda folder: write_tiny_bundle(folder, all_forms=True))
+    return built_once.tiny()
 
 
 @pytest.fixture(scope="session")
-def field_bundle(pytestconfig: pytest.Config) -> Path:
+def field_bundle() -> Path:
     """A bundle of tiny models with all that the default one has beside networks, in every form."""
-    return built_once("field", pytestconfig, lambda folder: write_bundle(field_sources(), folder, all_forms=True))
+    return built_once.field()
+
+
+@pytest.fixture(scope="session")
+def default_bundle(kinetics_i3d: I3D) -> Path:
+    """The bundle that ships, in the user's cache; the first worker builds it as `mgfn-stream` does on first use."""
+    built_once.KEPT.mkdir(parents=True, exist_ok=True)
+    with (built_once.KEPT / "default.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return cached_bundle()
 
 
 @pytest.fixture(scope="session")

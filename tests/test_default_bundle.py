@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import av
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 from configs.pinned import FetchError, PinnedFile, cache_folder, fetch
 from engine.bundle import Bundle
 from engine.cpu import int8_instructions
-from engine.default_bundle import default_bundle_path, default_head
+from engine.default_bundle import default_head
 from engine.focus import focus_clip
 from export.bench.probe import pytorch_network
+from export.bundle import load_sources, write_manifest
+from export.onnx import export_backbone, export_head
+from export.verify import verification_clips, verify
 from mgfn.backbones import show_layers
 from mgfn.backbones.i3d import I3D
 from mgfn.checkpoint import load_head
@@ -48,13 +54,38 @@ def test_the_default_head_is_small_and_says_where_it_comes_from() -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_replay_equals_pytorch_window_by_window(tmp_path: Path, sample: Path, kinetics_i3d: I3D) -> None:
+def test_every_form_equals_pytorch(tmp_path: Path, default_bundle: Path) -> None:
+    """The float32 forms that ship, one clip and two at a time, and half precision. `mgfn-export` verifies INT8."""
+    sources, folder = load_sources("i3d", None, default_head()), shutil.copytree(default_bundle, tmp_path / "bundle")
+    assert sources.head is not None
+    export_backbone(sources.backbone, folder / "backbone-fp16.onnx", half=True)
+    export_head(sources.head, sources.channels, 1, folder / "head-fp16.onnx", kinds=True, half=True)
+    files = write_manifest(sources, folder, default_head()).files
+    assert ("backbone-int8.xml" in files) == (int8_instructions() is not None)
+    rows = verify(sources, folder, clips=2)
+    assert {row.backend for row in rows} == {"openvino", "onnxruntime", "onnxruntime-fp16", "torch"}
+    assert all(row.passed for row in rows), rows
+    found = onnxruntime.InferenceSession(folder / "backbone.onnx")
+    (clips,) = found.get_inputs()
+    assert (clips.type, clips.shape[1:]) == ("tensor(uint8)", [16, 224, 224, 3])
+    pair = verification_clips(2, 1)[:, 0]
+    with torch.inference_mode():
+        expected = sources.backbone(torch.from_numpy(pair)).numpy()
+    both = found.run(None, {"clips": pair})[0]
+    assert np.linalg.norm(both - expected) / np.linalg.norm(expected) <= 1e-4
+    show_layers(sources.backbone, ("Mixed_5c",))  # others use the fixture
+
+
+@pytest.mark.timeout(600)
+def test_a_replay_equals_pytorch_window_by_window(
+    tmp_path: Path, sample: Path, default_bundle: Path, kinetics_i3d: I3D
+) -> None:
     scores = tmp_path / "scores.jsonl"
     command = [sys.executable, "-m", "stream.cli", "--replay", "--rtsp", str(sample), "--scores", str(scores)]
     # float32, also where the default bundle is INT8: OpenVINO takes that where it pays
     command += ["--backend", "onnxruntime" if int8_instructions() else "openvino"]
-    subprocess.run(command, check=True)  # builds the default bundle on first use
-    assert Bundle.open(default_bundle_path()).manifest.geometry == "focus"
+    subprocess.run(command, check=True)
+    assert Bundle.open(default_bundle).manifest.geometry == "focus"
     with av.open(str(sample)) as container:
         pictures = list(container.decode(video=0))
     clips = torch.empty(len(pictures) // 16, 16, 224, 224, 3, dtype=torch.uint8)
@@ -78,8 +109,8 @@ def _compare(scores: Path, clips: torch.Tensor, head: Head, backbone: I3D) -> No
             assert line["raw"] == pytest.approx(expected, abs=1e-3)
 
 
-def test_mgfn_bench_compares_with_the_bundles_own_network() -> None:
-    bundle = Bundle.open(default_bundle_path())
+def test_mgfn_bench_compares_with_the_bundles_own_network(default_bundle: Path) -> None:
+    bundle = Bundle.open(default_bundle)
     with torch.inference_mode():
         features = pytorch_network(bundle)(torch.zeros(1, 16, 224, 224, 3, dtype=torch.uint8))
     assert features.shape == (1, bundle.manifest.channels)
@@ -87,7 +118,7 @@ def test_mgfn_bench_compares_with_the_bundles_own_network() -> None:
 
 @pytest.mark.alone
 @pytest.mark.timeout(300)
-def test_the_demo_finds_its_staged_incident_and_nothing_else(sample: Path) -> None:
+def test_the_demo_finds_its_staged_incident_and_nothing_else(sample: Path, default_bundle: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "stream.cli.demo", "--duration", "50"],
         capture_output=True, text=True, check=False, env=os.environ | {"PYTHONUNBUFFERED": "1"},

@@ -33,7 +33,7 @@ class Row:
 
 
 BACKENDS: Final = {
-    "openvino": Row("engine.backends.openvino", "OpenVinoBackend", ("openvino",), "cpu", ("cpu",)),
+    "openvino": Row("engine.backends.openvino", "OpenVinoBackend", ("openvino",), "cpu", ("cpu", "gpu", "npu")),
     "openvino-int8": Row(
         "engine.backends.openvino", "OpenVinoBackend", ("openvino",), "cpu", ("cpu",), "int8", "backbone-int8.xml"
     ),
@@ -53,6 +53,7 @@ BACKENDS: Final = {
 # Fastest first: on the CPU as measured (docs/design/engines.md), on CUDA as expected.
 ORDER_CPU: Final = ("openvino", "onnxruntime", "torch")
 ORDER_CUDA: Final = ("tensorrt", "onnxruntime", "torch")
+OPENVINO_DEVICES: Final = ("gpu", "npu")  # Intel's; if they fail, OpenVINO takes the CPU
 
 
 def installed(name: str) -> bool:
@@ -68,10 +69,10 @@ def gpu_present() -> bool:
 def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = False) -> tuple[Backend, str]:
     """The backend, and the reason for the choice.
 
-    `name` is a key of BACKENDS or "auto"; `device` is "auto", "cpu" or "cuda[:N]". "auto" takes the first that is
-    installed and starts, from ORDER_CUDA if a GPU is present (or requested), and then from ORDER_CPU. OpenVINO uses the
-    bundle's INT8 form where it is faster (`openvino-int8`), and ONNX Runtime on CUDA its half precision; with `float32`
-    neither does.
+    `name` is a key of BACKENDS or "auto"; `device` is "auto", "cpu", "cuda[:N]", "gpu" or "npu". "auto" takes the first
+    that is installed and starts, from ORDER_CUDA if a GPU is present (or requested), and then from ORDER_CPU. OpenVINO
+    uses the bundle's INT8 form where it is faster (`openvino-int8`), and ONNX Runtime on CUDA its half precision; with
+    `float32` neither does.
 
     Raises BackendError if none starts, or if the named one does not.
     """
@@ -89,7 +90,8 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
             skipped.append(str(error))
             continue
         order = " > ".join(f"{c} on {d}" for c, d in attempts)
-        reason = f"the first that works, in the order {order}" if name == "auto" else "; ".join(["requested", *skipped])
+        named = name != "auto" or device in OPENVINO_DEVICES
+        reason = "; ".join(["requested", *skipped]) if named else f"the first that works, in the order {order}"
         if on.startswith("cuda"):
             backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu", float32=float32)[0])
         return backend, f"{reason}; {why}" if why else reason
@@ -120,14 +122,16 @@ def open_next(bundle: Bundle, device: str, failed: Collection[str]) -> Backend:
 
 def name_on(row: str, device: str) -> str:
     """The name of the backend that the row of BACKENDS starts on `device`."""
+    if device in OPENVINO_DEVICES:
+        return f"{row}-{device}"
     return f"{row.partition('-')[0]}-cuda" if device.startswith("cuda") and row != "tensorrt" else row
 
 
 def start_backend(bundle: Bundle, name: str, device: str) -> Backend:
-    """The backend with exactly that name, on `device` ("cpu" or "cuda[:N]"). Raises BackendError."""
+    """The backend with exactly that name, on `device` (any but "auto"). Raises BackendError."""
     row = BACKENDS[name]
     if device.partition(":")[0] not in row.kinds:
-        runs_on = "the CPU" if row.kinds == ("cpu",) else "a GPU"
+        runs_on = "a GPU" if row.kinds == ("cuda",) else " or ".join(row.kinds)
         raise BackendError(f"backend {name}: runs on {runs_on} only, not on {device}")
     if not installed(name):
         raise BackendError(f"backend {name}: not installed; run: pip install 'mgfn-stream[{row.extra}]'")
@@ -141,6 +145,9 @@ def start_backend(bundle: Bundle, name: str, device: str) -> Backend:
 
 def _attempts(name: str, device: str) -> list[tuple[str, str]]:
     """(backend, device) to try, in order."""
+    if device in OPENVINO_DEVICES:
+        row = "openvino" if name == "auto" else name
+        return [(row, device), *([(row, "cpu")] if row == "openvino" else [])]
     if device != "auto":
         order = ORDER_CUDA if device.startswith("cuda") else ORDER_CPU
         return [(candidate, device) for candidate in (order if name == "auto" else (name,))]
@@ -155,7 +162,7 @@ def _attempts(name: str, device: str) -> list[tuple[str, str]]:
 def _preferred_form(bundle: Bundle, name: str, device: str) -> tuple[str, str | None]:
     """The row to start for a named backend, and why it differs from the named one, if it does."""
     files = bundle.manifest.files
-    if name == "openvino" and BACKENDS["openvino-int8"].file in files:
+    if name == "openvino" and device == "cpu" and BACKENDS["openvino-int8"].file in files:
         instructions = int8_instructions()
         if instructions:
             return "openvino-int8", f"INT8, because this CPU has {instructions}"

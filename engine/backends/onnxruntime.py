@@ -51,6 +51,8 @@ class GraphSession:
     ) -> None:
         options = options or onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        # threads that spin between two clips would take the cores of the decoders
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=list(providers) or None)
         except Exception as error:  # noqa: BLE001 -- ONNX Runtime's errors have no narrower base class

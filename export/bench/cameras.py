@@ -30,10 +30,27 @@ _SETTLE: Final = 4.0
 _STARTS_WITHIN = 30.0
 
 
+@dataclass(frozen=True)
+class Scenes:
+    """What the cameras play, two videos of the same folder; `quiet` is the share of cameras in front of a still
+    scene.
+    """
+
+    busy: Path
+    still: Path | None = None
+    quiet: float = 0.0
+
+    def of(self, number: int) -> Path:
+        """The video of camera number 1, 2, ...; quiet ones are spread evenly."""
+        is_quiet = self.still is not None and int(number * self.quiet) > int((number - 1) * self.quiet)
+        return self.still if is_quiet and self.still is not None else self.busy
+
+
 @dataclass
 class Try:
     """The result for a number of cameras.
 
+    computed: the share of clips that passed the backbone; the others showed nothing that moves.
     lag_ms: from the last frame of a clip to its score at the subscriber. cpu_percent: of one core. `camera` is one
     decoder process, `service` the scoring process, `other` the cost of a camera
         without the backbone (its decoder and its share of service and broker), `servers` the processes that play the
@@ -50,6 +67,7 @@ class Try:
     lag_ms: dict[str, float] = field(default_factory=dict)
     cpu_percent: dict[str, float] = field(default_factory=dict)
     memory_mib: dict[str, float] = field(default_factory=dict)
+    computed: float = 1.0
     note: str = ""
 
     def plain(self) -> dict[str, Any]:
@@ -57,23 +75,26 @@ class Try:
         return {key: value for key, value in asdict(self).items() if value not in ("", {})}
 
 
-def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cpu_ms: float) -> Try:
+def attempt(cameras: int, scenes: Scenes, bundle: Path, seconds: float, backbone_cpu_ms: float) -> Try:
     """Watch so many cameras for `seconds` after they have settled; `backbone_cpu_ms` per clip is already known."""
     expected = round(cameras * seconds * FPS / CLIP_LENGTH)
     try:
-        with watching(cameras, video, bundle) as watched:
+        with watching(cameras, scenes, bundle) as watched:
             settle(watched, cameras)
             before, began, dropped = _cpu(watched), time.monotonic(), watched.dropped_clips()
+            clips = watched.clips()
             watched.scores.begin()
             time.sleep(seconds)
             lags, took = watched.scores.end(), time.monotonic() - began
             after, dropped = _cpu(watched), watched.dropped_clips() - dropped
+            clips = watched.clips() - clips
             memory = memory_of(watched)
     except (ChildError, psutil.Error, OSError) as error:  # it did not start, or ended prematurely
         return Try(cameras, seconds, False, 0, 0, expected, note=str(error))
     p50, p95, worst = np.percentile(lags, [50, 95, 100]).tolist() if lags else (0.0, 0.0, 0.0)
     share = {role: 100 * (after[role] - before[role]) / took for role in after}
-    backbone = 100 * len(lags) * backbone_cpu_ms / 1000 / took
+    computed = clips["computed"] / clips.total() if clips.total() else 1.0
+    backbone = 100 * clips["computed"] * backbone_cpu_ms / 1000 / took
     missing = expected - len(lags) > cameras  # each camera may have one clip in progress
     return Try(
         cameras,
@@ -91,6 +112,7 @@ def attempt(cameras: int, video: Path, bundle: Path, seconds: float, backbone_cp
             "servers": round(share["servers"], 2),
         },
         memory_mib=memory,
+        computed=round(computed, 3),
     )
 
 
@@ -144,19 +166,29 @@ class Watched:
         with urllib.request.urlopen(f"{self.page}healthz", timeout=10) as answer:  # noqa: S310 -- our own, on loopback
             return sum(camera["dropped_clips"] for camera in json.load(answer)["cameras"].values())
 
+    def clips(self) -> Counter[str]:
+        """Of all cameras since they started: `computed` and `reused` features."""
+        found: Counter[str] = Counter()
+        with urllib.request.urlopen(f"{self.page}metrics", timeout=10) as answer:  # noqa: S310 -- as above
+            for line in answer.read().decode().splitlines():
+                if line.startswith("mgfn_clips_total{"):
+                    labels, _, value = line.rpartition(" ")
+                    found["reused" if 'feature="reused"' in labels else "computed"] += int(float(value))
+        return found
+
 
 @contextmanager
-def watching(cameras: int, video: Path, bundle: Path) -> Iterator[Watched]:
-    """So many cameras, each playing `video` in a loop, and `mgfn-stream` watching them. Raises ChildError."""
+def watching(cameras: int, scenes: Scenes, bundle: Path) -> Iterator[Watched]:
+    """So many cameras, each playing its scene in a loop, and `mgfn-stream` watching them. Raises ChildError."""
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgfn-bench-")))
         command = [sys.executable, "-m", "stream.cli", "--bundle", str(bundle), "--data", str(scratch / "data")]
         servers = []
         for first in range(0, cameras, CLIENTS_OF_A_SERVER):
-            address, server = stack.enter_context(rtsp_server(video.parent))
+            address, server = stack.enter_context(rtsp_server(scenes.busy.parent))
             servers.append(server)
             for number in range(first, min(cameras, first + CLIENTS_OF_A_SERVER)):
-                command += ["--rtsp", f"camera{number + 1}={address}{video.name}?play_count=0"]
+                command += ["--rtsp", f"camera{number + 1}={address}{scenes.of(number + 1).name}?play_count=0"]
         log = scratch / "log.jsonl"
         with log.open("w") as file:
             service = stack.enter_context(child(command, stderr=file, start_new_session=True))

@@ -8,7 +8,7 @@ import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -18,7 +18,7 @@ from configs.console import plain_console
 from configs.sizes import CLIP_LENGTH
 
 if TYPE_CHECKING:
-    from export.bench.cameras import Try
+    from export.bench.cameras import Scenes, Try
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -48,18 +48,40 @@ def bench(
     seconds: Annotated[
         float, typer.Option(metavar="S", help="Seconds to measure each number of cameras, 5 to 60.")
     ] = 15,
+    quiet: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of cameras in front of a still, noisy scene, 0 to 1.")
+    ] = 0.0,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Bundle to measure; default: the default bundle.")
+    ] = None,
+    only: Annotated[
+        Literal["cameras", "engines"] | None, typer.Option(help="Measure only this; default: both.")
+    ] = None,
+    gpu_check: Annotated[
+        bool, typer.Option("--gpu-check", help="Measure the NVIDIA GPU of this machine instead; downloads nothing.")
+    ] = False,
+    gpu_wheels: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --gpu-check: a folder with a wheel of onnxruntime-gpu.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --gpu-check: run its steps on the CPU; no figure is one of a GPU.")
+    ] = False,
 ) -> None:
     """Measure engines, decoding, and how many RTSP cameras this machine can watch.
 
     Cameras count as watched if no clip is dropped, and 95 % of the scores arrive within half a second of the last frame
     of their clip. Takes up to eight minutes. Run it on an otherwise idle machine.
 
-    Example: mgfn-bench --json bench.json
+    Example: mgfn-bench --json bench.json --quiet 0.9
     """
     if cameras is not None and not 1 <= cameras <= _MOST_CAMERAS:
         raise BenchError(f"--cameras {cameras}: must be from 1 to {_MOST_CAMERAS}")
     if not _SECONDS[0] <= seconds <= _SECONDS[1]:
         raise BenchError(f"--seconds {seconds:g}: must be from {_SECONDS[0]:g} to {_SECONDS[1]:g}")
+    if not 0 <= quiet <= 1:
+        raise BenchError(f"--quiet {quiet:g}: must be from 0 to 1")
+    if bundle is not None and not (bundle / "manifest.json").is_file():
+        raise BenchError(f"--bundle {bundle}: must be a bundle, a folder with a manifest.json")
     for package, extra in _EXTRAS.items():
         if find_spec(package) is None:
             raise BenchError(f"needs {package}, which is not installed; run: pip install 'mgfn-stream[{extra}]'")
@@ -67,10 +89,16 @@ def bench(
         why = "it is a folder" if json.is_dir() else f"there is no folder {json.parent}"
         raise BenchError(f"--json {json}: cannot be written: {why}")
 
+    if gpu_check:
+        _gpu_check(bundle, gpu_wheels, json, seconds, dry=dry_run)
+        return
+    if gpu_wheels is not None or dry_run:
+        raise BenchError(f"{'--dry-run' if dry_run else '--gpu-wheels'}: needs --gpu-check")
+
     from configs.processes import ChildError
     from engine.bundle import Bundle
     from export.bench import decode, engines, footage, machine, report
-    from export.bench.cameras import attempt
+    from export.bench.cameras import Scenes, attempt
 
     began = time.monotonic()
     console, out = plain_console(stderr=True), plain_console(width=None if plain_console().is_terminal else 160)
@@ -100,30 +128,59 @@ def bench(
                     console.print(f"{time.monotonic() - began:5.0f} s  {text}")
 
             about |= machine.describe()
-            say("the default bundle")
-            bundle = Bundle.open(_default_bundle())
-            say("footage")
-            videos = {f"{w}x{h}": footage.as_a_camera((w, h)) for w, h in (footage.SUBSTREAM, footage.MAINSTREAM)}
-            say("decoding")
-            decoding |= {size: decode.measure(video, bundle.manifest.geometry) for size, video in videos.items()}
-            engines.measure(bundle, began + _ENGINES_UNTIL, lambda name: say(f"engine: {name}"), rows, notes)
+            say("the bundle")
+            opened = Bundle.open(bundle or _default_bundle())
+            if only != "engines":
+                say("footage")
+                videos = {f"{w}x{h}": footage.as_a_camera((w, h)) for w, h in (footage.SUBSTREAM, footage.MAINSTREAM)}
+                still = footage.as_a_camera(footage.SUBSTREAM, quiet=True) if quiet else None
+                say("decoding")
+                decoding |= {size: decode.measure(video, opened.manifest.geometry) for size, video in videos.items()}
+            engine_deadline = began + (_CAMERAS_UNTIL if only == "engines" else _ENGINES_UNTIL)
+            engines.measure(
+                opened, engine_deadline, lambda name: say(f"engine: {name}"), rows, notes,
+                only_chosen=only == "cameras",
+            )  # fmt: skip
             measured = [row for row in rows if "backbone_clip_ms" in row]
             if not measured:
                 raise ChildError(f"no engine could be measured: {'; '.join(notes)}")
-            fastest = min(measured, key=lambda row: row["backbone_clip_ms"])
-            small, large = videos.values()
-            guess = _guess(fastest, decoding, machine.cores())
-            say("one camera of 1280x720")
-            alone = attempt(1, large, bundle.path, _ALONE, fastest["backbone_clip_cpu_ms"])
-            for one, note in _tries(small, bundle.path, fastest, guess, cameras, seconds, began + _CAMERAS_UNTIL, say):
-                tries += [] if one is None else [one]
-                notes += [note] if note else []
+            if only != "engines":
+                fastest = min(measured, key=lambda row: row["backbone_clip_ms"])
+                small, large = videos.values()
+                guess = _guess(fastest, decoding, machine.cores(), quiet)
+                say("one camera of 1280x720")
+                alone = attempt(1, Scenes(large), opened.path, _ALONE, fastest["backbone_clip_cpu_ms"])
+                scenes = Scenes(small, still, quiet)
+                until = began + _CAMERAS_UNTIL
+                for one, note in _tries(scenes, opened.path, fastest, guess, cameras, seconds, until, say):
+                    tries += [] if one is None else [one]
+                    notes += [note] if note else []
     except (KeyboardInterrupt, Terminated):
         if decoding:
             notes.append("interrupted by the user; the remaining measurements are missing")
             tell(plotted=False)  # loading matplotlib would take too long
         raise
     tell(plotted=True)
+
+
+def _gpu_check(bundle: Path | None, wheels: Path | None, json: Path | None, seconds: float, *, dry: bool) -> None:
+    from engine.backends import gpu_present
+
+    if find_spec("torch") is None:
+        raise BenchError("--gpu-check: needs PyTorch; run: pip install 'mgfn-stream[export]'")
+    if not dry and not gpu_present():
+        raise BenchError("--gpu-check: no NVIDIA GPU found; --dry-run goes through the steps on the CPU")
+    if wheels is not None and not wheels.is_dir():
+        raise BenchError(f"--gpu-wheels {wheels}: must be a folder")
+    from export.bench import gpu_cameras, gpu_check
+
+    console = plain_console(stderr=True)
+    found = gpu_check.check(
+        bundle, wheels, gpu_cameras.search(1 if dry else None, seconds), lambda text: console.print(text), dry=dry
+    )
+    print(gpu_check.markdown(found))  # noqa: T201 -- the result
+    for path in gpu_check.write(found, json) if json is not None else ():
+        console.print(f"written: {path}", soft_wrap=True)
 
 
 def _default_bundle() -> Path:
@@ -143,20 +200,23 @@ def _default_bundle() -> Path:
     return path
 
 
-def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: int) -> int:
-    """An estimate of how many cameras fit, from the cost of each on the fastest engine."""
+def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: int, quiet: float) -> int:
+    """An estimate of how many cameras fit, a share `quiet` of them quiet, from the cost of each on the fastest
+    engine.
+    """
     from export.bench.footage import FPS
 
     small = next(iter(decoding.values()))
     decoder = FPS * (small["decode_ms"] + small["scale_ms"]) / 1000
-    backbone = FPS / CLIP_LENGTH * engine["backbone_clip_ms"] / 1000
+    computed = 1 - quiet * (1 - 1 / 16)  # the still gate computes one clip in 16
+    backbone = computed * FPS / CLIP_LENGTH * engine["backbone_clip_ms"] / 1000
     if engine["device"] != "cpu":  # the engine does not use the cores
         return max(1, int(0.8 * min(1 / backbone, cores / decoder)))
     return max(1, int(0.8 / (backbone + decoder / cores)))
 
 
 def _tries(
-    video: Path,
+    scenes: Scenes,
     bundle: Path,
     engine: dict[str, Any],
     guess: int,
@@ -175,7 +235,7 @@ def _tries(
             yield None, f"the search ran out of time; {count} cameras would have been next"
             return
         say(f"{count} cameras for {seconds:.0f} s")
-        one: Try = attempt(count, video, bundle, seconds, engine["backbone_clip_cpu_ms"])
+        one: Try = attempt(count, scenes, bundle, seconds, engine["backbone_clip_cpu_ms"])
         tried[count] = one.held
         yield one, ""
 

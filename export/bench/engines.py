@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from configs.processes import child
-from engine.backends import BACKENDS, gpu_present, installed
+from engine.backends import BACKENDS, gpu_present, installed, name_on, open_backend
 from engine.bundle import Bundle
 from export.bench.probe import PEERS
 
@@ -33,14 +33,24 @@ def wanted(bundle: Bundle) -> Iterator[tuple[str, str]]:
             yield peer, "cpu"
 
 
+def chosen(bundle: Bundle) -> tuple[str, str]:
+    """(backend, device) that `mgfn-stream` takes here. Raises BackendError."""
+    backend, _ = open_backend(bundle, "auto", "auto")
+    name = backend.name
+    backend.close()
+    return next((row, device) for row, device in wanted(bundle) if row in BACKENDS and name_on(row, device) == name)
+
+
 def measure(
-    bundle: Bundle, deadline: float, say: Callable[[str], None], rows: list[dict[str, Any]], notes: list[str]
-) -> None:
+    bundle: Bundle, deadline: float, say: Callable[[str], None], rows: list[dict[str, Any]], notes: list[str],
+    *, only_chosen: bool = False,
+) -> None:  # fmt: skip
     """Add the results of each engine to `rows`, and what could not be measured, with the reason, to `notes`.
 
-    What does not fit before `deadline` (monotonic) is omitted, with a note.
+    With `only_chosen`, of the engine that `mgfn-stream` takes here. What does not fit before `deadline` (monotonic) is
+    omitted, with a note.
     """
-    for name, device in wanted(bundle):
+    for name, device in [chosen(bundle)] if only_chosen else wanted(bundle):
         left = deadline - time.monotonic()
         if left < 1:
             notes.append(f"{name} on {device}: omitted, no time left")

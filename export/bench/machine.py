@@ -6,11 +6,10 @@ import os
 import platform
 import subprocess
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Final
 
 from engine.backends import gpu_present
-from engine.cpu import int8_instructions
+from engine.cpu import cpu_name, int8_instructions
 
 _PACKAGES: Final = ("mgfn-stream", "av", "openvino", "onnxruntime", "onnxruntime-gpu", "tensorrt", "torch")
 
@@ -23,7 +22,7 @@ def cores() -> int:
 def describe() -> dict[str, Any]:
     """The machine, its load before the measurement, and the versions of what is measured."""
     about: dict[str, Any] = {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.platform(),
@@ -36,15 +35,6 @@ def describe() -> dict[str, Any]:
     if gpus := _gpus():
         about["gpus"] = gpus
     return about
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def _version(package: str) -> str | None:

@@ -127,14 +127,21 @@ def _backbones(rows: dict[str, dict[str, Any]]) -> Table:
 def _tries(tries: Sequence[dict[str, Any]]) -> Table:
     table = Table(title="cameras over RTSP, from a clip's last frame to its score at an MQTT subscriber")
     columns = (
-        "cameras", "held", "dropped", "lag p50, ms", "p95, ms", "decoder, % of a core", "without backbone, %",
-        "RTSP servers, %", "decoder, MiB", "service, MiB",
+        "cameras", "held", "dropped", "computed, %", "lag p50, ms", "p95, ms", "decoder, % of a core",
+        "without backbone, %", "RTSP servers, %", "decoder, MiB", "service, MiB",
     )  # fmt: skip
     for column in columns:
         table.add_column(column, justify="right")
     for row in tries:
         lag, cpu, memory = row.get("lag_ms", {}), row.get("cpu_percent", {}), row.get("memory_mib", {})
-        cells = [lag.get("p50"), lag.get("p95"), cpu.get("camera"), cpu.get("other"), cpu.get("servers")]
+        cells = [
+            100 * row.get("computed", 1.0),
+            lag.get("p50"),
+            lag.get("p95"),
+            cpu.get("camera"),
+            cpu.get("other"),
+            cpu.get("servers"),
+        ]
         cells += [memory.get("camera"), memory.get("service")]
         held = "yes" if row["held"] else row.get("note") or "no"
         shown = ["" if cell is None else f"{cell:.1f}" for cell in cells]

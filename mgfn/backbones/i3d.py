@@ -6,7 +6,7 @@ asymmetric for some strides and fixed here by the input size 16 x 224 x 224.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -137,16 +137,21 @@ class I3D(nn.Module):
         self.Mixed_5c = Mixed("Mixed_5c")
         self.Logits = nn.ModuleDict({"Conv3d_0c_1x1": nn.Conv3d(CHANNELS, CLASSES, 1)})
 
-    def _pooled(self, clips: Tensor, layers: Sequence[str]) -> list[Tensor]:
-        """uint8 (N, 16, 224, 224, 3) -> float32 (N, channels, 1, 1, 1) of each layer, the mean over its map."""
+    def maps(self, clips: Tensor) -> list[Tensor]:
+        """uint8 (N, 16, 224, 224, 3) -> float32 (N, channels, time, height, width) of each layer of a feature."""
+        return [found for _, found in self._maps(clips, self.layers)]
+
+    def _maps(self, clips: Tensor, layers: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
         x = clips.permute(0, 4, 1, 2, 3).to(self.Conv3d_1a_7x7.conv.weight.dtype) * (2.0 / 255.0) - 1.0
-        pooled: list[Tensor] = []
         for name, module in self.named_children():
             if name != "Logits":
                 x = module(x)
             if name in layers:
-                pooled.append(functional.avg_pool3d(x, _MAP[name], (1, 1, 1)))
-        return pooled
+                yield name, x
+
+    def _pooled(self, clips: Tensor, layers: Sequence[str]) -> list[Tensor]:
+        """uint8 (N, 16, 224, 224, 3) -> float32 (N, channels, 1, 1, 1) of each layer, the mean over its map."""
+        return [functional.avg_pool3d(x, _MAP[name], (1, 1, 1)) for name, x in self._maps(clips, layers)]
 
     def forward(self, clips: Tensor) -> Tensor:
         return torch.cat(self._pooled(clips, self.layers), dim=1).flatten(1)

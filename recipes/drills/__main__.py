@@ -8,6 +8,7 @@ Rows that were finished with the same code are not run again. Exit code 1 if a r
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,9 @@ def main() -> None:
     known = {drill.name: drill for drill in DRILLS}
     if unknown := sorted(set(given.names) - known.keys()):
         parser.error(f"{', '.join(unknown)}: no such drill; allowed: {', '.join(known)}")
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job ignores it, and so would services
     results = load(JSON)
     form, at = "short" if given.short else "long", commit()
     for drill in [known[name] for name in given.names] or DRILLS:

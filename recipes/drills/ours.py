@@ -8,7 +8,8 @@ import time
 
 import psutil
 
-from recipes.drills.brokers import PROGRAM, broker_for, site
+from recipes.drills.alarms import PROGRAM, broker_for, site
+from recipes.drills.builds import signals_during_a_build
 from recipes.drills.drill import Findings, Ground
 from recipes.drills.house import Ears
 from recipes.drills.simulated import ALARMS
@@ -109,6 +110,7 @@ def signals(ground: Ground, findings: Findings) -> None:
             findings.same(f"{name}: exit code", code, 0)
             until(lambda: not any(psutil.pid_exists(pid) for pid in group), 5, "no orphan")  # noqa: B023
     findings.least("messages kept for the broker, which was away", _waiting(ground), 4 * 5)
+    signals_during_a_build(Ground(ground.folder_for("build"), ground.bundle, ground.short), findings)
 
 
 def _alive(service: Running) -> bool:

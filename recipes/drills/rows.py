@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from recipes.drills import brokers, damage, decoders, engines, lost_cameras, ours, scale
+from recipes.drills import brokers, damage, decoders, disks, engines, lost_cameras, ours, scale
 from recipes.drills.drill import Drill
 from recipes.drills.tested import by
 
@@ -54,9 +54,14 @@ DRILLS: Final = (
             f"{_STREAM}/archive/test_store.py",
         ),
     ),
+    Drill("disk-full", "the data folder is on a disk of 20 MB, which clips and another program fill", disks.full),
     Drill("soak", "16 cameras for an hour, one of which goes away and returns every half minute", scale.soak),
     Drill("many-cameras", "200 simulated cameras and 100,000 events", scale.many),
-    Drill("signals", "SIGTERM and SIGINT, once and twice, in mid-run and during the start", ours.signals),
+    Drill(
+        "signals",
+        "SIGTERM and SIGINT, once and twice, in mid-run, during the start and during the build of a bundle",
+        ours.signals,
+    ),
     Drill(
         "stop-while-stuck",
         "a stop while the engine, a decoder or the broker hangs, and of a whole process group",

@@ -5,23 +5,29 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import numpy as np
 import psutil
 
-from recipes.drills.brokers import PROGRAM, broker_for, site
+from recipes.drills.alarms import PROGRAM, site
 from recipes.drills.drill import Findings, Ground, NotRunError
 from recipes.drills.house import Ears, House, Usage, house
 from recipes.drills.simulated import ALARMS, CLIP
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from tests.events import event_message
+from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import free_port, until
 from tests.servers.rtsp import encode, moving_pictures
-from tests.servers.service import lines, running
+from tests.servers.service import Running, lines, running
 from tests.servers.settable_camera import SettableCamera, Track, steady
 
+_NO_MQTT = "no score over MQTT: the MQTT client selects among descriptors below 1024, and a camera needs three"
 MOST_RING_GIB = 0.0125  # of one camera
 
 
@@ -44,52 +50,99 @@ def _fill(ground: Ground, events: int, cameras: int) -> None:
                 store.scores.add(f"cam{camera}", pack(scores), now)
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """A running service of simulated cameras."""
+
+    service: Running
+    ears: Ears
+    page: str
+    plan: Path
+    cameras: int
+
+    def share(self, seconds: float) -> tuple[float, float]:
+        """Over so many seconds: the share of all clips that were scored, in per cent, and how long the scoring loop
+        computed for each of them, in milliseconds.
+        """
+        since, before = time.monotonic(), self._computed()
+        time.sleep(seconds)
+        until_now, computed = time.monotonic(), self._computed() - before
+        heard = len([at for at, topic, _ in self.ears.heard if since <= at < until_now and topic.endswith("/score")])
+        spent = until_now - since
+        return 100 * heard / spent * CLIP / self.cameras, 1000 * computed / max(1, heard)
+
+    def _computed(self) -> float:
+        """Processor seconds of the main thread."""
+        process = psutil.Process(self.service.process.pid)
+        return sum(thread.user_time + thread.system_time for thread in process.threads() if thread.id == process.pid)
+
+
+@contextmanager
+def _crowd(ground: Ground, folder: Path, cameras: int) -> Iterator[Crowd]:
+    """The service with simulated cameras that are all online and have been scored for a while."""
+    (folder / "mosquitto").mkdir(parents=True)
+    broker, port = Mosquitto(folder / "mosquitto"), free_port()
+    config = site(folder, ground.bundle, broker.url, cameras, port)
+    env = {ALARMS: str(folder / "plan")}
+    with broker.running(), running(folder, "--config", config, env=env, program=PROGRAM) as service:
+        ears = Ears(broker.port)
+        until(lambda: service.log.read_text().count("camera online") >= cameras, 180, "the cameras")
+        time.sleep(10.0)
+        yield Crowd(service, ears, f"http://127.0.0.1:{port}", folder / "plan", cameras)
+        ears.close()
+
+
 def many(ground: Ground, findings: Findings) -> None:
-    """Simulated cameras, 100,000 events, alarms all the time."""
-    cameras, events = (20, 2_000) if ground.short else (200, 100_000)
+    """Simulated cameras, 100,000 events, alarms all the time; then more cameras, to find how many it holds."""
+    cameras, events, more = (20, 2_000, ()) if ground.short else (200, 100_000, (50, 100, 300, 400))
     if psutil.virtual_memory().available < (cameras * MOST_RING_GIB + 3) * 2**30:
         raise NotRunError(f"{cameras} cameras need {cameras * MOST_RING_GIB + 3:.0f} GiB of free memory")
     began = time.monotonic()
     _fill(ground, events, cameras)
     findings.note(f"{events:,} events written in", f"{time.monotonic() - began:.0f} s")
-    broker, port, plan = broker_for(ground), free_port(), ground.folder / "plan"
-    config = site(ground.folder, ground.bundle, broker.url, cameras, port)
-    with (
-        broker.running(),
-        running(ground.folder, "--config", config, env={ALARMS: str(plan)}, program=PROGRAM) as service,
-    ):
-        ears = Ears(broker.port)
-        until(lambda: service.log.read_text().count("camera online") >= cameras, 180, "the cameras")
-        page = f"http://127.0.0.1:{port}"
-        time.sleep(10.0)
-        plan.write_text(f"{10 if ground.short else 60} 2 1")
-        since = time.monotonic()
-        took = {"/healthz": [], "/api/events": [], "/api/state": []}  # type: dict[str, list[float]]
-        while time.monotonic() - since < (5.0 if ground.short else 40.0):
-            for path in took:
-                asked = time.monotonic()
-                assert httpx.get(page + path, timeout=30).status_code == 200, path
-                took[path].append(time.monotonic() - asked)
-        spent = time.monotonic() - since
-        heard = len([1 for at, topic, _ in ears.heard if at >= since and topic.endswith("/score")])
-        state = httpx.get(page + "/healthz", timeout=30).json()
-        asked = time.monotonic()
-        what_if = httpx.get(f"{page}/api/what-if?camera=cam0&threshold=0.5", timeout=30)
-        what_if_took = time.monotonic() - asked
-        dropped = sum(camera["dropped_clips"] for camera in state["cameras"].values())
-        findings.note("clips scored", f"{heard / spent:.0f} a second of {cameras / CLIP:.0f}")
-        findings.note("clips dropped since the start", dropped)
-        findings.most("longest turn of the loop seen", float(state["loop_age"]), 1.0, "s")
+    with _crowd(ground, ground.folder, cameras) as crowd:
+        _asked(ground, crowd, findings)
+        share, cost = crowd.share(5.0 if ground.short else 30.0)
+        findings.least(f"{cameras} cameras: share of clips scored", share, 95.0, "%")
+        findings.note(f"{cameras} cameras: the loop computes for a clip", f"{cost:.2f} ms")
+        memory = Usage.of(crowd.service.process.pid).memory
+        findings.note("memory of the service without clips", f"{memory:.0f} MiB")
+    for number in more:
+        if psutil.virtual_memory().available < (number * MOST_RING_GIB + 3) * 2**30:
+            findings.note(f"{number} cameras", "not tried: too little memory for their clips")
+            continue
+        with _crowd(ground, ground.folder / str(number), number) as crowd:
+            share, cost = crowd.share(20.0)
+            shown = f"{share:.1f} %; {cost:.2f} ms" if share else _NO_MQTT
+            findings.note(f"{number} cameras: share of clips scored; per clip", shown)
+
+
+def _asked(ground: Ground, crowd: Crowd, findings: Findings) -> None:
+    """The page is used, while alarms are raised."""
+    crowd.plan.write_text(f"{10 if ground.short else 60} 2 1")
+    since = time.monotonic()
+    took: dict[str, list[float]] = {"/healthz": [], "/api/events": [], "/api/state": []}
+    while time.monotonic() - since < (5.0 if ground.short else 30.0):
         for path, times in took.items():
-            findings.most(f"{path}, p95", float(np.percentile(times, 95)), 1.0, "s")
-        findings.same("what-if status", what_if.status_code, 200)
-        findings.most("what-if", what_if_took, 1.0, "s")
-        raised = sum(line["event"] == "alarm new" for line in lines(service.log))
-        until(lambda: len({e["id"] for e in ears.events() if e["type"] == "end"}) >= raised, 60, "the ends")
-        findings.note("alarms raised meanwhile, and received", raised)
-        findings.least("share of clips scored", 100 * heard / spent * CLIP / cameras, 95.0, "%")
-        findings.note("memory of the service without clips", f"{Usage.of(service.process.pid).memory:.0f} MiB")
-        ears.close()
+            times.append(_seconds(crowd.page + path))
+        time.sleep(0.2)
+    state = httpx.get(f"{crowd.page}/healthz", timeout=30).json()
+    findings.most("age of the loop's last turn", float(state["loop_age"]), 1.0, "s")
+    findings.most("age of the oldest message that is not in the store", float(state["oldest_unwritten"]), 1.0, "s")
+    for path, times in took.items():
+        findings.most(f"{path}, p95", float(np.percentile(times, 95)), 1.0, "s")
+    findings.most("what-if", _seconds(f"{crowd.page}/api/what-if?camera=cam0&threshold=0.5"), 1.0, "s")
+    dropped = sum(camera["dropped_clips"] for camera in state["cameras"].values())
+    findings.note("clips dropped since the start", dropped)
+    raised = sum(line["event"] == "alarm new" for line in lines(crowd.service.log))
+    until(lambda: len({e["id"] for e in crowd.ears.events() if e["type"] == "end"}) >= raised, 60, "the ends")
+    findings.note("alarms raised meanwhile, and received", raised)
+
+
+def _seconds(url: str) -> float:
+    asked = time.monotonic()
+    assert httpx.get(url, timeout=30).status_code == 200, url
+    return time.monotonic() - asked
 
 
 def soak(ground: Ground, findings: Findings) -> None:

@@ -1,9 +1,9 @@
 """`mgfn-stream` with simulated cameras: python -m recipes.drills.simulated ARGUMENTS.
 
-No decoder process runs: a thread sends the clips of all cameras, 1.56 a second each, and answers orders. The features,
-and so the scores, are chosen by the drill: the file named by MGFN_DRILL_ALARMS holds two numbers, alarms in all and
-alarms a second; each new content starts such a burst, spread over the cameras. The head runs once for each clip,
-but its scores are not used.
+No decoder runs: one process sends the clips of all cameras, 1.56 a second each, and answers orders. The features, and
+so the scores, are chosen by the drill: the file named by MGFN_DRILL_ALARMS holds two numbers, alarms in all and alarms
+a second; each new content starts such a burst, spread over the cameras. The head runs once for each batch, but its
+scores are not used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
-import threading
+import select
+import signal
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
@@ -40,6 +41,7 @@ from stream.camera.messages import (
 from stream.cli.mgfn_stream import main
 from stream.service import build
 from stream.service.processes import start_process
+from stream.watch.engine_care import EngineCare
 
 ALARMS: Final = "MGFN_DRILL_ALARMS"
 CLIP: Final = 0.64
@@ -84,7 +86,6 @@ class Simulated:
     @property
     def behind(self) -> bool:
         """Whether clips wait to be scored: one more might be dropped, and with it an alarm."""
-        self.listen()
         return len(self._free) < self._settings.ring.slots
 
     def beat(self) -> None:
@@ -92,7 +93,6 @@ class Simulated:
 
     def clip(self, *, high: bool) -> bool:
         """Send a clip, if there is room for it."""
-        self.listen()
         if self.closed or not self._free:
             return False
         slot = self._free.pop(0)
@@ -104,24 +104,48 @@ class Simulated:
 
 
 class Simulation:
-    """All cameras, in one thread."""
+    """All cameras, in a process of their own; `new` brings the settings of a camera and its end of the pipe."""
 
-    def __init__(self, plan: Path) -> None:
-        self._plan, self._seen = plan, ""
+    def __init__(self, plan: Path, new: Connection) -> None:
+        self._plan, self._seen, self._next_look = plan, "", 0.0
+        self._new = new
         self._cameras: list[Simulated] = []
+        self._by_file: dict[int, Simulated] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        threading.Thread(target=self._run, name="simulation", daemon=True).start()
 
-    def start(self, target: Callable[..., None], args: Sequence[Any], name: str) -> tuple[Any, Connection]:
-        """Instead of `start_process`: decoders are simulated, other processes are started."""
-        if target is not run_camera:
-            return start_process(target, args, name)
-        ours, theirs = Pipe()
-        camera = Simulated(args[0], theirs)
+    def run(self) -> None:
+        """Until the service has gone."""
+        poller = select.poll()
+        poller.register(self._new.fileno(), select.POLLIN)
+        try:
+            while True:
+                until = min(self._next_look, self._due[0][0]) if self._due else self._next_look
+                for file, _ in poller.poll(max(0.0, 1000 * (until - time.monotonic()))):
+                    if file == self._new.fileno():
+                        poller.register(self._add(*self._new.recv()), select.POLLIN)
+                    else:
+                        self._by_file[file].listen()
+                        if self._by_file[file].closed:
+                            poller.unregister(file)
+                self._turn()
+        except (EOFError, OSError):
+            return
+
+    def _add(self, settings: CameraSettings, pipe: Connection) -> int:
+        camera = Simulated(settings, pipe)
         self._cameras.append(camera)
+        self._by_file[pipe.fileno()] = camera
         self._at(time.monotonic() + CLIP * (len(self._cameras) % 64) / 64, lambda: self._usual(camera))
-        return SimpleNamespace(kill=lambda: None, is_alive=lambda: False, pid=0), ours
+        return pipe.fileno()
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + 0.1
+            self._look()
+        while self._due and self._due[0][0] <= now:
+            heapq.heappop(self._due)[2]()
 
     def _at(self, when: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._due, (when, next(self._numbers), what))
@@ -155,42 +179,59 @@ class Simulation:
                 self._at(time.monotonic() + number / rate, lambda camera=camera: self._alarm(camera))  # type: ignore[misc]
         self._seen = said
 
-    def _run(self) -> None:
-        next_look = 0.0
-        while True:
-            now = time.monotonic()
-            if now >= next_look:
-                self._look()
-                for camera in list(self._cameras):
-                    camera.listen()
-                next_look = now + 0.1
-            while self._due and self._due[0][0] <= now:
-                heapq.heappop(self._due)[2]()
-            time.sleep(0.002)
+
+def simulate(plan: Path, new: Connection) -> None:
+    """Body of the process."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with the service
+        signal.signal(signum, signal.SIG_IGN)
+    Simulation(plan, new).run()
 
 
-def _features(_backend: OpenVinoBackend, clips: Any) -> Any:
-    """The first number is the score."""
-    marks = clips.reshape(len(clips), -1)[:, 0]
-    features = np.full((len(clips), 64), 0.5, np.float32)
-    features[:, 0] = np.where(marks > 0, HIGH, CALM)
-    return features
+class SimulatedProcesses:
+    """Instead of `start_process`: decoders are simulated, other processes are started."""
+
+    def __init__(self, plan: Path) -> None:
+        self._plan = plan
+        self._simulation: Connection | None = None
+
+    def start(self, target: Callable[..., None], args: Sequence[Any], name: str) -> tuple[Any, Connection]:
+        if target is not run_camera:
+            return start_process(target, args, name)
+        if self._simulation is None:
+            _, self._simulation = start_process(simulate, (self._plan,), "simulation")
+        ours, theirs = Pipe()
+        self._simulation.send((args[0], theirs))
+        theirs.close()
+        return SimpleNamespace(kill=lambda: None, is_alive=lambda: False, pid=0), ours
+
+
+def _features(_care: EngineCare, clips: Any) -> Any:
+    """The first number of each is the score. The backbone, and the copies that it would get, are left out."""
+    features = np.full((len(clips), 1, 64), 0.5, np.float32)
+    features[:, 0, 0] = [HIGH if clip.reshape(-1)[0] else CALM for clip in clips]
+    return list(features)
+
+
+def _unexplained(_care: EngineCare, window: Any) -> Any:
+    """Explaining an alarm costs 33 windows, which at 100 alarms a second would be all that this machine does."""
+    return np.zeros(len(window), np.float32)
 
 
 def _chosen(backend: OpenVinoBackend, windows: Any) -> Any:
-    if len(windows) == 1:  # explaining an alarm costs 33 windows, and would be all that this machine does
-        _scores(backend, windows)
+    """One window of a batch passes the head."""
+    _scores(backend, windows[:1])
     return np.ascontiguousarray(windows[:, :, 0, 0])
 
 
 if __name__ == "__main__":
-    simulation = Simulation(Path(os.environ[ALARMS]))
+    simulated = SimulatedProcesses(Path(os.environ[ALARMS]))
     for owner, name, instead in (
-        (OpenVinoBackend, "features", _features),
+        (EngineCare, "features", _features),
+        (EngineCare, "contributions", _unexplained),
         (OpenVinoBackend, "scores", _chosen),
         (OpenVinoBackend, "batch", 32),  # as on a GPU: no CPU runs the backbone for so many cameras
         (Engine, "fault", lambda _engine: ""),  # these features are no answer to the known clip
-        (build, "start_process", simulation.start),
+        (build, "start_process", simulated.start),
     ):
         setattr(owner, name, instead)
     main()

@@ -78,7 +78,7 @@ def main() -> None:
     with Engine.open(cached_bundle("i3d", None), "auto", "cpu") as engine:
         seen = footage(recordings, engine, given.cache / "field" / "features")
         backend = f"{engine.backend.name}, {engine.backend.precision}"
-    heads = _fold_heads(given.cache, everything)
+    heads = fold_heads_of(given.cache, everything)
     results: dict[str, Any] = {"backbone": backend, "sources": len({r.source for r in recordings if r.judged})}
     parted = {
         r.name: score(r, seen[r.name], head) for sources, head in heads for r in recordings if r.source in sources
@@ -98,7 +98,7 @@ def main() -> None:
     print(json.dumps(results["prior"]))
 
 
-def _fold_heads(cache: Path, everything: Mapping[str, Any]) -> list[tuple[frozenset[str], Extended]]:
+def fold_heads_of(cache: Path, everything: Mapping[str, Any]) -> list[tuple[frozenset[str], Extended]]:
     extract(list(everything.values()), cache / "field-head")
     views = tuple(dict.fromkeys((*train.PROBE_VIEWS, *train.NETWORK_VIEWS)))
     left_out = source_groups(everything.values())
@@ -114,7 +114,7 @@ def run(
 ) -> dict[str, Any]:
     """All figures of the benchmark, as plain JSON."""
     by_name = {recording.name: recording for recording in recordings}
-    held, prior = held_out(recordings, seen, groups, parted, all_together, _chosen(), ALARM)
+    held, prior = held_out(recordings, seen, groups, parted, all_together, chosen(), ALARM)
     found: dict[tuple[str, float], list[Outcome]] = {}
     curve: dict[str, list[dict[str, Any]]] = {"settled": [], "new": []}
     for budget in BUDGETS:
@@ -164,7 +164,7 @@ def part_of(
     """What a detector with a part removed finds at the first point, as plain JSON."""
     by_name = {recording.name: recording for recording in recordings}
     alarm = replace(ALARM, min_duration=variant.min_duration or ALARM.min_duration)
-    held, _ = held_out(recordings, seen, groups, parted, variant.combine, {**_chosen(), **variant.settings}, alarm)
+    held, _ = held_out(recordings, seen, groups, parted, variant.combine, {**chosen(), **variant.settings}, alarm)
     row: dict[str, Any] = {"name": variant.name, "auc": ranks(held, by_name, seen)}
     for camera in ("settled", "new"):
         at_point = at_budget(alarm, POINTS[0])
@@ -172,7 +172,7 @@ def part_of(
     return row
 
 
-def _chosen() -> dict[str, Any]:
+def chosen() -> dict[str, Any]:
     """The settings of the calibration that are not measured."""
     return {key: value for key, value in train.CALIBRATION.items() if key not in ("location", "between", "spread")}
 

@@ -94,7 +94,7 @@ def _clips(recording: Recording, view: str) -> Iterator[_Cut]:
         return
     if (view == "focus8" and ordinary) or (view == "slow6" and not ordinary):
         return
-    frames = _thinned(recording.path, int(view[4:])) if view.startswith("slow") else _overlapping(recording.path)
+    frames = _thinned(recording.path, int(view[4:])) if view.startswith("slow") else overlapping(recording.path)
     for between, start, end, pictures in frames:
         if between == (view == "focus8"):
             region = WHOLE if view == "whole" else region_of(pictures)
@@ -107,7 +107,7 @@ def _clips(recording: Recording, view: str) -> Iterator[_Cut]:
 _Frames = tuple[bool, float, float, list[VideoFrame]]
 
 
-def _overlapping(path: Path) -> Iterator[_Frames]:
+def overlapping(path: Path) -> Iterator[_Frames]:
     """Whether a clip lies between two others, its times and its 16 frames. A clip starts every 8 frames."""
     assembler, newest, count = ClipAssembler(8), deque[VideoFrame](maxlen=CLIP_LENGTH), 0
     for time, frame in _decoded(path):

@@ -10,6 +10,7 @@ from stream.alarm.requests import (
     Command,
     GiveVerdict,
     JudgedEvent,
+    Note,
     RunTest,
     SetEnabled,
     SetMode,
@@ -61,5 +62,7 @@ def _described(command: Command) -> tuple[str, str]:
             return "view", "reset" if drawing is None else "drawn"
         case RunTest():
             return "test", ""
+        case Note(what=what, value=value):
+            return what, value
         case _:  # no command of a person
             return type(command).__name__, ""

@@ -128,9 +128,18 @@ class TakePicture(_Given):
     event: str
 
 
+@dataclass(frozen=True)
+class Note(_Given):
+    """What was done already, for the audit log only. `camera` empty: it concerns no single camera."""
+
+    what: str
+    value: str = ""
+    camera: str = ""
+
+
 Command = (
     SetEnabled | SetThreshold | GiveVerdict | JudgedEvent | Acknowledge | SetSnooze | SetMode | RunTest | SetView
-    | TakePicture
+    | TakePicture | Note
 )  # fmt: skip
 _OfEvent = GiveVerdict | JudgedEvent | Acknowledge | TakePicture  # one for each event is kept
 
@@ -231,6 +240,8 @@ class Inbox:
                 self.dropped += 1
                 return
             self._of_events += key not in self._commands
+        elif isinstance(command, Note):
+            key += (command.what, command.value)
         self._commands.pop(key, None)  # the newest goes to the end
         self._commands[key] = command
 

@@ -21,6 +21,7 @@ _KIND: Final = (
     "CASE WHEN test THEN 'test' WHEN label <> 'anomaly' THEN label "
     "ELSE coalesce(json_extract(payload, '$.kind'), 'unknown') END"
 )
+_WITH_FILES: Final = "SELECT DISTINCT id FROM events JOIN files ON event = id WHERE camera = ?"
 _COLUMNS: Final = ("id", "camera", "label", "test", "start_time", "end_time", "end_reason", "top_score")
 
 
@@ -262,6 +263,24 @@ class EventStore:
             self._database.execute("DELETE FROM files WHERE event = ?", (event_id,))
             self._database.execute("DELETE FROM events WHERE id = ?", (event_id,))
 
-    def forget(self, before: float) -> None:
-        """Delete events that have ended and whose age counts from before that steady time."""
-        self._database.execute("DELETE FROM events WHERE age_from < ? AND end_time IS NOT NULL", (before,))
+    def with_files(self, camera: str) -> list[str]:
+        """Ids of the camera's events that have files."""
+        rows = self._database.execute(
+            "SELECT DISTINCT id FROM events JOIN files ON event = id WHERE camera = ?", (camera,)
+        )
+        return [event_id for (event_id,) in rows]
+
+    def older(self, camera: str, before: float) -> list[str]:
+        """Ids of the camera's events that have ended and whose age counts from before that steady time."""
+        rows = self._database.execute(
+            "SELECT id FROM events WHERE camera = ? AND age_from < ? AND end_time IS NOT NULL", (camera, before)
+        )
+        return [event_id for (event_id,) in rows]
+
+    def forget(self, before: float, but: Sequence[str] = ()) -> None:
+        """Delete events that have ended and whose age counts from before that steady time, `but` of these cameras."""
+        others = f"camera NOT IN ({','.join('?' * len(but))})"
+        self._database.execute(
+            f"DELETE FROM events WHERE age_from < ? AND end_time IS NOT NULL AND {others}",  # noqa: S608 -- ours
+            (before, *but),
+        )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from configs.atomic import PARTIAL
-from stream.archive.media import Kind, evict
-from stream.archive.retention import DAY, Retention
+from stream.archive.media import SUFFIX, Kind, evict, media_path
+from stream.archive.retention import DAY, CameraRetention, Retention
 from stream.archive.store import Store
 from stream.base.log import log
 
@@ -21,7 +22,7 @@ _PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
 
 
 class Janitor:
-    """Used by the writer's thread. `expired` is called with deleted files."""
+    """Used by the writer's thread, `keep` by any. `expired` is called with deleted files."""
 
     def __init__(self, store: Store, retention: Retention, expired: Callable[[str, Kind], None]) -> None:
         self._store = store
@@ -31,6 +32,10 @@ class Janitor:
         self._told = False
         # when each file was last written, and since when that is unchanged
         self._partials: dict[str, tuple[int, float]] = {}
+
+    def keep(self, cameras: Mapping[str, CameraRetention]) -> None:
+        """What is different for some cameras from now on."""
+        self._retention = replace(self._retention, cameras=cameras)
 
     def turn(self, now: float, *, refused: bool) -> None:
         """Check now and then, and sooner while the disk refuses to write; `now` in seconds of a monotonic clock.
@@ -49,7 +54,7 @@ class Janitor:
     def _delete_old(self) -> None:
         now, keep = self._store.clock.now(), self._retention
         try:
-            gone = evict(self._store.media, keep, now)
+            gone = evict(self._store.media, keep, now, self._own_days())
         except OSError as error:
             log.error("old media cannot be deleted", error=error.strerror)
             return
@@ -60,9 +65,32 @@ class Janitor:
         with self._store.transaction():
             for file in gone:
                 self._store.events.file_kept(file.event_id, file.kind, 0)
-            self._store.forget(now - keep.score_days * DAY, now - keep.event_days * DAY)
+            own = _own(keep.cameras, "event_days")
+            for name, days in own.items():
+                self._forget(self._store.events.older(name, now - days * DAY))
+            scores = {name: now - days * DAY for name, days in _own(keep.cameras, "score_days").items()}
+            self._store.forget(now - keep.score_days * DAY, now - keep.event_days * DAY, scores, list(own))
             self._store.scores.merge(self._store.clock.wall(now) - _MERGED_AFTER, _HOURS_MERGED)
             self._store.clocks.keep(self._store.clock)
+
+    def _own_days(self) -> dict[str, float]:
+        """The `media_days` of events whose camera has its own."""
+        own = _own(self._retention.cameras, "media_days")
+        return {event_id: days for name, days in own.items() for event_id in self._store.events.with_files(name)}
+
+    def _forget(self, ids: Sequence[str]) -> None:
+        """Delete events with their files: nothing would tell whose files they are."""
+        for event_id in ids:
+            try:
+                for kind in SUFFIX:
+                    path = media_path(self._store.media, event_id, kind)
+                    if path.exists():
+                        path.unlink()
+                        self._expired(event_id, kind)
+            except OSError as error:
+                log.error("old media cannot be deleted", id=event_id, error=error.strerror)
+            else:
+                self._store.events.erase([event_id])
 
     def _delete_partials(self, now: float) -> None:
         """Delete partial files that nobody will complete."""
@@ -75,3 +103,8 @@ class Janitor:
                     path.unlink()
                 else:
                     self._partials[path.name] = (written, since if known == written else now)
+
+
+def _own(cameras: Mapping[str, CameraRetention], key: str) -> dict[str, float]:
+    """The days of those cameras that have their own."""
+    return {name: days for name, camera in cameras.items() if (days := getattr(camera, key)) is not None}

@@ -13,18 +13,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from configs.atomic import replacing
 from stream.alarm.audit import Change
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import GiveVerdict, JudgedEvent
-from stream.archive.explanation import Explanation
 from stream.archive.herald import Herald
 from stream.archive.janitor import Janitor
-from stream.archive.media import Kind, media_path
+from stream.archive.media import Kind
 from stream.archive.others import SettingsOfOtherProcesses
 from stream.archive.retention import Retention
 from stream.archive.store import Store
+from stream.archive.stored_files import StoredFiles
 from stream.archive.verdicts import judge, missed
 from stream.archive.writer import Line, Writer
 from stream.base.log import log
@@ -41,6 +40,7 @@ Setting = Literal[
     "self_test",
     "snooze",
     "mode",
+    "digest",
     "view",
 ]
 
@@ -64,8 +64,9 @@ class Journal:
     ) -> None:
         self._clock = store.clock
         self._writer = Writer(store, line)
+        self.files = StoredFiles(self._writer, store.clock)
         self._herald = Herald(say)
-        self._janitor = Janitor(store, retention, expired)
+        self.janitor = Janitor(store, retention, expired)
         self._others = SettingsOfOtherProcesses(store, changed)
         self.scores_lost = 0
 
@@ -134,46 +135,23 @@ class Journal:
         """The broker retains a message of ours under `topic`, or no longer."""
         self._writer.put(lambda store: store.settings.retain(topic, kept=kept))
 
-    def file_kept(self, event_id: str, kind: Kind, size: int, then: Callable[[], None] | None = None) -> None:
-        """An image or clip is on disk; `then` is called afterwards, by the writer's thread."""
-
-        def write(store: Store) -> Callable[[], None] | None:
-            store.events.file_kept(event_id, kind, size)
-            return then
-
-        self._writer.put(write)
-
-    def explained(self, event_id: str, explanation: Explanation) -> None:
-        """The window of an alarm, as a file beside its image and clip. If the disk is full, only the file is lost."""
-
-        def write(store: Store) -> None:
-            path = media_path(store.media, event_id, "window")
-            try:
-                with replacing(path) as partial:
-                    partial.write_bytes(explanation.packed())
-                    self._clock.steady.stamp(partial)
-                store.events.file_kept(event_id, "window", path.stat().st_size)
-            except OSError as error:
-                log.warning("event has no window", id=event_id, reason=error.strerror)
-
-        self._writer.put(write)
-
-    def latest_snapshot(self, camera: str, then: Callable[[str, str], None]) -> None:
-        """`then` is called with the camera and its newest event that has an image, if any, by the writer's thread."""
-
-        def look(store: Store) -> Callable[[], None] | None:
-            event_id = store.events.latest_snapshot(camera)
-            return None if event_id is None else lambda: then(camera, event_id)
-
-        self._writer.put(look)
-
-    def verdict(self, given: GiveVerdict, learn: Callable[[JudgedEvent], None]) -> None:
-        """An operator's verdict on an event; `learn` gets it from the writer's thread, once it is stored."""
+    def verdict(self, given: GiveVerdict, learn: Callable[[JudgedEvent], None], noted: Callable[[], None]) -> None:
+        """An operator's verdict on an event; `learn` gets it from the writer's thread, once it is stored. `noted` is
+        called if it is another one than before.
+        """
         now = self._clock.now()
 
         def write(store: Store) -> Callable[[], None] | None:
-            judged = judge(store, given, now)
-            return None if judged is None else lambda: learn(judged)
+            if (stored := judge(store, given, now)) is None:
+                return None
+            judged, changed = stored
+
+            def tell() -> None:
+                learn(judged)
+                if changed:
+                    noted()
+
+            return tell
 
         self._writer.put(write)
 
@@ -246,5 +224,5 @@ class Journal:
             herald.join(5.0)
 
     def _between(self, *, refused: bool) -> None:
-        self._janitor.turn(time.monotonic(), refused=refused)
+        self.janitor.turn(time.monotonic(), refused=refused)
         self._others.turn()

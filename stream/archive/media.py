@@ -1,9 +1,9 @@
-"""The folder of images, clips and windows: where the files of an event are, and which must be deleted."""
+"""The folder of images, clips, windows and heat maps: where the files of an event are, and which must be deleted."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -12,8 +12,9 @@ from stream.alarm.event import EVENT_ID
 from stream.archive.retention import DAY, Retention
 from stream.base.log import log
 
-Kind = Literal["snapshot", "clip", "window"]
-SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz"}
+Kind = Literal["snapshot", "clip", "window", "heat"]
+SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz", "heat": ".heat"}
+_NONE: Final[Mapping[str, float]] = {}
 
 
 def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
@@ -25,7 +26,7 @@ def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
 
 @dataclass(frozen=True)
 class MediaFile:
-    """An image, clip or window on disk; `written` is the time of the file on the steady clock (`SteadyClock.stamp`)."""
+    """A file of an event on disk; `written` is its time on the steady clock (`SteadyClock.stamp`)."""
 
     event_id: str
     kind: Kind
@@ -45,29 +46,34 @@ def listed(folder: Path) -> Iterator[MediaFile]:
             yield MediaFile(path.stem, kinds[path.suffix], found.st_size, found.st_mtime)
 
 
-def to_evict(files: Iterable[MediaFile], retention: Retention, now: float, free: int) -> list[MediaFile]:
-    """The files that must be deleted by steady time `now` with `free` bytes of the disk left, oldest first. Pure."""
+def to_evict(
+    files: Iterable[MediaFile], retention: Retention, now: float, free: int, own_days: Mapping[str, float] = _NONE
+) -> list[MediaFile]:
+    """The files that must be deleted by steady time `now` with `free` bytes of the disk left, oldest first. Pure.
+
+    own_days: instead of the retention's `media_days`, by event.
+    """
     kept = sorted(files, key=lambda file: file.written)
     total = sum(file.bytes for file in kept)
     evicted: list[MediaFile] = []
     for file in kept:
-        expired = now - file.written > retention.media_days * DAY
+        expired = now - file.written > own_days.get(file.event_id, retention.media_days) * DAY
         if not expired and total <= retention.media_bytes and free >= retention.free_bytes:
-            break
+            continue
         evicted.append(file)
         total -= file.bytes
         free += file.bytes
     return evicted
 
 
-def evict(folder: Path, retention: Retention, now: float) -> list[MediaFile]:
-    """Delete what must be deleted by steady time `now`. Returns the deleted files.
+def evict(folder: Path, retention: Retention, now: float, own_days: Mapping[str, float] = _NONE) -> list[MediaFile]:
+    """Delete what must be deleted by steady time `now`; see `to_evict`. Returns the deleted files.
 
     Decoders rename their files meanwhile, and users delete them. Raises OSError for a folder that cannot be read.
     """
     gone: list[MediaFile] = []
     refused: list[str] = []
-    for file in to_evict(listed(folder), retention, now, shutil.disk_usage(folder).free):
+    for file in to_evict(listed(folder), retention, now, shutil.disk_usage(folder).free, own_days):
         try:
             media_path(folder, file.event_id, file.kind).unlink(missing_ok=True)
         except OSError as error:

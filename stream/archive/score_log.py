@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -125,13 +126,19 @@ class ScoreColumns:
         """In [0, 1]."""
         return np.asarray(self.values / _SCALE)
 
-    @property
+    @cached_property
     def lasting(self) -> NDArray[np.float64]:
         """The seconds that each clip adds: what two overlapping clips share counts once."""
-        spans = self.spans / 1000
-        steps = np.diff(self.starts)
-        overlaps = (steps > 0) & (steps < _NO_OVERLAP * spans[:-1])
-        return np.append(np.where(overlaps, steps, spans[:-1]), spans[-1:])
+        found = self.spans / 1000
+        steps, spans = np.diff(self.starts), found[:-1]
+        overlaps = (steps > 0) & (steps < _NO_OVERLAP * spans)
+        np.copyto(spans, steps, where=overlaps)
+        return found
+
+    @cached_property
+    def set_back(self) -> NDArray[np.intp]:
+        """The clips before which the clock was set back."""
+        return np.flatnonzero(np.diff(self.starts) < 0) + 1
 
     def row(self, index: int) -> LoggedScore:
         """One clip."""
@@ -148,7 +155,7 @@ class ScoreColumns:
 
     def in_order(self) -> ScoreColumns:
         """In order of time, also where a clock was set back."""
-        if (np.diff(self.starts) >= 0).all():
+        if not len(self.set_back):
             return self
         return self._taken(np.argsort(self.starts, kind="stable"))
 

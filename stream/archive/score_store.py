@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import replace
 
 from stream.alarm.wall import UNSET_BEFORE
@@ -82,9 +83,12 @@ class ScoreStore:
         rows = self._database.execute("SELECT max(age_from) FROM scores")
         return [newest for (newest,) in rows if newest is not None]
 
-    def forget(self, before: float) -> None:
-        """Delete chunks whose age counts from before that steady time."""
-        self._database.execute("DELETE FROM scores WHERE age_from < ?", (before,))
+    def forget(self, before: float, own: Mapping[str, float]) -> None:
+        """Delete chunks whose age counts from before that steady time, for some cameras their `own` one."""
+        for camera, until in own.items():
+            self._database.execute("DELETE FROM scores WHERE camera = ? AND age_from < ?", (camera, until))
+        others = f"camera NOT IN ({','.join('?' * len(own))})"
+        self._database.execute(f"DELETE FROM scores WHERE age_from < ? AND {others}", (before, *own))  # noqa: S608 -- ours
 
     def correct(self, shift: float) -> None:
         """Move scores that were stored before the wall clock was ever set; it is now `shift` ahead of steady time."""

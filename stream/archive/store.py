@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -197,8 +197,12 @@ class Store:
         """Overwrite what was deleted in the database's files, as far as no other process is reading them."""
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def forget(self, scores_before: float, events_before: float) -> None:
-        """Delete what is older (steady time)."""
-        self.scores.forget(scores_before)
-        self.events.forget(events_before)
+    def forget(
+        self, scores_before: float, events_before: float, own_scores: Mapping[str, float], own_events: Sequence[str]
+    ) -> None:
+        """Delete what is older (steady time). The scores of some cameras have their own time, and the events of others
+        are left.
+        """
+        self.scores.forget(scores_before, own_scores)
+        self.events.forget(events_before, own_events)
         self.audit.forget(events_before)

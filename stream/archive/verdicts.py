@@ -18,15 +18,19 @@ from stream.base.log import log
 _MOST = 64  # newest events with each verdict: as many as a camera remembers
 
 
-def judge(store: Store, given: GiveVerdict, at: float) -> JudgedEvent | None:
-    """Store a verdict that was given at steady time `at`. None for an unknown event."""
-    found = store.events.judge(given.camera, given.event, given.verdict)
+def judge(store: Store, given: GiveVerdict, at: float) -> tuple[JudgedEvent, bool] | None:
+    """Store a verdict that was given at steady time `at`. Returns the event, and whether it had another verdict before;
+    None for an unknown event.
+    """
+    event_id = store.events.latest_alarm(given.camera) if given.event == "latest" else given.event
+    before = None if event_id is None else store.events.get(event_id)
+    found = None if event_id is None else store.events.judge(given.camera, event_id, given.verdict)
     listed = None if found is None else store.events.get(found)
-    if listed is None:
+    if before is None or listed is None:
         log.warning("verdict ignored: unknown event", camera=given.camera, id=given.event)
         return None
     log.info("verdict", camera=given.camera, id=found, verdict=given.verdict or "withdrawn")
-    return judged_event(store, listed, at)
+    return judged_event(store, listed, at), listed.verdict != before.verdict
 
 
 def judged_event(store: Store, listed: ListedEvent, at: float) -> JudgedEvent:

@@ -40,6 +40,7 @@ RESERVED_NAMES: Final = frozenset(
         "calibration",
     ]
 )
+SECRETS: Final = "secrets"  # folder beside the site file
 SELF_TEST_CAMERA: Final = "self-test"  # its events appear beside those of the user's cameras
 _RTSP: Final = ("rtsp", "rtsps")
 # The buffer of FFmpeg for what stands before the "@"; what does not fit is cut off, and the camera refuses the login.
@@ -106,22 +107,22 @@ def _spelled_for_ffmpeg(url: str) -> str:
     return f"{scheme.lower()}{separator}{host}{slash}{path}"
 
 
-def expand(text: str, flag: str) -> str:
+def expand(text: str, flag: str, site: Path | None = None) -> str:
     """Replace each `{MGFN_NAME}` by the environment variable or secret file of that name, and nothing else.
 
     In the user name or password of a URL, the value is used literally: special characters are percent-encoded.
 
-    Secret files are searched in `$CREDENTIALS_DIRECTORY` (systemd) and `/run/secrets` (containers). Raises UsageError
-    for an unknown name.
+    Secret files are searched in `$CREDENTIALS_DIRECTORY` (systemd), `/run/secrets` (containers), and `secrets` in the
+    folder `site`. Raises UsageError for an unknown name.
     """
     try:
-        return expanded(text)
+        return expanded(text, site)
     except UsageError as error:
         raise UsageError(f"{flag}: {error}") from None
 
 
-def expanded(text: str) -> str:
-    """Like `expand`, for callers that add the position of the text to the error themselves."""
+def expanded(text: str, site: Path | None = None) -> str:
+    """Like `expand`, for callers that add the position of the text to the error themselves. `site`: see `filled_in`."""
 
     user_info = _USER_INFO.match(text)
     begin, end = user_info.span(1) if user_info else (0, 0)
@@ -129,7 +130,7 @@ def expanded(text: str) -> str:
     def value(match: re.Match[str]) -> str:
         if not _MGFN_NAME.fullmatch(match[1]):
             return match[0]
-        found = _value(match[1])
+        found = _value(match[1], site)
         return _encoded(found) if begin <= match.start() < end else found
 
     return _PLACEHOLDER.sub(value, text)
@@ -141,17 +142,20 @@ def unfilled(url: str) -> bool:
     return user_info is not None and _OTHER_NAME.search(user_info[1]) is not None
 
 
-def filled_in(name: str) -> str | None:
-    """What `{name}` stands for, from the environment or a secret file; None without either. Raises UsageError."""
+def filled_in(name: str, site: Path | None = None) -> str | None:
+    """What `{name}` stands for, from the environment or a secret file; None without either. Raises UsageError.
+
+    `site`: the folder of the site file; its `secrets` are searched last.
+    """
     found = os.environ.get(name)
-    for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets"):
+    for folder in (os.environ.get("CREDENTIALS_DIRECTORY"), "/run/secrets", site and site / SECRETS):
         if found is None and folder:
             found = _secret(Path(folder) / name)
     return found
 
 
-def _value(name: str) -> str:
-    found = filled_in(name)
+def _value(name: str, site: Path | None) -> str:
+    found = filled_in(name, site)
     if found is None:
         raise UsageError(f"{{{name}}} is neither an environment variable nor a secret file")
     if not found:

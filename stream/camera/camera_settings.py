@@ -18,7 +18,8 @@ from stream.camera.view import View
 class CameraSettings:
     """Settings of a decoder process. In a `replay` no clip is dropped, and times are media times.
 
-    `media` is the folder for images and clips, or None if none are written.
+    `media` is the folder for images and clips, or None if none are written. `mask_saved`: the masks of `view` apply to
+    them, too.
     """
 
     source: Source
@@ -31,10 +32,16 @@ class CameraSettings:
     fps: float = TRAINED_RATE
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
-    motion_threshold: float = 0.0
+    skip_still: bool = False
     view: View = field(default_factory=View)
+    mask_saved: bool = True
     sub_stream: Source | None = None
     media: Path | None = None
+
+    @property
+    def hides(self) -> View | None:
+        """The view whose masks apply to saved images and clips."""
+        return self.view if self.mask_saved else None
 
     def confined(self) -> int:
         """Confine this process to what it needs; see `confine`."""

@@ -177,6 +177,11 @@ class Capture:
         return stream
 
     @property
+    def turned(self) -> bool:
+        """Whether the last frame was rotated to be upright."""
+        return self._upright.turns
+
+    @property
     def shown(self) -> str:
         """The opened source, for display."""
         return self._source.shown

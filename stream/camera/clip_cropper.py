@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 from av import VideoFrame
 
 from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
-from engine.focus import COLUMNS, ROWS, WHOLE, Region, focus_clip
+from engine.focus import COLUMNS, LOOKED_AT, ROWS, WHOLE, Region, cut_clip, find_region, small_clip
 from engine.geometry import SIDE, crops_of, is_per_clip
 from stream.camera.view import Cropper, View, hidden, widened
+
+
+class Written(NamedTuple):
+    """What is known of a clip that was written.
+
+    focus: the square that geometry `focus` cut, as x, y, width, height in fractions of the image, else None.
+    small: its small grey frames, uint8 (6, rows, 64), by which one sees what moves; crops are below each other.
+    """
+
+    focus: tuple[float, float, float, float] | None
+    small: UInt8Array
 
 
 class ClipCropper:
@@ -35,21 +49,20 @@ class ClipCropper:
             self._frames[position] = self._cropper.cut(frame)
             self._masks.size = (frame.width, frame.height)
 
-    def write(self, oldest: int, out: UInt8Array) -> tuple[float, float, float, float] | None:
-        """Write the clip that begins at `oldest` in the ring into `out`: uint8 (crops, 16, 224, 224, 3), RGB.
-
-        Returns the square that `focus` cut, as x, y, width, height in fractions of the image, or None.
-        """
+    def write(self, oldest: int, out: UInt8Array) -> Written:
+        """Write the clip that begins at `oldest` in the ring into `out`: uint8 (crops, 16, 224, 224, 3), RGB."""
         if self._frames is None:
             later = CLIP_LENGTH - oldest
             out[:, :later], out[:, later:] = self._crops[:, oldest:], self._crops[:, :oldest]
-            return None
+            return Written(None, _small(out))
         frames = [frame for frame in (*self._frames[oldest:], *self._frames[:oldest]) if frame is not None]
         if len({(frame.width, frame.height) for frame in frames}) > 1:  # the image size changed within the clip
             frames = [frame.reformat(frames[-1].width, frames[-1].height) for frame in frames]
-        region = focus_clip(frames, out, self._masks.blocks())
+        small = small_clip(frames, self._masks.blocks())
+        region = find_region(small, frames[0].width, frames[0].height)
+        cut_clip(frames, region, out)
         self._masks.apply(region, out)
-        return self._of_the_whole(region)
+        return Written(self._of_the_whole(region), small)
 
     def _of_the_whole(self, region: Region) -> tuple[float, float, float, float]:
         seen = self._view.region
@@ -59,6 +72,16 @@ class ClipCropper:
             seen.x + region.x * seen.width, seen.y + region.y * seen.height,
             region.w * seen.width, region.h * seen.height,
         )  # fmt: skip
+
+
+def _small(clip: UInt8Array) -> UInt8Array:
+    """The small grey frames of a clip (crops, 16, 224, 224, 3)."""
+    frames = [
+        np.concatenate([cv2.resize(cv2.cvtColor(crop[index], cv2.COLOR_RGB2GRAY), (COLUMNS, ROWS),
+                                   interpolation=cv2.INTER_AREA) for crop in clip])
+        for index in LOOKED_AT
+    ]  # fmt: skip
+    return np.stack(frames).astype(np.uint8)
 
 
 class _FocusMasks:
@@ -76,8 +99,6 @@ class _FocusMasks:
         if not self._view.hides:
             return None
         if self._drawn_for != self.size:
-            import cv2  # imported only for cameras with masks
-
             left, top, right, bottom = self._view.box(*self.size)
             self._drawn = widened(hidden(self._view, *self.size))[top:bottom, left:right]
             blocks = cv2.resize(self._drawn, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
@@ -89,8 +110,6 @@ class _FocusMasks:
         """Black out the masked parts of a clip cut to `region`: uint8 (1, 16, 224, 224, 3)."""
         if not self._view.hides:
             return
-        import cv2
-
         height, width = self._drawn.shape
         left, top, right, bottom = region.pixels(width, height) if region != WHOLE else (0, 0, width, height)
         masked = cv2.resize(self._drawn[top:bottom, left:right], (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -22,11 +22,12 @@ from configs.sizes import CLIP_LENGTH
 from engine.arrays import UInt8Array
 from engine.geometry import SIDE
 from stream.base.errors import StreamError
+from stream.camera.live_picture import SIZE, LivePicture
 
 
 class ClipRing:
-    """uint8 (slots, crops, 16, 224, 224, 3) in shared memory. Can be pickled only for a process that is being
-    started.
+    """uint8 (slots, crops, 16, 224, 224, 3) in shared memory, and behind it the `live` image. Can be pickled only for
+    a process that is being started.
     """
 
     def __init__(self, file: int, slots: int, crops: int) -> None:
@@ -34,6 +35,7 @@ class ClipRing:
         self._file = file
         self._memory = mmap.mmap(file, _size(slots, crops))
         self.clips: UInt8Array = np.ndarray(_shape(slots, crops), np.uint8, self._memory)
+        self.live = LivePicture(self._memory, prod(_shape(slots, crops)))
 
     @classmethod
     def create(cls, slots: int, crops: int) -> ClipRing:
@@ -66,7 +68,7 @@ def _shape(slots: int, crops: int) -> tuple[int, int, int, int, int, int]:
 
 
 def _size(slots: int, crops: int) -> int:
-    return prod(_shape(slots, crops))
+    return prod(_shape(slots, crops)) + SIZE
 
 
 def _without_a_name() -> int:

@@ -130,7 +130,9 @@ class ClipAssembler:
         return Placed(position, finished)
 
     def restart(self) -> None:
-        """The times come from another clock from now on: begin a new clip, and determine the rate again."""
+        """The times come from another clock from now on, or the images have another size: begin a new clip, and
+        determine the rate again.
+        """
         self._begin_anew()
         self._steps.clear()
         self._last = None

@@ -12,6 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from av.codec.hwaccel import HWAccel
+
 from configs.sizes import CLIP_LENGTH
 from stream.base.errors import CameraError, Reason
 from stream.base.log import FLUSHED_WITHIN, configure, log, serve, standard_error
@@ -21,10 +23,11 @@ from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
 from stream.camera.clips import CameraClock, ClipAssembler
 from stream.camera.hwaccel import accelerator
+from stream.camera.live_picture import LiveView
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
-from stream.camera.motion_gate import MotionGate
 from stream.camera.recorder_thread import RecorderThread
 from stream.camera.remarks import Remarks
+from stream.camera.still_gate import StillGate
 
 STOP: Final = -1  # sent instead of the number of a free slot
 _HEARTBEAT: Final = 1.0
@@ -79,6 +82,21 @@ def _one_at_a_time(send: Callable[[Message], None]) -> Callable[[Message], None]
     return locked
 
 
+def _opened(settings: CameraSettings, patience: float, hwaccel: HWAccel | None, beat: Callable[[], None]) -> Capture:
+    """The sub-stream if there is one and it can be opened, otherwise the main stream."""
+    opened = partial(Capture, transport=settings.transport, read_timeout=patience, hwaccel=hwaccel)
+    if settings.sub_stream is not None:
+        try:
+            return opened(settings.sub_stream)
+        except CameraError as error:
+            if error.reason is Reason.UNAUTHORIZED:  # do not try a wrong password twice
+                raise
+            what = "sub-stream cannot be opened: trying the main stream"
+            log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
+            beat()
+    return opened(settings.source)
+
+
 class Decoder:
     """The decoder of one camera. `pipe` sends messages; it receives numbers of free slots (or STOP) and orders."""
 
@@ -89,18 +107,18 @@ class Decoder:
         self._free = list(range(settings.ring.slots))
         self._hwaccel = accelerator(settings.hwaccel, settings.source.name)
         self._send = _one_at_a_time(lambda message: pipe.send_bytes(WIRE.packed(message)))
-        self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock)
+        self._recorder = RecorderThread(settings.pre_roll, self._send, settings.clock, settings.hides)
         self._cropper = ClipCropper(settings.view, settings.geometry)
+        self._live = LiveView(settings.ring.live, settings.view)
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
-        self._connection = -1
+        self._connection, self._resized = -1, 0
         self._frames = self._corrupt = self._dropped = self._damaged = 0
         self._damaged_at = [False] * CLIP_LENGTH  # by position in the clip
         self._broken = self._late = 0  # of closed connections
         self._assembler: ClipAssembler | None = None  # of the open one
         self._fps = self._next_beat = 0.0
-        self._beat_frames = 0
-        self._stopping = False
+        self._beat_frames, self._stopping = 0, False
         self._clips = ClipWatch()
         self._remarks = Remarks(settings.source.name)
         self._patience = _PATIENCE
@@ -148,9 +166,9 @@ class Decoder:
         settings = self._settings
         self._assembler = assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
         clock = CameraClock()
-        gate = MotionGate(settings.motion_threshold)
+        gate = StillGate(enabled=settings.skip_still)
         try:
-            with self._opened() as capture:
+            with _opened(settings, self._patience, self._hwaccel, self._beat) as capture:
                 size, corrupt, by_arrival = None, 0, False
                 began = time.monotonic()
                 if not settings.replay:
@@ -165,8 +183,12 @@ class Decoder:
                             self._clips.connected(arrival)
                         else:
                             log.warning("image size changed", camera=settings.source.name, size=capture.size)
+                            assembler.restart()  # clips follow nothing, as after a new connection
+                            self._connection, self._resized = self._connection + 1, self._resized + 1
                         size = capture.size
+                        self._recorder.turned = capture.turned
                     self._frames += 1
+                    self._live.offer(picture.frame, arrival)
                     self._corrupt += capture.corrupt_frames - corrupt
                     corrupt = capture.corrupt_frames
                     if capture.timeline.by_arrival and not by_arrival:
@@ -192,39 +214,24 @@ class Decoder:
                         self._clips.damaged(arrival)
                         continue
                     self._clips.clip(arrival)
-                    if (spans := placed.finished.end - placed.finished.start) > LONG_CLIP:
-                        self._remarks.once(spans_long(spans))
+                    clip, start, end = placed.finished, placed.finished.start, placed.finished.end
+                    if end - start > LONG_CLIP:
+                        self._remarks.once(spans_long(end - start))
                     if (slot := self._take_slot()) is None:
                         self._dropped += 1
                         continue
-                    clip, start, end = placed.finished, placed.finished.start, placed.finished.end
-                    focus = self._cropper.write(placed.oldest, self._ring.clips[slot])
-                    known = gate.representative(clip.clip, self._ring.clips[slot])
+                    written = self._cropper.write(placed.oldest, self._ring.clips[slot])
+                    like = gate.like(clip.clip, end, written.small)
                     if not settings.replay:
                         start, end = clock.arrived(start) + steady, clock.arrived(end) + steady
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
-                    like = None if known == clip.clip else known
+                    focus = written.focus
                     self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))
         finally:
             self._shift, self._assembler = None, None
             self._broken, self._late = self._broken + assembler.broken_clips, self._late + assembler.late_frames
             self._clips.disconnected()
             self._recorder.disconnected()
-
-    def _opened(self) -> Capture:
-        """The sub-stream if there is one and it can be opened, otherwise the main stream."""
-        settings = self._settings
-        opened = partial(Capture, transport=settings.transport, read_timeout=self._patience, hwaccel=self._hwaccel)
-        if settings.sub_stream is not None:
-            try:
-                return opened(settings.sub_stream)
-            except CameraError as error:
-                if error.reason is Reason.UNAUTHORIZED:  # do not try a wrong password twice
-                    raise
-                what = "sub-stream cannot be opened: trying the main stream"
-                log.warning(what, camera=settings.source.name, reason=error.reason, detail=error.detail)
-                self._beat()
-        return opened(settings.source)
 
     def _take_slot(self) -> int | None:
         """A free slot. In a replay, waits for one; live, returns None, and the whole clip is dropped."""
@@ -254,8 +261,7 @@ class Decoder:
             self._beat()
 
     def _beat(self, *, now: bool = False) -> None:
-        clock = time.monotonic()
-        if clock < self._next_beat and not now:
+        if (clock := time.monotonic()) < self._next_beat and not now:
             return
         if self._next_beat:
             self._fps = (self._frames - self._beat_frames) / (clock - self._next_beat + _HEARTBEAT)
@@ -265,9 +271,9 @@ class Decoder:
         problem = "" if self._settings.replay else self._clips.problem(clock)
         if problem:
             self._remarks.once(problem)
-        connection = max(0, self._connection)
-        broken, late = self._broken, self._late
-        if (assembler := self._assembler) is not None:
+        connection = max(0, self._connection - self._resized)
+        broken, late, assembler = self._broken, self._late, self._assembler
+        if assembler is not None:
             broken, late = broken + assembler.broken_clips, late + assembler.late_frames
         self._send(
             Counters(

@@ -29,7 +29,7 @@ class ClipReady:
 
     clip: counts from 0 for each `connection`.
     arrival: when its last frame arrived (monotonic clock).
-    like: the earlier clip of this connection from which the motion gate found no difference, or None.
+    like: the earlier clip of this connection whose feature stands for this one, too, because nothing moved; or None.
     focus: the part of the image that the model sees, as x, y, width, height in fractions; None if the geometry of the
         bundle does not choose one.
     """
@@ -108,7 +108,7 @@ WIRE: Final[Wire[Message]] = Wire(ClipReady, StateChanged, Counters, SnapshotTak
 class TakeSnapshot:
     """Write an image of `clip` (connection, clip), or of the current frame if None, with `text` in it, to `path`.
 
-    `focus`, x, y, width, height in fractions of the image, is outlined.
+    `focus`, x, y, width, height in fractions of the image, is outlined. `whole`: masks are not applied.
     """
 
     event: str
@@ -116,6 +116,7 @@ class TakeSnapshot:
     text: str
     clip: tuple[int, int] | None
     focus: tuple[float, float, float, float] | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,13 @@ from av.video.stream import VideoStream
 
 from stream.base.clock import SteadyClock
 from stream.base.log import log
+from stream.camera.blackout import Blackout
+from stream.camera.clip_file import ClipFile
+from stream.camera.masked_clip import MaskedClip
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
-from stream.camera.recorder import RING_BYTES, ClipFile, Described, Recorder, reason_of
+from stream.camera.packets import RING_BYTES
+from stream.camera.recorder import Described, Recorder, reason_of
+from stream.camera.view import View
 
 _FRAMES_KEPT: Final = 4
 _CLOSED_WITHIN: Final = 3.0
@@ -29,10 +34,17 @@ class RecorderThread:
 
     No method waits for a disk, except `settle` and `close`. Packets that wait for the disk are bounded
     (RING_BYTES); beyond that, open clips end, and packets are skipped until the disk has caught up.
+
+    hides: the view whose masks are applied to images and clips; None: no masks.
+    turned: whether frames were rotated after they were decoded.
     """
 
-    def __init__(self, pre_roll: float, send: Callable[[Message], None], clock: SteadyClock) -> None:
-        self._recorder = Recorder(pre_roll, send, clock)
+    def __init__(
+        self, pre_roll: float, send: Callable[[Message], None], clock: SteadyClock, hides: View | None = None
+    ) -> None:
+        self.turned = False
+        self._blackout = Blackout(hides or View())
+        self._recorder = Recorder(pre_roll, send, clock, self._blackout)
         self._send = send
         self._frames: deque[tuple[int, int, VideoFrame]] = deque(maxlen=_FRAMES_KEPT)
         self._stream: VideoStream | None = None
@@ -81,11 +93,18 @@ class RecorderThread:
         elif self._stream is None or shift is None or self._skipping:
             why = "the disk does not respond" if self._skipping else "the camera is not connected"
             self._send(ClipClosed(order.event, 0, 0.0, why))
+        elif self._blackout.hides and self.turned:  # the masks belong to the upright frames
+            self._send(ClipClosed(order.event, 0, 0.0, "a rotated recording cannot be masked"))
         else:
             try:
-                self._put(partial(self._recorder.start, ClipFile(order, self._stream, shift)))
+                self._put(partial(self._recorder.start, self._clip_file(order, self._stream, shift)))
             except (av.error.FFmpegError, OSError, ValueError) as error:
                 self._send(ClipClosed(order.event, 0, 0.0, reason_of(error)))
+
+    def _clip_file(self, order: StartClip, stream: VideoStream, shift: float) -> ClipFile:
+        if self._blackout.hides:
+            return MaskedClip(order, stream, shift, self._blackout)
+        return ClipFile(order, stream, shift)
 
     def _take(self, order: TakeSnapshot) -> None:
         frame = next((f for connection, clip, f in self._frames if (connection, clip) == order.clip), None)

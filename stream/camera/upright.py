@@ -37,6 +37,11 @@ class Upright:
         self._key: tuple[object, ...] = ()
         self._graph: Graph | None = None
 
+    @property
+    def turns(self) -> bool:
+        """Whether the last frame was not upright."""
+        return bool(self._filters)
+
     def turned(self, frame: VideoFrame) -> VideoFrame:
         """The upright frame with the same time; the frame itself if nothing needs to be done."""
         if frame.rotation != self._rotation:

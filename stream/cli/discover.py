@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import json
 import re
@@ -19,7 +20,7 @@ from stream.base.errors import UsageError
 from stream.base.redaction import redact_all, remember, shown_url
 from stream.cli.tables import console
 from stream.discovery.finding import Camera, Finder, Findings
-from stream.discovery.site_entry import Entries, PlaceholderLogin, as_yaml, entries, write_site
+from stream.discovery.site_entry import Entries, PlaceholderLogin, as_yaml, entries, store_password, write_site
 from stream.discovery.soap import Login
 from stream.discovery.targets import Targets, named_host
 from stream.settings.site.reading import read_bytes
@@ -36,7 +37,7 @@ def discover_cameras(
     content = read_bytes(write) if write is not None and write.exists() else b""
     if write is not None and not write.absolute().parent.is_dir():
         raise UsageError(f"--write {write}: the folder does not exist")
-    placeholder, login = (None, None) if user is None else _login(user)
+    placeholder, login = (None, None) if user is None else _login(user, write)
     ports = _OWN_PORTS | set(own_ports)
     findings = asyncio.run(_found(hosts, login, frozenset(ports)))
     sorted_out = entries(findings.cameras, content)
@@ -47,10 +48,14 @@ def discover_cameras(
             write_site(write, sorted_out.new, placeholder)
         except OSError as error:
             raise UsageError(f"--write {write}: {error.strerror}") from None
+    stored = None
+    if write is not None and sorted_out.new and login is not None and placeholder is not None and placeholder.asked:
+        with contextlib.suppress(OSError):  # then the user is told to do it
+            stored = store_password(write, placeholder.secret, login.password)
     if as_json:
         print(json.dumps(_as_json(findings, sorted_out, saved, placeholder)))  # noqa: T201 -- the output
     else:
-        _show(findings, sorted_out, saved, placeholder, write)
+        _show(findings, sorted_out, saved, placeholder, write, stored)
     return bool(findings.cameras) and not (hosts and findings.problems)
 
 
@@ -59,14 +64,14 @@ async def _found(hosts: list[str], login: Login | None, own_ports: frozenset[int
     return await Finder(login, Targets(named, own_ports)).find()
 
 
-def _login(user: str) -> tuple[PlaceholderLogin, Login]:
+def _login(user: str, write: Path | None) -> tuple[PlaceholderLogin, Login]:
     """The login as written, and with the password: from the environment or a secret file, or asked for."""
     given = _USER.fullmatch(user)
     if given is None or not user.isprintable():
         raise UsageError("--user: must be USER, or USER:{MGFN_NAME} with the name of the password's variable")
     name, secret = given[1], given[2] or SECRET
     try:
-        password = expand(f"{{{secret}}}", "--user")
+        password = expand(f"{{{secret}}}", "--user", None if write is None else write.absolute().parent)
     except UsageError as error:
         if given[2] or not sys.stdin.isatty():
             hint = "" if given[2] else "; set it, or run this in a terminal, which asks for the password"
@@ -106,7 +111,12 @@ def _written(url: str | None, login: PlaceholderLogin | None) -> str | None:
 
 
 def _show(
-    findings: Findings, found: Entries, saved: dict[str, Path], login: PlaceholderLogin | None, write: Path | None
+    findings: Findings,
+    found: Entries,
+    saved: dict[str, Path],
+    login: PlaceholderLogin | None,
+    write: Path | None,
+    stored: Path | None,
 ) -> None:
     table = Table("camera", "state", "what", "image")
     state = "found" if write is None else f"added to {write}"
@@ -123,6 +133,9 @@ def _show(
     out.print(table)
     if found.new and write is None:
         out.print("\nFor the site file (--write FILE adds it):\n", as_yaml(found.new, login), sep="", soft_wrap=True)
-    if found.new and login is not None and login.asked:
+    if stored is not None:
+        told = f"The password is stored in {stored}, which only the owner of the site file can read."
+        out.print(told, soft_wrap=True)
+    elif found.new and login is not None and login.asked:
         where = f"the environment variable or the secret file {login.secret}"
         out.print(f"Before you start mgfn-stream, put the password into {where}.", soft_wrap=True)

@@ -290,7 +290,7 @@ def reproduce(
     backend: Annotated[
         str | None, typer.Option(metavar="NAME", help="Engine, as in mgfn-stream; default: the one that scored it.")
     ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda[:N], gpu or npu.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     data: DataFolder = None,
     config: SiteFile = None,

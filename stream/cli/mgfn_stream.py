@@ -109,7 +109,10 @@ def watch(
             help="auto (default: the fastest one), openvino[-int8], onnxruntime[-fp16], tensorrt or torch.",
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N]; default: auto.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="auto, cpu, cuda[:N], gpu or npu (both with OpenVINO); default: auto."),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(metavar="F", help="Fixed alarm-on threshold, 0 to 1; default: each camera learns its own."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ class Finder:
     """One search. `open_stream` opens a stream; tests replace it."""
 
     def __init__(
-        self, login: Login | None, targets: Targets, open_stream: Callable[[str, Login | None], Seen] = look
+        self, login: Login | None, targets: Targets, open_stream: Callable[[str, Login | None], Awaitable[Seen]] = look
     ) -> None:
         self._login = login
         self._targets = targets
@@ -125,7 +125,7 @@ class Finder:
             for maker, (sub, main) in PATTERNS.items():
                 base = f"rtsp://{_place(host.address, port)}"
                 try:
-                    seen = await asyncio.to_thread(self._open, f"{base}{sub or main}", self._login)
+                    seen = await self._open(f"{base}{sub or main}", self._login)
                 except CameraError as error:
                     if error.reason is Reason.NOT_FOUND:
                         continue
@@ -164,7 +164,7 @@ class Finder:
                 if url in seen:
                     continue
                 try:
-                    seen[url] = await asyncio.to_thread(self._open, url, self._login)
+                    seen[url] = await self._open(url, self._login)
                 except CameraError as error:
                     wrong.append(f"{url}: {error}")
                     if error.reason is Reason.UNAUTHORIZED:

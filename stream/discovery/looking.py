@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from stream.base.addresses import Source
 from stream.base.errors import CameraError, Reason
 from stream.camera.capture import Capture
 from stream.camera.snapshot import snapshot
+from stream.discovery.relay import relayed
 from stream.discovery.soap import Login
 
 LONGEST: Final = 20.0  # seconds for one stream
-_PATIENCE: Final = 6.0
+PATIENCE: Final = 6.0
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,26 @@ class Seen:
         return f"{self.width}x{self.height}"
 
 
-def look(url: str, login: Login | None) -> Seen:
+async def look(url: str, login: Login | None) -> Seen:
     """The first image at an address without login. Raises CameraError."""
+    async with relayed(url, PATIENCE) as (through, relay):
+        try:
+            return await asyncio.to_thread(_first_image, with_login(through, login))
+        except CameraError as error:
+            if relay.refusal:
+                raise CameraError(Reason.NOT_READABLE, relay.refusal) from None
+            detail = error.detail.replace(urlsplit(through).netloc, urlsplit(url).netloc)
+            raise CameraError(error.reason, detail) from None
+
+
+def _first_image(url: str) -> Seen:
     until = monotonic() + LONGEST
 
     def in_time(_packet: object) -> None:
         if monotonic() > until:
             raise CameraError(Reason.STALLED, f"no whole image in {LONGEST:.0f} s")
 
-    source = Source("camera", with_login(url, login), live=True)
-    with Capture(source, open_timeout=_PATIENCE, read_timeout=_PATIENCE) as capture:
+    with Capture(Source("camera", url, live=True), open_timeout=PATIENCE, read_timeout=PATIENCE) as capture:
         for picture in capture.pictures(in_time):
             frame = picture.frame
             return Seen(frame.width, frame.height, snapshot(frame, ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.util import load_yaml_guess_indent
 
 from configs.atomic import replacing
-from stream.base.addresses import name_problem
+from stream.base.addresses import SECRETS, name_problem
 from stream.discovery.finding import Camera
 from stream.settings.site.document import parse
 from stream.settings.site.reading import SiteError, read_bytes
@@ -93,6 +94,20 @@ def write_site(path: Path, new: dict[str, Camera], login: PlaceholderLogin | Non
         partial.write_bytes(text.encode())
         if content:
             shutil.copymode(path, partial)
+
+
+def store_password(site: Path, name: str, password: str) -> Path:
+    """Store the password where `{name}` in this site file finds it, for the file's owner only. Raises OSError."""
+    path = site.absolute().parent / SECRETS / name
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with replacing(path) as partial:
+        partial.touch(0o600)
+        partial.write_text(password, encoding="utf-8")
+        owner = site.stat()
+        if os.geteuid() == 0:
+            os.chown(partial, owner.st_uid, owner.st_gid)
+            os.chown(path.parent, owner.st_uid, owner.st_gid)
+    return path
 
 
 def added(path: Path, content: bytes, new: dict[str, Camera], login: PlaceholderLogin | None) -> str:

@@ -36,7 +36,7 @@ def extract(
     backend: Annotated[
         str, typer.Option(metavar="NAME", help="auto (the fastest one), openvino, onnxruntime or torch.")
     ] = "auto",
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda[:N].")] = "auto",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda[:N], gpu or npu.")] = "auto",
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Number of decoder processes; default: half of the cores.")
     ] = None,

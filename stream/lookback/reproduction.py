@@ -21,10 +21,11 @@ from configs.sizes import CLIP_LENGTH
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from engine.geometry import SIDE
+from engine.window import WINDOW
 from stream.archive.explanation import StoredExplanation
 from stream.base.errors import StreamError
 from stream.camera.clip_cropper import ClipCropper
-from stream.camera.recorder import FIRST_PICTURE
+from stream.camera.clip_file import FIRST_PICTURE
 
 SAME_ENGINE: Final = 1e-3
 OTHER_ENGINE: Final = 2e-2
@@ -137,7 +138,7 @@ def _matched(
     """The number of a clip in the window and its feature from the frames, for each clip that the frames cover."""
     good = limit
     shift, margin = 0, _FARTHEST * float(np.median(np.diff(epochs))) if len(epochs) > 1 else 0.0
-    for index in range(len(window.times)):
+    for index in _computed(window.features):
         start, end = window.times[index]
         if start < epochs[0] + margin or end > epochs[-1] - margin:
             continue  # perhaps cut off at the beginning or end of the saved clip
@@ -157,6 +158,16 @@ def _matched(
             shift = best[1]
             good = max(good, 2 * best[0]) if good == limit else good
             yield index, best[2]
+
+
+def _computed(features: FloatArray) -> list[int]:
+    """The clips of a window whose features are surely their own.
+
+    Where nothing moved, clips may share one (the still gate), the first of a full window with an earlier one.
+    """
+    shared = (features[1:] == features[:-1]).all(axis=(1, 2))
+    before, after = np.append(len(features) == WINDOW, shared), np.append(shared, False)
+    return [int(index) for index in np.flatnonzero(~before & ~after)]
 
 
 def _error(expected: FloatArray, found: FloatArray) -> float:

@@ -40,7 +40,7 @@ class _Replay:
         self._connects = scores.connects
         self._above = scores.at_least(settings.threshold_on)
         # the rule must see every step back of the clock, and the clips of an open alarm cannot be skipped then
-        self._set_back = np.flatnonzero(np.diff(scores.starts) < 0) + 1
+        self._set_back = scores.set_back
         self._in_order = not len(self._set_back)
 
     def run(self) -> Iterator[WouldBe]:

@@ -25,8 +25,9 @@ from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
 from stream.base.people import People
 from stream.service.camera_search import CameraSearch
-from stream.service.daily_digest import DailyDigest
+from stream.service.daily_digest import DailyDigest, make_digest
 from stream.service.drift_watch import DriftWatch
+from stream.service.heat_maps import HeatMaps, make_heat_maps
 from stream.service.others import SettingsOfOthers
 from stream.service.overview import Overview
 from stream.service.processes import start_process
@@ -122,6 +123,7 @@ class Parts:
     self_test: SelfTestRunner | None
     drift_watch: DriftWatch | None
     digest: DailyDigest | None
+    heat_maps: HeatMaps | None
     overview: Overview
     live: Live
     server: uvicorn.Server | None
@@ -175,7 +177,8 @@ def build(
         mqtt.when_open(commands.start)
     setter = SettingsOfOthers(decoders, commands)
     line: Line = queue.Queue(LIMIT)
-    journal = Journal(store, settings.retention, line, outlet.committed, pictures.expired, setter.changed)
+    retention = replace(settings.retention, cameras={camera.name: camera.retention for camera in settings.cameras})
+    journal = Journal(store, retention, line, outlet.committed, pictures.expired, setter.changed)
     outlet.connect(journal, mqtt)
     page = None if web is None else page_for_others(web[0])
     post = _dropped if commands is None else commands.post
@@ -192,9 +195,8 @@ def build(
     runner = None
     if test is not None and test_camera is not None:
         runner = SelfTestRunner(test, test_camera, decoders, fleet, journal, mqtt, clock)
-    digest, drift_watch = None, None
-    if (notify := settings.notify) is not None and notify.digest is not None and not settings.replay:
-        digest = DailyDigest(notify, notify.digest, settings.data, settings.node, zone, start_process)
+    digest = make_digest(settings, zone, kept, journal)
+    drift_watch = None
     if not settings.replay:
         drift_watch = DriftWatch(settings.data, start_process, reaper, time.monotonic())
     audit = Audit(journal, clock, store.audit.last_of_each())
@@ -214,18 +216,20 @@ def build(
         drawings.drawn,
         audit.last,
         zone,
+        lambda: live.watchers,
     )
     server = None
     if web is not None:
         ports = {1883, 8080, web[0].getsockname()[1], *([] if broker is None else [broker.port])}
         search = CameraSearch(start_process, settings.site_file, frozenset(ports))
         server = make_web_server(settings, overview, commands, search, live, store.media, web[1])
-    scorer = Scorer(engine, report, metrics)
+    heat_maps = make_heat_maps(engine.bundle, journal, metrics, keeps=not settings.replay)
+    scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, overview, live, server,
-        changes,
+        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, heat_maps, overview, live,
+        server, changes,
     )  # fmt: skip
 
 
@@ -302,7 +306,15 @@ def make_web_server(
     page = None
     if not settings.replay and commands is not None:
         page = PageSources(
-            overview.state, overview.picture, overview.line, overview.view, commands.post, search, live, settings.data
+            overview.state,
+            overview.picture,
+            overview.look,
+            overview.line,
+            overview.view,
+            commands.post,
+            search,
+            live,
+            settings.data,
         )
     kept_media = None if settings.replay else media
     pages = Pages(overview.health, overview.missing, overview.exposition, kept_media, page)

@@ -22,7 +22,7 @@ from stream.camera.confinement import confine
 from stream.camera.wire import bound_waiting
 from stream.discovery.codec import LARGEST, packed, unpacked
 from stream.discovery.finding import Camera, Finder, Findings
-from stream.discovery.site_entry import PlaceholderLogin, added, as_yaml, entries, write_site
+from stream.discovery.site_entry import PlaceholderLogin, added, as_yaml, entries, store_password, write_site
 from stream.discovery.soap import Login
 from stream.discovery.targets import Targets, named_host
 from stream.settings.site.reading import checked, read_bytes
@@ -58,7 +58,7 @@ class CameraSearch:
         self._running: tuple[BaseProcess, Connection, float] | None = None
         self._login: Login | None = None
         self._found: Findings | None = None
-        self._set_here: set[str] = set()  # variables that do not survive this process
+        self._set_here: set[str] = set()  # variables that live no longer than this process
 
     def start(self, hosts: Sequence[str], user: str, password: str) -> None:
         """Start a search. Raises StreamError if one is running, or if no process can be started."""
@@ -103,21 +103,25 @@ class CameraSearch:
     def add(self, chosen: Mapping[int, str]) -> dict[str, Any]:
         """Add cameras, by number, under these names, to the site file.
 
-        Returns the names of those that were `added`, or why none was and the `yaml` to paste; `secret` is the name of
-        the password's variable, if it must be set before the next start. Raises StreamError.
+        Returns the names of those that were `added`, or why none was and the `yaml` to paste. `stored` is the file
+        that the password was written to; `secret` is the name of its variable, if that must be set before the next
+        start. Raises StreamError.
         """
         with self._lock:
             cameras = self._found.cameras if self._found else []
             wanted = [replace(cameras[n], name=name) for n, name in chosen.items() if 0 <= n < len(cameras)]
             if not wanted:
                 raise UsageError("none of these cameras was found; search again")
-            login, secret = self._placeholder()
+            login = self._placeholder()
             new = entries(wanted, self._content()).new
             why = self._written(new, login) if new else "they are in the site file already"
+            stored = "" if why or login is None else self._stored(login.secret)
+            secret = login.secret if login is not None and login.secret in self._set_here else None
         if why:
-            return {"added": [], "why": why, "yaml": as_yaml(new, login) if new else "", "secret": secret}
+            pasted = as_yaml(new, login) if new else ""
+            return {"added": [], "why": why, "yaml": pasted, "secret": secret, "stored": ""}
         log.info("cameras added to the site file on the page", cameras=list(new))
-        return {"added": list(new), "why": "", "yaml": "", "secret": secret}
+        return {"added": list(new), "why": "", "yaml": "", "secret": secret, "stored": stored}
 
     def _written(self, new: dict[str, Camera], login: PlaceholderLogin | None) -> str:
         """Why the cameras could not be written, or ""."""
@@ -131,18 +135,32 @@ class CameraSearch:
             return f"{path} cannot be written: {error.strerror}"
         return ""
 
-    def _placeholder(self) -> tuple[PlaceholderLogin | None, str | None]:
-        """The login with a variable that holds the password in this process, and its name if it was not there."""
+    def _placeholder(self) -> PlaceholderLogin | None:
+        """The login with a variable that holds the password in this process."""
         if self._login is None:
-            return None, None
+            return None
         name, number = _SECRET, 1
-        while (known := filled_in(name)) not in (None, self._login.password):
+        folder = None if self._site_file is None else self._site_file.absolute().parent
+        while (known := filled_in(name, folder)) not in (None, self._login.password):
             number += 1
             name = f"{_SECRET}_{number}"
         if known is None:
             os.environ[name] = self._login.password
             self._set_here.add(name)
-        return PlaceholderLogin(self._login.user, name), name if name in self._set_here else None
+        return PlaceholderLogin(self._login.user, name)
+
+    def _stored(self, name: str) -> str:
+        """The file beside the site file that holds the password from now on, or "" if it cannot, or need not."""
+        if name not in self._set_here or self._site_file is None:
+            return ""
+        try:
+            path = store_password(self._site_file, name, os.environ[name])
+        except OSError as error:
+            log.warning("password not stored; it is lost at the end of this run", name=name, reason=error.strerror)
+            return ""
+        self._set_here.remove(name)
+        del os.environ[name]
+        return str(path)
 
     def _content(self) -> bytes:
         return read_bytes(self._site_file) if self._site_file is not None else b""

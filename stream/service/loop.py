@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from engine.errors import EngineError
@@ -17,8 +18,11 @@ from stream.service.build import Parts
 from stream.service.supervisor import Supervisor
 from stream.service.threads import Threads
 from stream.sinks.embedded_broker import EmbeddedBroker
-from stream.watch.scheduling import next_batch
+from stream.watch.scoring import Batch
 
+# With hundreds of cameras a look at each of them costs more than scoring a clip, so this is not done for every clip.
+_SCORING: Final = 0.05  # seconds of a turn after which no further batch is begun, if receiving took no longer
+_LOOK_EVERY: Final = 0.05
 _STATS_EVERY: Final = 60.0
 _SCENES_EVERY: Final = 3_600.0
 
@@ -41,31 +45,42 @@ class MainLoop:
         self._stopping = stopping
         self._next_stats = time.monotonic()
         self._next_scenes = self._next_stats + _SCENES_EVERY
+        self._next_look = self._next_stats
 
     def run(self) -> None:
         """Raises StreamError if the engine fails, or if a thread that alarms need has died."""
         parts = self._parts
         while not self._stopping():
+            began = time.monotonic()
             parts.intake.receive()
-            self._score()
+            self._score(max(_SCORING, time.monotonic() - began))
             self._supervise()
             parts.overview.turned()
             self._supervisor.alive()
             if all(d.finished and not d.pending_clips for d in parts.decoders if not d.config.is_self_test):
                 return
 
-    def _score(self) -> None:
-        parts = self._parts
-        lines = next_batch(parts.decoders, parts.engine.backend.batch)
-        batch = [(line, line.pending_clips.popleft()) for line in lines]
+    def _score(self, seconds: float) -> None:
+        parts, began = self._parts, time.monotonic()
         try:
             if not parts.settings.replay:
                 parts.scorer.check(parts.decoders)
-            if not batch:
-                return
-            parts.scorer.score(batch)
+            while batch := self._next_batch():
+                parts.scorer.score(batch)
+                self._scored(batch)
+                if time.monotonic() - began > seconds:
+                    return
         except EngineError as error:
             raise StreamError(f"the engine failed while scoring: {error}") from error
+
+    def _next_batch(self) -> Batch:
+        lines = self._parts.intake.next_batch(self._parts.engine.backend.batch)
+        return [(line, line.pending_clips.popleft()) for line in lines]
+
+    def _scored(self, batch: Batch) -> None:
+        parts = self._parts
+        for decoder, _ in batch:
+            parts.intake.apply_states(decoder)
         parts.overview.scored()
         if parts.self_test is not None:
             parts.self_test.camera.seen(batch)
@@ -80,16 +95,18 @@ class MainLoop:
         if self._broker is not None and not self._stopping():
             self._broker.look_after(now)
         for command in parts.commands.take() if parts.commands is not None else ():
+            noted = partial(parts.audit.note, command)
             if isinstance(command, SetMode):
-                parts.mode.choose(command.mode)
+                noted(parts.mode.choose(command.mode))
             elif isinstance(command, SetView):
-                parts.mode.draw(command.camera, command.drawing)
+                noted(parts.mode.draw(command.camera, command.drawing))
             else:
-                parts.report.overrides.obey(parts.decoders, command)
-            parts.audit.note(command)
+                parts.report.overrides.obey(parts.decoders, command, noted)
         self._switch_mode(now)
         parts.report.overrides.acknowledgements.escalate_due(parts.decoders)
-        self._look_after_cameras(now, steady)
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_EVERY
+            self._look_after_cameras(now, steady)
         if parts.self_test is not None:
             parts.self_test.turn(now, steady)
         if parts.drift_watch is not None:

@@ -49,7 +49,9 @@ class Overview:
         drawn: Callable[[str], bool] = lambda _camera: False,
         last_changes: Callable[[str], dict[str, Any]] = lambda _camera: {},
         zone: tzinfo | None = None,
+        watchers: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._watchers = watchers
         self._zone = zone
         self._last_changes = last_changes
         self._drawn = drawn
@@ -84,6 +86,7 @@ class Overview:
             "broker_connected": self._mqtt is not None and self._mqtt.connected,
             "delivery": self._delivery(),
             "oldest_unwritten": round(self._journal.oldest_unwritten, 3),
+            "live_watchers": self._watchers(),
             **self._lost(),
             "cameras": self._cameras(),
         }
@@ -108,6 +111,11 @@ class Overview:
     def picture(self, camera: str) -> UInt8Array | None:
         """The newest image of a camera, (224, 224, 3) RGB."""
         return next((d.camera.window.picture for d in tuple(self._decoders) if d.camera.name == camera), None)
+
+    def look(self, camera: str, until: float) -> tuple[int, bytes] | None:
+        """Somebody looks at a camera until this monotonic time: its newest image, and the number of it."""
+        decoder = next((d for d in tuple(self._decoders) if d.camera.name == camera), None)
+        return None if decoder is None else decoder.look(until)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
         """When each of a camera's newest clips ended (epoch seconds), and its score; at least two minutes of them."""

@@ -52,6 +52,9 @@ class Runner:
         closers.callback(self._close_cameras)
         if parts.commands is not None:
             closers.callback(parts.commands.stop)  # the sink starts it once it has found the broker
+        if parts.heat_maps is not None:
+            closers.callback(parts.heat_maps.stop)
+            threads.start(parts.heat_maps.run, "heat maps")
         if parts.digest is not None:
             closers.callback(parts.digest.stop)
             threads.start(parts.digest.run, "digest")

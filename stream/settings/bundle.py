@@ -23,13 +23,14 @@ from stream.base.errors import StreamError, UsageError
 _DAY: Final = 86_400.0
 _UNUSED_FOR: Final = 60 * _DAY
 _BUILT_WITHIN: Final = _DAY
+_ENDED_WITHIN: Final = 3.0  # seconds, of the 5 in which a command ends
 
 
 def check_device(device: str) -> None:
-    """Raise UsageError unless `device` is auto, cpu or cuda[:N]."""
+    """Raise UsageError unless `device` is auto, cpu, cuda[:N], gpu or npu."""
     kind, colon, number = device.partition(":")
-    if device not in ("auto", "cpu") and not (kind == "cuda" and (not colon or number.isdigit())):
-        raise UsageError(f"--device {device}: must be auto, cpu or cuda[:N]")
+    if device not in ("auto", "cpu", "gpu", "npu") and not (kind == "cuda" and (not colon or number.isdigit())):
+        raise UsageError(f"--device {device}: must be auto, cpu, cuda[:N], gpu or npu")
 
 
 def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:
@@ -104,5 +105,5 @@ def bundle_of(sha256: str, places: Sequence[Path]) -> Path:
 
 def _run(command: list[str]) -> int:
     """The exit code of a child process. It is asked to end, and so can clean up, if this process must end."""
-    with child(command) as process:
+    with child(command, _ENDED_WITHIN) as process:
         return process.wait()

@@ -12,7 +12,7 @@ from pydantic import Field
 from stream.alarm.modes import Mode
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
-from stream.archive.retention import Retention
+from stream.archive.retention import CameraRetention, Retention
 from stream.base.addresses import BrokerAddress, Source
 from stream.camera.clips import TRAINED_RATE, Stride
 from stream.camera.hwaccel import Hwaccel
@@ -47,6 +47,7 @@ class CameraConfig:
     schedule: when alarms are raised. Outside of it, the camera is scored. Its time zone also applies to `local_time`.
     view: the part of the image that the model sees.
     sub_stream: a smaller stream of the same camera, used instead of `source` whenever it can be opened.
+    retention: how long its data is kept, where that differs from the other cameras.
     is_self_test: the camera of the self-test. Its alarms are tests, and nothing else of it is published or stored.
     """
 
@@ -79,11 +80,11 @@ class CameraConfig:
             "Default: {default}."
         },
     )
-    motion_threshold: Annotated[float, Field(ge=0, le=255)] = field(
-        default=0.0,
+    skip_still: bool = field(
+        default=True,
         metadata={
-            "doc": "Grey levels. If nothing in a clip changes by more than this, the backbone is skipped and the "
-            "feature of the last clip that did change is used again. Default: {default}, never skip."
+            "doc": "Whether clips in which nothing moves take the feature of the last clip instead of running the "
+            "backbone. At least one clip in 16, and one in 15 seconds, is computed. Default: {default}."
         },
     )
     clip: ClipSettings = field(default_factory=ClipSettings)
@@ -91,8 +92,16 @@ class CameraConfig:
         default=30.0, metadata={"doc": "Seconds without an image until `camera_lost`. Default: {default}."}
     )
     view: View = field(default_factory=View)
+    mask_saved: bool = field(
+        default=True,
+        metadata={
+            "doc": "Whether `masks` and `only_here` also apply to the images and clips that are saved. Such clips are "
+            "encoded again, which costs processor time while an alarm lasts. Default: {default}."
+        },
+    )
     is_self_test: bool = False
     sub_stream: Source | None = None
+    retention: CameraRetention = field(default_factory=CameraRetention)
 
     @property
     def name(self) -> str:

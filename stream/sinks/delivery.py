@@ -21,7 +21,8 @@ from stream.sinks.echo import EchoWatch, event_key
 from stream.sinks.image_queue import Outgoing, shrunk
 from stream.sinks.mqtt_connection import Connection, Sent
 
-_POLL: Final = 0.01  # seconds; paho reports an acknowledgement before the message counts as published
+# Seconds between looks for an acknowledgement; paho reports it before the message counts as published.
+_FIRST_POLL, _LAST_POLL = 0.001, 0.01
 _CHECK_EVERY: Final = 1.0
 DELAYED_AFTER: Final = 10.0  # seconds
 
@@ -55,7 +56,7 @@ class Delivery:
     def run(self, connection: Connection) -> None:
         """Send until the connection ends, or until everything is sent and a stop was requested."""
         in_flight: InFlight = []
-        next_check = 0.0
+        next_check, pause = 0.0, _FIRST_POLL
         self._backlog.connected(connection.packet_limit, time.monotonic())
         while connection.open:
             in_flight = self._acknowledged(connection, in_flight)
@@ -67,8 +68,10 @@ class Delivery:
                 self._report(now)
             if (work := self._backlog.next(now, self._clock.now())) is not None:
                 self._send(connection, work, in_flight)
+                pause = _FIRST_POLL
             else:
-                self._backlog.rest(_POLL if in_flight else _CHECK_EVERY)
+                self._backlog.rest(pause if in_flight else _CHECK_EVERY)
+                pause = min(_LAST_POLL, 2 * pause)
 
     def connection_lost(self) -> None:
         """Messages in flight may not have arrived."""

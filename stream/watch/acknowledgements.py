@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from stream.alarm.event import Event
+from stream.alarm.event import Event, EventMessage
 from stream.alarm.requests import Acknowledge, Command
 from stream.archive.answers import acknowledgement, escalation
 from stream.archive.clock import Clock
@@ -36,8 +36,10 @@ class Acknowledgements:
             else:
                 self._events.say(decoder, event.escalate(now))
 
-    def take(self, decoder: DecoderProcess | None, given: Acknowledge) -> None:
-        """Acknowledge an event, which may be over, or of a removed camera (`decoder` None)."""
+    def take(self, decoder: DecoderProcess | None, given: Acknowledge, noted: Callable[[], None]) -> None:
+        """Acknowledge an event, which may be over, or of a removed camera (`decoder` None). `noted` is called if nobody
+        has acknowledged it before, also by the writer's thread.
+        """
         now = self._clock.now()
         event = None if decoder is None else _live(decoder, given.event)
         if decoder is not None and event is not None:  # its messages are numbered here
@@ -45,10 +47,17 @@ class Acknowledgements:
             self._events.say(decoder, message)
             if message is None:
                 log.info("already acknowledged", camera=given.camera, id=event.id)
+            else:
+                noted()
         elif given.event == "latest":
             self._journal.latest_alarm(given.camera, lambda found: self._post(replace(given, event=found)))
         else:
-            self._journal.add(lambda store: acknowledgement(store, given, now), now, self._events.said_by_journal)
+
+            def said(message: EventMessage) -> None:
+                noted()
+                self._events.said_by_journal(message)
+
+            self._journal.add(lambda store: acknowledgement(store, given, now), now, said)
 
 
 def _live(decoder: DecoderProcess, event_id: str) -> Event | None:

@@ -13,7 +13,7 @@ from stream.archive.journal import Journal
 
 
 class Audit:
-    """`note` is used by the loop; `last` by other threads, too. `kept`: the last changes of earlier runs."""
+    """Used by any thread. `kept`: the last changes of earlier runs."""
 
     def __init__(self, journal: Journal, clock: Clock, kept: Iterable[Change]) -> None:
         self._journal = journal
@@ -22,8 +22,11 @@ class Audit:
         self._lock = threading.Lock()
         self._remember(kept)
 
-    def note(self, command: Command) -> None:
-        """A command was carried out. Those of other processes are in the database already."""
+    def note(self, command: Command, changed: bool = True) -> None:
+        """A command was carried out; it is stored if it `changed` anything. Any thread may call this.
+
+        Those of other processes are in the database already.
+        """
         now = self._clock.now()
         change = change_of(command, round(self._clock.wall(now), 3))
         if change is None:
@@ -32,7 +35,8 @@ class Audit:
             self._journal.last_changes(self._remember)
         else:
             self._remember([change])
-            self._journal.audit(change, now)
+            if changed:
+                self._journal.audit(change, now)
 
     def _remember(self, changes: Iterable[Change]) -> None:
         """Replaces the mappings, which other threads read."""

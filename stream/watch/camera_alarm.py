@@ -101,6 +101,11 @@ class CameraAlarm:
         """Whether `anomaly` is ON because of it."""
         return self.event is not None and not self.event.suppressed
 
+    @property
+    def nearness(self) -> float:
+        """How near the last score is to the threshold, 0 to 1."""
+        return min(1.0, self.last.score / max(self.rule.settings.threshold_on, 1e-6))
+
     def health(self) -> Iterator[tuple[str, object]]:
         """What `/healthz` and `stats` say of it."""
         yield "score", round(self.last.score, 4)

@@ -26,6 +26,7 @@ class CameraTopics:
         self._mqtt = mqtt
         self._metrics = metrics
         self._page = page
+        self._told: dict[str, tuple[object, ...]] = {}  # by camera: the state that was reported last
 
     def introduce(self, camera: WatchedCamera) -> None:
         """All topics of a camera that is new."""
@@ -42,11 +43,15 @@ class CameraTopics:
         """Status, problem and availability."""
         if camera.is_self_test:
             return
-        now = time.monotonic()
-        problem = camera.problem(now)
+        now, presence = time.monotonic(), camera.presence
+        status, problem, available = camera.status(now), camera.problem(now), presence.available
+        threshold = camera.alarm.rule.settings.threshold_on
+        state = (status, problem, available, presence.counters.fps, threshold, len(camera.window))
+        if self._told.get(camera.name) == state:  # most messages of a decoder change nothing
+            return
+        self._told[camera.name] = state
         if self._mqtt is not None:
-            available = camera.presence.available
-            self._mqtt.camera_status(camera.name, camera.status(now), available=available, problem=problem)
+            self._mqtt.camera_status(camera.name, status, available=available, problem=problem)
         self._metrics.camera(camera, problem)
 
     def settings(self, camera: WatchedCamera) -> None:
@@ -67,6 +72,7 @@ class CameraTopics:
 
     def forget(self, camera: str) -> None:
         """The camera is gone: its topics are emptied."""
+        self._told.pop(camera, None)
         self._metrics.forget(camera)
         if self._mqtt is not None:
             self._mqtt.forget(camera, discovery_topic(self._node, camera))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
+from functools import partial
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from engine.manifest import Manifest
 from stream.alarm.event import EVENT_ID
@@ -25,6 +27,7 @@ from stream.camera.wire import WireError, bound_waiting
 from stream.settings.settings import CameraConfig
 from stream.watch.pending_messages import PendingMessages
 from stream.watch.reaper import Reaper
+from stream.watch.scheduling import Standing
 from stream.watch.watched_camera import WatchedCamera
 
 PENDING_CLIPS: Final = 3
@@ -37,6 +40,28 @@ _FURTHEST: Final = 86_400.0  # seconds between the times of a live clip and now
 MOST_MEMORY: Final = 1_500 * 2**20
 _WEIGHED_EVERY: Final = 5.0
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds between attempts to start a process
+
+
+def _settings(
+    config: CameraConfig, ring: ClipRing, *, geometry: str, clock: SteadyClock, replay: bool, media: Path | None
+) -> CameraSettings:
+    return CameraSettings(
+        config.source,
+        geometry,
+        ring,
+        clock,
+        replay=replay,
+        transport=config.transport,
+        pre_roll=config.clip.pre_roll,
+        fps=config.fps,
+        stride=config.stride,
+        hwaccel=config.hwaccel,
+        skip_still=config.skip_still,
+        view=config.view,
+        mask_saved=config.mask_saved,
+        sub_stream=config.sub_stream,
+        media=media,
+    )
 
 
 class DecoderProcess:
@@ -76,8 +101,7 @@ class DecoderProcess:
         self._failed_starts = 0
         self._retry_at = float("inf")
         self._manifest = manifest
-        self._replay = replay
-        self._media = media
+        self._settings_for = partial(_settings, geometry=manifest.geometry, clock=clock, replay=replay, media=media)
         self._start_process = start_process
         self._reaper = reaper
         try:
@@ -94,23 +118,19 @@ class DecoderProcess:
         assert self._ring is not None  # noqa: S101 -- no clip comes before
         return self._ring
 
-    def _settings_for(self, config: CameraConfig, ring: ClipRing) -> CameraSettings:
-        return CameraSettings(
-            config.source,
-            self._manifest.geometry,
-            ring,
-            self._clock,
-            replay=self._replay,
-            transport=config.transport,
-            pre_roll=config.clip.pre_roll,
-            fps=config.fps,
-            stride=config.stride,
-            hwaccel=config.hwaccel,
-            motion_threshold=config.motion_threshold,
-            view=config.view,
-            sub_stream=config.sub_stream,
-            media=self._media,
-        )
+    def look(self, until: float) -> tuple[int, bytes] | None:
+        """Its current image with a number, if there is one; more follow until that monotonic time. For any thread."""
+        if (ring := self._ring) is None:
+            return None
+        with suppress(ValueError):  # closed
+            ring.live.watch(until)
+        return ring.live.read()
+
+    @property
+    def standing(self) -> Standing:
+        """Of its oldest pending clip, of which there is one."""
+        known = self.camera.window.known_feature(self.pending_clips[0]) is not None
+        return Standing(known, self.camera.alarm.nearness)
 
     def serves(self, config: CameraConfig) -> bool:
         """Whether this process can continue with the camera's new settings."""
@@ -205,10 +225,8 @@ class DecoderProcess:
     def read(self, pipe: Connection) -> Message:
         """Its next message. Raises WireError for what is none, and OSError or EOFError if it has gone or is stuck."""
         message = WIRE.received(pipe)
-        if isinstance(message, ClipReady) and not (0 <= message.slot < self.ring.slots and message.clip >= 0):
-            raise WireError(f"clip {message.clip} in slot {message.slot}")
-        if isinstance(message, ClipReady) and not _possible(message, self._clock.now(), live=self.config.source.live):
-            raise WireError(f"clip from {message.start} to {message.end}, arrived at {message.arrival}")
+        if isinstance(message, ClipReady):
+            _check(message, self.ring.slots, self._clock.now(), live=self.config.source.live)
         if isinstance(message, SnapshotTaken | ClipClosed) and not EVENT_ID.fullmatch(message.event):
             raise WireError(f"event {message.event[:40]!r}")
         return message
@@ -234,37 +252,47 @@ class DecoderProcess:
             self._ring.close()
 
 
-def _possible(clip: ClipReady, steady: float, *, live: bool) -> bool:
-    """Whether a clip's times can be true; those of a live camera are close to now."""
-    now = time.monotonic()
-    return (
-        clip.start <= clip.end
-        and (not live or abs(clip.start - steady) < _FURTHEST)
-        and now - _FURTHEST < clip.arrival <= now + 1
-    )
+def _check(clip: ClipReady, slots: int, steady: float, *, live: bool) -> None:
+    """Raises WireError for a slot that does not exist, or for impossible times; a live camera's are close to now."""
+    if not (0 <= clip.slot < slots and clip.clip >= 0):
+        raise WireError(f"clip {clip.clip} in slot {clip.slot}")
+    now, near = time.monotonic(), not live or abs(clip.start - steady) < _FURTHEST
+    if not (clip.start <= clip.end and near and now - _FURTHEST < clip.arrival <= now + 1):
+        raise WireError(f"clip from {clip.start} to {clip.end}, arrived at {clip.arrival}")
 
 
 def received(decoders: Sequence[DecoderProcess], timeout: float) -> Iterator[tuple[DecoderProcess, Message | None]]:
     """The available messages, at most MOST_AT_ONCE of each decoder, waiting up to `timeout` seconds for the first; None
     for a process that has ended or must be replaced.
     """
-    by_pipe: dict[Any, DecoderProcess] = {d.pipe: d for d in decoders if d.pipe is not None}
-    if not by_pipe:
+    by_file = {d.pipe.fileno(): (d, d.pipe) for d in decoders if d.pipe is not None}
+    if not by_file:
         time.sleep(timeout)
         return
-    ready: list[Any] = wait(by_pipe, timeout)
-    for pipe in ready:
-        decoder = by_pipe[pipe]
-        try:
-            for _ in range(MOST_AT_ONCE):
-                if not pipe.poll():
-                    break
-                yield decoder, decoder.read(pipe)
-        except WireError as error:
-            log.error("message of a decoder refused", camera=decoder.camera.name, reason=str(error))
-            yield decoder, None
-        except (EOFError, OSError):
-            yield decoder, None
+    poller = select.poll()
+    for file in by_file:
+        poller.register(file, select.POLLIN)
+    ready = poller.poll(timeout * 1000)
+    for _ in range(MOST_AT_ONCE):
+        for file, _event in ready:
+            decoder, pipe = by_file[file]
+            message = None if pipe.closed else _next_message(decoder, pipe)
+            if message is None:
+                poller.unregister(file)
+            if message is not None or decoder.pipe is pipe:  # else it was replaced meanwhile
+                yield decoder, message
+        if not ready or not (ready := poller.poll(0)):
+            return
+
+
+def _next_message(decoder: DecoderProcess, pipe: Connection) -> Message | None:
+    try:
+        return decoder.read(pipe)
+    except WireError as error:
+        log.error("message of a decoder refused", camera=decoder.camera.name, reason=str(error))
+    except (EOFError, OSError):
+        pass
+    return None
 
 
 def hear_out(

@@ -27,13 +27,15 @@ class Drawings:
             except ValueError as error:  # of a later version
                 log.warning("stored drawing cannot be used", camera=camera, reason=str(error))
 
-    def set(self, camera: str, drawing: Drawing | None) -> None:
-        """Keep the drawing; None removes it."""
+    def set(self, camera: str, drawing: Drawing | None) -> bool:
+        """Keep the drawing; None removes it. Returns whether it is another one."""
+        changed = self._kept.get(camera) != drawing
         if drawing is None:
             self._kept.pop(camera, None)
         else:
             self._kept[camera] = drawing
         self._journal.setting(camera, "view", None if drawing is None else json.dumps(drawing.as_json()))
+        return changed
 
     def drawn(self, camera: str) -> bool:
         """Whether a drawing is in force."""

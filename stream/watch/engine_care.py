@@ -26,6 +26,7 @@ class EngineCare:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._batch: UInt8Array | None = None  # room for the largest batch so far
         self._dropped: deque[float] = deque(maxlen=TOO_MANY)
         self._complaint = ""
         self._can_change = True
@@ -39,9 +40,15 @@ class EngineCare:
 
     def features(self, clips: list[UInt8Array]) -> Rows:
         """A feature for each clip. Raises BackendError if the last backend fails."""
-        return self._finite(
-            lambda clips: self._engine.features(clips[0][None] if len(clips) == 1 else np.stack(clips)), clips
-        )
+        return self._finite(lambda clips: self._engine.features(self._stacked(clips)), clips)
+
+    def _stacked(self, clips: list[UInt8Array]) -> UInt8Array:
+        """The clips in one array, without copying if there is only one. Fresh memory would cost more than copying."""
+        if len(clips) == 1:
+            return clips[0][None]
+        if self._batch is None or len(self._batch) < len(clips):
+            self._batch = np.empty((len(clips), *clips[0].shape), np.uint8)
+        return np.stack(clips, out=self._batch[: len(clips)])
 
     def scores(self, windows: list[FloatArray]) -> Rows:
         """A row of scores for each window. Raises BackendError if the last backend fails."""

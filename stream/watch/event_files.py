@@ -30,10 +30,10 @@ class EventFiles:
         self.keeps = keeps
 
     def look(self, decoder: DecoderProcess, name: str) -> None:
-        """Have the whole image written for somebody who waits for the file."""
+        """Have the whole image, without masks, written for somebody who waits for the file."""
         if self.keeps:
             self._looks.add(name)
-            decoder.order(TakeSnapshot(name, media_path(self._media, name, "snapshot"), "", None))
+            decoder.order(TakeSnapshot(name, media_path(self._media, name, "snapshot"), "", None, whole=True))
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
         """Request the files for the message of an alarm; `clip` is the one that caused it and is shown."""
@@ -64,7 +64,7 @@ class EventFiles:
     def explained(self, message: EventMessage, explanation: Explanation) -> None:
         """Store the window of an alarm beside its image and clip."""
         if self.keeps:
-            self._journal.explained(message.id, explanation)
+            self._journal.files.explained(message.id, explanation)
 
     def written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
         """A decoder wrote an image or clip, or failed to."""
@@ -84,4 +84,4 @@ class EventFiles:
             log.warning(f"event has no {kind}", camera=camera, id=written.event, reason=written.problem)
             return
         show = (lambda: self._pictures.show(camera, written.event)) if kind == "snapshot" and published else None
-        self._journal.file_kept(written.event, kind, written.bytes, show)
+        self._journal.files.kept(written.event, kind, written.bytes, show)

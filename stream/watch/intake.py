@@ -12,7 +12,7 @@ from stream.camera.messages import CameraState, ClipReady, Counters, Message, St
 from stream.watch.decoder_process import PENDING_CLIPS, DecoderProcess, received
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
-from stream.watch.scheduling import Shedder
+from stream.watch.scheduling import Scheduler
 
 _TURN: Final = 0.2
 
@@ -38,7 +38,7 @@ class Intake:
         self._metrics = metrics
         self._stopping = stopping
         self._replay = replay
-        self._shedder = Shedder()
+        self._scheduler = Scheduler()
 
     def receive(self) -> None:
         """Receive all available messages, waiting for one only if no clip is ready; drop overdue clips."""
@@ -52,6 +52,10 @@ class Intake:
         if not self._replay:
             self._shed_overdue()
 
+    def next_batch(self, size: int) -> list[DecoderProcess]:
+        """The decoders whose oldest clips are scored together now."""
+        return self._scheduler.next_batch(self._decoders, size, time.monotonic())
+
     def _take(self, decoder: DecoderProcess, message: Message) -> None:
         decoder.gave_sign(now := time.monotonic())
         camera = decoder.camera
@@ -64,7 +68,7 @@ class Intake:
             if message.state is CameraState.ENDED:
                 self._recording_ended(decoder, message)
             decoder.defer(message, now)
-            self._apply_states(decoder)
+            self.apply_states(decoder)
         else:
             self._report.events.file_written(decoder, message)
         self._report.topics.status(camera)
@@ -78,11 +82,10 @@ class Intake:
             self._shed(decoder, now)
 
     def _shed_overdue(self) -> None:
-        """Drop whole clips if the oldest have waited too long."""
+        """Drop whole clips that have waited too long."""
         now = time.monotonic()
-        for _ in range(self._shedder.overdue(self._decoders, now)):
-            if (decoder := self._shedder.choose(self._decoders)) is not None:
-                self._shed(decoder, now)
+        for decoder in self._scheduler.overdue(self._decoders, now):
+            self._shed(decoder, now)
 
     def _shed(self, decoder: DecoderProcess, now: float) -> None:
         camera = decoder.camera
@@ -105,7 +108,7 @@ class Intake:
             detail = f" ({message.detail})" if message.detail else ""
             self.fault = UsageError(f"{name}: {message.reason}{detail}")
 
-    def _apply_states(self, decoder: DecoderProcess) -> None:
+    def apply_states(self, decoder: DecoderProcess) -> None:
         """State changes, each applied after the clips that came before it."""
         camera = decoder.camera
         for message, at in decoder.due_states():
@@ -123,7 +126,7 @@ class Intake:
         """On every turn: apply state changes whose clips are scored, replace it if it hangs, restart it if that
         is due.
         """
-        self._apply_states(decoder)
+        self.apply_states(decoder)
         if decoder.start_due(now):
             self._start(decoder, now)
         elif not decoder.finished and (silence := decoder.silent(now)) is not None:
@@ -143,7 +146,7 @@ class Intake:
             if not decoder.config.is_self_test:
                 self.fault = StreamError(f"{decoder.camera.name}: {Reason.DECODER_LOST}: {why}")
         decoder.defer(StateChanged(CameraState.OFFLINE, -1, Reason.DECODER_LOST, why), now)
-        self._apply_states(decoder)
+        self.apply_states(decoder)
         if live:
             decoder.camera.restarted()
             self._start(decoder, now)
@@ -154,4 +157,4 @@ class Intake:
             decoder.start()
         except StreamError as error:
             decoder.start_failed(str(error), now)
-            self._apply_states(decoder)
+            self.apply_states(decoder)

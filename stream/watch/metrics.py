@@ -53,6 +53,12 @@ class Metrics:
             registry=registry,
         )
         self._dropped = Counter("mgfn_clips_dropped", "Clips dropped under overload", ["camera"], registry=registry)
+        self._clips = Counter(
+            "mgfn_clips",
+            "Clips by origin of the feature: computed, or reused (nothing has moved)",
+            ["camera", "feature"],
+            registry=registry,
+        )
         self._unscorable = Counter(
             "mgfn_clips_unscorable",
             "Clips for which the engine returned NaN or infinity",
@@ -100,6 +106,9 @@ class Metrics:
         self._lost = {
             name: Gauge(f"mgfn_{name}", f"{text}, since the start", registry=registry) for name, text in _LOST.items()
         }
+        self._heat_maps = Counter(
+            "mgfn_heat_maps", "Heat maps of alarms by result: computed, failed, dropped", ["result"], registry=registry
+        )
         self._clock_steps = Counter(
             "mgfn_clock_steps", "How often the wall clock was set by half a second or more", registry=registry
         )
@@ -153,6 +162,10 @@ class Metrics:
     def shed(self, camera: str) -> None:
         self._dropped.labels(camera).inc()
 
+    def clip(self, camera: str, *, reused: bool) -> None:
+        """A clip has a feature, that of an earlier clip if `reused`."""
+        self._clips.labels(camera, "reused" if reused else "computed").inc()
+
     def unscorable(self, camera: str) -> None:
         self._unscorable.labels(camera).inc()
 
@@ -189,6 +202,10 @@ class Metrics:
     def notified(self, to: str, result: str) -> None:
         """The outcome of a message to one of the couriers' recipients."""
         self._notifications.labels(to, result).inc()
+
+    def heat_map(self, result: str) -> None:
+        """What became of the heat map of an alarm: `computed`, `failed` or `dropped`."""
+        self._heat_maps.labels(result).inc()
 
     def self_tested(self, age: float | None) -> None:
         """Seconds since the last self-test that passed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal
 
 from stream.alarm.requests import (
@@ -12,6 +13,7 @@ from stream.alarm.requests import (
     Command,
     GiveVerdict,
     JudgedEvent,
+    Note,
     RunTest,
     SetEnabled,
     SetSnooze,
@@ -88,45 +90,59 @@ class Overrides:
         self._topics.settings(camera)
         self._topics.status(camera)
 
-    def obey(self, decoders: Iterable[DecoderProcess], command: Command) -> None:
-        """Carry out a command; a verdict or acknowledgement may concern a removed camera."""
+    def obey(
+        self,
+        decoders: Iterable[DecoderProcess],
+        command: Command,
+        noted: Callable[[bool], None] = lambda _changed: None,
+    ) -> None:
+        """Carry out a command; a verdict or acknowledgement may concern a removed camera.
+
+        `noted` is told of what a person asked for, and whether that has changed anything; also by the writer's thread.
+        """
         decoder = next((d for d in decoders if d.camera.name == command.camera), None)
         if isinstance(command, GiveVerdict):
-            self._journal.verdict(command, self._post)
+            self._journal.verdict(command, self._post, partial(noted, True))
             return
         if isinstance(command, Acknowledge):
-            self.acknowledgements.take(decoder, command)
+            self.acknowledgements.take(decoder, command, partial(noted, True))
+            return
+        if isinstance(command, Note):
+            noted(True)
             return
         if decoder is None:  # gone since it was given
             return
         if isinstance(command, SetEnabled):
-            self._set_enabled(decoder, command)
+            noted(self._set_enabled(decoder, command))
         elif isinstance(command, SetThreshold):
-            self._set_threshold(decoder.camera, command)
+            noted(self._set_threshold(decoder.camera, command))
         elif isinstance(command, SetSnooze):
-            self.snoozes.set(decoder.camera, command.minutes)
+            noted(self.snoozes.set(decoder.camera, command.minutes))
         elif isinstance(command, JudgedEvent):
             self._teach(decoder.camera, command)
         elif isinstance(command, TakePicture):
             self._events.look(decoder, command.event)
             return
         elif isinstance(command, RunTest):
-            self._events.say(decoder, decoder.camera.begin_test(self._clock.now()))
+            message = decoder.camera.begin_test(self._clock.now())
+            self._events.say(decoder, message)
+            noted(message is not None)
         self._topics.settings(decoder.camera)
         self._topics.status(decoder.camera)
 
-    def _set_enabled(self, decoder: DecoderProcess, command: SetEnabled) -> None:
+    def _set_enabled(self, decoder: DecoderProcess, command: SetEnabled) -> bool:
         self._enable(decoder, decoder.config.enabled if command.enabled is None else command.enabled)
-        self._keep(command.camera, "enabled", {None: None, True: "ON", False: "OFF"}[command.enabled])
+        return self._keep(command.camera, "enabled", {None: None, True: "ON", False: "OFF"}[command.enabled])
 
-    def _set_threshold(self, camera: WatchedCamera, command: SetThreshold) -> None:
+    def _set_threshold(self, camera: WatchedCamera, command: SetThreshold) -> bool:
         before = camera.alarm.rule.settings
         _set_threshold(camera, command.threshold)
         if (now := camera.alarm.rule.settings) != before:
             log.info("threshold set", camera=camera.name, threshold=now.threshold_on, learned=now.learnt)
-        self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
+        changed = self._keep(camera.name, "threshold", None if command.threshold is None else str(command.threshold))
         self._keep(camera.name, "threshold_scale", None if command.threshold is None else camera.learner.scale)
         self._memory.note_rule(camera)
+        return changed
 
     def _teach(self, camera: WatchedCamera, judged: JudgedEvent) -> None:
         """The camera learns from a verdict."""
@@ -146,13 +162,16 @@ class Overrides:
             decoder.shed_pending()
             self._events.close_scored(decoder, "disabled")
 
-    def _keep(self, camera: str, name: Literal["enabled", "threshold", "threshold_scale"], value: str | None) -> None:
+    def _keep(self, camera: str, name: Literal["enabled", "threshold", "threshold_scale"], value: str | None) -> bool:
+        """Returns whether it is another value than before."""
         kept = self._kept.setdefault(camera, {})
+        changed = kept.get(name) != value
         if value is None:
             kept.pop(name, None)
         else:
             kept[name] = value
         self._journal.setting(camera, name, value)
+        return changed
 
 
 def _set_threshold(camera: WatchedCamera, threshold: float | Literal["auto"] | None) -> None:

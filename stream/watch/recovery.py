@@ -33,6 +33,6 @@ def recover(store: Store, journal: Journal, mqtt: MqttSink | None) -> None:
             there = {kind: media_path(store.media, event.id, kind) for kind in _KINDS}
             sizes = {kind: path.stat().st_size if path.exists() else 0 for kind, path in there.items()}
             for kind in _KINDS:
-                journal.file_kept(event.id, kind, sizes[kind])
+                journal.files.kept(event.id, kind, sizes[kind])
             media = event.media(snapshot=sizes["snapshot"] > 0, clip=sizes["clip"] > 0)
             journal.message(media, now, awaits_files=False)

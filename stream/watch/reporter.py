@@ -55,7 +55,7 @@ class Reporter:
         self.memory.note_rule(camera)
         self.topics.introduce(camera)
         if self._files.keeps:
-            self._journal.latest_snapshot(camera.name, self._pictures.show)
+            self._journal.files.latest_snapshot(camera.name, self._pictures.show)
 
     def forget(self, camera: str) -> None:
         """The camera is gone."""

@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from engine.arrays import FloatArray
+from engine.arrays import FloatArray, UInt8Array
 from engine.engine import Engine
 from engine.errors import BackendError, NotFiniteError
-from stream.alarm.event import UNKNOWN
+from stream.alarm.event import UNKNOWN, FocusRegion
 from stream.archive.explanation import last_picture
 from stream.camera.messages import ClipReady
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.engine_care import EngineCare
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
+from stream.watch.watched_camera import Scored
 
 CLEAR: Final = 0.7  # share of the head's soft maximum from which on one kind stands above the others
+AskHeatMap = Callable[[str, FocusRegion | None, UInt8Array, FloatArray], None]
 Batch = Sequence[tuple[DecoderProcess, ClipReady]]
 
 
 class Scorer:
     """Used by the main loop. A clip for which the engine returns NaN or infinity is dropped and counted."""
 
-    def __init__(self, engine: Engine, report: Reporter, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, report: Reporter, metrics: Metrics, heat_map: AskHeatMap | None = None) -> None:
         self._engine = engine
+        self._heat_map = heat_map
         self._report = report
         self._metrics = metrics
         self._care = EngineCare(engine)
 
     def score(self, batch: Batch) -> None:
-        """Score the clips together, return their slots, and report the results. Raises EngineError."""
+        """Score the clips together, report the results, and return their slots. Raises EngineError."""
+        try:
+            self._score(batch)
+        finally:
+            for decoder, clip in batch:
+                decoder.give_back(clip.slot)
+
+    def _score(self, batch: Batch) -> None:
         began = time.monotonic()
         features = self._features(batch)
         after_backbone = time.monotonic()
         pictures = [last_picture(decoder.ring.clips[clip.slot]) for decoder, clip in batch]
-        for decoder, clip in batch:
-            decoder.give_back(clip.slot)
+        for _, clip in batch:
             self._metrics.stage("wait", began - clip.arrival)
         pushed, windows = [], []
         for (decoder, clip), feature, picture in zip(batch, features, pictures, strict=True):
@@ -60,6 +69,7 @@ class Scorer:
                 clip, row, self._care.contributions, lambda window: kind_of(window, self._engine)
             )
             self._report.scored(decoder, scored, clip)
+            self._ask_heat_map(decoder, scored)
         self._care.replace_if_bad()
 
     def check(self, decoders: Iterable[DecoderProcess]) -> None:
@@ -81,7 +91,16 @@ class Scorer:
         fresh = self._care.features(clips)
         for index, feature in zip(unknown, fresh, strict=True):
             features[index] = feature
+        for index, (decoder, _) in enumerate(batch):
+            self._metrics.clip(decoder.camera.name, reused=index not in unknown)
         return features
+
+    def _ask_heat_map(self, decoder: DecoderProcess, scored: Scored) -> None:
+        """For the clip that began an alarm; its slot is not given back yet."""
+        event, why = scored.event, scored.explanation
+        if self._heat_map is None or event is None or why is None or decoder.camera.is_self_test:
+            return
+        self._heat_map(event.id, event.focus_region, decoder.ring.clips[scored.clip.slot][0], why.features)
 
     def _drop(self, decoder: DecoderProcess) -> None:
         now, camera = time.monotonic(), decoder.camera

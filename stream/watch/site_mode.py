@@ -50,6 +50,7 @@ class SiteMode:
         mode = self._switch.modes.get(name, Mode())
         self._fleet.configure([_in_mode(self._drawings.applied(camera), mode) for camera in cameras])
         self._cameras = cameras
+        self._journal.janitor.keep({camera.name: camera.retention for camera in cameras})
         self._tell(mode.recipients)
         if name != self._name and self._switch.modes:
             log.info("mode", mode=name, chosen=self._switch.chosen)
@@ -57,24 +58,27 @@ class SiteMode:
                 self._mqtt.mode(name)
         self._name = name
 
-    def draw(self, camera: str, drawing: Drawing | None) -> None:
-        """Put a drawing in force; None removes it. The camera is connected again."""
-        self._drawings.set(camera, drawing)
+    def draw(self, camera: str, drawing: Drawing | None) -> bool:
+        """Put a drawing in force; None removes it. The camera is connected again. Returns whether it is another one."""
+        changed = self._drawings.set(camera, drawing)
         log.info("view drawn" if drawing is not None else "drawing removed", camera=camera)
         try:
             self.configure(self._cameras)
         except StreamError as error:
             log.error("drawing not in force until the cameras are configured again", camera=camera, reason=str(error))
+        return changed
 
-    def choose(self, name: str) -> None:
-        """Choose a mode, or `auto`; it is kept over a restart."""
+    def choose(self, name: str) -> bool:
+        """Choose a mode, or `auto`; it is kept over a restart. Returns whether it is another one."""
+        before = self._switch.chosen
         try:
             self._switch.choose(name)
         except ValueError as error:
             log.warning("mode not changed", problem=str(error))
-            return
+            return False
         self._journal.setting("", "mode", None if name == BY_SCHEDULE else name)
         self._look_at = 0.0
+        return name != before
 
     def turn(self, now: float) -> None:
         """Put another mode in force, if it is time; `now` in seconds of the monotonic clock."""

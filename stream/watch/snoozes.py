@@ -21,17 +21,19 @@ class Snoozes:
         self._clock = clock
         self._kept = {camera: settings["snooze"] for camera, settings in kept.items() if "snooze" in settings}
 
-    def set(self, camera: WatchedCamera, minutes: float) -> None:
-        """Snooze from now on for so many minutes; 0 ends it."""
+    def set(self, camera: WatchedCamera, minutes: float) -> bool:
+        """Snooze from now on for so many minutes; 0 ends it. Returns whether that changes anything."""
         if not minutes:
+            snoozed = camera.snooze.until is not None
             self._end(camera, "snooze ended early")
-            return
+            return snoozed
         camera.snooze.until = self._clock.now() + minutes * 60
         kept = f"{camera.snooze.ends_at} {minutes * 60}"
         self._kept[camera.name] = kept
         self._journal.setting(camera.name, "snooze", kept)
         log.warning("camera snoozed: its alarms are not published", camera=camera.name, minutes=minutes)
         self._topics.settings(camera)
+        return True
 
     def recall(self, camera: WatchedCamera) -> None:
         """Continue a snooze of an earlier run, if it is certain how long it still lasts."""

@@ -31,10 +31,11 @@ _POLICY_VIOLATION: Final = 1008  # RFC 6455
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _PERSON: Final = "mgfn.person"
 _PEER: Final = "mgfn.peer"
+CONTENT_POLICY: Final = (
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
 _HEADERS: Final = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",

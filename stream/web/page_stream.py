@@ -24,6 +24,7 @@ class Live:
         self._messages: deque[tuple[str, str]] = deque(maxlen=kept)  # camera, text
         self._newest = 0
         self.closed = False
+        self.watchers = 0  # open live images
 
     @property
     def newest(self) -> int:

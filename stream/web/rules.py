@@ -45,6 +45,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "/api/what-if": Rule.CAMERA,
     "/api/suggestion": Rule.CAMERA,
     "/api/cameras/{camera}/picture.jpg": Rule.CAMERA,
+    "/api/cameras/{camera}/live.mjpeg": Rule.CAMERA,
     "/api/cameras/{camera}/line": Rule.CAMERA,
     "/api/cameras/{camera}/view": Rule.CAMERA,
     "/api/cameras/{camera}/frame.jpg": Rule.OPERATORS_OF_CAMERA,  # without masks
@@ -55,6 +56,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "/api/cameras/{camera}/test": Rule.CAMERA,
     "/api/events/{event_id}": Rule.EVENT,
     "/api/events/{event_id}/strip.jpg": Rule.EVENT,
+    "/api/events/{event_id}/heat.json": Rule.EVENT,
     "/api/events/{event_id}/thumbnail.jpg": Rule.EVENT,
     "/api/events/{event_id}/snapshot.jpg": Rule.EVENT,
     "/api/events/{event_id}/clip.mp4": Rule.EVENT,

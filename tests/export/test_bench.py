@@ -16,10 +16,9 @@ from rich.console import Console
 
 from configs.processes import ChildError, wait_for
 from export.bench import cli, report
-from export.bench.cameras import Try, attempt, watching
+from export.bench.cameras import Scenes, Try, attempt, watching
 from export.bench.machine import describe
 from export.bench.search import next_count
-from tests.bundles import write_tiny_bundle
 from tests.servers.processes import ended
 from tests.servers.rtsp import moving_pictures, write_video
 
@@ -91,6 +90,13 @@ def test_the_json_is_the_contracts(tmp_path: Path) -> None:
     assert "tensorrt: left out" in text
 
 
+def test_quiet_cameras_are_spread() -> None:
+    scenes = Scenes(Path("busy"), Path("still"), 0.9)
+    assert sum(scenes.of(number) == Path("still") for number in range(1, 41)) == 36
+    assert {scenes.of(number) for number in range(1, 11)} == {Path("busy"), Path("still")}
+    assert Scenes(Path("busy")).of(3) == Path("busy")
+
+
 def test_none_held_is_said_and_what_is_absent_is_left_out() -> None:
     found = report.summary(
         {"cpu": "x", "cores": 1, "memory_gib": 1}, [], {}, Try(1, 10, False, 0, 0, 16), [a_try(1, False)], []
@@ -102,7 +108,7 @@ def test_none_held_is_said_and_what_is_absent_is_left_out() -> None:
 @pytest.mark.slow
 def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     says = "exit code 2; its last output: .*nowhere"
-    with pytest.raises(ChildError, match=says), watching(1, tmp_path / "video.mp4", tmp_path / "nowhere"):
+    with pytest.raises(ChildError, match=says), watching(1, Scenes(tmp_path / "video.mp4"), tmp_path / "nowhere"):
         pass
 
 
@@ -112,6 +118,9 @@ def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
         (["--cameras", "0"], "--cameras 0: must be from 1 to 512"),
         (["--seconds", "1"], "--seconds 1: must be from 5 to 60"),
         (["--json", "/nowhere/x.json"], "--json /nowhere/x.json: cannot be written"),
+        (["--quiet", "1.5"], "--quiet 1.5: must be from 0 to 1"),
+        (["--bundle", "/nowhere"], "--bundle /nowhere: must be a bundle, a folder with a manifest.json"),
+        (["--only", "gpus"], "'gpus' is not one of 'cameras', 'engines'"),
         (["--nonsense"], "No such option: --nonsense"),
     ],
 )
@@ -126,7 +135,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(flags: list[str], says: str) -> N
 def test_what_was_measured_before_a_stop_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path
 ) -> None:
-    def measure(_bundle: object, _until: float, _say: object, rows: list[object], _notes: object) -> None:
+    def measure(_bundle: object, _until: float, _say: object, rows: list[object], _notes: object, **_: object) -> None:
         rows.append(engine("torch", 400.0))
         raise KeyboardInterrupt
 
@@ -148,21 +157,21 @@ def test_what_was_measured_before_a_stop_is_told(
 
 
 @pytest.mark.slow
-def test_one_real_camera(tmp_path: Path) -> None:
-    bundle = write_tiny_bundle(tmp_path / "tiny")
+def test_one_real_camera(tmp_path: Path, tiny_bundle: Path) -> None:
     video = write_video(tmp_path / "video.mp4", moving_pictures(16 * 60))
-    one = attempt(1, video, bundle, 5.0, 1.0)
+    one = attempt(1, Scenes(video), tiny_bundle, 5.0, 1.0)
     assert not one.note
     assert one.clips + one.dropped_clips >= 6
     assert one.clips >= 4  # in five seconds there are seven or eight
     assert 0 < one.lag_ms["p50"] <= one.lag_ms["p95"] <= one.lag_ms["max"]
+    assert 0 < one.computed <= 1
     assert one.cpu_percent["camera"] > 0
     assert one.memory_mib["camera"] > 10
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_800)  # it may have to build the default bundle first
-def test_ctrl_c_leaves_no_process_behind() -> None:
+@pytest.mark.timeout(600)
+def test_ctrl_c_leaves_no_process_behind(default_bundle: Path) -> None:
     command = [sys.executable, "-m", "export.bench.cli"]
     with ended(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)) as process:
         assert process.stderr is not None

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from configs.atomic import replacing_folder
-from configs.pinned import FetchError
 from engine.arrays import UInt8Array
 from engine.backends import BACKENDS, gpu_present, installed
 from engine.bundle import Bundle
@@ -22,18 +21,16 @@ from engine.engine import Engine
 from export import bundle as export_bundle
 from export import cli
 from export.build import Wanted, build
-from export.bundle import ExportError, check_target, write_artefacts, write_manifest
-from export.calibration import find_videos, read_footage
+from export.bundle import ExportError, check_target
 from export.onnx import export_backbone
 from export.trt import check_possible
 from export.verify import FEATURE_LIMIT, SCORE_LIMIT, Comparison, verification_clips, verify
 from mgfn.backbones import Backbone
-from mgfn.backbones.i3d import I3D
 from mgfn.baselines.hl_net import HlNet, HlNetConfig
 from mgfn.checkpoint import save_head
 from mgfn.extended import Extended
 from mgfn.paper import Paper, PaperConfig
-from tests.bundles import CHANNELS, TinyBackbone, field_sources, tiny_head, tiny_sources, write_tiny_bundle
+from tests.bundles import CHANNELS, TinyBackbone, copy_bundle, exported_before, field_sources, tiny_head, tiny_sources
 
 # The torch backend builds the backbone by name, so it needs the real one.
 GRAPH_BACKENDS = {name: row for name, row in BACKENDS.items() if name != "torch"}
@@ -92,9 +89,8 @@ def test_without_the_export_extra(
     assert capsys.readouterr().err == "mgfn-export: needs onnxscript; run: pip install 'mgfn-stream[export]'\n"
 
 
-@pytest.mark.slow
-def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path: Path) -> None:
-    target = write_tiny_bundle(tmp_path / "bundle")
+def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path: Path, tiny_bundle: Path) -> None:
+    target = copy_bundle(tiny_bundle, tmp_path / "bundle")
     before = Bundle.open(target).sha256
 
     def half_way() -> None:
@@ -105,14 +101,16 @@ def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path: Path) 
     with pytest.raises(RuntimeError):
         half_way()
     assert Bundle.open(target).sha256 == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "bundle.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle"]
 
 
-@pytest.mark.slow
-def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
-    target = write_tiny_bundle(tmp_path / "bundle", on=0.5)
+def test_a_bundle_is_replaced_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_bundle: Path) -> None:
+    exported_before(monkeypatch, tiny_bundle)
+    checkpoint, target = tmp_path / "head.safetensors", tmp_path / "bundle"
+    save_head(checkpoint, tiny_head(), {})
+    build(tiny_sources(on=0.5), checkpoint, Wanted(verified=False), target, lambda _: None)
     (target / "stray.txt").write_text("of the old one")
-    write_tiny_bundle(target, on=0.7)
+    build(tiny_sources(on=0.7), checkpoint, Wanted(verified=False), target, lambda _: None)
     thresholds = Bundle.open(target).manifest.thresholds
     assert thresholds is not None
     assert thresholds.on == 0.7
@@ -120,43 +118,32 @@ def test_a_bundle_is_replaced_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_verification_sees_a_wrong_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verification_sees_a_wrong_head(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
     monkeypatch.setattr("export.verify.BACKENDS", {"onnxruntime": BACKENDS["onnxruntime"]})
-    folder = tmp_path / "bundle"
-    folder.mkdir()
     right, wrong = tiny_sources(), tiny_head(seed=1)
-    save_head(tmp_path / "head.safetensors", wrong, {})
-    write_artefacts(right, folder)
-    write_manifest(right, folder, tmp_path / "head.safetensors")
-    (row,) = verify(right, folder, clips=2)
+    (row,) = verify(right, tiny_bundle, clips=2)
     assert row.passed
     assert row.relative_error <= FEATURE_LIMIT
     assert (row.score_change or 0) <= SCORE_LIMIT
-    import dataclasses
-
-    (row,) = verify(dataclasses.replace(right, head=wrong), folder, clips=2)
+    (row,) = verify(dataclasses.replace(right, head=wrong), tiny_bundle, clips=2)
     assert not row.passed
 
 
 @pytest.mark.slow
 def test_verification_sees_wrong_parts_of_a_head_whose_scores_agree(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, field_bundle: Path
 ) -> None:
     monkeypatch.setattr("export.verify.BACKENDS", {"onnxruntime": BACKENDS["onnxruntime"]})
-    folder, sources = tmp_path / "bundle", field_sources()
-    folder.mkdir()
+    sources = field_sources()
     assert isinstance(sources.head, Extended)
-    save_head(tmp_path / "head.safetensors", sources.head, {})
-    write_artefacts(sources, folder)
-    write_manifest(sources, folder, tmp_path / "head.safetensors")
-    (row,) = verify(sources, folder, clips=2)
+    (row,) = verify(sources, field_bundle, clips=2)
     assert row.passed
     assert row.kind_change is not None
     probes = sources.head.probes
     with torch.no_grad():  # the same soft maximum, and other parts
         probes.weight.copy_(probes.weight.roll(1, 0))
         probes.get_parameter("bias").copy_(probes.get_parameter("bias").roll(1, 0))
-    (row,) = verify(sources, folder, clips=2)
+    (row,) = verify(sources, field_bundle, clips=2)
     assert (row.score_change or 0) <= SCORE_LIMIT
     assert not row.passed
 
@@ -225,10 +212,11 @@ def test_a_gpu_without_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_failed_verification_ends_with_1_and_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path
 ) -> None:
     checkpoint = tmp_path / "head.safetensors"
     save_head(checkpoint, tiny_head(), {})
+    exported_before(monkeypatch, tiny_bundle)
     monkeypatch.setattr(export_bundle, "load_sources", lambda *_: tiny_sources())
     monkeypatch.setattr("export.verify.BACKENDS", {"onnxruntime": BACKENDS["onnxruntime"]})
     monkeypatch.setattr("export.verify.FEATURE_LIMIT", -1.0)
@@ -253,7 +241,8 @@ def footage(n: int) -> UInt8Array:
 
 
 @pytest.mark.slow
-def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_bundle: Path) -> None:
+    exported_before(monkeypatch, tiny_bundle)
     monkeypatch.setattr("export.verify.BACKENDS", GRAPH_BACKENDS)
     # the tiny backbone has nothing to quantise: NNCF is left out, OpenVINO and the verdict are real
     monkeypatch.setattr("export.int8.quantised", lambda graph, _: openvino.Core().read_model(graph))
@@ -268,7 +257,10 @@ def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.slow
-def test_an_int8_form_that_fails_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_int8_form_that_fails_is_left_out_and_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    exported_before(monkeypatch, tiny_bundle)
     monkeypatch.setattr("export.verify.BACKENDS", GRAPH_BACKENDS)
     other = tmp_path / "other.onnx"
     noise = nn.Sequential(TinyBackbone(), nn.Linear(CHANNELS, CHANNELS))
@@ -282,27 +274,6 @@ def test_an_int8_form_that_fails_is_left_out_and_said(monkeypatch: pytest.Monkey
     assert [row.passed for row in rows if row.form == "int8"] == [False, False]
     assert notes[0].endswith("it failed, also with some layers in float32, so float32 is used")
     assert not [name for name in Bundle.open(tmp_path / "b").manifest.files if "int8" in name]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_real_backbone_on_every_backend(tmp_path: Path, kinetics_i3d: I3D) -> None:
-    checkpoint = tmp_path / "head.safetensors"
-    torch.manual_seed(0)
-    save_head(checkpoint, Paper(PaperConfig(1024)), {"threshold_on": "0.6", "threshold_off": "0.4"})
-    sources = export_bundle.load_sources("i3d", None, checkpoint)
-    try:
-        kept, held_out = read_footage(find_videos([]), "squash")
-    except FetchError as error:
-        pytest.skip(f"needs the sample footage: {error}")
-    wanted = Wanted(footage=(kept[:4], held_out[:2]), half=True)
-    rows, notes = build(sources, checkpoint, wanted, tmp_path / "bundle", lambda _: None)
-    assert {row.backend for row in rows} == {"openvino", "onnxruntime", "onnxruntime-fp16", "torch", "openvino-int8"}
-    assert all(row.passed for row in rows), rows
-    assert not any("stay in float32" in note for note in notes)
-    graph = onnx.load(tmp_path / "bundle" / "backbone.onnx", load_external_data=False).graph
-    assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    assert [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim][1:] == [16, 224, 224, 3]
 
 
 def test_lines_are_not_broken_where_a_terminal_would_end(
@@ -362,12 +333,15 @@ def test_steps_are_lines_where_nobody_sees_a_bar_and_int8_is_named_where_it_ran(
 
 @pytest.mark.slow
 def test_a_head_of_other_channels_leaves_the_backbone_alone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, kinetics_i3d: I3D
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_bundle: Path
 ) -> None:
+    spec = Backbone("i3d", CHANNELS, TinyBackbone, lambda _: TinyBackbone().eval())
+    monkeypatch.setattr(export_bundle, "BACKBONES", {"i3d": spec})
+    exported_before(monkeypatch, tiny_bundle)
     checkpoint = tmp_path / "head.safetensors"
-    save_head(checkpoint, tiny_head(), {})
+    save_head(checkpoint, Paper(PaperConfig(CHANNELS // 2, widths=(8, 8))), {})
     assert run(monkeypatch, "--out", tmp_path / "b", "--head", checkpoint, "--no-verify") == 0
     assert "(backbone only, without a head)" in capsys.readouterr().err
     assert Bundle.open(tmp_path / "b").manifest.head is None
     with Engine.open(tmp_path / "b", "onnxruntime", "cpu") as engine:
-        assert engine.features(verification_clips(1, 1)).shape == (1, 1, 1024)
+        assert engine.features(verification_clips(1, 1)).shape == (1, 1, CHANNELS)

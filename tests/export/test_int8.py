@@ -8,20 +8,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import openvino
-import openvino.opset13 as opset
 import pytest
 import torch
 from torch import Tensor, nn
 
 from engine.arrays import UInt8Array
-from engine.backends.openvino import INT8_GRAPH
 from export import int8
 from export.bundle import ExportError
-from export.int8 import cosine, prefer_kernels, quantise_until_it_holds, quantised, quantised_sparingly
+from export.int8 import cosine, quantise_until_it_holds, quantised, quantised_sparingly
 from export.onnx import export_backbone
 from export.verify import INT8_COSINE, Comparison
 
@@ -68,39 +65,6 @@ def test_once_more_with_layers_in_float_then_float32(
     assert made == rows
     assert seen == pytest.approx(drops)
     assert sorted(p.name for p in tmp_path.iterdir()) == (["backbone-int8.bin", "backbone-int8.xml"] if kept else [])
-
-
-def kernels(graph: Path) -> dict[str, str]:
-    """Which kernel each convolution runs on here."""
-    model = openvino.compile_model(openvino.Core().read_model(graph), "CPU").get_runtime_model()
-    notes = {op.get_friendly_name(): op.get_rt_info() for op in model.get_ops()}
-    of_type = {name: note["layerType"].astype(str) for name, note in notes.items()}
-    return {name: notes[name]["primitiveType"].astype(str) for name in notes if of_type[name] == "Convolution"}
-
-
-def test_kernels_are_named_for_large_pictures_alone(tmp_path: Path) -> None:
-    graph = tmp_path / INT8_GRAPH
-    picture = opset.parameter([-1, 3, 16, 112, 112], np.float32, name="picture")
-    x: Any = picture
-    rng = np.random.default_rng(0)
-    for name, channels, kernel, stride in (("large", 3, 3, 2), ("by points", 4, 1, 1), ("small", 4, 3, 2)):
-        weights = opset.constant(rng.standard_normal((4, channels, kernel, kernel, kernel)).astype(np.float32))
-        pads = [kernel // 2] * 3
-        x = opset.convolution(x, weights, [stride] * 3, pads, pads, [1, 1, 1], name=name)
-    openvino.save_model(openvino.Model([x], [picture]), graph)
-    given = rng.standard_normal((1, 3, 16, 112, 112)).astype(np.float32)
-    before, chosen = openvino.compile_model(openvino.Core().read_model(graph), "CPU")(given)[0].copy(), kernels(graph)
-    prefer_kernels(graph)
-    noted = ".//attribute[@name='primitives_priority']"
-    layers = ElementTree.parse(graph).iterfind("layers/layer")
-    assert [layer.get("name") for layer in layers if layer.find(noted) is not None] == ["large"]
-    after = openvino.compile_model(openvino.Core().read_model(graph), "CPU")(given)[0]
-    np.testing.assert_allclose(after, before, rtol=1e-2, atol=1e-2)  # OpenVINO may take bfloat16
-    taken = kernels(graph)
-    large, large_before = taken.pop("large"), chosen.pop("large")
-    assert taken == chosen
-    if "avx512" in large_before and "amx" not in large_before:
-        assert large.startswith("jit_avx512")
 
 
 def test_without_nncf(monkeypatch: pytest.MonkeyPatch) -> None:

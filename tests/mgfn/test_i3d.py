@@ -1,16 +1,15 @@
-"""I3D: "SAME" padding by hand, every released array in its place, and the exported graph beside PyTorch."""
+"""I3D: "SAME" padding by hand, and every released array in its place.
+
+The exported graph is compared in tests/test_default_bundle.py.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch.nn import functional
 
-from export.onnx import export_backbone
 from mgfn.backbones import BACKBONES
 from mgfn.backbones.i3d import CHANNELS, I3D, LAYERS, MaxPool3dSame, Unit3D, load_kinetics
 from mgfn.weights import FloatArray, WeightsError, fetch, read_arrays
@@ -174,24 +173,6 @@ def test_the_published_arrays_are_all_used(kinetics_i3d: I3D) -> None:
         conv = kinetics_i3d.get_submodule(f"{unit.replace('/', '.')}.conv").weight
         assert isinstance(conv, torch.Tensor)
         assert torch.equal(conv, torch.from_numpy(published[f"params/{unit}/Conv_0/kernel"]).permute(4, 3, 0, 1, 2))
-
-
-@pytest.mark.slow
-def test_the_exported_backbone_equals_pytorch(kinetics_i3d: I3D, tmp_path: Path) -> None:
-    export_backbone(kinetics_i3d, tmp_path / "backbone.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "backbone.onnx")
-    rng = np.random.default_rng(0)
-    # smooth moving pictures: noise alone leaves most features near their mean
-    coarse = torch.from_numpy(rng.random((2, 3, 4, 7, 7), dtype=np.float32) * 255)
-    clips = functional.interpolate(coarse, (16, 224, 224), mode="trilinear").permute(0, 2, 3, 4, 1).to(torch.uint8)
-    with torch.inference_mode():
-        expected = kinetics_i3d(clips).numpy()
-    found = session.run(None, {"clips": clips.numpy()})[0]
-    assert found.shape == (2, 1024)
-    assert found.dtype == np.float32
-    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) <= 1e-4
-    alone = session.run(None, {"clips": clips[:1].numpy()})[0]
-    np.testing.assert_allclose(alone, found[:1], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow

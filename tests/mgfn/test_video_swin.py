@@ -52,17 +52,17 @@ class Rendering:
         table, out = self.state[f"{name}.relative_position_bias_table"], np.zeros_like(padded)
         inside = np.array(list(itertools.product(*map(range, window))))
         strides = np.array([(2 * window[1] - 1) * (2 * window[2] - 1), 2 * window[2] - 1, 1])
+        bias = table[(inside[:, None] - inside[None] + np.array(window) - 1) @ strides]
         for corner in itertools.product(*(range(0, e, w) for e, w in zip(ends, window, strict=True))):
             raw = inside + corner + shift
             wrapped = raw >= ends  # beyond the far end: these come from the near one, and keep to themselves
             t, h, w = (raw % ends).T
             tokens = self.linear(padded[t, h, w], f"{name}.qkv").reshape(len(inside), 3, heads, -1)
             strangers = (wrapped[:, None] != wrapped[None]).any(-1)
-            rows = (inside[:, None] - inside[None] + np.array(window) - 1) @ strides
             result = np.empty((len(inside), heads, channels // heads), x.dtype)
             for head in range(heads):
                 q, k, v = tokens[:, 0, head], tokens[:, 1, head], tokens[:, 2, head]
-                logits = q @ k.T / (channels // heads) ** 0.5 + table[rows, head]
+                logits = q @ k.T / (channels // heads) ** 0.5 + bias[..., head]
                 logits[strangers] -= 100
                 weights = np.exp(logits - logits.max(1, keepdims=True))
                 result[:, head] = weights / weights.sum(1, keepdims=True) @ v

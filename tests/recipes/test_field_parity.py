@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.default_bundle import default_bundle_path, default_head
+from engine.default_bundle import default_head
 from engine.engine import Engine
-from engine.manifest import MANIFEST
 from mgfn.checkpoint import load_head
 from mgfn.extended import Extended
 from recipes.field.__main__ import ALARM
@@ -29,12 +28,11 @@ BUDGET = 400.0  # rings where it was trained to
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_replay_gives_the_benchmarks_scores_and_alarms(shared_data: Path, tmp_path: Path) -> None:
-    bundle = default_bundle_path()
-    if not (bundle / MANIFEST).is_file():
-        pytest.skip("needs the default bundle: mgfn-stream builds it on first use")
+def test_a_replay_gives_the_benchmarks_scores_and_alarms(
+    shared_data: Path, default_bundle: Path, tmp_path: Path
+) -> None:
     (recording,) = (r for r in benchmark_recordings(all_recordings(shared_data).values()) if r.name == "fight-b10")
-    with Engine.open(bundle, "auto", "cpu") as engine:
+    with Engine.open(default_bundle, "auto", "cpu") as engine:
         seen = footage([recording], engine, tmp_path / "cache")[recording.name]
         settings = calibration_of(engine.manifest)
     assert settings is not None

@@ -12,10 +12,10 @@ import pytest
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 1 MiB, mounted at `folder`; skips the test without the right to mount."""
+def small_disk(folder: Path, size: str = "1m") -> Iterator[Path]:
+    """A file system of that size, mounted at `folder`; skips the test without the right to mount."""
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("needs the right to mount a small disk")
     try:
         yield folder

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +113,41 @@ class Subscriber:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+
+class Hoard:
+    """A forgotten session that subscribed to everything: what it has not fetched fills the memory of the broker."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        client = self._connected("hoard", clean=False)
+        client.subscribe("#", qos=1)
+        until(lambda: not client.want_write(), 10)
+        client.publish("hoarding", "", qos=1).wait_for_publish(10)  # so that the subscription has arrived
+        _gone(client)
+
+    def fill(self) -> None:
+        """Publish smaller and smaller messages, each size until the broker drops the connection for it."""
+        for size in (100_000, 10_000, 1_000):
+            client = self._connected(f"hoarder{size}", clean=True)
+            with suppress(RuntimeError):  # not connected any more
+                while client.is_connected():
+                    client.publish("hoard", b"x" * size, qos=1).wait_for_publish(0.5)
+            _gone(client)
+
+    def empty(self) -> None:
+        """Give up the session. A broker without memory may refuse that at first."""
+        _gone(self._connected("hoard", clean=True))
+
+    def _connected(self, name: str, *, clean: bool) -> mqtt.Client:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=clean)
+        client.reconnect_delay_set(1, 1)
+        client.connect_async("127.0.0.1", self._port)
+        client.loop_start()
+        until(client.is_connected, 60, "a connection to the full broker")
+        return client
+
+
+def _gone(client: mqtt.Client) -> None:
+    client.disconnect()
+    client.loop_stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +32,7 @@ def redirecting(location: str) -> Answer:
 
 
 @contextmanager
-def answering(answer: Answer) -> Iterator[int]:
+def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """The port of the server. `CSEQ` in an answer stands for the number of the request."""
     clients: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -43,11 +44,11 @@ def answering(answer: Answer) -> Iterator[int]:
                     threading.Thread(target=converse, args=(clients[-1],), daemon=True).start()
 
         def converse(client: socket.socket) -> None:
-            with suppress(OSError):
-                while request := client.recv(8_192):
+            with suppress(OSError), client if tls is None else tls.wrap_socket(client, server_side=True) as line:
+                while request := line.recv(8_192):
                     sequence = next((x for x in request.split(b"\r\n") if x.startswith(b"CSeq")), b"CSeq: 1")
                     for piece in answer(request):
-                        client.sendall(piece.replace(b"CSEQ", sequence))
+                        line.sendall(piece.replace(b"CSEQ", sequence))
 
         threading.Thread(target=serve, daemon=True).start()
         try:

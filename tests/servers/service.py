@@ -19,10 +19,15 @@ class Running:
     """`mgfn-stream` in a process of its own; its log is kept."""
 
     def __init__(
-        self, folder: Path, *arguments: object, env: dict[str, str] | None = None, program: str = "stream.cli"
+        self,
+        folder: Path,
+        *arguments: object,
+        env: dict[str, str] | None = None,
+        program: str = "stream.cli",
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.log = folder / "service.log"
-        command = [sys.executable, "-m", program, "--data", str(folder / "data"), *map(str, arguments)]
+        command = [*prefix, sys.executable, "-m", program, "--data", str(folder / "data"), *map(str, arguments)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stderr=log, start_new_session=True, env=os.environ | (env or {}))
 
@@ -36,10 +41,16 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, *arguments: object, env: dict[str, str] | None = None, program: str = "stream.cli"
+    folder: Path,
+    *arguments: object,
+    env: dict[str, str] | None = None,
+    program: str = "stream.cli",
+    prefix: tuple[str, ...] = (),
 ) -> Iterator[Running]:
-    """`program` is the module to run: `stream.cli`, or one that injects faults."""
-    service = Running(folder, *arguments, env=env, program=program)
+    """`program` is the module to run: `stream.cli`, or one that injects faults. `prefix` comes before the command; it
+    must become the program, as `ip netns exec` does.
+    """
+    service = Running(folder, *arguments, env=env, program=program, prefix=prefix)
     try:
         yield service
     finally:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from stream.alarm.modes import CameraMode, Mode
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
-from stream.archive.retention import Retention
+from stream.archive.retention import CameraRetention, Retention
 from stream.base.addresses import CameraTls, Source, is_rtsp
 from stream.base.people import People, Person, Proxy
 from stream.camera.view import Region, View
@@ -25,6 +25,7 @@ from stream.settings.site.models import (
     AlarmModel,
     CameraDefaults,
     CameraModel,
+    CameraRetentionModel,
     ClipModel,
     FrigateModel,
     ModeModel,
@@ -35,7 +36,7 @@ from stream.sinks.frigate import FrigateSettings
 from stream.sinks.notifications import EscalateSettings, NotifySettings
 from stream.sinks.webhook import WebhookSettings
 
-_BLOCKS: Final = (AlarmModel, ClipModel)  # a region is inherited as a whole
+_BLOCKS: Final = (AlarmModel, ClipModel, CameraRetentionModel)  # a region is inherited as a whole
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -79,6 +80,7 @@ def camera_config(name: str, camera: CameraModel, zone: tzinfo | None, bundle: A
         Source(name, camera.url, live=is_rtsp(camera.url), tls=tls),
         alarm,
         clip=ClipSettings(**_given(camera.clip)),
+        retention=CameraRetention(**_given(camera.retention)),
         schedule=Schedule(periods, zone),
         view=View(None if camera.region is None else Region(**_given(camera.region)), masks, only_here),
         sub_stream=None if camera.sub_stream is None else Source(name, camera.sub_stream, live=True, tls=tls),

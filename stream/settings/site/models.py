@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from stream.alarm.rule import AlarmSettings
-from stream.archive.retention import Retention
+from stream.archive.retention import CameraRetention, Days, Retention
 from stream.settings.settings import CameraConfig, ClipSettings
 from stream.settings.site.derived import with_keys_of
 from stream.settings.site.http_models import HttpModel
@@ -76,6 +76,11 @@ class ClipModel(SiteModel):
     """The clip that is saved for each alarm."""
 
 
+@with_keys_of(CameraRetention)
+class CameraRetentionModel(SiteModel):
+    """How long data of a camera is kept, where that differs from the top-level `retention`."""
+
+
 class CameraTlsModel(SiteModel):
     """How an rtsps:// camera is verified. Without this block, the stream is encrypted, but anyone may be the camera."""
 
@@ -97,8 +102,7 @@ class CameraDefaults(SiteModel):
     masks: Annotated[list[Mask], Field(max_length=50)] | None = Field(
         None,
         description="Polygons that are black to the model: lists of at least three points [x, y], as fractions of the "
-        "whole image's width and height from the upper left. Images and clips of alarms are not masked. "
-        "Default: none.",
+        "whole image's width and height from the upper left. Default: none.",
     )
     only_here: Annotated[list[Mask], Field(max_length=50)] | None = Field(
         None, description="Polygons like `masks`: everything outside of them is black to the model. Default: none."
@@ -113,6 +117,9 @@ class CameraDefaults(SiteModel):
     )
     alarm: AlarmModel | None = Field(None, description="The alarm rule and thresholds.")
     clip: ClipModel | None = Field(None, description="The clip that is saved for each alarm.")
+    retention: CameraRetentionModel | None = Field(
+        None, description="How long its data is kept. Default: as the top-level `retention` says."
+    )
 
 
 class CameraModel(CameraDefaults):
@@ -145,7 +152,7 @@ class MqttModel(SiteModel):
 class RetentionModel(SiteModel):
     """How long data is kept."""
 
-    media_days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
+    media_days: Days | None = Field(
         None, description=f"Days for which images and clips are kept. Default: {Retention.media_days:g}."
     )
     media_gb: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
@@ -154,10 +161,10 @@ class RetentionModel(SiteModel):
     free_mb: Annotated[float, Field(ge=0, le=1e9)] | None = Field(
         None, description=f"Space that is left free on the disk, in MiB. Default: {Retention.free_bytes / 2**20:g}."
     )
-    score_days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
+    score_days: Days | None = Field(
         None, description=f"Days for which scores are kept. Default: {Retention.score_days:g}."
     )
-    event_days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
+    event_days: Days | None = Field(
         None, description=f"Days for which events are kept. Default: {Retention.event_days:g}."
     )
 
@@ -284,7 +291,9 @@ class SiteFile(SiteModel):
         description="Inference engine: auto, openvino (INT8 where it is faster), openvino-int8, onnxruntime, "
         "onnxruntime-fp16, tensorrt or torch. Default: auto, the fastest one that works. Flag: --backend.",
     )
-    device: Device | None = Field(None, description="auto, cpu or cuda[:N]. Default: auto. Flag: --device.")
+    device: Device | None = Field(
+        None, description="auto, cpu, cuda[:N], gpu or npu (OpenVINO). Default: auto. Flag: --device."
+    )
     mqtt: MqttModel | None = Field(None, description="The MQTT broker. Default: an embedded one.")
     http: HttpModel | None = Field(None, description="The HTTP server.")
     retention: RetentionModel | None = Field(None, description="How long data is kept.")

@@ -16,6 +16,7 @@ from stream.alarm.modes import Mode
 from stream.alarm.rule import AlarmSettings
 from stream.base.addresses import expanded, is_loopback
 from stream.base.errors import UsageError
+from stream.base.log import log
 from stream.settings.settings import CameraConfig
 from stream.settings.site.convert import camera_config, inherited, modes
 from stream.settings.site.document import Document, Problem, key_of, parse
@@ -25,6 +26,7 @@ from stream.settings.site.problems import described, path_of, unknown
 from stream.settings.site.values import FOLDER
 
 _LARGEST: Final = 1 << 20
+_REPLACED: Final = {"motion_threshold": "skip_still"}  # keys of cameras
 _SOME_URL: Final = "rtsp://unknown/"  # used for a camera with an invalid URL, so that its other keys can be checked
 
 
@@ -84,6 +86,7 @@ def checked(path: Path, content: bytes, *, asks_token: bool = False) -> Site:
     document = _document(path, content)
     problems = list(document.problems)
     data = document.data
+    _leave_out_replaced(data, path)
     given: SiteFile | None = None
     left_out: list[KeyPath] = []
     for _ in range(3):  # remove invalid parts, so that the rest can be checked, too
@@ -115,7 +118,7 @@ def data_folder(path: Path) -> Path | None:
     if not isinstance(folder, str):
         raise SiteError([f"{path}: data: must be a path"])
     try:
-        return path.absolute().parent / expanded(folder)
+        return path.absolute().parent / expanded(folder, path.absolute().parent)
     except UsageError as error:
         raise SiteError([f"{path}: data: {error}"]) from None
 
@@ -133,6 +136,15 @@ def _document(path: Path, content: bytes) -> Document:
     if not isinstance(document.data, dict):
         raise _refused(path, document.problems)
     return document
+
+
+def _leave_out_replaced(data: dict[str, Any], path: Path) -> None:
+    """Files of earlier versions keep working; the log says what to remove from them."""
+    cameras = data.get("cameras")
+    for block in [data.get("defaults"), *(cameras.values() if isinstance(cameras, dict) else ())]:
+        for key in _REPLACED.keys() & (block.keys() if isinstance(block, dict) else ()):
+            del block[key]
+            log.warning("site file: this key has no effect any more", key=key, instead=_REPLACED[key], file=str(path))
 
 
 def _refused(path: Path, problems: list[Problem]) -> SiteError:

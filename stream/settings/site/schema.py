@@ -32,6 +32,7 @@ _BLOCKS: Final = {
     "`tls` of cameras": "CameraTlsModel",
     "`alarm`": "AlarmModel",
     "`clip`": "ClipModel",
+    "`retention` of cameras": "CameraRetentionModel",
     "`region`": "RegionModel",
     "Each of `schedule`": "PeriodModel",
 }

@@ -45,10 +45,10 @@ def _folder(info: ValidationInfo) -> Path:
     return Path(info.context[FOLDER]) if info.context else Path()
 
 
-def _text(text: str) -> str:
+def _text(text: str, info: ValidationInfo) -> str:
     """With placeholders replaced."""
     try:
-        whole = expanded(text)
+        whole = expanded(text, _folder(info))
     except UsageError as error:
         raise ValueError(str(error)) from None
     if not whole.isprintable():
@@ -58,11 +58,11 @@ def _text(text: str) -> str:
 
 def _path(text: str, info: ValidationInfo) -> str:
     """With placeholders replaced, relative to the folder of the site file."""
-    return str(_folder(info) / _text(text))
+    return str(_folder(info) / _text(text, info))
 
 
 def _source(text: str, info: ValidationInfo) -> str:
-    whole = _text(text)
+    whole = _text(text, info)
     path_or_url = whole if is_rtsp(whole) or "://" in whole else str(_folder(info) / whole)
     try:
         is_live(path_or_url)
@@ -78,8 +78,8 @@ def _live_source(text: str, info: ValidationInfo) -> str:
     return url
 
 
-def _broker(text: str) -> str:
-    whole = _text(text)
+def _broker(text: str, info: ValidationInfo) -> str:
+    whole = _text(text, info)
     try:
         broker_at(whole)
     except UsageError as error:
@@ -87,8 +87,8 @@ def _broker(text: str) -> str:
     return whole
 
 
-def _web_address(text: str) -> str:
-    whole = _text(text)
+def _web_address(text: str, info: ValidationInfo) -> str:
+    whole = _text(text, info)
     try:
         parts = urlsplit(whole)
         fine = parts.scheme in ("http", "https") and parts.hostname and not parts.query and parts.port != 0
@@ -99,8 +99,8 @@ def _web_address(text: str) -> str:
     return whole
 
 
-def _webhook(text: str) -> str:
-    whole = _text(text)
+def _webhook(text: str, info: ValidationInfo) -> str:
+    whole = _text(text, info)
     try:
         parts = urlsplit(whole)
         fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -111,8 +111,8 @@ def _webhook(text: str) -> str:
     return whole
 
 
-def _signing_secret(text: str) -> str:
-    whole = _text(text)
+def _signing_secret(text: str, info: ValidationInfo) -> str:
+    whole = _text(text, info)
     if len(whole) < SHORTEST_SECRET:
         raise ValueError(f"has {len(whole)} characters; must have at least {SHORTEST_SECRET}")
     return whole

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import re
 from functools import cache
 from importlib import resources
@@ -10,6 +12,8 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header
 from fastapi.responses import JSONResponse, Response
+
+from stream.web.access import CONTENT_POLICY
 
 _FOLDER: Final = resources.files("stream.web.page").joinpath("static")
 _TYPES: Final = {
@@ -43,6 +47,8 @@ def page_file(name: str, accept_encoding: Annotated[str, Header()] = "") -> Resp
     plain, packed = _content(name)
     zipped = "gzip" in accept_encoding
     headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": "gzip"} if zipped else {})
+    if name == "index.html":
+        headers["Content-Security-Policy"] = _index_policy()
     return Response(packed if zipped else plain, media_type=_TYPES[name.rpartition(".")[2]], headers=headers)
 
 
@@ -52,9 +58,20 @@ def _content(name: str) -> tuple[bytes, bytes]:
     text = _FOLDER.joinpath(name).read_text(encoding="utf-8")
     if name == "index.html":  # so that a browser does not find the modules one after the other
         links = (f'<link rel="modulepreload" href="/page/{module}">' for module in sorted(_modules("app.js", set())))
-        text = text.replace("{{modules}}", "\n  ".join(links))
+        text = text.replace("{{modules}}", "\n  ".join(links)).replace("{{style}}", f"<style>{_style()}</style>")
     plain = text.encode()
     return plain, gzip.compress(plain, mtime=0)
+
+
+def _style() -> str:
+    """Part of the page itself: the first paint does not wait for a second answer."""
+    return _FOLDER.joinpath("style.css").read_text(encoding="utf-8")
+
+
+@cache
+def _index_policy() -> str:
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    return f"{CONTENT_POLICY}; style-src 'self' 'sha256-{digest}'"
 
 
 def _modules(name: str, known: set[str]) -> set[str]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream.alarm.requests import Note, Origin
 from stream.base.errors import StreamError
+from stream.web.access import Asking
 from stream.web.page.sources import PageSources
 
+_LONGEST_NOTE: Final = 200
 _Host = Annotated[str, Field(min_length=1, max_length=255)]
 
 
@@ -35,15 +38,18 @@ class FindingRoutes:
 
     def __init__(self, sources: PageSources) -> None:
         self._search = sources.search
+        self._post = sources.post
         self.router = router = APIRouter()
         router.post("/api/search", status_code=202)(self.start)
         router.get("/api/search")(self.state)
         router.get("/api/search/{number}/picture.jpg")(self.picture)
         router.post("/api/search/add")(self.add)
 
-    def start(self, body: Wanted) -> dict[str, str]:
+    def start(self, body: Wanted, person: Asking) -> dict[str, str]:
         with _refusals(409):
             self._search.start(body.hosts, body.user, body.password)
+        where = ", ".join(host.rpartition("@")[2] for host in body.hosts)
+        self._post(Note("cameras_searched", where[:_LONGEST_NOTE], origin=Origin(person.name, "page")))
         return {"state": "searching"}
 
     def state(self) -> dict[str, Any]:
@@ -56,9 +62,12 @@ class FindingRoutes:
             raise HTTPException(404, "no such image")
         return Response(picture, media_type="image/jpeg")
 
-    def add(self, body: Chosen) -> dict[str, Any]:
+    def add(self, body: Chosen, person: Asking) -> dict[str, Any]:
         with _refusals(422):
-            return self._search.add(body.names)
+            done = self._search.add(body.names)
+        for name in done["added"]:
+            self._post(Note("camera_added", camera=name, origin=Origin(person.name, "page")))
+        return done
 
 
 @contextmanager

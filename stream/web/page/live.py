@@ -19,6 +19,10 @@ from stream.web.page.sources import PageSources
 from stream.web.sight import seen_state
 
 STREAMS: Final = 100
+WATCHERS: Final = 8
+_IMAGE_EVERY: Final = 0.2  # how often a decoder takes one
+_LOOKED_FOR: Final = 2.0  # seconds for which an image is taken after the last look
+_BOUNDARY: Final = "mgfn-image"
 _LOOK_EVERY: Final = 0.25
 _STATE_EVERY: Final = 2.0
 _UNREAD_FOR: Final = 30.0
@@ -26,7 +30,7 @@ _PICTURE_QUALITY: Final = 75
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events. The stream ends if the client reads nothing for half a minute."""
+    """Server-sent events, or images. The stream ends if the client reads nothing for half a minute."""
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Any) -> None:
@@ -40,7 +44,7 @@ class EventStream(StreamingResponse):
 
 
 class LiveRoutes:
-    """`/api/state`, `/api/stream`, and the current image and scores of a camera."""
+    """`/api/state`, `/api/stream`, and the current images and scores of a camera."""
 
     def __init__(self, sources: PageSources) -> None:
         self._sources = sources
@@ -50,6 +54,7 @@ class LiveRoutes:
         router.get("/api/state")(self.state)
         router.get("/api/stream")(self.stream)
         router.get("/api/cameras/{camera}/picture.jpg")(self.picture)
+        router.get("/api/cameras/{camera}/live.mjpeg")(self.live)
         router.get("/api/cameras/{camera}/line")(self.line)
 
     def state(self, person: Asking) -> Response:
@@ -98,6 +103,30 @@ class LiveRoutes:
         if picture is None:
             raise HTTPException(404, "no image yet")
         return Response(jpeg(picture, _PICTURE_QUALITY), media_type="image/jpeg")
+
+    async def live(self, camera: str) -> Response:
+        """Up to five images a second (`multipart/x-mixed-replace`), taken only while somebody looks."""
+        self._sources.check(camera)
+        if self._sources.live.watchers >= WATCHERS:
+            return JSONResponse({"detail": f"too many live images; at most {WATCHERS} are allowed"}, 503)
+        return EventStream(self._images(camera), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+
+    async def _images(self, camera: str) -> AsyncIterator[bytes]:
+        live, shown = self._sources.live, 0
+        live.watchers += 1
+        try:
+            yield f"--{_BOUNDARY}\r\n".encode()
+            while not live.closed:
+                newest = self._sources.look(camera, time.monotonic() + _LOOKED_FOR)
+                if newest is None and camera not in self._sources.state()["cameras"]:
+                    return
+                if newest is not None and newest[0] != shown:
+                    shown, jpeg = newest
+                    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    yield head.encode() + jpeg + f"\r\n--{_BOUNDARY}\r\n".encode()
+                await asyncio.sleep(_LOOK_EVERY if newest is None else _IMAGE_EVERY / 2)
+        finally:
+            live.watchers -= 1
 
     def line(self, camera: str) -> list[list[float]]:
         """[end of a clip, its score] for the last two minutes, which are not in the database yet."""

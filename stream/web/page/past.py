@@ -34,6 +34,7 @@ class PastRoutes:
         router.get("/api/scores")(self.scores)
         router.get("/api/events")(self.events)
         router.get("/api/events/{event_id}")(self.event)
+        router.get("/api/events/{event_id}/heat.json")(self.heat)
         router.get("/api/audit")(self.audit)
         router.get("/api/events/{event_id}/strip.jpg")(self.strip)
         router.get("/api/events/{event_id}/thumbnail.jpg")(self.thumbnail)
@@ -98,7 +99,11 @@ class PastRoutes:
             rows = zip(times.tolist(), window.weights.tolist(), strict=True)
             clips = [{"start": start, "end": end, "weight": round(weight, 4)} for (start, end), weight in rows]
         shown = [[round(at, 2), round(score, 4)] for at, score in curve]
-        return event.as_json() | {"curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS}
+        heat = media_path(self._sources.folder / "media", event_id, "heat").is_file()
+        return event.as_json() | {
+            "curve": shown, "clips": clips, "strip_columns": STRIP_COLUMNS,
+            "heat": f"/api/events/{event_id}/heat.json" if heat else None,
+        }  # fmt: skip
 
     def _window(self, event_id: str) -> StoredExplanation | None:
         try:
@@ -112,6 +117,14 @@ class PastRoutes:
         if window is None:
             raise HTTPException(404, "this event has no film strip")
         return Response(window.strip, media_type="image/jpeg", headers=_CACHED)
+
+    def heat(self, event_id: str) -> Response:
+        """Where in the image the alarm came from: the region, and rows of cells from 0 to 255."""
+        try:
+            content = media_path(self._sources.folder / "media", event_id, "heat").read_bytes()
+        except (ValueError, OSError):
+            raise HTTPException(404, "this event has no heat map") from None
+        return Response(content, media_type="application/json", headers=_CACHED)
 
     def thumbnail(self, event_id: str) -> Response:
         """A small image of the event, so that a list of events does not take megabytes."""

@@ -37,6 +37,7 @@ class PageSources:
 
     state: a JSON object with `cameras` by name.
     picture: the newest image of a camera (224, 224, 3), RGB; None while there is none.
+    look: says until which monotonic time somebody looks at a camera; returns its current image and its number, or None.
     line: when its newest clips ended, and their scores.
     view: the region, masks and zones of a camera as `view`, and whether they were `drawn`.
     post: sends a command to the scoring loop.
@@ -45,6 +46,7 @@ class PageSources:
 
     state: Callable[[], Mapping[str, Any]]
     picture: Callable[[str], UInt8Array | None]
+    look: Callable[[str, float], tuple[int, bytes] | None]
     line: Callable[[str], list[tuple[float, float]]]
     view: Callable[[str], Mapping[str, Any]]
     post: Callable[[Command], None]

@@ -99,7 +99,7 @@ def test_a_database_of_version_1_goes_on_with_its_newest(tmp_path: Path) -> None
     version_1(tmp_path, (30.0, now - 40 * DAY, now - 100.0, now + 1e9))
     with Store.open(tmp_path) as store:
         assert store.clock.now() == pytest.approx(now, abs=30.0)
-        store.forget(store.clock.now() - 30 * DAY, store.clock.now() - 30 * DAY)
+        store.forget(store.clock.now() - 30 * DAY, store.clock.now() - 30 * DAY, {}, ())
         left = sorted(event.message.start_time for event in store.events.since(0.0))
         # what was stamped before the clock was set, or in the future, counts as new
         assert left == pytest.approx([30.0, now - 100.0, now + 1e9], abs=1.0)

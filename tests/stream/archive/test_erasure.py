@@ -17,7 +17,7 @@ from stream.archive.store import Store
 from stream.cli import mgfn_events as events_cli
 
 MODEL = ModelName("b", "0" * 64, "openvino")
-KINDS: tuple[Kind, ...] = ("snapshot", "clip", "window")
+KINDS: tuple[Kind, ...] = tuple(SUFFIX)
 HOUR = 1_795_000_000.0 - 1_795_000_000 % 3600
 
 
@@ -58,7 +58,7 @@ def test_only_the_period_of_the_camera_is_erased(filled: tuple[Path, dict[str, s
         assert len(store.scores.columns("door", HOUR, HOUR + 3_600)) == 3_600
         done = erase(store, "door", HOUR + 600, HOUR + 1_000)
         assert done == counted
-        assert (done.events, done.images, done.clips, done.windows, done.bytes) == (2, 2, 2, 2, 600)
+        assert (done.events, done.images, done.clips, done.windows, done.bytes) == (2, 2, 2, 2, 800)
         assert (done.scores, done.open_events) == (400, 1)
         kept = {event.message.id for event in store.events.since(HOUR)}
         assert kept == {ids[name] for name in ("before", "after", "open", "yard")}
@@ -93,7 +93,7 @@ def test_the_command_counts_first_and_erases_when_told(
     assert "would be erased (--yes erases it): 2 events, 2 images" in capsys.readouterr().out
     assert run(monkeypatch, *period, "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {
-        "camera": "door", "events": 2, "images": 2, "clips": 2, "windows": 2, "bytes": 600, "scores": 400,
+        "camera": "door", "events": 2, "images": 2, "clips": 2, "windows": 2, "bytes": 800, "scores": 400,
         "open_events": 1, "erased": True,
     }  # fmt: skip
     for wrong, says in (

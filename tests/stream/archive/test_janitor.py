@@ -13,7 +13,7 @@ from stream.alarm.event import Event, EventMessage, ModelName, Moment
 from stream.archive.clock import Clock
 from stream.archive.janitor import Janitor
 from stream.archive.media import media_path
-from stream.archive.retention import DAY, Retention
+from stream.archive.retention import DAY, CameraRetention, Retention
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
 from stream.base.clock import SteadyClock, since_boot
@@ -37,10 +37,10 @@ def lived(store: Store, seconds: float) -> None:
     store.clock = Clock(SteadyClock(store.clock.steady.offset + seconds), store.clock.mark.shift)
 
 
-def kept_alarm(store: Store) -> str:
+def kept_alarm(store: Store, camera: str = "door") -> str:
     """An alarm that is over, with a picture and scores."""
     now = store.clock.now()
-    event = Event.begun("door", now, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
+    event = Event.begun(camera, now, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
     messages: list[EventMessage] = [event.new(MOMENT), event.end(None, now + 1, "score")]
     for message in messages:
         store.events.delivered(
@@ -51,7 +51,7 @@ def kept_alarm(store: Store) -> str:
         partial.write_bytes(b"x" * 1000)
         store.clock.steady.stamp(partial)
     store.events.file_kept(event.id, "snapshot", 1000)
-    store.scores.add("door", pack([LoggedScore(store.clock.wall(now), now + 1, 0.9, 32)]), now)
+    store.scores.add(camera, pack([LoggedScore(store.clock.wall(now), now + 1, 0.9, 32)]), now)
     return event.id
 
 
@@ -160,3 +160,44 @@ def test_a_folder_that_is_removed_while_it_is_in_use_is_said_once(
         for now in (100.0, 200.0):
             cleaner.turn(now, refused=False)
     assert "".join(capsys.readouterr()).count("data folder was removed") == 1
+
+
+def test_cameras_with_a_retention_of_their_own(store: Store) -> None:
+    short, long = CameraRetention(media_days=1, score_days=1, event_days=2), CameraRetention(media_days=9)
+    cameras = {"lobby": short, "safe": long, "door": CameraRetention()}
+    who, gone = janitor(store, Retention(media_days=3, score_days=9, event_days=9, free_bytes=0, cameras=cameras))
+    events = {name: kept_alarm(store, name) for name in ("door", "lobby", "safe")}
+
+    def left() -> tuple[set[str], set[str], set[str]]:
+        files = {name for name, event in events.items() if media_path(store.media, event, "snapshot").exists()}
+        stored = {name for name, event in events.items() if store.events.get(event) is not None}
+        return files, stored, set(store.scores.cameras())
+
+    everywhere = set(events)
+    for number, (days, files, stored, scores) in enumerate(
+        [
+            (0.9, everywhere, everywhere, everywhere),
+            (0.2, everywhere - {"lobby"}, everywhere, everywhere - {"lobby"}),
+            (1.0, everywhere - {"lobby"}, everywhere - {"lobby"}, everywhere - {"lobby"}),
+            (1.0, {"safe"}, everywhere - {"lobby"}, everywhere - {"lobby"}),
+            (6.0, set(), set(), set()),
+        ]
+    ):
+        lived(store, days * DAY)
+        who.turn(100.0 * (number + 1), refused=False)
+        assert left() == (files, stored, scores)
+    assert sorted(gone) == sorted(events.values())
+
+
+def test_the_files_of_events_that_are_forgotten_go_with_them(store: Store) -> None:
+    """Nothing would tell later whose they are."""
+    who, gone = janitor(store, Retention(free_bytes=0, cameras={"lobby": CameraRetention(event_days=1)}))
+    door, lobby = kept_alarm(store), kept_alarm(store, "lobby")
+    lived(store, 1.1 * DAY)
+    who.turn(100.0, refused=False)
+    assert gone == [lobby]
+    assert media_path(store.media, door, "snapshot").exists()
+    assert not media_path(store.media, lobby, "snapshot").exists()
+    who.keep({"door": CameraRetention(media_days=1)})  # the site file was changed
+    who.turn(200.0, refused=False)
+    assert gone == [lobby, door]

@@ -110,7 +110,8 @@ def test_old_media_is_evicted_and_forgotten(tmp_path: Path) -> None:
 
 def test_verdicts_on_unknown_events_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Store.open(tmp_path) as store, Writing(store, Retention()).running() as journal:
-        journal.verdict(GiveVerdict("door", "1000.00-abcdef", "true"), lambda _judged: pytest.fail("nothing to learn"))
+        never = lambda *_: pytest.fail("no such event")  # noqa: E731
+        journal.verdict(GiveVerdict("door", "1000.00-abcdef", "true"), never, never)
         assert journal.written(10)
     assert "verdict ignored: unknown event" in "".join(capsys.readouterr())
 

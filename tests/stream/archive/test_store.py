@@ -130,7 +130,7 @@ def test_scores_settings_and_topics(tmp_path: Path) -> None:
         store.scores.add("yard", pack(scores[:1]))
         found = store.scores.columns("door", 1010.0, 1040.0)
         assert found.starts.tolist() == [1010.0 + i for i in range(30)]
-        store.forget(scores_before=1020.0, events_before=0.0)
+        store.forget(1020.0, 0.0, {}, ())
         assert len(store.scores.columns("door", 0.0, 2000.0)) == 30
         store.settings.set("door", "threshold", "0.5")
         store.settings.set("door", "threshold", "0.7")

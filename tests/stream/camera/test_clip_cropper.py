@@ -42,7 +42,7 @@ def test_the_square_is_told_in_shares_of_the_cameras_picture() -> None:
     cropper = ClipCropper(View(Region(0.5, 0.0, 0.5, 1.0)), "focus")
     for index, frame in enumerate(clip(640, 360, (480, 160, 544, 224))):
         cropper.put(index, frame)
-    focus = cropper.write(0, np.empty((1, 16, SIDE, SIDE, 3), np.uint8))
+    focus = cropper.write(0, np.empty((1, 16, SIDE, SIDE, 3), np.uint8)).focus
     assert focus is not None
     x, y, width, height = focus
     assert x >= 0.5

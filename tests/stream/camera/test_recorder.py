@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from stream.base.clock import SteadyClock
-from stream.camera import recorder_thread
+from stream.camera import recorder, recorder_thread
+from stream.camera.clip_file import FIRST_PICTURE
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
-from stream.camera.recorder import PacketRing, StoredPacket
+from stream.camera.packets import PacketRing, StoredPacket
 from stream.camera.recorder_thread import RecorderThread
+from stream.camera.view import View
 from tests.servers.rtsp import moving_pictures, write_video
 
 CLOCK = SteadyClock.by_the_wall()
@@ -223,3 +225,57 @@ def test_while_the_disk_hangs_nobody_waits_and_little_is_kept(
     assert isinstance(sent[-1], ClipClosed)
     assert (sent[-1].event, sent[-1].seconds) == ("3.00-cccccc", 2.0)
     assert "".join(capsys.readouterr()).count("disk does not respond: nothing is recorded") == 1
+
+
+UPPER_HALF = View(masks=(((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5)),))
+
+
+def test_masks_reach_saved_images_and_clips(tmp_path: Path, video: Path) -> None:
+    """The clip lasts as long as one that is copied, its times can be computed again, and `whole` images show all."""
+    import cv2
+
+    sent: list[Message] = []
+    thread = RecorderThread(1.0, sent.append, CLOCK, UPPER_HALF)
+    clip = StartClip("1.00-aaaaaa", tmp_path / "masked.mp4", begin=1001.5, longest=60.0)
+    shot = TakeSnapshot("1.00-aaaaaa", tmp_path / "masked.jpg", "", (0, 1))
+    whole = TakeSnapshot("2.00-bbbbbb", tmp_path / "whole.jpg", "", (0, 1), whole=True)
+    play(thread, video, {40: clip, 41: shot, 42: whole, 50: EndClip("1.00-aaaaaa", until=1002.4)}, 70)
+    thread.disconnected()
+    thread.settle()
+    (closed,) = [message for message in sent if isinstance(message, ClipClosed)]
+    assert closed.problem == ""
+    assert closed.seconds == pytest.approx(1.4)
+    masked, complete = cv2.imread(str(tmp_path / "masked.jpg")), cv2.imread(str(tmp_path / "whole.jpg"))
+    assert masked is not None
+    assert complete is not None
+    assert masked[:118].max() < 12
+    assert masked[130:].mean() > 50
+    assert complete[:118].mean() > 50
+    with av.open(str(tmp_path / "masked.mp4")) as saved, av.open(str(video)) as original:
+        begin = float(saved.metadata["comment"].removeprefix(FIRST_PICTURE))
+        found = list(saved.decode(video=0))
+        wanted = {round(f.time or 0.0, 2): f.to_ndarray(format="rgb24") for f in original.decode(video=0)}
+    assert begin == pytest.approx(1001.0)
+    assert len(found) == 36
+    for frame in found:
+        picture, sent_picture = frame.to_ndarray(format="rgb24"), wanted[round((frame.time or 0.0) + 1.0, 2)]
+        assert picture[:118].max() < 12
+        assert np.abs(picture[130:].astype(int) - sent_picture[130:]).mean() < 6
+
+
+def test_a_clip_that_cannot_be_masked_in_time_is_cut(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest is left out rather than saved without masks."""
+    monkeypatch.setattr(recorder, "_MASK_AT_ONCE", 0.0)
+    monkeypatch.setattr(recorder, "_MASK_AT_END", 0.02)
+    sent: list[Message] = []
+    thread = RecorderThread(5.0, sent.append, CLOCK, UPPER_HALF)
+    play(thread, video, {150: StartClip("1.00-aaaaaa", tmp_path / "clip.mp4", begin=1000.0, longest=60.0)}, 160)
+    thread.disconnected()
+    thread.settle()
+    (closed,) = sent
+    assert isinstance(closed, ClipClosed)
+    assert closed.seconds < 5.0
+    assert "no time to mask it" in "".join(capsys.readouterr())
+    assert all(path.name == "clip.mp4" for path in tmp_path.iterdir())

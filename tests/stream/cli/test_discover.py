@@ -16,6 +16,7 @@ from stream.base.errors import UsageError
 from stream.cli.discover import discover_cameras
 from stream.discovery.finding import Camera, Findings
 from stream.discovery.looking import Seen
+from stream.settings.site.reading import read_site
 from tests.servers.onvif import OnvifDevice, Stream
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 
@@ -91,8 +92,16 @@ def test_the_password_is_asked_for_and_never_printed(
     monkeypatch.setattr("stream.discovery.finding.Finder.find", _found)
     assert discover_cameras(["127.0.0.1:1"], "viewer", tmp_path / "site.yaml", tmp_path, [], False)
     said = "".join(capsys.readouterr())
-    assert "put the password into the environment variable or the secret file MGFN_CAMERAS_PW" in said
+    stored = tmp_path / "secrets" / "MGFN_CAMERAS_PW"
+    assert f"The password is stored in {stored}" in " ".join(said.split())
+    assert (stored.read_text(), stored.stat().st_mode & 0o777) == (PASSWORD, 0o600)
     assert "s3cret" not in said + (tmp_path / "site.yaml").read_text()
+    assert discover_cameras(["127.0.0.1:1"], "viewer", tmp_path / "site.yaml", tmp_path, [], False)  # not asked again
+    given = read_site(tmp_path / "site.yaml").given.cameras["Yard"]
+    assert given.url == "rtsp://viewer:s3cret%20p%40ss%2Fword@10.0.0.9/1"
+    assert discover_cameras(["127.0.0.1:1"], "viewer", None, tmp_path, [], False)
+    said = "".join(capsys.readouterr())
+    assert "put the password into the environment variable or the secret file MGFN_CAMERAS_PW" in said
 
 
 async def _found(_finder: object) -> Findings:

@@ -63,7 +63,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (["--rtsp", "rtsp://h/1", "--threshold", "1.5"], "--threshold 1.5: must be from 0 to 1"),
         (["--rtsp", "rtsp://h/1", "--threshold", "x"], "--threshold"),
         (["--rtsp", "rtsp://h/1", "--mqtt", "http://b"], "must be mqtt[s]://"),
-        (["--rtsp", "rtsp://h/1", "--device", "tpu"], "--device tpu: must be auto, cpu or cuda[:N]"),
+        (["--rtsp", "rtsp://h/1", "--device", "tpu"], "--device tpu: must be auto, cpu, cuda[:N], gpu or npu"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "a/#"], "--topic-prefix"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "\udcff"], "--topic-prefix"),
         (["--rtsp", "rtsp://h/1", "--topic-prefix", "mgfn/"], "--topic-prefix 'mgfn/': must be printable"),

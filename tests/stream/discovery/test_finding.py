@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -30,7 +30,7 @@ class Opened:
         self.urls: list[str] = []
         self._missing, self._reason = missing, reason
 
-    def __call__(self, url: str, _login: Login | None) -> Seen:
+    async def __call__(self, url: str, _login: Login | None) -> Seen:
         self.urls.append(url)
         if any(part in url for part in self._missing):
             raise CameraError(self._reason)
@@ -38,7 +38,7 @@ class Opened:
 
 
 def find(
-    *hosts: str, login: Login | None = None, opened: Callable[[str, Login | None], Seen] | None = None
+    *hosts: str, login: Login | None = None, opened: Callable[[str, Login | None], Awaitable[Seen]] | None = None
 ) -> Findings:
     async def run() -> Findings:
         targets = Targets(tuple([await named_host(host) for host in hosts]), frozenset({8080}))

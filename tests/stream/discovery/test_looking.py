@@ -1,6 +1,11 @@
-"""Streams that are opened: a good one, and one that never shows a whole image."""
+"""Streams that are opened: good ones, liars, and one that never shows a whole image."""
 
 from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,10 +13,16 @@ import pytest
 
 from stream.base.errors import CameraError, Reason
 from stream.discovery import looking
-from stream.discovery.looking import look, with_login
+from stream.discovery.looking import Seen, with_login
 from stream.discovery.soap import Login
+from tests.servers.certificates import Authority
 from tests.servers.rtsp import moving_pictures
+from tests.servers.rtsp_answers import answering, described, redirecting
 from tests.servers.settable_camera import SettableCamera, Track, encode_as
+
+
+def look(url: str, login: Login | None = None) -> Seen:
+    return asyncio.run(looking.look(url, login))
 
 
 def test_an_image_is_taken_with_a_login_of_any_characters() -> None:
@@ -27,6 +38,68 @@ def test_an_image_is_taken_with_a_login_of_any_characters() -> None:
             look(camera.url, Login("view er", "wrong"))
         assert caught.value.reason is Reason.UNAUTHORIZED
     assert with_login("rtsp://h/1?a=b", None) == "rtsp://h/1?a=b"
+
+
+LOGIN = Login("viewer", "hunter2")
+DESCRIBED = b"RTSP/1.0 200 OK\r\nCSEQ\r\nContent-Length: 0\r\n"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_redirect_is_not_followed_with_or_without_a_login_before_it(late: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        asks = [b'RTSP/1.0 401 No\r\nCSEQ\r\nWWW-Authenticate: Basic realm="x"\r\n\r\n'] if late else []
+        moved = redirecting(f"rtsp://127.0.0.1:{elsewhere.getsockname()[1]}/cam")
+        camera = answering(lambda request: iter([asks.pop()]) if asks else moved(request))
+        with camera as port, pytest.raises(CameraError) as caught:
+            look(f"rtsp://127.0.0.1:{port}/cam", LOGIN)
+        assert str(caught.value) == "not readable as video: the answer is a redirect, which is not followed"
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b" RTSP/1.0 302 Moved\r\nLocation: rtsp://127.0.0.1:PORT/\r\n\r\n",
+     b"\r\nRTSP/1.0 302 Moved\r\nLocation: rtsp://127.0.0.1:PORT/\r\n\r\n",
+     b"RTSP/1.0\t302 Moved\nLocation: rtsp://127.0.0.1:PORT/\n\n",
+     b"RTSP/2.0 302 Moved\r\nLocation: rtsp://127.0.0.1:PORT/\r\n\r\n",
+     DESCRIBED + b"Content-Length: 80\r\n\r\nRTSP/1.0 302 Moved\r\nCSEQ\r\nLocation: rtsp://127.0.0.1:PORT/\r\n\r\n",
+     DESCRIBED + b"$\0\0\x02: RTSP/1.0 302 Moved\r\nLocation: rtsp://127.0.0.1:PORT/\r\n\r\n",
+     b"RTSP/1.0 200 OK\r\nContent-Length: 99999999999\r\n\r\n", b"RTSP/1.0 200 OK\r\nContent-Length: -1\r\n\r\n",
+     b"x" * 100_000, b"RTSP/1.0 200 OK\r\n" + b"a: b\r\n" * 20_000, b"\0\xff\n\n", b""],
+)  # fmt: skip
+def test_answers_that_hide_a_redirect_or_are_none_reach_nobody(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looking, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        said = answer.replace(b"PORT", b"%d" % elsewhere.getsockname()[1])
+        camera = answering(lambda _request: iter([said or b"\r\n" * 9]))
+        with camera as port, pytest.raises(CameraError) as caught:
+            look(f"rtsp://127.0.0.1:{port}/cam", LOGIN)
+        assert "hunter2" not in str(caught.value)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
+
+
+def test_faults_name_the_camera_and_not_the_relay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(looking, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(CameraError, match="unreachable: "):
+        look(f"rtsp://127.0.0.1:{port}/cam")
+    with answering(lambda _request: iter([])) as port:
+        for scheme in ("rtsp", "rtsps"):
+            with pytest.raises(CameraError, match="no frame in time: no response in time"):
+                look(f"{scheme}://127.0.0.1:{port}/cam")
+    audio = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n"
+    with answering(described(audio)) as port, pytest.raises(CameraError, match=f"no video stream: .*127.0.0.1:{port}"):
+        look(f"rtsp://127.0.0.1:{port}/cam", LOGIN)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*Authority(tmp_path / "ca").issue("camera"))  # of an authority that nobody knows
+    missing = b"RTSP/1.0 404 Not Found\r\nCSEQ\r\n\r\n"
+    with answering(lambda _request: iter([missing]), tls) as port, pytest.raises(CameraError, match="no such stream"):
+        look(f"rtsps://127.0.0.1:{port}/cam", LOGIN)
 
 
 @pytest.mark.slow

@@ -17,7 +17,8 @@ from stream.lookback.what_if import alarms
 RULE = AlarmSettings(0.5, 0.4)
 CLIP = 0.64
 START = 1_795_000_000.0
-_MONTHS = 12
+_MONTHS = 16
+QUIET = np.rint(np.random.default_rng(0).beta(2, 18, 1 << 20) * 65_535).astype(np.uint16)  # about eight days
 
 
 def composed(days: float, seed: int, busy: float = 0.0) -> ScoreColumns:
@@ -27,16 +28,15 @@ def composed(days: float, seed: int, busy: float = 0.0) -> ScoreColumns:
     """
     rng = np.random.default_rng(seed)
     count = round(days * DAY / CLIP)
-    scores = rng.beta(2, 18, count)
+    values = np.resize(np.roll(QUIET, rng.integers(len(QUIET))), count)
     rates = np.maximum(0.0, 1 + busy * rng.normal(size=int(days) + 1)) * 40
     for day, rate in enumerate(rates):
         for _ in range(rng.poisson(rate)):
             at = int((day + rng.random()) * DAY / CLIP)
             length = int(rng.integers(2, 11))
             level = 0.3 + 0.7 * rng.beta(1, 3)
-            scores[at : at + length] = level
+            values[at : at + length] = round(level * 65_535)
     starts = START + np.arange(count, dtype=np.float64) * CLIP
-    values = np.rint(np.clip(scores, 0, 1) * 65_535).astype(np.uint16)
     windows = np.full(count, 32, np.uint8)
     return ScoreColumns(starts, np.full(count, 640, np.uint16), values, windows, np.zeros(count, np.bool_))
 

@@ -19,7 +19,7 @@ from engine.engine import Engine
 from stream.archive.explanation import StoredExplanation, read
 from stream.archive.store import Store
 from stream.base.errors import StreamError
-from stream.camera.recorder import FIRST_PICTURE
+from stream.camera.clip_file import FIRST_PICTURE
 from stream.camera.view import View
 from stream.lookback.reproduction import OTHER_ENGINE, _error, _matched, reproduce
 from tests.servers.processes import until

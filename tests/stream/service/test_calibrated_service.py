@@ -45,7 +45,7 @@ def features_of(video: Path) -> FloatArray:
             cropper.put(number % 16, frame)
             if number % 16 == 15:
                 clip = np.empty((1, 16, 224, 224, 3), np.uint8)
-                assert cropper.write(0, clip) is not None
+                assert cropper.write(0, clip).focus is not None
                 found.append(backbone(torch.from_numpy(clip))[0].numpy())
     return np.stack(found)
 

@@ -83,7 +83,11 @@ def test_search_choose_and_add(tmp_path: Path) -> None:
 
     with pytest.raises(StreamError, match="search again"):
         search.add({7: "x"})
-    assert search.add({0: "yard/<b>"}) == {"added": ["yard_b"], "why": "", "yaml": "", "secret": "MGFN_CAMERAS_PW"}
+    stored = tmp_path / "secrets" / "MGFN_CAMERAS_PW"
+    done = search.add({0: "yard/<b>"})
+    assert done == {"added": ["yard_b"], "why": "", "yaml": "", "secret": None, "stored": str(stored)}
+    assert (stored.read_text(), stored.stat().st_mode & 0o777) == ("s3cret/1", 0o600)
+    assert "MGFN_CAMERAS_PW" not in os.environ
     assert "s3cret" not in site.read_text()
     assert site.read_text().startswith("# mine\n")
     cameras = read_site(site).given.cameras

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from stream.service.processes import start_process
 from stream.settings.flags import Flags, options
 from stream.sinks.notifications import NotifySettings
 from tests.servers.http import HttpServer
+from tests.servers.processes import until
 from tests.stream.settings.site.site_texts import problems, site
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -49,9 +51,22 @@ def test_it_is_delivered(tmp_path: Path) -> None:
     with Store.open(tmp_path) as store, store.transaction():
         event = Event.begun("door", time.time() - 60, (0.8, 0.6), ModelName("b", "0" * 64, "openvino"))
         store.events.add(event.new(Moment(0.9, 0.9, 32, 1.0)), 1.0, awaits_files=False)
+    now, kept = time.time(), [time.time() - 3 * 86_400]
     with phone.running():
         notify = NotifySettings((f"json://127.0.0.1:{phone.port}/",))
-        DailyDigest(notify, "08:00", tmp_path, "north", BERLIN, start_process).send()
-    (asked,) = phone.asked
+        for _ in range(2):  # the program starts twice, three days after the last digest
+            digest = DailyDigest(notify, "08:00", tmp_path, "north", BERLIN, start_process, kept[-1], kept.append)
+            thread = threading.Thread(target=digest.run)
+            thread.start()
+            until(lambda: kept[-1] >= now, 60, "the late digest")
+            digest.stop()
+            thread.join(10)
+        (late,) = phone.asked
+        assert late.body["title"].startswith("north: 1 alarms since ")
+        assert late.body["title"].endswith(", 1 NOT ANSWERED")
+        digest.send(time.time())  # stopped: not counted as sent
+        assert len(kept) == 2
+        DailyDigest(notify, "08:00", tmp_path, "north", BERLIN, start_process, None, kept.append).send(time.time())
+    asked = phone.asked[-1]
     assert asked.body["title"] == "north: 1 alarms in the last day, 1 NOT ANSWERED"
     assert asked.body["message"].startswith("door: 1 alarms (0 true, 0 false, 1 unanswered)")

@@ -29,7 +29,7 @@ def test_an_engine_that_fails_while_it_scores_ends_the_service_with_1() -> None:
         engine=engine,
         settings=SimpleNamespace(replay=False),
         scorer=SimpleNamespace(score=broken, check=lambda _decoders: None),
-        intake=SimpleNamespace(receive=lambda: None),
+        intake=SimpleNamespace(receive=lambda: None, next_batch=lambda _size: [camera]),
     )
     running = MainLoop(cast(Parts, parts), Threads(), None, Supervisor(), lambda: False)
     with pytest.raises(StreamError, match="the engine failed while scoring: CUDA error") as failed:

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from engine.arrays import FloatArray, UInt8Array
-from engine.default_bundle import default_bundle_path
 from engine.engine import Engine
 from engine.geometry import write_crops
-from engine.manifest import MANIFEST
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.tail import AlarmCounts
 from stream.alarm.threshold import Budget, learnt_threshold
@@ -39,14 +37,12 @@ def clips(path: Path, geometry: str, crops: int) -> list[UInt8Array]:
 
 
 @pytest.mark.timeout(600)
-def test_the_incident_carries_most_of_the_weight(shared_data: Path) -> None:
-    if not (default_bundle_path() / MANIFEST).is_file():
-        pytest.skip("needs the default bundle: mgfn-stream builds it on first use")
+def test_the_incident_carries_most_of_the_weight(shared_data: Path, default_bundle: Path) -> None:
     with (shared_data / "cctv-fights" / "manifest.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["source"] in SOURCES]
     rng = np.random.default_rng(0)
     explained: list[float] = []
-    with Engine.open(default_bundle_path(), "auto", "cpu") as engine:
+    with Engine.open(default_bundle, "auto", "cpu") as engine:
 
         def features(name: str) -> list[FloatArray]:
             seen = clips(shared_data / "cctv-fights" / "videos" / name, manifest.geometry, manifest.crops)

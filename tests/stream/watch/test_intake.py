@@ -99,7 +99,13 @@ def config_of(name: str) -> CameraConfig:
 def watched(name: str, machine: Machine, reaper: Reaper) -> DecoderProcess:
     config = config_of(name)
     return DecoderProcess(
-        config, WatchedCamera(config, MODEL), tiny_manifest(), False, machine.start, reaper, SteadyClock(0.0)
+        config,
+        WatchedCamera(config, MODEL),
+        tiny_manifest(),
+        False,
+        machine.start,
+        reaper,
+        SteadyClock(0.0),
     )
 
 
@@ -118,7 +124,8 @@ def make(decoders: list[DecoderProcess], report: Report) -> Intake:
 
 
 def clip(number: int) -> ClipReady:
-    return ClipReady(0, number, float(number), number + 0.64, time.monotonic(), 0)
+    now = time.monotonic()
+    return ClipReady(0, number, now + number, now + number + 0.64, now, 0)
 
 
 def test_a_camera_is_lost_only_after_the_clips_that_came_before(

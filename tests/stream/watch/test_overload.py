@@ -1,4 +1,4 @@
-"""An engine that is too slow for a while: whole clips are given up, by all cameras alike, and then it is over."""
+"""An engine that is too slow for a while: cameras that are alike give up equal shares, and then it is over."""
 
 from __future__ import annotations
 

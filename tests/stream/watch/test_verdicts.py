@@ -48,7 +48,7 @@ def stored_event(store: Store, *, kept: bool = True, model: ModelName = MODEL) -
     store.events.add(event.end(None, event.start_time + 4.5, "score"), event.start_time, awaits_files=False)
     if kept:
         journal = journal_of(store)
-        journal.explained(event.id, window(feature(7)))
+        journal.files.explained(event.id, window(feature(7)))
         journal.stop()
         journal.run()
     return event.id

@@ -38,6 +38,7 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pictures = np.zeros((32, 112, 112, 3), np.uint8)
         window = Explanation(times, np.zeros((32, 1, 64), np.float32), weights, 0.9, "b", pictures)
         media_path(store.media, event.id, "window").write_bytes(window.packed())
+        media_path(store.media, event.id, "heat").write_text('{"region": [0, 0, 1, 1], "rows": []}')
     return folder
 
 

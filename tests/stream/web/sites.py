@@ -31,6 +31,11 @@ mgfn_mqtt_outbox_messages 3.0
 MODEL = ModelName("b", "0" * 64, "openvino")
 
 
+YARD = {
+    "number": 0, "name": "Yard", "known": None, "shown": "Yard", "maker": "M", "host": "192.168.1.9", "sizes": "1x2"
+}  # fmt: skip
+
+
 class NoSearch:
     """Finds one camera at once, and adds nothing."""
 
@@ -43,7 +48,7 @@ class NoSearch:
         self.asked.append((list(hosts), user, password))
 
     def state(self) -> dict[str, Any]:
-        return {"state": "done", "cameras": [{"number": 0, "name": "Yard"}], "problems": []}
+        return {"state": "done", "cameras": [YARD], "problems": []}
 
     def picture(self, number: int) -> bytes | None:
         return b"jpeg" if number == 0 else None
@@ -66,6 +71,7 @@ class Site:
         self.changes: dict[str, dict[str, Any]] = {}
         self.view: dict[str, Any] = {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
         self.line: list[tuple[float, float]] = []
+        self.look: Callable[[str, float], tuple[int, bytes] | None] = lambda _camera, _until: None
         self._folder, self._people = folder, people
 
     def sources(self) -> PageSources:
@@ -76,7 +82,7 @@ class Site:
             "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
         }
         return PageSources(
-            state, lambda _camera: self.picture, lambda _camera: self.line, lambda _camera: self.view,
+            state, lambda _camera: self.picture, self.look, lambda _camera: self.line, lambda _camera: self.view,
             self.posted.append, self.search, self.live, self._folder,
         )  # fmt: skip
 

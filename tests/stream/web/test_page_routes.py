@@ -31,8 +31,9 @@ from stream.archive.media import media_path
 from stream.archive.store import Store
 from stream.base.people import ANYBODY
 from stream.web import page as page_package
-from stream.web.page.live import EventStream, LiveRoutes
+from stream.web.page.live import WATCHERS, EventStream, LiveRoutes
 from stream.web.page_stream import Live
+from tests.servers import processes
 from tests.stream.web.sites import MODEL, Site
 
 
@@ -46,7 +47,7 @@ def test_what_it_shows(asked: httpx.Client) -> None:
         found = asked.get(f"/page/{name}")
         assert found.status_code == 200
         assert found.headers["content-type"] == f"text/{'css' if name == 'style.css' else 'javascript'}; charset=utf-8"
-        total += len(found.content)
+        total += len(found.content) if name != "style.css" else 0  # the page contains it
         for imported in re.findall(r'^import .*"/page/(.+)";$', found.text, re.MULTILINE):
             assert imported in modules
     assert "app.js" in modules
@@ -258,3 +259,35 @@ def test_no_picture_and_no_window_are_not_found(data: Path) -> None:
         assert client.get("/api/cameras/door/picture.jpg").status_code == 404
         assert client.get(f"/api/events/{bare.id}").json()["clips"] == []
         assert client.get(f"/api/events/{bare.id}/strip.jpg").status_code == 404
+
+
+def test_a_live_image_is_taken_while_somebody_looks_and_watchers_are_counted(tmp_path: Path) -> None:
+    site, until = Site(tmp_path), []
+    newest = (2, b"\xff\xd8first")
+
+    def look(camera: str, looked_until: float) -> tuple[int, bytes] | None:
+        until.append(looked_until)
+        return newest if camera == "door" else None
+
+    site.look = look
+    with site.serving() as client, ExitStack() as watching:
+        assert client.get("/api/cameras/roof/live.mjpeg").status_code == 404
+        url = "/api/cameras/door/live.mjpeg"
+        first = watching.enter_context(client.stream("GET", url))
+        assert first.headers["content-type"] == "multipart/x-mixed-replace; boundary=mgfn-image"
+        parts = first.iter_bytes()
+        got = b""
+        while b"first\r\n--mgfn-image\r\n" not in got:
+            got += next(parts)
+        newest = (4, b"\xff\xd8second")
+        while b"second" not in got:
+            got += next(parts)
+        assert got.count(b"Content-Type: image/jpeg") == 2  # each image once
+        assert all(0 < end - time.monotonic() < 3 for end in until[-1:])
+        others = [watching.enter_context(client.stream("GET", url)).iter_bytes() for _ in range(WATCHERS - 1)]
+        assert all(next(other) for other in others)
+        assert site.live.watchers == WATCHERS
+        assert client.get(url).status_code == 503
+        watching.close()
+        processes.until(lambda: site.live.watchers == 0, 10, "the end of the streams")
+        assert client.get("/api/state").status_code == 200

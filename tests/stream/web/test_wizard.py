@@ -57,9 +57,14 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         assert "back yard" not in site_file.read_text()  # the browser says what a name may be
         name.fill("back_yard")
         page.locator("#find-add").click()
-        page.get_by_text("secret file MGFN_CAMERAS_PW").wait_for()
-        page.keyboard.press("Escape")
+        page.get_by_text("The password is stored in").wait_for()
         page.locator(".card[aria-label=back_yard]").get_by_text("score 0.").wait_for()  # its first score
+        card = page.locator(".card[aria-label=back_yard]")
+        card.get_by_role("button", name="Live").click()
+        holds(page, "document.querySelector('.card[aria-label=back_yard] img').naturalWidth === 320")
+        assert site.asked("state")["live_watchers"] == 1
+        card.get_by_role("button", name="Live").click()
+        until(lambda: site.asked("state")["live_watchers"] == 0, 30, "the end of the live image")
         until(lambda: len(site.asked("cameras/back_yard/line")) >= 2, 60, "scores")
         assert site.complaints == []
         page.close()
@@ -68,4 +73,5 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
     assert text.startswith("# the site of the test")
     assert "# the first one" in text
     assert "viewer:{MGFN_CAMERAS_PW}@" in text
+    assert (tmp_path / "secrets" / "MGFN_CAMERAS_PW").read_text() == login[1]
     assert "s3cret" not in text + service.log.read_text()

@@ -1,6 +1,6 @@
 // The cards of the cameras: picture, state, scores of the last two minutes, peaks of the last day.
 
-import { act } from "/page/alert.js";
+import { act, say } from "/page/alert.js";
 import { drawDay, drawScores } from "/page/charts.js";
 import { draw } from "/page/draw.js";
 import { $, ask, make, now, path, time, write } from "/page/page.js";
@@ -11,13 +11,14 @@ const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000, SNOOZE_MINUTE
 const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 export const cameras = new Map();  // name -> {card parts, points, state}
 const inSight = new Set();         // cameras whose cards are on the screen
+let watched = null;                // the camera that is watched live
 const toDraw = new Set();          // cameras whose line is drawn with the next frame
 
 const sight = new IntersectionObserver(entries => {
   for (const { target, isIntersecting } of entries) {
     const camera = cameras.get(target.getAttribute("aria-label"));
     if (!camera) continue;
-    if (!isIntersecting) { inSight.delete(camera); continue; }
+    if (!isIntersecting) { inSight.delete(camera); if (camera === watched) watch(null); continue; }
     inSight.add(camera);
     drawSoon(camera);
     if (!camera.pictured) refreshPicture(camera);
@@ -34,6 +35,7 @@ function card(name) {
     problem: make("p", { class: "problem", hidden: true }),
     enabled: make("button", { type: "button" }),
     snooze: make("button", { type: "button", class: "snooze" }),
+    live: make("button", { type: "button", class: "live", "aria-pressed": "false", onclick: () => watch(watched?.name === name ? null : cameras.get(name)) }, t("live")),
     snoozed: make("p", { class: "snoozed", hidden: true }),
   };
   const test = make("button", { type: "button", title: t("send_test_title"),
@@ -44,7 +46,7 @@ function card(name) {
   const root = make("article", { class: "card", "aria-label": name },
     make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.snoozed, parts.problem,
     make("div", {}, make("span", { class: "faint" }, t("two_minutes")), parts.score), parts.line,
-    make("span", { class: "faint" }, t("day_legend")), past, make("div", { class: "operators" }, parts.enabled, parts.snooze, drawing, test));
+    make("span", { class: "faint" }, t("day_legend")), past, parts.live, make("div", { class: "operators" }, parts.enabled, parts.snooze, drawing, test));
   const camera = { ...parts, name, root, points: [], state: {}, peaks: undefined, pictured: false };
   const seen = what => camera.state.changes?.[what]?.at ?? 0;
   parts.enabled.addEventListener("click", () => {
@@ -62,6 +64,7 @@ function card(name) {
 
 function forget(name) {
   const camera = cameras.get(name);
+  if (camera === watched) watch(null);
   sight.unobserve(camera.root);
   inSight.delete(camera);
   camera.root.remove();
@@ -134,12 +137,31 @@ export function takeScore(told) {
   drawSoon(camera);
 }
 
+// One camera is watched live at a time, and only while it is on the screen: each costs the service an open connection.
+function watch(camera) {
+  const before = watched;
+  watched = camera;
+  if (before) {
+    before.live.setAttribute("aria-pressed", "false");
+    before.image.src = NOTHING;  // closes the connection
+    refreshPicture(before);
+  }
+  if (!camera) return;
+  camera.live.setAttribute("aria-pressed", "true");
+  const image = new Image();
+  image.alt = camera.image.alt;
+  image.onerror = () => { if (watched === camera) { watch(null); say(t("no_live", { name: camera.name })); } };
+  image.src = path("api", "cameras", camera.name, "live.mjpeg");
+  camera.image.replaceWith(image);
+  camera.image = image;
+}
+
 function refreshPicture(camera) {
-  if (document.hidden || !camera.state.window) return;
+  if (document.hidden || !camera.state.window || camera === watched) return;
   camera.pictured = true;
   const next = new Image();
   next.alt = camera.image.alt;
-  next.onload = () => { camera.image.replaceWith(next); camera.image = next; };
+  next.onload = () => { if (camera === watched) return; camera.image.replaceWith(next); camera.image = next; };
   next.src = path("api", "cameras", camera.name, "picture.jpg") + `?${Date.now()}`;
 }
 
@@ -168,6 +190,7 @@ export function markAlarm(event) {
 export function redraw() { for (const camera of inSight) { drawLine(camera); drawDayOf(camera); } }
 
 addEventListener("resize", redraw);
+document.addEventListener("visibilitychange", () => { if (document.hidden) watch(null); });
 onView("cameras", redraw);
 setInterval(() => { for (const camera of inSight) refreshPicture(camera); }, PICTURE_EVERY);
 setInterval(() => { for (const camera of [...inSight].slice(0, AT_ONCE)) refreshDay(camera); }, DAY_EVERY);

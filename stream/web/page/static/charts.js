@@ -56,6 +56,16 @@ export function drawScores(canvas, points, { from, to, threshold, marks = [], ga
   pen.stroke();
 }
 
+// region: x, y, width, height in fractions of the image that the canvas lies on; rows of cells from 0 to 255
+export function drawHeat(canvas, { region, rows }) {
+  ["left", "top", "width", "height"].forEach((side, i) => { canvas.style[side] = `${region[i] * 100}%`; });
+  canvas.width = rows[0]?.length ?? 1;
+  canvas.height = rows.length || 1;
+  const pen = canvas.getContext("2d"), cells = pen.createImageData(canvas.width, canvas.height);
+  rows.flat().forEach((heat, i) => cells.data.set([255, 60, 0, heat * 0.7], 4 * i));
+  pen.putImageData(cells, 0, 0);  // the browser enlarges it smoothly
+}
+
 // peaks: highest score of each part of the day, null where nothing was scored; below them the hours of the clock
 export function drawDay(canvas, { peaks, threshold, since, until, alarms }) {
   const { pen, width, height: whole } = prepared(canvas), height = whole - 12;

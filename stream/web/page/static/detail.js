@@ -1,7 +1,7 @@
 // The dialog of one event: image, clip, verdict, score curve and film strip.
 
 import { act, say, placeAlert } from "/page/alert.js";
-import { drawScores } from "/page/charts.js";
+import { drawHeat, drawScores } from "/page/charts.js";
 import { verdicts, words } from "/page/event_words.js";
 import { $, ask, make, now, path, time } from "/page/page.js";
 import { t } from "/page/words.js";
@@ -17,7 +17,7 @@ export async function detail(id, again = false) {
   const shown = dialog.open && dialog.dataset.id === id && event.clip ? dialog.querySelector("video") : null;
   const video = shown?.error ? null : shown, watched = video !== null && video === document.activeElement;  // it may be playing
   const media = make("div", { class: "media" },
-    event.snapshot ? make("img", { src: event.snapshot, alt: t("alarm_image") }) : null,
+    event.snapshot ? picture(event) : null,
     event.clip ? video ?? make("video", { src: event.clip, controls: true, preload: "metadata" }) : make("p", { class: "faint" }, t(event.label === "anomaly" ? "clip_missing" : "no_clip")));
   const buttons = verdicts.map(verdict => make("button", { type: "button", "data-verdict": verdict,
     "aria-pressed": String(event.verdict === verdict), class: event.verdict === verdict ? "chosen" : "", onclick: () => judge(id, verdict) }, t(verdict)));
@@ -40,6 +40,22 @@ export async function detail(id, again = false) {
   if (heavy) strip.scrollLeft = heavy.offsetLeft - strip.clientWidth / 2;
   drawScores(curve, event.curve, { from, to, threshold: event.threshold_on, gap: Math.max(5, (to - from) / 300),
     marks: [[event.start_time, event.end_time ?? to]] });
+}
+
+// The image, and over it, on demand, where in the image the alarm came from.
+function picture(event) {
+  const image = make("img", { src: event.snapshot, alt: t("alarm_image") });
+  if (!event.heat) return image;
+  const map = make("canvas", { class: "heat", role: "img", "aria-label": t("heat_map") });
+  map.hidden = true;
+  const button = make("button", { type: "button", class: "show-heat", "aria-pressed": "false", onclick: async () => {
+    if (!map.style.width) {
+      try { drawHeat(map, await ask(event.heat)); } catch (error) { say(error.message); return; }
+    }
+    map.hidden = !map.hidden;
+    button.setAttribute("aria-pressed", String(!map.hidden));
+  } }, t("where"));
+  return make("div", {}, make("div", { class: "shot" }, image, map), button);
 }
 
 // The program drew the region onto the image where it is not all of it.

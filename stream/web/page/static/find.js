@@ -71,7 +71,11 @@ async function add() {
   let done;
   try { done = await ask("/api/search/add", { names }); } catch (error) { say(error.message); return; }
   const secret = done.secret ? told(t("put_secret", done)) : null;
-  if (done.added.length && !secret) { $("find").close(); say(t("added", { names: done.added.join(", ") }), { good: true }); return; }
+  if (done.added.length && !secret) {
+    $("find").close();
+    say([t("added", { names: done.added.join(", ") }), done.stored && t("password_stored", done)].filter(Boolean).join(" "), { good: true });
+    return;
+  }
   found(...[told(done.added.length ? t("added", { names: done.added.join(", ") }) : t("not_added", done)), secret,
     done.yaml ? make("pre", { tabindex: 0, "aria-label": t("for_site_file") }, done.yaml) : null].filter(part => part));
 }

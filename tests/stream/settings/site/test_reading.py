@@ -31,6 +31,16 @@ def test_the_smallest_file_gives_the_defaults() -> None:
     assert (door.source.url, door.source.live) == ("rtsp://h/1", True)
 
 
+def test_a_key_of_an_earlier_version_is_left_out_and_the_log_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    (door,) = cameras(
+        "defaults: {motion_threshold: 2}\ncameras: {door: {url: rtsp://h/1, motion_threshold: 0}}"
+    ).values()
+    assert door == CameraConfig(door.source, BUNDLE)
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("this key has no effect any more") == 2
+    assert "skip_still" in told.out + told.err
+
+
 def test_cameras_inherit_blocks_key_by_key_and_lists_as_a_whole() -> None:
     found = cameras("""
 time_zone: Europe/Berlin
@@ -95,11 +105,11 @@ defaults: {hwaccel: auto, stride: 8}
 notify: {targets: ["{MGFN_PHONE}", "json://there"], camera_lost: true}
 frigate: {url: "http://admin:hunter2@frigate:5000", ca: ca.pem, cameras: {door: Front}}
 cameras:
-  door: {url: rtsp://h/1, motion_threshold: 6, stride: 16, fps: 12.5}
+  door: {url: rtsp://h/1, skip_still: false, stride: 16, fps: 12.5}
 """)
     read = read_site(path)
     (door,) = read.cameras(BUNDLE)
-    assert (door.hwaccel, door.stride, door.motion_threshold, door.fps) == ("auto", 16, 6.0, 12.5)
+    assert (door.hwaccel, door.stride, door.skip_still, door.fps) == ("auto", 16, False, 12.5)
     given = options(Flags(), read)
     assert given.notify == NotifySettings(("json://token-of-mine/x", "json://there"), camera_lost=True)
     assert given.frigate == FrigateSettings(

@@ -163,7 +163,7 @@ def test_wrong_addresses_never_show_a_password(url: str, says: str) -> None:
         ('data: "a\\0b"\ncameras: {a: {url: rtsp://h}}', "data: 'a\\x00b': holds characters that cannot be printed"),
         ('cameras: {a: {url: "rtsp://h\\e[2J"}}', "a.url: 'rtsp://h\\x1b[2J': holds characters that cannot be printed"),
         ("cameras: {a: {url: 'rtsp://[::1'}}", "a.url: rtsp://[::1: is not a valid address"),
-        ("device: tpu\ncameras: {a: {url: rtsp://h}}", "device: tpu: must be auto, cpu or cuda[:N]"),
+        ("device: tpu\ncameras: {a: {url: rtsp://h}}", "device: tpu: must be auto, cpu, cuda[:N], gpu or npu"),
         ("backend: onyx\ncameras: {a: {url: rtsp://h}}", "backend: onyx: must be auto, "),
         ("time_zone: Europe\ncameras: {a: {url: rtsp://h}}", "time_zone: Europe: unknown time zone"),
         ("time_zone: ../etc/passwd\ncameras: {a: {url: rtsp://h}}", "time_zone: ../etc/passwd: unknown time zone"),

@@ -1,0 +1,107 @@
+"""The current image of a camera, for those who look: in the shared memory of its clips, behind them.
+
+The service says until when somebody looks; a decoder writes images only until then, and otherwise reads one number per
+frame. What it writes is passed on to browsers as it is, and read by nobody else.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from typing import Final
+
+import numpy as np
+from av import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from engine.arrays import UInt8Array
+from stream.camera.view import View, hidden, widened
+
+EVERY: Final = 0.2  # seconds
+WIDTH: Final = 640
+_MOST: Final = 256 << 10  # bytes of an image
+_QUALITY: Final = 75
+_WATCHED: Final = struct.Struct("=d")  # monotonic time until which somebody looks: written by the service
+_WRITTEN: Final = struct.Struct("=QI")  # number of the image, odd while it is being written; its bytes
+_HEADER: Final = _WATCHED.size + _WRITTEN.size
+SIZE: Final = _HEADER + _MOST
+
+
+class LivePicture:
+    """The memory, from `offset` on. After the memory was closed, nothing is written, and there is no image."""
+
+    def __init__(self, memory: mmap.mmap, offset: int) -> None:
+        self._memory = memory
+        self._offset = offset
+
+    def watch(self, until: float) -> None:
+        """Somebody looks until this monotonic time."""
+        self._put(0, _WATCHED.pack(until))
+
+    def watched(self, now: float) -> bool:
+        until: float = _WATCHED.unpack(self._got(0, _WATCHED.size))[0]
+        return now < until
+
+    def write(self, jpeg: bytes) -> None:
+        """The next image; one that is too large is left out."""
+        if len(jpeg) > _MOST:
+            return
+        number, _ = self._written()
+        number += number % 2  # a decoder ended while it wrote
+        self._put(_WATCHED.size, _WRITTEN.pack(number + 1, 0))
+        self._put(_HEADER, jpeg)
+        self._put(_WATCHED.size, _WRITTEN.pack(number + 2, len(jpeg)))
+
+    def read(self) -> tuple[int, bytes] | None:
+        """The number of the newest image, and the image; None if there is none, or if it is just being written."""
+        try:
+            number, size = self._written()
+            if number % 2 or not 0 < size <= _MOST:
+                return None
+            jpeg = self._got(_HEADER, size)
+            return (number, jpeg) if self._written() == (number, size) else None
+        except ValueError:  # closed
+            return None
+
+    def _written(self) -> tuple[int, int]:
+        number, size = _WRITTEN.unpack(self._got(_WATCHED.size, _WRITTEN.size))
+        return number, size
+
+    def _put(self, at: int, content: bytes) -> None:
+        self._memory[self._offset + at : self._offset + at + len(content)] = content
+
+    def _got(self, at: int, size: int) -> bytes:
+        return self._memory[self._offset + at : self._offset + at + size]
+
+
+class LiveView:
+    """Used by a decoder: shows frames as the model may see them, without what is masked, and within the region."""
+
+    def __init__(self, picture: LivePicture, view: View) -> None:
+        self._picture = picture
+        self._view = view
+        self._next = 0.0
+        self._hidden: UInt8Array | None = None
+
+    def offer(self, frame: VideoFrame, now: float) -> None:
+        """A new frame at monotonic time `now`."""
+        if now < self._next or not self._picture.watched(now):
+            return
+        self._next = now + EVERY
+        self._picture.write(self._jpeg(frame))
+
+    def _jpeg(self, frame: VideoFrame) -> bytes:
+        import cv2  # takes a tenth of a second and 16 MB: only for cameras that somebody looks at
+
+        width = min(WIDTH, frame.width)
+        height = max(1, round(frame.height * width / frame.width))
+        small = VideoReformatter().reformat(frame, width, height, format="bgr24")  # the frame's own is in use elsewhere
+        picture = np.ascontiguousarray(small.to_ndarray(), dtype=np.uint8)
+        if self._view.hides:
+            if self._hidden is None or self._hidden.shape != picture.shape[:2]:
+                self._hidden = widened(hidden(self._view, width, height))
+            picture[self._hidden > 0] = 0
+        left, top, right, bottom = self._view.box(width, height)
+        seen = np.ascontiguousarray(picture[top:bottom, left:right])
+        done, encoded = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        return encoded.tobytes() if done else b""
