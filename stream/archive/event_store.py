@@ -268,9 +268,7 @@ class EventStore:
         return [event_id for (event_id,) in self._database.execute(_WITH_FILES, (camera,))]
 
     def older(self, camera: str, before: float, limit: int) -> list[str]:
-        """Ids of at most `limit` of the camera's events that have ended and whose age counts from before that steady
-        time, oldest first.
-        """
+        """Ids of the camera's oldest events, `limit` at most, that ended and whose age counts from before that time."""
         rows = self._database.execute(
             """SELECT id FROM events WHERE camera = ? AND age_from < ? AND end_time IS NOT NULL
                ORDER BY age_from LIMIT ?""",
