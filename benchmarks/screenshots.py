@@ -30,14 +30,16 @@ def save(name: str, png: bytes) -> None:
 
 def main() -> None:
     samples = cache_folder("samples")
-    recording = staged_footage(fetch(PinnedFile.named("samples.json", "bikes"), samples), samples)
+    street = fetch(PinnedFile.named("samples.json", "bikes"), samples)
+    recording = staged_footage(street, samples)
     with (
         tempfile.TemporaryDirectory() as folder,
         rtsp_server(recording.parent) as (server, _),
         sync_playwright() as driver,
     ):
-        url = f"{server}{recording.name}?play_count=0"
-        command = [sys.executable, "-m", "stream.cli", "--rtsp", f"street={url}", "--data", folder]
+        command = [sys.executable, "-m", "stream.cli", "--data", folder]
+        for name, file in (("corner", street), ("street", recording)):
+            command += ["--rtsp", f"{name}={server}{file.name}?play_count=0"]
         command += ["--http", ADDRESS.removeprefix("http://"), "--self-test", "off"]
         command += ["--threshold", str(STAGED_THRESHOLD)]  # a minute of one street is not enough to learn one from
         with (Path(folder) / "log").open("wb") as log:
@@ -71,6 +73,7 @@ def main() -> None:
             page.locator("#alert-close").click()
             page.locator("#alarm-list .event").first.click()
             page.locator("dialog[open] .strip li").first.wait_for()
+            page.get_by_role("button", name="Where").click()
             page.wait_for_timeout(800)
             save("event", page.screenshot())
             browser.close()

@@ -51,6 +51,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def each_test_leaves_the_handlers_of_signals_as_they_were() -> Iterator[None]:
+    """A command that a test runs in its own process installs handlers, and some end the process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
 def each_test_captures_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that runs in the tests' own process must not hand the log of all later tests to a thread."""
     monkeypatch.setattr(standard_error, "use_thread", lambda: None)

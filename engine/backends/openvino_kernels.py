@@ -103,11 +103,13 @@ def tuned(core: Any, path: Path, compiled: Compile, folder: Path | None = None) 
 
 
 def _kept(file: Path) -> Kernels | None:
+    """What an earlier start measured; None if there is nothing, or nothing that this version measures."""
     try:
-        kernels = json.loads(file.read_bytes())["kernels"]
-        return {str(layer): str(kernel) for layer, kernel in kernels.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        kernels = dict(json.loads(file.read_bytes())["kernels"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    known = CANDIDATES.get(int8_instructions() or "", ())
+    return kernels if all(kernel in known for kernel in kernels.values()) else None
 
 
 def measure(core: Any, graph: Graph, compiled: Compile) -> Tuning:

@@ -60,11 +60,18 @@ class Alarms:
         """Wait for the cameras."""
         until(lambda: self.service.log.read_text().count("camera online") >= CAMERAS, 60, "the cameras")
 
-    def warmed_up(self) -> Usage:
+    def warmed_up(self, ears: Ears) -> Usage:
         """What the service uses after its first alarms: with those, its allocators fill their pools."""
         for _ in range(2):
             self.burst()
             self.raised()
+        return self.settled(ears)
+
+    def settled(self, ears: Ears) -> Usage:
+        """What the service uses once every message has left."""
+        until(
+            lambda: len({e["id"] for e in ears.events() if e["type"] == "media"}) >= self.decided, 240, "all messages"
+        )
         return Usage.settled(self.service.process.pid)
 
     @property

@@ -36,13 +36,13 @@ def _stopped(ground: Ground, findings: Findings, count: int) -> None:
         found.connected()
         assert broker.process is not None
         process = psutil.Process(broker.process.pid)
-        before = found.warmed_up()
+        before = found.warmed_up(ears)
         process.suspend()
         found.burst()
         time.sleep(count / 100 + 6)
         process.resume()
         found.judge(ears, findings, "stopped")
-        _memory(found, before, findings, "stopped")
+        _memory(found, ears, before, findings, "stopped")
         ears.close()
 
 
@@ -50,14 +50,14 @@ def _killed(ground: Ground, findings: Findings, count: int) -> None:
     with (broker := broker_for(ground)).running(), alarms(ground, broker.url, count) as found:
         ears = Ears(broker.port)
         found.connected()
-        before = found.warmed_up()
+        before = found.warmed_up(ears)
         found.burst()
         time.sleep(count / 300)
         broker.kill()  # in the middle of them
         time.sleep(count / 100 + 1)
         broker.start()
         found.judge(ears, findings, "killed")
-        _memory(found, before, findings, "killed")
+        _memory(found, ears, before, findings, "killed")
         ears.close()
 
 
@@ -99,14 +99,14 @@ def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
         with broker.running(), alarms(ground, f"mqtt://{namespace.host}:{port}", count, namespace.prefix) as found:
             ears = Ears(broker.port)
             found.connected()
-            before = found.warmed_up()
+            before = found.warmed_up(ears)
             found.burst()
             time.sleep(count / 300)
             namespace.plug(connected=False)
             until(lambda: found.service.said("broker connection lost"), 90, "the loss")
             namespace.plug(connected=True)
             found.judge(ears, findings, "cut off")
-            _memory(found, before, findings, "cut off")
+            _memory(found, ears, before, findings, "cut off")
             ears.close()
 
 
@@ -118,29 +118,28 @@ def _slow(ground: Ground, findings: Findings, count: int) -> None:
     ):
         ears = Ears(broker.port)
         found.connected()
-        before = found.warmed_up()
-        until(lambda: len({e["id"] for e in ears.events() if e["type"] == "media"}) >= found.decided, 240, "the first")
+        before = found.warmed_up(ears)
         link.rate = 40_000.0  # bytes a second
         found.burst()
         found.judge(ears, findings, "slow (40 kB/s)", 240)
         link.rate = None
-        _memory(found, before, findings, "slow")
+        _memory(found, ears, before, findings, "slow")
         ears.close()
 
 
 def _queue_full(ground: Ground, findings: Findings, count: int) -> None:
-    """The broker queues no more than 20 messages for a client, and one that is away has that many."""
+    """The broker queues no more than 200 messages for a client, and one that is away has that many."""
     (ground.folder / "mosquitto").mkdir()
-    broker = Mosquitto(ground.folder / "mosquitto", extra=("max_queued_messages 20",))
+    broker = Mosquitto(ground.folder / "mosquitto", extra=("max_queued_messages 200",))
     with broker.running(), alarms(ground, broker.url, count) as found:
         away = Ears(broker.port)
         away.close()  # its session stays
         ears = Ears(broker.port)
         found.connected()
-        before = found.warmed_up()
+        before = found.warmed_up(ears)
         found.burst()
         found.judge(ears, findings, "queue full")
-        _memory(found, before, findings, "queue full")
+        _memory(found, ears, before, findings, "queue full")
         ears.close()
 
 
@@ -151,7 +150,7 @@ def _memory_full(ground: Ground, findings: Findings, count: int) -> None:
     with broker.running(), alarms(ground, broker.url, count) as found:
         ears = Ears(broker.port)
         found.connected()
-        before = found.warmed_up()
+        before = found.warmed_up(ears)
         hoard = Hoard(broker.port)
         hoard.fill()
         found.burst()
@@ -159,13 +158,13 @@ def _memory_full(ground: Ground, findings: Findings, count: int) -> None:
         findings.note("memory full: alarms received meanwhile", len({e["id"] for e in ears.events()}) - count)
         hoard.empty()
         found.judge(ears, findings, "memory full")
-        _memory(found, before, findings, "memory full")
+        _memory(found, ears, before, findings, "memory full")
         ears.close()
 
 
-def _memory(found: Alarms, before: Usage, findings: Findings, what: str) -> None:
+def _memory(found: Alarms, ears: Ears, before: Usage, findings: Findings, what: str) -> None:
     """What 600 alarms left behind in memory."""
-    after = Usage.settled(found.service.process.pid)
+    after = found.settled(ears)
     findings.most(f"{what}: memory growth", after.memory - before.memory, 10.0, "MiB")
 
 

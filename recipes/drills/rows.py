@@ -31,7 +31,7 @@ DRILLS: Final = (
     Drill("scorer-slowed", "scoring takes ten times as long for 5 minutes", engines.slowed),
     Drill("backend-fails", "the backend fails in mid-run: exception, out of memory, wrong answers", engines.fails),
     Drill("backends-alike", "scores of the backends that take over", engines.scores_alike),
-    Drill("broker-lost", "600 alarms while the broker is gone, in six ways", brokers.lost),
+    Drill("broker-lost", "600 alarms while the broker is gone, slow or full, in eight ways", brokers.lost),
     Drill(
         "broker-limits",
         "brokers with small packets, short queues, access rules, certificates",

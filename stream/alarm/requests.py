@@ -122,7 +122,7 @@ class SetView(_Given):
 
 @dataclass(frozen=True)
 class TakePicture(_Given):
-    """Write the whole image of the camera where the image of an event `event` would be."""
+    """Write the whole image of the camera to the `look_path` of the name `event`, which is no event's id."""
 
     camera: str
     event: str

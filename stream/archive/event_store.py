@@ -265,15 +265,14 @@ class EventStore:
 
     def with_files(self, camera: str) -> list[str]:
         """Ids of the camera's events that have files."""
-        rows = self._database.execute(
-            "SELECT DISTINCT id FROM events JOIN files ON event = id WHERE camera = ?", (camera,)
-        )
-        return [event_id for (event_id,) in rows]
+        return [event_id for (event_id,) in self._database.execute(_WITH_FILES, (camera,))]
 
-    def older(self, camera: str, before: float) -> list[str]:
-        """Ids of the camera's events that have ended and whose age counts from before that steady time."""
+    def older(self, camera: str, before: float, limit: int) -> list[str]:
+        """Ids of the camera's oldest events, `limit` at most, that ended and whose age counts from before that time."""
         rows = self._database.execute(
-            "SELECT id FROM events WHERE camera = ? AND age_from < ? AND end_time IS NOT NULL", (camera, before)
+            """SELECT id FROM events WHERE camera = ? AND age_from < ? AND end_time IS NOT NULL
+               ORDER BY age_from LIMIT ?""",
+            (camera, before, limit),
         )
         return [event_id for (event_id,) in rows]
 

@@ -8,17 +8,19 @@ from dataclasses import replace
 from typing import Final
 
 from configs.atomic import PARTIAL
-from stream.archive.media import SUFFIX, Kind, evict, media_path
+from stream.archive.media import LOOK, SUFFIX, Kind, evict, media_path
 from stream.archive.retention import DAY, CameraRetention, Retention
 from stream.archive.store import Store
 from stream.base.log import log
 
 _EVERY: Final = 30.0
 _ROOM_EVERY: Final = 2.0
+_EVENTS_AT_ONCE: Final = 200  # whatever else is written waits meanwhile
 _MERGED_AFTER: Final = 600.0
 _HOURS_MERGED: Final = 20
 # A slow stream fills the muxer's buffer only after minutes, and no clip takes longer than an hour.
 _PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
+_LOOK_IS_DEAD_AFTER: Final = 15.0  # nobody waits for an image for so long
 
 
 class Janitor:
@@ -31,7 +33,7 @@ class Janitor:
         self._next_look = self._next_room = 0.0
         self._told = False
         # when each file was last written, and since when that is unchanged
-        self._partials: dict[str, tuple[int, float]] = {}
+        self._passing: dict[str, tuple[int, float]] = {}
 
     def keep(self, cameras: Mapping[str, CameraRetention]) -> None:
         """What is different for some cameras from now on."""
@@ -48,16 +50,18 @@ class Janitor:
         if self._store.removed and not self._told:
             self._told = True
             log.error("data folder was removed: nothing is kept until a restart; alarms are published")
-        self._delete_partials(now)
-        self._delete_old()
+        self._delete_passing(now)
+        if self._delete_old():
+            self._next_look = self._next_room
 
-    def _delete_old(self) -> None:
+    def _delete_old(self) -> bool:
+        """Returns whether more is old than could be deleted at once."""
         now, keep = self._store.clock.now(), self._retention
         try:
             gone = evict(self._store.media, keep, now, self._own_days())
         except OSError as error:
             log.error("old media cannot be deleted", error=error.strerror)
-            return
+            return False
         if gone:
             log.info("media expired", files=len(gone), bytes=sum(file.bytes for file in gone))
         for file in gone:
@@ -65,21 +69,24 @@ class Janitor:
         with self._store.transaction():
             for file in gone:
                 self._store.events.file_kept(file.event_id, file.kind, 0)
-            own = _own(keep.cameras, "event_days")
+            own, forgotten = _own(keep.cameras, "event_days"), 0
             for name, days in own.items():
-                self._forget(self._store.events.older(name, now - days * DAY))
+                old = self._store.events.older(name, now - days * DAY, _EVENTS_AT_ONCE - forgotten)
+                forgotten += self._forget(old)
             scores = {name: now - days * DAY for name, days in _own(keep.cameras, "score_days").items()}
             self._store.forget(now - keep.score_days * DAY, now - keep.event_days * DAY, scores, list(own))
             self._store.scores.merge(self._store.clock.wall(now) - _MERGED_AFTER, _HOURS_MERGED)
             self._store.clocks.keep(self._store.clock)
+        return forgotten == _EVENTS_AT_ONCE
 
     def _own_days(self) -> dict[str, float]:
         """The `media_days` of events whose camera has its own."""
         own = _own(self._retention.cameras, "media_days")
         return {event_id: days for name, days in own.items() for event_id in self._store.events.with_files(name)}
 
-    def _forget(self, ids: Sequence[str]) -> None:
-        """Delete events with their files: nothing would tell whose files they are."""
+    def _forget(self, ids: Sequence[str]) -> int:
+        """Delete events with their files: nothing would tell whose files they are. Returns how many are gone."""
+        gone = 0
         for event_id in ids:
             try:
                 for kind in SUFFIX:
@@ -91,18 +98,30 @@ class Janitor:
                 log.error("old media cannot be deleted", id=event_id, error=error.strerror)
             else:
                 self._store.events.erase([event_id])
+                gone += 1
+        return gone
 
-    def _delete_partials(self, now: float) -> None:
-        """Delete partial files that nobody will complete."""
-        before, self._partials = self._partials, {}
-        for path in self._store.media.glob(f"*{PARTIAL}.*"):
+    def _delete_passing(self, now: float) -> None:
+        """Delete partial files that nobody will complete, and images without masks that nobody has read."""
+        before, self._passing = self._passing, {}
+        for path in self._store.media.glob("*.*"):
+            dead_after = _dead_after(path.name)
+            if dead_after is None:
+                continue
             with suppress(OSError):  # a file that cannot be deleted must not keep the others
                 written = path.stat().st_mtime_ns
                 known, since = before.get(path.name, (written, now))
-                if known == written and now - since > _PARTIAL_IS_DEAD_AFTER:
+                if known == written and now - since > dead_after:
                     path.unlink()
                 else:
-                    self._partials[path.name] = (written, since if known == written else now)
+                    self._passing[path.name] = (written, since if known == written else now)
+
+
+def _dead_after(name: str) -> float | None:
+    """The seconds after which a file that nobody has written since is of no use; None for the files of events."""
+    if f"{LOOK}." in name:
+        return _LOOK_IS_DEAD_AFTER
+    return _PARTIAL_IS_DEAD_AFTER if f"{PARTIAL}." in name else None
 
 
 def _own(cameras: Mapping[str, CameraRetention], key: str) -> dict[str, float]:

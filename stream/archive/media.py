@@ -14,6 +14,7 @@ from stream.base.log import log
 
 Kind = Literal["snapshot", "clip", "window", "heat"]
 SUFFIX: Final[dict[Kind, str]] = {"snapshot": ".jpg", "clip": ".mp4", "window": ".npz", "heat": ".heat"}
+LOOK: Final = ".look"  # in the names of whole images that somebody waits for: they belong to no event
 _NONE: Final[Mapping[str, float]] = {}
 
 
@@ -22,6 +23,11 @@ def media_path(folder: Path, event_id: str, kind: Kind) -> Path:
     if not EVENT_ID.fullmatch(event_id):
         raise ValueError(f"{event_id!r} is not an event id")
     return folder / (event_id + SUFFIX[kind])
+
+
+def look_path(folder: Path, name: str) -> Path:
+    """The path of a whole image for somebody who waits for it; `name` is written like the id of an event."""
+    return media_path(folder, name, "snapshot").with_suffix(f"{LOOK}.jpg")
 
 
 @dataclass(frozen=True)

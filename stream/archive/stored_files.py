@@ -41,6 +41,8 @@ class StoredFiles:
         """A file beside an event's image and clip. If the disk is full, only the file is lost."""
 
         def write(store: Store) -> None:
+            if kind == "heat" and store.events.get(event_id) is None:
+                return  # it takes seconds, and its event was erased meanwhile
             content = packed()
             try:
                 with replacing(media_path(store.media, event_id, kind)) as partial:

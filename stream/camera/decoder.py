@@ -186,7 +186,7 @@ class Decoder:
                             assembler.restart()  # clips follow nothing, as after a new connection
                             self._connection, self._resized = self._connection + 1, self._resized + 1
                         size = capture.size
-                        self._recorder.turned = capture.turned
+                    self._recorder.turned = capture.turned
                     self._frames += 1
                     self._live.offer(picture.frame, arrival)
                     self._corrupt += capture.corrupt_frames - corrupt

@@ -26,6 +26,12 @@ _ENCODER: Final = {
 }  # fmt: skip
 
 
+class RotatedError(ValueError):
+    """The masks belong to the upright frames."""
+
+    strerror: Final = "a rotated recording cannot be masked"
+
+
 class MaskedClip(ClipFile):
     """Packets wait until `advance` has time for them, at most RING_BYTES of them: then the clip is complete."""
 
@@ -80,6 +86,8 @@ class MaskedClip(ClipFile):
         pts = (frame.pts or 0) - self._first.pts
         if pts <= self._last_pts:  # frames that lead the first keyframe
             return
+        if frame.rotation:
+            raise RotatedError
         stream = self._stream
         if self._packets == 0:
             stream.width, stream.height = max(2, frame.width & ~1), max(2, frame.height & ~1)

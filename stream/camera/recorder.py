@@ -32,7 +32,7 @@ from stream.camera.snapshot import snapshot
 # An alarm is known later than it begins: minimum duration, length of a clip, waiting for the engine.
 RING_SLACK: Final = 10.0
 _LONGEST_JUMP: Final = 10.0
-# Seconds for masking clips and for decoding saved ones again: with each packet, and when the connection has ended.
+# Seconds for masking clips and for decoding saved ones again: between two looks at what waits, and when all ends.
 _MASK_AT_ONCE: Final = 0.03
 _CHECK_AT_ONCE: Final = 0.01
 _MASK_AT_END: Final = 1.0
@@ -78,11 +78,31 @@ class Recorder:
         self._last_pts = self._last_dts = -1
 
     def disconnected(self) -> None:
-        """Close open clips, and keep what was written."""
+        """End open clips; `work` masks what is left of them."""
         self._packets_are = None
-        # close all files first, because the service may have gone
         for event in list(self._clips):
             self._complete.append(self._clips.pop(event))
+        self._finish_complete(0.0)
+
+    @property
+    def busy(self) -> bool:
+        """Whether clips wait to be masked or checked."""
+        return bool(self._complete or self._checks) or not all(clip.advance(0.0) for clip in self._clips.values())
+
+    def work(self) -> None:
+        """Mask and check clips for a moment: called while nothing else waits, so that packets never do."""
+        self._advance(monotonic() + _MASK_AT_ONCE)
+        self._check(_CHECK_AT_ONCE)
+
+    def settle(self, until: float) -> None:
+        """Mask and check all clips, if that is done by that monotonic time."""
+        while self.busy and monotonic() < until:
+            self.work()
+
+    def close(self) -> None:
+        """Close all files, and keep what was written."""
+        self.disconnected()
+        # close all files first, because the service may have gone
         self._finish_complete(monotonic() + _MASK_AT_END)
         while self._complete:  # there is no time to mask the rest
             self._finish(self._complete.popleft())
@@ -111,8 +131,6 @@ class Recorder:
         self._ring.add(stored)
         for event, clip in list(self._clips.items()):
             self._write(event, clip, stored)
-        self._advance(monotonic() + _MASK_AT_ONCE)
-        self._check(_CHECK_AT_ONCE)
 
     def start(self, clip: ClipFile) -> None:
         """Begin a clip with the recent packets."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -17,13 +18,14 @@ from stream.base.clock import SteadyClock
 from stream.base.log import log
 from stream.camera.blackout import Blackout
 from stream.camera.clip_file import ClipFile
-from stream.camera.masked_clip import MaskedClip
+from stream.camera.masked_clip import MaskedClip, RotatedError
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.packets import RING_BYTES
 from stream.camera.recorder import Described, Recorder, reason_of
 from stream.camera.view import View
 
 _FRAMES_KEPT: Final = 4
+_REST: Final = 0.01  # seconds between two moments of work on clips: other cameras need the processor, too
 _CLOSED_WITHIN: Final = 3.0
 _SETTLED_WITHIN: Final = 15.0  # less than the service waits for a sign of life
 Task = Callable[[], None]
@@ -61,7 +63,7 @@ class RecorderThread:
         self._put(partial(self._recorder.connected, Described.by(stream)))
 
     def disconnected(self) -> None:
-        """Close open clips, and keep what was written."""
+        """End open clips, and keep what was written."""
         self._stream = None
         self._put(self._recorder.disconnected)
 
@@ -93,8 +95,8 @@ class RecorderThread:
         elif self._stream is None or shift is None or self._skipping:
             why = "the disk does not respond" if self._skipping else "the camera is not connected"
             self._send(ClipClosed(order.event, 0, 0.0, why))
-        elif self._blackout.hides and self.turned:  # the masks belong to the upright frames
-            self._send(ClipClosed(order.event, 0, 0.0, "a rotated recording cannot be masked"))
+        elif self._blackout.hides and self.turned:
+            self._send(ClipClosed(order.event, 0, 0.0, RotatedError.strerror))
         else:
             try:
                 self._put(partial(self._recorder.start, self._clip_file(order, self._stream, shift)))
@@ -119,12 +121,13 @@ class RecorderThread:
 
     def settle(self, within: float = _SETTLED_WITHIN) -> None:
         """Wait until everything that was asked for is done: at the end of a recording, nobody waits for the camera."""
-        done = threading.Event()
+        done, until = threading.Event(), time.monotonic() + within
+        self._put(lambda: self._recorder.settle(until))
         self._put(done.set)
         done.wait(within)
 
     def close(self, within: float = _CLOSED_WITHIN) -> None:
-        """Carry out what was asked for, and end the thread, if that takes no longer."""
+        """Carry out what was asked for, close all clips, and end the thread, if that takes no longer."""
         self._tasks.put(None)
         self._thread.join(within)
 
@@ -134,13 +137,24 @@ class RecorderThread:
         self._tasks.put((task, size))
 
     def _run(self) -> None:
-        while (item := self._tasks.get()) is not None:
+        while (item := self._next()) is not None:
             task, size = item
-            try:
-                task()
-            except OSError:  # the service has gone; this process is about to end
-                pass
-            except Exception:  # noqa: BLE001 -- a defect: logged in full; the camera is watched all the same
-                log.exception("recorder failed")
+            self._carry_out(task)
             with self._lock:
                 self._waiting -= size
+        self._carry_out(self._recorder.close)
+
+    def _next(self) -> tuple[Task, int] | None:
+        """The next task; a moment of work on clips while none waits."""
+        try:
+            return self._tasks.get(timeout=_REST if self._recorder.busy else None)
+        except queue.Empty:
+            return self._recorder.work, 0
+
+    def _carry_out(self, task: Task) -> None:
+        try:
+            task()
+        except OSError:  # the service has gone; this process is about to end
+            pass
+        except Exception:  # noqa: BLE001 -- a defect: logged in full; the camera is watched all the same
+            log.exception("recorder failed")

@@ -92,6 +92,7 @@ def write_site(path: Path, new: dict[str, Camera], login: PlaceholderLogin | Non
     text = added(path, content, new, login)
     with replacing(path) as partial:
         partial.write_bytes(text.encode())
+        _give_to_owner_of(path if path.exists() else path.parent, partial)
         if content:
             shutil.copymode(path, partial)
 
@@ -99,15 +100,21 @@ def write_site(path: Path, new: dict[str, Camera], login: PlaceholderLogin | Non
 def store_password(site: Path, name: str, password: str) -> Path:
     """Store the password where `{name}` in this site file finds it, for the file's owner only. Raises OSError."""
     path = site.absolute().parent / SECRETS / name
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(mode=0o700)
+        _give_to_owner_of(site, path.parent)
     with replacing(path) as partial:
         partial.touch(0o600)
         partial.write_text(password, encoding="utf-8")
-        owner = site.stat()
-        if os.geteuid() == 0:
-            os.chown(partial, owner.st_uid, owner.st_gid)
-            os.chown(path.parent, owner.st_uid, owner.st_gid)
+        _give_to_owner_of(site, partial)
     return path
+
+
+def _give_to_owner_of(model: Path, made: Path) -> None:
+    """What root has made is not root's if `model` is not: a service may run as its owner."""
+    if os.geteuid() == 0:
+        owner = model.stat()
+        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def added(path: Path, content: bytes, new: dict[str, Camera], login: PlaceholderLogin | None) -> str:

@@ -54,7 +54,8 @@ class HeatMaps:
     def run(self) -> None:
         """Body of the thread."""
         if sys.platform == "linux":  # elsewhere, the priority is that of the whole process
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, max(10, os.getpriority(os.PRIO_PROCESS, thread)))
         while (asked := self._line.get()) is not None:
             try:
                 heat = heat_map(self._bundle, asked.clip, asked.window)

@@ -10,7 +10,7 @@ from stream.alarm.event import EventMessage
 from stream.archive.clock import Clock
 from stream.archive.explanation import Explanation
 from stream.archive.journal import Journal
-from stream.archive.media import Kind, media_path
+from stream.archive.media import Kind, look_path, media_path
 from stream.base.log import log
 from stream.camera.messages import ClipClosed, ClipReady, EndClip, SnapshotTaken, StartClip, TakeSnapshot
 from stream.watch.decoder_process import DecoderProcess
@@ -33,7 +33,7 @@ class EventFiles:
         """Have the whole image, without masks, written for somebody who waits for the file."""
         if self.keeps:
             self._looks.add(name)
-            decoder.order(TakeSnapshot(name, media_path(self._media, name, "snapshot"), "", None, whole=True))
+            decoder.order(TakeSnapshot(name, look_path(self._media, name), "", None, whole=True))
 
     def order(self, decoder: DecoderProcess, message: EventMessage, clip: ClipReady | None) -> None:
         """Request the files for the message of an alarm; `clip` is the one that caused it and is shown."""

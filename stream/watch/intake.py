@@ -79,6 +79,7 @@ class Intake:
             return
         decoder.take(clip)
         if len(decoder.pending_clips) > PENDING_CLIPS and not self._replay:
+            self._scheduler.dropped(now)
             self._shed(decoder, now)
 
     def _shed_overdue(self) -> None:

@@ -71,15 +71,19 @@ class Scheduler:
         costly = [line for line in late if not line.standing.is_free]
         found = [line for line in costly for clip in line.pending_clips if now - clip.arrival > self._longest_wait]
         if found:
-            self._dropped_at = now
+            self.dropped(now)
         return found
 
+    def dropped(self, now: float) -> None:
+        """A clip was dropped because more come than are scored."""
+        self._dropped_at = now
+
     def _rank(self, line: Line, now: float) -> tuple[bool, bool, float, float, float]:
-        """Sorts lines, those to be served first in front: free, starving, near an alarm, served long ago."""
+        """Sorts lines, those to be served first in front: starving, free, near an alarm, served long ago."""
         served = self._served.setdefault(line, now)
         starving = now - served >= self._starved
         level = 0.0 if starving else -round(_LEVELS * line.standing.nearness)
-        return not line.standing.is_free, not starving, level, served, _oldest(line)
+        return not starving, not line.standing.is_free, level, served, _oldest(line)
 
 
 def _oldest(line: Line) -> float:

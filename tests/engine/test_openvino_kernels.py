@@ -57,6 +57,8 @@ def test_what_was_measured_is_kept_for_this_cpu(graph: Path, tmp_path: Path, mon
         return Tuning("cpu", "version", {"first": "ref_any"}, {})
 
     monkeypatch.setattr(openvino_kernels, "measure", measure)
+    monkeypatch.setattr(openvino_kernels, "int8_instructions", lambda: "AMX")
+    monkeypatch.setattr(openvino_kernels, "CANDIDATES", {"AMX": ("ref_any",)})
     core, folder = openvino.Core(), tmp_path / "kernels"
     assert kernel_of(tuned(core, graph, compiled, folder), "first").startswith("ref_any")
     tuned(core, graph, compiled, folder)

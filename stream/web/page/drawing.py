@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from stream.alarm.drawing import drawing_of
 from stream.alarm.event import EVENT_ID
 from stream.alarm.requests import Origin, SetView, TakePicture
-from stream.archive.media import media_path
+from stream.archive.media import look_path
 from stream.web.access import Asking
 from stream.web.page.sources import PageSources
 
@@ -59,11 +59,14 @@ class DrawingRoutes:
         return {"camera": camera, "view": None if drawing is None else drawing.as_json()}
 
     def frame(self, camera: str) -> Response:
-        """The whole image, without masks. The decoder writes it; it is deleted once it was read."""
+        """The whole image, without masks. The decoder writes it; it is deleted once it was read.
+
+        The janitor deletes one that comes too late.
+        """
         self._sources.check(camera)
         name = f"{time.time():.2f}-{secrets.token_hex(3)}"
-        assert EVENT_ID.fullmatch(name)  # noqa: S101 -- the janitor deletes what is left of it
-        path = media_path(self._sources.folder / "media", name, "snapshot")
+        assert EVENT_ID.fullmatch(name)  # noqa: S101 -- the service refuses others
+        path = look_path(self._sources.folder / "media", name)
         if not self._waiting.acquire(blocking=False):
             raise HTTPException(503, "too many images are being taken; try again")
         try:

@@ -22,6 +22,7 @@ STREAMS: Final = 100
 WATCHERS: Final = 8
 _IMAGE_EVERY: Final = 0.2  # how often a decoder takes one
 _LOOKED_FOR: Final = 2.0  # seconds for which an image is taken after the last look
+_NEW_WITHIN: Final = 10.0  # seconds; then the camera is offline, and somebody else may watch another
 _BOUNDARY: Final = "mgfn-image"
 _LOOK_EVERY: Final = 0.25
 _STATE_EVERY: Final = 2.0
@@ -105,23 +106,29 @@ class LiveRoutes:
         return Response(jpeg(picture, _PICTURE_QUALITY), media_type="image/jpeg")
 
     async def live(self, camera: str) -> Response:
-        """Up to five images a second (`multipart/x-mixed-replace`), taken only while somebody looks."""
+        """Up to five images a second (`multipart/x-mixed-replace`), taken only while somebody looks.
+
+        An image that was taken before is not sent. The stream ends if the camera sends no new one.
+        """
         self._sources.check(camera)
         if self._sources.live.watchers >= WATCHERS:
             return JSONResponse({"detail": f"too many live images; at most {WATCHERS} are allowed"}, 503)
         return EventStream(self._images(camera), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
 
     async def _images(self, camera: str) -> AsyncIterator[bytes]:
-        live, shown = self._sources.live, 0
+        live = self._sources.live
         live.watchers += 1
         try:
             yield f"--{_BOUNDARY}\r\n".encode()
-            while not live.closed:
+            before = self._sources.look(camera, time.monotonic() + _LOOKED_FOR)
+            shown, until = 0 if before is None else before[0], time.monotonic() + _NEW_WITHIN
+            while not live.closed and time.monotonic() < until:
                 newest = self._sources.look(camera, time.monotonic() + _LOOKED_FOR)
                 if newest is None and camera not in self._sources.state()["cameras"]:
                     return
                 if newest is not None and newest[0] != shown:
                     shown, jpeg = newest
+                    until = time.monotonic() + _NEW_WITHIN
                     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     yield head.encode() + jpeg + f"\r\n--{_BOUNDARY}\r\n".encode()
                 await asyncio.sleep(_LOOK_EVERY if newest is None else _IMAGE_EVERY / 2)

@@ -10,9 +10,10 @@ import pytest
 
 from configs.atomic import partial_path, replacing
 from stream.alarm.event import Event, EventMessage, ModelName, Moment
+from stream.archive import janitor as janitor_module
 from stream.archive.clock import Clock
 from stream.archive.janitor import Janitor
-from stream.archive.media import media_path
+from stream.archive.media import look_path, media_path
 from stream.archive.retention import DAY, CameraRetention, Retention
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
@@ -128,6 +129,19 @@ def test_a_half_is_dead_once_nobody_has_written_it_for_two_hours(store: Store) -
     assert stuck.exists()
 
 
+def test_a_whole_image_that_nobody_has_read_is_deleted_at_the_next_turn(store: Store) -> None:
+    """It came too late for whoever waited, or the service was stopped meanwhile: it shows what masks hide."""
+    who, _ = janitor(store, Retention(free_bytes=0))
+    late, alarm = look_path(store.media, "1000.00-abcdef"), media_path(store.media, "1000.00-abcdef", "snapshot")
+    for path in (late, partial_path(late), alarm):
+        path.write_bytes(b"x")
+        store.clock.steady.stamp(path)
+    who.turn(0.0, refused=False)
+    assert late.exists()  # it may just have been written
+    who.turn(30.0, refused=False)
+    assert [path.name for path in store.media.iterdir()] == [alarm.name]
+
+
 def test_eviction_goes_on_where_a_decoder_renames_its_half_meanwhile(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,3 +215,17 @@ def test_the_files_of_events_that_are_forgotten_go_with_them(store: Store) -> No
     who.keep({"door": CameraRetention(media_days=1)})  # the site file was changed
     who.turn(200.0, refused=False)
     assert gone == [lobby, door]
+
+
+def test_many_old_events_are_forgotten_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run with a camera's own `event_days` may find years of them."""
+    monkeypatch.setattr(janitor_module, "_EVENTS_AT_ONCE", 3)
+    own = CameraRetention(event_days=1)
+    who, gone = janitor(store, Retention(free_bytes=0, cameras={"lobby": own, "yard": own}))
+    with store.transaction():
+        for name in ("lobby", "lobby", "yard", "yard", "yard"):
+            kept_alarm(store, name)
+    lived(store, 1.1 * DAY)
+    for now, forgotten in [(100.0, 3), (101.0, 3), (102.0, 5), (104.0, 5)]:
+        who.turn(now, refused=False)
+        assert len(gone) == forgotten

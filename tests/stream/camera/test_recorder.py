@@ -12,6 +12,7 @@ import pytest
 from stream.base.clock import SteadyClock
 from stream.camera import recorder, recorder_thread
 from stream.camera.clip_file import FIRST_PICTURE
+from stream.camera.masked_clip import MaskedClip
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.packets import PacketRing, StoredPacket
 from stream.camera.recorder_thread import RecorderThread
@@ -227,6 +228,8 @@ def test_while_the_disk_hangs_nobody_waits_and_little_is_kept(
     assert "".join(capsys.readouterr()).count("disk does not respond: nothing is recorded") == 1
 
 
+# an H.264 unit, with its length before it, by which a camera says that its image is rotated by 180 degrees
+UPSIDE_DOWN = bytes.fromhex("00000007 06 2f 03 100009 80")
 UPPER_HALF = View(masks=(((0.0, 0.0), (1.0, 0.0), (1.0, 0.5), (0.0, 0.5)),))
 
 
@@ -263,19 +266,72 @@ def test_masks_reach_saved_images_and_clips(tmp_path: Path, video: Path) -> None
         assert np.abs(picture[130:].astype(int) - sent_picture[130:]).mean() < 6
 
 
+def test_a_camera_that_is_turned_in_the_middle_gets_no_masked_clip(tmp_path: Path, video: Path) -> None:
+    """The image keeps its size, and the masks would lie upside down."""
+    turned = tmp_path / "turned.mp4"
+    with av.open(str(video)) as source, av.open(str(turned), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, sent_packet in enumerate(source.demux(source.streams.video[0])):
+            if not sent_packet.size:
+                continue
+            turned_packet = av.Packet((UPSIDE_DOWN if number >= 45 else b"") + bytes(sent_packet))
+            turned_packet.pts, turned_packet.dts = sent_packet.pts, sent_packet.dts
+            turned_packet.time_base, turned_packet.is_keyframe = sent_packet.time_base, sent_packet.is_keyframe
+            turned_packet.stream = stream
+            target.mux(turned_packet)
+    with av.open(str(turned)) as container:
+        assert [frame.rotation for frame in container.decode(video=0)][::60] == [0, -180, -180, -180]
+    sent: list[Message] = []
+    thread = RecorderThread(1.0, sent.append, CLOCK, UPPER_HALF)
+    play(thread, turned, {40: StartClip("1.00-aaaaaa", tmp_path / "masked.mp4", begin=1001.5, longest=60.0)}, 100)
+    assert sent == [ClipClosed("1.00-aaaaaa", 0, 0.0, "a rotated recording cannot be masked")]
+    assert [path.name for path in tmp_path.iterdir()] == ["turned.mp4"]
+
+
 def test_a_clip_that_cannot_be_masked_in_time_is_cut(
     tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The rest is left out rather than saved without masks."""
-    monkeypatch.setattr(recorder, "_MASK_AT_ONCE", 0.0)
     monkeypatch.setattr(recorder, "_MASK_AT_END", 0.02)
+    monkeypatch.setattr(recorder_thread, "_REST", 60.0)
     sent: list[Message] = []
     thread = RecorderThread(5.0, sent.append, CLOCK, UPPER_HALF)
-    play(thread, video, {150: StartClip("1.00-aaaaaa", tmp_path / "clip.mp4", begin=1000.0, longest=60.0)}, 160)
-    thread.disconnected()
-    thread.settle()
+    _play(thread, video, {150: StartClip("1.00-aaaaaa", tmp_path / "clip.mp4", begin=1000.0, longest=60.0)}, 160)
+    thread.close()
     (closed,) = sent
     assert isinstance(closed, ClipClosed)
     assert closed.seconds < 5.0
     assert "no time to mask it" in "".join(capsys.readouterr())
     assert all(path.name == "clip.mp4" for path in tmp_path.iterdir())
+
+
+def test_a_clip_is_masked_while_no_packet_waits_and_after_the_camera_was_lost(
+    tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packets do not wait for it, and the incident is kept although the camera was lost soon after the alarm."""
+    monkeypatch.setattr(recorder, "_MASK_AT_END", 0.0)
+    done: list[str] = []
+
+    def noted(owner: type, name: str) -> None:
+        method = getattr(owner, name)
+
+        def called(*given: object) -> None:
+            done.append(name)
+            method(*given)
+
+        monkeypatch.setattr(owner, name, called)
+
+    noted(recorder.Recorder, "packet")
+    noted(MaskedClip, "_convert")
+    sent: list[Message] = []
+    thread, begun = RecorderThread(5.0, sent.append, CLOCK, UPPER_HALF), threading.Event()
+    thread._put(lambda: None if begun.wait(20) else pytest.fail("never begun"))
+    _play(thread, video, {50: StartClip("1.00-aaaaaa", tmp_path / "clip.mp4", begin=1000.0, longest=60.0)}, 60)
+    thread.disconnected()
+    begun.set()
+    thread.settle()
+    (closed,) = sent
+    assert isinstance(closed, ClipClosed)
+    assert closed.problem == ""
+    assert closed.seconds == pytest.approx(59 / 25)
+    assert done == ["packet"] * 60 + ["_convert"] * 60

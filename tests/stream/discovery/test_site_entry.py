@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import stat
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from stream.discovery.finding import Camera
 from stream.discovery.looking import Seen
-from stream.discovery.site_entry import PlaceholderLogin, added, as_yaml, entries, write_site
+from stream.discovery.site_entry import PlaceholderLogin, added, as_yaml, entries, store_password, write_site
 from stream.settings.site.reading import SiteError, checked
 
 EXAMPLE = Path(__file__).parents[3] / "configs" / "site.example.yaml"
@@ -49,6 +50,31 @@ def test_the_file_is_read_as_it_was_meant(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(cameras) == ["door", "Yard"]
     assert cameras["Yard"].url == "rtsp://view%3Aer%40:a%20b%40c@10.0.0.9:554/1"
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_leaves_the_site_file_and_the_password_to_the_owner(tmp_path: Path) -> None:
+    def owner(path: Path) -> tuple[int, int]:
+        return path.stat().st_uid, path.stat().st_gid
+
+    path = tmp_path / "site.yaml"
+    path.write_text("cameras: {}\n")
+    os.chown(path, 4321, 4322)
+    write_site(path, {"Yard": camera()}, LOGIN)
+    stored = store_password(path, "MGFN_CAMERAS_PW", "secret")
+    assert [owner(each) for each in (path, stored, stored.parent)] == [(4321, 4322)] * 3
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
+
+    os.chown(stored.parent, 0, 0)
+    store_password(path, "MGFN_CAMERAS_PW", "another")
+    assert owner(stored.parent) == (0, 0)  # it was there before
+    assert owner(stored) == (4321, 4322)
+
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 4321, 4322)
+    write_site(home / "site.yaml", {"Yard": camera()}, LOGIN)
+    assert owner(home / "site.yaml") == (4321, 4322)
 
 
 @pytest.mark.parametrize("content", [b"", b"# only a comment\n", b"defaults: {fps: 25}\n", b"cameras:\r\n  # none\r\n"])

@@ -77,6 +77,16 @@ def test_what_costs_nothing_is_scored_first_and_kept() -> None:
     assert names(scheduler.next_batch([near, free], 1, 1.5)) == ["free"]
 
 
+def test_a_camera_that_is_starved_comes_before_what_costs_nothing() -> None:
+    free, costly = Camera("free", is_free=True), Camera("costly")
+    scheduler = Scheduler()
+    for now in (0.0, 1.0):
+        scheduler.dropped(now)
+        assert names(scheduler.next_batch([costly.waits(now), free.waits(now)], 1, now)) == ["free"]
+    scheduler.dropped(STARVED)
+    assert names(scheduler.next_batch([costly, free], 1, STARVED)) == ["costly"]
+
+
 @dataclass
 class Run:
     """Cameras that finish a clip every 0.64 s each, and an engine that takes `cost` seconds for one."""

@@ -31,6 +31,7 @@ from stream.archive.media import media_path
 from stream.archive.store import Store
 from stream.base.people import ANYBODY
 from stream.web import page as page_package
+from stream.web.page import live as live_routes
 from stream.web.page.live import WATCHERS, EventStream, LiveRoutes
 from stream.web.page_stream import Live
 from tests.servers import processes
@@ -263,11 +264,12 @@ def test_no_picture_and_no_window_are_not_found(data: Path) -> None:
 
 def test_a_live_image_is_taken_while_somebody_looks_and_watchers_are_counted(tmp_path: Path) -> None:
     site, until = Site(tmp_path), []
-    newest = (2, b"\xff\xd8first")
+    newest = (4, b"\xff\xd8first")
 
     def look(camera: str, looked_until: float) -> tuple[int, bytes] | None:
         until.append(looked_until)
-        return newest if camera == "door" else None
+        old = (2, b"\xff\xd8an hour ago")
+        return (old if len(until) == 1 else newest) if camera == "door" else None
 
     site.look = look
     with site.serving() as client, ExitStack() as watching:
@@ -279,10 +281,11 @@ def test_a_live_image_is_taken_while_somebody_looks_and_watchers_are_counted(tmp
         got = b""
         while b"first\r\n--mgfn-image\r\n" not in got:
             got += next(parts)
-        newest = (4, b"\xff\xd8second")
+        newest = (6, b"\xff\xd8second")
         while b"second" not in got:
             got += next(parts)
         assert got.count(b"Content-Type: image/jpeg") == 2  # each image once
+        assert b"an hour ago" not in got
         assert all(0 < end - time.monotonic() < 3 for end in until[-1:])
         others = [watching.enter_context(client.stream("GET", url)).iter_bytes() for _ in range(WATCHERS - 1)]
         assert all(next(other) for other in others)
@@ -291,3 +294,14 @@ def test_a_live_image_is_taken_while_somebody_looks_and_watchers_are_counted(tmp
         watching.close()
         processes.until(lambda: site.live.watchers == 0, 10, "the end of the streams")
         assert client.get("/api/state").status_code == 200
+
+
+def test_whoever_watches_an_offline_camera_gives_the_place_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_routes, "_NEW_WITHIN", 0.1)
+    site = Site(tmp_path)
+    site.look = lambda _camera, _until: (2, b"\xff\xd8an hour ago")
+    with site.serving() as client:
+        assert client.get("/api/cameras/door/live.mjpeg").content == b"--mgfn-image\r\n"
+        assert site.live.watchers == 0

@@ -92,7 +92,9 @@ function showState(camera, told) {
   write(camera.badge, t(told.alarm ? "ALARM" : told.status));
   camera.badge.className = "badge" + (told.alarm || told.status === "offline" ? " bad" : told.status === "online" ? "" : " warn");
   camera.root.classList.toggle("alarm", Boolean(told.alarm));
-  camera.root.classList.toggle("away", ["offline", "disabled"].includes(told.status));
+  const away = ["offline", "disabled"].includes(told.status);
+  camera.root.classList.toggle("away", away);
+  if (away && camera === watched) { watch(null); say(t("no_live", { name: camera.name })); }  // its last image is not live
   write(camera.problem, [told.problem, told.misfit && t("misfit", { why: told.misfit }),
     told.scheduled === false && t("off_schedule")].filter(Boolean).join(". "));
   camera.problem.hidden = !camera.problem.textContent;
