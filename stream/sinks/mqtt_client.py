@@ -29,6 +29,17 @@ class TlsFiles:
     key: Path | None = None
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself if the handshake fails; paho would leave it open until it is garbage-collected."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class Dialect:
     """The MQTT version to use: 5, or 3.1.1 if the broker does not support it."""
 
@@ -77,6 +88,7 @@ def make_client(
                 if not path.is_file():
                     raise UsageError(f"{path}: no such certificate file")
             context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+            context.sslsocket_class = _TlsSocket
             if tls.cert:
                 context.load_cert_chain(tls.cert, tls.key)
         except (ssl.SSLError, OSError) as error:
