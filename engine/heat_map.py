@@ -49,8 +49,8 @@ def _onnxruntime(graph: str, clips: UInt8Array, windows: FloatArray) -> FloatArr
 
 
 def _openvino(graph: str, clips: UInt8Array, windows: FloatArray) -> FloatArray:
-    import openvino
+    from engine.backends.openvino_core import core
 
     settings = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(graph, "CPU", settings)
+    compiled = core().compile_model(graph, "CPU", settings)
     return np.asarray(compiled([clips, windows])[0][0], np.float32)

@@ -61,12 +61,12 @@ def quantise_until_it_holds(
 
 def quantised(graph: Path, calibration: UInt8Array) -> Any:
     """The ONNX backbone as an OpenVINO model in INT8, with every layer that NNCF can quantise."""
-    import openvino
+    from engine.backends.openvino_core import core
 
     nncf = _nncf()
     clips = _inputs(calibration)
     with redirect_stdout(io.StringIO()):  # hides its progress bars
-        return nncf.quantize(openvino.Core().read_model(graph), nncf.Dataset(clips), subset_size=len(clips))
+        return nncf.quantize(core().read_model(graph), nncf.Dataset(clips), subset_size=len(clips))
 
 
 def quantised_sparingly(graph: Path, calibration: UInt8Array, drop: float) -> Any:
@@ -74,12 +74,12 @@ def quantised_sparingly(graph: Path, calibration: UInt8Array, drop: float) -> An
 
     At most MOST_FLOAT_LAYERS. Decided on `calibration`, never on the clips used for verification.
     """
-    import openvino
+    from engine.backends.openvino_core import core
 
     nncf = _nncf()
     clips = _inputs(calibration)
-    model = openvino.Core().read_model(graph)
-    reference = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = core().read_model(graph)
+    reference = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     ranking = clips[:_RANKING_CLIPS]
     wanted = {clip.tobytes(): _feature(reference, clip) for clip in ranking}
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.atomic import replacing_folder
+from engine.backends.openvino_core import core
 from engine.manifest import Manifest, Thresholds, Weights
 from export.bundle import Sources, write_artefacts, write_manifest
 from mgfn.checkpoint import save_head
@@ -95,7 +96,7 @@ def write_bundle(sources: Sources, folder: Path, all_forms: bool = False) -> Pat
     with replacing_folder(folder) as scratch:
         write_artefacts(sources, scratch, half=all_forms)
         if all_forms:
-            graph = openvino.Core().read_model(scratch / "backbone.onnx")
+            graph = core().read_model(scratch / "backbone.onnx")
             openvino.save_model(graph, scratch / "backbone-int8.xml", compress_to_fp16=False)
         write_manifest(sources, scratch, checkpoint)
     return folder

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import openvino
 
 from engine.arrays import FloatArray, UInt8Array
 from engine.backends.base import Form
+from engine.backends.openvino_core import core
 from engine.backends.openvino_kernels import tuned
 from engine.bundle import Bundle
 from engine.errors import BackendError
@@ -37,20 +37,19 @@ class OpenVinoBackend:
         self.precision: Form = form if on_cpu else "fp16"
         self.name = f"openvino-{device}" if not on_cpu else "openvino-int8" if form == "int8" else "openvino"
         self._device = device.upper()
-        self._core = openvino.Core()
         if form == "int8":
             graph = bundle.file(INT8_GRAPH)
-            backbone = self._loaded(graph, lambda: tuned(self._core, graph, self._one_clip))
+            backbone = self._loaded(graph, lambda: tuned(graph, self._one_clip))
         else:
             graph = bundle.file("backbone.onnx")
-            backbone = self._loaded(graph, lambda: self._one_clip(self._core.read_model(graph)))
+            backbone = self._loaded(graph, lambda: self._one_clip(core().read_model(graph)))
         self._backbone = backbone.create_infer_request()
         self._head: Any = None
         if bundle.manifest.head:  # a millisecond of work: a second thread would cost more than it saves
             head = bundle.file("head.onnx")
             one_thread = {"INFERENCE_NUM_THREADS": 1}
             self._head = self._loaded(
-                head, lambda: self._compiled(self._core.read_model(head), one_thread)
+                head, lambda: self._compiled(core().read_model(head), one_thread)
             ).create_infer_request()
 
     def _one_clip(self, model: Any, more: Mapping[str, Any] = {}) -> Any:
@@ -60,7 +59,7 @@ class OpenVinoBackend:
     def _compiled(self, model: Any, more: Mapping[str, Any], device: str = "CPU") -> Any:
         precision = "f32" if device == "CPU" else "f16"
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision, **more}
-        return self._core.compile_model(model, device, settings)
+        return core().compile_model(model, device, settings)
 
     def _loaded(self, graph: Path, load: Callable[[], Any]) -> Any:
         try:
@@ -86,4 +85,4 @@ class OpenVinoBackend:
         return np.array(request.infer({0: given}, share_inputs=True)[output])
 
     def close(self) -> None:
-        del self._backbone, self._head, self._core
+        del self._backbone, self._head

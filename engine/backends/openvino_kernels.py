@@ -24,6 +24,7 @@ import platformdirs
 
 from configs.atomic import write_file
 from engine.arrays import FloatArray
+from engine.backends.openvino_core import core
 from engine.cpu import cpu_model, int8_instructions
 
 # Beside OpenVINO's choice, which is `brgconv`, by the INT8 instructions of the CPU. Where a layer has no such kernel,
@@ -69,7 +70,7 @@ class Graph:
         """A hash of its layers, without their weights."""
         return hashlib.sha256(self._text).hexdigest()
 
-    def read(self, core: Any, kernels: Kernels) -> Any:
+    def read(self, kernels: Kernels) -> Any:
         """The model, with these kernels and OpenVINO's choice for all other layers."""
         root = ElementTree.fromstring(self._text)  # noqa: S314 -- the bundle's hashes were checked
         for layer in root.iterfind("layers/layer[@type='Convolution']"):
@@ -81,10 +82,10 @@ class Graph:
             if kernel := kernels.get(layer.get("name", "")):
                 ElementTree.SubElement(notes, "attribute", name=_NOTE, version="0", value=f"cpu:{kernel}")
         weights = openvino.Tensor(np.fromfile(self._weights, np.uint8))
-        return core.read_model(model=ElementTree.tostring(root), weights=weights)
+        return core().read_model(model=ElementTree.tostring(root), weights=weights)
 
 
-def tuned(core: Any, path: Path, compiled: Compile, folder: Path | None = None) -> Any:
+def tuned(path: Path, compiled: Compile, folder: Path | None = None) -> Any:
     """The compiled graph at `path`, with the fastest kernels on this CPU.
 
     They are measured if no file in `folder` (default: in the user's cache) holds what was measured on such a CPU.
@@ -95,11 +96,11 @@ def tuned(core: Any, path: Path, compiled: Compile, folder: Path | None = None) 
     file = (folder or Path(platformdirs.user_cache_dir("mgfn-stream")) / "kernels") / f"{key}.json"
     kernels = _kept(file)
     if kernels is None:
-        tuning = measure(core, graph, compiled)
+        tuning = measure(graph, compiled)
         kernels = tuning.kernels
         with suppress(OSError):  # it is measured again at the next start
             write_file(file, json.dumps(asdict(tuning), indent=1) + "\n")
-    return compiled(graph.read(core, kernels), {})
+    return compiled(graph.read(kernels), {})
 
 
 def _kept(file: Path) -> Kernels | None:
@@ -112,12 +113,12 @@ def _kept(file: Path) -> Kernels | None:
     return kernels if all(kernel in known for kernel in kernels.values()) else None
 
 
-def measure(core: Any, graph: Graph, compiled: Compile) -> Tuning:
+def measure(graph: Graph, compiled: Compile) -> Tuning:
     """Run the graph with each kernel in turn, and take for each layer the one that was clearly the fastest.
 
     A kernel with which the output is not the same to the last bit is not taken.
     """
-    usual = _Run(compiled(graph.read(core, {}), {"PERF_COUNT": True}))
+    usual = _Run(compiled(graph.read({}), {"PERF_COUNT": True}))
     layers = usual.convolutions()
     heavy = sorted(layers, key=lambda layer: -layers[layer])[:HEAVIEST]
     candidates = CANDIDATES.get(int8_instructions() or "", ())
@@ -126,7 +127,7 @@ def measure(core: Any, graph: Graph, compiled: Compile) -> Tuning:
     _log.warning("measuring which kernels are fastest on this CPU; this happens once, and takes seconds")
     runs = {"": usual}
     for kernel in candidates:
-        run = _Run(compiled(graph.read(core, dict.fromkeys(heavy, kernel)), {"PERF_COUNT": True}))
+        run = _Run(compiled(graph.read(dict.fromkeys(heavy, kernel)), {"PERF_COUNT": True}))
         if np.array_equal(run.output, usual.output):
             runs[kernel] = run
     best = {layer: dict.fromkeys(runs, float("inf")) for layer in heavy}

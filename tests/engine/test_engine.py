@@ -311,3 +311,24 @@ def test_scores_that_are_not_finite_are_named_by_window(tiny_bundle: Path, value
         assert caught.value.rows == (1,)
         assert str(caught.value) == "backend scripted: scores are NaN or infinite for 1 of 3 windows: 1"
         assert len(engine.scores(windows(3, 3))) == 2
+
+
+OPENED_AND_CLOSED = """
+import signal, sys
+from pathlib import Path
+from engine.engine import Engine
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append("heard"))
+first = Engine.open(Path(sys.argv[1]), "openvino", "cpu")
+second = Engine.open(Path(sys.argv[1]), "openvino", "cpu")
+first.backend.close()
+second.backend.close()
+signal.raise_signal(signal.SIGTERM)
+print(*heard)
+"""
+
+
+def test_a_signal_after_engines_were_closed_is_handled(tiny_bundle: Path) -> None:
+    command = [sys.executable, "-c", OPENED_AND_CLOSED, str(tiny_bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "heard\n")

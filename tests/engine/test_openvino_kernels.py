@@ -13,6 +13,7 @@ import openvino.opset13 as opset
 import pytest
 
 from engine.backends import openvino_kernels
+from engine.backends.openvino_core import core
 from engine.backends.openvino_kernels import Graph, Tuning, fastest, tuned
 
 
@@ -46,29 +47,29 @@ def graph(tmp_path: Path) -> Path:
 
 
 def compiled(model: Any, more: Mapping[str, Any] = {}) -> Any:
-    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **more})
+    return core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **more})
 
 
 def test_what_was_measured_is_kept_for_this_cpu(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
 
-    def measure(core: Any, given: Graph, compiled: Any) -> Tuning:
+    def measure(given: Graph, compiled: Any) -> Tuning:
         measured.append(given.key)
         return Tuning("cpu", "version", {"first": "ref_any"}, {})
 
     monkeypatch.setattr(openvino_kernels, "measure", measure)
     monkeypatch.setattr(openvino_kernels, "int8_instructions", lambda: "AMX")
     monkeypatch.setattr(openvino_kernels, "CANDIDATES", {"AMX": ("ref_any",)})
-    core, folder = openvino.Core(), tmp_path / "kernels"
-    assert kernel_of(tuned(core, graph, compiled, folder), "first").startswith("ref_any")
-    tuned(core, graph, compiled, folder)
+    folder = tmp_path / "kernels"
+    assert kernel_of(tuned(graph, compiled, folder), "first").startswith("ref_any")
+    tuned(graph, compiled, folder)
     assert len(measured) == 1
     (file,) = folder.iterdir()
     assert json.loads(file.read_text())["kernels"] == {"first": "ref_any"}
     file.write_text("{")  # cut off
-    tuned(core, graph, compiled, folder)
+    tuned(graph, compiled, folder)
     monkeypatch.setattr(openvino_kernels, "cpu_model", lambda: "another CPU")
-    tuned(core, graph, compiled, folder)
+    tuned(graph, compiled, folder)
     assert len(measured) == 3
 
 
@@ -77,12 +78,12 @@ def test_a_measurement_on_this_cpu(graph: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(openvino_kernels, "int8_instructions", lambda: "AVX-VNNI")
     monkeypatch.setattr(openvino_kernels, "_WORTHWHILE_MS", 0.0)
     monkeypatch.setattr(openvino_kernels, "_SECONDS", 0.0)
-    core, given = openvino.Core(), Graph(graph)
-    found = openvino_kernels.measure(core, given, compiled)
+    given = Graph(graph)
+    found = openvino_kernels.measure(given, compiled)
     assert set(found.milliseconds) == {"first", "second"}
     assert all(set(row) <= {"", "jit_avx2"} and min(row.values()) >= 0 for row in found.milliseconds.values())
     clip = np.random.default_rng(1).integers(0, 256, (1, 3, 8, 32, 32), dtype=np.uint8)
-    outputs = [compiled(given.read(core, kernels))(clip)[0] for kernels in ({}, found.kernels)]
+    outputs = [compiled(given.read(kernels))(clip)[0] for kernels in ({}, found.kernels)]
     np.testing.assert_array_equal(*outputs)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino
 import pytest
 import torch
 from torch import nn
@@ -16,6 +15,7 @@ from torch import nn
 from configs.atomic import replacing_folder
 from engine.arrays import UInt8Array
 from engine.backends import BACKENDS, gpu_present, installed
+from engine.backends.openvino_core import core
 from engine.bundle import Bundle
 from engine.engine import Engine
 from export import bundle as export_bundle
@@ -245,7 +245,7 @@ def test_a_build_with_int8_lists_its_files(monkeypatch: pytest.MonkeyPatch, tmp_
     exported_before(monkeypatch, tiny_bundle)
     monkeypatch.setattr("export.verify.BACKENDS", GRAPH_BACKENDS)
     # the tiny backbone has nothing to quantise: NNCF is left out, OpenVINO and the verdict are real
-    monkeypatch.setattr("export.int8.quantised", lambda graph, _: openvino.Core().read_model(graph))
+    monkeypatch.setattr("export.int8.quantised", lambda graph, _: core().read_model(graph))
     checkpoint = tmp_path / "head.safetensors"
     save_head(checkpoint, tiny_head(), {})
     wanted = Wanted(footage=(footage(1), footage(2)))
@@ -265,8 +265,8 @@ def test_an_int8_form_that_fails_is_left_out_and_said(
     other = tmp_path / "other.onnx"
     noise = nn.Sequential(TinyBackbone(), nn.Linear(CHANNELS, CHANNELS))
     export_backbone(noise, other)
-    monkeypatch.setattr("export.int8.quantised", lambda *_: openvino.Core().read_model(other))
-    monkeypatch.setattr("export.int8.quantised_sparingly", lambda *_: openvino.Core().read_model(other))
+    monkeypatch.setattr("export.int8.quantised", lambda *_: core().read_model(other))
+    monkeypatch.setattr("export.int8.quantised_sparingly", lambda *_: core().read_model(other))
     checkpoint = tmp_path / "head.safetensors"
     save_head(checkpoint, tiny_head(), {})
     wanted = Wanted(footage=(footage(1), footage(2)))

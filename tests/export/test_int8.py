@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 import torch
 from torch import Tensor, nn
 
 from engine.arrays import UInt8Array
+from engine.backends.openvino_core import core
 from export import int8
 from export.bundle import ExportError
 from export.int8 import cosine, quantise_until_it_holds, quantised, quantised_sparingly
@@ -53,7 +53,7 @@ def test_once_more_with_layers_in_float_then_float32(
     seen: list[float] = []
 
     def plain(graph: Path, _calibration: UInt8Array) -> Any:
-        return openvino.Core().read_model(tiny_bundle / graph.name)
+        return core().read_model(tiny_bundle / graph.name)
 
     def sparing(graph: Path, calibration: UInt8Array, drop: float) -> Any:
         seen.append(drop)
@@ -120,7 +120,7 @@ class Convolutions(nn.Module):
 
 
 def lowest_cosine(model: Any, network: nn.Module, clips: UInt8Array) -> float:
-    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     with torch.inference_mode():
         expected = network(torch.from_numpy(clips[:, 0])).numpy()
     found = np.concatenate([np.array(compiled(clip)[0]) for clip in clips])
