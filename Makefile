@@ -9,7 +9,8 @@ BIN := .venv/bin
 # A machine with an NVIDIA GPU gets the GPU engine instead: install exactly one of [cpu] and [gpu].
 ENGINE ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-# The tests import a fraction of what is installed; Python compiles that when it is first imported.
+# The tests import a fraction of what is installed; Python compiles that when it is first imported, and keeps it.
+unexport PYTHONDONTWRITEBYTECODE
 COMPILE ?= $(if $(filter test quick lint,$(MAKECMDGOALS)),--no-compile)
 BESIDE := $(MAKE) --no-print-directory -j2 COMPILE=$(COMPILE)
 
