@@ -113,7 +113,7 @@ def many(ground: Ground, findings: Findings) -> None:
         with _crowd(ground, ground.folder / str(number), number) as crowd:
             share, cost = crowd.share(20.0)
             findings.note(f"{number} cameras: share of clips scored; per clip", f"{share:.1f} %; {cost:.2f} ms")
-            findings.same(f"{number} cameras: scores are published", share > 0, True)  # noqa: FBT003
+            findings.same(f"{number} cameras: scores are published", share > 0, True)
 
 
 def _asked(ground: Ground, crowd: Crowd, findings: Findings) -> None:
