@@ -165,13 +165,26 @@ def soak(ground: Ground, findings: Findings) -> None:
         for context in contexts:
             context.__exit__(None, None, None)
     later = rows[len(rows) // 2 :]
-    slope = float(np.polyfit([at / 3600 for at, _ in later], [usage.memory for _, usage in later], 1)[0])
+    slope, of_service = _slope(later, "memory"), _slope(later, "parent")
     if not ground.short:  # a run of minutes cannot pass: it shows the warm-up
         findings.most("slope of memory in the second half", slope, 1.0, "MiB/h")
     else:
         findings.note("slope of memory in the second half, too short to judge", f"{slope:.1f} MiB/h")
+    findings.note("of the service without the decoders", f"{of_service:.2f} MiB/h")
+    findings.note("memory at a quarter, the half and the end", ", ".join(_shares(rows)))
     files = [usage.files for _, usage in later]
     findings.most("more descriptors at the end", files[-1] - statistics.median_low(files), 4)
+
+
+def _slope(rows: list[tuple[float, Usage]], what: str) -> float:
+    """MiB an hour."""
+    return float(np.polyfit([at / 3600 for at, _ in rows], [getattr(usage, what) for _, usage in rows], 1)[0])
+
+
+def _shares(rows: list[tuple[float, Usage]]) -> Iterator[str]:
+    for index in (len(rows) // 4, len(rows) // 2, -1):
+        usage = rows[index][1]
+        yield f"{usage.parent:.1f} MiB and {usage.memory - usage.parent:.1f} MiB of the decoders"
 
 
 def _watch(home: House, watched: list[SettableCamera], minutes: float) -> list[tuple[float, Usage]]:
