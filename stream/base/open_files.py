@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 from contextlib import suppress
 from typing import Final
 
@@ -16,11 +17,12 @@ _ENOUGH: Final = 65_536
 def allow_open_files(cameras: int) -> None:
     """Raise the limit of this process as far as the system allows. Raises UsageError if the cameras need more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if (most := min(_as_number(hard), _ENOUGH)) > _as_number(soft):
+    allowed, most = _finite(soft), min(_finite(hard), _ENOUGH)
+    if most > allowed:
         with suppress(ValueError, OSError):  # macOS has another limit behind this one
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-            soft = most
-    needed, allowed = PER_CAMERA * cameras + _BESIDE, _as_number(soft)
+            allowed = most
+    needed = PER_CAMERA * cameras + _BESIDE
     if needed > allowed:
         raise UsageError(
             f"{cameras} cameras need {needed:,} open files, and this process may have {allowed:,}: enough for"
@@ -29,5 +31,5 @@ def allow_open_files(cameras: int) -> None:
         )
 
 
-def _as_number(limit: int) -> float:
-    return float("inf") if limit == resource.RLIM_INFINITY else limit
+def _finite(limit: int) -> int:
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit

@@ -141,7 +141,7 @@ class Decoder:
                 self._recorder.settle()  # a service without other cameras ends with the last recording
                 return self._state(CameraState.ENDED)
             except CameraError as error:
-                fault = error
+                fault = CameraError(error.reason, error.detail)  # without its traceback, which keeps the connection
             except _ENDINGS:
                 raise
             except Exception as error:  # noqa: BLE001 -- logged in full, and retried like any other fault
