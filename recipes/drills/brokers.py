@@ -32,7 +32,7 @@ def lost(ground: Ground, findings: Findings) -> None:
 
 def _stopped(ground: Ground, findings: Findings, count: int) -> None:
     with (broker := broker_for(ground)).running(), alarms(ground, broker.url, count) as found:
-        ears = Ears(broker.port)
+        ears = Ears(broker.port, "mgfn/events")
         found.connected()
         assert broker.process is not None
         process = psutil.Process(broker.process.pid)
@@ -48,7 +48,7 @@ def _stopped(ground: Ground, findings: Findings, count: int) -> None:
 
 def _killed(ground: Ground, findings: Findings, count: int) -> None:
     with (broker := broker_for(ground)).running(), alarms(ground, broker.url, count) as found:
-        ears = Ears(broker.port)
+        ears = Ears(broker.port, "mgfn/events")
         found.connected()
 
         def fault() -> None:
@@ -68,7 +68,7 @@ def _absent(ground: Ground, findings: Findings, count: int) -> None:
         found.burst()
         time.sleep(count / 100 + 2)
         with broker.running():
-            ears = Ears(broker.port)
+            ears = Ears(broker.port, "mgfn/events")
             found.judge(ears, findings, "absent at the start")
             ears.close()
 
@@ -86,7 +86,7 @@ def _refusing(ground: Ground, findings: Findings, count: int) -> None:
         config = ground.folder / "mosquitto" / "mosquitto.conf"
         config.write_text(config.read_text().replace("allow_anonymous false", "allow_anonymous true"))
         with refusing.running():
-            ears = Ears(refusing.port)
+            ears = Ears(refusing.port, "mgfn/events")
             found.judge(ears, findings, "refusing")
             ears.close()
 
@@ -97,7 +97,7 @@ def _cut_off(ground: Ground, findings: Findings, count: int) -> None:
         port = free_port()
         broker = broker_for(ground, f"listener {port} {namespace.host}")
         with broker.running(), alarms(ground, f"mqtt://{namespace.host}:{port}", count, namespace.prefix) as found:
-            ears = Ears(broker.port)
+            ears = Ears(broker.port, "mgfn/events")
             found.connected()
 
             def fault() -> None:
@@ -117,7 +117,7 @@ def _slow(ground: Ground, findings: Findings, count: int) -> None:
         SlowLink(broker.port, None).running() as link,
         alarms(ground, link.url, count) as found,
     ):
-        ears = Ears(broker.port)
+        ears = Ears(broker.port, "mgfn/events")
         found.connected()
         link.rate = 40_000.0  # bytes a second
         _twice(found, ears, findings, "slow (40 kB/s)", found.burst, 240)
@@ -130,7 +130,7 @@ def _queue_full(ground: Ground, findings: Findings, count: int) -> None:
     with broker.running(), alarms(ground, broker.url, count) as found:
         away = Ears(broker.port)
         away.close()  # its session stays
-        ears = Ears(broker.port)
+        ears = Ears(broker.port, "mgfn/events")
         found.connected()
         _twice(found, ears, findings, "queue of another client full", found.burst)
 
@@ -140,7 +140,7 @@ def _memory_full(ground: Ground, findings: Findings, count: int) -> None:
     (ground.folder / "mosquitto").mkdir()
     broker = Mosquitto(ground.folder / "mosquitto", extra=("max_queued_messages 0", "memory_limit 12000000"))
     with broker.running(), alarms(ground, broker.url, count) as found:
-        ears = Ears(broker.port)
+        ears = Ears(broker.port, "mgfn/events")
         found.connected()
 
         def fault() -> None:

@@ -178,6 +178,7 @@ def watch(
     from stream.base.errors import UsageError
     from stream.base.log import configure, log, serve
     from stream.base.open_files import allow_open_files
+    from stream.camera.allocation import share_heaps
     from stream.camera.confinement import landlock_version
     from stream.cli.calibration import calibration_for
     from stream.cli.check import check_all
@@ -191,6 +192,7 @@ def watch(
     from stream.sinks.score_file import ScoresFile
     from stream.web import server as web
 
+    share_heaps()
     serve()
     if not replay:  # SIGHUP reloads a site file; without one, and until then, it must not end the service
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
