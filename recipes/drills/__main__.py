@@ -38,9 +38,8 @@ def main() -> None:
     known = {drill.name: drill for drill in DRILLS}
     if unknown := sorted(set(given.names) - known.keys()):
         parser.error(f"{', '.join(unknown)}: no such drill; allowed: {', '.join(known)}")
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell's background job ignores it, and so would services
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT, and so would services
+        signal.signal(number, signal.default_int_handler)
     results = load(JSON)
     form, at = "short" if given.short else "long", commit()
     for drill in [known[name] for name in given.names] or DRILLS:

@@ -49,9 +49,12 @@ class Ears(Subscriber):
 
 @dataclass(frozen=True)
 class Usage:
-    """What the service and its processes use: anonymous memory, MiB (not the rings of clips), threads, descriptors."""
+    """What the service and its processes use: anonymous memory, MiB (not the rings of clips), threads, descriptors.
+    `parent`: the memory of the service without the other processes.
+    """
 
     memory: float
+    parent: float
     threads: int
     files: int
     processes: int
@@ -60,9 +63,9 @@ class Usage:
     def of(cls, pid: int) -> Usage:
         parent = psutil.Process(pid)
         everyone = [parent, *parent.children(recursive=True)]
-        memory = sum(_anonymous(process.pid) for process in everyone)
+        own, *others = (_anonymous(process.pid) for process in everyone)
         threads, files = sum(p.num_threads() for p in everyone), sum(p.num_fds() for p in everyone)
-        return cls(memory, threads, files, len(everyone))
+        return cls(own + sum(others), own, threads, files, len(everyone))
 
     @classmethod
     def settled(cls, pid: int, times: int = 5) -> Usage:

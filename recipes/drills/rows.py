@@ -55,7 +55,7 @@ DRILLS: Final = (
         ),
     ),
     Drill("disk-full", "the data folder is on a disk of 20 MB, which clips and another program fill", disks.full),
-    Drill("soak", "16 cameras for an hour, one of which goes away and returns every half minute", scale.soak),
+    Drill("soak", "16 cameras for an hour, one of which goes away and returns every ten seconds", scale.soak),
     Drill("many-cameras", "200 simulated cameras and 100,000 events", scale.many),
     Drill(
         "signals",

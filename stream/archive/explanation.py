@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 
 from engine.arrays import FloatArray, UInt8Array
@@ -151,8 +152,6 @@ def thumbnail(picture: UInt8Array) -> UInt8Array:
 
 def jpeg(picture: UInt8Array, quality: int = _JPEG_QUALITY) -> bytes:
     """RGB (height, width, 3) as a JPEG."""
-    import cv2  # takes a tenth of a second and 16 MB: only once something is to be shown
-
     done, encoded = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise OSError("the image cannot be encoded")
@@ -161,8 +160,6 @@ def jpeg(picture: UInt8Array, quality: int = _JPEG_QUALITY) -> bytes:
 
 def reduced(picture: bytes, width: int = 160) -> bytes:
     """A JPEG of at most that width. Raises ValueError for bytes that are none."""
-    import cv2
-
     found = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
     if found is None:
         raise ValueError("not a picture")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -153,6 +154,7 @@ class Capture:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._container.close()
+        gc.collect()  # an image whose side data were read refers to itself, and keeps all of its decoder's images
 
     def _video_stream(self) -> VideoStream:
         """The first video stream that can be decoded and is not a cover image."""

@@ -17,6 +17,7 @@ from av.codec.hwaccel import HWAccel
 from configs.sizes import CLIP_LENGTH
 from stream.base.errors import CameraError, Reason
 from stream.base.log import FLUSHED_WITHIN, configure, log, serve, standard_error
+from stream.camera.allocation import give_back_memory
 from stream.camera.camera_settings import CameraSettings
 from stream.camera.capture import Capture
 from stream.camera.clip_cropper import ClipCropper
@@ -141,7 +142,7 @@ class Decoder:
                 self._recorder.settle()  # a service without other cameras ends with the last recording
                 return self._state(CameraState.ENDED)
             except CameraError as error:
-                fault = error
+                fault = CameraError(error.reason, error.detail)  # without its traceback, which keeps the connection
             except _ENDINGS:
                 raise
             except Exception as error:  # noqa: BLE001 -- logged in full, and retried like any other fault
@@ -290,6 +291,7 @@ def run_camera(settings: CameraSettings, pipe: Connection) -> None:
     """Body of the decoder process. Ends when stopped, when the service has gone, or at the end of a recording."""
     for signum in (signal.SIGINT, signal.SIGHUP):  # these reach the whole process group; the service decides
         signal.signal(signum, signal.SIG_IGN)
+    give_back_memory()
     sub_stream = settings.sub_stream
     if settings.hwaccel == "none":  # the drivers of GPUs need more than can be listed here
         settings.confined()

@@ -10,6 +10,7 @@ import mmap
 import struct
 from typing import Final
 
+import cv2
 import numpy as np
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -91,8 +92,6 @@ class LiveView:
         self._picture.write(self._jpeg(frame))
 
     def _jpeg(self, frame: VideoFrame) -> bytes:
-        import cv2  # takes a tenth of a second and 16 MB: only for cameras that somebody looks at
-
         width = min(WIDTH, frame.width)
         height = max(1, round(frame.height * width / frame.width))
         small = VideoReformatter().reformat(frame, width, height, format="bgr24")  # the frame's own is in use elsewhere

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import cv2
 import numpy as np
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -22,8 +23,6 @@ def snapshot(frame: VideoFrame, text: str, focus: FocusRegion | None = None, bla
     """The frame as a JPEG: what `blackout` hides in black, `focus` (x, y, width, height in 0..1) outlined unless it is
     all of it, `text` in a dark band along the lower edge (if there is any).
     """
-    import cv2  # takes a tenth of a second and 16 MB: only in decoders whose camera alarms
-
     converted = VideoReformatter().reformat(frame, format="bgr24")  # the frame's own is in use by another thread
     picture: UInt8Array = np.ascontiguousarray(converted.to_ndarray(), dtype=np.uint8)
     if blackout is not None:
@@ -39,8 +38,6 @@ def snapshot(frame: VideoFrame, text: str, focus: FocusRegion | None = None, bla
 
 
 def _outline(picture: UInt8Array, focus: FocusRegion) -> None:
-    import cv2
-
     height, width = picture.shape[:2]
     x, y, w, h = focus
     first = (round(x * (width - 1)), round(y * (height - 1)))
@@ -49,8 +46,6 @@ def _outline(picture: UInt8Array, focus: FocusRegion) -> None:
 
 
 def _write(picture: UInt8Array, text: str) -> None:
-    import cv2
-
     height, width = picture.shape[:2]
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, height / 900)
     (text_width, text_height), base = cv2.getTextSize(text, font, scale, 1)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 import av
+import cv2
 import numpy as np
 from av import VideoFrame
 from av.filter import Graph
@@ -130,8 +131,6 @@ def hidden(view: View, width: int, height: int) -> UInt8Array:
 
 def _filled(masks: tuple[Polygon, ...], width: int, height: int) -> UInt8Array:
     """uint8 (height, width): 255 inside the polygons, else 0."""
-    import cv2  # takes a tenth of a second and 16 MB: imported only for cameras with masks
-
     picture = np.zeros((height, width), np.uint8)
     for polygon in masks:
         corners = np.array(polygon) * (width, height)
@@ -143,7 +142,5 @@ def widened(drawn: UInt8Array) -> UInt8Array:
     """The drawn area (above 0), widened by some pixels, because colour is stored at lower resolution than
     brightness.
     """
-    import cv2
-
     reach = 2 * _BLEED + 1
     return np.asarray(cv2.dilate(drawn, np.ones((reach, reach), np.uint8)), np.uint8)

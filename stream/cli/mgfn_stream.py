@@ -177,6 +177,8 @@ def watch(
     from stream.base.addresses import parse_sources, unfilled
     from stream.base.errors import UsageError
     from stream.base.log import configure, log, serve
+    from stream.base.open_files import allow_open_files
+    from stream.camera.allocation import share_heaps
     from stream.camera.confinement import landlock_version
     from stream.cli.calibration import calibration_for
     from stream.cli.check import check_all
@@ -190,6 +192,7 @@ def watch(
     from stream.sinks.score_file import ScoresFile
     from stream.web import server as web
 
+    share_heaps()
     serve()
     if not replay:  # SIGHUP reloads a site file; without one, and until then, it must not end the service
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -243,7 +246,8 @@ def watch(
 
     braces = "{NAME} in braces is sent unchanged: only {MGFN_NAME} is replaced"
     secrets = set(given.secrets)
-    told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))  # report invalid cameras before anything starts
+    # report invalid cameras, and too many of them, before anything starts
+    allow_open_files(len(told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))))
     if unfilled(mqtt or (site.given.mqtt.url if site and site.given.mqtt else None) or ""):
         log.warning(braces, key="mqtt")
     for warning in typed_on_the_command_line(rtsp or (), mqtt):

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
+import numpy as np
+
 WITHIN: Final = 2.0  # seconds; an event may have to wait this long for an image in transit
 FIRST: Final = 8_192  # bytes, while the transfer rate is unknown
 LEAST: Final = 2_048  # bytes; smaller images show nothing
@@ -154,9 +157,6 @@ def shrunk(jpeg: bytes, most: int) -> bytes | None:
     """The image as a JPEG of at most `most` bytes; None if it cannot be decoded or reduced that far."""
     if len(jpeg) <= most:
         return jpeg
-    import cv2  # takes a tenth of a second and 16 MB: imported only if an image must be reduced
-    import numpy as np
-
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         return None

@@ -15,6 +15,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.base.addresses import BrokerAddress
 from stream.base.errors import Reason, UsageError
+from stream.sinks.polled_client import PolledClient
 
 KEEPALIVE: Final = 20
 _REFUSALS: Final = ("Not authorized", "Bad user name or password")
@@ -74,7 +75,7 @@ def make_client(
 ) -> mqtt.Client:
     """A client for `address`, not connected yet. Raises UsageError for unusable certificates."""
     client_id = f"mgfn-{node[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
-    client = mqtt.Client(
+    client = PolledClient(
         CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, reconnect_on_failure=reconnects
     )
     if address.user is not None:

@@ -82,6 +82,7 @@ class Subscriber:
     def __init__(self, port: int, topics: str = "mgfn/#", password: str | None = None) -> None:
         self.messages: list[tuple[str, str, bool]] = []
         self.latest: dict[str, bytes] = {}
+        self._events: list[dict[str, Any]] = []
         self._subscribed = threading.Event()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=f"test-{secrets.token_hex(4)}", clean_session=False
@@ -99,9 +100,12 @@ class Subscriber:
     def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         self.latest[message.topic] = bytes(message.payload)
         self.messages.append((message.topic, message.payload.decode("utf-8", "replace"), message.retain))
+        if message.topic.endswith("/events"):
+            self._events.append(json.loads(message.payload))
 
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(payload) for topic, payload, _ in self.messages if topic.endswith("/events")]
+        """Those that have come so far."""
+        return list(self._events)
 
     def last(self, topic: str) -> str | None:
         return next((payload for name, payload, _ in reversed(self.messages) if name == topic), None)

@@ -79,20 +79,21 @@ class SlowLink:
     def _carry(self, source: socket.socket, target: socket.socket, slowly: bool) -> None:
         with suppress(OSError):
             while data := source.recv(_CHUNK if slowly else 65_536):
-                if slowly:
-                    self._pass(len(data), source)
+                if slowly and not self._pass(len(data), source):
+                    break
                 target.sendall(data)
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def _pass(self, size: int, source: socket.socket) -> None:
-        """Wait until the bottleneck has let so many bytes through, or their connection is cut."""
+    def _pass(self, size: int, source: socket.socket) -> bool:
+        """Wait until the bottleneck has let so many bytes through; returns False if their connection was cut."""
         with self._turn:
             self.sent += size
             began = time.monotonic()
             while self.rate is not None and source.fileno() >= 0:
                 left = began + size / self.rate - time.monotonic()
                 if left <= 0:
-                    return
+                    return True
                 time.sleep(min(left, 0.02))
+            return source.fileno() >= 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import signal
 import socket
 import threading
 import time
 import wave
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -43,6 +45,28 @@ def test_a_recording_gives_every_frame_with_its_time(tmp_path: Path) -> None:
     with Capture(recording(path)) as capture:
         times = [picture.media_time for picture in capture.pictures()]
     assert times == pytest.approx([k / 25 for k in range(40)], abs=1e-3)
+
+
+def test_a_connection_leaves_no_image_behind(tmp_path: Path) -> None:
+    """Its first image refers to itself; it would keep all images of its decoder until Python happens to look for it."""
+    source = recording(write_video(tmp_path / "video.mp4", moving_pictures(5)))
+
+    def connect() -> None:
+        with Capture(source) as capture:
+            deque(capture.pictures(), maxlen=0)
+
+    def images() -> int:
+        return sum(type(found) is av.VideoFrame for found in gc.get_objects())
+
+    connect()
+    before = images()
+    gc.disable()
+    try:
+        for _ in range(3):
+            connect()
+        assert images() == before
+    finally:
+        gc.enable()
 
 
 def test_audio_only(tmp_path: Path) -> None:
