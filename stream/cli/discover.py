@@ -8,6 +8,7 @@ import getpass
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,14 +16,17 @@ import platformdirs
 from rich.table import Table
 
 from configs.atomic import write_file
+from stream.alarm.requests import Note, Origin
 from stream.base.addresses import expand
-from stream.base.errors import UsageError
+from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all, remember, shown_url
+from stream.cli.looking_back import looked_at
 from stream.cli.tables import console
 from stream.discovery.finding import Camera, Finder, Findings
 from stream.discovery.site_entry import Entries, PlaceholderLogin, as_yaml, entries, store_password, write_site
 from stream.discovery.soap import Login
 from stream.discovery.targets import Targets, named_host
+from stream.lookback.audit import note
 from stream.settings.site.reading import read_bytes
 
 SECRET: Final = "MGFN_CAMERAS_PW"  # noqa: S105 -- the name of the variable
@@ -48,6 +52,7 @@ def discover_cameras(
             write_site(write, sorted_out.new, placeholder)
         except OSError as error:
             raise UsageError(f"--write {write}: {error.strerror}") from None
+        _note_in_audit_log(write, list(sorted_out.new))
     stored = None
     if write is not None and sorted_out.new and login is not None and placeholder is not None and placeholder.asked:
         with contextlib.suppress(OSError):  # then the user is told to do it
@@ -62,6 +67,18 @@ def discover_cameras(
 async def _found(hosts: list[str], login: Login | None, own_ports: frozenset[int]) -> Findings:
     named = tuple([await named_host(host) for host in hosts])
     return await Finder(login, Targets(named, own_ports)).find()
+
+
+def _note_in_audit_log(site_file: Path, added: Sequence[str]) -> None:
+    """In the data folder of the site file, if mgfn-stream has run with it."""
+    origin = Origin(getpass.getuser(), "command line")
+    with (
+        contextlib.suppress(StreamError),
+        looked_at(None, site_file, writes=True) as store,
+        store.transaction(),
+    ):
+        for name in added:
+            note(store, Note("camera_added", camera=name, origin=origin))
 
 
 def _login(user: str, write: Path | None) -> tuple[PlaceholderLogin, Login]:

@@ -71,6 +71,7 @@ class CommandRoutes:
         self.router = router = APIRouter()
         router.post("/api/events/{event_id}/verdict", status_code=202)(self.verdict)
         router.post("/api/events/{event_id}/ack", status_code=202)(self.acknowledge)
+        router.post("/api/events/{event_id}/answer/{by}/{code}", status_code=202)(self.answer)
         router.post("/api/cameras/{camera}/threshold", status_code=202)(self.threshold)
         router.post("/api/cameras/{camera}/enabled", status_code=202)(self.enabled)
         router.post("/api/cameras/{camera}/snooze", status_code=202)(self.snooze)
@@ -90,6 +91,15 @@ class CommandRoutes:
             event = stored_event(store, event_id)
         by = body.by if body.by and person == ANYBODY else person.name
         self._sources.post(Acknowledge(event.message.camera, event_id, by, origin=Origin(by, "page")))
+        return {"id": event_id, "by": by}
+
+    def answer(self, event_id: str, by: str, code: str) -> dict[str, str]:
+        """The button in a notification: whoever has its link needs no login."""
+        if not self._sources.links.right(event_id, by, code):
+            raise HTTPException(403, "not a link of this installation")
+        with self._sources.store() as store:
+            event = stored_event(store, event_id)
+        self._sources.post(Acknowledge(event.message.camera, event_id, by, origin=Origin(by, "notification")))
         return {"id": event_id, "by": by}
 
     def threshold(self, camera: str, body: Threshold, person: Asking) -> dict[str, Any]:

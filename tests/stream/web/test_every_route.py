@@ -44,7 +44,7 @@ PEOPLE: Final = People(
     ),
     Proxy("Remote-User", (ip_network("127.0.0.1/32"),)),
 ).with_token(TOKEN)
-FILLED: Final = {"camera": "door", "name": "app.js", "number": "0"}
+FILLED: Final = {"camera": "door", "name": "app.js", "number": "0", "by": "notify-1", "code": "0" * 32}
 OK, DONE, FORBIDDEN, ABSENT, REFUSED = 200, 202, 403, 404, 422
 # What each route answers about the camera `door`: to operators of all cameras (and of `door`), to viewers of all
 # cameras (and of `door`), and to a viewer and an operator of `yard`. A route that is not here has no rule, and the test
@@ -66,6 +66,7 @@ RULES: Final[dict[tuple[str, str], tuple[int, int, int, int]]] = {
     ("GET", "/api/events/{event_id}"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/strip.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/heat.json"): (OK, OK, ABSENT, ABSENT),
+    ("GET", "/api/events/{event_id}/heat.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/thumbnail.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/snapshot.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/clip.mp4"): (OK, OK, ABSENT, ABSENT),
@@ -86,9 +87,12 @@ RULES: Final[dict[tuple[str, str], tuple[int, int, int, int]]] = {
     ("GET", "/api/search/{number}/picture.jpg"): (OK, FORBIDDEN, FORBIDDEN, FORBIDDEN),
     ("POST", "/api/search/add"): (REFUSED, FORBIDDEN, FORBIDDEN, FORBIDDEN),
     ("POST", "/api/mode"): (REFUSED, FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    ("GET", "/api/modes"): (OK, FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    ("POST", "/api/modes"): (REFUSED, FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    ("POST", "/api/events/{event_id}/answer/{by}/{code}"): (FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN),  # wrong code
 }
 # what is for operators of all cameras, and not for those of `door`
-PORTER: Final = {route: FORBIDDEN for route in RULES if route[1] == "/api/mode" or route[1].startswith("/api/search")}
+PORTER: Final = {route: FORBIDDEN for route in RULES if route[1].startswith(("/api/mode", "/api/search"))}
 COLUMN: Final = {"operator": 0, "anna": 0, "porter": 0, "guard": 1, "door": 1, "yard": 2, "gardener": 3}
 
 

@@ -40,7 +40,7 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         site = Watched(service, f"http://127.0.0.1:{port}/", tmp_path / "data")
         page = site.open(browser, 360, 740)
         page.get_by_role("button", name="Find cameras").click()
-        page.get_by_label("Addresses of cameras").fill(f"{device.host}, 127.0.0.1:{port}")
+        page.get_by_label("Addresses or rtsp").fill(f"{device.host}, 127.0.0.1:{port}")
         page.get_by_label("User of the cameras").fill("viewer")
         page.get_by_label("Password").fill("other")
         page.locator("#find-search").click()
