@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import numpy as np
 
+from engine.arrays import UInt8Array
 from stream.alarm.answer_links import AnswerLinks
 from stream.alarm.event import ModelName
-from stream.alarm.requests import (
-    Command,
-)
+from stream.alarm.requests import Command, TakePicture
+from stream.archive.explanation import jpeg
+from stream.archive.media import look_path
 from stream.base.errors import StreamError
 from stream.base.people import People
 from stream.web.page.sources import PageSources
@@ -82,6 +83,7 @@ class Site:
         self.modes = NoModes()
         self.live = Live(kept=64)
         self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
+        self.whole: UInt8Array | None = None  # the picture to draw on
         self.cameras: tuple[str, ...] = ("door",)
         self.camera: dict[str, Any] = {"status": "online"}
         self.rest: dict[str, Any] = {}
@@ -100,8 +102,15 @@ class Site:
         }
         return PageSources(
             state, lambda _camera: self.picture, self.look, lambda _camera: self.line, lambda _camera: self.view,
-            self.posted.append, self.search, self.modes, self.live, self._folder, LINKS,
+            self.post, self.search, self.modes, self.live, self._folder, LINKS,
         )  # fmt: skip
+
+    def post(self, command: Command) -> None:
+        self.posted.append(command)
+        if isinstance(command, TakePicture) and self.whole is not None:  # as the decoder does
+            path = look_path(self._folder / "media", command.event)
+            path.with_suffix(".new").write_bytes(jpeg(self.whole))
+            path.with_suffix(".new").rename(path)
 
     def health(self) -> dict[str, Any]:
         return {"loop_age": 0.0, "cameras": {name: {} for name in self.cameras}}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 import httpx
+import numpy as np
 import pytest
 
 from stream import desk as desk_package
@@ -300,6 +301,23 @@ def serious_faults(axe: Any, page: Page) -> list[tuple[str, list[Any]]]:
     ]  # fmt: skip
 
 
+def draw_one_of_each(page: Page) -> None:
+    """Open the dialog in which masks are drawn, and drag a shape of each kind."""
+    page.get_by_role("button", name="Draw", exact=True).click()
+    until(lambda: page.evaluate("document.querySelector('#draw img')?.naturalWidth"), what="the whole picture")
+    box = page.locator("#draw[open] .stage").bounding_box()
+    assert box is not None
+    for step, tool in enumerate(("Mask", "Only here", "Region")):
+        page.get_by_role("button", name=tool, exact=True).click()
+        x, y = box["x"] + 20 + 150 * step, box["y"] + 20
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 90, y + 60, steps=3)
+        page.mouse.up()
+    assert page.locator("#draw .corner").count() == 10
+    page.locator("#draw summary").click()
+
+
 @pytest.mark.slow
 def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser: Browser) -> None:
     axe = pytest.importorskip(
@@ -313,7 +331,8 @@ def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser
         media_path(store.media, event.id, "snapshot").write_bytes(jpeg(Site(tmp_path).picture))  # type: ignore[arg-type]
         warm = {"region": [0.25, 0.0, 0.5, 1.0], "rows": [[0] * 14] * 7 + [[255] * 14] * 7}
         media_path(store.media, event.id, "heat").write_text(json.dumps(warm))
-    with desk(tmp_path, People((anna,)), ("door",)) as (_, address):
+    with desk(tmp_path, People((anna,)), ("door",)) as (site, address):
+        site.whole = np.full((360, 640, 3), 120, np.uint8)
         page, _ = opened(browser, address)
         schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
         for token in ("wrong-wrong-wrong", "anna-anna-anna-anna"):
@@ -329,6 +348,17 @@ def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser
         for scheme in schemes:
             page.emulate_media(color_scheme=scheme)
             assert serious_faults(axe, page) == [], ("find", scheme)
+        page.keyboard.press("Escape")
+        draw_one_of_each(page)
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            assert serious_faults(axe, page) == [], ("draw", scheme)
+        page.keyboard.press("Escape")
+        page.locator("#set-modes").click()
+        page.get_by_role("checkbox", name="door, home").wait_for()
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            assert serious_faults(axe, page) == [], ("modes", scheme)
         page.keyboard.press("Escape")
         page.evaluate("location.hash = 'alarms'")
         page.locator("#alarm-list .event").first.click()
