@@ -372,6 +372,33 @@ def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser
         page.context.close()
 
 
+COUNT_TONES = """window.tones = 0; const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (...given) { window.tones += 1; return start.apply(this, given); };"""
+
+
+@pytest.mark.slow
+def test_an_alarm_rings_if_sound_is_on_and_a_notice_is_only_listed(day: Path, browser: Browser) -> None:
+    with desk(day, cameras=("door",)) as (site, address):
+        page, complaints = opened(browser, f"{address}#past")
+        page.evaluate(COUNT_TONES)
+        page.locator("#event-list li[data-id]").wait_for()
+
+        def begin(severity: Literal["alarm", "notice"]) -> str:
+            event = Event.begun("door", time.time(), (0.8, 0.6), MODEL, severity=severity)
+            site.live.tell("event", event.new(Moment(0.9, 0.9, 32, time.time())).as_json())
+            page.locator(f"#event-list li[data-id='{event.id}']").wait_for()
+            return str(page.evaluate("[tones, document.querySelector('#alert').matches(':popover-open')].join()"))
+
+        assert begin("alarm") == "0,true"  # sound is off at first
+        page.locator("#alert-close").click()
+        page.locator("#sound").click()
+        assert begin("notice") == "0,false"
+        assert begin("alarm") == "1,true"
+        assert page.locator("#sound").get_attribute("aria-pressed") == "true"
+        assert complaints == []
+        page.context.close()
+
+
 @pytest.mark.slow
 def test_the_page_can_be_installed(day: Path, browser: Browser) -> None:
     with desk(day, cameras=("door",)) as (_, address):
