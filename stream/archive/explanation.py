@@ -189,7 +189,7 @@ def heated(picture: bytes, heat: bytes) -> bytes:
         place = found[y : y + h, x : x + w]
         share = cv2.resize(cells, place.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None] * _HEAT_COVERS
         place[:] = place * (1 - share) + np.asarray(_HEAT, np.float32) * share
-    return jpeg(found[..., ::-1])
+    return jpeg(np.asarray(found[..., ::-1], np.uint8))
 
 
 def _strip(thumbnails: Sequence[UInt8Array] | UInt8Array) -> bytes:
