@@ -30,6 +30,10 @@ from stream.lookback.audit import note
 from stream.settings.site.reading import read_bytes
 
 SECRET: Final = "MGFN_CAMERAS_PW"  # noqa: S105 -- the name of the variable
+_NEXT: Final = (
+    "Next: mgfn-stream --config {}\nA camera is missing? Name its host or the rtsp:// URL of its stream: mgfn-stream "
+    "discover HOST --write {}; or press Find cameras on the web page."
+)
 _OWN_PORTS: Final = frozenset({1883, 8080})
 _USER: Final = re.compile(r"([^:{}]+)(?::\{(MGFN_[A-Z0-9_]+)\})?")
 
@@ -135,19 +139,23 @@ def _show(
     write: Path | None,
     stored: Path | None,
 ) -> None:
-    table = Table("camera", "state", "what", "image")
+    table = Table("camera", "state")
+    table.add_column("what", overflow="fold")
     state = "found" if write is None else f"added to {write}"
     for states, cameras in ((state, found.new), ("already in the file", found.known)):
         for name, camera in cameras.items():
-            what = f"{camera.name}, {camera.maker}; {camera.sizes}; {shown_url(camera.sub or camera.main)}"
-            table.add_row(name, states, redact_all(what), str(saved[name]))
+            said = ", ".join(dict.fromkeys(part for part in (camera.name, camera.maker, camera.sizes) if part))
+            table.add_row(name, states, redact_all(f"{said}\n{shown_url(camera.sub or camera.main)}"))
     for problem in findings.problems:
-        table.add_row("", "not usable", redact_all(problem), "")
+        table.add_row("", "not usable", redact_all(problem))
     out = console(160)
     if not findings.cameras and not findings.problems:
         out.print("No camera answered. Name the hosts: mgfn-stream discover HOST ...")
         return
     out.print(table)
+    if saved:
+        folder = next(iter(saved.values())).parent
+        out.print(f"An image of each camera is in {folder}", soft_wrap=True)
     if found.new and write is None:
         out.print("\nFor the site file (--write FILE adds it):\n", as_yaml(found.new, login), sep="", soft_wrap=True)
     if stored is not None:
@@ -156,3 +164,5 @@ def _show(
     elif found.new and login is not None and login.asked:
         where = f"the environment variable or the secret file {login.secret}"
         out.print(f"Before you start mgfn-stream, put the password into {where}.", soft_wrap=True)
+    if write is not None and (found.new or found.known):
+        out.print(_NEXT.format(write, write), soft_wrap=True)

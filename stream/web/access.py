@@ -41,6 +41,11 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_LOGIN_WORDS: Final = {  # before the login no script is sent, and so no table of words
+    "en": {"token": "Token: your own, or the one in the file of --http-token-file", "open": "Open", "said": "Wrong token."},
+    "de": {"token": "Token: Ihr eigenes oder das aus der Datei von --http-token-file", "open": "Öffnen",
+           "said": "Falsches Token."},
+}  # fmt: skip
 _LOGIN_STYLE: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
@@ -128,7 +133,7 @@ class Guard:
         if found is not None:
             return found
         if request.scope.get("method") == "GET" and request.url.path == "/":
-            return _login_page(wrong=False)
+            return _login_page(request, wrong=False)
         return JSONResponse({"detail": "token required"}, 401, {"WWW-Authenticate": "Bearer"})
 
     def _identified(self, request: HTTPConnection) -> Person | Response | None:
@@ -183,7 +188,7 @@ class Guard:
             return holder
         if holder is None:
             await asyncio.sleep(_WRONG_TOKEN_RESTS)
-            return _login_page(wrong=True)
+            return _login_page(request, wrong=True)
         answer = self._start_page(request)
         secure = request.url.scheme == "https"  # said by a TLS proxy on this machine (uvicorn's proxy headers)
         name, content = next((name, content) for name, content, person in self._cookies if person is holder)
@@ -203,9 +208,12 @@ def _derived(token: str, use: str) -> str:
     return hmac.new(token.encode(), use.encode(), hashlib.sha256).hexdigest()
 
 
-def _login_page(wrong: bool) -> Response:
+def _login_page(request: HTTPConnection, wrong: bool) -> Response:
     text = resources.files("stream.web.page").joinpath("static", "login.html").read_text(encoding="utf-8")
-    text = text.replace("{{said}}", "Wrong token." if wrong else "")
+    language = "de" if request.headers.get("accept-language", "").lower().startswith("de") else "en"
+    words = _LOGIN_WORDS[language]
+    for name, word in {**words, "language": language, "said": words["said"] if wrong else ""}.items():
+        text = text.replace(f"{{{{{name}}}}}", word)
     headers = {
         "WWW-Authenticate": "Bearer",
         "Content-Security-Policy": _LOGIN_STYLE,
