@@ -42,7 +42,8 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 _LOGIN_WORDS: Final = {  # before the login no script is sent, and so no table of words
-    "en": {"token": "Token: your own, or the one in the file of --http-token-file", "open": "Open", "said": "Wrong token."},
+    "en": {"token": "Token: your own, or the one in the file of --http-token-file", "open": "Open",
+           "said": "Wrong token."},
     "de": {"token": "Token: Ihr eigenes oder das aus der Datei von --http-token-file", "open": "Öffnen",
            "said": "Falsches Token."},
 }  # fmt: skip

@@ -76,7 +76,7 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         page.get_by_role("checkbox", name="back_yard, home").uncheck()
         page.locator("#modes-save").click()
         until(lambda: status("back_yard") == "disabled" and status("hall") != "disabled", 30, "the mode in force")
-        choice = page.get_by_label("Mode", exact=True)
+        choice = page.locator("#mode-choice")
         until(lambda: choice.input_value() == "auto", what="the choice in the header")
         choice.select_option("off")
         until(lambda: status("back_yard") == status("hall") == "disabled", 30, "no camera watched")
