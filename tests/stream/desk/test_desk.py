@@ -52,8 +52,8 @@ def test_what_is_known_of_nodes() -> None:
     assert "a/+/status" in board.take("a/node", node())
     assert board.take("a/node", node(cameras=["door", "yard", "a/b", 7])) == []  # known, with another camera
     for topic, payload in (
-        ("a/available", b"online"), ("a/door/status", b"degraded"), ("a/door/problem", b"too dark"), ("a/yard/problem", b"none"),
-        ("a/yard/anomaly", b"ON"), ("a/hall/status", b"online"), ("a/events", event()),
+        ("a/available", b"online"), ("a/door/status", b"degraded"), ("a/door/problem", b"too dark"),
+        ("a/yard/problem", b"none"), ("a/yard/anomaly", b"ON"), ("a/hall/status", b"online"), ("a/events", event()),
         ("a/events", event(1, severity="notice")), ("a/events", event(2, camera="hall")),
         ("a/events", event(0, acknowledged={"by": "anna", "time": 1.0})),
     ):  # fmt: skip

@@ -255,6 +255,18 @@ def test_the_second_of_two_operators_sees_what_is_in_force(data: Path) -> None:
         again = client.post(url, json={"threshold": 0.9, "seen": seen}, headers={"Remote-User": "porter"})
         assert again.status_code == 202
         assert client.post(url, json={"threshold": 0.8}, headers={"Remote-User": "anna"}).status_code == 202
+
+        # whoever changes their mind has seen their own change; the same person on another page has not
+        site.changes = {}
+        mine = {"Remote-User": "anna", "X-Page": "one"}
+        url = "/api/cameras/door/snooze"
+        for minutes, page, status in ((60, "one", 202), (0, "one", 202), (30, "two", 409), (10, "one", 202)):
+            body = {"minutes": minutes, "seen": 0}
+            assert client.post(url, json=body, headers={**mine, "X-Page": page}).status_code == status, (minutes, page)
+        site.changes = {"door": {"snooze": Change(18.5, "anna", "page", "door", "snooze", "10 min").as_json()}}
+        assert client.post(url, json={"minutes": 5, "seen": 0}, headers=mine).status_code == 202
+        site.changes = {"door": {"snooze": Change(19.5, "", "MQTT", "door", "snooze", "1 min").as_json()}}
+        assert client.post(url, json={"minutes": 5, "seen": 18.5}, headers=mine).status_code == 409
     assert [(c.threshold, c.origin.who) for c in site.posted if isinstance(c, SetThreshold)] == [
         (0.6, "anna"), (0.9, "porter"), (0.8, "anna"),
     ]  # fmt: skip

@@ -63,7 +63,7 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         card = page.locator(".card[aria-label=back_yard]")
         card.get_by_role("button", name="Live").click()
         holds(page, "document.querySelector('.card[aria-label=back_yard] img').naturalWidth === 320")
-        assert site.asked("state")["live_watchers"] == 1
+        until(lambda: site.asked("state")["live_watchers"] == 1, 30, "the live image")  # the state is a second old
         card.get_by_role("button", name="Live").click()
         until(lambda: site.asked("state")["live_watchers"] == 0, 30, "the end of the live image")
         until(lambda: len(site.asked("cameras/back_yard/line")) >= 2, 60, "scores")
