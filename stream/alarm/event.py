@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import tzinfo
 from typing import Any, Final, Literal, Self
 
+from stream.alarm.event_urls import clip_url, snapshot_url
 from stream.alarm.wall import WallMark, local_time, zone_name, zone_of
 
 SCHEMA: Final = 2
@@ -80,7 +81,7 @@ class EventMessage:
     the state of the clock in `mark`. `latency_from` is the time from which `latency_ms` counts: the alarm's start in
     `new`, otherwise the start of the clip that caused the message. `zone` names the time zone of `local_time` (None:
     that of the machine). These three are stored, but not published. `focus_region` is x, y, width, height in 0..1.
-    `resembles` is the event marked as false that a suppressed one looks like.
+    `resembles` is the event marked as false that a suppressed one looks like. `heat_map` is known with `media`.
     """
 
     type: MessageType
@@ -112,6 +113,7 @@ class EventMessage:
     acknowledged: Acknowledgement | None = None
     raw: float | None = None
     resembles: str | None = None
+    heat_map: str | None = None
     zone: str | None = None
     mark: WallMark | None = None
 
@@ -190,6 +192,7 @@ class EventMessage:
             "acknowledged": None if self.acknowledged is None else asdict(self.acknowledged),
             "raw": self.raw,
             "resembles": self.resembles,
+            "heat_map": self.heat_map,
         }
 
     def as_stored(self) -> dict[str, Any]:
@@ -212,14 +215,6 @@ class EventMessage:
         if mark := stored.get("mark"):
             values["mark"] = WallMark(**mark)
         return cls(**values)
-
-
-def snapshot_url(event_id: str) -> str:
-    return f"/api/events/{event_id}/snapshot.jpg"
-
-
-def clip_url(event_id: str) -> str:
-    return f"/api/events/{event_id}/clip.mp4"
 
 
 class Event:

@@ -63,13 +63,19 @@ class ModeSwitch:
 
     @property
     def options(self) -> Sequence[str]:
-        """What can be chosen."""
-        return (*self.modes, BY_SCHEDULE)
+        """What can be chosen; nothing without modes."""
+        return (*self.modes, BY_SCHEDULE) if self.modes else ()
+
+    def replace(self, modes: Mapping[str, Mode]) -> None:
+        """Other modes; a chosen one that is not among them is chosen no longer."""
+        self.modes = modes
+        self.chosen = self.chosen if self.chosen in modes else BY_SCHEDULE
 
     def choose(self, name: str) -> None:
         """Raises ValueError for an unknown mode."""
         if name not in self.options:
-            raise ValueError(f"no such mode: {name[:40]!r}; must be {', '.join(self.options)}")
+            allowed = f"must be {', '.join(self.options)}" if self.modes else "the site file has no `modes`"
+            raise ValueError(f"no such mode: {name[:40]!r}; {allowed}")
         self.chosen = name
 
     def name(self, epoch: float) -> str:

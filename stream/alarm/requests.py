@@ -30,7 +30,7 @@ class Origin:
     """Who gave a command, as far as it is known, and through what."""
 
     who: str = ""
-    via: Literal["MQTT", "page", "command line"] = "MQTT"
+    via: Literal["MQTT", "page", "notification", "command line"] = "MQTT"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ TOP_CLIPS: Final = 3
 THUMBNAIL: Final = 112
 STRIP_COLUMNS: Final = 8
 _JPEG_QUALITY: Final = 70
+_HEAT: Final = (0, 60, 255)  # BGR, as the page shows it
+_HEAT_COVERS: Final = 0.7  # share of the image that the hottest cell covers
 
 
 def shares(contributions: FloatArray) -> FloatArray:
@@ -167,6 +169,24 @@ def reduced(picture: bytes, width: int = 160) -> bytes:
     size = (max(1, round(found.shape[1] * scale)), max(1, round(found.shape[0] * scale)))
     small = np.asarray(cv2.resize(found, size, interpolation=cv2.INTER_AREA), np.uint8)
     return jpeg(small[..., ::-1])
+
+
+def heated(picture: bytes, heat: bytes) -> bytes:
+    """The JPEG of an event with its stored heat map over it, in red. Raises ValueError for bytes that are neither."""
+    import cv2
+
+    found = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
+    if found is None:
+        raise ValueError("not a picture")
+    stored = json.loads(heat)
+    cells = np.asarray(stored["rows"], np.float32) / 255
+    height, width = found.shape[:2]
+    x, y, w, h = (round(part * size) for part, size in zip(stored["region"], (width, height) * 2, strict=True))
+    if cells.size and w > 0 and h > 0:
+        place = found[y : y + h, x : x + w]
+        share = cv2.resize(cells, place.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None] * _HEAT_COVERS
+        place[:] = place * (1 - share) + np.asarray(_HEAT, np.float32) * share
+    return jpeg(np.asarray(found[..., ::-1], np.uint8))
 
 
 def _strip(thumbnails: Sequence[UInt8Array] | UInt8Array) -> bytes:

@@ -8,6 +8,7 @@ import getpass
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,17 +16,24 @@ import platformdirs
 from rich.table import Table
 
 from configs.atomic import write_file
+from stream.alarm.requests import Note, Origin
 from stream.base.addresses import expand
-from stream.base.errors import UsageError
+from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all, remember, shown_url
+from stream.cli.looking_back import looked_at
 from stream.cli.tables import console
 from stream.discovery.finding import Camera, Finder, Findings
 from stream.discovery.site_entry import Entries, PlaceholderLogin, as_yaml, entries, store_password, write_site
 from stream.discovery.soap import Login
 from stream.discovery.targets import Targets, named_host
+from stream.lookback.audit import note
 from stream.settings.site.reading import read_bytes
 
 SECRET: Final = "MGFN_CAMERAS_PW"  # noqa: S105 -- the name of the variable
+_NEXT: Final = (
+    "Next: mgfn-stream --config {}\nA camera is missing? Name its host or the rtsp:// URL of its stream: mgfn-stream "
+    "discover HOST --write {}; or press Find cameras on the web page."
+)
 _OWN_PORTS: Final = frozenset({1883, 8080})
 _USER: Final = re.compile(r"([^:{}]+)(?::\{(MGFN_[A-Z0-9_]+)\})?")
 
@@ -48,6 +56,7 @@ def discover_cameras(
             write_site(write, sorted_out.new, placeholder)
         except OSError as error:
             raise UsageError(f"--write {write}: {error.strerror}") from None
+        _note_in_audit_log(write, list(sorted_out.new))
     stored = None
     if write is not None and sorted_out.new and login is not None and placeholder is not None and placeholder.asked:
         with contextlib.suppress(OSError):  # then the user is told to do it
@@ -62,6 +71,18 @@ def discover_cameras(
 async def _found(hosts: list[str], login: Login | None, own_ports: frozenset[int]) -> Findings:
     named = tuple([await named_host(host) for host in hosts])
     return await Finder(login, Targets(named, own_ports)).find()
+
+
+def _note_in_audit_log(site_file: Path, added: Sequence[str]) -> None:
+    """In the data folder of the site file, if mgfn-stream has run with it."""
+    origin = Origin(getpass.getuser(), "command line")
+    with (
+        contextlib.suppress(StreamError),
+        looked_at(None, site_file, writes=True) as store,
+        store.transaction(),
+    ):
+        for name in added:
+            note(store, Note("camera_added", camera=name, origin=origin))
 
 
 def _login(user: str, write: Path | None) -> tuple[PlaceholderLogin, Login]:
@@ -118,19 +139,23 @@ def _show(
     write: Path | None,
     stored: Path | None,
 ) -> None:
-    table = Table("camera", "state", "what", "image")
+    table = Table("camera", "state")
+    table.add_column("what", overflow="fold")
     state = "found" if write is None else f"added to {write}"
     for states, cameras in ((state, found.new), ("already in the file", found.known)):
         for name, camera in cameras.items():
-            what = f"{camera.name}, {camera.maker}; {camera.sizes}; {shown_url(camera.sub or camera.main)}"
-            table.add_row(name, states, redact_all(what), str(saved[name]))
+            said = ", ".join(dict.fromkeys(part for part in (camera.name, camera.maker, camera.sizes) if part))
+            table.add_row(name, states, redact_all(f"{said}\n{shown_url(camera.sub or camera.main)}"))
     for problem in findings.problems:
-        table.add_row("", "not usable", redact_all(problem), "")
+        table.add_row("", "not usable", redact_all(problem))
     out = console(160)
     if not findings.cameras and not findings.problems:
         out.print("No camera answered. Name the hosts: mgfn-stream discover HOST ...")
         return
     out.print(table)
+    if saved:
+        folder = next(iter(saved.values())).parent
+        out.print(f"An image of each camera is in {folder}", soft_wrap=True)
     if found.new and write is None:
         out.print("\nFor the site file (--write FILE adds it):\n", as_yaml(found.new, login), sep="", soft_wrap=True)
     if stored is not None:
@@ -139,3 +164,5 @@ def _show(
     elif found.new and login is not None and login.asked:
         where = f"the environment variable or the secret file {login.secret}"
         out.print(f"Before you start mgfn-stream, put the password into {where}.", soft_wrap=True)
+    if write is not None and (found.new or found.known):
+        out.print(_NEXT.format(write, write), soft_wrap=True)

@@ -20,7 +20,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 def discover(
     hosts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[HOST[:PORT]...]", help="Cameras to ask; default: all that answer a multicast."),
+        typer.Argument(
+            metavar="[HOST[:PORT]|URL...]",
+            help="Cameras to ask, or URLs of streams; default: all that answer a multicast.",
+        ),
     ] = None,
     user: Annotated[
         str | None,
@@ -292,7 +295,8 @@ def watch(
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
                 folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,
-                events, None, save_calibration, {} if site is None or replay else site.modes(), config,
+                events, None, save_calibration, {} if site is None or replay else site.modes(), config, given.page,
+                None if site is None else site.zone,
             )  # fmt: skip
             if calibration is not None:
                 settings = replace(settings, calibration=calibration_for(settings.cameras, calibration, engine.bundle))

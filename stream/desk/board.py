@@ -67,7 +67,8 @@ class Board:
         else:
             camera, _, word = rest.partition("/")
             if camera in node.cameras and word in _OF_CAMERA:
-                node.cameras[camera][_OF_CAMERA[word]] = _text(payload)
+                text = _text(payload)
+                node.cameras[camera][_OF_CAMERA[word]] = "" if (word, text) == ("problem", "none") else text
         return []
 
     def _take_node(self, prefix: str, payload: bytes) -> list[str]:

@@ -64,7 +64,7 @@ class Finder:
         limits = httpx.Timeout(_ANSWER, connect=_CONNECT)
         async with httpx.AsyncClient(timeout=limits, verify=False, trust_env=False) as http:  # noqa: S501
             if self._targets.named:
-                await self._each(self._of_host(host, http) for host in self._targets.named)
+                await self._each(self._of_named(host, http) for host in self._targets.named)
             else:
                 await self._each(self._of_answer(answer, http) for answer in _by_device(await probe(probe_seconds)))
         self._findings.cameras.sort(key=lambda camera: (camera.host, camera.main))
@@ -93,6 +93,13 @@ class Finder:
             await self._add(device, str(answer.address), answer.name)
             return
         self._findings.problems.append(f"{label}: {why}")
+
+    async def _of_named(self, host: Host, http: httpx.AsyncClient) -> None:
+        """What the user named: the URL of a stream, or a host."""
+        if host.url is None:
+            await self._of_host(host, http)
+        else:
+            await self._add(Device("", "at the URL that was given", (Streams(host.url),)), str(host.address), "")
 
     async def _of_host(self, host: Host, http: httpx.AsyncClient) -> None:
         """A host that the user named: ONVIF, else the address patterns of makers."""

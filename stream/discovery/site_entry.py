@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.util import load_yaml_guess_indent
 
 from configs.atomic import replacing
 from stream.base.addresses import SECRETS, name_problem
 from stream.discovery.finding import Camera
+from stream.settings.site import editing
 from stream.settings.site.document import parse
-from stream.settings.site.reading import SiteError, read_bytes
+from stream.settings.site.reading import read_bytes
 
 _LONGEST_NAME: Final = 64
 _PORTS: Final = {"rtsp": 554, "rtsps": 322}
@@ -80,21 +75,13 @@ def entries(cameras: Sequence[Camera], content: bytes = b"") -> Entries:
 
 def as_yaml(new: dict[str, Camera], login: PlaceholderLogin | None) -> str:
     """The cameras, to be pasted into a site file."""
-    out = io.StringIO()
-    _yaml().dump({"cameras": {name: _keys(camera, login) for name, camera in new.items()}}, out)
-    return out.getvalue()
+    return editing.as_yaml({"cameras": _entries(new, login)})
 
 
 def write_site(path: Path, new: dict[str, Camera], login: PlaceholderLogin | None) -> None:
     """Add the cameras to the file, or create it; the file is replaced as a whole. Raises SiteError, OSError."""
-    path = path.resolve()
     content = read_bytes(path) if path.exists() else b""
-    text = added(path, content, new, login)
-    with replacing(path) as partial:
-        partial.write_bytes(text.encode())
-        _give_to_owner_of(path if path.exists() else path.parent, partial)
-        if content:
-            shutil.copymode(path, partial)
+    editing.replace_file(path, added(path, content, new, login))
 
 
 def store_password(site: Path, name: str, password: str) -> Path:
@@ -102,58 +89,29 @@ def store_password(site: Path, name: str, password: str) -> Path:
     path = site.absolute().parent / SECRETS / name
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o700)
-        _give_to_owner_of(site, path.parent)
+        editing.give_to_owner_of(site, path.parent)
     with replacing(path) as partial:
         partial.touch(0o600)
         partial.write_text(password, encoding="utf-8")
-        _give_to_owner_of(site, partial)
+        editing.give_to_owner_of(site, partial)
     return path
-
-
-def _give_to_owner_of(model: Path, made: Path) -> None:
-    """What root has made is not root's if `model` is not: a service may run as its owner."""
-    if os.geteuid() == 0:
-        owner = model.stat()
-        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def added(path: Path, content: bytes, new: dict[str, Camera], login: PlaceholderLogin | None) -> str:
     """The content of the file with the cameras. Raises SiteError if it is not YAML, or has no block of cameras."""
-    if not content.strip():
-        return as_yaml(new, login)
-    try:
-        before = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SiteError([f"{path}: not UTF-8 text; nothing was written"]) from None
-    if problem := next(iter(parse(before).problems), None):
-        raise SiteError([f"{path}:{problem.line or 1}: {problem.text}; nothing was written"])
-    try:
-        data, indent, offset = load_yaml_guess_indent(before)
-        yaml = _yaml(indent or 2, offset or 0)
-        data = yaml.load(before)
-    except YAMLError:
-        raise SiteError([f"{path}: not YAML that can be changed; nothing was written"]) from None
-    if data is None:
-        return f"{before.rstrip()}\n\n{as_yaml(new, login)}"
-    cameras: Any = data.setdefault("cameras", CommentedMap()) if isinstance(data, CommentedMap) else None
-    if cameras is None and isinstance(data, CommentedMap):
-        cameras = data["cameras"] = CommentedMap()
-    if not isinstance(cameras, CommentedMap):
-        raise SiteError([f"{path}: cameras: must be a block of keys; nothing was written"])
-    for name, camera in new.items():
-        cameras[name] = _keys(camera, login)
-    out = io.StringIO()
-    yaml.dump(data, out)
-    text = out.getvalue()
-    return text.replace("\n", "\r\n") if "\r\n" in before else text
+
+    def add(data: CommentedMap) -> None:
+        cameras = editing.block(path, data, "cameras")
+        if not cameras:
+            cameras.fa.set_block_style()  # `{}` would put all cameras into one line
+        for name, keys in _entries(new, login).items():
+            cameras[name] = keys
+
+    return editing.edited(path, content, {"cameras": _entries(new, login)}, add)
 
 
-def _yaml(indent: int = 4, offset: int = 2) -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 1 << 16  # long lines stay as they are
-    yaml.indent(mapping=2, sequence=indent, offset=offset)
-    return yaml
+def _entries(new: dict[str, Camera], login: PlaceholderLogin | None) -> dict[str, dict[str, str]]:
+    return {name: _keys(camera, login) for name, camera in new.items()}
 
 
 def _keys(camera: Camera, login: PlaceholderLogin | None) -> dict[str, str]:

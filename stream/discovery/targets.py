@@ -24,18 +24,23 @@ _LOCAL: Final = tuple(
 _V4_IN_V6: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
+_ALLOWED: Final = "HOST or HOST:PORT, such as 192.168.1.20, or the rtsp:// URL of a stream"
+
 
 @dataclass(frozen=True)
 class Host:
-    """A host that the user named, resolved; `port` None if only the host was named."""
+    """A host that the user named, resolved; `port` None if only the host was named. `url`: that of a stream of it."""
 
     text: str
     address: Address
     port: int | None
+    url: str | None = None
 
 
 async def named_host(text: str) -> Host:
-    """The host of `HOST`, `HOST:PORT` or `[IPv6]:PORT`. Raises UsageError."""
+    """The host of `HOST`, `HOST:PORT`, `[IPv6]:PORT` or the `rtsp[s]://` URL of a stream. Raises UsageError."""
+    if "://" in text:
+        return await _host_of(text)
     try:
         bare = ":" in text and not text.startswith("[") and text.count(":") > 1  # an IPv6 address without brackets
         parts = urlsplit(f"//[{text}]" if bare else f"//{text}")
@@ -44,9 +49,24 @@ async def named_host(text: str) -> Host:
     except ValueError:
         name, port, plain = None, None, False
     if not name or not plain or not text.isprintable() or port == 0:
-        raise UsageError(f"{text.rpartition('@')[2]!r}: must be HOST or HOST:PORT, such as 192.168.1.20")
+        raise UsageError(f"{text.rpartition('@')[2]!r}: must be {_ALLOWED}")
     try:
         return Host(text, (await _addresses(name))[0], port)
+    except DeviceError as error:
+        raise UsageError(str(error)) from None
+
+
+async def _host_of(url: str) -> Host:
+    shown = url.rpartition("@")[2]
+    try:
+        parts = _split(url, ("rtsp", "rtsps"))
+    except DeviceError:
+        raise UsageError(f"{shown[:80]!r}: must be {_ALLOWED}") from None
+    if "@" in parts.netloc:
+        raise UsageError(f"{shown[:80]!r}: must not contain a login; give the user and the password separately")
+    assert parts.hostname is not None  # noqa: S101 -- checked by _split
+    try:
+        return Host(url, (await _addresses(parts.hostname))[0], parts.port or _PORTS[parts.scheme], url)
     except DeviceError as error:
         raise UsageError(str(error)) from None
 

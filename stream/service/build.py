@@ -11,13 +11,11 @@ from pathlib import Path
 
 import uvicorn
 
-from engine.default_bundle import project_version
 from engine.engine import Engine
-from stream.alarm.escalation import MOST, Escalation
+from stream.alarm.answer_links import AnswerLinks
 from stream.alarm.event import ModelName
 from stream.alarm.modes import BY_SCHEDULE, ModeSwitch
 from stream.alarm.requests import Command
-from stream.archive.answers import unanswered
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.store import Store
@@ -25,9 +23,11 @@ from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
 from stream.base.people import People
 from stream.service.camera_search import CameraSearch
+from stream.service.couriers import answer_links, make_couriers, make_escalation
 from stream.service.daily_digest import DailyDigest, make_digest
 from stream.service.drift_watch import DriftWatch
 from stream.service.heat_maps import HeatMaps, make_heat_maps
+from stream.service.mode_editor import ModeEditor
 from stream.service.others import SettingsOfOthers
 from stream.service.overview import Overview
 from stream.service.processes import start_process
@@ -37,10 +37,7 @@ from stream.service.self_test_runner import SelfTestRunner
 from stream.settings.settings import CameraConfig, ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
-from stream.sinks.home_assistant import mode_discovery
 from stream.sinks.mqtt import MqttSink
-from stream.sinks.notifications import NotifySettings
-from stream.sinks.recipients import recipients_of
 from stream.sinks.score_file import ScoresFile
 from stream.watch.audit import Audit
 from stream.watch.camera_memory import CameraMemory, Kept
@@ -53,6 +50,7 @@ from stream.watch.fleet import CameraChanges, Fleet
 from stream.watch.intake import Intake
 from stream.watch.learnt_score import calibration_of
 from stream.watch.metrics import Metrics
+from stream.watch.mode_topics import ModeTopics
 from stream.watch.node_topic import NodeTopic
 from stream.watch.outlet import Outlet
 from stream.watch.overrides import Overrides
@@ -146,7 +144,9 @@ def build(
     kept, clock = store.settings.all(), store.clock
     metrics, live, reaper = Metrics(model), Live(), Reaper()
     decoders: list[DecoderProcess] = []
-    couriers = make_couriers(settings, store.media, metrics, clock)
+    page = settings.page or (None if web is None else page_for_others(web[0]))
+    links = answer_links(store, kept, None if web is None else page)
+    couriers = make_couriers(settings, store.media, metrics, clock, links)
     outlet = Outlet(metrics, live.tell, couriers, keeps=not settings.replay)
     mqtt = None
     if broker is not None:
@@ -154,8 +154,7 @@ def build(
         mqtt = MqttSink(broker, prefix, node, tls, settled=outlet.settled, retained=outlet.retained, clock=clock)
     pictures = RetainedPictures(mqtt, store.media)
     test = make_self_test(settings, kept)
-    zone = settings.cameras[0].schedule.zone if settings.cameras else None
-    manifest = engine.manifest
+    zone, manifest = settings.zone, engine.manifest
     test_camera = None if test is None else SelfTestCamera(
         test, manifest, model, start_process, reaper, clock, zone, store.media
     )  # fmt: skip
@@ -172,7 +171,6 @@ def build(
             mqtt.announce_soon,
             mqtt.echo,
             heard,
-            (*settings.modes, BY_SCHEDULE) if settings.modes else (),
         )
         mqtt.when_open(commands.start)
     setter = SettingsOfOthers(decoders, commands)
@@ -180,17 +178,14 @@ def build(
     retention = replace(settings.retention, cameras={camera.name: camera.retention for camera in settings.cameras})
     journal = Journal(store, retention, line, outlet.committed, pictures.expired, setter.changed)
     outlet.connect(journal, mqtt)
-    page = None if web is None else page_for_others(web[0])
     post = _dropped if commands is None else commands.post
     report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page, post)
     starter = CameraStarter(settings, engine, model, reaper, clock, store.media)
     fleet = Fleet(decoders, starter.start, report)
     switch = ModeSwitch(settings.modes, kept.get("", {}).get("mode", BY_SCHEDULE))
     drawings = Drawings(journal, {} if settings.replay else kept)
-    mode = SiteMode(switch, fleet, drawings, journal, mqtt, clock, outlet.tell_only)
-    if mqtt is not None and settings.modes and not settings.replay:
-        topic, payload = mode_discovery(settings.topic_prefix, settings.node, switch.options, project_version(), page)
-        mqtt.announce(topic, payload)
+    mode_topics = ModeTopics(None if settings.replay else mqtt, settings.topic_prefix, settings.node, page)
+    mode = SiteMode(switch, fleet, drawings, journal, mode_topics, clock, outlet.tell_only)
     node_topic = NodeTopic(None if settings.replay else mqtt, settings.node, page)
     runner = None
     if test is not None and test_camera is not None:
@@ -222,8 +217,8 @@ def build(
     if web is not None:
         ports = {1883, 8080, web[0].getsockname()[1], *([] if broker is None else [broker.port])}
         search = CameraSearch(start_process, settings.site_file, frozenset(ports))
-        server = make_web_server(settings, overview, commands, search, live, store.media, web[1])
-    heat_maps = make_heat_maps(engine.bundle, journal, metrics, keeps=not settings.replay)
+        server = make_web_server(settings, overview, commands, search, live, links, store.media, web[1])
+    heat_maps = make_heat_maps(engine.bundle, report.events.heat_map, metrics, keeps=not settings.replay)
     scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     return Parts(
@@ -259,30 +254,6 @@ def make_reporter(
     return Reporter(journal, scores, events, files, topics, pictures, memory, overrides)
 
 
-def make_escalation(notify: NotifySettings | None, store: Store) -> Escalation:
-    """With the alarms of an earlier run that nobody has answered."""
-    escalate = None if notify is None else notify.escalate
-    escalation = Escalation(None if escalate is None else escalate.after)
-    if escalate is not None:
-        now = store.clock.now()
-        since = store.clock.wall(now) - MOST * escalate.after
-        for message in unanswered(store, since):
-            escalation.open(message, now)
-    return escalation
-
-
-def make_couriers(settings: ServiceSettings, media: Path, metrics: Metrics, clock: Clock) -> list[Courier]:
-    """One courier for each recipient beside MQTT; a replay has none."""
-    recipients = [] if settings.replay else recipients_of(settings.frigate, settings.notify, media)
-    couriers = [
-        Courier(recipient, metrics.notified, correct=lambda message: message.corrected(clock.mark))
-        for recipient in recipients
-    ]
-    for courier in couriers:
-        metrics.recipient(courier.name)
-    return couriers
-
-
 def make_self_test(settings: ServiceSettings, kept: Kept) -> SelfTest | None:
     """The self-test with its result of an earlier run."""
     if settings.self_test is None:
@@ -299,6 +270,7 @@ def make_web_server(
     commands: CommandListener | None,
     search: CameraSearch,
     live: Live,
+    links: AnswerLinks,
     media: Path,
     people: People,
 ) -> uvicorn.Server:
@@ -313,8 +285,10 @@ def make_web_server(
             overview.view,
             commands.post,
             search,
+            ModeEditor(settings.site_file),
             live,
             settings.data,
+            links,
         )
     kept_media = None if settings.replay else media
     pages = Pages(overview.health, overview.missing, overview.exposition, kept_media, page)

@@ -20,7 +20,6 @@ from engine.bundle import Bundle
 from engine.errors import EngineError
 from engine.heat_map import has_heat_map, heat_map
 from stream.alarm.event import FocusRegion
-from stream.archive.journal import Journal
 from stream.base.log import log
 from stream.watch.metrics import Metrics
 
@@ -75,9 +74,11 @@ class HeatMaps:
         self._line.put(None)
 
 
-def make_heat_maps(bundle: Bundle, journal: Journal, metrics: Metrics, *, keeps: bool) -> HeatMaps | None:
-    """None if the bundle has none, or if no files of events are kept."""
-    return HeatMaps(bundle, journal.files.heat_map, metrics.heat_map) if keeps and has_heat_map(bundle) else None
+def make_heat_maps(
+    bundle: Bundle, keep: Callable[[str, bytes], None], metrics: Metrics, *, keeps: bool
+) -> HeatMaps | None:
+    """`keep` stores one. None if the bundle has none, or if no files of events are kept."""
+    return HeatMaps(bundle, keep, metrics.heat_map) if keeps and has_heat_map(bundle) else None
 
 
 def _packed(heat: FloatArray, region: FocusRegion) -> bytes:

@@ -57,8 +57,9 @@ class MainLoop:
             self._supervise()
             parts.overview.turned()
             self._supervisor.alive()
-            if all(d.finished and not d.pending_clips for d in parts.decoders if not d.config.is_self_test):
-                return
+            watched = [decoder for decoder in parts.decoders if not decoder.config.is_self_test]
+            if (watched or parts.settings.replay) and all(d.finished and not d.pending_clips for d in watched):
+                return  # without cameras, it waits for somebody to add one
 
     def _score(self, seconds: float) -> None:
         parts, began = self._parts, time.monotonic()
@@ -124,12 +125,13 @@ class MainLoop:
         parts = self._parts
         if parts.changes is not None and (cameras := parts.changes.take()) is not None:
             try:
+                parts.mode.replace(parts.changes.modes())
                 parts.mode.configure(cameras)
             except StreamError as error:
                 log.error("cameras not reconfigured; trying again later", reason=str(error))
                 parts.changes.retry()
             if parts.commands is not None:
-                parts.commands.watch(parts.fleet.names)
+                parts.commands.watch(parts.fleet.names, parts.mode.options)
         parts.node.cameras(parts.fleet.names)
         parts.fleet.see_off()
         parts.reaper.collect()

@@ -35,6 +35,8 @@ class Runner:
         recover(parts.store, parts.journal, parts.mqtt)
         closers.callback(self._end_decoders)
         parts.mode.configure(parts.settings.cameras)
+        if parts.commands is not None:
+            parts.commands.watch(parts.fleet.names, parts.mode.options)
         if parts.mqtt is not None and not parts.settings.replay:
             parts.mqtt.empty(parts.store.settings.retained_topics())
         closers.callback(self._join, "web", ENDED_WITHIN)

@@ -55,6 +55,7 @@ class Options:
     device: str
     scores: Path | None
     http: str | None
+    page: str | None
     http_token_file: Path | None
     node: str
     data: Path | None
@@ -112,6 +113,7 @@ def options(flags: Flags, site: Site | None) -> Options:
         device=flags.device or given.device or "auto",
         scores=flags.scores or _path(given.scores),
         http=flags.http or http.address,
+        page=http.url,
         http_token_file=flags.http_token_file or _path(http.token_file),
         node=flags.node or given.node or socket.gethostname(),
         data=flags.data or _path(given.data),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -130,6 +131,8 @@ class ServiceSettings:
     calibration: what each camera learned in another run.
     modes: the modes of the site by name, in the order of the file.
     site_file: None if the cameras are flags.
+    zone: time zone of what people read; None: that of the machine.
+    page: the address at which people reach the page, if the site file names another one.
     save_calibration: file for what the cameras learn in this run.
     """
 
@@ -150,3 +153,5 @@ class ServiceSettings:
     save_calibration: Path | None = None
     modes: Mapping[str, Mode] = field(default_factory=dict)
     site_file: Path | None = None
+    page: str | None = None
+    zone: tzinfo | None = None

@@ -32,7 +32,7 @@ class CommandListener:
     """Subscribes to the `set` topics of `cameras`, to Home Assistant's birth message, and to the service's own topics.
 
     `on_event` is called with each event that the broker sends back (for the self-test), in the network thread. `echo`
-    is told of everything that the broker sends back. `modes` are the modes that can be chosen.
+    is told of everything that the broker sends back.
     """
 
     def __init__(
@@ -45,9 +45,8 @@ class CommandListener:
         on_birth: Callable[[], None],
         echo: EchoWatch,
         on_event: Callable[[bytes], None] = lambda _payload: None,
-        modes: Collection[str] = (),
     ) -> None:
-        self._modes = modes
+        self._modes: Collection[str] = ()
         self._address = address
         self._prefix = prefix
         self._node = node
@@ -63,9 +62,10 @@ class CommandListener:
         self._scores_until = 0.0
         self._client: mqtt.Client | None = None
 
-    def watch(self, cameras: Collection[str]) -> None:
-        """Replace the set of cameras."""
+    def watch(self, cameras: Collection[str], modes: Collection[str]) -> None:
+        """Replace the set of cameras, and the modes that can be chosen."""
         self._cameras = frozenset(cameras)
+        self._modes = modes
 
     def start(self, dialect: Dialect) -> None:
         """Connect in paho's network thread, once. The sink's thread calls it on each of its connections."""

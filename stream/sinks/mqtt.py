@@ -128,6 +128,10 @@ class MqttSink:
         """Send every message outside our prefix again, after a random delay, because others do the same now."""
         self._backlog.publish_outside_again(random.uniform(0, _ANNOUNCED_WITHIN))  # noqa: S311 -- no secret
 
+    def withdraw(self, topics: Iterable[str]) -> None:
+        """Empty topics that are not used any more."""
+        self._backlog.remove(topics)
+
     def empty(self, topics: Iterable[str]) -> None:
         """Empty what the broker retains of an earlier configuration, unless this one uses the topic, too."""
         ours = set(self._backlog.topics())

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
+from stream.alarm.answer_links import AnswerLinks
 from stream.alarm.event import UNKNOWN, EventMessage, MessageType
 from stream.archive.media import media_path
 from stream.base.errors import UsageError
@@ -53,8 +55,11 @@ class NotifySettings:
         return (*self.targets, *hooks, *(() if self.escalate is None else self.escalate.to))
 
 
-def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyTarget]:
-    """One recipient for each target. `media` is the folder of images, None if none are stored.
+def notify_targets(
+    settings: NotifySettings, media: Path | None, links: AnswerLinks | None = None
+) -> list[NotifyTarget]:
+    """One recipient for each target. `media` is the folder of images, None if none are stored. `links` go into the
+    messages.
 
     Raises UsageError if there are targets, and Apprise is not installed or does not support one of them.
     """
@@ -85,7 +90,7 @@ def notify_targets(settings: NotifySettings, media: Path | None) -> list[NotifyT
             box = apprise.Apprise(asset=asset)
             if "://" not in url or not box.add(url):
                 raise UsageError(f"notify.{key}[{position - 1}]: must be a URL that Apprise supports")
-            targets.append(NotifyTarget(f"{name}-{position}", box, settings, media, about))
+            targets.append(NotifyTarget(f"{name}-{position}", url, box, settings, media, about, links))
     return targets
 
 
@@ -95,12 +100,16 @@ class NotifyTarget:
     def __init__(
         self,
         name: str,
+        url: str,
         box: apprise.Apprise,
         settings: NotifySettings,
         media: Path | None,
         about: MessageType = "new",
+        links: AnswerLinks | None = None,
     ) -> None:
         self.name = name
+        self._url = url
+        self._links = links
         self.about = about
         self._box = box
         self._settings = settings
@@ -130,15 +139,28 @@ class NotifyTarget:
         """Send the message, with its image if there is one. Raises UndeliveredError."""
         left_out, self._left_out = self._left_out, 0
         try:
-            self.tell(*wording(payload, left_out), self._picture(payload))
+            page = None if self._links is None else self._links.event(payload.id)
+            self._send(self._with_buttons(payload, page), *wording(payload, left_out, page), self._picture(payload))
         except UndeliveredError:
             self._left_out += left_out
             raise
 
-    def tell(self, title: str, body: str, picture: str | None = None) -> None:
+    def tell(self, title: str, body: str) -> None:
         """Send a text. Raises UndeliveredError."""
+        self._send(self._box, title, body, None)
+
+    def _with_buttons(self, payload: EventMessage, page: str | None) -> apprise.Apprise:
+        """The target, with what its service needs for the buttons of this event, if it has buttons."""
+        answer = None if self._links is None else self._links.answer(payload.id, self.name)
+        if page is None or answer is None or payload.label != "anomaly":
+            return self._box
+        box = type(self._box)(asset=self._box.asset)
+        box.add(with_buttons(self._url, page, answer))
+        return box
+
+    def _send(self, box: apprise.Apprise, title: str, body: str, picture: str | None) -> None:
         try:
-            done = self._box.notify(title=title, body=body, body_format="text", attach=picture)
+            done = box.notify(title=title, body=body, body_format="text", attach=picture)
         except Exception as error:  # noqa: BLE001 -- third-party plugins raise anything, and the text may hold the URL
             raise UndeliveredError(type(error).__name__) from None
         if not done:
@@ -151,8 +173,20 @@ class NotifyTarget:
         return str(path) if path.is_file() else None
 
 
-def wording(payload: EventMessage, left_out: int) -> tuple[str, str]:
-    """Title and text: camera, score, time."""
+def with_buttons(url: str, page: str, answer: str) -> str:
+    """The URL of a target at ntfy, the one service of Apprise with buttons, with a link to the page and a button that
+    posts to `answer`. What the URL sets itself stays. Other URLs are returned as they are.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in ("ntfy", "ntfys"):
+        return url
+    buttons = f"view, Open, {page}; http, Acknowledge, {answer}, method=POST, clear=true"
+    added = {key: value for key, value in (("click", page), ("actions", buttons)) if key not in parse_qs(parts.query)}
+    return f"{url}{'&' if parts.query else '?'}{urlencode(added, quote_via=quote)}"
+
+
+def wording(payload: EventMessage, left_out: int, page: str | None = None) -> tuple[str, str]:
+    """Title and text: camera, score, time, where it is on the page."""
     kind = "anomaly" if payload.kind == UNKNOWN else payload.kind.replace("_", " ")
     what = "camera lost" if payload.label == "camera_lost" else f"{kind}, score {payload.score:.2f}"
     urgent = "NOT ANSWERED: " if payload.type == "escalated" else ""
@@ -161,6 +195,7 @@ def wording(payload: EventMessage, left_out: int) -> tuple[str, str]:
     lines: Sequence[str] = [f"{payload.camera} at {when}"]
     if payload.label == "anomaly":
         lines = [*lines, f"score {payload.score:.2f} (threshold {payload.threshold_on:.2f})"]
+    lines = [*lines, *([] if page is None else [page])]
     if left_out:
         lines = [*lines, f"{left_out} earlier messages were left out: the limit per hour was reached"]
     return title, "\n".join(lines)

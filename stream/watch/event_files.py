@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from stream.alarm.event import EventMessage
+from stream.alarm.event_urls import heat_map_url
 from stream.archive.clock import Clock
 from stream.archive.explanation import Explanation
 from stream.archive.journal import Journal
@@ -15,6 +19,8 @@ from stream.base.log import log
 from stream.camera.messages import ClipClosed, ClipReady, EndClip, SnapshotTaken, StartClip, TakeSnapshot
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.retained_pictures import RetainedPictures
+
+_HEATED: Final = 1_000  # the last alarms, of which some still wait for their clips
 
 
 class EventFiles:
@@ -26,6 +32,7 @@ class EventFiles:
         self._media = media
         self._pictures = pictures
         self._unpublished: set[str] = set()  # events whose image is awaited, but does not go to `anomaly/snapshot`
+        self._heated: deque[str] = deque(maxlen=_HEATED)  # events with a heat map
         self._looks: set[str] = set()  # images that were asked for by somebody, rather than by an event
         self.keeps = keeps
 
@@ -65,6 +72,16 @@ class EventFiles:
         """Store the window of an alarm beside its image and clip."""
         if self.keeps:
             self._journal.files.explained(message.id, explanation)
+
+    def heat_map(self, event_id: str, content: bytes) -> None:
+        """Store the heat map of an alarm. Called by the thread that computes them."""
+        self._journal.files.heat_map(event_id, content)
+        self._heated.append(event_id)
+
+    def with_heat_map(self, message: EventMessage) -> EventMessage:
+        """The `media` message of an alarm, with the address of its heat map, if there is one."""
+        heated = message.type == "media" and message.id in self._heated
+        return replace(message, heat_map=heat_map_url(message.id)) if heated else message
 
     def written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:
         """A decoder wrote an image or clip, or failed to."""

@@ -66,7 +66,7 @@ class EventReport:
     def release(self, decoder: DecoderProcess) -> None:
         """Send messages whose files are complete, or that have waited long enough."""
         for due in decoder.pending_messages.due(time.monotonic()):
-            message = due.by_the_wall(self._clock.mark)
+            message = self._files.with_heat_map(due.by_the_wall(self._clock.mark))
             if self._lines is not None and not decoder.camera.is_self_test:
                 self._lines.write_line(message.as_json())
             awaits_files = self._files.keeps and message.label == "anomaly"
@@ -77,6 +77,10 @@ class EventReport:
         self.escalation.said(message, self._clock.now())
         if self._lines is not None:
             self._lines.write_line(message.as_json())
+
+    def heat_map(self, event_id: str, content: bytes) -> None:
+        """Store the heat map of an alarm; see `EventFiles.heat_map`."""
+        self._files.heat_map(event_id, content)
 
     def look(self, decoder: DecoderProcess, name: str) -> None:
         """Have the whole image of the camera written; see `EventFiles.look`."""

@@ -6,9 +6,10 @@ Used only by the scoring loop; nothing here waits for a process.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from stream.alarm.modes import Mode
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.camera.messages import ClipClosed, SnapshotTaken
@@ -33,6 +34,9 @@ class CameraChanges(Protocol):
 
     def take(self) -> Sequence[CameraConfig] | None:
         """The new cameras, or None if nothing has changed; returns at once."""
+
+    def modes(self) -> Mapping[str, Mode]:
+        """The modes that go with the cameras that were taken last."""
 
 
 class Fleet:

@@ -10,7 +10,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stream.alarm.event import Event, EventMessage, snapshot_url
+from stream.alarm.event import Event, EventMessage
+from stream.alarm.event_urls import snapshot_url
 
 PICTURE_WITHIN: Final = 1.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,9 +13,9 @@ from stream.archive.journal import Journal
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
-from stream.sinks.mqtt import MqttSink
 from stream.watch.drawings import Drawings
 from stream.watch.fleet import Fleet
+from stream.watch.mode_topics import ModeTopics
 
 _EVERY: Final = 1.0  # seconds between looks at the schedules
 
@@ -29,7 +29,7 @@ class SiteMode:
         fleet: Fleet,
         drawings: Drawings,
         journal: Journal,
-        mqtt: MqttSink | None,
+        topics: ModeTopics,
         clock: Clock,
         tell: Callable[[frozenset[str] | None], None],
     ) -> None:
@@ -37,15 +37,19 @@ class SiteMode:
         self._fleet = fleet
         self._drawings = drawings
         self._journal = journal
-        self._mqtt = mqtt
+        self._topics = topics
         self._clock = clock
         self._tell = tell
         self._cameras: Sequence[CameraConfig] = ()
         self._name: str | None = None
+        self._told: Sequence[str] = ()
         self._look_at = 0.0
 
     def configure(self, cameras: Sequence[CameraConfig]) -> None:
         """Watch these cameras, as the mode in force changes them. Raises StreamError as `Fleet.configure` does."""
+        if self.options != self._told:
+            self._told = self.options
+            self._topics.options(self._told)
         name = self._switch.name(self._clock.wall(self._clock.now()))
         mode = self._switch.modes.get(name, Mode())
         self._fleet.configure([_in_mode(self._drawings.applied(camera), mode) for camera in cameras])
@@ -54,9 +58,19 @@ class SiteMode:
         self._tell(mode.recipients)
         if name != self._name and self._switch.modes:
             log.info("mode", mode=name, chosen=self._switch.chosen)
-            if self._mqtt is not None:
-                self._mqtt.mode(name)
+            self._topics.name(name)
         self._name = name
+
+    @property
+    def options(self) -> Sequence[str]:
+        """What can be chosen; nothing without modes."""
+        return self._switch.options
+
+    def replace(self, modes: Mapping[str, Mode]) -> None:
+        """Other modes, which `configure` puts in force."""
+        if modes != self._switch.modes:
+            self._switch.replace(modes)
+            self._name = None
 
     def draw(self, camera: str, drawing: Drawing | None) -> bool:
         """Put a drawing in force; None removes it. The camera is connected again. Returns whether it is another one."""

@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from stream.alarm.answer_links import AnswerLinks
 from stream.base.people import ANYBODY, People, Person
 from stream.web.guesses import Guesses
 
@@ -40,6 +41,12 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_LOGIN_WORDS: Final = {  # before the login no script is sent, and so no table of words
+    "en": {"token": "Token: your own, or the one in the file of --http-token-file", "open": "Open",
+           "said": "Wrong token."},
+    "de": {"token": "Token: Ihr eigenes oder das aus der Datei von --http-token-file", "open": "Öffnen",
+           "said": "Falsches Token."},
+}  # fmt: skip
 _LOGIN_STYLE: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
@@ -63,11 +70,12 @@ def peer_kept(app: ASGIApp) -> ASGIApp:
 
 
 class Guard:
-    """Middleware that authenticates every request and WebSocket."""
+    """Middleware that authenticates every request and WebSocket. `links` answer events without a login."""
 
-    def __init__(self, app: ASGIApp, people: People) -> None:
+    def __init__(self, app: ASGIApp, people: People, links: AnswerLinks | None = None) -> None:
         self._app = app
         self._people = people
+        self._links = links
         self._guesses = Guesses()
         # The content of a cookie opens the page, but cannot be used as the token. Cookies ignore ports: the name tells
         # the tokens of several instances on this machine apart.
@@ -126,12 +134,16 @@ class Guard:
         if found is not None:
             return found
         if request.scope.get("method") == "GET" and request.url.path == "/":
-            return _login_page(wrong=False)
+            return _login_page(request, wrong=False)
         return JSONResponse({"detail": "token required"}, 401, {"WWW-Authenticate": "Bearer"})
 
     def _identified(self, request: HTTPConnection) -> Person | Response | None:
         if self._people.nobody:
             return ANYBODY
+        if self._links is not None and request.scope.get("method") == "POST":
+            by = self._links.named_by(request.url.path)
+            if by is not None:
+                return Person(by, operator=True, cameras=frozenset())  # who sees nothing
         by_proxy = self._named_by_proxy(request)
         if by_proxy is not None:
             return by_proxy
@@ -177,7 +189,7 @@ class Guard:
             return holder
         if holder is None:
             await asyncio.sleep(_WRONG_TOKEN_RESTS)
-            return _login_page(wrong=True)
+            return _login_page(request, wrong=True)
         answer = self._start_page(request)
         secure = request.url.scheme == "https"  # said by a TLS proxy on this machine (uvicorn's proxy headers)
         name, content = next((name, content) for name, content, person in self._cookies if person is holder)
@@ -197,9 +209,12 @@ def _derived(token: str, use: str) -> str:
     return hmac.new(token.encode(), use.encode(), hashlib.sha256).hexdigest()
 
 
-def _login_page(wrong: bool) -> Response:
+def _login_page(request: HTTPConnection, wrong: bool) -> Response:
     text = resources.files("stream.web.page").joinpath("static", "login.html").read_text(encoding="utf-8")
-    text = text.replace("{{said}}", "Wrong token." if wrong else "")
+    language = "de" if request.headers.get("accept-language", "").lower().startswith("de") else "en"
+    words = _LOGIN_WORDS[language]
+    for name, word in {**words, "language": language, "said": words["said"] if wrong else ""}.items():
+        text = text.replace(f"{{{{{name}}}}}", word)
     headers = {
         "WWW-Authenticate": "Bearer",
         "Content-Security-Policy": _LOGIN_STYLE,

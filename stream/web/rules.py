@@ -38,6 +38,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "/api/events": Rule.FILTERED,
     "/api/audit": Rule.OPERATORS,
     "/api/mode": Rule.OPERATORS_OF_ALL,
+    "/api/modes": Rule.OPERATORS_OF_ALL,
     "/api/search": Rule.OPERATORS_OF_ALL,
     "/api/search/add": Rule.OPERATORS_OF_ALL,
     "/api/search/{number}/picture.jpg": Rule.OPERATORS_OF_ALL,
@@ -57,11 +58,13 @@ RULES: Final[Mapping[str, Rule]] = {
     "/api/events/{event_id}": Rule.EVENT,
     "/api/events/{event_id}/strip.jpg": Rule.EVENT,
     "/api/events/{event_id}/heat.json": Rule.EVENT,
+    "/api/events/{event_id}/heat.jpg": Rule.EVENT,
     "/api/events/{event_id}/thumbnail.jpg": Rule.EVENT,
     "/api/events/{event_id}/snapshot.jpg": Rule.EVENT,
     "/api/events/{event_id}/clip.mp4": Rule.EVENT,
     "/api/events/{event_id}/verdict": Rule.EVENT,
     "/api/events/{event_id}/ack": Rule.EVENT,
+    "/api/events/{event_id}/answer/{by}/{code}": Rule.EVERYBODY,  # who has the code may acknowledge this event
 }
 
 

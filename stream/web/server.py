@@ -140,7 +140,7 @@ def make_app(pages: Pages, people: People = NOBODY) -> FastAPI:
     app = FastAPI(
         title="mgfn-stream", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(admission.admit)]
     )
-    app.add_middleware(Guard, people=people)
+    app.add_middleware(Guard, people=people, links=None if pages.page is None else pages.page.links)
     app.add_exception_handler(RequestValidationError, _refused)
     app.add_exception_handler(sqlite3.Error, _no_database)
     if pages.page is not None:

@@ -24,7 +24,7 @@ function node(found) {
   const title = found.page ? make("a", { href: found.page, rel: "noreferrer" }, found.name) : found.name;
   const rows = found.cameras.map(camera => {
     const status = camera.anomaly === "ON" ? "ALARM" : online ? camera.status ?? "offline" : "offline";
-    const notes = [camera.problem, camera.snooze && camera.snooze !== "off" && t("snoozed_until", { time: camera.snooze })].filter(Boolean).join(". ");
+    const notes = [camera.problem, camera.snooze && camera.snooze !== "off" && t("snoozed_until", { time: time(Date.parse(camera.snooze) / 1000) })].filter(Boolean).join(". ");
     return make("li", {}, make("span", {}, camera.name), " ",
       make("span", { class: `badge ${["ALARM", "offline"].includes(status) ? "bad" : status === "online" ? "" : "warn"}` }, t(status)),
       notes ? make("span", { class: "problem" }, ` ${notes}`) : null);

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from stream.settings.site.site_model import SiteModel
-from stream.settings.site.values import HEADER, FilePath, ListenAddress, Network, PersonName, SigningSecret
+from stream.settings.site.values import HEADER, FilePath, ListenAddress, Network, PageUrl, PersonName, SigningSecret
 
 
 class PersonModel(SiteModel):
@@ -44,6 +44,12 @@ class HttpModel(SiteModel):
 
     address: ListenAddress | None = Field(
         None, description="HOST:PORT, or off. Default: 127.0.0.1:8080, or the next free port. Flag: --http."
+    )
+    url: PageUrl | None = Field(
+        None,
+        description="Address at which people reach the page, if it is another one, such as https://cameras.example/ "
+        "behind a proxy. Notifications, Home Assistant and the desk link to it. Default: `address`, if other machines "
+        "reach it.",
     )
     token_file: FilePath | None = Field(
         None, description="File that contains the token of an operator of all cameras. Flag: --http-token-file."

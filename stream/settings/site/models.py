@@ -306,7 +306,7 @@ class SiteFile(SiteModel):
         None, description="Modes of the site by name, such as home, away, night and off. Default: none."
     )
     defaults: CameraDefaults | None = Field(None, description="Settings that all cameras inherit.")
-    cameras: Annotated[dict[CameraName, CameraModel], Field(min_length=1)] = Field(
-        description="The cameras by name. A name has 1 to 64 characters from a-z A-Z 0-9 _ -, and must not be a word "
-        "that the MQTT topics use, or self-test."
+    cameras: dict[CameraName, CameraModel] = Field(
+        description="The cameras by name; `{}` for none yet. A name has 1 to 64 characters from a-z A-Z 0-9 _ -, and "
+        "must not be a word that the MQTT topics use, or self-test."
     )

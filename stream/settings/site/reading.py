@@ -48,14 +48,17 @@ class Site:
 
     def modes(self) -> dict[str, Mode]:
         """The modes by name."""
-        zone = None if self.given.time_zone is None else ZoneInfo(self.given.time_zone)
-        return modes(self.given.modes, zone)
+        return modes(self.given.modes, self.zone)
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The time zone; None: that of the machine."""
+        return None if self.given.time_zone is None else ZoneInfo(self.given.time_zone)
 
     def cameras(self, bundle: AlarmSettings) -> tuple[CameraConfig, ...]:
         """The cameras; `bundle` has the alarm settings for missing keys."""
-        zone = None if self.given.time_zone is None else ZoneInfo(self.given.time_zone)
         own = self.given.cameras.items()
-        return tuple(camera_config(n, inherited(camera, self.given.defaults), zone, bundle) for n, camera in own)
+        return tuple(camera_config(n, inherited(camera, self.given.defaults), self.zone, bundle) for n, camera in own)
 
 
 def read_site(path: Path, *, asks_token: bool = False) -> Site:
@@ -130,9 +133,9 @@ def _document(path: Path, content: bytes) -> Document:
         line = content[: error.start].count(b"\n") + 1
         raise _refused(path, [Problem(line, "", "not UTF-8 text")]) from None
     if document.data is None and not document.problems:
-        document.problems.append(Problem(None, "", "is empty; `cameras` with at least one camera is required"))
+        document.problems.append(Problem(None, "", "is empty; `cameras` is required"))
     elif document.data is not None and not isinstance(document.data, dict):
-        document.problems.append(Problem(1, "", "has no keys; `cameras` with at least one camera is required"))
+        document.problems.append(Problem(1, "", "has no keys; `cameras` is required"))
     if not isinstance(document.data, dict):
         raise _refused(path, document.problems)
     return document

@@ -99,6 +99,14 @@ def _web_address(text: str, info: ValidationInfo) -> str:
     return whole
 
 
+def _page_url(text: str, info: ValidationInfo) -> str:
+    whole = _web_address(text, info)
+    parts = urlsplit(whole)
+    if "@" in parts.netloc or parts.fragment:
+        raise ValueError("must be http[s]://host[:port]/, without a login")
+    return whole if whole.endswith("/") else f"{whole}/"
+
+
 def _webhook(text: str, info: ValidationInfo) -> str:
     whole = _text(text, info)
     try:
@@ -202,6 +210,7 @@ Backend = Annotated[str, AfterValidator(_backend)]
 Device = Annotated[str, AfterValidator(_device)]
 Secret = Annotated[str, AfterValidator(_text)]
 WebUrl = Annotated[str, AfterValidator(_web_address)]
+PageUrl = Annotated[str, AfterValidator(_page_url)]
 WebhookUrl = Annotated[str, AfterValidator(_webhook)]
 SigningSecret = Annotated[str, AfterValidator(_signing_secret)]
 ListenAddress = Annotated[str, StringConstraints(pattern=_ADDRESS), AfterValidator(_listen_address)]

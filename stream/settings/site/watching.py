@@ -10,10 +10,11 @@ import errno
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from stream.alarm.modes import Mode
 from stream.base.errors import UsageError
 from stream.base.log import log
 from stream.settings.settings import CameraConfig
@@ -25,7 +26,7 @@ _REJECTED: Final = "site file rejected; keeping the previous configuration"
 # Errors that may pass: no descriptors, processes or memory left, or a disk that does not respond.
 _FOR_NOW: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ESTALE})
 # These keys apply on every reload; the others only at the start.
-_AT_ANY_TIME: Final = frozenset({"cameras", "defaults", "time_zone"})
+_AT_ANY_TIME: Final = frozenset({"cameras", "defaults", "time_zone", "modes"})
 
 
 class SiteWatcher:
@@ -56,6 +57,10 @@ class SiteWatcher:
         with self._lock:
             found, self._found = self._found, None
             return found
+
+    def modes(self) -> Mapping[str, Mode]:
+        """The modes of the newest valid file."""
+        return self._latest.modes()
 
     def retry(self) -> None:
         """Read the file again later, because there were not enough resources for it."""

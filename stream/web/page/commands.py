@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, Header, HTTPException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from stream.alarm.requests import (
@@ -58,6 +58,9 @@ class Enabled(Setting):
     enabled: bool
 
 
+OnPage = Annotated[str, Header(alias="X-Page", max_length=40)]  # which of the open pages asks
+
+
 def _by(person: Person) -> Origin:
     return Origin(person.name, "page")
 
@@ -71,6 +74,7 @@ class CommandRoutes:
         self.router = router = APIRouter()
         router.post("/api/events/{event_id}/verdict", status_code=202)(self.verdict)
         router.post("/api/events/{event_id}/ack", status_code=202)(self.acknowledge)
+        router.post("/api/events/{event_id}/answer/{by}/{code}", status_code=202)(self.answer)
         router.post("/api/cameras/{camera}/threshold", status_code=202)(self.threshold)
         router.post("/api/cameras/{camera}/enabled", status_code=202)(self.enabled)
         router.post("/api/cameras/{camera}/snooze", status_code=202)(self.snooze)
@@ -92,30 +96,39 @@ class CommandRoutes:
         self._sources.post(Acknowledge(event.message.camera, event_id, by, origin=Origin(by, "page")))
         return {"id": event_id, "by": by}
 
-    def threshold(self, camera: str, body: Threshold, person: Asking) -> dict[str, Any]:
+    def answer(self, event_id: str, by: str, code: str) -> dict[str, str]:
+        """The button in a notification: whoever has its link needs no login."""
+        if not self._sources.links.right(event_id, by, code):
+            raise HTTPException(403, "not a link of this installation")
+        with self._sources.store() as store:
+            event = stored_event(store, event_id)
+        self._sources.post(Acknowledge(event.message.camera, event_id, by, origin=Origin(by, "notification")))
+        return {"id": event_id, "by": by}
+
+    def threshold(self, camera: str, body: Threshold, person: Asking, page: OnPage = "") -> dict[str, Any]:
         self._sources.check(camera)
-        self._turns.take(camera, "threshold", body.seen, person)
+        self._turns.take(camera, "threshold", body.seen, person, page)
         self._sources.post(SetThreshold(camera, body.threshold, origin=_by(person)))
         return {"camera": camera, "threshold": body.threshold}
 
-    def enabled(self, camera: str, body: Enabled, person: Asking) -> dict[str, Any]:
+    def enabled(self, camera: str, body: Enabled, person: Asking, page: OnPage = "") -> dict[str, Any]:
         self._sources.check(camera)
-        self._turns.take(camera, "enabled", body.seen, person)
+        self._turns.take(camera, "enabled", body.seen, person, page)
         self._sources.post(SetEnabled(camera, body.enabled, origin=_by(person)))
         return {"camera": camera, "enabled": body.enabled}
 
-    def snooze(self, camera: str, body: Minutes, person: Asking) -> dict[str, Any]:
+    def snooze(self, camera: str, body: Minutes, person: Asking, page: OnPage = "") -> dict[str, Any]:
         self._sources.check(camera)
-        self._turns.take(camera, "snooze", body.seen, person)
+        self._turns.take(camera, "snooze", body.seen, person, page)
         self._sources.post(SetSnooze(camera, body.minutes, origin=_by(person)))
         return {"camera": camera, "minutes": body.minutes}
 
-    def mode(self, body: ChosenMode, person: Asking) -> dict[str, str]:
+    def mode(self, body: ChosenMode, person: Asking, page: OnPage = "") -> dict[str, str]:
         known = self._sources.state().get("mode")
         if known is None or body.mode not in known["options"]:
             allowed = "the site file has no `modes`" if known is None else f"must be {', '.join(known['options'])}"
             raise HTTPException(422, f"no such mode: {body.mode!r}; {allowed}")
-        self._turns.take("", "mode", body.seen, person)
+        self._turns.take("", "mode", body.seen, person, page)
         self._sources.post(SetMode(body.mode, origin=_by(person)))
         return {"mode": body.mode}
 

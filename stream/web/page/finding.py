@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, HTTPException
@@ -11,12 +9,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream.alarm.requests import Note, Origin
-from stream.base.errors import StreamError
 from stream.web.access import Asking
-from stream.web.page.sources import PageSources
+from stream.web.page.sources import PageSources, refusals
 
 _LONGEST_NOTE: Final = 200
-_Host = Annotated[str, Field(min_length=1, max_length=255)]
+_Host = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 class Wanted(BaseModel):
@@ -46,14 +43,14 @@ class FindingRoutes:
         router.post("/api/search/add")(self.add)
 
     def start(self, body: Wanted, person: Asking) -> dict[str, str]:
-        with _refusals(409):
+        with refusals(409):
             self._search.start(body.hosts, body.user, body.password)
         where = ", ".join(host.rpartition("@")[2] for host in body.hosts)
         self._post(Note("cameras_searched", where[:_LONGEST_NOTE], origin=Origin(person.name, "page")))
         return {"state": "searching"}
 
     def state(self) -> dict[str, Any]:
-        with _refusals(422):
+        with refusals(422):
             return self._search.state()
 
     def picture(self, number: int) -> Response:
@@ -63,16 +60,8 @@ class FindingRoutes:
         return Response(picture, media_type="image/jpeg")
 
     def add(self, body: Chosen, person: Asking) -> dict[str, Any]:
-        with _refusals(422):
+        with refusals(422):
             done = self._search.add(body.names)
         for name in done["added"]:
             self._post(Note("camera_added", camera=name, origin=Origin(person.name, "page")))
         return done
-
-
-@contextmanager
-def _refusals(status: int) -> Iterator[None]:
-    try:
-        yield
-    except StreamError as error:
-        raise HTTPException(status, str(error)) from None

@@ -12,8 +12,8 @@ from fastapi.responses import Response
 
 from stream.alarm.event import EVENT_ID
 from stream.archive.event_store import EventFilter
-from stream.archive.explanation import STRIP_COLUMNS, StoredExplanation, read, reduced
-from stream.archive.media import media_path
+from stream.archive.explanation import STRIP_COLUMNS, StoredExplanation, heated, read, reduced
+from stream.archive.media import Kind, media_path
 from stream.archive.retention import DAY
 from stream.archive.score_log import ScoreColumns
 from stream.base.errors import StreamError
@@ -22,6 +22,7 @@ from stream.web.page.sources import PageSources, stored_event
 
 _AROUND: Final = 30.0  # seconds of scores before and after an alarm
 _LONGEST_CURVE: Final = 1_000
+_SHOWN_TOGETHER: Final[tuple[Kind, ...]] = ("snapshot", "heat")
 _CACHED: Final = {"Cache-Control": "private, max-age=86400"}
 
 
@@ -35,6 +36,7 @@ class PastRoutes:
         router.get("/api/events")(self.events)
         router.get("/api/events/{event_id}")(self.event)
         router.get("/api/events/{event_id}/heat.json")(self.heat)
+        router.get("/api/events/{event_id}/heat.jpg")(self.heated)
         router.get("/api/audit")(self.audit)
         router.get("/api/events/{event_id}/strip.jpg")(self.strip)
         router.get("/api/events/{event_id}/thumbnail.jpg")(self.thumbnail)
@@ -125,6 +127,16 @@ class PastRoutes:
         except (ValueError, OSError):
             raise HTTPException(404, "this event has no heat map") from None
         return Response(content, media_type="application/json", headers=_CACHED)
+
+    def heated(self, event_id: str) -> Response:
+        """The image of the event with its heat map over it."""
+        folder = self._sources.folder / "media"
+        try:
+            picture, heat = (media_path(folder, event_id, kind).read_bytes() for kind in _SHOWN_TOGETHER)
+            content = heated(picture, heat)
+        except (ValueError, OSError):
+            raise HTTPException(404, "this event has no heat map") from None
+        return Response(content, media_type="image/jpeg", headers=_CACHED)
 
     def thumbnail(self, event_id: str) -> Response:
         """A small image of the event, so that a list of events does not take megabytes."""

@@ -9,6 +9,7 @@ from stream.web.page.drawing import DrawingRoutes
 from stream.web.page.files import file_routes
 from stream.web.page.finding import FindingRoutes
 from stream.web.page.live import LiveRoutes
+from stream.web.page.modes import ModeRoutes
 from stream.web.page.past import PastRoutes
 from stream.web.page.questions import QuestionRoutes
 from stream.web.page.sources import PageSources
@@ -20,6 +21,6 @@ def page_routes(sources: PageSources) -> APIRouter:
     """All routes, to be included in an application."""
     router = APIRouter()
     router.include_router(file_routes())
-    for part in (LiveRoutes, PastRoutes, QuestionRoutes, CommandRoutes, DrawingRoutes, FindingRoutes):
+    for part in (LiveRoutes, PastRoutes, QuestionRoutes, CommandRoutes, DrawingRoutes, FindingRoutes, ModeRoutes):
         router.include_router(part(sources).router)
     return router

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from fastapi import HTTPException
 
 from engine.arrays import UInt8Array
+from stream.alarm.answer_links import AnswerLinks
 from stream.alarm.event import EVENT_ID
 from stream.alarm.requests import Command
 from stream.archive.event_store import ListedEvent
@@ -31,6 +32,14 @@ class Search(Protocol):
     def add(self, chosen: Mapping[int, str]) -> dict[str, Any]: ...
 
 
+class Modes(Protocol):
+    """Shows and changes which cameras each mode of the site file watches. Its methods raise StreamError."""
+
+    def shown(self) -> dict[str, Any]: ...
+
+    def save(self, watched: Mapping[str, Mapping[str, bool]]) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class PageSources:
     """The data sources of the page.
@@ -42,6 +51,7 @@ class PageSources:
     view: the region, masks and zones of a camera as `view`, and whether they were `drawn`.
     post: sends a command to the scoring loop.
     folder: the data folder.
+    links: that recipients of notifications get, to answer.
     """
 
     state: Callable[[], Mapping[str, Any]]
@@ -51,8 +61,10 @@ class PageSources:
     view: Callable[[str], Mapping[str, Any]]
     post: Callable[[Command], None]
     search: Search
+    modes: Modes
     live: Live
     folder: Path
+    links: AnswerLinks
 
     def changes(self, camera: str) -> Mapping[str, Any]:
         """The last change of each thing of a camera, or of the site (""), by what was changed."""
@@ -76,6 +88,15 @@ class PageSources:
                 yield store
         except StreamError as error:
             raise HTTPException(422 if isinstance(error, UsageError) else 404, str(error)) from None
+
+
+@contextmanager
+def refusals(status: int) -> Iterator[None]:
+    """Answers a StreamError with this status."""
+    try:
+        yield
+    except StreamError as error:
+        raise HTTPException(status, str(error)) from None
 
 
 def stored_event(store: Store, event_id: str) -> ListedEvent:

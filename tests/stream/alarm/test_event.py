@@ -23,6 +23,7 @@ ADDED = {
     "acknowledged": None,
     "raw": None,
     "resembles": None,
+    "heat_map": None,
 }
 
 

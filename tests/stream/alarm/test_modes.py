@@ -38,6 +38,20 @@ def test_an_unknown_mode_is_refused_and_one_that_is_gone_forgotten() -> None:
         switch.choose("night")
 
 
+def test_other_modes_take_the_place_of_the_first_ones() -> None:
+    switch = ModeSwitch({})
+    assert not switch.options
+    with pytest.raises(ValueError, match="the site file has no `modes`"):
+        switch.choose("home")
+    switch.replace({"home": Mode(), "away": Mode()})
+    assert switch.options == ("home", "away", "auto")
+    switch.choose("away")
+    switch.replace({"away": Mode(CameraMode(enabled=False))})
+    assert switch.chosen == "away"
+    switch.replace({"home": Mode()})
+    assert (switch.chosen, switch.name(MONDAY)) == ("auto", "home")
+
+
 def test_what_a_mode_changes_for_a_camera() -> None:
     every = CameraMode(enabled=False, false_alarms_per_day=3.0)
     mode = Mode(every, {"door": CameraMode(enabled=True), "hall": CameraMode(threshold_on=0.4)})

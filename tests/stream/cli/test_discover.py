@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import cv2
 import pytest
 
+from stream.archive.store import Store
 from stream.base.errors import UsageError
 from stream.cli.discover import discover_cameras
 from stream.discovery.finding import Camera, Findings
@@ -47,6 +48,15 @@ def test_from_an_unknown_network_to_a_site_file_that_is_checked(tmp_path: Path, 
             assert cv2.imread(str(pictures / "Front_door.jpg")).shape == (240, 320, 3)  # type: ignore[union-attr]
             written = site.read_text()
             assert f"viewer:{{MGFN_CAMERAS_PW}}@127.0.0.1:{camera.port}/cam" in written
+
+            Store.open(tmp_path / "state").close()  # mgfn-stream has run with this file
+            hall = f"data: {tmp_path / 'state'}\n{written}".replace("Front_door", "hall").replace("/cam", "/old")
+            other = tmp_path / "other.yaml"
+            other.write_text(hall)
+            assert mgfn_stream(*command, "--write", other).returncode == 0
+            with Store.read_only(tmp_path / "state") as store:
+                (change,) = store.audit.latest(10)
+            assert (change.via, change.camera, change.what) == ("command line", "Front_door", "camera_added")
 
             again = mgfn_stream(*command, "--write", site, "--json")
             assert site.read_text() == written

@@ -53,14 +53,14 @@ def test_what_is_known_of_nodes() -> None:
     assert board.take("a/node", node(cameras=["door", "yard", "a/b", 7])) == []  # known, with another camera
     for topic, payload in (
         ("a/available", b"online"), ("a/door/status", b"degraded"), ("a/door/problem", b"too dark"),
-        ("a/yard/anomaly", b"ON"), ("a/hall/status", b"online"), ("a/events", event()),
+        ("a/yard/problem", b"none"), ("a/yard/anomaly", b"ON"), ("a/hall/status", b"online"), ("a/events", event()),
         ("a/events", event(1, severity="notice")), ("a/events", event(2, camera="hall")),
         ("a/events", event(0, acknowledged={"by": "anna", "time": 1.0})),
     ):  # fmt: skip
         assert board.take(topic, payload) == []
     (found,) = board.as_json()["nodes"]
     assert found["cameras"] == [
-        {"name": "door", "status": "degraded", "problem": "too dark"}, {"name": "yard", "anomaly": "ON"}
+        {"name": "door", "status": "degraded", "problem": "too dark"}, {"name": "yard", "problem": "", "anomaly": "ON"}
     ]  # fmt: skip
     (alarm,) = board.as_json()["alarms"]
     assert (alarm["id"], alarm["acknowledged"]["by"], alarm["node"]) == ("0.00-abcdef", "anna", "north")

@@ -222,6 +222,15 @@ def test_the_address_patterns_of_makers_are_tried_until_one_answers() -> None:
     assert "wrong user or password" in found.problems[0]
 
 
+def test_the_url_of_a_stream_is_opened_and_nothing_else_is_asked() -> None:
+    opened = Opened("/wrong")
+    found = find("rtsp://127.0.0.1:9/a/b?c=1", "rtsp://127.0.0.1:9/wrong", opened=opened)
+    (camera,) = found.cameras
+    assert (camera.main, camera.sub, camera.host) == ("rtsp://127.0.0.1:9/a/b?c=1", None, "127.0.0.1")
+    assert opened.urls == ["rtsp://127.0.0.1:9/a/b?c=1", "rtsp://127.0.0.1:9/wrong"]
+    assert found.problems == ["127.0.0.1: rtsp://127.0.0.1:9/wrong: no such stream"]
+
+
 def test_a_probe_finds_a_device_and_an_answer_that_points_to_loopback_is_refused() -> None:
     with OnvifDevice(MAIN).running() as device, answering_probes(device.url, "Front%20door"):
         found = find()

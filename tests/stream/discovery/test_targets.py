@@ -79,6 +79,20 @@ def test_named_hosts_are_allowed_and_our_ports_only_if_named_themselves() -> Non
     assert checked("rtsp://127.0.0.1:8080/", "127.0.0.1:8080") == "rtsp://127.0.0.1:8080/"
 
 
+def test_the_url_of_a_stream_names_its_host() -> None:
+    host = asyncio.run(named_host("rtsp://localhost/1?a=b"))
+    assert (str(host.address), host.port, host.url) == ("127.0.0.1", 554, "rtsp://localhost/1?a=b")
+    with pytest.raises(UsageError, match="must not contain a login") as refused:
+        asyncio.run(named_host("rtsp://viewer:hunter2@localhost/1"))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["rtsp://", "rtsp://h:0/", "rtsp://{MGFN_X}/", "rtsp://no-such-host.invalid/1"])
+def test_what_is_no_url(text: str) -> None:
+    with pytest.raises(UsageError):
+        asyncio.run(named_host(text))
+
+
 @pytest.mark.parametrize("text", ["", "http://h/", "u:p@h", "h:0", "h:x", "a b", "h/x", "no-such-host.invalid"])
 def test_what_is_no_host(text: str) -> None:
     with pytest.raises(UsageError):

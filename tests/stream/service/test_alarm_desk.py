@@ -124,6 +124,12 @@ def test_modes_are_chosen_over_mqtt_and_on_the_page_and_survive_a_restart(
             until(lambda: state() == ("off", "0", "OFF"), 60, "the mode of the last run")
             subscriber.publish("mgfn/mode/set", "auto")
             until(lambda: state() == ("home", "1", "ON"), what="the schedules")
+            site.write_text(
+                site.read_text().replace("  away: {}\n", "").replace("threshold_on: 1", "threshold_on: 0.9")
+            )
+            until(lambda: state() == ("home", "0.9", "ON"), what="the changed modes, without a restart")
+            subscriber.publish("mgfn/mode/set", "away")
+            until(lambda: service.said("no such mode: 'away'; must be home, off, auto"), what="the mode that is gone")
             asked = httpx.get(f"http://127.0.0.1:{port}/api/state").json()
             assert asked["mode"]["changes"]["mode"]["value"] == "auto"
             assert asked["cameras"]["door"]["changes"]["enabled"]["value"] == "reset"  # that of the last run

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from stream.alarm.answer_links import AnswerLinks
 from stream.alarm.event import EventMessage
 from stream.base.errors import UsageError
 from stream.sinks.courier import UndeliveredError
@@ -68,6 +69,30 @@ def test_camera_time_score_and_picture_arrive(phone: Phone, tmp_path: Path) -> N
     # a picture that has expired meanwhile
     assert (second["title"], second["attachments"]) == ("TEST: front_door: anomaly, score 0.91", [])
     assert threading.active_count() <= threads + 2  # the receiver's: Apprise stays in our thread
+
+
+def test_a_message_links_to_the_page_and_ntfy_gets_buttons() -> None:
+    links = AnswerLinks("a key", "http://192.168.1.5:8080/")
+    server = HttpServer(lambda _asked: (200, {}, {}))
+    with server.running():
+        own = f"ntfy://127.0.0.1:{server.port}/alarms"
+        settings = NotifySettings((own, f"{own}?priority=high&click=http://mine/", f"json://127.0.0.1:{server.port}/"))
+        for one in notify_targets(settings, None, links):
+            one.deliver(message())
+            one.tell("digest", "of the day")
+        first, digest, second, _, plain, _ = server.asked
+    page, answer = f"http://192.168.1.5:8080/#event/{EVENT}", links.answer(EVENT, "notify-1")
+    assert first.headers["x-actions"] == f"view, Open, {page}; http, Acknowledge, {answer}, method=POST, clear=true"
+    assert first.headers["x-click"] == page
+    assert first.body["message"].endswith(f"\n{page}")
+    assert "x-actions" not in digest.headers
+    assert second.headers["x-click"] == "http://mine/"  # what the user has set stays
+    assert str(links.answer(EVENT, "notify-2")) in second.headers["x-actions"]
+    assert second.headers["x-priority"] == "high"
+    assert plain.body["message"].endswith(page)
+    (loopback,) = notify_targets(NotifySettings((own,)), None, AnswerLinks("a key", None))
+    assert "http" not in wording(message(), 0, None)[1]
+    assert loopback._with_buttons(message(), None) is loopback._box
 
 
 def test_nothing_of_apprise_in_the_message(phone: Phone) -> None:

@@ -15,7 +15,7 @@ from stream.alarm.rule import AlarmSettings
 from stream.archive.store import Store
 from stream.base.addresses import Source
 from stream.camera.messages import ClipReady
-from stream.service.build import make_escalation
+from stream.service.couriers import make_escalation
 from stream.settings.settings import CameraConfig
 from stream.sinks.notifications import EscalateSettings, NotifySettings
 from stream.watch.decoder_process import DecoderProcess

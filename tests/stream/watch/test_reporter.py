@@ -86,6 +86,27 @@ def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
         assert store.events.waiting() == []
 
 
+def test_the_last_message_of_an_alarm_names_its_heat_map(tmp_path: Path) -> None:
+    found = {}
+    for event in ("1000.00-aaaaaa", "1000.00-bbbbbb"):
+        with Store.open(tmp_path / event) as store:
+            journal = journal_of(store)
+            report = reporter(settings_for(tmp_path), journal, store)
+            report.events.heat_map("1000.00-aaaaaa", b"{}")
+            waiting = [event_message(id=event, seq=seq, type=kind) for seq, kind in enumerate(("new", "end", "media"))]
+            for message in waiting:
+                due = SimpleNamespace(due=lambda _now, message=message: [message])
+                camera = SimpleNamespace(is_self_test=False)
+                report.events.release(cast(DecoderProcess, SimpleNamespace(pending_messages=due, camera=camera)))
+            journal.stop()
+            journal.run()
+            found[event] = [waiting.payload.heat_map for waiting in store.events.waiting()]
+    assert found == {
+        "1000.00-aaaaaa": [None, None, "/api/events/1000.00-aaaaaa/heat.jpg"],
+        "1000.00-bbbbbb": [None, None, None],
+    }
+
+
 def test_what_was_set_is_taken_back_for_this_run_and_the_next(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     config = CameraConfig(Source("door", "rtsp://h/1", live=True), AlarmSettings(0.8, 0.6), enabled=False)

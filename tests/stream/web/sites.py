@@ -12,10 +12,12 @@ from typing import Any
 import httpx
 import numpy as np
 
+from engine.arrays import UInt8Array
+from stream.alarm.answer_links import AnswerLinks
 from stream.alarm.event import ModelName
-from stream.alarm.requests import (
-    Command,
-)
+from stream.alarm.requests import Command, TakePicture
+from stream.archive.explanation import jpeg
+from stream.archive.media import look_path
 from stream.base.errors import StreamError
 from stream.base.people import People
 from stream.web.page.sources import PageSources
@@ -28,6 +30,7 @@ mgfn_score{camera="yard"} 0.25
 mgfn_camera_problem{camera="yard",problem="x camera=\\"roof\\" y"} 1.0
 mgfn_mqtt_outbox_messages 3.0
 """
+LINKS = AnswerLinks("a key", "http://192.168.1.5:8080/")
 MODEL = ModelName("b", "0" * 64, "openvino")
 
 
@@ -57,14 +60,30 @@ class NoSearch:
         return {"added": list(chosen.values())}
 
 
+class NoModes:
+    """Proposes two modes, and keeps what is saved."""
+
+    def __init__(self) -> None:
+        self.watched: Mapping[str, Mapping[str, bool]] = {"home": {"door": True}, "off": {"door": False}}
+
+    def shown(self) -> dict[str, Any]:
+        return {"modes": self.watched, "proposed": True, "why": ""}
+
+    def save(self, watched: Mapping[str, Mapping[str, bool]]) -> dict[str, Any]:
+        self.watched = watched
+        return {"why": "", "yaml": ""}
+
+
 class Site:
     """A served page over a data folder; what it posts is kept."""
 
     def __init__(self, folder: Path, people: People = NOBODY) -> None:
         self.posted: list[Command] = []
         self.search = NoSearch()
+        self.modes = NoModes()
         self.live = Live(kept=64)
         self.picture: np.ndarray | None = np.full((224, 224, 3), 90, np.uint8)
+        self.whole: UInt8Array | None = None  # the picture to draw on
         self.cameras: tuple[str, ...] = ("door",)
         self.camera: dict[str, Any] = {"status": "online"}
         self.rest: dict[str, Any] = {}
@@ -83,8 +102,15 @@ class Site:
         }
         return PageSources(
             state, lambda _camera: self.picture, self.look, lambda _camera: self.line, lambda _camera: self.view,
-            self.posted.append, self.search, self.live, self._folder,
+            self.post, self.search, self.modes, self.live, self._folder, LINKS,
         )  # fmt: skip
+
+    def post(self, command: Command) -> None:
+        self.posted.append(command)
+        if isinstance(command, TakePicture) and self.whole is not None:  # as the decoder does
+            path = look_path(self._folder / "media", command.event)
+            path.with_suffix(".new").write_bytes(jpeg(self.whole))
+            path.with_suffix(".new").rename(path)
 
     def health(self) -> dict[str, Any]:
         return {"loop_age": 0.0, "cameras": {name: {} for name in self.cameras}}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 import httpx
+import numpy as np
 import pytest
 
 from stream import desk as desk_package
@@ -293,11 +294,49 @@ def test_axe_finds_no_serious_fault(busy: tuple[Path, float], browser: Browser) 
             page.context.close()
 
 
+@pytest.mark.slow
+def test_long_names_fit_a_phone(busy: tuple[Path, float], browser: Browser) -> None:
+    with desk(busy[0], cameras=CAMERAS[:4]) as (site, address):
+        site.modes.watched = {name: dict.fromkeys(CAMERAS[:4], True) for name in ("home", "away", "night", "off")}
+        page, complaints = opened(browser, address, width=360, language="de-DE")
+        page.locator("#alarm-list li[data-id]").first.wait_for()
+        for view in ("alarms", "cameras", "past", "tuning", "health"):
+            page.evaluate("view => { location.hash = view }", view)
+            until(lambda view=view: page.locator(f"#{view}").is_visible(), what=view)  # type: ignore[misc]
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
+        assert page.locator("#health th").first.inner_text() == "Kamera"
+        page.evaluate("location.hash = 'cameras'")
+        for button in ("#set-modes", "#find-cameras"):
+            page.locator(button).click()
+            page.locator("dialog[open] h2").wait_for()
+            assert page.evaluate("document.querySelector('dialog[open]').scrollWidth") <= 360, button
+            page.keyboard.press("Escape")
+        assert complaints == []
+        page.context.close()
+
+
 def serious_faults(axe: Any, page: Page) -> list[tuple[str, list[Any]]]:
     return [
         (fault["id"], [node["target"] for node in fault["nodes"]][:3])
         for fault in axe.Axe().run(page).response["violations"] if fault["impact"] in ("serious", "critical")
     ]  # fmt: skip
+
+
+def draw_one_of_each(page: Page) -> None:
+    """Open the dialog in which masks are drawn, and drag a shape of each kind."""
+    page.get_by_role("button", name="Draw", exact=True).click()
+    until(lambda: page.evaluate("document.querySelector('#draw img')?.naturalWidth"), what="the whole picture")
+    box = page.locator("#draw[open] .stage").bounding_box()
+    assert box is not None
+    for step, tool in enumerate(("Mask", "Only here", "Region")):
+        page.get_by_role("button", name=tool, exact=True).click()
+        x, y = box["x"] + 20 + 150 * step, box["y"] + 20
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 90, y + 60, steps=3)
+        page.mouse.up()
+    assert page.locator("#draw .corner").count() == 10
+    page.locator("#draw summary").click()
 
 
 @pytest.mark.slow
@@ -313,7 +352,8 @@ def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser
         media_path(store.media, event.id, "snapshot").write_bytes(jpeg(Site(tmp_path).picture))  # type: ignore[arg-type]
         warm = {"region": [0.25, 0.0, 0.5, 1.0], "rows": [[0] * 14] * 7 + [[255] * 14] * 7}
         media_path(store.media, event.id, "heat").write_text(json.dumps(warm))
-    with desk(tmp_path, People((anna,)), ("door",)) as (_, address):
+    with desk(tmp_path, People((anna,)), ("door",)) as (site, address):
+        site.whole = np.full((360, 640, 3), 120, np.uint8)
         page, _ = opened(browser, address)
         schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
         for token in ("wrong-wrong-wrong", "anna-anna-anna-anna"):
@@ -330,6 +370,17 @@ def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser
             page.emulate_media(color_scheme=scheme)
             assert serious_faults(axe, page) == [], ("find", scheme)
         page.keyboard.press("Escape")
+        draw_one_of_each(page)
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            assert serious_faults(axe, page) == [], ("draw", scheme)
+        page.keyboard.press("Escape")
+        page.locator("#set-modes").click()
+        page.get_by_role("checkbox", name="door, home").wait_for()
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            assert serious_faults(axe, page) == [], ("modes", scheme)
+        page.keyboard.press("Escape")
         page.evaluate("location.hash = 'alarms'")
         page.locator("#alarm-list .event").first.click()
         page.get_by_role("button", name="Where").click()
@@ -339,6 +390,33 @@ def test_axe_finds_no_serious_fault_in_login_and_dialogs(tmp_path: Path, browser
         assert serious_faults(axe, page) == [], "heat map"
         page.get_by_role("button", name="Where").click()
         assert heat.is_hidden()
+        page.context.close()
+
+
+COUNT_TONES = """window.tones = 0; const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function (...given) { window.tones += 1; return start.apply(this, given); }; 0"""
+
+
+@pytest.mark.slow
+def test_an_alarm_rings_if_sound_is_on_and_a_notice_is_only_listed(day: Path, browser: Browser) -> None:
+    with desk(day, cameras=("door",)) as (site, address):
+        page, complaints = opened(browser, f"{address}#past")
+        page.evaluate(COUNT_TONES)
+        page.locator("#event-list li[data-id]").wait_for()
+
+        def begin(severity: Literal["alarm", "notice"]) -> str:
+            event = Event.begun("door", time.time(), (0.8, 0.6), MODEL, severity=severity)
+            site.live.tell("event", event.new(Moment(0.9, 0.9, 32, time.time())).as_json())
+            page.locator(f"#event-list li[data-id='{event.id}']").wait_for()
+            return str(page.evaluate("[tones, document.querySelector('#alert').matches(':popover-open')].join()"))
+
+        assert begin("alarm") == "0,true"  # sound is off at first
+        page.locator("#alert-close").click()
+        page.locator("#sound").click()
+        assert begin("notice") == "0,false"
+        assert begin("alarm") == "1,true"
+        assert page.locator("#sound").get_attribute("aria-pressed") == "true"
+        assert complaints == []
         page.context.close()
 
 

@@ -44,7 +44,7 @@ PEOPLE: Final = People(
     ),
     Proxy("Remote-User", (ip_network("127.0.0.1/32"),)),
 ).with_token(TOKEN)
-FILLED: Final = {"camera": "door", "name": "app.js", "number": "0"}
+FILLED: Final = {"camera": "door", "name": "app.js", "number": "0", "by": "notify-1", "code": "0" * 32}
 OK, DONE, FORBIDDEN, ABSENT, REFUSED = 200, 202, 403, 404, 422
 # What each route answers about the camera `door`: to operators of all cameras (and of `door`), to viewers of all
 # cameras (and of `door`), and to a viewer and an operator of `yard`. A route that is not here has no rule, and the test
@@ -66,6 +66,7 @@ RULES: Final[dict[tuple[str, str], tuple[int, int, int, int]]] = {
     ("GET", "/api/events/{event_id}"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/strip.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/heat.json"): (OK, OK, ABSENT, ABSENT),
+    ("GET", "/api/events/{event_id}/heat.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/thumbnail.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/snapshot.jpg"): (OK, OK, ABSENT, ABSENT),
     ("GET", "/api/events/{event_id}/clip.mp4"): (OK, OK, ABSENT, ABSENT),
@@ -86,9 +87,12 @@ RULES: Final[dict[tuple[str, str], tuple[int, int, int, int]]] = {
     ("GET", "/api/search/{number}/picture.jpg"): (OK, FORBIDDEN, FORBIDDEN, FORBIDDEN),
     ("POST", "/api/search/add"): (REFUSED, FORBIDDEN, FORBIDDEN, FORBIDDEN),
     ("POST", "/api/mode"): (REFUSED, FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    ("GET", "/api/modes"): (OK, FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    ("POST", "/api/modes"): (REFUSED, FORBIDDEN, FORBIDDEN, FORBIDDEN),
+    ("POST", "/api/events/{event_id}/answer/{by}/{code}"): (FORBIDDEN, FORBIDDEN, FORBIDDEN, FORBIDDEN),  # wrong code
 }
 # what is for operators of all cameras, and not for those of `door`
-PORTER: Final = {route: FORBIDDEN for route in RULES if route[1] == "/api/mode" or route[1].startswith("/api/search")}
+PORTER: Final = {route: FORBIDDEN for route in RULES if route[1].startswith(("/api/mode", "/api/search"))}
 COLUMN: Final = {"operator": 0, "anna": 0, "porter": 0, "guard": 1, "door": 1, "yard": 2, "gardener": 3}
 
 
@@ -251,6 +255,18 @@ def test_the_second_of_two_operators_sees_what_is_in_force(data: Path) -> None:
         again = client.post(url, json={"threshold": 0.9, "seen": seen}, headers={"Remote-User": "porter"})
         assert again.status_code == 202
         assert client.post(url, json={"threshold": 0.8}, headers={"Remote-User": "anna"}).status_code == 202
+
+        # whoever changes their mind has seen their own change; the same person on another page has not
+        site.changes = {}
+        mine = {"Remote-User": "anna", "X-Page": "one"}
+        url = "/api/cameras/door/snooze"
+        for minutes, page, status in ((60, "one", 202), (0, "one", 202), (30, "two", 409), (10, "one", 202)):
+            body = {"minutes": minutes, "seen": 0}
+            assert client.post(url, json=body, headers={**mine, "X-Page": page}).status_code == status, (minutes, page)
+        site.changes = {"door": {"snooze": Change(18.5, "anna", "page", "door", "snooze", "10 min").as_json()}}
+        assert client.post(url, json={"minutes": 5, "seen": 0}, headers=mine).status_code == 202
+        site.changes = {"door": {"snooze": Change(19.5, "", "MQTT", "door", "snooze", "1 min").as_json()}}
+        assert client.post(url, json={"minutes": 5, "seen": 18.5}, headers=mine).status_code == 409
     assert [(c.threshold, c.origin.who) for c in site.posted if isinstance(c, SetThreshold)] == [
         (0.6, "anna"), (0.9, "porter"), (0.8, "anna"),
     ]  # fmt: skip

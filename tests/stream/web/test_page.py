@@ -304,8 +304,8 @@ def test_an_alarm_that_comes_while_another_is_looked_at_can_be_shown(site: Watch
     second = site.send_test(other).get_attribute("data-id")
     page.locator("#alert-show").click()
     holds(page, f"document.getElementById('detail').dataset.id === '{second}'")
+    page.locator("#alert").wait_for(state="hidden")  # it is shown now
     page.keyboard.press("Escape")
-    page.locator("#alert-close").click()
     assert site.complaints == []
     page.close()
     other.close()

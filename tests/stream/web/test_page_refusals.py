@@ -17,7 +17,10 @@ HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_ids_and_names_are_not_found(asked: httpx.Client, text: str) -> None:
     event, camera = f"/api/events/{text}", f"/api/cameras/{text}"
-    pictures = [f"{event}/{name}" for name in ("strip.jpg", "heat.json", "thumbnail.jpg", "snapshot.jpg", "clip.mp4")]
+    pictures = [
+        f"{event}/{name}"
+        for name in ("strip.jpg", "heat.json", "heat.jpg", "thumbnail.jpg", "snapshot.jpg", "clip.mp4")
+    ]
     pictures += [f"{camera}/picture.jpg", f"{camera}/line"]
     for url in (event, *pictures, f"/page/{text}", f"/api/scores?camera={text}"):
         assert asked.get(url).status_code in (404, 422), url

@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from stream.alarm.event import Event, Moment
 from stream.alarm.requests import (
     Acknowledge,
     GiveVerdict,
+    Note,
     RunTest,
     SetEnabled,
     SetMode,
@@ -29,13 +31,13 @@ from stream.alarm.requests import (
 from stream.archive.explanation import jpeg
 from stream.archive.media import media_path
 from stream.archive.store import Store
-from stream.base.people import ANYBODY
+from stream.base.people import ANYBODY, People, Person
 from stream.web import page as page_package
 from stream.web.page import live as live_routes
 from stream.web.page.live import WATCHERS, EventStream, LiveRoutes
 from stream.web.page_stream import Live
 from tests.servers import processes
-from tests.stream.web.sites import MODEL, Site
+from tests.stream.web.sites import LINKS, MODEL, Site
 
 
 def test_what_it_shows(asked: httpx.Client) -> None:
@@ -53,7 +55,7 @@ def test_what_it_shows(asked: httpx.Client) -> None:
             assert imported in modules
     assert "app.js" in modules
     assert asked.get("/page/login.html").status_code == 404
-    assert total < 100_000
+    assert total < 120_000  # `test_it_is_small` measures what is sent
     assert asked.get("/api/cameras/door/picture.jpg").content.startswith(b"\xff\xd8")
     past = asked.get("/api/scores", params={"camera": "door", "bins": 24}).json()
     assert len(past["peaks"]) == 24
@@ -68,6 +70,66 @@ def test_what_it_shows(asked: httpx.Client) -> None:
     assert len(answer["alarms"]) == 2
     proposal = asked.get("/api/suggestion", params={"camera": "door", "per_day": 5}).json()["proposal"]
     assert proposal["high"] > proposal["low"]
+
+
+def test_the_button_of_a_notification_answers_one_event_without_a_login(data: Path) -> None:
+    anna = Person("anna", operator=True, token="anna-anna-anna-anna")
+    site = Site(data, People((anna,)))
+    with Store.read_only(data) as store:
+        (listed,) = store.events.since(0.0)
+    event = listed.message.id
+    path = str(LINKS.answer(event, "notify-1")).removeprefix(str(LINKS.page))
+    other = str(LINKS.answer("1000.00-aaaaaa", "notify-1")).removeprefix(str(LINKS.page))
+    with site.serving() as client:
+        assert client.post(path).json() == {"id": event, "by": "notify-1"}
+        (given,) = site.posted
+        assert given == Acknowledge("door", event, "notify-1")
+        assert (given.origin.who, given.origin.via) == ("notify-1", "notification")
+        assert client.post(other).status_code == 404  # no such event
+        for wrong in (path[:-1] + "g", path[:-4] + "0000", path.replace("notify-1", "notify-2"), path + "/"):
+            assert client.post(wrong).status_code == 401, wrong
+        for method in ("GET", "PUT", "HEAD"):
+            assert client.request(method, path).status_code == 401
+        assert client.post(path, headers={"Origin": "http://evil.example"}).status_code == 403
+        assert client.get(f"/api/events/{event}").status_code == 401
+        assert len(site.posted) == 1
+
+
+def test_the_heat_map_is_drawn_over_the_image(data: Path) -> None:
+    with Store.open(data) as store:
+        (listed,) = store.events.since(0.0)
+        event = listed.message.id
+        media_path(store.media, event, "snapshot").write_bytes(jpeg(np.full((100, 200, 3), 90, np.uint8)))
+        warm = {"region": [0.5, 0.0, 0.5, 1.0], "rows": [[0, 0], [255, 255]]}
+        media_path(store.media, event, "heat").write_text(json.dumps(warm))
+    with Site(data).serving() as client:
+        answer = client.get(f"/api/events/{event}/heat.jpg")
+        assert answer.headers["content-type"] == "image/jpeg"
+        found = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+        assert found is not None
+        assert found.shape == (100, 200, 3)
+        assert np.ptp(found[:, :90].astype(int)) < 10  # outside of the region
+        below = found[90, 150].astype(int)
+        assert below[2] > 180 > 60 > below[0]  # red
+        assert abs(int(found[5, 150, 2]) - 90) < 20
+
+
+def test_the_modes_are_changed_by_the_first_of_two_operators(data: Path) -> None:
+    site = Site(data)
+    with site.serving() as client:
+        shown = client.get("/api/modes").json()["modes"]
+        wanted = {"home": {"door": False}, "off": {"door": False}}
+        assert client.post("/api/modes", json={"modes": wanted, "before": shown}).status_code == 200
+        late = client.post("/api/modes", json={"modes": shown, "before": shown})
+        assert (late.status_code, "somebody else" in late.json()["detail"]) == (409, True)
+        for body in (
+            {"modes": wanted},
+            {"modes": {"home": {"door": "no"}}, "before": wanted},
+            {"modes": 1, "before": 2},
+        ):
+            assert client.post("/api/modes", json=body).status_code == 422
+    assert site.modes.watched == wanted
+    assert site.posted == [Note("modes", "home, off")]
 
 
 def test_the_newest_scores_are_there_before_they_are_stored(data: Path) -> None:

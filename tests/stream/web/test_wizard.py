@@ -1,9 +1,9 @@
-"""From a camera of which only the address is known to its first score, on the page alone, in a real Chromium."""
+"""From no camera to scores and modes, on the page alone, in a real Chromium."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,8 +23,7 @@ http: {{address: "127.0.0.1:{port}"}}
 bundle: {bundle}
 data: data
 defaults: {{alarm: {{threshold_on: 1}}}}
-cameras:
-  hall: {{url: {url}}}   # the first one
+cameras: {{}}   # none yet
 """
 
 
@@ -34,13 +33,14 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
     streams = (Stream(f"{yard.url}?main"), Stream(yard.url, 640, 360))
     device = OnvifDevice(*streams, name="Yard%20%3Cb%3E", login=login, clock=3_600)
     site_file = tmp_path / "site.yaml"
-    site_file.write_text(SITE.format(port=port, bundle=tiny_bundle, url=hall.url))
+    site_file.write_text(SITE.format(port=port, bundle=tiny_bundle))
     with hall.running(), yard.running(), device.running(), running(tmp_path, "--config", site_file) as service:
         until(lambda: service.said("web page"), 60, "the page's address")
         site = Watched(service, f"http://127.0.0.1:{port}/", tmp_path / "data")
         page = site.open(browser, 360, 740)
+        page.get_by_text("No cameras yet.").wait_for()
         page.get_by_role("button", name="Find cameras").click()
-        page.get_by_label("Addresses of cameras").fill(f"{device.host}, 127.0.0.1:{port}")
+        page.get_by_label("Addresses or rtsp").fill(f"{device.host}, 127.0.0.1:{port}, {hall.url}")
         page.get_by_label("User of the cameras").fill("viewer")
         page.get_by_label("Password").fill("other")
         page.locator("#find-search").click()
@@ -48,9 +48,10 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         page.get_by_label("Password").fill(login[1])
         page.locator("#find-search").click()
         page.get_by_text("Yard <b>, Maker M1").wait_for()
-        holds(page, "document.querySelector('#find li img').naturalWidth === 320")
+        holds(page, "[...document.querySelectorAll('#find li img')].every(image => image.naturalWidth === 320)")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
-        name = page.get_by_label("Name")
+        name = page.locator("#find li", has_text="Yard <b>").get_by_label("Name")
+        page.locator("#find li", has_text="at the URL that was given").get_by_label("Name").fill("hall")
         assert name.input_value() == "Yard_b"
         name.fill("back yard")
         page.locator("#find-add").click()
@@ -62,16 +63,32 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         card = page.locator(".card[aria-label=back_yard]")
         card.get_by_role("button", name="Live").click()
         holds(page, "document.querySelector('.card[aria-label=back_yard] img').naturalWidth === 320")
-        assert site.asked("state")["live_watchers"] == 1
+        until(lambda: site.asked("state")["live_watchers"] == 1, 30, "the live image")  # the state is a second old
         card.get_by_role("button", name="Live").click()
         until(lambda: site.asked("state")["live_watchers"] == 0, 30, "the end of the live image")
         until(lambda: len(site.asked("cameras/back_yard/line")) >= 2, 60, "scores")
+
+        def status(camera: str) -> Any:
+            return site.asked("state")["cameras"][camera]["status"]
+
+        assert page.locator("#mode").is_hidden()
+        page.locator("#set-modes").click()
+        page.get_by_role("checkbox", name="back_yard, home").uncheck()
+        page.locator("#modes-save").click()
+        until(lambda: status("back_yard") == "disabled" and status("hall") != "disabled", 30, "the mode in force")
+        choice = page.locator("#mode-choice")
+        until(lambda: choice.input_value() == "auto", what="the choice in the header")
+        choice.select_option("off")
+        until(lambda: status("back_yard") == status("hall") == "disabled", 30, "no camera watched")
+        choice.select_option("night")
+        until(lambda: "disabled" not in (status("back_yard"), status("hall")), 30, "both cameras watched")
         assert site.complaints == []
         page.close()
         assert service.stop() == 0
     text = site_file.read_text()
     assert text.startswith("# the site of the test")
-    assert "# the first one" in text
+    assert "# none yet" in text
+    assert hall.url in text
     assert "viewer:{MGFN_CAMERAS_PW}@" in text
     assert (tmp_path / "secrets" / "MGFN_CAMERAS_PW").read_text() == login[1]
     assert "s3cret" not in text + service.log.read_text()

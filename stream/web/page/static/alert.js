@@ -13,7 +13,7 @@ export function say(text, { good = false, show = null } = {}) {
   if (text) $("alert").showPopover();  // above an open dialog, too
   $("alert").className = good ? "good" : "";
   $("alert-show").hidden = !show;
-  $("alert-show").onclick = show;
+  $("alert-show").onclick = () => { say(""); show(); };
   clearTimeout(timer);
   if (good) timer = setTimeout(() => say(""), SHOWN_FOR);
 }

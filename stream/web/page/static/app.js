@@ -8,6 +8,7 @@ import { isQuiet } from "/page/event_words.js";
 import "/page/find.js";
 import { showHealth, showLights } from "/page/health.js";
 import { showMode } from "/page/mode.js";
+import "/page/modes.js";
 import { $, ask, setClock } from "/page/page.js";
 import { listPast, takePast } from "/page/past.js";
 import { showThreshold } from "/page/tuning.js";

@@ -22,6 +22,7 @@ export async function draw(name) {
   parts = {
     svg: document.createElementNS("http://www.w3.org/2000/svg", "svg"), handles: make("div"),
     yaml: make("pre", { tabindex: 0, "aria-label": t("for_site_file") }), said: make("p", { class: "problem", role: "status" }),
+    state: make("span", { class: "faint" }), before: t(found.drawn ? "drawn_here" : "as_in_file"),
   };
   parts.svg.setAttribute("viewBox", "0 0 1 1");
   parts.svg.setAttribute("preserveAspectRatio", "none");
@@ -29,14 +30,14 @@ export async function draw(name) {
     onpointerdown: press, onkeydown: keyOnStage }, image, parts.svg, parts.handles);
   parts.tools = Object.entries(TOOLS).map(([key, text]) => button(text, () => { tool = key; open = []; show(); }, { "data-tool": key }));
   $("draw-body").replaceChildren(
-    make("div", { class: "head" }, make("h2", { id: "draw-title" }, t("picture_of", { name })), button(t("cancel"), () => $("draw").close())),
+    make("div", { class: "head" }, make("h2", { id: "draw-title" }, t("whole_picture", { name })), button(t("cancel"), () => $("draw").close())),
     make("p", { class: "faint" }, t("draw_help")),
     make("div", { class: "bar", role: "group", "aria-label": t("tool") }, ...parts.tools,
       button(t("close_shape"), closeShape), button(t("undo"), undo), button(t("delete_all"), () => change(() => { shapes = { region: null, masks: [], only_here: [] }; open = []; }))),
     parts.stage, parts.said,
     make("div", { class: "bar" }, button(t("save"), () => save(shapes), { id: "draw-save" }),
       found.drawn ? button(t("back_to_file"), () => save(null), { id: "draw-reset" }) : null,
-      make("span", { class: "faint" }, found.drawn ? t("drawn_here") : t("as_in_file"))),
+      parts.state),
     make("details", {}, make("summary", {}, t("for_site_file")), parts.yaml));
   show();
   $("draw").showModal();
@@ -143,6 +144,7 @@ function show(dragged = null) {
     each.setAttribute("aria-pressed", String(each.dataset.tool === tool));
   }
   parts.yaml.textContent = yaml();
+  parts.state.textContent = past.length ? t("not_saved") : parts.before;
 }
 
 function keyOnCorner(key) {

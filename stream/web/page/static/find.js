@@ -50,7 +50,7 @@ function show({ cameras, problems }) {
   const fresh = cameras.filter(camera => camera.known === null);
   const entries = cameras.map(camera => {
     const picture = make("img", { src: path("api", "search", camera.number, "picture.jpg") + `?${Date.now()}`, alt: t("picture_named", { name: camera.shown }) });
-    const about = make("span", { class: "faint" }, `${camera.shown}, ${camera.maker}, ${camera.host}, ${camera.sizes}`);
+    const about = make("span", { class: "faint" }, [...new Set([camera.shown, camera.maker, camera.host, camera.sizes])].join(", "));
     if (camera.known !== null) return make("li", {}, picture, make("strong", {}, camera.known), about, make("span", {}, t("already_known")));
     return make("li", {}, picture, make("label", {}, make("input", { type: "checkbox", checked: true, "data-camera": camera.number }), ` ${t("add")}`),
       make("label", {}, `${t("name")} `, make("input", { value: camera.name, maxlength: 64, pattern: "[a-zA-Z0-9_\\-]{1,64}", title: t("name_allowed"), "data-name": camera.number })), about);

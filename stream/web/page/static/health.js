@@ -20,6 +20,8 @@ export function showLights(state) {
   $("lights").replaceChildren(...lights.map(([text, kind]) => make("li", { class: kind }, text)));
 }
 
+const shown = value => typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toFixed(3))) : String(value ?? "");
+
 let latest = null;
 
 export function showHealth(state) {
@@ -29,7 +31,7 @@ export function showHealth(state) {
   const columns = ["status", "fps", "window", "score", "threshold", "dropped_clips", "corrupt_frames", "reconnects", "stalls_last_hour"];
   $("health-head").replaceChildren(make("tr", {}, ...["camera", ...columns].map(c => make("th", { scope: "col" }, t(c)))));
   $("health-rows").replaceChildren(...Object.entries(state.cameras).map(([name, now]) =>
-    make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, String(unknown(now, c) ? "" : now[c] ?? ""))))));
+    make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, unknown(now, c) ? "" : shown(now[c]))))));
   $("about").textContent = t("about", { ...state, ...state.model, hours: (state.uptime / 3600).toFixed(1), waiting: state.outbox, lost: state.events_lost });
 }
 
@@ -39,7 +41,7 @@ async function showAudit() {
     const changes = await ask("/api/audit");
     $("audit-head").replaceChildren(make("tr", {}, ...["when", "who", "through", "camera", "what", "value"].map(c => make("th", { scope: "col" }, t(c)))));
     $("audit-rows").replaceChildren(...changes.map(change =>
-      make("tr", {}, ...[time(change.at), change.who, change.via, change.camera, t(change.what), change.value].map(text => make("td", {}, text)))));
+      make("tr", {}, ...[time(change.at), change.who, change.via, change.camera, t(change.what).replace(/\.$/, ""), change.value].map(text => make("td", {}, text)))));
     $("audit-empty").hidden = changes.length > 0;
   } catch (error) { say(error.message); }
 }

@@ -56,9 +56,11 @@ export class Refused extends Error {
   constructor(message, status) { super(message); this.status = status; }
 }
 
+const thisPage = Math.random().toString(36).slice(2);
+
 export async function ask(url, body) {
   const options = body === undefined ? {} :
-    { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    { method: "POST", headers: { "Content-Type": "application/json", "X-Page": thisPage }, body: JSON.stringify(body) };
   const answer = await fetch(url, options);
   if (answer.status === 401) location.reload();
   const content = await answer.json();

@@ -25,6 +25,15 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MGFN_ANNA", "0123456789abcdef")
 
 
+def test_the_address_of_the_page() -> None:
+    text = "http: {url: https://cameras.example}\ncameras: {}\n"
+    assert options(Flags(), site(text)).page == "https://cameras.example/"
+    for url in ("cameras.example", "https://anna:pw@cameras.example/", "https://cameras.example/#x", "rtsp://h/"):
+        (problem,) = problems(text.replace("https://cameras.example", url))
+        assert "http.url" in problem
+        assert "pw" not in problem
+
+
 def test_people() -> None:
     given = options(Flags(), site(PEOPLE))
     anna, porter = given.people.people

@@ -52,6 +52,16 @@ def test_a_change_is_taken_once(path: Path) -> None:
     assert watcher.take() is None
 
 
+def test_modes_come_with_the_cameras_and_the_last_camera_may_go(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watcher = watching(path)
+    assert watcher.modes() == {}
+    path.write_text("modes: {home: {}, off: {every: {enabled: false}}}\ncameras: {}\n")
+    watcher.look(asked=False)
+    assert names(watcher.take()) == []
+    assert list(watcher.modes()) == ["home", "off"]
+    assert "needs a restart" not in capsys.readouterr().err
+
+
 def test_asked_for_it_is_read_although_it_is_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MGFN_HOST", "old")
     path.write_text("cameras: {door: {url: 'rtsp://{MGFN_HOST}/1'}}\n")
