@@ -264,6 +264,7 @@ def watch(
         log.warning(warning)
     member = None
     if shard is not None:
+        from stream.cluster.folder import FolderStore
         from stream.cluster.joining import shard as shard_of
 
         member = shard_of(shard, given.node, label or ())
@@ -271,6 +272,7 @@ def watch(
             raise UsageError(f"--shard {shard}: needs a broker that all shards share: --mqtt URL")
         if replay:
             raise UsageError(f"--shard {shard}, --replay: both were given; a replay is not shared")
+        in_folder = None if leases is None else FolderStore(leases)
     elif leases is not None or label:
         raise UsageError(f"{'--label' if label else '--leases'}: only with --shard")
     if given.broker is not None:
@@ -328,9 +330,9 @@ def watch(
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
             shared = None
             if member is not None:
-                from stream.cluster.joining import joined
+                from stream.cluster.joining import joined, on_broker
 
-                shared = joined(member, settings, leases, watcher)
+                shared = joined(member, settings, in_folder or on_broker(settings), watcher)
                 log.info("cameras are shared", worker=member.worker, leases=str(leases or "broker"))
             service = Service(settings, engine, store, listener, shared or watcher, shared)
             service.obey_signals()

@@ -7,12 +7,10 @@ import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from stream.base.errors import UsageError
 from stream.cluster.broker import BrokerStore
-from stream.cluster.folder import FolderStore
 from stream.cluster.leases import SharedLeases
 from stream.cluster.records import Beat, LeaseStore
 from stream.settings.settings import LABEL, ServiceSettings
@@ -52,20 +50,18 @@ def checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def store_of(settings: ServiceSettings, folder: Path | None) -> LeaseStore:
-    """Where the leases are: in `folder`, or else on the broker. Raises UsageError if there is neither."""
-    if folder is not None:
-        return FolderStore(folder)
-    if settings.broker is None:  # checked before
-        raise UsageError("--shard: needs a broker that all shards reach: --mqtt URL")
+def on_broker(settings: ServiceSettings) -> LeaseStore:
+    """The leases on the broker of these settings. Raises UsageError if there is none."""
+    if settings.broker is None:
+        raise UsageError("--shard: needs a broker that all shards share: --mqtt URL")
     return BrokerStore(settings.broker, settings.topic_prefix, settings.node, settings.tls)
 
 
-def joined(member: Member, settings: ServiceSettings, folder: Path | None, inner: CameraChanges | None) -> SharedLeases:
+def joined(member: Member, settings: ServiceSettings, store: LeaseStore, inner: CameraChanges | None) -> SharedLeases:
     """The leases of this instance; nothing runs yet. `inner` is the source of changed cameras of the site."""
     capacity = _ROOM if member.capacity is None else member.capacity
     me = Beat(
         member.worker, secrets.token_hex(8), cluster=member.cluster, capacity=capacity, labels=member.labels,
         host=socket.gethostname(),
     )  # fmt: skip
-    return SharedLeases(store_of(settings, folder), me, member.expected, settings.cameras, inner)
+    return SharedLeases(store, me, member.expected, settings.cameras, inner)
