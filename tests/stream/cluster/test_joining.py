@@ -22,5 +22,5 @@ def test_a_wrong_shard_is_named(text: str) -> None:
 
 
 def test_a_wrong_label_is_named() -> None:
-    with pytest.raises(UsageError, match="^--label 'a b': must be a word"):
+    with pytest.raises(UsageError, match=r"^--label 'a b': must be a word"):
         shard("1/2", "hall", ["a b"])
