@@ -80,7 +80,8 @@ class EventMessage:
     the state of the clock in `mark`. `latency_from` is the time from which `latency_ms` counts: the alarm's start in
     `new`, otherwise the start of the clip that caused the message. `zone` names the time zone of `local_time` (None:
     that of the machine). These three are stored, but not published. `focus_region` is x, y, width, height in 0..1.
-    `resembles` is the event marked as false that a suppressed one looks like.
+    `resembles` is the event marked as false that a suppressed one looks like. `fence` is the number of the lease under
+    which it was created; None: the cameras are not shared.
     """
 
     type: MessageType
@@ -112,6 +113,7 @@ class EventMessage:
     acknowledged: Acknowledgement | None = None
     raw: float | None = None
     resembles: str | None = None
+    fence: int | None = None
     zone: str | None = None
     mark: WallMark | None = None
 
@@ -190,6 +192,7 @@ class EventMessage:
             "acknowledged": None if self.acknowledged is None else asdict(self.acknowledged),
             "raw": self.raw,
             "resembles": self.resembles,
+            **({} if self.fence is None else {"fence": self.fence}),
         }
 
     def as_stored(self) -> dict[str, Any]:

@@ -157,6 +157,20 @@ def watch(
     save_calibration: Annotated[
         Path | None, typer.Option(metavar="FILE", help="At the end, write what each camera has learned.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", help="Share the cameras with N - 1 others that are started alike (docs/cluster.md)."
+        ),
+    ] = None,
+    leases: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the leases of shared cameras; default: the broker keeps them."),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What this instance can reach, for `labels` of cameras; repeat for each."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Test the bundle, the broker and every camera, and print a table.")
     ] = False,
@@ -248,6 +262,17 @@ def watch(
         log.warning(braces, key="mqtt")
     for warning in typed_on_the_command_line(rtsp or (), mqtt):
         log.warning(warning)
+    member = None
+    if shard is not None:
+        from stream.cluster.joining import shard as shard_of
+
+        member = shard_of(shard, given.node, label or ())
+        if given.broker is None:
+            raise UsageError(f"--shard {shard}: needs a broker that all shards share: --mqtt URL")
+        if replay:
+            raise UsageError(f"--shard {shard}, --replay: both were given; a replay is not shared")
+    elif leases is not None or label:
+        raise UsageError(f"{'--label' if label else '--leases'}: only with --shard")
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # report invalid certificates, too
     listener = None
@@ -262,7 +287,8 @@ def watch(
         except UsageError as error:
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     state = Path(platformdirs.user_state_dir("mgfn-stream"))
-    folder = given.data or (state / "check" if check else state)
+    own = "check" if check else "" if member is None else member.worker
+    folder = given.data or state / own
     # a replay stores nothing, and a check changes nothing
     store = Store.in_memory(folder) if replay or check else Store.open(folder, given.retention)
 
@@ -300,7 +326,13 @@ def watch(
             if site is not None and not replay:
                 watcher = SiteWatcher(site, lambda changed: told_of_braces(cameras_of(changed, alarm)))
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
-            service = Service(settings, engine, store, listener, watcher)
+            shared = None
+            if member is not None:
+                from stream.cluster.joining import joined
+
+                shared = joined(member, settings, leases, watcher)
+                log.info("cameras are shared", worker=member.worker, leases=str(leases or "broker"))
+            service = Service(settings, engine, store, listener, shared or watcher, shared)
             service.obey_signals()
             service.run()
     service.leave()

@@ -73,7 +73,7 @@ def _matched(scores: NDArray[np.float64], rooms: Sequence[int]) -> list[int]:
 
 
 def _scores(names: Sequence[str], workers: Sequence[Worker]) -> NDArray[np.float64]:
-    """(cameras, workers): ln(u) / capacity with u uniform in (0, 1), so the highest is won in proportion to capacity."""
+    """(cameras, workers): ln(u) / capacity, u uniform in (0, 1): the highest is won in proportion to capacity."""
     mixed = _hashes(names)[:, None] ^ _hashes([worker.name for worker in workers])[None, :]
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of SplitMix64
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

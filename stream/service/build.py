@@ -23,6 +23,7 @@ from stream.archive.journal import Journal
 from stream.archive.store import Store
 from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
+from stream.base.ownership import ALONE
 from stream.base.people import People
 from stream.service.camera_search import CameraSearch
 from stream.service.daily_digest import DailyDigest, make_digest
@@ -45,6 +46,7 @@ from stream.sinks.score_file import ScoresFile
 from stream.watch.audit import Audit
 from stream.watch.camera_memory import CameraMemory, Kept
 from stream.watch.camera_topics import CameraTopics
+from stream.watch.custody import Custody, Leases
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.drawings import Drawings
 from stream.watch.event_files import EventFiles
@@ -128,6 +130,8 @@ class Parts:
     live: Live
     server: uvicorn.Server | None
     changes: CameraChanges | None
+    leases: Leases | None
+    custody: Custody | None
 
 
 def build(
@@ -139,8 +143,12 @@ def build(
     web: Web | None,
     changes: CameraChanges | None,
     stopping: Callable[[], bool],
+    leases: Leases | None = None,
 ) -> Parts:
-    """The finished parts. `broker` is None if nothing is published; `stopping` says whether a stop was requested."""
+    """The finished parts. `broker` is None if nothing is published; `stopping` says whether a stop was requested.
+    `leases` None: no other instance shares the cameras.
+    """
+    ownership = leases or ALONE
     path = str(engine.bundle.path.absolute())
     model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name, path)
     kept, clock = store.settings.all(), store.clock
@@ -151,7 +159,16 @@ def build(
     mqtt = None
     if broker is not None:
         prefix, node, tls = settings.topic_prefix, settings.node, settings.tls
-        mqtt = MqttSink(broker, prefix, node, tls, settled=outlet.settled, retained=outlet.retained, clock=clock)
+        mqtt = MqttSink(
+            broker,
+            prefix,
+            node,
+            tls,
+            settled=outlet.settled,
+            retained=outlet.retained,
+            clock=clock,
+            ownership=ownership,
+        )
     pictures = RetainedPictures(mqtt, store.media)
     test = make_self_test(settings, kept)
     zone = settings.cameras[0].schedule.zone if settings.cameras else None
@@ -183,7 +200,7 @@ def build(
     page = None if web is None else page_for_others(web[0])
     post = _dropped if commands is None else commands.post
     report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page, post)
-    starter = CameraStarter(settings, engine, model, reaper, clock, store.media)
+    starter = CameraStarter(settings, engine, model, reaper, clock, store.media, shared=leases is not None)
     fleet = Fleet(decoders, starter.start, report)
     switch = ModeSwitch(settings.modes, kept.get("", {}).get("mode", BY_SCHEDULE))
     drawings = Drawings(journal, {} if settings.replay else kept)
@@ -224,12 +241,13 @@ def build(
         search = CameraSearch(start_process, settings.site_file, frozenset(ports))
         server = make_web_server(settings, overview, commands, search, live, store.media, web[1])
     heat_maps = make_heat_maps(engine.bundle, journal, metrics, keeps=not settings.replay)
-    scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask)
+    scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask, ownership)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
+    custody = None if leases is None else Custody(leases, decoders, report, mqtt, clock)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
         report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, heat_maps, overview, live,
-        server, changes,
+        server, changes, leases, custody,
     )  # fmt: skip
 
 
@@ -329,8 +347,17 @@ class CameraStarter:
     """Starts a camera's decoder. Raises StreamError if there are not enough resources and it does not wait for them."""
 
     def __init__(
-        self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper, clock: Clock, media: Path
+        self,
+        settings: ServiceSettings,
+        engine: Engine,
+        model: ModelName,
+        reaper: Reaper,
+        clock: Clock,
+        media: Path,
+        *,
+        shared: bool,
     ) -> None:
+        self._shared = shared
         self._media = None if settings.replay else media
         self._clock = clock
         self._calibrations = settings.calibration or {}
@@ -344,7 +371,8 @@ class CameraStarter:
         camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration, self._clock.wall)
         if config.name in self._calibrations:
             camera.learner.resume(self._calibrations[config.name])
+        camera.silent = self._shared  # until a lease says otherwise
         return DecoderProcess(
             config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady,
-            waits=waits and not self._replay, media=self._media,
+            waits=(waits or self._shared) and not self._replay, media=self._media,
         )  # fmt: skip

@@ -53,11 +53,15 @@ class MainLoop:
         while not self._stopping():
             began = time.monotonic()
             parts.intake.receive()
+            if parts.custody is not None:
+                parts.custody.turn()
             self._score(max(_SCORING, time.monotonic() - began))
             self._supervise()
             parts.overview.turned()
             self._supervisor.alive()
-            if all(d.finished and not d.pending_clips for d in parts.decoders if not d.config.is_self_test):
+            if parts.custody is None and all(
+                d.finished and not d.pending_clips for d in parts.decoders if not d.config.is_self_test
+            ):
                 return
 
     def _score(self, seconds: float) -> None:
@@ -95,6 +99,8 @@ class MainLoop:
         if self._broker is not None and not self._stopping():
             self._broker.look_after(now)
         for command in parts.commands.take() if parts.commands is not None else ():
+            if parts.custody is not None and not parts.custody.obeys(command):
+                continue
             noted = partial(parts.audit.note, command)
             if isinstance(command, SetMode):
                 noted(parts.mode.choose(command.mode))
@@ -129,8 +135,11 @@ class MainLoop:
                 log.error("cameras not reconfigured; trying again later", reason=str(error))
                 parts.changes.retry()
             if parts.commands is not None:
-                parts.commands.watch(parts.fleet.names)
-        parts.node.cameras(parts.fleet.names)
+                parts.commands.watch(parts.fleet.names if parts.custody is None else parts.custody.names)
+        if parts.custody is None:
+            parts.node.cameras(parts.fleet.names)
+        else:
+            parts.node.cameras(parts.custody.names, parts.custody.site_fence)
         parts.fleet.see_off()
         parts.reaper.collect()
 
@@ -150,7 +159,7 @@ class MainLoop:
             if decoder.finished and not decoder.pending_clips:
                 decoder.pending_messages.lost()
                 events.close_scored(decoder, "stopped")
-            if not (decoder.finished or self._parts.settings.replay):
+            if not (decoder.finished or self._parts.settings.replay or camera.silent):
                 events.say(decoder, camera.begin_loss(now, steady))
             for message in camera.due_ends(steady):
                 events.say(decoder, message)
@@ -165,6 +174,8 @@ class MainLoop:
 
     def _now_and_then(self, now: float, steady: float) -> None:
         parts = self._parts
+        if parts.custody is not None:
+            parts.custody.keep_due(now)
         if now >= self._next_scenes:
             self._next_scenes = now + _SCENES_EVERY
             for decoder in parts.decoders:

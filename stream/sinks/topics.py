@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from stream.base.ownership import SITE as THE_SITE
+from stream.base.ownership import Ownership
+
 SITE: Final = {
     "available": "offline",
     "stats": "{}",
@@ -25,3 +28,22 @@ CAMERA: Final = {
     "snooze/state": "off",
     "calibration/state": "{}",
 }
+
+
+class Allowed:
+    """Whether this instance may publish a retained topic at this moment. `outside`: of topics that are not below the
+    prefix, the camera.
+    """
+
+    def __init__(self, prefix: str, ownership: Ownership) -> None:
+        self.outside: dict[str, str] = {}
+        self._prefix = f"{prefix}/"
+        self._ownership = ownership
+
+    def __call__(self, topic: str) -> bool:
+        worker = self._ownership.worker
+        if worker is None or topic.startswith(f"{self._prefix}worker/{worker}/"):
+            return True
+        name, _, below = topic.removeprefix(self._prefix).partition("/")
+        name = self.outside.get(topic, name if below and name != "mode" else THE_SITE)
+        return self._ownership.fence(name) is not None

@@ -64,6 +64,8 @@ class WatchedCamera:
     ) -> None:
         self.name = config.name
         self.is_self_test = config.is_self_test
+        self.fence: int | None = None  # number of our lease, if cameras are shared
+        self.silent = False  # watched, but another instance speaks for it: nothing of it is scored or published
         self.model = model  # named by events that begin from now on
         self.learner = ScoreLearner(calibration, config.alarm)
         self.window = ClipWindow(CLIP_LENGTH // config.stride)
@@ -78,6 +80,11 @@ class WatchedCamera:
         self._loss = CameraLoss()
         self._config = config
         self._wall = wall
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether it has no topics."""
+        return self.is_self_test or self.silent
 
     # clips
 

@@ -25,7 +25,7 @@ def test_the_order_of_cameras_and_workers_does_not_matter() -> None:
 
 def test_owners_are_the_same_in_every_version() -> None:
     """During an upgrade, workers of two releases must agree on the owner of every camera."""
-    owners = place({name: NO_LABELS for name in ("yard", "door", "gate", "hall")}, ROOMY)
+    owners = place(dict.fromkeys(("yard", "door", "gate", "hall"), NO_LABELS), ROOMY)
     assert owners == {"yard": "worker4", "door": "worker4", "gate": "worker2", "hall": "worker0"}
 
 
