@@ -26,7 +26,7 @@ from stream.cluster.records import Beat, Record, Snapshot
 LEASE: Final = 5.0
 MARGIN: Final = 1.0
 SUSPECT_AFTER: Final = 2.5  # seconds without a beat, after which others begin to watch the worker's cameras
-READY_WITHIN: Final = 8.0  # a lapsed lease is claimed once the camera delivers, and at the latest after that time
+READY_WITHIN: Final = 8.0  # a free lease is claimed once the camera delivers here, and at the latest after that time
 PATIENCE: Final = 30.0  # of a worker that must give a camera away, for another one to be ready
 DEAD: Final = LEASE + MARGIN
 STRANGE_AFTER: Final = 4.0
@@ -58,7 +58,7 @@ class Keeper:
         self._seen: dict[str, tuple[int, float]] = {}  # session -> number of its last beat, and when it came
         self._beating: set[str] = set()  # sessions whose beats we have seen grow
         self._strange: dict[str, float] = {}  # sessions that do not belong to us, since when
-        self._own: dict[tuple[str, int], float] = {}  # claims of ours whose outcome we missed, since when we know
+        self._known: dict[tuple[str, int], float] = {}  # key and fence -> since when we know that record
         self._unwanted: dict[str, float] = {}  # keys that others should have, since when
         self._snapshot = Snapshot()
 
@@ -82,6 +82,10 @@ class Keeper:
 
     def _is(self, key: str, record: Record) -> bool:
         return self._snapshot.records.get(key) == record
+
+    def _fence(self, key: str) -> int | None:
+        record = self._snapshot.records.get(key)
+        return None if record is None else record.fence
 
     def _silence(self, session: str, now: float) -> float:
         """Seconds since its last beat came; at most since we have known of the session."""
@@ -156,13 +160,16 @@ class Keeper:
         record = self._snapshot.records.get(key)
         if key in self._snapshot.unsure:
             return False
-        if record is None or not record.session:
+        if record is None:
             return True
+        known = now - self._known.setdefault((key, record.fence), now)
         if record.session == self.me.session:  # we claimed it, and lost sight of the outcome
-            return now - self._own.setdefault((key, record.fence), now) >= DEAD
-        silence = self._silence(record.session, now)
+            return known >= DEAD
         waits = key in self.cameras and key not in self.orphans and key not in ready
-        return silence >= DEAD + (READY_WITHIN if waits else 0.0)
+        patience = READY_WITHIN if waits else 0.0
+        if not record.session:
+            return known >= patience
+        return self._silence(record.session, now) >= DEAD + patience
 
     def confirm(self, claims: Mapping[str, Claim], now: float) -> tuple[list[str], dict[str, Record]]:
         """After the exchange that followed: the keys that are ours, and what to write to give others back."""
@@ -191,6 +198,7 @@ class Keeper:
     def leaving(self, now: float, delivers: frozenset[str]) -> frozenset[str]:
         """Keys to hand over now: another worker has them, and is ready. `delivers`: cameras that deliver here."""
         there = {beat.worker: beat for beat in self._snapshot.beats.values() if self._is_there(beat, now)}
+        self._known = {(key, fence): at for (key, fence), at in self._known.items() if self._fence(key) == fence}
         found = set()
         unwanted = {key: owner for key, owner in self.owners.items() if key in self.held and key not in self.mine}
         self._unwanted = {key: self._unwanted.get(key, now) for key in unwanted}

@@ -24,6 +24,7 @@ from stream.watch.custody import Leases
 from stream.watch.fleet import CameraChanges
 
 BEAT_EVERY: Final = 0.5
+_NEW: Final = 30.0  # seconds
 _SAVED_A_TURN: Final = 4  # checkpoints, so that a beat never waits for many
 
 
@@ -44,7 +45,8 @@ class SharedLeases(Leases):
         self._store = store
         self._inner = inner
         self._me = me
-        self._keeper = Keeper(me, expected, since_boot())
+        self._began = since_boot()
+        self._keeper = Keeper(me, expected, self._began)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._wake = threading.Event()
@@ -192,7 +194,7 @@ class SharedLeases(Leases):
             f"has other cameras or another number of shards than this one ({self._me.cluster}): use the same site file "
             "and flags for all, or give each cluster its own --topic-prefix"
         )
-        if not (self._open.keys() & self._keeper.cameras.keys()):  # the one that came later gives way
+        if since_boot() - self._began < _NEW:  # the one that came later gives way
             self.fault = reason
         elif stranger.session != self._told_of:
             self._told_of = stranger.session

@@ -6,10 +6,10 @@ sequence, and agrees:
 
     A claim takes effect if its fence is the next one after the lease in force. Any other claim has no effect.
 
-A broker retains the *last* message of a topic, which may be a claim without effect. Whoever has followed the topic then
+A broker retains the *last* message of a topic, which may be one without effect. Whoever has followed the topic then
 publishes the lease in force again (`again`), so that those who come later read the right one. Someone who has only just
-connected cannot be sure of what is retained, and neither claims it for `SETTLED_AFTER` seconds, nor, if it names an
-owner, before that owner has been silent for a lease (`stream.cluster.keeper`).
+connected cannot be sure of what is retained: he believes each `again`, and neither claims the lease for `SETTLED_AFTER`
+seconds, nor, if it names an owner, before that owner has been silent for a lease (`stream.cluster.keeper`).
 
 A broker that is itself a cluster need not have one order. With such a one, use a shared folder.
 """
@@ -31,7 +31,7 @@ class Mirror:
         self.drained: set[str] = set()
         self._records: dict[str, Record] = {}
         self._displaced: dict[str, Record] = {}
-        self._retained: dict[str, float] = {}  # key -> when its record came; nothing has taken effect since
+        self._retained: dict[str, float] = {}  # keys that we cannot be sure of, since when
 
     def connected(self) -> None:
         """A new connection: what was followed so far may have changed."""
@@ -49,15 +49,16 @@ class Mirror:
             if retained:
                 self._retained[key] = now
             return None
-        if again:
-            if key in self._retained and record.fence >= current.fence - 1:
-                self._records[key] = record
-            return None
-        if record.fence == current.fence + 1:
+        sure = key not in self._retained
+        if record.fence == current.fence + 1 and not again:
             self._displaced[key], self._records[key] = current, record
-            self._retained.pop(key, None)
-            return None
-        return None if record == current or key in self._retained else current
+            if not sure and now - self._retained[key] >= SETTLED_AFTER:
+                del self._retained[key]
+        elif record != current and sure:
+            return current
+        elif again:
+            self._records[key] = record
+        return None
 
     def snapshot(self, now: float) -> Snapshot:
         unsure = frozenset(key for key, since in self._retained.items() if now - since < SETTLED_AFTER)

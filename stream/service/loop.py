@@ -52,9 +52,9 @@ class MainLoop:
         parts = self._parts
         while not self._stopping():
             began = time.monotonic()
-            parts.intake.receive()
             if parts.custody is not None:
                 parts.custody.turn()
+            parts.intake.receive()
             self._score(max(_SCORING, time.monotonic() - began))
             self._supervise()
             parts.overview.turned()

@@ -24,7 +24,7 @@ from stream.watch.reporter import Reporter
 from stream.watch.watched_camera import WatchedCamera
 
 WINDOW_GAP: Final = 20.0  # seconds after which a window is not continued: its own length
-KEPT_EVERY: Final = 10.0  # seconds
+KEPT_EVERY: Final = 5.0  # seconds
 MOST_BYTES: Final = 4 * 2**20
 _ORPHAN: Final = "no worker can watch it: none has its labels"
 
