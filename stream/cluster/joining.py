@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 import secrets
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from configs.sizes import CLIP_LENGTH
+from engine.engine import Engine
+from engine.geometry import SIDE
 from stream.base.errors import UsageError
+from stream.camera.clips import TRAINED_RATE
 from stream.cluster.broker import BrokerStore
 from stream.cluster.leases import SharedLeases
 from stream.cluster.records import Beat, LeaseStore
@@ -17,6 +24,7 @@ from stream.settings.settings import LABEL, ServiceSettings
 from stream.watch.fleet import CameraChanges
 
 WORKER: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MEASURED_CLIPS: Final = 8
 _MOST_SHARDS: Final = 1_000
 _ROOM: Final = 1e6  # shards are equal, and none of them is ever full
 
@@ -40,6 +48,23 @@ def shard(text: str, node: str, labels: Sequence[str]) -> Member:
         raise UsageError(f"--shard {text}: must be K/N with 1 <= K <= N <= {_MOST_SHARDS}, such as 2/5")
     names = tuple(f"shard-{each}-of-{of}" for each in range(1, of + 1))
     return Member(names[number - 1], f"{node}: {of} shards", names, checked_labels(labels))
+
+
+def worker(name: str, expected: str, node: str, labels: Sequence[str], engine: Engine) -> Member:
+    """The member for a worker that `--cluster` has started; `expected` are the names of all, with commas."""
+    names = tuple(each for each in expected.split(",") if each)
+    return Member(name, f"{node}: cluster", names, checked_labels(labels), capacity=measured(engine))
+
+
+def measured(engine: Engine) -> float:
+    """How many cameras the engine can serve now: clips per second over those of one camera, to two digits."""
+    clips = np.random.default_rng(0).integers(0, 256, (1, engine.manifest.crops, 16, SIDE, SIDE, 3), np.uint8)
+    engine.features(clips)
+    began = time.perf_counter()
+    for _ in range(_MEASURED_CLIPS):
+        engine.features(clips)
+    rate = _MEASURED_CLIPS / (time.perf_counter() - began)
+    return max(0.1, float(f"{rate * CLIP_LENGTH / TRAINED_RATE:.2g}"))
 
 
 def checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
