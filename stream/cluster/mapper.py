@@ -19,7 +19,7 @@ from stream.base.errors import UsageError
 from stream.cluster.ray_connection import connect
 
 _TRIES_AGAIN: Final = 3
-_NICE: Final = 10  # cameras that the same machine watches come first
+_NICE: Final = 5  # cameras that the same machine watches come first
 _core: list[socket.socket] = []  # the claim of this process, until it ends
 
 
@@ -74,7 +74,7 @@ def _take_core() -> None:
     """Keep this process to a core that no other one has taken: engines start a thread for each core that they see."""
     if _core:
         return
-    for core in sorted(os.sched_getaffinity(0)):
+    for core in sorted(os.sched_getaffinity(0), reverse=True):
         claim = socket.socket(socket.AF_UNIX)
         with suppress(OSError):
             claim.bind(f"\0mgfn-batch-core-{core}")  # the kernel frees the name when the process ends

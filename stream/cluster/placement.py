@@ -57,16 +57,18 @@ def place(cameras: Mapping[str, Labels], workers: Sequence[Worker]) -> dict[str,
 def _matched(scores: NDArray[np.float64], rooms: Sequence[int]) -> list[int]:
     """The column of each row: the stable matching, then the first choice where there is no room. -1: no choice."""
     wanted = scores.copy()
+    choice, best = wanted.argmax(axis=1), wanted.max(axis=1)
     while True:
-        choice, best = wanted.argmax(axis=1), wanted.max(axis=1)
-        refused = False
-        for column, room in enumerate(rooms):
+        counts = np.bincount(choice[np.isfinite(best)], minlength=len(rooms))
+        refused = []
+        for column in np.flatnonzero(counts > np.array(rooms)):
             asking = np.flatnonzero((choice == column) & np.isfinite(best))
-            if len(asking) > room:
-                refused = True
-                wanted[asking[np.argsort(-best[asking], kind="stable")[room:]], column] = -np.inf
+            refused.append(asking[np.argsort(-best[asking], kind="stable")[rooms[column] :]])
+            wanted[refused[-1], column] = -np.inf
         if not refused:
             break
+        again = np.concatenate(refused)  # only these choose again: most have a place long before the last one has
+        choice[again], best[again] = wanted[again].argmax(axis=1), wanted[again].max(axis=1)
     choice[~np.isfinite(best)] = scores.argmax(axis=1)[~np.isfinite(best)]
     choice[~np.isfinite(scores.max(axis=1))] = -1
     return choice.tolist()

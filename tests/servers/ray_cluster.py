@@ -39,15 +39,17 @@ def ray_cluster(cores: int = 1) -> Iterator[RayCluster]:
     before = dict(os.environ)
     os.environ.update(ENVIRONMENT)
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
-    head = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": str(folder)}
+    head = {"num_cpus": cores, "include_dashboard": False, "temp_dir": str(folder)}
     started: list[Any] = []
 
     def start() -> bool:
         cluster = Cluster()
         try:
             cluster.add_node(**head)
-        except Exception:  # noqa: BLE001 -- Ray raises that class itself
+        except Exception as error:
             cluster.shutdown()
+            if "timed out" not in str(error):
+                raise
             return False
         started.append(cluster)
         return True

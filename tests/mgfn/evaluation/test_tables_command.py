@@ -80,6 +80,7 @@ def test_a_table_and_its_continuation(
         (["--protocol", "ufc"], "--protocol ufc: must be one of ucf-crime, xd-violence, own"),
         (["--protocol", "ucf-crime"], "needs --test-labels and --ground-truth"),
         (["--ground-truth", "a.json"], "not with --protocol own"),
+        (["--cluster", "local", "--processes", "2"], "--processes: not with --cluster"),
     ],
 )
 def test_wrong_use(
