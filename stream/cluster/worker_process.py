@@ -19,8 +19,11 @@ from typing import Final
 
 from stream.base.errors import StreamError
 
+# Ray's processes have a niceness of 15, with which a busy machine would not score in time.
 _ORPHANED: Final = """
-import subprocess, sys
+import contextlib, os, subprocess, sys
+with contextlib.suppress(OSError):
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
 with open(sys.argv[1], "ab") as log:
     print(subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True).pid)
 """
