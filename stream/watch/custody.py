@@ -149,7 +149,9 @@ class Custody:
     def keep_due(self, now: float) -> None:
         """Save the camera that has waited longest, if it is time; `now` in seconds of a monotonic clock."""
         due = [
-            d.camera for d in self._decoders if not unlisted(d.camera) and now >= self._next_kept.get(d.camera.name, 0)
+            d.camera
+            for d in self._decoders
+            if _worth_keeping(d.camera) and now >= self._next_kept.get(d.camera.name, 0)
         ]
         for camera in due[:1]:
             self._next_kept[camera.name] = now + KEPT_EVERY
@@ -158,7 +160,7 @@ class Custody:
 
     def keep_all(self) -> None:
         """At the end: save every camera that is ours."""
-        for camera in [d.camera for d in self._decoders if not unlisted(d.camera)]:
+        for camera in [d.camera for d in self._decoders if _worth_keeping(d.camera)]:
             if (checkpoint := self._checkpoint(camera)) is not None:
                 self._leases.keep(camera.name, checkpoint)
 
@@ -237,3 +239,7 @@ class Custody:
             log.error("camera not watched", camera=camera, reason=_ORPHAN)
             self._mqtt.camera_status(camera, "offline", available=False, problem=_ORPHAN)  # type: ignore[union-attr]
         self._told = orphans
+
+
+def _worth_keeping(camera: WatchedCamera) -> bool:
+    return not unlisted(camera) and len(camera.window) > 0

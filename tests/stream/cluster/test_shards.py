@@ -113,7 +113,7 @@ def test_wrong_use(tmp_path: Path) -> None:
         assert done.returncode == 2
         return done.stderr
 
-    assert "needs a broker that all shards share: --mqtt URL" in said("--shard", "1/2")
+    assert "needs a broker that all instances share: --mqtt URL" in said("--shard", "1/2")
     (tmp_path / "file").touch()
     shared = ("--shard", "1/2", "--mqtt", "mqtt://127.0.0.1:1", "--leases", tmp_path / "file")
     assert f"--leases {tmp_path}/file: cannot be written" in said(*shared)
