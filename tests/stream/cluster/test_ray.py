@@ -23,9 +23,9 @@ from tests.servers.service import Running
 from tests.stream.cluster.shards import CLIP, Heard, made, make_video, online, write_site
 
 pytest.importorskip("ray", reason="needs mgfn-stream[cluster]")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # in real time: a busy machine starts decoders late
 
-CAMERAS = [f"cam{number}" for number in range(6)]
+CAMERAS = [f"cam{number}" for number in range(3)]
 TAKEN_OVER_WITHIN = 15.0
 
 

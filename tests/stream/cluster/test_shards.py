@@ -17,9 +17,9 @@ from tests.servers.processes import until
 from tests.servers.service import running
 from tests.stream.cluster.shards import CLIP, Heard, made, make_video, online, shards, write_site
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # in real time: a busy machine starts decoders late
 
-CAMERAS = [f"cam{number}" for number in range(4)]
+CAMERAS = [f"cam{number}" for number in range(3)]
 TAKEN_OVER_WITHIN = 15.0
 
 
@@ -32,7 +32,7 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
         until(lambda: all(heard.last(f"mgfn/worker/{name}/available") == "online" for name in workers))
         victim = heard.owner(CAMERAS[0])
         lost = [camera for camera in CAMERAS if heard.owner(camera) == victim]
-        until(lambda: all(heard.latest.get(f"mgfn/checkpoint/{camera}") for camera in lost), 30, "checkpoints")
+        until(lambda: all(f"mgfn/checkpoint/{camera}" in heard.latest for camera in lost), 30, "checkpoints")
         killed, epoch = time.monotonic(), time.time()
         workers[victim].process.kill()
         until(lambda: heard.scored(lost, killed, end_after=epoch + CLIP), TAKEN_OVER_WITHIN, "scores of the survivor")
