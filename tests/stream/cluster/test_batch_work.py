@@ -128,7 +128,7 @@ def test_a_server_that_is_no_ray_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_connection, "_ANSWERS_WITHIN", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(UsageError, match="something listens there, but it is no Ray head"):
+        with pytest.raises(UsageError, match="something listens there, but it does not answer as a Ray head"):
             ray_connection.connect(address)
 
 
