@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -86,14 +86,19 @@ def _take_core() -> None:
 
 @contextmanager
 def open_mapper(address: str, gpus: float) -> Iterator[RayMapper]:
-    """The entry point. Raises MapperError if the cluster cannot be used."""
-    try:
-        connect(address)
-    except UsageError as error:
-        raise MapperError(str(error)) from None
-    try:
-        if gpus and not ray.cluster_resources().get("GPU"):
-            raise MapperError(f"--device: the cluster {address} has no GPU")
-        yield RayMapper(gpus)
-    finally:
-        ray.shutdown()
+    """The entry point. Raises MapperError if the cluster cannot be used.
+
+    Nothing else may write to standard output meanwhile: it is where Ray says at length that a machine was lost, and no
+    setting of Ray prevents it.
+    """
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        try:
+            connect(address)
+        except UsageError as error:
+            raise MapperError(str(error)) from None
+        try:
+            if gpus and not ray.cluster_resources().get("GPU"):
+                raise MapperError(f"--device: the cluster {address} has no GPU")
+            yield RayMapper(gpus)
+        finally:
+            ray.shutdown()

@@ -47,7 +47,7 @@ def ray_cluster(cores: int = 1) -> Iterator[RayCluster]:
     """A head with `cores`."""
     from ray.cluster_utils import Cluster
 
-    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # noqa: S108 -- paths of sockets must be short
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     head = {"num_cpus": cores, "include_dashboard": False, "temp_dir": str(folder)}
 
     def start() -> Any:

@@ -26,6 +26,7 @@ def work(item: tuple[str, Path]) -> dict[str, int]:
 if __name__ == "__main__":
     from tests.stream.cluster.mapped import work as named  # not of __main__, which other processes do not have
 
+    items = [(name, Path(sys.argv[2])) for name in ITEMS]
     with cluster_mapper(sys.argv[1]) as mapper:
-        for (name, _), result in mapper.map(named, [(name, Path(sys.argv[2])) for name in ITEMS]):
-            print(json.dumps([name, result.why if isinstance(result, Lost) else result]), flush=True)
+        results = {name: result for (name, _), result in mapper.map(named, items)}
+    print(json.dumps({name: each.why if isinstance(each, Lost) else each for name, each in results.items()}))

@@ -95,7 +95,7 @@ def test_what_ran_on_a_killed_node_runs_again_and_a_call_that_kills_its_process_
         until(lambda: starts() == 3, 200, "a call on each of the three nodes")
         cluster.kill(third)
         (tmp_path / "go").touch()
-        results = dict(json.loads(line) for line in process.communicate(timeout=200)[0].splitlines())
+        results = json.loads(process.communicate(timeout=200)[0])  # and nothing that Ray says
     assert process.returncode == 0
     assert [results[name]["nice"] for name in ("a", "b")] == [5, 5]
     assert 1 in [results[name]["cores"] for name in ("a", "b")]  # this machine may have fewer cores than the cluster
