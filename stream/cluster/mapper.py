@@ -27,6 +27,7 @@ _core: list[socket.socket] = []  # the claim of this process, until it ends
 class _Caller:
     version: str
     folder: Path
+    pinned: bool
 
 
 class RayMapper:
@@ -37,8 +38,8 @@ class RayMapper:
 
     def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | Lost]]:
         call = ray.remote(_call).options(num_cpus=1, num_gpus=self._gpus, max_retries=_TRIES_AGAIN)
-        here = _Caller(metadata.version("mgfn-stream"), Path.cwd())
-        waiting = {call.remote(here, work, item, pinned=not self._gpus): item for item in items}
+        here = _Caller(metadata.version("mgfn-stream"), Path.cwd(), pinned=not self._gpus)
+        waiting = {call.remote(here, work, item): item for item in items}
         while waiting:
             (done,), _ = ray.wait(list(waiting))
             yield waiting.pop(done), _result(done)
@@ -55,7 +56,7 @@ def _result(done: Any) -> Any:
         return Lost(f"lost {_TRIES_AGAIN + 1} times: {type(error).__name__}")
 
 
-def _call(caller: _Caller, work: Callable[[Any], Any], item: Any, pinned: bool) -> Any:
+def _call(caller: _Caller, work: Callable[[Any], Any], item: Any) -> Any:
     """The task, in a process of Ray."""
     if (installed := metadata.version("mgfn-stream")) != caller.version:
         raise MapperError(
@@ -65,7 +66,7 @@ def _call(caller: _Caller, work: Callable[[Any], Any], item: Any, pinned: bool) 
     with suppress(OSError):  # relative paths mean the same as there
         os.chdir(caller.folder)
     os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-    if pinned:
+    if caller.pinned:
         _take_core()
     return work(item)
 
@@ -97,7 +98,7 @@ def open_mapper(address: str, gpus: float) -> Iterator[RayMapper]:
         except UsageError as error:
             raise MapperError(str(error)) from None
         try:
-            if gpus and not ray.cluster_resources().get("GPU"):
+            if gpus and not ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
                 raise MapperError(f"--device: the cluster {address} has no GPU")
             yield RayMapper(gpus)
         finally:

@@ -5,6 +5,7 @@ Ray itself tries for more than a minute to reach an address where nothing listen
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -38,7 +39,7 @@ def connect(address: str) -> None:
         ray.init(
             address=address,
             include_dashboard=False if address == LOCAL else None,
-            logging_level="error",
+            logging_level=logging.ERROR,
             log_to_driver=False,
         )
     except Exception as error:  # noqa: BLE001 -- Ray raises that class itself

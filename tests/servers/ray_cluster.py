@@ -48,7 +48,7 @@ def ray_cluster(cores: int = 1) -> Iterator[RayCluster]:
     from ray.cluster_utils import Cluster
 
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
-    head = {"num_cpus": cores, "include_dashboard": False, "temp_dir": str(folder)}
+    head: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "temp_dir": str(folder)}
 
     def start() -> Any:
         cluster = Cluster()

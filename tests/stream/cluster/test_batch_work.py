@@ -133,11 +133,11 @@ def test_a_server_that_is_no_ray_head(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_head_of_another_version(cluster: RayCluster) -> None:
-    from ray._raylet import GcsClient
+    from ray import _raylet
 
     from stream.cluster.ray_connection import connect
 
-    client = GcsClient(address=cluster.address)
+    client = _raylet.GcsClient(address=cluster.address)  # type: ignore[attr-defined]
     before = client.internal_kv_get(b"CLUSTER_METADATA", b"cluster")
     other = json.dumps(json.loads(before) | {"ray_version": "2.9.0"}).encode()
     client.internal_kv_put(b"CLUSTER_METADATA", other, True, b"cluster")
