@@ -19,7 +19,6 @@ from stream.base.errors import UsageError
 from stream.cluster.ray_connection import connect
 
 _TRIES_AGAIN: Final = 3
-_NICE: Final = 5  # cameras that the same machine watches come first
 _core: list[socket.socket] = []  # the claim of this process, until it ends
 
 
@@ -65,7 +64,6 @@ def _call(caller: _Caller, work: Callable[[Any], Any], item: Any) -> Any:
         )
     with suppress(OSError):  # relative paths mean the same as there
         os.chdir(caller.folder)
-    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     if caller.pinned:
         _take_core()
     return work(item)

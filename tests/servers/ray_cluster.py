@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-# without a token; the commands under test inherit it
-ENVIRONMENT: Final = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+# without a token, at the usual priority; the commands under test inherit it
+ENVIRONMENT: Final = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 _TRIES: Final = 5
 
 

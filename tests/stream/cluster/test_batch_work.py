@@ -97,8 +97,7 @@ def test_what_ran_on_a_killed_node_runs_again_and_a_call_that_kills_its_process_
         (tmp_path / "go").touch()
         results = json.loads(process.communicate(timeout=200)[0])  # and nothing that Ray says
     assert process.returncode == 0
-    assert [results[name]["nice"] for name in ("a", "b")] == [5, 5]
-    assert 1 in [results[name]["cores"] for name in ("a", "b")]  # this machine may have fewer cores than the cluster
+    assert 1 in (results["a"], results["b"])  # this machine may have fewer cores than the cluster
     assert results["dies"].startswith("lost 4 times: ")
     tries = {name: len([*tmp_path.glob(f"{name}.*")]) for name in ("a", "b", "dies")}
     assert tries["dies"] == 4
