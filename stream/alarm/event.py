@@ -80,8 +80,7 @@ class EventMessage:
     the state of the clock in `mark`. `latency_from` is the time from which `latency_ms` counts: the alarm's start in
     `new`, otherwise the start of the clip that caused the message. `zone` names the time zone of `local_time` (None:
     that of the machine). These three are stored, but not published. `focus_region` is x, y, width, height in 0..1.
-    `resembles` is the event marked as false that a suppressed one looks like. `fence` is the number of the lease under
-    which it was created; None: the cameras are not shared.
+    `resembles` is the event marked as false that a suppressed one looks like. `fence`: see `stream.base.ownership`.
     """
 
     type: MessageType
@@ -192,8 +191,7 @@ class EventMessage:
             "acknowledged": None if self.acknowledged is None else asdict(self.acknowledged),
             "raw": self.raw,
             "resembles": self.resembles,
-            **({} if self.fence is None else {"fence": self.fence}),
-        }
+        } | ({} if self.fence is None else {"fence": self.fence})
 
     def as_stored(self) -> dict[str, Any]:
         """The form in the database: the public form, and what later messages need."""

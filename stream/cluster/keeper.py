@@ -51,7 +51,8 @@ class Keeper:
         self.mine: frozenset[str] = frozenset()  # keys that are placed here
         self.orphans: frozenset[str] = frozenset()  # cameras that are placed here because nobody can watch them
         self.owners: Mapping[str, str | None] = {}
-        self.cameras: Mapping[str, Labels] = {}
+        self.cameras: Mapping[str, Labels] = {}  # of the site; another thread replaces it, and `site`, its hash
+        self.site = me.site
         self._name = f"@{me.worker}"
         self._expected = tuple(expected)
         self._began = now
@@ -120,7 +121,7 @@ class Keeper:
         """For how many seconds it has been of another cluster, or had other cameras; a site file changes everywhere
         within seconds.
         """
-        if beat.cluster == self.me.cluster and beat.site == self.me.site:
+        if beat.cluster == self.me.cluster and beat.site == self.site:
             self._strange.pop(beat.session, None)
             return 0.0
         return now - self._strange.setdefault(beat.session, now)

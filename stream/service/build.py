@@ -26,6 +26,7 @@ from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
 from stream.base.ownership import ALONE
 from stream.base.people import People
 from stream.service.camera_search import CameraSearch
+from stream.service.camera_starter import CameraStarter
 from stream.service.daily_digest import DailyDigest, make_digest
 from stream.service.drift_watch import DriftWatch
 from stream.service.heat_maps import HeatMaps, make_heat_maps
@@ -35,7 +36,7 @@ from stream.service.processes import start_process
 from stream.service.self_test import SelfTest
 from stream.service.self_test_camera import SelfTestCamera
 from stream.service.self_test_runner import SelfTestRunner
-from stream.settings.settings import CameraConfig, ServiceSettings
+from stream.settings.settings import ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
 from stream.sinks.home_assistant import mode_discovery
@@ -53,7 +54,6 @@ from stream.watch.event_files import EventFiles
 from stream.watch.event_report import EventReport
 from stream.watch.fleet import CameraChanges, Fleet
 from stream.watch.intake import Intake
-from stream.watch.learnt_score import calibration_of
 from stream.watch.metrics import Metrics
 from stream.watch.node_topic import NodeTopic
 from stream.watch.outlet import Outlet
@@ -64,7 +64,6 @@ from stream.watch.retained_pictures import RetainedPictures
 from stream.watch.score_report import ScoreReport, TellPages
 from stream.watch.scoring import Scorer
 from stream.watch.site_mode import SiteMode
-from stream.watch.watched_camera import WatchedCamera
 from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server, page_for_others
@@ -341,38 +340,3 @@ def make_web_server(
 
 def _dropped(_command: Command) -> None:
     """A replay takes no commands."""
-
-
-class CameraStarter:
-    """Starts a camera's decoder. Raises StreamError if there are not enough resources and it does not wait for them."""
-
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        engine: Engine,
-        model: ModelName,
-        reaper: Reaper,
-        clock: Clock,
-        media: Path,
-        *,
-        shared: bool,
-    ) -> None:
-        self._shared = shared
-        self._media = None if settings.replay else media
-        self._clock = clock
-        self._calibrations = settings.calibration or {}
-        self._replay = settings.replay
-        self._manifest = engine.manifest
-        self._calibration = calibration_of(engine.manifest)
-        self._model = model
-        self._reaper = reaper
-
-    def start(self, config: CameraConfig, waits: bool) -> DecoderProcess:
-        camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration, self._clock.wall)
-        if config.name in self._calibrations:
-            camera.learner.resume(self._calibrations[config.name])
-        camera.silent = self._shared  # until a lease says otherwise
-        return DecoderProcess(
-            config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady,
-            waits=(waits or self._shared) and not self._replay, media=self._media,
-        )  # fmt: skip

@@ -52,11 +52,9 @@ class MqttSink:
         clock: Clock | None = None,
         ownership: Ownership = ALONE,
     ) -> None:
-        self.available_topic = f"{prefix}/available"
-        if ownership.worker is not None:
-            self.available_topic = f"{prefix}/worker/{ownership.worker}/available"
         self._ownership = ownership
         self._allowed = Allowed(prefix, ownership)
+        self.available_topic = self._allowed.available
         self.shown = address.shown
         self.echo = EchoWatch(prefix)
         self._prefix = prefix
@@ -197,10 +195,8 @@ class MqttSink:
 
         Without a broker it returns at once; if `patient`, it waits until everything is acknowledged.
         """
-        for topic in self._backlog.topics(f"{self._prefix}/"):
-            if topic.endswith(("/available", "/status")) and not (
-                self._ownership.others and topic != self.available_topic
-            ):
+        for topic in self._backlog.topics(self.available_topic if self._ownership.others else f"{self._prefix}/"):
+            if topic.endswith(("/available", "/status")):
                 self._state(topic, "offline")
         self._backlog.stop(patient=patient)
 

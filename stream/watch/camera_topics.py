@@ -11,7 +11,7 @@ from stream.settings.settings import ServiceSettings
 from stream.sinks.home_assistant import discovery, discovery_topic
 from stream.sinks.mqtt import MqttSink
 from stream.watch.metrics import Metrics
-from stream.watch.watched_camera import WatchedCamera
+from stream.watch.watched_camera import WatchedCamera, unlisted
 
 
 class CameraTopics:
@@ -33,7 +33,7 @@ class CameraTopics:
         """All topics of a camera that is new."""
         self.status(camera)
         self.settings(camera)
-        if self._mqtt is None or camera.unlisted:
+        if self._mqtt is None or unlisted(camera):
             return
         self._mqtt.camera_anomaly(camera.name, active=False)
         if self._discovered:
@@ -44,7 +44,7 @@ class CameraTopics:
 
     def status(self, camera: WatchedCamera) -> None:
         """Status, problem and availability."""
-        if camera.unlisted:
+        if unlisted(camera):
             return
         now, presence = time.monotonic(), camera.presence
         status, problem, available = camera.status(now), camera.problem(now), presence.available
@@ -59,7 +59,7 @@ class CameraTopics:
 
     def settings(self, camera: WatchedCamera) -> None:
         """The settings that can be set over MQTT, and what the camera has learnt."""
-        if self._mqtt is not None and not camera.unlisted:
+        if self._mqtt is not None and not unlisted(camera):
             threshold = camera.alarm.rule.settings.threshold_on
             self._mqtt.camera_settings(camera.name, enabled=camera.presence.enabled, threshold=threshold)
             ends_at = camera.snooze.ends_at
@@ -70,7 +70,7 @@ class CameraTopics:
 
     def anomaly(self, camera: WatchedCamera) -> None:
         """Whether an alarm is open."""
-        if self._mqtt is not None and not camera.unlisted:
+        if self._mqtt is not None and not unlisted(camera):
             self._mqtt.camera_anomaly(camera.name, active=camera.alarming)
 
     def forget(self, camera: str) -> None:

@@ -21,7 +21,7 @@ from stream.settings.settings import CameraConfig
 from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.reporter import Reporter
-from stream.watch.watched_camera import WatchedCamera
+from stream.watch.watched_camera import WatchedCamera, unlisted
 
 WINDOW_GAP: Final = 20.0  # seconds after which a window is not continued: its own length
 KEPT_EVERY: Final = 5.0  # seconds
@@ -32,7 +32,10 @@ _ORPHAN: Final = "no worker can watch it: none has its labels"
 class Leases(Ownership, ABC):
     """The leases of an instance that shares its cameras, and which cameras it watches (a `CameraChanges`)."""
 
-    fault = ""  # why the instance must end
+    @property
+    @abstractmethod
+    def fault(self) -> str:
+        """Why the instance must end, "" if it need not."""
 
     @property
     @abstractmethod
@@ -146,7 +149,7 @@ class Custody:
     def keep_due(self, now: float) -> None:
         """Save the camera that has waited longest, if it is time; `now` in seconds of a monotonic clock."""
         due = [
-            d.camera for d in self._decoders if not d.camera.unlisted and now >= self._next_kept.get(d.camera.name, 0)
+            d.camera for d in self._decoders if not unlisted(d.camera) and now >= self._next_kept.get(d.camera.name, 0)
         ]
         for camera in due[:1]:
             self._next_kept[camera.name] = now + KEPT_EVERY
@@ -155,7 +158,7 @@ class Custody:
 
     def keep_all(self) -> None:
         """At the end: save every camera that is ours."""
-        for camera in [d.camera for d in self._decoders if not d.camera.unlisted]:
+        for camera in [d.camera for d in self._decoders if not unlisted(d.camera)]:
             if (checkpoint := self._checkpoint(camera)) is not None:
                 self._leases.keep(camera.name, checkpoint)
 

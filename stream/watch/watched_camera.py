@@ -81,11 +81,6 @@ class WatchedCamera:
         self._config = config
         self._wall = wall
 
-    @property
-    def unlisted(self) -> bool:
-        """Whether it has no topics."""
-        return self.is_self_test or self.silent
-
     # clips
 
     def begin_connection(self, connection: int) -> None:
@@ -252,3 +247,8 @@ class WatchedCamera:
         yield from self.presence.health(now)
         yield "window", len(self.window)
         yield from self.alarm.health()
+
+
+def unlisted(camera: WatchedCamera) -> bool:
+    """Whether it has no topics."""
+    return camera.is_self_test or camera.silent

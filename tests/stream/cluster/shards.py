@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from tests.servers.service import Running, running
 
 FPS = 10
 CLIP = 16 / FPS
+SLACK = 0.3  # seconds: frames of a recording come at its own pace, on a busy machine not evenly
 
 
 class Heard(Subscriber):
@@ -58,8 +60,8 @@ class Heard(Subscriber):
         for scores in by_camera.values():
             fences = [score["fence"] for score in scores]
             assert fences == sorted(fences)
-            for before, after in zip(scores, scores[1:], strict=False):
-                assert after["time"] - CLIP >= before["time"] - 0.3  # times of a decoder's clips are rounded to frames
+            for before, after in itertools.pairwise(scores):
+                assert after["time"] - CLIP >= before["time"] - SLACK, (before, after)
 
 
 def make_video(folder: Path, seconds: int = 120) -> Path:
