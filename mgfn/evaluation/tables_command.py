@@ -81,6 +81,7 @@ def tables(
         raise EvaluationError(f"--features {features}: no such folder")
     if cluster is not None and processes is not None:
         raise EvaluationError("--processes: not with --cluster, where each core trains a run")
+    opened = cluster_mapper(cluster) if cluster is not None else nullcontext(Processes(processes or 1))
     budget = Budget(steps, videos, parts)
     try:
         split = _split(kind, features, labels, test_labels, ground_truth, fps)
@@ -112,13 +113,13 @@ def tables(
     write()
     (out / RUNS).mkdir(exist_ok=True)
     lost = False
-    with cluster_mapper(cluster) if cluster is not None else nullcontext(Processes(processes or 1)) as mapper:
-        for run, result in mapper.map(perform, left):
-            if isinstance(result, Lost):
-                console.print(f"{run.row}, seed {run.seed}: failed: {result.why}", soft_wrap=True)
+    with opened as mapper:
+        for run, ended in mapper.map(perform, left):
+            if isinstance(ended, Lost):
+                console.print(f"{run.row}, seed {run.seed}: failed: {ended.why}", soft_wrap=True)
                 lost = True
             else:
-                report(run, result)
+                report(run, ended)
     plain_console().print((out / "tables.md").read_text(), soft_wrap=True)
     if lost:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +19,6 @@ from stream.base.errors import UsageError
 from stream.cluster.ray_connection import connect
 
 _TRIES_AGAIN: Final = 3
-_NICE: Final = 5  # cameras that the same machine watches come first
 _core: list[socket.socket] = []  # the claim of this process, until it ends
 
 
@@ -27,6 +26,7 @@ _core: list[socket.socket] = []  # the claim of this process, until it ends
 class _Caller:
     version: str
     folder: Path
+    pinned: bool
 
 
 class RayMapper:
@@ -37,8 +37,8 @@ class RayMapper:
 
     def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[Item, Result | Lost]]:
         call = ray.remote(_call).options(num_cpus=1, num_gpus=self._gpus, max_retries=_TRIES_AGAIN)
-        here = _Caller(metadata.version("mgfn-stream"), Path.cwd())
-        waiting = {call.remote(here, work, item, pinned=not self._gpus): item for item in items}
+        here = _Caller(metadata.version("mgfn-stream"), Path.cwd(), pinned=not self._gpus)
+        waiting = {call.remote(here, work, item): item for item in items}
         while waiting:
             (done,), _ = ray.wait(list(waiting))
             yield waiting.pop(done), _result(done)
@@ -55,7 +55,7 @@ def _result(done: Any) -> Any:
         return Lost(f"lost {_TRIES_AGAIN + 1} times: {type(error).__name__}")
 
 
-def _call(caller: _Caller, work: Callable[[Any], Any], item: Any, pinned: bool) -> Any:
+def _call(caller: _Caller, work: Callable[[Any], Any], item: Any) -> Any:
     """The task, in a process of Ray."""
     if (installed := metadata.version("mgfn-stream")) != caller.version:
         raise MapperError(
@@ -64,8 +64,7 @@ def _call(caller: _Caller, work: Callable[[Any], Any], item: Any, pinned: bool) 
         )
     with suppress(OSError):  # relative paths mean the same as there
         os.chdir(caller.folder)
-    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
-    if pinned:
+    if caller.pinned:
         _take_core()
     return work(item)
 
@@ -86,14 +85,19 @@ def _take_core() -> None:
 
 @contextmanager
 def open_mapper(address: str, gpus: float) -> Iterator[RayMapper]:
-    """The entry point. Raises MapperError if the cluster cannot be used."""
-    try:
-        connect(address)
-    except UsageError as error:
-        raise MapperError(str(error)) from None
-    try:
-        if gpus and not ray.cluster_resources().get("GPU"):
-            raise MapperError(f"--device: the cluster {address} has no GPU")
-        yield RayMapper(gpus)
-    finally:
-        ray.shutdown()
+    """The entry point. Raises MapperError if the cluster cannot be used.
+
+    Nothing else may write to standard output meanwhile: it is where Ray says at length that a machine was lost, and no
+    setting of Ray prevents it.
+    """
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        try:
+            connect(address)
+        except UsageError as error:
+            raise MapperError(str(error)) from None
+        try:
+            if gpus and not ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
+                raise MapperError(f"--device: the cluster {address} has no GPU")
+            yield RayMapper(gpus)
+        finally:
+            ray.shutdown()

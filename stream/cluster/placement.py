@@ -61,7 +61,7 @@ def _matched(scores: NDArray[np.float64], rooms: Sequence[int]) -> list[int]:
     while True:
         counts = np.bincount(choice[np.isfinite(best)], minlength=len(rooms))
         refused = []
-        for column in np.flatnonzero(counts > np.array(rooms)):
+        for column in np.flatnonzero(counts > np.array(rooms)).tolist():
             asking = np.flatnonzero((choice == column) & np.isfinite(best))
             refused.append(asking[np.argsort(-best[asking], kind="stable")[rooms[int(column)] :]])
             wanted[refused[-1], column] = -np.inf

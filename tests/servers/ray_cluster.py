@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from unittest.mock import patch
 
-from tests.servers.processes import until
-
-# without a token, and by environment, so that the commands under test see the same
-ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+# without a token, at the usual priority; the commands under test inherit it
+ENVIRONMENT: Final = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+_TRIES: Final = 5
 
 
 class RayCluster:
-    """The head and nodes with one core each; `address` is what `--cluster` takes."""
+    """A head and nodes; `address` is what `--cluster` takes."""
 
     def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
         self.address: str = cluster.address
 
     def add_node(self, cores: int = 1) -> Any:
-        return self._cluster.add_node(num_cpus=cores)
+        return _started(lambda: self._cluster.add_node(num_cpus=cores))
 
     def kill_head(self) -> None:
         """End all processes of the head at once."""
@@ -35,36 +35,38 @@ class RayCluster:
         self._cluster.remove_node(node, allow_graceful=False)
 
 
+def _started(start: Callable[[], Any]) -> Any:
+    """Ray gives a node 30 s to start, which a busy machine may not keep: it is tried again."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return start()
+        except Exception as error:
+            if not left or "timed out" not in str(error):
+                raise
+    raise AssertionError
+
+
 @contextmanager
 def ray_cluster(cores: int = 1) -> Iterator[RayCluster]:
-    """A head with `cores`. Ray gives a node 30 s to start, which a busy machine may not keep: it is tried again."""
+    """A head with `cores`."""
     from ray.cluster_utils import Cluster
 
-    before = dict(os.environ)
-    os.environ.update(ENVIRONMENT)
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
-    head = {"num_cpus": cores, "include_dashboard": False, "temp_dir": str(folder)}
-    started: list[Any] = []
+    head: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "temp_dir": str(folder)}
 
-    def start() -> bool:
+    def start() -> Any:
         cluster = Cluster()
         try:
             cluster.add_node(**head)
-        except Exception as error:
+        except BaseException:
             cluster.shutdown()
-            if "timed out" not in str(error):
-                raise
-            return False
-        started.append(cluster)
-        return True
+            raise
+        return cluster
 
-    try:
-        until(start, 150, "a Ray head")
-        yield RayCluster(started[0])
-    finally:
-        for cluster in started:
+    with patch.dict(os.environ, ENVIRONMENT):
+        cluster = _started(start)
+        try:
+            yield RayCluster(cluster)
+        finally:
             cluster.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-        for name in ENVIRONMENT:
-            os.environ.pop(name)
-        os.environ.update({name: value for name, value in before.items() if name in ENVIRONMENT})
+            shutil.rmtree(folder, ignore_errors=True)

@@ -95,10 +95,9 @@ def test_what_ran_on_a_killed_node_runs_again_and_a_call_that_kills_its_process_
         until(lambda: starts() == 3, 200, "a call on each of the three nodes")
         cluster.kill(third)
         (tmp_path / "go").touch()
-        results = dict(json.loads(line) for line in process.communicate(timeout=200)[0].splitlines())
+        results = json.loads(process.communicate(timeout=200)[0])  # and nothing that Ray says
     assert process.returncode == 0
-    assert [results[name]["nice"] for name in ("a", "b")] == [5, 5]
-    assert 1 in [results[name]["cores"] for name in ("a", "b")]  # this machine may have fewer cores than the cluster
+    assert 1 in (results["a"], results["b"])  # this machine may have fewer cores than the cluster
     assert results["dies"].startswith("lost 4 times: ")
     tries = {name: len([*tmp_path.glob(f"{name}.*")]) for name in ("a", "b", "dies")}
     assert tries["dies"] == 4
@@ -128,16 +127,16 @@ def test_a_server_that_is_no_ray_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_connection, "_ANSWERS_WITHIN", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(UsageError, match="something listens there, but it is no Ray head"):
+        with pytest.raises(UsageError, match="something listens there, but it does not answer as a Ray head"):
             ray_connection.connect(address)
 
 
 def test_a_head_of_another_version(cluster: RayCluster) -> None:
-    from ray._raylet import GcsClient
+    from ray import _raylet
 
     from stream.cluster.ray_connection import connect
 
-    client = GcsClient(address=cluster.address)
+    client = _raylet.GcsClient(address=cluster.address)  # type: ignore[attr-defined]
     before = client.internal_kv_get(b"CLUSTER_METADATA", b"cluster")
     other = json.dumps(json.loads(before) | {"ray_version": "2.9.0"}).encode()
     client.internal_kv_put(b"CLUSTER_METADATA", other, True, b"cluster")
