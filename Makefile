@@ -28,7 +28,7 @@ help: ## list the targets
 	@touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) install $(COMPILE) -c constraints.txt torch==2.13.0 -e '.[$(ENGINE),export,train,demo,notify,dev]'
+	$(PIP) install $(COMPILE) -c constraints.txt torch==2.13.0 -e '.[$(ENGINE),export,train,demo,notify,cluster,dev]'
 	@touch .venv/.runtime $@
 
 install: .venv/.runtime ## create .venv with everything that the commands need on this machine

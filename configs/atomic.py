@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 PARTIAL: Final = ".part"
+_MACHINE: Final = f"{crc32(os.uname().nodename.encode()):08x}"
 
 
 def partial_path(path: Path) -> Path:
     """The path where this process writes a file before it is renamed to `path`.
 
-    The name is hidden, keeps the suffix (encoders use it to choose a format), and contains the process id, so that two
-    processes do not write to the same file.
+    The name is hidden, keeps the suffix (encoders use it to choose a format), and contains machine and process id, so
+    that two processes do not write to the same file, not even in a folder that machines share.
     """
-    return path.with_name(f".{path.stem}.{os.getpid()}{PARTIAL}{path.suffix}")
+    return path.with_name(f".{path.stem}.{_MACHINE}-{os.getpid()}{PARTIAL}{path.suffix}")
 
 
 @contextmanager

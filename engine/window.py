@@ -36,6 +36,10 @@ class FeatureWindow:
         """Forget everything, because the next clip does not follow the last one."""
         self._features.clear()
 
+    def all(self) -> list[FloatArray]:
+        """Every feature that is kept, oldest first, overlapping ones too."""
+        return list(self._features)
+
     @property
     def newest(self) -> FloatArray:
         """The feature of the newest clip, (crops, C). Raises IndexError while empty."""

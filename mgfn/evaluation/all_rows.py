@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
+from socket import gethostname
 from statistics import mean, stdev
 
 import torch
@@ -20,10 +19,11 @@ from mgfn.baselines.base import Baseline
 from mgfn.checkpoint import load_head
 from mgfn.evaluation.report import STYLE, table_html
 from mgfn.evaluation.rows import ROWS, Budget, Row, TableProtocol
+from mgfn.evaluation.videos import EvaluationError
 from mgfn.training.config import TrainConfig
 from mgfn.training.loop import Data, fit
 
-RESULT = "result.json"
+RUNS, RESULT = "runs", "result.json"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def plan(
                 ]
                 truth = {name: labels.tobytes().hex() for name, labels in (data.truth or {}).items()}
                 key = hashlib.sha256(json.dumps([config.model_dump_json(), files, truth]).encode()).hexdigest()[:12]
-                runs.append(Run(row.name, seed, out / "runs" / f"{row.name}-{seed}-{key}", config, data))
+                runs.append(Run(row.name, seed, out / RUNS / f"{row.name}-{seed}-{key}", config, data))
     return runs
 
 
@@ -85,10 +85,13 @@ def kept(run: Run) -> Result | None:
 
 
 def perform(run: Run) -> Result:
-    """Train and measure one run."""
+    """Train and measure one run. Raises EvaluationError if this machine of a cluster does not see the folders."""
     torch.set_num_threads(1)
+    for folder in (run.folder.parent, *{file.parent for video in run.data.train for file in video.files}):
+        if not folder.is_dir():
+            raise EvaluationError(f"{folder}: {gethostname()} does not see this folder; all machines must share it")
     begin = time.monotonic()
-    run.folder.mkdir(parents=True, exist_ok=True)
+    run.folder.mkdir(exist_ok=True)
     metrics = fit(run.config, run.data, run.folder, torch.device("cpu"), "float32", True, lambda _: None)
     assert metrics is not None  # noqa: S101 -- there are test videos
     head, _ = load_head(run.folder / "last.safetensors")
@@ -97,23 +100,6 @@ def perform(run: Run) -> Result:
     result = Result(metrics.auc, metrics.ap, time.monotonic() - begin, count, head.causal, missing)
     write_file(run.folder / RESULT, json.dumps(asdict(result)))
     return result
-
-
-def perform_all(runs: Sequence[Run], processes: int, report: Callable[[Run, Result], None]) -> None:
-    """Train and measure `runs`; `report` is called after each."""
-    if processes == 1 or len(runs) <= 1:
-        for run in runs:
-            report(run, perform(run))
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(runs)), mp_context=context) as pool:
-        waiting = {pool.submit(perform, run): run for run in runs}
-        try:
-            for done in as_completed(waiting):
-                report(waiting[done], done.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def open_runs(runs: Sequence[Run], results: Results) -> str:

@@ -269,11 +269,12 @@ def _exit_code(error: Exception) -> int | None:
         return 2
     if isinstance(error, OSError):
         return 1
+    from configs.mapping import MapperError
     from mgfn.checkpoint import CheckpointError
     from mgfn.features import FeatureError
     from mgfn.truth import TruthError
 
-    return 2 if isinstance(error, (CheckpointError, FeatureError, TruthError)) else None
+    return 2 if isinstance(error, (MapperError, CheckpointError, FeatureError, TruthError)) else None
 
 
 def main() -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,8 +44,17 @@ def tables(
     parts: Annotated[
         int | None, typer.Option(min=1, max=1024, metavar="N", help="Parts that every row divides a video into.")
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Runs at the same time.")] = 1,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=256, metavar="N", help="Runs at the same time; default: 1.")
+    ] = None,
     fps: Annotated[float, typer.Option(min=1, max=240, metavar="F", help="Frame rate of own data.")] = 25.0,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|local",
+            help="Run on the Ray cluster whose head is at HOST:PORT, or on one started here; needs [cluster].",
+        ),
+    ] = None,
 ) -> None:
     """Train every method of the paper's tables; print published and measured figures side by side.
 
@@ -52,7 +62,8 @@ def tables(
 
     Example: mgfn-eval tables --protocol own --features features/ --labels mine.csv --out tables --steps 300
     """
-    from mgfn.evaluation.all_rows import Result, Run, chosen, kept, open_runs, perform_all, plan, write_tables
+    from configs.mapping import Lost, Processes, cluster_mapper
+    from mgfn.evaluation.all_rows import RUNS, Result, Run, chosen, kept, open_runs, perform, plan, write_tables
     from mgfn.evaluation.rows import Budget, TableProtocol
     from mgfn.training.config import ProblemsError
 
@@ -68,6 +79,9 @@ def tables(
         raise EvaluationError(f"--rows {error}") from None
     if not features.is_dir():
         raise EvaluationError(f"--features {features}: no such folder")
+    if cluster is not None and processes is not None:
+        raise EvaluationError("--processes: not with --cluster, where each core trains a run")
+    opened = cluster_mapper(cluster) if cluster is not None else nullcontext(Processes(processes or 1))
     budget = Budget(steps, videos, parts)
     try:
         split = _split(kind, features, labels, test_labels, ground_truth, fps)
@@ -97,8 +111,18 @@ def tables(
         write()
 
     write()
-    perform_all(left, processes, report)
+    (out / RUNS).mkdir(exist_ok=True)
+    lost = False
+    with opened as mapper:
+        for run, ended in mapper.map(perform, left):
+            if isinstance(ended, Lost):
+                console.print(f"{run.row}, seed {run.seed}: failed: {ended.why}", soft_wrap=True)
+                lost = True
+            else:
+                report(run, ended)
     plain_console().print((out / "tables.md").read_text(), soft_wrap=True)
+    if lost:
+        raise typer.Exit(1)
 
 
 def _split(

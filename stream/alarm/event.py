@@ -82,6 +82,7 @@ class EventMessage:
     `new`, otherwise the start of the clip that caused the message. `zone` names the time zone of `local_time` (None:
     that of the machine). These three are stored, but not published. `focus_region` is x, y, width, height in 0..1.
     `resembles` is the event marked as false that a suppressed one looks like. `heat_map` is known with `media`.
+    `fence`: see `stream.base.ownership`.
     """
 
     type: MessageType
@@ -114,6 +115,7 @@ class EventMessage:
     raw: float | None = None
     resembles: str | None = None
     heat_map: str | None = None
+    fence: int | None = None
     zone: str | None = None
     mark: WallMark | None = None
 
@@ -193,7 +195,7 @@ class EventMessage:
             "raw": self.raw,
             "resembles": self.resembles,
             "heat_map": self.heat_map,
-        }
+        } | ({} if self.fence is None else {"fence": self.fence})
 
     def as_stored(self) -> dict[str, Any]:
         """The form in the database: the public form, and what later messages need."""

@@ -38,6 +38,8 @@ RESERVED_NAMES: Final = frozenset(
         "node",
         "worker",
         "calibration",
+        "lease",
+        "checkpoint",
     ]
 )
 SECRETS: Final = "secrets"  # folder beside the site file

@@ -12,76 +12,14 @@ import typer
 
 from configs.command import run_command
 from stream.base.redaction import redact_all
+from stream.cli.subcommands import cluster_app, desk, discover
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@app.command()
-def discover(
-    hosts: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[HOST[:PORT]|URL...]",
-            help="Cameras to ask, or URLs of streams; default: all that answer a multicast.",
-        ),
-    ] = None,
-    user: Annotated[
-        str | None,
-        typer.Option(
-            metavar="U[:{MGFN_NAME}]",
-            help="User of the cameras; the password is in {MGFN_CAMERAS_PW} or {MGFN_NAME}, or is asked for.",
-        ),
-    ] = None,
-    write: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Add what is found to this site file, or create it.")
-    ] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the images; default: in the user's state folder.")
-    ] = None,
-    own_ports: Annotated[
-        list[int] | None,
-        typer.Option("--own-port", metavar="PORT", help="Port of this machine that is not asked; repeat for each."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
-) -> None:
-    """Find cameras by ONVIF and by the addresses that makers use, and take an image of each.
-
-    Example: mgfn-stream discover --user viewer --write site.yaml
-
-    One camera: mgfn-stream discover 192.168.1.20 --user viewer:{MGFN_DOOR_PW}
-    """
-    from stream.cli.discover import discover_cameras
-
-    if not discover_cameras(hosts or [], user, write, pictures, own_ports or [], as_json):
-        raise typer.Exit(1)
-
-
-@app.command()
-def desk(
-    mqtt: Annotated[str, typer.Option(metavar="URL", help="mqtt[s]://[user:pw@]host[:port] of the broker.")],
-    mqtt_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate of the broker.")] = None,
-    mqtt_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
-    mqtt_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the client certificate.")] = None,
-    topic_prefix: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="P",
-            help="Prefix of an instance, needed if it has several levels; repeat for each. Default: all of one level.",
-        ),
-    ] = None,
-    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the page.")] = "127.0.0.1:8090",
-    http_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the token that all requests must send.")
-    ] = None,
-) -> None:
-    """Show every instance on a broker on one page, with its cameras and alarms.
-
-    Example: mgfn-stream desk --mqtt mqtt://192.168.1.5
-    """
-    from stream.cli.desk import serve_desk
-    from stream.sinks.mqtt_client import TlsFiles
-
-    serve_desk(mqtt, TlsFiles(mqtt_ca, mqtt_cert, mqtt_key), topic_prefix or [], http, http_token_file)
+app.command()(discover)
+app.command()(desk)
+app.add_typer(cluster_app, name="cluster")
 
 
 @app.callback(invoke_without_command=True)
@@ -160,6 +98,28 @@ def watch(
     save_calibration: Annotated[
         Path | None, typer.Option(metavar="FILE", help="At the end, write what each camera has learned.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K/N", help="Share the cameras with N - 1 others that are started alike (docs/cluster.md)."
+        ),
+    ] = None,
+    leases: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for the leases of shared cameras; default: the broker keeps them."),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="What this instance can reach, for `labels` of cameras; repeat for each."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT|local", help="Spread the cameras over the machines of a Ray cluster (docs/cluster.md)."
+        ),
+    ] = None,
+    worker: Annotated[str | None, typer.Option(hidden=True)] = None,
+    expected: Annotated[str, typer.Option(hidden=True)] = "",
     check: Annotated[
         bool, typer.Option("--check", help="Test the bundle, the broker and every camera, and print a table.")
     ] = False,
@@ -185,6 +145,7 @@ def watch(
     from stream.camera.confinement import landlock_version
     from stream.cli.calibration import calibration_for
     from stream.cli.check import check_all
+    from stream.cli.sharing import Sharing, run_workers
     from stream.service.service import Service
     from stream.settings.bundle import cached_bundle
     from stream.settings.flags import Flags, options, typed_on_the_command_line
@@ -255,8 +216,14 @@ def watch(
         log.warning(braces, key="mqtt")
     for warning in typed_on_the_command_line(rtsp or (), mqtt):
         log.warning(warning)
+    sharing = Sharing(shard, worker, expected, leases, tuple(label or ()), cluster)
+    sharing.check(given, replay=replay, check=check)
     if given.broker is not None:
         make_client(given.broker, given.tls, given.node)  # report invalid certificates, too
+    state = Path(platformdirs.user_state_dir("mgfn-stream"))
+    if cluster is not None:
+        run_workers(context, cluster, given, config, state, (http, save_calibration))
+        return
     listener = None
     # a replay serves no page, and does not take the port of a running service unless --http names an address
     wanted = given.http if not replay else http or "off"
@@ -268,8 +235,7 @@ def watch(
                 listener = web.bind(wanted, given.http_token_file, given.people)
         except UsageError as error:
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
-    state = Path(platformdirs.user_state_dir("mgfn-stream"))
-    folder = given.data or (state / "check" if check else state)
+    folder = given.data or state / ("check" if check else sharing.folder)
     # a replay stores nothing, and a check changes nothing
     store = Store.in_memory(folder) if replay or check else Store.open(folder, given.retention)
 
@@ -308,7 +274,8 @@ def watch(
             if site is not None and not replay:
                 watcher = SiteWatcher(site, lambda changed: told_of_braces(cameras_of(changed, alarm)))
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
-            service = Service(settings, engine, store, listener, watcher)
+            shared = sharing.joined(settings, engine, watcher)
+            service = Service(settings, engine, store, listener, shared or watcher, shared)
             service.obey_signals()
             service.run()
     service.leave()

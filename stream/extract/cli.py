@@ -6,11 +6,13 @@ import os
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
 from configs.command import run_command
+
+_GPU_SHARE: Final = 0.25  # one video at a time does not occupy a GPU
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -43,6 +45,13 @@ def extract(
     batch: Annotated[
         int, typer.Option(metavar="N", help="Crops per batch of the backbone; use 32 or more on a GPU.")
     ] = 4,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|local",
+            help="Run on the Ray cluster whose head is at HOST:PORT, or on one started here; needs [cluster].",
+        ),
+    ] = None,
 ) -> None:
     """Extract features for training and evaluation: one NAME.npy per video, float32 (clips, crops, channels).
 
@@ -51,12 +60,13 @@ def extract(
     # imported here because the engine and FFmpeg load slowly, and --help should be instant
     from rich.console import Console
 
+    from configs.mapping import cluster_mapper
     from engine.default_bundle import DEFAULT_BACKBONE
-    from engine.engine import Engine
-    from engine.geometry import crops_of
     from stream.base.errors import UsageError
     from stream.extract.extraction import Extraction, ExtractionSettings
-    from stream.extract.folder import FeatureFolder, Record
+    from stream.extract.folder import FeatureFolder
+    from stream.extract.model import Model
+    from stream.extract.on_cluster import ClusterExtraction, opened_by
     from stream.extract.progress import ExtractionProgress
     from stream.extract.videos import find_videos
     from stream.settings.bundle import cached_bundle, check_device
@@ -69,39 +79,39 @@ def extract(
     if bundle is not None and (backbone is not None or backbone_weights is not None):
         raise UsageError("--bundle: contains a backbone and its weights; do not use --backbone or --backbone-weights")
     check_device(device)
+    if cluster is not None:
+        device = _device_of_tasks(device, workers)
     videos = find_videos(inputs)
-    path = bundle if bundle is not None else cached_bundle(backbone or DEFAULT_BACKBONE, backbone_weights)
-    console = Console(stderr=True, markup=False, emoji=False)
-    say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
-        engine = stack.enter_context(Engine.open(path, backend, device, float32=True))
-        manifest = engine.manifest
-        if crops == 1 and manifest.crops != 1:
-            raise UsageError(
-                f"--crops 1: the geometry {manifest.geometry} of the bundle has {manifest.crops} crops; omit --crops"
-            )
-        geometry = "ten" if crops == 10 else manifest.geometry
-        record = Record(
-            bundle=engine.bundle.sha256,
-            backbone=manifest.backbone.name,
-            engine=engine.backend.name,
-            precision=engine.backend.precision,
-            channels=engine.published_channels,
-            crops=crops_of(geometry),
-            geometry=geometry,
-        )
-        folder = stack.enter_context(FeatureFolder(out, record))
+        mapper = None
+        if cluster is not None:
+            mapper = stack.enter_context(cluster_mapper(cluster, _GPU_SHARE if device == "cuda" else 0.0))
+        path = bundle if bundle is not None else cached_bundle(backbone or DEFAULT_BACKBONE, backbone_weights)
+        model = Model(path, backend, device, crops)
+        console = Console(stderr=True, markup=False, emoji=False)
+        say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        if mapper is None:
+            engine = stack.enter_context(model.open())
+            record, reason = model.record(engine), engine.reason
+        else:
+            opened = opened_by(mapper, model)
+            record, reason = opened.record, opened.reason
+        folder = stack.enter_context(FeatureFolder.claimed(out, record))
         missing = [video for video in videos if not folder.holds(video.name)]
         say(
-            f"{record.backbone} on {engine.backend.name} ({engine.reason}), geometry {geometry}: "
+            f"{record.backbone} on {record.engine} ({reason}), geometry {record.geometry}: "
             f"{len(missing)} videos to extract, {len(videos) - len(missing)} already extracted"
         )
         for video in missing:
             if folder.file(video.name).exists():
                 say(f"{video.name}.npy is incomplete or has a different shape: extracting it again")
-        settings = ExtractionSettings(geometry, workers or _default_workers(), batch)
         progress = stack.enter_context(ExtractionProgress(len(missing), sum(video.bytes for video in missing), console))
-        extraction = Extraction(engine, settings, folder, progress)
+        extraction: Extraction | ClusterExtraction
+        if mapper is None:
+            settings = ExtractionSettings(record.geometry, workers or _default_workers(), batch)
+            extraction = Extraction(engine, settings, folder, progress)
+        else:
+            extraction = ClusterExtraction(mapper, model, record, batch, folder, progress)
         failed = extraction.run(missing)
     say(f"{progress.clips} clips of {len(missing) - len(failed)} videos written to {out}")
     if extraction.damaged:
@@ -116,16 +126,28 @@ def extract(
         raise typer.Exit(1)
 
 
+def _device_of_tasks(device: str, workers: int | None) -> str:
+    """Where the tasks of a cluster run the backbone. Raises UsageError for flags that mean something on one machine."""
+    from stream.base.errors import UsageError
+
+    if workers is not None:
+        raise UsageError("--workers: not with --cluster, where each core extracts a video")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device}: with --cluster it must be auto, cpu or cuda")
+    return "cpu" if device == "auto" else device
+
+
 def _default_workers() -> int:
     # the engine needs the other half
     return min(8, max(1, (os.cpu_count() or 1) // 2))
 
 
 def _exit_code(error: Exception) -> int | None:
+    from configs.mapping import MapperError
     from engine.errors import EngineError
     from stream.base.errors import StreamError, UsageError
 
-    if isinstance(error, (UsageError, EngineError)):
+    if isinstance(error, (UsageError, EngineError, MapperError)):
         return 2
     return 1 if isinstance(error, (StreamError, OSError)) else None
 

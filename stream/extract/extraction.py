@@ -27,7 +27,7 @@ from stream.camera.clip_ring import ClipRing
 from stream.camera.wire import WireError, bound_waiting
 from stream.extract.decoder import WIRE, Decoded, Ended, Message, Opened, run_decoder
 from stream.extract.folder import FeatureFile, FeatureFolder
-from stream.extract.progress import ExtractionProgress
+from stream.extract.progress import Progress
 from stream.extract.videos import VideoFile
 
 _TURN: Final = 0.2
@@ -88,9 +88,7 @@ class _Decoder:
 class Extraction:
     """Converts videos to feature files. `run` does everything."""
 
-    def __init__(
-        self, engine: Engine, settings: ExtractionSettings, folder: FeatureFolder, progress: ExtractionProgress
-    ) -> None:
+    def __init__(self, engine: Engine, settings: ExtractionSettings, folder: FeatureFolder, progress: Progress) -> None:
         self._engine = engine
         self._settings = settings
         self._folder = folder

@@ -6,7 +6,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from socket import gethostname
 from typing import BinaryIO, Final, Self
 
 import numpy as np
@@ -39,17 +39,22 @@ class Record(BaseModel):
 class FeatureFolder:
     """`--out`: one NAME.npy for each video, float32 (clips, crops, channels), all made with one `Record`.
 
-    Context manager: while it is open, no other process writes there.
+    `claimed` opens it for a run; the tasks of a run on a cluster use it as it is.
     """
 
     def __init__(self, path: Path, record: Record) -> None:
-        """Create the folder, or continue in it.
-
-        Raises UsageError if it cannot be written, if its files were made differently, or if another process writes
-        there. A record without features is ignored.
-        """
         self.path = path
         self._record = record
+
+    @classmethod
+    @contextmanager
+    def claimed(cls, path: Path, record: Record) -> Iterator[Self]:
+        """Create the folder, or continue in it. While it is open, no other run writes there.
+
+        Raises UsageError if it cannot be written, if its files were made differently, or if another run writes there. A
+        record without features is ignored.
+        """
+        folder = cls(path, record)
         with ExitStack() as stack:
             try:
                 path.mkdir(parents=True, exist_ok=True)
@@ -59,11 +64,11 @@ class FeatureFolder:
                         f"--out {path}: holds {foreign.name} but no {RECORD}: it is unknown what created it; "
                         "choose another folder"
                     )
-                file = stack.enter_context((path / RECORD).open("a+b"))
-                self._lock(file)
+                file = stack.enter_context((path / RECORD).open("a+b"))  # the lock belongs to the open file
+                folder._lock(file)
                 file.seek(0)
                 before = file.read()
-                if before and not self._is_ours(before):
+                if before and not folder._is_ours(before):
                     file.truncate(0)
                     before = b""
                 if not before:
@@ -71,17 +76,20 @@ class FeatureFolder:
                     file.flush()
             except OSError as error:
                 raise UsageError(f"--out {path}: {error.strerror}") from None
-            self._open = stack.pop_all()  # the lock belongs to the open file
+            try:
+                yield folder
+            finally:
+                for partial in path.glob(f".*{PARTIAL}{_FEATURES}"):  # from this run, or from one that was killed
+                    partial.unlink(missing_ok=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for partial in self.path.glob(f".*{PARTIAL}{_FEATURES}"):  # from this run, or from one that was killed
-            partial.unlink(missing_ok=True)
-        self._open.close()
+    def check_seen(self) -> None:
+        """Raise UsageError unless this machine sees the folder that the run on another one has opened."""
+        try:
+            theirs = Record.model_validate_json((self.path / RECORD).read_bytes())
+        except (OSError, ValidationError):
+            theirs = None
+        if theirs != self._record:
+            raise UsageError(f"--out {self.path}: {gethostname()} does not see this folder; all machines must share it")
 
     def _lock(self, file: BinaryIO) -> None:
         try:

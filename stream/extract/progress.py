@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from configs.sizes import CLIP_LENGTH
 from stream.extract.videos import VideoFile
+
+
+class Progress(Protocol):
+    """What an extraction tells."""
+
+    def clip(self, video: VideoFile, expected_frames: float | None) -> None:
+        """A clip of `video` was processed."""
+        ...
+
+    def video(self, video: VideoFile, line: str) -> None:
+        """`video` has finished or failed; `line` says which."""
+        ...
 
 
 class ExtractionProgress:
@@ -22,7 +35,7 @@ class ExtractionProgress:
         self._console = console
         self._began = time.monotonic()
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"))
-        self._bar = Progress(
+        self._bar = Bar(
             *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
         )
         self._task = self._bar.add_task("", total=max(total_bytes, 1), rate="")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from stream.archive.journal import Journal
 from stream.archive.store import Store
 from stream.archive.writer import LIMIT, Line
 from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
+from stream.base.ownership import ALONE
 from stream.base.people import People
 from stream.service.camera_search import CameraSearch
+from stream.service.camera_starter import CameraStarter
 from stream.service.couriers import answer_links, make_couriers, make_escalation
 from stream.service.daily_digest import DailyDigest, make_digest
 from stream.service.drift_watch import DriftWatch
@@ -34,7 +36,7 @@ from stream.service.processes import start_process
 from stream.service.self_test import SelfTest
 from stream.service.self_test_camera import SelfTestCamera
 from stream.service.self_test_runner import SelfTestRunner
-from stream.settings.settings import CameraConfig, ServiceSettings
+from stream.settings.settings import ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
 from stream.sinks.mqtt import MqttSink
@@ -42,13 +44,13 @@ from stream.sinks.score_file import ScoresFile
 from stream.watch.audit import Audit
 from stream.watch.camera_memory import CameraMemory, Kept
 from stream.watch.camera_topics import CameraTopics
+from stream.watch.custody import Custody, Leases
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.drawings import Drawings
 from stream.watch.event_files import EventFiles
 from stream.watch.event_report import EventReport
 from stream.watch.fleet import CameraChanges, Fleet
 from stream.watch.intake import Intake
-from stream.watch.learnt_score import calibration_of
 from stream.watch.metrics import Metrics
 from stream.watch.mode_topics import ModeTopics
 from stream.watch.node_topic import NodeTopic
@@ -60,7 +62,6 @@ from stream.watch.retained_pictures import RetainedPictures
 from stream.watch.score_report import ScoreReport, TellPages
 from stream.watch.scoring import Scorer
 from stream.watch.site_mode import SiteMode
-from stream.watch.watched_camera import WatchedCamera
 from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import Pages, make_app, make_server, page_for_others
@@ -126,6 +127,13 @@ class Parts:
     live: Live
     server: uvicorn.Server | None
     changes: CameraChanges | None
+    leases: Leases | None
+    custody: Custody | None
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The cameras of this instance, and those that it shares with others."""
+        return self.fleet.names if self.custody is None else self.custody.names
 
 
 def build(
@@ -137,8 +145,12 @@ def build(
     web: Web | None,
     changes: CameraChanges | None,
     stopping: Callable[[], bool],
+    leases: Leases | None = None,
 ) -> Parts:
-    """The finished parts. `broker` is None if nothing is published; `stopping` says whether a stop was requested."""
+    """The finished parts. `broker` is None if nothing is published; `stopping` says whether a stop was requested.
+    `leases` None: no other instance shares the cameras.
+    """
+    ownership = leases or ALONE
     path = str(engine.bundle.path.absolute())
     model = ModelName(engine.bundle.name, engine.bundle.sha256, engine.backend.name, path)
     kept, clock = store.settings.all(), store.clock
@@ -151,7 +163,16 @@ def build(
     mqtt = None
     if broker is not None:
         prefix, node, tls = settings.topic_prefix, settings.node, settings.tls
-        mqtt = MqttSink(broker, prefix, node, tls, settled=outlet.settled, retained=outlet.retained, clock=clock)
+        mqtt = MqttSink(
+            broker,
+            prefix,
+            node,
+            tls,
+            settled=outlet.settled,
+            retained=outlet.retained,
+            clock=clock,
+            ownership=ownership,
+        )
     pictures = RetainedPictures(mqtt, store.media)
     test = make_self_test(settings, kept)
     zone, manifest = settings.zone, engine.manifest
@@ -180,7 +201,7 @@ def build(
     outlet.connect(journal, mqtt)
     post = _dropped if commands is None else commands.post
     report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page, post)
-    starter = CameraStarter(settings, engine, model, reaper, clock, store.media)
+    starter = CameraStarter(settings, engine, model, reaper, clock, store.media, shared=leases is not None)
     fleet = Fleet(decoders, starter.start, report)
     switch = ModeSwitch(settings.modes, kept.get("", {}).get("mode", BY_SCHEDULE))
     drawings = Drawings(journal, {} if settings.replay else kept)
@@ -219,12 +240,13 @@ def build(
         search = CameraSearch(start_process, settings.site_file, frozenset(ports))
         server = make_web_server(settings, overview, commands, search, live, links, store.media, web[1])
     heat_maps = make_heat_maps(engine.bundle, report.events.heat_map, metrics, keeps=not settings.replay)
-    scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask)
+    scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask, ownership)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
+    custody = None if leases is None else Custody(leases, decoders, report, mqtt, clock)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
         report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, heat_maps, overview, live,
-        server, changes,
+        server, changes, leases, custody,
     )  # fmt: skip
 
 
@@ -297,28 +319,3 @@ def make_web_server(
 
 def _dropped(_command: Command) -> None:
     """A replay takes no commands."""
-
-
-class CameraStarter:
-    """Starts a camera's decoder. Raises StreamError if there are not enough resources and it does not wait for them."""
-
-    def __init__(
-        self, settings: ServiceSettings, engine: Engine, model: ModelName, reaper: Reaper, clock: Clock, media: Path
-    ) -> None:
-        self._media = None if settings.replay else media
-        self._clock = clock
-        self._calibrations = settings.calibration or {}
-        self._replay = settings.replay
-        self._manifest = engine.manifest
-        self._calibration = calibration_of(engine.manifest)
-        self._model = model
-        self._reaper = reaper
-
-    def start(self, config: CameraConfig, waits: bool) -> DecoderProcess:
-        camera = WatchedCamera(config, self._model, time.monotonic(), self._calibration, self._clock.wall)
-        if config.name in self._calibrations:
-            camera.learner.resume(self._calibrations[config.name])
-        return DecoderProcess(
-            config, camera, self._manifest, self._replay, start_process, self._reaper, self._clock.steady,
-            waits=waits and not self._replay, media=self._media,
-        )  # fmt: skip

@@ -52,13 +52,16 @@ class MainLoop:
         parts = self._parts
         while not self._stopping():
             began = time.monotonic()
+            if parts.custody is not None:
+                parts.custody.turn()
             parts.intake.receive()
             self._score(max(_SCORING, time.monotonic() - began))
             self._supervise()
             parts.overview.turned()
             self._supervisor.alive()
             watched = [decoder for decoder in parts.decoders if not decoder.config.is_self_test]
-            if (watched or parts.settings.replay) and all(d.finished and not d.pending_clips for d in watched):
+            may_end = parts.custody is None and (watched or parts.settings.replay)
+            if may_end and all(d.finished and not d.pending_clips for d in watched):
                 return  # without cameras, it waits for somebody to add one
 
     def _score(self, seconds: float) -> None:
@@ -96,6 +99,8 @@ class MainLoop:
         if self._broker is not None and not self._stopping():
             self._broker.look_after(now)
         for command in parts.commands.take() if parts.commands is not None else ():
+            if parts.custody is not None and not parts.custody.obeys(command):
+                continue
             noted = partial(parts.audit.note, command)
             if isinstance(command, SetMode):
                 noted(parts.mode.choose(command.mode))
@@ -131,8 +136,8 @@ class MainLoop:
                 log.error("cameras not reconfigured; trying again later", reason=str(error))
                 parts.changes.retry()
             if parts.commands is not None:
-                parts.commands.watch(parts.fleet.names, parts.mode.options)
-        parts.node.cameras(parts.fleet.names)
+                parts.commands.watch(parts.names, parts.mode.options)
+        parts.node.cameras(parts.names, None if parts.custody is None else parts.custody.site_fence)
         parts.fleet.see_off()
         parts.reaper.collect()
 
@@ -152,7 +157,7 @@ class MainLoop:
             if decoder.finished and not decoder.pending_clips:
                 decoder.pending_messages.lost()
                 events.close_scored(decoder, "stopped")
-            if not (decoder.finished or self._parts.settings.replay):
+            if not (decoder.finished or self._parts.settings.replay or camera.silent):
                 events.say(decoder, camera.begin_loss(now, steady))
             for message in camera.due_ends(steady):
                 events.say(decoder, message)
@@ -167,6 +172,8 @@ class MainLoop:
 
     def _now_and_then(self, now: float, steady: float) -> None:
         parts = self._parts
+        if parts.custody is not None:
+            parts.custody.keep_due(now)
         if now >= self._next_scenes:
             self._next_scenes = now + _SCENES_EVERY
             for decoder in parts.decoders:

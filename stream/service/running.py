@@ -34,11 +34,14 @@ class Runner:
         parts, closers, threads = self._parts, self._closers, self._threads
         recover(parts.store, parts.journal, parts.mqtt)
         closers.callback(self._end_decoders)
-        parts.mode.configure(parts.settings.cameras)
+        parts.mode.configure(() if parts.leases else parts.settings.cameras)
         if parts.commands is not None:
-            parts.commands.watch(parts.fleet.names, parts.mode.options)
+            parts.commands.watch(parts.names, parts.mode.options)
         if parts.mqtt is not None and not parts.settings.replay:
-            parts.mqtt.empty(parts.store.settings.retained_topics())
+            parts.mqtt.empty(filter(self._may_empty, parts.store.settings.retained_topics()))
+        if parts.leases is not None:
+            closers.callback(parts.leases.end, lambda seconds: self._join("leases", seconds))
+            threads.start(parts.leases.renew, "leases")
         closers.callback(self._join, "web", ENDED_WITHIN)
         # last: from here on the store belongs to the journal
         closers.callback(self._stop_journal)
@@ -63,6 +66,15 @@ class Runner:
         if parts.changes is not None:
             closers.callback(parts.changes.stop)
             threads.start(parts.changes.run, "changes")
+
+    def _may_empty(self, topic: str) -> bool:
+        """Whether a topic of an earlier run can be emptied: those of shared cameras may be another instance's."""
+        if self._parts.leases is None:
+            return True
+        name, _, below = topic.removeprefix(f"{self._parts.settings.topic_prefix}/").partition("/")
+        return (
+            topic.startswith(self._parts.settings.topic_prefix) and below != "" and name not in self._parts.leases.names
+        )
 
     def _join(self, thread: str, at_most: float) -> None:
         self._threads.join(thread, self._clock.left(at_most))
@@ -113,6 +125,8 @@ class Runner:
             report.events.close(decoder, "stopped")
         hear_out(decoders, self._clock.left(_CLIPS_CLOSED_WITHIN), report.events.file_written)
         report.finish(decoders)
+        if self._parts.custody is not None:
+            self._parts.custody.keep_all()
         self._parts.journal.written(self._clock.left(_WRITTEN_WITHIN))
 
     def _decoders(self) -> list[DecoderProcess]:

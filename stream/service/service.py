@@ -51,6 +51,7 @@ from stream.service.threads import Threads
 from stream.settings.calibration_file import write_calibration
 from stream.settings.settings import ServiceSettings
 from stream.sinks.embedded_broker import EmbeddedBroker
+from stream.watch.custody import Leases
 from stream.watch.fleet import CameraChanges
 
 
@@ -64,7 +65,9 @@ class Service:
         store: Store,
         web: Web | None,
         changes: CameraChanges | None = None,
+        leases: Leases | None = None,
     ) -> None:
+        self._leases = leases
         self._settings = settings
         self._engine = engine
         self._store = store
@@ -97,8 +100,9 @@ class Service:
             closers.callback(lines.close)
             broker, address = self._broker(closers)
             parts = build(
-                self._settings, self._engine, self._store, address, lines, self._web, self._changes, self._stopping
-            )
+                self._settings, self._engine, self._store, address, lines, self._web, self._changes, self._stopping,
+                self._leases,
+            )  # fmt: skip
             self.parts = parts
             Runner(parts, self._threads, self._clock, closers).start(None if self._web is None else self._web[0])
             closers.callback(supervisor.stopping)

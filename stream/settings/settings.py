@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from stream.alarm.modes import Mode
 from stream.alarm.rule import AlarmSettings
@@ -21,6 +21,10 @@ from stream.camera.view import View
 from stream.sinks.frigate import FrigateSettings
 from stream.sinks.mqtt_client import TlsFiles
 from stream.sinks.notifications import NotifySettings
+
+# Of a worker, and of the cameras that it may watch: a word, or a key and a value as Ray's node labels have.
+LABEL: Final = r"[A-Za-z0-9._/-]{1,63}(=[A-Za-z0-9._/-]{0,63})?"
+Label = Annotated[str, StringConstraints(pattern=f"^{LABEL}$")]
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,13 @@ class CameraConfig:
         metadata={
             "doc": "Whether clips in which nothing moves take the feature of the last clip instead of running the "
             "backbone. At least one clip in 16, and one in 15 seconds, is computed. Default: {default}."
+        },
+    )
+    labels: Annotated[tuple[Label, ...], Field(max_length=20)] = field(
+        default=(),
+        metadata={
+            "doc": "Labels that a worker needs to watch the camera, for `--shard` and `--cluster`, such as the name of "
+            "the network it is in (docs/cluster.md). Default: none."
         },
     )
     clip: ClipSettings = field(default_factory=ClipSettings)

@@ -32,7 +32,7 @@ class Backlog:
 
     `now` is in seconds of a monotonic clock, `steady` is steady time. `lost` is called for events that are discarded,
     with the reason, `image_too_large` (topic, bytes, limit) as by `ImageQueue`, and `dropped` with a topic whose
-    messages break connections.
+    messages break connections. `allowed` says whether a retained topic may be published at this moment.
 
     Some brokers drop the connection instead of refusing a message. If connections break repeatedly and soon, only one
     message at a time is sent, which shows which message is to blame. The others get through.
@@ -45,14 +45,15 @@ class Backlog:
         image_too_large: Callable[[str, int, int | None], None],
         dropped: Callable[[str], None],
         queue_limit: int,
+        allowed: Callable[[str], bool] = lambda _topic: True,
     ) -> None:
         self._dropped = dropped
         self._prefix = prefix
         self._changed = threading.Condition()
         self._woken = False
         self._events = EventQueue(lost, queue_limit)
-        self._states = RetainedStates()
-        self._images = ImageQueue(image_too_large)
+        self._states = RetainedStates(allowed)
+        self._images = ImageQueue(image_too_large, allowed)
         self._publish_outside_at = float("inf")
         self._ending = self._patient = False
         self._opened, self._breaks = 0.0, 0
@@ -91,6 +92,19 @@ class Backlog:
             for topic in topics:
                 self._images.remove(topic)
                 self._states.remove(topic)
+            self._wake()
+
+    def leave(self, topics: Iterable[str]) -> None:
+        """Stop using the topics, and leave at the broker what is there."""
+        with self._changed:
+            for topic in topics:
+                self._images.remove(topic)
+                self._states.forget(topic)
+
+    def publish_again(self) -> None:
+        """Publish all states again."""
+        with self._changed:
+            self._states.publish_again()
             self._wake()
 
     def topics(self, prefix: str = "") -> list[str]:

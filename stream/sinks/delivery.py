@@ -16,6 +16,7 @@ from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.archive.clock import Clock
 from stream.base.log import log
+from stream.base.ownership import ALONE, Ownership
 from stream.sinks.backlog import Backlog, Work
 from stream.sinks.echo import EchoWatch, event_key
 from stream.sinks.image_queue import Outgoing, shrunk
@@ -44,7 +45,9 @@ class Delivery:
         clock: Clock,
         settled: Callable[[Waiting, EventMessage | None], None],
         retained: Callable[[str, bool], None],
+        ownership: Ownership = ALONE,
     ) -> None:
+        self._ownership = ownership
         self._prefix = prefix
         self._backlog = backlog
         self._echo = echo
@@ -102,6 +105,8 @@ class Delivery:
     def _send_event(self, connection: Connection, message: Waiting) -> tuple[Sent, Callable[[str], None]]:
         corrected = message.payload.corrected(self._clock.mark)
         said = stamped(corrected, self._clock.now() - message.made, time.time())
+        if not self._ownership.speaks(said.camera, said.fence):  # it was decided while the lease was in force
+            said = replace(said, delayed=True)
         topic = f"{self._prefix}/events"
         self._backlog.event_sent(message, said)
         self._echo.expect(topic, event_key(said.id, said.seq), time.monotonic())

@@ -27,11 +27,15 @@ def discovery_topic(node: str, camera: str) -> str:
     return f"homeassistant/device/{device_id(node, camera)}/config"
 
 
-def discovery(prefix: str, node: str, camera: str, version: str, page: str | None) -> dict[str, Any]:
-    """The payload of a camera's discovery message. `page` is the address of our web page, if it is reachable."""
+def discovery(
+    prefix: str, node: str, camera: str, version: str, page: str | None, available: str | None = None
+) -> dict[str, Any]:
+    """The payload of a camera's discovery message. `page` is the address of our web page, if it is reachable;
+    `available` the topic that says whether the program runs that watches the camera.
+    """
     own = device_id(node, camera)
     base = f"{prefix}/{camera}"
-    program = {"topic": f"{prefix}/available"}
+    program = {"topic": available or f"{prefix}/available"}
 
     def component(key: str, platform: str, name: str, **options: Any) -> dict[str, Any]:
         identity = {"platform": platform, "unique_id": f"mgfn_{own}_{key}", "name": name}

@@ -44,10 +44,13 @@ class Outgoing:
 
 class ImageQueue:
     """Not thread-safe. `complain` (topic, bytes, limit) is called once, if an image is larger than the broker's limit,
-    or, with the limit None, if the broker drops the connection for an image.
+    or, with the limit None, if the broker drops the connection for an image. `allowed` is as for `RetainedStates`.
     """
 
-    def __init__(self, complain: Callable[[str, int, int | None], None]) -> None:
+    def __init__(
+        self, complain: Callable[[str, int, int | None], None], allowed: Callable[[str], bool] = lambda _topic: True
+    ) -> None:
+        self._allowed = allowed
         self._complain = complain
         self._images: dict[str, _Image] = {}
         self._rate: float | None = None  # bytes per second
@@ -89,7 +92,7 @@ class ImageQueue:
         if self._in_transit is not None:
             return None
         for topic, image in self._images.items():
-            if image.pending:
+            if image.pending and self._allowed(topic):
                 if len(image.jpeg) > self._most_in_packet(topic):
                     self._tell(topic, len(image.jpeg), self._packet_limit)
                 most = self._most_for(topic, now)

@@ -16,14 +16,16 @@ from typing import Any, Final
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import LIMIT, Waiting
 from stream.archive.clock import Clock
-from stream.base.addresses import BrokerAddress
+from stream.base.addresses import SELF_TEST_CAMERA, BrokerAddress
 from stream.base.clock import SteadyClock
 from stream.base.log import log
+from stream.base.ownership import ALONE, SITE, Ownership, fenced
 from stream.sinks.backlog import Backlog
 from stream.sinks.delivery import Delivery
 from stream.sinks.echo import DROPPED, EchoWatch
 from stream.sinks.mqtt_client import Dialect, TlsFiles
 from stream.sinks.mqtt_link import MqttLink
+from stream.sinks.topics import Allowed
 
 _SLOW_SCORE_EVERY: Final = 10.0
 _ANNOUNCED_WITHIN: Final = 3.0
@@ -48,7 +50,11 @@ class MqttSink:
         retained: Callable[[str, bool], None] = lambda _topic, _kept: None,
         queue_limit: int = LIMIT,
         clock: Clock | None = None,
+        ownership: Ownership = ALONE,
     ) -> None:
+        self._ownership = ownership
+        self._allowed = Allowed(prefix, ownership)
+        self.available_topic = self._allowed.available
         self.shown = address.shown
         self.echo = EchoWatch(prefix)
         self._prefix = prefix
@@ -57,10 +63,13 @@ class MqttSink:
         self._slow_scores: dict[str, float] = {}
         self._reasons_told: set[str] = set()
         clock = clock or Clock(SteadyClock.by_the_wall())
-        self._backlog = Backlog(prefix, self._lost, self._image_too_large, self._dropped, queue_limit)
-        delivery = Delivery(prefix, self._backlog, self.echo, clock, settled, retained)
-        self._link = MqttLink(address, prefix, node, tls or TlsFiles(), self._backlog, delivery, self.echo)
-        self._backlog.state(f"{prefix}/available", "online")
+        self._backlog = Backlog(prefix, self._lost, self._image_too_large, self._dropped, queue_limit, self._allowed)
+        delivery = Delivery(prefix, self._backlog, self.echo, clock, settled, retained, ownership)
+        self._link = MqttLink(
+            address, self.available_topic, node, tls or TlsFiles(), self._backlog, delivery, self.echo, ownership
+        )
+        for topic in {f"{prefix}/available", self.available_topic}:
+            self._backlog.state(topic, "online")
 
     def when_open(self, then: Callable[[Dialect], None]) -> None:
         """Let the sink's thread call `then` on each connection. Call this before `deliver`."""
@@ -120,8 +129,9 @@ class MqttSink:
         """Retained `node`: what others need to know of this instance."""
         self._state(f"{self._prefix}/node", json.dumps(told))
 
-    def announce(self, topic: str, payload: Mapping[str, Any]) -> None:
-        """A retained message outside our prefix: Home Assistant's discovery."""
+    def announce(self, topic: str, payload: Mapping[str, Any], camera: str = SITE) -> None:
+        """A retained message outside our prefix: Home Assistant's discovery of a camera, or of the site."""
+        self._allowed.outside[topic] = camera
         self._state(topic, json.dumps(payload))
 
     def announce_soon(self) -> None:
@@ -142,11 +152,26 @@ class MqttSink:
         self._slow_scores.pop(camera, None)
         self._backlog.remove([*self._backlog.topics(f"{self._prefix}/{camera}/"), *others])
 
-    def score(self, camera: str, score: float, threshold: float, at: float, window: int) -> None:
+    def leave(self, camera: str, *others: str) -> None:
+        """Stop publishing for a camera, and leave its topics and `others` as they are: they are another's now."""
+        self._slow_scores.pop(camera, None)
+        topics = [*self._backlog.topics(f"{self._prefix}/{camera}/"), *others]
+        self._backlog.leave(topics)
+        for topic in topics:
+            self._retained(topic, False)
+
+    def publish_again(self) -> None:
+        """Publish all states again, because others may have changed them."""
+        self._backlog.publish_again()
+
+    def score(
+        self, camera: str, score: float, threshold: float, at: float, window: int, fence: int | None = None
+    ) -> None:
         """One score, QoS 0; `at` is the end of its clip in epoch seconds. Thinned for Home Assistant beside it."""
-        if not self.connected:
+        if not self.connected or not self._ownership.speaks(camera, fence):
             return
-        payload = json.dumps({"score": round(score, 4), "threshold": threshold, "time": round(at, 3), "window": window})
+        told = {"score": round(score, 4), "threshold": threshold, "time": round(at, 3), "window": window}
+        payload = json.dumps(fenced(told, fence))
         self._link.fleeting(f"{self._prefix}/{camera}/score", payload)
         now = time.monotonic()
         if now - self._slow_scores.get(camera, float("-inf")) >= _SLOW_SCORE_EVERY:
@@ -155,22 +180,26 @@ class MqttSink:
 
     def stats(self, payload: Mapping[str, Any]) -> None:
         """The service's figures, QoS 0."""
+        if (worker := self._ownership.worker) is not None:
+            payload = fenced({**payload, "worker": worker}, self._ownership.fence(f"@{worker}"))
         self._link.fleeting(f"{self._prefix}/stats", json.dumps(payload))
 
     def self_test(self, result: Mapping[str, Any]) -> None:
         """Retained `self_test`: the result of the last one, and the age of the last pass."""
-        self._state(f"{self._prefix}/self_test", json.dumps(result))
+        fence = self._ownership.fence(SELF_TEST_CAMERA)
+        self._state(f"{self._prefix}/self_test", json.dumps(fenced(result, fence)))
 
     def event(self, message: Waiting) -> None:
         """Queue one message of an event. Messages that the outbox discards for it are counted."""
         self._backlog.event(message)
 
     def stop(self, *, patient: bool = False) -> None:
-        """Publish `offline` everywhere; `deliver` returns once everything is acknowledged.
+        """Publish `offline`, except for what another instance takes over; `deliver` returns once everything is
+        acknowledged.
 
         Without a broker it returns at once; if `patient`, it waits until everything is acknowledged.
         """
-        for topic in self._backlog.topics(f"{self._prefix}/"):
+        for topic in self._backlog.topics(self.available_topic if self._ownership.others else f"{self._prefix}/"):
             if topic.endswith(("/available", "/status")):
                 self._state(topic, "offline")
         self._backlog.stop(patient=patient)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.base.addresses import BrokerAddress
@@ -39,6 +42,20 @@ class _TlsSocket(ssl.SSLSocket):
         except BaseException:
             self.close()
             raise
+
+
+class _Client(PolledClient):
+    """Messages wait in the client until its thread writes them. A process that was frozen in between must not send
+    them afterwards: `sends` is asked directly before each write.
+    """
+
+    sends: Callable[[], bool]
+
+    def loop_write(self) -> MQTTErrorCode:
+        if not self.sends() and isinstance(connection := self.socket(), socket.socket):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        return super().loop_write()
 
 
 class Dialect:
@@ -72,12 +89,17 @@ def make_client(
     protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
     *,
     reconnects: bool = False,
+    sends: Callable[[], bool] = lambda: True,
 ) -> mqtt.Client:
-    """A client for `address`, not connected yet. Raises UsageError for unusable certificates."""
+    """A client for `address`, not connected yet. Its connection ends when it is about to write and `sends` is False.
+
+    Raises UsageError for unusable certificates.
+    """
     client_id = f"mgfn-{node[:24]}-{os.getpid()}-{secrets.token_hex(4)}"
-    client = PolledClient(
+    client = _Client(
         CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol, reconnect_on_failure=reconnects
     )
+    client.sends = sends
     if address.user is not None:
         client.username_pw_set(address.user, address.password)
     given = [path for path in (tls.ca, tls.cert, tls.key) if path is not None]

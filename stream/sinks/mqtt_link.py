@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Final
 
 from stream.base.addresses import BrokerAddress
+from stream.base.clock import since_boot
 from stream.base.errors import UsageError
 from stream.base.log import log
+from stream.base.ownership import ALONE, Ownership
 from stream.sinks.backlog import Backlog
 from stream.sinks.delivery import Delivery
 from stream.sinks.echo import EchoWatch
@@ -25,20 +27,24 @@ _UNREACHABLE: Final = "broker cannot be reached; trying again"
 
 
 class MqttLink:
-    """`run` is the body of a thread. It calls `opened` on each connection, with the MQTT version."""
+    """`run` is the body of a thread. It calls `opened` on each connection, with the MQTT version. `will` is the topic
+    of the last will.
+    """
 
     def __init__(
         self,
         address: BrokerAddress,
-        prefix: str,
+        will: str,
         node: str,
         tls: TlsFiles,
         backlog: Backlog,
         delivery: Delivery,
         echo: EchoWatch,
+        ownership: Ownership = ALONE,
     ) -> None:
+        self._ownership = ownership
         self._address = address
-        self._prefix = prefix
+        self._will = will
         self._node = node
         self._tls = tls
         self._backlog = backlog
@@ -97,8 +103,15 @@ class MqttLink:
             log.error("events not delivered before shutdown", count=len(self._backlog), broker=self._address.shown)
 
     def _begin(self) -> Connection:
-        client = make_client(self._address, self._tls, self._node, self._dialect.protocol)
-        client.will_set(f"{self._prefix}/available", "offline", qos=1, retain=self._retains)
+        opened = since_boot()
+        client = make_client(
+            self._address,
+            self._tls,
+            self._node,
+            self._dialect.protocol,
+            sends=lambda: self._ownership.sends(opened),
+        )
+        client.will_set(self._will, "offline", qos=1, retain=self._retains)
         connection = Connection(client, self._backlog.wake)
         connection.begin(self._address)
         return connection

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 _TRIES: Final = 2
@@ -10,9 +12,10 @@ AT_ONCE: Final = 10  # in flight, so that a new event does not wait behind hundr
 
 
 class RetainedStates:
-    """Not thread-safe."""
+    """Not thread-safe. `allowed` says whether a topic may be published at this moment; until it may, it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowed: Callable[[str], bool] = lambda _topic: True) -> None:
+        self._allowed = allowed
         self._states: dict[str, str] = {}
         self._unpublished: dict[str, None] = {}  # topics that have not been published, in order
         self._in_flight: set[str] = set()
@@ -27,7 +30,7 @@ class RetainedStates:
     @property
     def settled(self) -> bool:
         """Whether the broker has acknowledged everything."""
-        return not (self._unpublished or self._in_flight)
+        return not self._in_flight and not any(map(self._allowed, self._unpublished))
 
     def set(self, topic: str, payload: str) -> bool:
         """Set the payload of a topic; "" empties it. Returns whether the topic was empty before."""
@@ -65,7 +68,8 @@ class RetainedStates:
         for topic in [topic for topic in self._unpublished if topic in self._skipped]:
             del self._unpublished[topic]
         room = at_once - len(self._in_flight)
-        found = [topic for topic in self._unpublished if topic not in self._in_flight][: max(0, room)]
+        waiting = (topic for topic in self._unpublished if topic not in self._in_flight and self._allowed(topic))
+        found = list(islice(waiting, max(0, room)))
         for topic in found:
             del self._unpublished[topic]
             self._in_flight.add(topic)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from stream.base.ownership import SITE as THE_SITE
+from stream.base.ownership import Ownership
+
 SITE: Final = {
     "available": "offline",
     "stats": "{}",
@@ -25,3 +28,23 @@ CAMERA: Final = {
     "snooze/state": "off",
     "calibration/state": "{}",
 }
+
+
+class Allowed:
+    """Whether this instance may publish a retained topic at this moment. `outside`: of topics that are not below the
+    prefix, the camera. `available`: the topic that says whether this instance runs.
+    """
+
+    def __init__(self, prefix: str, ownership: Ownership) -> None:
+        self.outside: dict[str, str] = {}
+        self._prefix = f"{prefix}/"
+        self._ownership = ownership
+        worker = ownership.worker
+        self.available = f"{prefix}/available" if worker is None else f"{prefix}/worker/{worker}/available"
+
+    def __call__(self, topic: str) -> bool:
+        if self._ownership.worker is None or topic == self.available:
+            return True
+        name, _, below = topic.removeprefix(self._prefix).partition("/")
+        name = self.outside.get(topic, name if below and name != "mode" else THE_SITE)
+        return self._ownership.fence(name) is not None

@@ -13,6 +13,7 @@ from typing import Final
 from stream.archive.journal import Journal
 from stream.archive.score_epoch import ScoreEpoch, next_epoch
 from stream.base.log import log
+from stream.base.ownership import Settings
 from stream.watch.watched_camera import WatchedCamera
 
 LEARNT_KEPT_EVERY: Final = 600.0  # seconds
@@ -25,7 +26,7 @@ class CameraMemory:
 
     def __init__(self, journal: Journal, kept: Kept, *, keeps: bool, recalls_learnt: bool) -> None:
         self._journal = journal
-        self._kept = kept
+        self._kept = dict(kept)
         self._keeps = keeps
         self._recalls_learnt = recalls_learnt
         self._learnt_kept: dict[str, float] = {}  # camera -> end of the clip after which it was last written
@@ -57,6 +58,17 @@ class CameraMemory:
             camera.learner.recall(json.loads(text))
         except ValueError as error:  # a damaged file loses what was learned, not the camera
             log.warning("stored calibration cannot be used", camera=camera.name, reason=str(error))
+
+    def kept(self, camera: WatchedCamera) -> dict[str, str]:
+        """What the camera has learned and usually sees, as it is stored."""
+        scene, learnt = camera.scene.memory(), camera.learner.to_json()
+        found = {} if scene is None else {"scene": f"{camera.model.sha256} {scene}"}
+        return found if learnt is None else found | {"learnt": f"{camera.model.sha256} {json.dumps(learnt)}"}
+
+    def adopt(self, camera: str, kept: Settings) -> None:
+        """Take what another instance stored of the camera, instead of our own."""
+        ours = {name: value for name, value in self._kept.get(camera, {}).items() if name not in ("learnt", "scene")}
+        self._kept[camera] = ours | {name: kept[name] for name in ("learnt", "scene") if name in kept}
 
     def note_rule(self, camera: WatchedCamera) -> None:
         """Store the rule for what-if, which does not read flags, site file or bundle."""

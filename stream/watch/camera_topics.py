@@ -6,11 +6,12 @@ import time
 
 from engine.default_bundle import project_version
 from stream.alarm.wall import local_time
+from stream.base.ownership import fenced
 from stream.settings.settings import ServiceSettings
 from stream.sinks.home_assistant import discovery, discovery_topic
 from stream.sinks.mqtt import MqttSink
 from stream.watch.metrics import Metrics
-from stream.watch.watched_camera import WatchedCamera
+from stream.watch.watched_camera import WatchedCamera, unlisted
 
 
 class CameraTopics:
@@ -32,16 +33,18 @@ class CameraTopics:
         """All topics of a camera that is new."""
         self.status(camera)
         self.settings(camera)
-        if self._mqtt is None:
+        if self._mqtt is None or unlisted(camera):
             return
         self._mqtt.camera_anomaly(camera.name, active=False)
         if self._discovered:
-            payload = discovery(self._prefix, self._node, camera.name, project_version(), self._page)
-            self._mqtt.announce(discovery_topic(self._node, camera.name), payload)
+            payload = discovery(
+                self._prefix, self._node, camera.name, project_version(), self._page, self._mqtt.available_topic
+            )
+            self._mqtt.announce(discovery_topic(self._node, camera.name), payload, camera.name)
 
     def status(self, camera: WatchedCamera) -> None:
         """Status, problem and availability."""
-        if camera.is_self_test:
+        if unlisted(camera):
             return
         now, presence = time.monotonic(), camera.presence
         status, problem, available = camera.status(now), camera.problem(now), presence.available
@@ -56,18 +59,18 @@ class CameraTopics:
 
     def settings(self, camera: WatchedCamera) -> None:
         """The settings that can be set over MQTT, and what the camera has learnt."""
-        if self._mqtt is not None and not camera.is_self_test:
+        if self._mqtt is not None and not unlisted(camera):
             threshold = camera.alarm.rule.settings.threshold_on
             self._mqtt.camera_settings(camera.name, enabled=camera.presence.enabled, threshold=threshold)
             ends_at = camera.snooze.ends_at
             self._mqtt.camera_snooze(
                 camera.name, None if ends_at is None else local_time(ends_at, camera.schedule.zone)
             )
-            self._mqtt.camera_calibration(camera.name, camera.learner.state())
+            self._mqtt.camera_calibration(camera.name, fenced(camera.learner.state(), camera.fence))
 
     def anomaly(self, camera: WatchedCamera) -> None:
         """Whether an alarm is open."""
-        if self._mqtt is not None and not camera.is_self_test:
+        if self._mqtt is not None and not unlisted(camera):
             self._mqtt.camera_anomaly(camera.name, active=camera.alarming)
 
     def forget(self, camera: str) -> None:
@@ -76,3 +79,10 @@ class CameraTopics:
         self._metrics.forget(camera)
         if self._mqtt is not None:
             self._mqtt.forget(camera, discovery_topic(self._node, camera))
+
+    def leave(self, camera: str) -> None:
+        """Another instance speaks for the camera from now on: its topics stay as they are."""
+        self._told.pop(camera, None)
+        self._metrics.forget(camera)
+        if self._mqtt is not None:
+            self._mqtt.leave(camera, discovery_topic(self._node, camera))

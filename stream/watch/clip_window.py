@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from engine.arrays import FloatArray, UInt8Array
 from engine.geometry import SIDE
 from engine.window import WINDOW, FeatureWindow
+from stream.alarm.codec import CalibrationError, items, members, pack, pair, unpack
 from stream.archive.explanation import Explanation, shares, thumbnail
 from stream.camera.messages import ClipReady
 from stream.camera.view import View
@@ -76,6 +77,28 @@ class ClipWindow:
         self._clips.append((clip.start, clip.end, thumbnail(picture)))
         self.picture = picture
         return self.features
+
+    def to_json(self, wall: Callable[[float], float]) -> dict[str, Any]:
+        """Features and wall-clock times of the clips, without images."""
+        return {
+            "features": pack(np.stack(self._features.all())),
+            "times": [[wall(start), wall(end)] for start, end, _ in self._clips],
+        }
+
+    def recall(self, kept: object, shift: float) -> None:
+        """Continue from what `to_json` returned: the next clip of this connection follows it. `shift`: wall-clock time
+        minus the time of the clips. Raises ValueError for anything else.
+        """
+        given = members(kept, "window", ("features", "times"))
+        features = unpack(given["features"], "features", "<f4", (None, None, None))
+        times = [pair(each, "times") for each in items(given["times"], "times", len(features))]
+        if len(times) != len(features) or len(times) > (self._clips.maxlen or 0):
+            raise CalibrationError(f"calibration: window has {len(features)} features and {len(times)} times")
+        self.empty()
+        dark = thumbnail(NO_PICTURE)
+        for feature, (start, end) in zip(features, times, strict=True):
+            self._features.push(feature)
+            self._clips.append((start - shift, end - shift, dark))
 
     def take_back(self) -> None:
         """Remove the newest clip: it could not be scored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from stream.alarm.escalation import Escalation
 from stream.alarm.event import EventMessage
@@ -45,6 +46,7 @@ class EventReport:
         """The next message of an event, if there is one; `clip` is the one that caused it."""
         if message is None:
             return
+        message = replace(message, fence=decoder.camera.fence)
         alarm, published = message.label == "anomaly", message.suppressed is None
         if message.type != "update":
             self._log(decoder, message)

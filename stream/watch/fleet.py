@@ -85,9 +85,11 @@ class Fleet:
             self._report.overrides.configure(staying[camera.name], camera)
         self._decoders[:] = [*(staying.get(camera.name) or begun[camera.name] for camera in cameras), *self_test]
         for name in removed:
-            self._report.forget(name)
+            if not before[name].camera.silent:
+                self._report.forget(name)
         for decoder in begun.values():
-            self._report.introduce(decoder.camera)
+            if not decoder.camera.silent:
+                self._report.introduce(decoder.camera)
         if before:
             log.info(
                 "cameras reconfigured",

@@ -42,7 +42,7 @@ class Intake:
 
     def receive(self) -> None:
         """Receive all available messages, waiting for one only if no clip is ready; drop overdue clips."""
-        ready = any(decoder.pending_clips for decoder in self._decoders)
+        ready = any(decoder.pending_clips for decoder in self._scored())
         running = [decoder for decoder in self._decoders if not decoder.finished]
         for decoder, message in received(running, 0 if ready else _TURN):
             if message is not None:
@@ -54,7 +54,10 @@ class Intake:
 
     def next_batch(self, size: int) -> list[DecoderProcess]:
         """The decoders whose oldest clips are scored together now."""
-        return self._scheduler.next_batch(self._decoders, size, time.monotonic())
+        return self._scheduler.next_batch(self._scored(), size, time.monotonic())
+
+    def _scored(self) -> list[DecoderProcess]:
+        return [decoder for decoder in self._decoders if not decoder.camera.silent]
 
     def _take(self, decoder: DecoderProcess, message: Message) -> None:
         decoder.gave_sign(now := time.monotonic())
@@ -78,6 +81,10 @@ class Intake:
             decoder.give_back(clip.slot)
             return
         decoder.take(clip)
+        if decoder.camera.silent:  # the newest clips wait until it is ours
+            if len(decoder.pending_clips) > PENDING_CLIPS:
+                decoder.give_back(decoder.pending_clips.popleft().slot)
+            return
         if len(decoder.pending_clips) > PENDING_CLIPS and not self._replay:
             self._scheduler.dropped(now)
             self._shed(decoder, now)
@@ -85,7 +92,7 @@ class Intake:
     def _shed_overdue(self) -> None:
         """Drop whole clips that have waited too long."""
         now = time.monotonic()
-        for decoder in self._scheduler.overdue(self._decoders, now):
+        for decoder in self._scheduler.overdue(self._scored(), now):
             self._shed(decoder, now)
 
     def _shed(self, decoder: DecoderProcess, now: float) -> None:

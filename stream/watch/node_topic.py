@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from engine.default_bundle import project_version
+from stream.base.ownership import fenced
 from stream.sinks.mqtt import MqttSink
 
 
@@ -15,11 +17,12 @@ class NodeTopic:
         self._mqtt = mqtt
         self._node = node
         self._page = page
-        self._cameras: list[str] | None = None
+        self._told: dict[str, Any] = {}
 
-    def cameras(self, names: Sequence[str]) -> None:
-        """The cameras that are watched now."""
-        if self._mqtt is not None and list(names) != self._cameras:
-            self._cameras = list(names)
-            told = {"node": self._node, "version": project_version(), "cameras": self._cameras, "page": self._page}
+    def cameras(self, names: Sequence[str], fence: int | None = None) -> None:
+        """The cameras that are watched now; `fence` of the site, if they are shared."""
+        told = {"node": self._node, "version": project_version(), "cameras": list(names), "page": self._page}
+        told = fenced(told, fence)
+        if self._mqtt is not None and told != self._told:
+            self._told = told
             self._mqtt.node(told)

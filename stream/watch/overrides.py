@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 from stream.alarm.requests import (
     AUTO,
@@ -24,6 +24,7 @@ from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.archive.score_epoch import kept_threshold
 from stream.base.log import log
+from stream.base.ownership import Settings
 from stream.settings.settings import CameraConfig
 from stream.watch.acknowledgements import Acknowledgements
 from stream.watch.camera_memory import CameraMemory, Kept
@@ -32,6 +33,12 @@ from stream.watch.decoder_process import DecoderProcess
 from stream.watch.event_report import EventReport
 from stream.watch.snoozes import Snoozes
 from stream.watch.watched_camera import WatchedCamera
+
+_OVERRIDES: Final[tuple[Literal["enabled", "threshold", "threshold_scale"], ...]] = (
+    "enabled",
+    "threshold",
+    "threshold_scale",
+)
 
 
 class Overrides:
@@ -56,6 +63,17 @@ class Overrides:
         self._topics = topics
         self._memory = memory
         self._kept = {camera: dict(settings) for camera, settings in kept.items()}
+
+    def kept(self, camera: str) -> dict[str, str]:
+        """What is stored of the camera's overrides."""
+        found = self._kept.get(camera, {})
+        return {name: found[name] for name in _OVERRIDES if name in found} | self.snoozes.kept(camera)
+
+    def adopt(self, camera: str, kept: Settings) -> None:
+        """Take what another instance stored of the camera, instead of our own."""
+        for name in _OVERRIDES:
+            self._keep(camera, name, kept.get(name))
+        self.snoozes.adopt(camera, kept.get("snooze"))
 
     def apply(self, camera: WatchedCamera) -> None:
         """Apply the camera's stored overrides."""
@@ -110,7 +128,7 @@ class Overrides:
         if isinstance(command, Note):
             noted(True)
             return
-        if decoder is None:  # gone since it was given
+        if decoder is None or decoder.camera.silent:  # gone since it was given, or another's
             return
         if isinstance(command, SetEnabled):
             noted(self._set_enabled(decoder, command))

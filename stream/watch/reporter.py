@@ -54,7 +54,7 @@ class Reporter:
         self.overrides.catch_up(camera)
         self.memory.note_rule(camera)
         self.topics.introduce(camera)
-        if self._files.keeps:
+        if self._files.keeps and camera.fence is None:  # the broker may have a later one of another instance
             self._journal.files.latest_snapshot(camera.name, self._pictures.show)
 
     def forget(self, camera: str) -> None:
@@ -62,6 +62,12 @@ class Reporter:
         self._pictures.remove(camera)
         self._scores.flush(camera)
         self.topics.forget(camera)
+
+    def leave(self, camera: WatchedCamera) -> None:
+        """Another instance speaks for the camera from now on."""
+        self._pictures.remove(camera.name)
+        self._scores.flush(camera.name)
+        self.topics.leave(camera.name)
 
     def scored(self, decoder: DecoderProcess, scored: Scored, clip: ClipReady) -> None:
         """The results of a clip: its score, and the event message that it caused."""
@@ -92,6 +98,7 @@ class Reporter:
         for decoder in decoders:
             decoder.pending_messages.lost()
             self.events.release(decoder)
-            self.memory.keep_scene(decoder.camera)
-            self.memory.keep_learnt(decoder.camera)
+            if not decoder.camera.silent:
+                self.memory.keep_scene(decoder.camera)
+                self.memory.keep_learnt(decoder.camera)
         self._scores.flush_all()

@@ -45,7 +45,7 @@ class ScoreReport:
         threshold, clip, name = camera.alarm.rule.settings.threshold_on, scored.clip, camera.name
         start, end = self._clock.wall(clip.start), self._clock.wall(clip.end)
         if self._mqtt is not None:
-            self._mqtt.score(name, scored.score, threshold, end, scored.window)
+            self._mqtt.score(name, scored.score, threshold, end, scored.window, camera.fence)
         told = {"camera": name, "score": round(scored.score, 4), "threshold": threshold, "time": end}
         self._tell_pages("score", told | {"window": scored.window})
         if self._lines is not None:

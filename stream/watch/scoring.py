@@ -12,12 +12,13 @@ from engine.engine import Engine
 from engine.errors import BackendError, NotFiniteError
 from stream.alarm.event import UNKNOWN, FocusRegion
 from stream.archive.explanation import last_picture
+from stream.base.ownership import ALONE, Ownership
 from stream.camera.messages import ClipReady
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.engine_care import EngineCare
 from stream.watch.metrics import Metrics
 from stream.watch.reporter import Reporter
-from stream.watch.watched_camera import Scored
+from stream.watch.watched_camera import Scored, WatchedCamera
 
 CLEAR: Final = 0.7  # share of the head's soft maximum from which on one kind stands above the others
 AskHeatMap = Callable[[str, FocusRegion | None, UInt8Array, FloatArray], None]
@@ -27,7 +28,15 @@ Batch = Sequence[tuple[DecoderProcess, ClipReady]]
 class Scorer:
     """Used by the main loop. A clip for which the engine returns NaN or infinity is dropped and counted."""
 
-    def __init__(self, engine: Engine, report: Reporter, metrics: Metrics, heat_map: AskHeatMap | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        report: Reporter,
+        metrics: Metrics,
+        heat_map: AskHeatMap | None = None,
+        ownership: Ownership = ALONE,
+    ) -> None:
+        self._ownership = ownership
         self._engine = engine
         self._heat_map = heat_map
         self._report = report
@@ -65,6 +74,8 @@ class Scorer:
                 self._drop(decoder)
                 continue
             self._name_engine(decoder)
+            if not self._speaks(decoder.camera):  # the lease lapsed while it was computed
+                continue
             scored = decoder.camera.scored(
                 clip, row, self._care.contributions, lambda window: kind_of(window, self._engine)
             )
@@ -101,6 +112,9 @@ class Scorer:
         if self._heat_map is None or event is None or why is None or decoder.camera.is_self_test:
             return
         self._heat_map(event.id, event.focus_region, decoder.ring.clips[scored.clip.slot][0], why.features)
+
+    def _speaks(self, camera: WatchedCamera) -> bool:
+        return self._ownership.speaks(camera.name, camera.fence)
 
     def _drop(self, decoder: DecoderProcess) -> None:
         now, camera = time.monotonic(), decoder.camera

@@ -21,6 +21,18 @@ class Snoozes:
         self._clock = clock
         self._kept = {camera: settings["snooze"] for camera, settings in kept.items() if "snooze" in settings}
 
+    def kept(self, camera: str) -> dict[str, str]:
+        """What is stored of the camera's snooze."""
+        return {"snooze": self._kept[camera]} if camera in self._kept else {}
+
+    def adopt(self, camera: str, kept: str | None) -> None:
+        """Take what another instance stored."""
+        if kept is None:
+            self._kept.pop(camera, None)
+        else:
+            self._kept[camera] = kept
+        self._journal.setting(camera, "snooze", kept)
+
     def set(self, camera: WatchedCamera, minutes: float) -> bool:
         """Snooze from now on for so many minutes; 0 ends it. Returns whether that changes anything."""
         if not minutes:

@@ -64,6 +64,8 @@ class WatchedCamera:
     ) -> None:
         self.name = config.name
         self.is_self_test = config.is_self_test
+        self.fence: int | None = None  # number of our lease, if cameras are shared
+        self.silent = False  # watched, but another instance speaks for it: nothing of it is scored or published
         self.model = model  # named by events that begin from now on
         self.learner = ScoreLearner(calibration, config.alarm)
         self.window = ClipWindow(CLIP_LENGTH // config.stride)
@@ -245,3 +247,8 @@ class WatchedCamera:
         yield from self.presence.health(now)
         yield "window", len(self.window)
         yield from self.alarm.health()
+
+
+def unlisted(camera: WatchedCamera) -> bool:
+    """Whether it has no topics."""
+    return camera.is_self_test or camera.silent

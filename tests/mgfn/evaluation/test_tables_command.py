@@ -12,28 +12,13 @@ from mgfn.evaluation.own_data import FOLDS, read_own
 from mgfn.evaluation.rows import ROWS, Budget, TableProtocol
 from mgfn.training.config import ProblemsError
 from tests.mgfn.evaluation.conftest import Run
+from tests.mgfn.evaluation.own import own_data
 from tests.mgfn.evaluation.test_benchmark_command import Page
-
-CLIPS, CHANNELS = 12, 16
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> list[object]:
-    """Twenty videos of ten sources; half of the sources have an incident of four clips. The flags."""
-    folder, rng = tmp_path / "features", np.random.default_rng(0)
-    folder.mkdir()
-    rows = ["file,source,start,end"]
-    for index in range(20):
-        x = 1 + 0.1 * rng.random((CLIPS, 1, CHANNELS))
-        abnormal = index % 2 == 1
-        if abnormal:
-            x[4:8, :, :4] += 2
-        np.save(folder / f"v{index:02d}.npy", x.astype(np.float32))
-        times = f"{4 * 16 / 25},{8 * 16 / 25}" if abnormal else ","
-        rows.append(f"v{index:02d},place{index % 10},{times}")
-    labels = tmp_path / "own.csv"
-    labels.write_text("\n".join(rows))
-    return ["tables", "--protocol", "own", "--features", folder, "--labels", labels, "--out", tmp_path / "out"]
+    return ["tables", *own_data(tmp_path), "--out", tmp_path / "out"]
 
 
 def test_every_published_row_is_there() -> None:
@@ -95,6 +80,7 @@ def test_a_table_and_its_continuation(
         (["--protocol", "ufc"], "--protocol ufc: must be one of ucf-crime, xd-violence, own"),
         (["--protocol", "ucf-crime"], "needs --test-labels and --ground-truth"),
         (["--ground-truth", "a.json"], "not with --protocol own"),
+        (["--cluster", "local", "--processes", "2"], "--processes: not with --cluster"),
     ],
 )
 def test_wrong_use(

@@ -174,6 +174,11 @@ def test_why_a_video_gave_no_clip(frames: int, corrupt: int, says: str) -> None:
         (["VIDEOS"], "--out"),
         (["VIDEOS", "--out", "OUT", "--crops", "5"], "--crops 5: must be 1 or 10"),
         (["VIDEOS", "--out", "OUT", "--workers", "0"], "--workers 0: must be 1 or more"),
+        (["VIDEOS", "--out", "OUT", "--workers", "2", "--cluster", "local"], "--workers: not with --cluster"),
+        (
+            ["VIDEOS", "--out", "OUT", "--device", "cuda:1", "--cluster", "local"],
+            "--device cuda:1: with --cluster it must be auto, cpu or cuda",
+        ),
         (["VIDEOS", "--out", "OUT", "--batch", "-1"], "--batch -1: must be 1 or more"),
         (["VIDEOS", "--out", "OUT", "--device", "tpu"], "--device tpu: must be auto, cpu, cuda[:N], gpu or npu"),
         (["VIDEOS", "--out", "OUT", "--backend", "tpu", "--bundle", "BUNDLE"], "backend 'tpu': unknown; allowed: auto"),

@@ -7,6 +7,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import gethostname
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ RECORD = Record(
 
 def test_a_file_grows_and_is_there_once_it_is_finished(tmp_path: Path) -> None:
     clips = np.random.default_rng(0).random((1234, 2, 4), dtype=np.float32)
-    with FeatureFolder(tmp_path, RECORD) as folder:
+    with FeatureFolder.claimed(tmp_path, RECORD) as folder:
         file = folder.begin("a.b")
         for clip in clips:
             file.append(clip)
@@ -35,7 +36,7 @@ def test_a_file_grows_and_is_there_once_it_is_finished(tmp_path: Path) -> None:
 
 
 def test_an_abandoned_file_leaves_nothing(tmp_path: Path) -> None:
-    with FeatureFolder(tmp_path, RECORD) as folder:
+    with FeatureFolder.claimed(tmp_path, RECORD) as folder:
         file = folder.begin("a")
         file.append(np.zeros((2, 4), np.float32))
         file.abandon()
@@ -53,7 +54,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 def test_a_disk_that_takes_no_more_is_named_and_leaves_nothing(tmp_path: Path) -> None:
-    with FeatureFolder(tmp_path, RECORD) as folder:
+    with FeatureFolder.claimed(tmp_path, RECORD) as folder:
         file = folder.begin("a")
         with files_of_at_most(1000), pytest.raises(StreamError, match=r"a\.npy: cannot be written: File too large"):
             file.append(np.zeros((2, 1 << 20), np.float32))
@@ -73,7 +74,7 @@ def test_a_disk_that_takes_no_more_is_named_and_leaves_nothing(tmp_path: Path) -
     ],
 )
 def test_files_of_another_shape_are_not_done(tmp_path: Path, array: np.ndarray) -> None:
-    with FeatureFolder(tmp_path, RECORD) as folder:
+    with FeatureFolder.claimed(tmp_path, RECORD) as folder:
         np.save(tmp_path / "a.npy", array)
         assert not folder.holds("a")
         (tmp_path / "b.npy").write_bytes(b"")
@@ -96,35 +97,37 @@ def test_files_of_another_shape_are_not_done(tmp_path: Path, array: np.ndarray) 
     ],
 )
 def test_a_folder_made_with_other_settings_is_refused(tmp_path: Path, changed: dict[str, object], says: str) -> None:
-    with FeatureFolder(tmp_path, RECORD):
+    with FeatureFolder.claimed(tmp_path, RECORD):
         np.save(tmp_path / "a.npy", np.zeros((3, 2, 4), np.float32))
     before = (tmp_path / "extract.json").read_bytes()
-    with pytest.raises(UsageError, match=says):
-        FeatureFolder(tmp_path, RECORD.model_copy(update=changed))
+    other = RECORD.model_copy(update=changed)
+    with pytest.raises(UsageError, match=says), FeatureFolder.claimed(tmp_path, other):
+        pass
     assert (tmp_path / "extract.json").read_bytes() == before
-    with FeatureFolder(tmp_path, RECORD):
+    with FeatureFolder.claimed(tmp_path, RECORD):
         pass
 
 
 def test_a_run_that_extracted_nothing_binds_nobody(tmp_path: Path) -> None:
-    with FeatureFolder(tmp_path, RECORD):
+    with FeatureFolder.claimed(tmp_path, RECORD):
         pass
     other = RECORD.model_copy(update={"engine": "onnxruntime"})
-    with FeatureFolder(tmp_path, other):
+    with FeatureFolder.claimed(tmp_path, other):
         assert Record.model_validate_json((tmp_path / "extract.json").read_bytes()) == other
 
 
 @pytest.mark.parametrize("content", ["[]", "not JSON", json.dumps({"bundle": "0" * 64}), '{"bundle": "../etc"}'])
 def test_a_damaged_record_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "extract.json").write_text(content)
-    with pytest.raises(UsageError, match=r"extract\.json: .*choose another folder"):
-        FeatureFolder(tmp_path, RECORD)
+    refused = pytest.raises(UsageError, match=r"extract\.json: .*choose another folder")
+    with refused, FeatureFolder.claimed(tmp_path, RECORD):
+        pass
     assert (tmp_path / "extract.json").read_text() == content
 
 
 def test_what_a_killed_run_left_is_taken_away(tmp_path: Path) -> None:
     (tmp_path / "extract.json").touch()  # killed before it wrote its first line
-    with FeatureFolder(tmp_path, RECORD):
+    with FeatureFolder.claimed(tmp_path, RECORD):
         partial_path(tmp_path / "a.npy").write_bytes(b"half")
     assert [path.name for path in tmp_path.iterdir()] == ["extract.json"]
     assert Record.model_validate_json((tmp_path / "extract.json").read_bytes()) == RECORD
@@ -132,14 +135,26 @@ def test_what_a_killed_run_left_is_taken_away(tmp_path: Path) -> None:
 
 def test_features_that_nobody_knows_are_not_mixed_with_ours(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((3, 2, 4), np.float32))
-    with pytest.raises(UsageError, match=r"holds a\.npy but no extract\.json"):
-        FeatureFolder(tmp_path, RECORD)
+    refused = pytest.raises(UsageError, match=r"holds a\.npy but no extract\.json")
+    with refused, FeatureFolder.claimed(tmp_path, RECORD):
+        pass
     assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
 
 
 def test_two_that_write_to_one_folder(tmp_path: Path) -> None:
-    with FeatureFolder(tmp_path, RECORD), pytest.raises(UsageError, match="another mgfn-extract is writing there"):
-        FeatureFolder(tmp_path, RECORD)
+    refused = pytest.raises(UsageError, match="another mgfn-extract is writing there")
+    with FeatureFolder.claimed(tmp_path, RECORD), refused, FeatureFolder.claimed(tmp_path, RECORD):
+        pass
+
+
+def test_a_machine_that_sees_another_folder_says_so(tmp_path: Path) -> None:
+    elsewhere = FeatureFolder(tmp_path / "elsewhere", RECORD)
+    with FeatureFolder.claimed(tmp_path, RECORD):
+        FeatureFolder(tmp_path, RECORD).check_seen()
+        with pytest.raises(UsageError, match=f"{gethostname()} does not see this folder"):
+            elsewhere.check_seen()
+        with pytest.raises(UsageError, match="does not see"):
+            FeatureFolder(tmp_path, RECORD.model_copy(update={"crops": 1})).check_seen()
 
 
 def test_videos_below_a_folder_by_their_suffix_and_named_files_by_any_name(tmp_path: Path) -> None:

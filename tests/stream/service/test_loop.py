@@ -26,6 +26,7 @@ def test_an_engine_that_fails_while_it_scores_ends_the_service_with_1() -> None:
     engine = SimpleNamespace(backend=SimpleNamespace(batch=1))
     parts = SimpleNamespace(
         decoders=[camera],
+        custody=None,
         engine=engine,
         settings=SimpleNamespace(replay=False),
         scorer=SimpleNamespace(score=broken, check=lambda _decoders: None),

@@ -1,0 +1,245 @@
+"""Cameras on many machines: how many move when machines come and go, and what the broker has to carry.
+
+    python -m benchmarks.scale [--broker SECONDS]
+
+The placement is the product's own (`stream.cluster.placement`). `--broker` also measures a real Mosquitto, with clients
+that beat as workers do. docs/scale.md explains the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import paho.mqtt.client as mqtt
+import psutil
+from paho.mqtt.enums import CallbackAPIVersion
+
+from stream.cluster.keeper import DEAD
+from stream.cluster.placement import NO_LABELS, Worker, place
+from stream.cluster.renewal import BEAT_EVERY
+
+CAMERAS: Final = (100, 1_000, 10_000)
+ROOM: Final = {"2 cores": 12, "16 cores": 96, "GPU, one process": 300}  # cameras a worker, docs/scale.md
+SPARE: Final = (0.0, 0.1, 0.25)  # room beyond the cameras, as a share of them
+FAILURES_A_YEAR: Final = 4.0  # of a machine: crashes, updates, cables; a guess, and said to be one
+REPAIRED_IN: Final = 4.0 * 3600
+CLIPS_A_SECOND: Final = 1.5625
+DAYS: Final = 365.0
+DAY: Final = 86_400.0
+
+
+def fleet(cameras: int, room: int, spare: float) -> list[Worker]:
+    """As few workers as hold the cameras with that spare room."""
+    count = max(2, math.ceil(cameras * (1 + spare) / room))
+    return [Worker(f"worker{index:04d}", float(room)) for index in range(count)]
+
+
+@dataclass(frozen=True)
+class Churn:
+    """Cameras that moved, in fair shares of the worker that came or went; the processor time of one placement."""
+
+    workers: int
+    lost: float
+    joined: float
+    slower: float
+    seconds: float
+
+
+def churn(cameras: int, room: int, spare: float, seed: int = 0) -> Churn:
+    """What one worker less, one more, and one that measured 10 % less capacity move."""
+    names = {f"camera{seed}-{index}": NO_LABELS for index in range(cameras)}
+    workers = fleet(cameras, room, spare)
+    began = time.process_time()
+    before = place(names, workers)
+    seconds = time.process_time() - began
+
+    def moved(changed: Sequence[Worker], share: float) -> float:
+        after = place(names, changed)
+        return sum(before[name] != after[name] for name in names) / share
+
+    fair = cameras / len(workers)
+    more = [*workers, Worker("worker-new", float(room))]
+    less = [replace(workers[0], capacity=0.9 * room), *workers[1:]]
+    return Churn(len(workers), moved(workers[1:], fair), moved(more, cameras / len(more)), moved(less, fair), seconds)
+
+
+@dataclass(frozen=True)
+class Year:
+    """A simulated year. `missed`: seconds without an owner, of a camera; `crowded`: share of the year in which cameras
+    stood on workers without room; `moves` of a camera."""
+
+    failures: int
+    most_at_once: int
+    missed: float
+    moves: float
+    crowded: float
+
+
+def year(cameras: int, room: int, spare: float, seed: int = 0) -> Year:
+    """Workers fail independently, and come back. Each failure leaves its cameras without an owner until it counts as
+    dead; what others hold meanwhile and give back are moves without a gap."""
+    rng = random.Random(seed)
+    names = {f"camera{index}": NO_LABELS for index in range(cameras)}
+    workers = fleet(cameras, room, spare)
+    end = DAYS * DAY
+    events: list[tuple[float, str, bool]] = []
+    for worker in workers:
+        now = rng.expovariate(FAILURES_A_YEAR / end)
+        while now < end:
+            back = now + rng.expovariate(1 / REPAIRED_IN)
+            events += [(now, worker.name, False), (back, worker.name, True)]
+            now = back + rng.expovariate(FAILURES_A_YEAR / end)
+    placed: dict[frozenset[str], list[str | None]] = {}  # the same few workers are down again and again
+
+    def owners_without(down: set[str]) -> list[str | None]:
+        key = frozenset(down)
+        if key not in placed:
+            placed[key] = list(place(names, [worker for worker in workers if worker.name not in key]).values())
+        return placed[key]
+
+    down: set[str] = set()
+    owners = owners_without(down)
+    last = missed = crowded = 0.0
+    moves = failures = most = 0
+    for now, name, returns in sorted(events):
+        if now >= end:
+            break
+        if sum(worker.capacity for worker in workers if worker.name not in down) < cameras:
+            crowded += now - last
+        last = now
+        if returns:
+            down.discard(name)
+        else:
+            down.add(name)
+            failures += 1
+            most = max(most, len(down))
+            missed += DEAD * owners.count(name)
+        after = owners_without(down)
+        moves += sum(one != other for one, other in zip(owners, after, strict=True))
+        owners = after
+    return Year(failures, most, missed / cameras, moves / cameras, crowded / end)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Messages a second through one broker: in, and delivered."""
+
+    beats_in: float
+    beats_out: float
+    scores_in: float
+    scores_out: float
+
+    @property
+    def delivered(self) -> float:
+        return self.beats_out + self.scores_out
+
+
+def traffic(cameras: int, workers: int, subscribers: int = 1) -> Traffic:
+    """Every worker hears every beat; `subscribers` hear every score."""
+    beats = workers / BEAT_EVERY
+    scores = cameras * CLIPS_A_SECOND
+    return Traffic(beats, beats * workers, scores, scores * subscribers)
+
+
+@dataclass(frozen=True)
+class BrokerCost:
+    """Processor time of Mosquitto, in microseconds, for each message delivered (its receipt included)."""
+
+    clients: int
+    delivered: float
+    microseconds: float
+
+
+def broker_cost(clients: int, seconds: float, qos: int, payload: int) -> BrokerCost:
+    """A real Mosquitto; each client sends two messages a second, and all hear all, as the beats of workers."""
+    from tests.servers.mosquitto import Mosquitto
+
+    received = [0] * clients
+    with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)).running() as broker:
+        connected = [_client(broker.port, index, received, qos) for index in range(clients)]
+        assert broker.process is not None
+        process = psutil.Process(broker.process.pid)
+        body = b"x" * payload
+        time.sleep(1.0)  # the subscriptions
+        before, heard, began = process.cpu_times(), sum(received), time.monotonic()
+        while time.monotonic() - began < seconds:
+            turn = time.monotonic()
+            for index, client in enumerate(connected):
+                client.publish(f"scale/{index}", body, qos, retain=qos == 1)
+            time.sleep(max(0.0, BEAT_EVERY - (time.monotonic() - turn)))
+        after, took = process.cpu_times(), time.monotonic() - began
+        messages = sum(received) - heard
+        for client in connected:
+            client.loop_stop()
+            client.disconnect()
+    spent = after.user + after.system - before.user - before.system
+    return BrokerCost(clients, messages / took, 1e6 * spent / max(1, messages))
+
+
+def _client(port: int, index: int, received: list[int], qos: int) -> mqtt.Client:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, f"worker-{index}")
+
+    def hear(*_: object) -> None:
+        received[index] += 1
+
+    client.on_message = hear
+    client.connect("127.0.0.1", port)
+    client.subscribe("scale/#", qos)
+    client.loop_start()
+    return client
+
+
+def main() -> None:
+    """Print every table of docs/scale.md that is computed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--broker", type=float, metavar="SECONDS", help="measure a real Mosquitto, for each size")
+    parser.add_argument("--most", type=int, default=CAMERAS[-1], help="largest number of cameras")
+    given = parser.parse_args()
+    sizes = [cameras for cameras in CAMERAS if cameras <= given.most]
+    print("| cameras | worker | spare | workers | lost: moved / its share | joined | 10 % slower | placement, s |")
+    print("|---:|---|---:|---:|---:|---:|---:|---:|")
+    for cameras in sizes:
+        for kind, room in ROOM.items():
+            for spare in SPARE:
+                found = churn(cameras, room, spare)
+                print(
+                    f"| {cameras:,} | {kind} | {spare:.0%} | {found.workers} | {found.lost:.2f} | {found.joined:.2f} | "
+                    f"{found.slower:.2f} | {found.seconds:.3f} |", flush=True,
+                )  # fmt: skip
+    print("\n| cameras | worker | spare | failures a year | most at once | missed, s a camera | moves | crowded |")
+    print("|---:|---|---:|---:|---:|---:|---:|---:|")
+    for cameras in sizes:
+        for kind, room in list(ROOM.items())[1:] if cameras > 1_000 else ROOM.items():
+            for spare in SPARE:
+                lived = year(cameras, room, spare)
+                print(
+                    f"| {cameras:,} | {kind} | {spare:.0%} | {lived.failures} | {lived.most_at_once} | "
+                    f"{lived.missed:.0f} | {lived.moves:.1f} | {lived.crowded:.2%} |", flush=True,
+                )  # fmt: skip
+    print("\n| cameras | worker | workers | beats in, out /s | scores in, out /s |")
+    print("|---:|---|---:|---:|---:|")
+    for cameras in sizes:
+        for kind, room in ROOM.items():
+            workers = len(fleet(cameras, room, 0.1))
+            load = traffic(cameras, workers)
+            print(
+                f"| {cameras:,} | {kind} | {workers} | {load.beats_in:,.0f}, {load.beats_out:,.0f} | "
+                f"{load.scores_in:,.0f}, {load.scores_out:,.0f} |"
+            )
+    if given.broker:
+        print("\n| clients | QoS | payload, bytes | delivered /s | broker, µs a message |\n|---:|---:|---:|---:|---:|")
+        for clients, qos, payload in ((4, 1, 250), (16, 1, 250), (48, 1, 250), (48, 0, 120)):
+            cost = broker_cost(clients, given.broker, qos, payload)
+            print(f"| {clients} | {qos} | {payload} | {cost.delivered:,.0f} | {cost.microseconds:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

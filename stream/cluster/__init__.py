@@ -1,0 +1,1 @@
+"""Who watches which camera, where several instances share the cameras: placement, leases, shards, Ray."""

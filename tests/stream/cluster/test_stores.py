@@ -1,0 +1,131 @@
+"""Both stores keep what `LeaseStore` promises, on a real folder and a real broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stream.base.addresses import parse_broker
+from stream.base.errors import UsageError
+from stream.base.ownership import SITE
+from stream.cluster.broker import BrokerStore
+from stream.cluster.folder import FolderStore
+from stream.cluster.records import Beat, LeaseStore, Record, StoreError
+from stream.sinks.mqtt_client import TlsFiles
+from tests.servers.mosquitto import Mosquitto
+from tests.servers.processes import free_port, until
+
+MakeStore = Callable[[], LeaseStore]
+
+
+@pytest.fixture(params=["folder", pytest.param("broker", marks=pytest.mark.slow)])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStore]:
+    """Opens the store once more, as another instance does."""
+    if request.param == "folder":
+        yield lambda: FolderStore(tmp_path)
+        return
+    opened: list[BrokerStore] = []
+    with Mosquitto(tmp_path).running() as broker:
+
+        def connected() -> LeaseStore:
+            opened.append(BrokerStore(parse_broker(broker.url), "mgfn", "node", TlsFiles()))
+            return opened[-1]
+
+        yield connected
+        for store in opened:
+            store.close()
+
+
+def beat(session: str, number: int = 1) -> Beat:
+    return Beat(f"w-{session}", session, number, labels=("yard",), ready=("door",))
+
+
+def test_what_one_claims_the_other_sees(make: MakeStore) -> None:
+    x, y = make(), make()
+    x.exchange(beat("x"))
+    x.claim("door", Record(1, "x", "w-x"))
+    x.claim(SITE, Record(1, "x", "w-x"))
+    x.claim("@w-x", Record(1, "x", "w-x"))
+    x.exchange(beat("x", 2))
+    found = y.exchange(beat("y"))
+    assert found.records == {key: Record(1, "x", "w-x") for key in ("door", SITE, "@w-x")}
+    assert found.beats == {"x": beat("x", 2), "y": beat("y")}
+
+
+def test_of_many_claims_at_once_one_takes_effect(make: MakeStore) -> None:
+    stores = {f"s{number}": make() for number in range(6)}
+    for session, store in stores.items():
+        store.exchange(beat(session))
+    ready = threading.Barrier(len(stores))
+    found: dict[str, Record] = {}
+
+    def claim(session: str, store: LeaseStore) -> None:
+        ready.wait()
+        store.claim("door", Record(1, session, session))
+        found[session] = store.exchange(beat(session, 2)).records["door"]
+
+    threads = [threading.Thread(target=claim, args=each) for each in stores.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(found) == 6
+    assert len(set(found.values())) == 1
+    late = make()  # reads what is kept, not what came last
+    until(lambda: late.exchange(beat("late")).records["door"] == found["s0"], 10, "the lease that took effect")
+
+
+def test_a_stale_claim_has_no_effect(make: MakeStore) -> None:
+    store = make()
+    store.exchange(beat("x"))
+    for fence in range(1, 6):
+        store.claim("door", Record(fence, f"s{fence}"))
+    store.claim("door", Record(2, "stale"))
+    assert store.exchange(beat("x", 2)).records["door"] == Record(5, "s5")
+
+
+def test_checkpoints_drains_and_what_is_over(make: MakeStore) -> None:
+    x, y = make(), make()
+    x.exchange(beat("x"))
+    x.save("door", b"first")
+    x.save("door", b"second")
+    x.exchange(beat("x", 2))
+    y.exchange(beat("y"))
+    assert y.load(["door", "yard"]) == {"door": b"second"}
+    y.drain("x")
+    y.exchange(beat("y", 2))
+    assert x.exchange(beat("x", 3)).drained == {"x"}
+    y.forget("x")
+    found = y.exchange(beat("y", 3))
+    assert found.beats.keys() == {"y"}
+    assert not found.drained
+
+
+def test_a_look_leaves_nothing_behind(make: MakeStore) -> None:
+    x, visitor = make(), make()
+    x.exchange(beat("x"))
+    assert "x" in visitor.look().beats
+    until(lambda: x.exchange(beat("x", 2)).beats.keys() == {"x"}, 10, "the visitor gone")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=f"--leases {tmp_path}/file: cannot be written"):
+        FolderStore(tmp_path / "file")
+
+
+def test_a_folder_that_goes_away_is_an_error_of_the_store(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "leases")
+    (tmp_path / "leases").rename(tmp_path / "gone")
+    with pytest.raises(StoreError, match="No such file"):
+        store.exchange(beat("x"))
+
+
+def test_a_broker_that_is_away_is_an_error_of_the_store() -> None:
+    store = BrokerStore(parse_broker(f"mqtt://127.0.0.1:{free_port()}"), "mgfn", "node", TlsFiles())
+    with pytest.raises(StoreError, match="cannot be reached"):
+        store.exchange(beat("x"))
+    store.close()
