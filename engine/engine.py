@@ -179,9 +179,8 @@ class Engine:
         differences.
 
         By occlusion: each clip's feature in turn is replaced by the mean of the window's other clips, as if there had
-        been only the scene; all T windows pass the head together. Negative: the clip lowered the score. In a window of
-        one clip there is nothing to replace it with, and the whole score is its contribution. Raises the same errors as
-        `scores`.
+        been only the scene. Negative: the clip lowered the score. In a window of one clip there is nothing to replace
+        it with, and the whole score is its contribution. Raises the same errors as `scores`.
         """
         length = len(window)
         if length < 2:
@@ -189,5 +188,7 @@ class Engine:
         others = (window.sum(axis=0, keepdims=True) - window) / (length - 1)
         occluded = np.repeat(window[None], length, axis=0)
         occluded[np.arange(length), np.arange(length)] = others
-        *without, as_it_is = self.scores([*occluded, window])
+        windows, at_once = [*occluded, window], self.backend.batch  # more at once would cost memory for each length
+        parts = [self.scores(windows[first : first + at_once]) for first in range(0, len(windows), at_once)]
+        *without, as_it_is = (row for part in parts for row in part)
         return np.array([as_it_is[-1] - row[-1] for row in without], np.float32)

@@ -16,7 +16,7 @@ from tests.servers.processes import until
 from tests.servers.service import Running, lines, running
 
 PROGRAM = "recipes.drills.simulated"
-CAMERAS = 40  # with fewer, an alarm would wait for the last one of its camera
+CAMERAS = 20
 RATE = 95.0  # a second: what is left of 100 where the last ones are late
 
 

@@ -21,6 +21,7 @@ from tests.servers.processes import until
 from tests.servers.rtsp import TestCamera, encode, moving_pictures
 
 PROGRAM = "recipes.drills.faulty"
+_PROBLEM = "the engine failed, and another one took over"
 
 
 @contextmanager
@@ -111,8 +112,9 @@ def fails(ground: Ground, findings: Findings) -> None:
             until(lambda: home.ears.scores("cam0", since), 30, "a score of the next backend")  # noqa: B023
             score = json.loads(home.ears.last("mgfn/cam0/score") or "{}")["score"]
             home.ears.wait("mgfn/cam0/status", "degraded", began, 10)
+            home.ears.wait("mgfn/cam0/problem", _PROBLEM, began, 10)
             findings.most(f"{kind}: next backend scores after", changed, 10.0, "s")
-            findings.note(f"{kind}: problem over MQTT", home.ears.last("mgfn/cam0/problem"))
+            findings.note(f"{kind}: status and problem over MQTT", f"degraded; {_PROBLEM}")
             findings.note(f"{kind}: score before and after", f"{before:.4f}, {score:.4f}")
             findings.same(f"{kind}: service ended", home.service.process.poll(), None)
             if ground.short:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Final
 
 from configs.atomic import PARTIAL
@@ -21,6 +22,7 @@ _HOURS_MERGED: Final = 20
 # A slow stream fills the muxer's buffer only after minutes, and no clip takes longer than an hour.
 _PARTIAL_IS_DEAD_AFTER: Final = 2 * 3600.0
 _LOOK_IS_DEAD_AFTER: Final = 15.0  # nobody waits for an image for so long
+_SETTING: Final = "retention"
 
 
 class Janitor:
@@ -56,9 +58,9 @@ class Janitor:
 
     def _delete_old(self) -> bool:
         """Returns whether more is old than could be deleted at once."""
-        now, keep = self._store.clock.now(), self._retention
+        now, keep = self._store.clock.now(), replace(self._retention, cameras=self._cameras())
         try:
-            gone = evict(self._store.media, keep, now, self._own_days())
+            gone = evict(self._store.media, keep, now, self._own_days(keep.cameras))
         except OSError as error:
             log.error("old media cannot be deleted", error=error.strerror)
             return False
@@ -79,9 +81,26 @@ class Janitor:
             self._store.clocks.keep(self._store.clock)
         return forgotten == _EVENTS_AT_ONCE
 
-    def _own_days(self) -> dict[str, float]:
+    def _cameras(self) -> Mapping[str, CameraRetention]:
+        """What is different for some cameras, also for those that were removed, while anything of them is stored."""
+        found = dict(self._retention.cameras)
+        with self._store.transaction():
+            settings = self._store.settings
+            known = {name: kept[_SETTING] for name, kept in settings.all().items() if _SETTING in kept}
+            for name, own in found.items():
+                text = None if own == CameraRetention() else json.dumps(asdict(own))
+                if known.pop(name, None) != text:
+                    settings.set(name, _SETTING, text)
+            for name, text in known.items():
+                if self._store.holds(name):
+                    found[name] = CameraRetention(**json.loads(text))
+                else:
+                    settings.set(name, _SETTING, None)
+        return found
+
+    def _own_days(self, cameras: Mapping[str, CameraRetention]) -> dict[str, float]:
         """The `media_days` of events whose camera has its own."""
-        own = _own(self._retention.cameras, "media_days")
+        own = _own(cameras, "media_days")
         return {event_id: days for name, days in own.items() for event_id in self._store.events.with_files(name)}
 
     def _forget(self, ids: Sequence[str]) -> int:

@@ -197,6 +197,10 @@ class Store:
         """Overwrite what was deleted in the database's files, as far as no other process is reading them."""
         self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def holds(self, camera: str) -> bool:
+        """Whether scores or events of the camera are stored."""
+        return camera in self.scores.cameras() or bool(self.events.older(camera, float("inf"), 1))
+
     def forget(
         self, scores_before: float, events_before: float, own_scores: Mapping[str, float], own_events: Sequence[str]
     ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arrays import FloatArray
 from engine.engine import Engine
 from stream.archive.explanation import Explanation, last_picture, read, shares, thumbnail
 from stream.base.errors import StreamError
@@ -75,6 +76,22 @@ def test_a_thumbnail_is_the_last_picture_and_outlives_its_slot() -> None:
     crops[:] = 0
     assert look.shape == (112, 112, 3)
     assert (look == 200).all()
+
+
+def test_contributions_pass_the_head_no_more_at_once_than_the_engine_takes_well(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new number of windows would cost OpenVINO memory for each length: 590 MB with the default model."""
+    with Engine.open(tiny_bundle, "openvino") as engine:
+        run, seen = engine.backend.scores, set[int]()
+
+        def spied(windows: FloatArray) -> FloatArray:
+            seen.add(len(windows))
+            return run(windows)
+
+        monkeypatch.setattr(engine.backend, "scores", spied)
+        engine.contributions(np.random.default_rng(3).random((7, 1, 64), dtype=np.float32))
+        assert seen == {engine.backend.batch} == {1}
 
 
 def test_contributions_are_differences_of_scores(tiny_bundle: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,24 @@ def test_cameras_with_a_retention_of_their_own(store: Store) -> None:
         who.turn(100.0 * (number + 1), refused=False)
         assert left() == (files, stored, scores)
     assert sorted(gone) == sorted(events.values())
+
+
+def test_a_camera_that_was_removed_keeps_its_retention_until_nothing_of_it_is_left(store: Store) -> None:
+    short = CameraRetention(media_days=1, score_days=1, event_days=2)
+    site = Retention(media_days=9, score_days=9, event_days=9, free_bytes=0)
+    before, _ = janitor(store, replace(site, cameras={"lobby": short, "door": CameraRetention()}))
+    event = kept_alarm(store, "lobby")
+    before.turn(100.0, refused=False)
+    after, gone = janitor(store, replace(site, cameras={"door": CameraRetention()}))  # and a restart
+    lived(store, 1.1 * DAY)
+    after.turn(100.0, refused=False)
+    assert gone == [event]
+    assert store.scores.cameras() == []
+    lived(store, DAY)
+    after.turn(200.0, refused=False)
+    assert store.events.get(event) is None
+    after.turn(300.0, refused=False)
+    assert store.settings.all() == {}
 
 
 def test_the_files_of_events_that_are_forgotten_go_with_them(store: Store) -> None:

@@ -88,7 +88,7 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
     text = site_file.read_text()
     assert text.startswith("# the site of the test")
     assert "# none yet" in text
-    assert hall.url in text
+    assert f"@127.0.0.1:{hall.port}/cam" in text
     assert "viewer:{MGFN_CAMERAS_PW}@" in text
     assert (tmp_path / "secrets" / "MGFN_CAMERAS_PW").read_text() == login[1]
     assert "s3cret" not in text + service.log.read_text()

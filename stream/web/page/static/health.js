@@ -31,7 +31,7 @@ export function showHealth(state) {
   const columns = ["status", "fps", "window", "score", "threshold", "dropped_clips", "corrupt_frames", "reconnects", "stalls_last_hour"];
   $("health-head").replaceChildren(make("tr", {}, ...["camera", ...columns].map(c => make("th", { scope: "col" }, t(c)))));
   $("health-rows").replaceChildren(...Object.entries(state.cameras).map(([name, now]) =>
-    make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, unknown(now, c) ? "" : shown(now[c]))))));
+    make("tr", {}, make("th", { scope: "row" }, name), ...columns.map(c => make("td", {}, unknown(now, c) ? "" : shown(c === "status" ? t(now[c]) : now[c]))))));
   $("about").textContent = t("about", { ...state, ...state.model, hours: (state.uptime / 3600).toFixed(1), waiting: state.outbox, lost: state.events_lost });
 }
 
