@@ -96,7 +96,7 @@ def open_mapper(address: str, gpus: float) -> Iterator[RayMapper]:
         except UsageError as error:
             raise MapperError(str(error)) from None
         try:
-            if gpus and not ray.cluster_resources().get("GPU"):  # type: ignore[no-untyped-call]
+            if gpus and not ray.cluster_resources().get("GPU"):
                 raise MapperError(f"--device: the cluster {address} has no GPU")
             yield RayMapper(gpus)
         finally:
