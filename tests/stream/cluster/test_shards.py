@@ -47,6 +47,11 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
             until(lambda: {heard.owner(camera) for camera in lost} == {victim}, 60, "its cameras coming back")
             moved = time.time()
             until(lambda: heard.scored(lost, back, end_after=moved + CLIP), 30)
+            other = next(name for name in workers if name != victim)
+            drain = [sys.executable, "-m", "stream.cli", "cluster", "drain", other, "--mqtt", mosquitto.url]
+            done = subprocess.run(drain, capture_output=True, text=True, check=False, timeout=120)
+            assert done.stdout == f"{other} has no cameras left\n", done.stderr
+            assert {heard.owner(camera) for camera in CAMERAS} == {victim}
             assert again.stop() == 0
         for camera in lost:  # handed over without a gap
             ends = [score["time"] for name, score in heard.scores(back) if name == camera]
