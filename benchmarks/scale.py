@@ -25,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from stream.cluster.keeper import DEAD
 from stream.cluster.placement import NO_LABELS, Worker, place
 from stream.cluster.renewal import BEAT_EVERY
+from stream.watch.custody import KEPT_EVERY
 
 CAMERAS: Final = (100, 1_000, 10_000)
 ROOM: Final = {"2 cores": 12, "16 cores": 96, "GPU, one process": 300}  # cameras a worker, docs/scale.md
@@ -32,6 +33,7 @@ SPARE: Final = (0.0, 0.1, 0.25)  # room beyond the cameras, as a share of them
 FAILURES_A_YEAR: Final = 4.0  # of a machine: crashes, updates, cables; a guess, and said to be one
 REPAIRED_IN: Final = 4.0 * 3600
 CLIPS_A_SECOND: Final = 1.5625
+CHECKPOINT: Final = 175_000  # bytes, of the default bundle
 DAYS: Final = 365.0
 DAY: Final = 86_400.0
 
@@ -130,58 +132,77 @@ def year(cameras: int, room: int, spare: float, seed: int = 0) -> Year:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Messages a second through one broker: in, and delivered."""
+    """Messages a second to one broker, and those that it delivers."""
 
     beats_in: float
     beats_out: float
     scores_in: float
     scores_out: float
-
-    @property
-    def delivered(self) -> float:
-        return self.beats_out + self.scores_out
+    checkpoints: float  # MB a second, in
 
 
 def traffic(cameras: int, workers: int, subscribers: int = 1) -> Traffic:
     """Every worker hears every beat; `subscribers` hear every score."""
     beats = workers / BEAT_EVERY
     scores = cameras * CLIPS_A_SECOND
-    return Traffic(beats, beats * workers, scores, scores * subscribers)
+    return Traffic(beats, beats * workers, scores, scores * subscribers, cameras * CHECKPOINT / KEPT_EVERY / 1e6)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is sent to the broker: each of `clients` sends two messages a second, and hears all unless `kept`."""
+
+    name: str
+    clients: int
+    qos: int
+    payload: int
+    kept: bool = False  # retained, and read by nobody until a camera moves
+
+
+LOADS: Final = (
+    Load("beats", 4, 1, 250),
+    Load("beats", 16, 1, 250),
+    Load("beats", 48, 1, 250),
+    Load("scores", 48, 0, 120),
+    Load("checkpoints", 16, 1, 175_000, kept=True),
+)
 
 
 @dataclass(frozen=True)
 class BrokerCost:
-    """Processor time of Mosquitto, in microseconds, for each message delivered (its receipt included)."""
+    """Messages a second (delivered, or else kept), and the processor time of Mosquitto for each, receipt included."""
 
-    clients: int
-    delivered: float
+    rate: float
     microseconds: float
 
 
-def broker_cost(clients: int, seconds: float, qos: int, payload: int) -> BrokerCost:
-    """A real Mosquitto; each client sends two messages a second, and all hear all, as the beats of workers."""
+def broker_cost(load: Load, seconds: float) -> BrokerCost:
+    """Measure a real Mosquitto."""
     from tests.servers.mosquitto import Mosquitto
 
-    received = [0] * clients
+    received = [0] * load.clients
     with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)).running() as broker:
-        connected = [_client(broker.port, index, received, qos) for index in range(clients)]
+        connected = [_client(broker.port, index, received, load.qos) for index in range(load.clients)]
         assert broker.process is not None
         process = psutil.Process(broker.process.pid)
-        body = b"x" * payload
+        body = b"x" * load.payload
+        topic = "kept" if load.kept else "heard"
+        sent = 0
         time.sleep(1.0)  # the subscriptions
         before, heard, began = process.cpu_times(), sum(received), time.monotonic()
         while time.monotonic() - began < seconds:
             turn = time.monotonic()
             for index, client in enumerate(connected):
-                client.publish(f"scale/{index}", body, qos, retain=qos == 1)
+                client.publish(f"{topic}/{index}", body, load.qos, retain=load.qos == 1)
+                sent += 1
             time.sleep(max(0.0, BEAT_EVERY - (time.monotonic() - turn)))
         after, took = process.cpu_times(), time.monotonic() - began
-        messages = sum(received) - heard
+        messages = sent if load.kept else sum(received) - heard
         for client in connected:
             client.loop_stop()
             client.disconnect()
     spent = after.user + after.system - before.user - before.system
-    return BrokerCost(clients, messages / took, 1e6 * spent / max(1, messages))
+    return BrokerCost(messages / took, 1e6 * spent / max(1, messages))
 
 
 def _client(port: int, index: int, received: list[int], qos: int) -> mqtt.Client:
@@ -192,7 +213,7 @@ def _client(port: int, index: int, received: list[int], qos: int) -> mqtt.Client
 
     client.on_message = hear
     client.connect("127.0.0.1", port)
-    client.subscribe("scale/#", qos)
+    client.subscribe("heard/#", qos)
     client.loop_start()
     return client
 
@@ -224,21 +245,25 @@ def main() -> None:
                     f"| {cameras:,} | {kind} | {spare:.0%} | {lived.failures} | {lived.most_at_once} | "
                     f"{lived.missed:.0f} | {lived.moves:.1f} | {lived.crowded:.2%} |", flush=True,
                 )  # fmt: skip
-    print("\n| cameras | worker | workers | beats in, out /s | scores in, out /s |")
-    print("|---:|---|---:|---:|---:|")
+    print("\n| cameras | worker | workers | beats in, out /s | scores in, out /s | checkpoints, MB/s |")
+    print("|---:|---|---:|---:|---:|---:|")
     for cameras in sizes:
         for kind, room in ROOM.items():
             workers = len(fleet(cameras, room, 0.1))
-            load = traffic(cameras, workers)
+            sent = traffic(cameras, workers)
             print(
-                f"| {cameras:,} | {kind} | {workers} | {load.beats_in:,.0f}, {load.beats_out:,.0f} | "
-                f"{load.scores_in:,.0f}, {load.scores_out:,.0f} |"
+                f"| {cameras:,} | {kind} | {workers} | {sent.beats_in:,.0f}, {sent.beats_out:,.0f} | "
+                f"{sent.scores_in:,.0f}, {sent.scores_out:,.0f} | {sent.checkpoints:,.0f} |"
             )
     if given.broker:
-        print("\n| clients | QoS | payload, bytes | delivered /s | broker, µs a message |\n|---:|---:|---:|---:|---:|")
-        for clients, qos, payload in ((4, 1, 250), (16, 1, 250), (48, 1, 250), (48, 0, 120)):
-            cost = broker_cost(clients, given.broker, qos, payload)
-            print(f"| {clients} | {qos} | {payload} | {cost.delivered:,.0f} | {cost.microseconds:.1f} |", flush=True)
+        print("\n| messages | clients | QoS | payload, bytes | messages /s | broker, µs each |")
+        print("|---|---:|---:|---:|---:|---:|")
+        for load in LOADS:
+            cost = broker_cost(load, given.broker)
+            print(
+                f"| {load.name} | {load.clients} | {load.qos} | {load.payload:,} | {cost.rate:,.0f} | "
+                f"{cost.microseconds:.1f} |", flush=True,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

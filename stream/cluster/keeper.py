@@ -100,9 +100,8 @@ class Keeper:
         """Place all cameras on the workers that are there."""
         workers = {beat.worker: beat for beat in self._snapshot.beats.values() if self._is_there(beat, now)}
         workers[self.me.worker] = self.me
-        found = [
-            Worker(beat.worker, beat.capacity, frozenset(beat.labels)) for beat in workers.values() if not beat.draining
-        ]
+        takers = [beat for beat in workers.values() if not beat.draining] or list(workers.values())
+        found = [Worker(beat.worker, beat.capacity, frozenset(beat.labels)) for beat in takers]
         if now < self._began + DEAD:
             found += [
                 Worker(name, self.me.capacity, frozenset(self.me.labels))

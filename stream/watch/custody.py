@@ -200,6 +200,7 @@ class Custody:
         if window is None or model != camera.model.sha256:
             return False
         until = float(window["times"][-1][1]) - shift
+        decoder.scored_until = until
         while decoder.pending_clips and decoder.pending_clips[0].start < until:
             decoder.give_back(decoder.pending_clips.popleft().slot)
         if self._clock.now() - until > WINDOW_GAP:

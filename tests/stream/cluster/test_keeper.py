@@ -155,6 +155,15 @@ def test_a_worker_that_is_drained_gives_everything_away(world: World) -> None:
     assert not owned(x)
 
 
+def test_a_drained_worker_that_is_left_alone_watches_again(world: World) -> None:
+    x, y = world.add("x"), world.add("y")
+    world.run(2, x, y)
+    world.ground.drained.add("s-x")
+    world.run(3, x, y)
+    world.run(DEAD + 2, x)
+    assert owned(x) == set(KEYS)
+
+
 def test_a_drained_worker_does_not_wait_for_ever(world: World) -> None:
     x, y = world.add("x"), world.add("y")
     world.run(2, x, y)
@@ -197,14 +206,14 @@ def test_workers_of_two_clusters_notice_each_other(world: World) -> None:
     assert y.keeper.stranger(world.clock.now)
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(10))
 def test_no_two_speak_for_one_camera_whatever_freezes_between_any_two_steps(seed: int) -> None:
     rng, world = random.Random(seed), World()
     names = ("x", "y", "z")
     instances = {name: world.add(name) for name in names}
     frozen = dict.fromkeys(names, 0.0)
     spoken: dict[str, int] = {}
-    for step in range(6_000):
+    for step in range(4_000):
         world.clock.now += rng.uniform(0, 0.1)
         name = rng.choice(names)
         if rng.random() < 0.004:

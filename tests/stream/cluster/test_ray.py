@@ -20,7 +20,7 @@ from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import free_port, until
 from tests.servers.ray_cluster import ray_cluster
 from tests.servers.service import Running
-from tests.stream.cluster.shards import CLIP, Heard, made, make_video, online, write_site
+from tests.stream.cluster.shards import CLIP, SCORES, Heard, made, make_video, online, write_site
 
 pytest.importorskip("ray", reason="needs mgfn-stream[cluster]")
 pytestmark = [pytest.mark.slow, pytest.mark.alone]  # in real time: a busy machine starts decoders late
@@ -32,7 +32,7 @@ TAKEN_OVER_WITHIN = 15.0
 @contextmanager
 def on_cluster(folder: Path, site: Path, address: str) -> Iterator[Running]:
     """The command; it and its workers are ended by their own ids."""
-    command = Running(folder, "--config", site, "--cluster", address)
+    command = Running(folder, "--config", site, "--cluster", address, "--scores", folder / SCORES)
     try:
         yield command
     finally:
@@ -97,7 +97,7 @@ def test_workers_outlive_each_other_the_head_and_the_command(
             assert command.stop(within=10) == 0
             until(lambda: not any(pids(workers).values()), 10, "the end of the workers")
     until(lambda: {heard.last(f"mgfn/worker/{name}/available") for name in before} == {"offline"})
-    heard.assert_one_owner_at_a_time()
+    heard.assert_one_owner_at_a_time(tmp_path / SCORES)
     heard.close()
 
 

@@ -15,7 +15,7 @@ from stream.archive.store import Store
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import until
 from tests.servers.service import running
-from tests.stream.cluster.shards import CLIP, Heard, made, make_video, online, shards, write_site
+from tests.stream.cluster.shards import CLIP, SCORES, Heard, made, make_video, online, shards, write_site
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]  # in real time: a busy machine starts decoders late
 
@@ -42,16 +42,22 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
         assert min(windows) > 1  # it did not begin anew
         back = time.monotonic()
         number = victim.split("-")[1]
-        with running(made(tmp_path / "again"), "--config", site, "--shard", f"{number}/2") as again:
+        arguments = ["--config", site, "--shard", f"{number}/2", "--scores", tmp_path / SCORES]
+        with running(made(tmp_path / "again"), *arguments) as again:
             until(lambda: {heard.owner(camera) for camera in lost} == {victim}, 60, "its cameras coming back")
             moved = time.time()
             until(lambda: heard.scored(lost, back, end_after=moved + CLIP), 30)
+            other = next(name for name in workers if name != victim)
+            drain = [sys.executable, "-m", "stream.cli", "cluster", "drain", other, "--mqtt", mosquitto.url]
+            done = subprocess.run(drain, capture_output=True, text=True, check=False, timeout=120)
+            assert done.stdout == f"{other} has no cameras left\n", done.stderr
+            assert {heard.owner(camera) for camera in CAMERAS} == {victim}
             assert again.stop() == 0
         for camera in lost:  # handed over without a gap
             ends = [score["time"] for name, score in heard.scores(back) if name == camera]
             assert max(b - a for a, b in itertools.pairwise(ends)) < 2 * CLIP + 0.3
             assert (camera, "offline") not in [(t.split("/")[1], text) for t, text in heard.since(killed)]
-        heard.assert_one_owner_at_a_time()
+        heard.assert_one_owner_at_a_time(tmp_path / SCORES)
         fences = [event["fence"] for event in heard.events()]
         assert min(fences) >= 1
     until(lambda: heard.last("mgfn/worker/shard-1-of-2/available") == "offline")
@@ -101,7 +107,7 @@ def test_a_frozen_shard_says_nothing_new_but_sends_what_it_had(
         assert {e["end_reason"] for e in heard.events() if e["id"] in events and e["type"] == "end"} == {"moved"}
         stale = [s for c, s in heard.scores(thawed) if s["fence"] == 1 and c in {e["camera"] for e in late}]
         assert not stale
-        heard.assert_one_owner_at_a_time()
+        heard.assert_one_owner_at_a_time(tmp_path / SCORES)
         assert workers[other].process.poll() is None
     heard.close()
 
