@@ -60,6 +60,7 @@ class Keeper:
         self._beating: set[str] = set()  # sessions whose beats we have seen grow
         self._strange: dict[str, float] = {}  # sessions that do not belong to us, since when
         self._known: dict[tuple[str, int], float] = {}  # key and fence -> since when we know that record
+        self._highest: dict[str, int] = {}  # fences that were in force, in case the store loses its memory
         self._unwanted: dict[str, float] = {}  # keys that others should have, since when
         self._snapshot = Snapshot()
 
@@ -71,6 +72,7 @@ class Keeper:
             if before is None or before[0] != beat.number:
                 self._seen[beat.session] = (beat.number, now)
                 self._beating |= set() if before is None else {beat.session}
+        self._highest |= {key: record.fence for key, record in snapshot.records.items()}
         session = self.me.session
         self.held = {
             key: fence for key, fence in self.held.items() if self._is(key, Record(fence, session, self.me.worker))
@@ -153,7 +155,7 @@ class Keeper:
 
     def _claim(self, key: str) -> Claim:
         before = self._snapshot.records.get(key)
-        fence = 1 if before is None else before.fence + 1
+        fence = 1 + (self._highest.get(key, 0) if before is None else before.fence)
         beat = None if before is None else self._seen.get(before.session, (None,))[0]
         return Claim(Record(fence, self.me.session, self.me.worker), before, beat)
 

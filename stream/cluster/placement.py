@@ -63,7 +63,7 @@ def _matched(scores: NDArray[np.float64], rooms: Sequence[int]) -> list[int]:
         refused = []
         for column in np.flatnonzero(counts > np.array(rooms)).tolist():
             asking = np.flatnonzero((choice == column) & np.isfinite(best))
-            refused.append(asking[np.argsort(-best[asking], kind="stable")[rooms[column] :]])
+            refused.append(asking[np.argsort(-best[asking], kind="stable")[rooms[int(column)] :]])
             wanted[refused[-1], column] = -np.inf
         if not refused:
             break

@@ -10,6 +10,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from stream.alarm.requests import Acknowledge, Command, GiveVerdict, SetView
@@ -21,6 +22,7 @@ from stream.settings.settings import CameraConfig
 from stream.sinks.mqtt import MqttSink
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.reporter import Reporter
+from stream.watch.scheduling import LONGEST_WAIT
 from stream.watch.watched_camera import WatchedCamera, unlisted
 
 WINDOW_GAP: Final = 20.0  # seconds after which a window is not continued: its own length
@@ -148,17 +150,15 @@ class Custody:
 
     def keep_due(self, now: float) -> None:
         """Save the camera that has waited longest, if it is time; `now` in seconds of a monotonic clock."""
-        due = [
-            d.camera for d in self._decoders if not unlisted(d.camera) and now >= self._next_kept.get(d.camera.name, 0)
-        ]
-        for camera in due[:1]:
+        ours = (decoder.camera for decoder in self._decoders if _worth_keeping(decoder.camera))
+        for camera in islice((camera for camera in ours if now >= self._next_kept.get(camera.name, 0)), 1):
             self._next_kept[camera.name] = now + KEPT_EVERY
             if (checkpoint := self._checkpoint(camera)) is not None:
                 self._leases.keep(camera.name, checkpoint)
 
     def keep_all(self) -> None:
         """At the end: save every camera that is ours."""
-        for camera in [d.camera for d in self._decoders if not unlisted(d.camera)]:
+        for camera in [d.camera for d in self._decoders if _worth_keeping(d.camera)]:
             if (checkpoint := self._checkpoint(camera)) is not None:
                 self._leases.keep(camera.name, checkpoint)
 
@@ -194,10 +194,13 @@ class Custody:
     def _continue_window(self, decoder: DecoderProcess, found: Mapping[str, Any]) -> bool:
         """Continue the last owner's window, and score only clips that it has not scored."""
         camera, shift = decoder.camera, self._clock.mark.shift
+        while decoder.pending_clips and time.monotonic() - decoder.pending_clips[0].arrival > LONGEST_WAIT / 2:
+            decoder.give_back(decoder.pending_clips.popleft().slot)
         window, model = found.get("window"), found.get("bundle")
         if window is None or model != camera.model.sha256:
             return False
         until = float(window["times"][-1][1]) - shift
+        decoder.scored_until = until
         while decoder.pending_clips and decoder.pending_clips[0].start < until:
             decoder.give_back(decoder.pending_clips.popleft().slot)
         if self._clock.now() - until > WINDOW_GAP:
@@ -237,3 +240,7 @@ class Custody:
             log.error("camera not watched", camera=camera, reason=_ORPHAN)
             self._mqtt.camera_status(camera, "offline", available=False, problem=_ORPHAN)  # type: ignore[union-attr]
         self._told = orphans
+
+
+def _worth_keeping(camera: WatchedCamera) -> bool:
+    return not unlisted(camera) and len(camera.window) > 0

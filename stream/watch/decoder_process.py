@@ -89,6 +89,7 @@ class DecoderProcess:
         self.config = config
         self.camera = camera
         self.finished = False
+        self.scored_until = float("-inf")  # clips that began earlier were scored by another instance
         self.last_sign, self._patience = time.monotonic(), STARTED_WITHIN
         self._next_weighing = self.last_sign
         self._ring: ClipRing | None = None

@@ -77,7 +77,7 @@ class Intake:
         self._report.topics.status(camera)
 
     def _take_clip(self, decoder: DecoderProcess, clip: ClipReady, now: float) -> None:
-        if not decoder.camera.presence.enabled:
+        if not decoder.camera.presence.enabled or clip.start < decoder.scored_until:
             decoder.give_back(clip.slot)
             return
         decoder.take(clip)

@@ -26,6 +26,10 @@ class RayCluster:
     def add_node(self, cores: int = 1) -> Any:
         return _started(lambda: self._cluster.add_node(num_cpus=cores))
 
+    def kill_head(self) -> None:
+        """End all processes of the head at once."""
+        self._cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+
     def kill(self, node: Any) -> None:
         """End all processes of a node at once, as a power failure would."""
         self._cluster.remove_node(node, allow_graceful=False)

@@ -14,10 +14,12 @@ from tests.servers.mosquitto import Subscriber
 from tests.servers.processes import until
 from tests.servers.rtsp import moving_pictures, write_video
 from tests.servers.service import Running, running
+from tests.servers.service import lines as written
 
 FPS = 10
 CLIP = 16 / FPS
-SLACK = 0.3  # seconds: frames of a recording come at its own pace, on a busy machine not evenly
+SCORES = "scores.jsonl"  # of all workers together
+SLACK = 0.05  # seconds
 
 
 class Heard(Subscriber):
@@ -53,15 +55,15 @@ class Heard(Subscriber):
         """The worker of the last lease, where the broker keeps leases."""
         return str(json.loads(self.last(f"mgfn/lease/camera/{camera}") or "{}").get("worker", ""))
 
-    def assert_one_owner_at_a_time(self) -> None:
-        by_camera: dict[str, list[dict[str, Any]]] = {}
+    def assert_one_owner_at_a_time(self, lines: Path) -> None:
+        """Fences never go back, and no second of a camera was scored twice (`lines`: what `--scores` wrote)."""
+        by_camera: dict[str, list[int]] = {}
         for camera, score in self.scores():
-            by_camera.setdefault(camera, []).append(score)
-        for scores in by_camera.values():
-            fences = [score["fence"] for score in scores]
-            assert fences == sorted(fences)
-            for before, after in itertools.pairwise(scores):
-                assert after["time"] - CLIP >= before["time"] - SLACK, (before, after)
+            by_camera.setdefault(camera, []).append(score["fence"])
+        assert all(fences == sorted(fences) for fences in by_camera.values())
+        scored = sorted(written(lines), key=lambda line: (line["camera"], line["start"]))
+        for before, after in itertools.pairwise(scored):
+            assert before["camera"] != after["camera"] or after["start"] > before["end"] - SLACK, (before, after)
 
 
 def make_video(folder: Path, seconds: int = 120) -> Path:
@@ -80,8 +82,9 @@ def shards(folder: Path, site: Path, count: int, *arguments: object) -> Iterator
     with ExitStack() as stack:
         found = {}
         for number in range(1, count + 1):
+            flags = ("--config", site, "--shard", f"{number}/{count}", "--scores", folder / SCORES)
             found[f"shard-{number}-of-{count}"] = stack.enter_context(
-                running(made(folder / str(number)), "--config", site, "--shard", f"{number}/{count}", *arguments)
+                running(made(folder / str(number)), *flags, *arguments)
             )
         yield found
 

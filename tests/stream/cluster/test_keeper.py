@@ -112,6 +112,16 @@ def test_a_freeze_that_nobody_noticed_costs_no_fence(world: World) -> None:
     assert {record.fence for record in world.ground.records.values()} == {1}
 
 
+def test_fences_grow_even_if_the_store_forgets_them(world: World) -> None:
+    x, y = world.add("x"), world.add("y")
+    world.run(2, x, y)
+    world.run(DEAD + 2, y)
+    world.ground.records.clear()
+    world.run(2, y)
+    assert all(record.fence > 1 for record in world.ground.records.values())
+    assert owned(y) == set(KEYS)
+
+
 def test_a_worker_that_comes_takes_only_its_share(world: World) -> None:
     x, y = world.add("x"), world.add("y")
     world.run(2, x, y)

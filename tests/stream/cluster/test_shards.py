@@ -15,11 +15,11 @@ from stream.archive.store import Store
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import until
 from tests.servers.service import running
-from tests.stream.cluster.shards import CLIP, Heard, made, make_video, online, shards, write_site
+from tests.stream.cluster.shards import CLIP, SCORES, Heard, made, make_video, online, shards, write_site
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]  # in real time: a busy machine starts decoders late
 
-CAMERAS = [f"cam{number}" for number in range(4)]
+CAMERAS = [f"cam{number}" for number in range(3)]
 TAKEN_OVER_WITHIN = 15.0
 
 
@@ -32,7 +32,7 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
         until(lambda: all(heard.last(f"mgfn/worker/{name}/available") == "online" for name in workers))
         victim = heard.owner(CAMERAS[0])
         lost = [camera for camera in CAMERAS if heard.owner(camera) == victim]
-        until(lambda: all(heard.latest.get(f"mgfn/checkpoint/{camera}") for camera in lost), 30, "checkpoints")
+        until(lambda: all(f"mgfn/checkpoint/{camera}" in heard.latest for camera in lost), 30, "checkpoints")
         killed, epoch = time.monotonic(), time.time()
         workers[victim].process.kill()
         until(lambda: heard.scored(lost, killed, end_after=epoch + CLIP), TAKEN_OVER_WITHIN, "scores of the survivor")
@@ -42,7 +42,8 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
         assert min(windows) > 1  # it did not begin anew
         back = time.monotonic()
         number = victim.split("-")[1]
-        with running(made(tmp_path / "again"), "--config", site, "--shard", f"{number}/2") as again:
+        arguments = ["--config", site, "--shard", f"{number}/2", "--scores", tmp_path / SCORES]
+        with running(made(tmp_path / "again"), *arguments) as again:
             until(lambda: {heard.owner(camera) for camera in lost} == {victim}, 60, "its cameras coming back")
             moved = time.time()
             until(lambda: heard.scored(lost, back, end_after=moved + CLIP), 30)
@@ -51,7 +52,7 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
             ends = [score["time"] for name, score in heard.scores(back) if name == camera]
             assert max(b - a for a, b in itertools.pairwise(ends)) < 2 * CLIP + 0.3
             assert (camera, "offline") not in [(t.split("/")[1], text) for t, text in heard.since(killed)]
-        heard.assert_one_owner_at_a_time()
+        heard.assert_one_owner_at_a_time(tmp_path / SCORES)
         fences = [event["fence"] for event in heard.events()]
         assert min(fences) >= 1
     until(lambda: heard.last("mgfn/worker/shard-1-of-2/available") == "offline")
@@ -101,7 +102,7 @@ def test_a_frozen_shard_says_nothing_new_but_sends_what_it_had(
         assert {e["end_reason"] for e in heard.events() if e["id"] in events and e["type"] == "end"} == {"moved"}
         stale = [s for c, s in heard.scores(thawed) if s["fence"] == 1 and c in {e["camera"] for e in late}]
         assert not stale
-        heard.assert_one_owner_at_a_time()
+        heard.assert_one_owner_at_a_time(tmp_path / SCORES)
         assert workers[other].process.poll() is None
     heard.close()
 
@@ -113,7 +114,7 @@ def test_wrong_use(tmp_path: Path) -> None:
         assert done.returncode == 2
         return done.stderr
 
-    assert "needs a broker that all shards share: --mqtt URL" in said("--shard", "1/2")
+    assert "needs a broker that all instances share: --mqtt URL" in said("--shard", "1/2")
     (tmp_path / "file").touch()
     shared = ("--shard", "1/2", "--mqtt", "mqtt://127.0.0.1:1", "--leases", tmp_path / "file")
     assert f"--leases {tmp_path}/file: cannot be written" in said(*shared)

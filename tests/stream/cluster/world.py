@@ -24,7 +24,7 @@ class Ground:
 
     def claim(self, key: str, record: Record) -> None:
         current = self.records.get(key)
-        if record.fence == (1 if current is None else current.fence + 1):
+        if current is None or record.fence == current.fence + 1:
             self.records[key] = record
 
 
