@@ -25,10 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from stream.cluster.keeper import DEAD
 from stream.cluster.placement import NO_LABELS, Worker, place
 from stream.cluster.renewal import BEAT_EVERY
-<<<<<<< HEAD
 from stream.watch.custody import KEPT_EVERY
-=======
->>>>>>> w-cluster
 
 CAMERAS: Final = (100, 1_000, 10_000)
 ROOM: Final = {"2 cores": 12, "16 cores": 96, "GPU, one process": 300}  # cameras a worker, docs/scale.md
