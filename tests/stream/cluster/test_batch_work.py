@@ -94,7 +94,7 @@ def test_what_ran_on_a_killed_node_runs_again_and_a_call_that_kills_its_process_
         def starts() -> int:
             return len([*tmp_path.iterdir()])
 
-        until(lambda: starts() == 3, 200, "a call on each of the three nodes")
+        until(lambda: starts() == 3, 400, "a call on each of the three nodes")
         cluster.kill(third)
         (tmp_path / "go").touch()
         results = json.loads(process.communicate(timeout=200)[0])  # and nothing that Ray says
