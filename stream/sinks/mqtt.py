@@ -194,8 +194,7 @@ class MqttSink:
         self._backlog.event(message)
 
     def stop(self, *, patient: bool = False) -> None:
-        """Publish `offline`, except for what another instance takes over; `deliver` returns once everything is
-        acknowledged.
+        """Publish `offline`, except for what another instance takes over; `deliver` returns once it is acknowledged.
 
         Without a broker it returns at once; if `patient`, it waits until everything is acknowledged.
         """
@@ -225,10 +224,7 @@ class MqttSink:
 
     def _image_too_large(self, topic: str, size: int, limit: int | None) -> None:
         if limit is None:
-            what = (
-                "sending smaller images: the broker drops the connection because of this one; "
-                "check its maximum packet size"
-            )
+            what = "sending smaller images: the broker drops the connection; check its maximum packet size"
             log.error(what, broker=self.shown, topic=topic, bytes=size)
         else:
             what = "sending smaller images: larger than the broker's maximum packet size"
