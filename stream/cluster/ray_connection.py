@@ -20,9 +20,11 @@ from stream.base.errors import UsageError
 
 LOCAL: Final = "local"
 _ADDRESS: Final = re.compile(r"[^\s:/@]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}")
-_ANSWERS_WITHIN: Final = 60.0  # on a busy machine; else it takes seconds
-_SHORTER: Final = {"RAY_py_gcs_connect_timeout_s": "5"}  # of a connection that is no Ray's: 15 s instead of 45
+_ANSWERS_WITHIN: Final = 60.0  # on a busy machine; else it takes a second or two
 _CONNECTS_WITHIN: Final = 5.0
+# how a client of HTTP/2, and so of gRPC, begins: the preface of RFC 9113 and an empty SETTINGS frame
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_FRAME, _SETTINGS = 9, 4
 
 
 def connect(address: str) -> None:
@@ -55,20 +57,21 @@ def _check_head(address: str) -> None:
     if not _ADDRESS.fullmatch(address):
         raise UsageError(f"--cluster {address}: must be HOST:PORT of a Ray head, or {LOCAL}")
     host, _, port = address.rpartition(":")
+    silent = UsageError(f"--cluster {address}: something listens there, but it does not answer as a Ray head")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECTS_WITHIN).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECTS_WITHIN) as connection:
+            if os.environ.get("RAY_USE_TLS") != "1" and not _speaks_grpc(connection):
+                raise silent
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"--cluster {address}: no Ray head answers there: {reason}") from None
     command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]
     try:
-        asked = subprocess.run(  # noqa: S603 -- our own command
-            command, capture_output=True, text=True, timeout=_ANSWERS_WITHIN, check=False, env=os.environ | _SHORTER
-        )
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWERS_WITHIN, check=False)  # noqa: S603 -- our own command
     except subprocess.TimeoutExpired:
-        asked = subprocess.CompletedProcess(command, 1, "", "RpcError")
+        raise silent from None
     if asked.returncode and "RpcError" in asked.stderr:
-        raise UsageError(f"--cluster {address}: something listens there, but it does not answer as a Ray head")
+        raise silent
     if "AuthenticationError" in asked.stderr:
         raise UsageError(
             f"--cluster {address}: the head wants its token; set RAY_AUTH_MODE=token, and put the token into "
@@ -77,6 +80,21 @@ def _check_head(address: str) -> None:
     if asked.returncode:
         last = _line((asked.stderr.strip().splitlines() or ["it is no Ray head"])[-1])
         raise UsageError(f"--cluster {address}: {last.partition('Error: ')[2] or last}")
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether the server begins as one of gRPC does; unlike Ray, this notices a web server at once."""
+    connection.settimeout(_ANSWERS_WITHIN)
+    answer = b""
+    try:
+        connection.sendall(_PREFACE)
+        while len(answer) < _FRAME:
+            if not (part := connection.recv(_FRAME - len(answer))):
+                return False
+            answer += part
+    except OSError:
+        return False
+    return answer[3] == _SETTINGS
 
 
 def _line(text: str) -> str:

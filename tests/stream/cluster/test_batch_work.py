@@ -7,7 +7,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +94,7 @@ def test_what_ran_on_a_killed_node_runs_again_and_a_call_that_kills_its_process_
         def starts() -> int:
             return len([*tmp_path.iterdir()])
 
-        until(lambda: starts() == 3, 200, "a call on each of the three nodes")
+        until(lambda: starts() == 3, 400, "a call on each of the three nodes")
         cluster.kill(third)
         (tmp_path / "go").touch()
         results = json.loads(process.communicate(timeout=200)[0])  # and nothing that Ray says
@@ -121,13 +124,23 @@ def test_an_address_that_cannot_be_one_of_a_head(address: str, says: str) -> Non
 
 
 def test_a_server_that_is_no_ray_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that says nothing, and a web server."""
     from stream.cluster import ray_connection
 
-    monkeypatch.setattr(ray_connection, "_ANSWERS_WITHIN", 2.0)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(UsageError, match="something listens there, but it does not answer as a Ray head"):
-            ray_connection.connect(address)
+    monkeypatch.setattr(ray_connection, "_ANSWERS_WITHIN", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server, web_server() as port:
+        for found in (server.getsockname()[1], port):
+            with pytest.raises(UsageError, match="something listens there, but it does not answer as a Ray head"):
+                ray_connection.connect(f"127.0.0.1:{found}")
+
+
+@contextmanager
+def web_server() -> Iterator[int]:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        yield server.server_port
+        thread.join(10)
 
 
 def test_a_head_of_another_version(cluster: RayCluster) -> None:
