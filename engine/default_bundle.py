@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from importlib import metadata, resources
@@ -18,6 +19,7 @@ DEFAULT_BACKBONE: Final = "i3d"
 _EXPORT_SETTINGS: Final = {"opset": 18, "layout": 5, "quantisation": 3}
 
 
+@functools.cache  # the service must not read files for it later, while an update may be replacing them
 def project_version() -> str:
     """The installed version of mgfn-stream."""
     return metadata.version("mgfn-stream")

@@ -47,7 +47,7 @@ def main() -> None:
         if not given.again and before is not None and _finished(before, at, form):
             continue
         print(f"{time.strftime('%H:%M:%S')} {drill.name}: {drill.row}", flush=True)
-        result = run(drill, _bundle(), short=given.short)
+        result = run(drill, _bundle(), at, short=given.short)
         results = {**load(JSON), drill.name: result}  # another drill may have ended meanwhile
         save(JSON, results)
         write_page(PAGE, DRILLS, results)
@@ -62,7 +62,7 @@ def _finished(before: Result, at: str, form: str) -> bool:
     return before.state == "passed" and before.commit == at and "+" not in at and before.form in (form, "long")
 
 
-def run(drill: Drill, bundle: Path, *, short: bool) -> Result:
+def run(drill: Drill, bundle: Path, at: str, *, short: bool) -> Result:
     """Run one drill. What it raises is a failure, unless it says that it cannot be run here."""
     findings, began = Findings(), time.monotonic()
     state, why = "", ""
@@ -80,7 +80,7 @@ def run(drill: Drill, bundle: Path, *, short: bool) -> Result:
         state, why = ("failed", ", ".join(failed)) if failed else ("passed", "")
     form = "short" if short else "long"
     seconds = round(time.monotonic() - began, 1)
-    return Result(drill.name, state, why, tuple(findings.figures), form, seconds, today(), commit(), machine())
+    return Result(drill.name, state, why, tuple(findings.figures), form, seconds, today(), at, machine())
 
 
 def _bundle() -> Path:

@@ -164,6 +164,8 @@ def soak(ground: Ground, findings: Findings) -> None:
     finally:
         for context in contexts:
             context.__exit__(None, None, None)
+    if len(rows) < 4 or rows[-1][0] < 45 * minutes:
+        return  # it crashed: there is nothing to judge
     later = [row for row in rows if row[0] >= 15 * minutes]  # the first quarter is the warm-up
     slope, of_service = _slope(later, "memory"), _slope(later, "parent")
     if not ground.short:  # a run of minutes cannot pass: it shows the warm-up
@@ -190,7 +192,7 @@ def _shares(rows: list[tuple[float, Usage]]) -> Iterator[str]:
 def _watch(home: House, watched: list[SettableCamera], minutes: float) -> list[tuple[float, Usage]]:
     rows: list[tuple[float, Usage]] = []
     began = time.monotonic()
-    while (at := time.monotonic() - began) < 60 * minutes:
+    while (at := time.monotonic() - began) < 60 * minutes and home.service.process.poll() is None:
         rows.append((at, Usage.settled(home.pid, 3)))
         watched[len(rows) % len(watched)].hang_up()
         time.sleep(min(9.0, 6 * minutes))

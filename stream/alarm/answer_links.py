@@ -34,7 +34,7 @@ class AnswerLinks:
 
     def right(self, event_id: str, by: str, code: str) -> bool:
         """Whether the link is one of ours."""
-        return hmac.compare_digest(self._code(event_id, by), code)
+        return hmac.compare_digest(self._code(event_id, by).encode(), code.encode())
 
     def named_by(self, path: str) -> str | None:
         """Who acknowledges by a POST to this path; None if it is not the path of a link of ours."""

@@ -173,19 +173,22 @@ def reduced(picture: bytes, width: int = 160) -> bytes:
 
 def heated(picture: bytes, heat: bytes) -> bytes:
     """The JPEG of an event with its stored heat map over it, in red. Raises ValueError for bytes that are neither."""
-    import cv2
-
     found = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR) if picture else None
     if found is None:
         raise ValueError("not a picture")
-    stored = json.loads(heat)
-    cells = np.asarray(stored["rows"], np.float32) / 255
-    height, width = found.shape[:2]
-    x, y, w, h = (round(part * size) for part, size in zip(stored["region"], (width, height) * 2, strict=True))
-    if cells.size and w > 0 and h > 0:
-        place = found[y : y + h, x : x + w]
+    try:
+        stored = json.loads(heat)
+        cells = np.asarray(stored["rows"], np.float32) / 255
+        height, width = found.shape[:2]
+        x, y, w, h = (round(part * size) for part, size in zip(stored["region"], (width, height) * 2, strict=True))
+    except (LookupError, TypeError, OverflowError):
+        raise ValueError("not a heat map") from None
+    place = found[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)]
+    if cells.ndim == 2 and cells.size and place.size:
         share = cv2.resize(cells, place.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None] * _HEAT_COVERS
-        place[:] = place * (1 - share) + np.asarray(_HEAT, np.float32) * share
+        hot = np.asarray(_HEAT, np.float32)
+        for row, covered in zip(place, share, strict=True):  # in float32, a whole image is large
+            row[:] = row * (1 - covered) + hot * covered
     return jpeg(np.asarray(found[..., ::-1], np.uint8))
 
 

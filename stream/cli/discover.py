@@ -20,7 +20,7 @@ from stream.alarm.requests import Note, Origin
 from stream.base.addresses import expand
 from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all, remember, shown_url
-from stream.cli.looking_back import looked_at
+from stream.cli.looking_back import login_name, looked_at
 from stream.cli.tables import console
 from stream.discovery.finding import Camera, Finder, Findings
 from stream.discovery.site_entry import Entries, PlaceholderLogin, as_yaml, entries, store_password, write_site
@@ -75,7 +75,7 @@ async def _found(hosts: list[str], login: Login | None, own_ports: frozenset[int
 
 def _note_in_audit_log(site_file: Path, added: Sequence[str]) -> None:
     """In the data folder of the site file, if mgfn-stream has run with it."""
-    origin = Origin(getpass.getuser(), "command line")
+    origin = Origin(login_name(), "command line")
     with (
         contextlib.suppress(StreamError),
         looked_at(None, site_file, writes=True) as store,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -28,6 +30,14 @@ SiteFile = Annotated[
     typer.Option("--config", metavar="FILE", help="Site file of mgfn-stream; its `data` folder is used."),
 ]
 Camera = Annotated[str | None, typer.Option("--camera", metavar="NAME", help="Only this camera.")]
+
+
+def login_name() -> str:
+    """The user who runs the command, for the audit log; the number of one who has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def duration(text: str, flag: str) -> float:

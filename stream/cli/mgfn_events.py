@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 import time
@@ -16,7 +15,7 @@ import typer
 from configs.command import run_command
 from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all
-from stream.cli.looking_back import Camera, DataFolder, SiteFile, duration, looked_at
+from stream.cli.looking_back import Camera, DataFolder, SiteFile, duration, login_name, looked_at
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -150,7 +149,7 @@ def suggest_threshold(
             suggestion = history.suggest(store, name, per_day, now)
             applied = apply and suggestion.proposal is not None
             if applied:
-                history.apply(store, suggestion, Origin(getpass.getuser(), "command line"))
+                history.apply(store, suggestion, Origin(login_name(), "command line"))
             if as_json:
                 sys.stdout.write(json.dumps(suggestion.as_json() | {"applied": applied}) + "\n")
             else:
@@ -185,7 +184,7 @@ def verdict(
             store.events.judge(camera, event_id, verdicts[said])
             # a running mgfn-stream hears of settings; the time tells two verdicts apart
             store.settings.set(camera, "verdict", f"{event_id} {said} {time.time():.3f}")
-            origin = Origin(getpass.getuser(), "command line")
+            origin = Origin(login_name(), "command line")
             note(store, GiveVerdict(camera, event_id, verdicts[said], origin=origin))
 
 
@@ -249,7 +248,7 @@ def ack(
     from stream.lookback.answers import acknowledge
 
     try:
-        name = checked_name(getpass.getuser() if by is None else by)
+        name = checked_name(login_name() if by is None else by)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
     with looked_at(data, config, writes=True) as store:

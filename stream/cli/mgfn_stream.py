@@ -210,8 +210,9 @@ def watch(
 
     braces = "{NAME} in braces is sent unchanged: only {MGFN_NAME} is replaced"
     secrets = set(given.secrets)
-    # report invalid cameras, and too many of them, before anything starts
-    allow_open_files(len(told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))))
+    # report invalid cameras, and too many of them, before anything starts; those that are shared run elsewhere, too
+    given_cameras = told_of_braces(cameras_of(site, AlarmSettings(1.0, 1.0)))
+    allow_open_files(0 if shard or worker or cluster else len(given_cameras))
     if unfilled(mqtt or (site.given.mqtt.url if site and site.given.mqtt else None) or ""):
         log.warning(braces, key="mqtt")
     for warning in typed_on_the_command_line(rtsp or (), mqtt):

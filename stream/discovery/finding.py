@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx
 
 from stream.base.errors import CameraError, Reason
+from stream.base.redaction import shown_url
 from stream.discovery.errors import DeviceError
 from stream.discovery.looking import Seen, look
 from stream.discovery.makers import ONVIF_PORTS, PATTERNS, RTSP_PORTS
@@ -173,7 +174,7 @@ class Finder:
                 try:
                     seen[url] = await self._open(url, self._login)
                 except CameraError as error:
-                    wrong.append(f"{url}: {error}")
+                    wrong.append(f"{shown_url(url)}: {error}")
                     if error.reason is Reason.UNAUTHORIZED:
                         break
             several = f" {number}" if len(device.streams) > 1 else ""

@@ -156,7 +156,8 @@ def build(
     kept, clock = store.settings.all(), store.clock
     metrics, live, reaper = Metrics(model), Live(), Reaper()
     decoders: list[DecoderProcess] = []
-    page = settings.page or (None if web is None else page_for_others(web[0]))
+    own = None if web is None else page_for_others(web[0])
+    page = own if leases is not None else settings.page or own  # workers that share cameras have pages of their own
     links = answer_links(store, kept, None if web is None else page)
     couriers = make_couriers(settings, store.media, metrics, clock, links)
     outlet = Outlet(metrics, live.tell, couriers, keeps=not settings.replay)

@@ -25,6 +25,7 @@ from stream.discovery.finding import Camera, Finder, Findings
 from stream.discovery.site_entry import PlaceholderLogin, added, as_yaml, entries, store_password, write_site
 from stream.discovery.soap import Login
 from stream.discovery.targets import Targets, named_host
+from stream.settings.site.editing import WRITING
 from stream.settings.site.reading import checked, read_bytes
 
 LONGEST: Final = 300.0  # seconds
@@ -107,7 +108,7 @@ class CameraSearch:
         that the password was written to; `secret` is the name of its variable, if that must be set before the next
         start. Raises StreamError.
         """
-        with self._lock:
+        with self._lock, WRITING:
             cameras = self._found.cameras if self._found else []
             wanted = [replace(cameras[n], name=name) for n, name in chosen.items() if 0 <= n < len(cameras)]
             if not wanted:

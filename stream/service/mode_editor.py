@@ -17,7 +17,9 @@ from stream.settings.site import editing
 from stream.settings.site.reading import Site, checked, read_bytes, read_site
 
 Watched = Mapping[str, Mapping[str, bool]]  # mode -> camera -> whether the mode watches it
-PROPOSED: Final = ("home", "away", "night", "off")  # for a site without modes; Home Assistant's alarm panel knows them
+# For a site without modes; Home Assistant's alarm panel knows them. The first one, which watches everything, is in
+# force until another is chosen.
+PROPOSED: Final = ("away", "home", "night", "off")
 _OFF: Final = Mode(every=CameraMode(enabled=False))
 _NO_ALARM: Final = AlarmSettings(1.0, 1.0)  # nothing here depends on thresholds
 
@@ -43,7 +45,11 @@ class ModeEditor:
         """
         if self._path is None:
             raise UsageError("there is no site file")
-        path, content = self._path, read_bytes(self._path)
+        with editing.WRITING:
+            return self._saved(self._path, watched)
+
+    def _saved(self, path: Path, watched: Watched) -> dict[str, Any]:
+        content = read_bytes(path)
         site = checked(path, content)
         allowed = {name: set(cameras) for name, cameras in _watched(site).items()}
         if allowed != {name: set(cameras) for name, cameras in watched.items()}:
@@ -89,19 +95,8 @@ def _write(path: Path, data: CommentedMap, site: Site, watched: Watched) -> None
         mode = known.get(name) or (_OFF if none else Mode())
         for camera in site.cameras(_NO_ALARM):
             if wanted[camera.name] != _in_mode(mode, camera):
-                base = camera.enabled if mode.every.enabled is None else mode.every.enabled
-                _set(path, editing.block(path, modes, name), camera.name, wanted[camera.name], base)
-
-
-def _set(path: Path, mode: CommentedMap, camera: str, enabled: bool, base: bool) -> None:
-    """In a mode, let the camera be watched or not; a key that says what holds anyway is removed."""
-    cameras = editing.block(path, mode, "cameras")
-    own = editing.block(path, cameras, camera)
-    if enabled != base:
-        own["enabled"] = enabled
-        return
-    own.pop("enabled", None)
-    if not own:
-        del cameras[camera]
-    if not cameras:
-        del mode["cameras"]
+                block = editing.block(path, modes, name)
+                if block and "cameras" not in block:  # at its end it would stand below a comment on what follows
+                    block.insert(0, "cameras", CommentedMap())
+                own = editing.block(path, editing.block(path, block, "cameras"), camera.name)
+                own["enabled"] = wanted[camera.name]  # never removed: a key takes the comments below it along

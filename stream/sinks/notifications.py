@@ -154,8 +154,11 @@ class NotifyTarget:
         answer = None if self._links is None else self._links.answer(payload.id, self.name)
         if page is None or answer is None or payload.label != "anomaly":
             return self._box
+        url = with_buttons(self._url, page, answer)
+        if url == self._url:  # its service has none; the target keeps its session and its pace
+            return self._box
         box = type(self._box)(asset=self._box.asset)
-        box.add(with_buttons(self._url, page, answer))
+        box.add(url)
         return box
 
     def _send(self, box: apprise.Apprise, title: str, body: str, picture: str | None) -> None:

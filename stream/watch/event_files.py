@@ -80,7 +80,7 @@ class EventFiles:
 
     def with_heat_map(self, message: EventMessage) -> EventMessage:
         """The `media` message of an alarm, with the address of its heat map, if there is one."""
-        heated = message.type == "media" and message.id in self._heated
+        heated = message.type == "media" and message.snapshot is not None and message.id in self._heated
         return replace(message, heat_map=heat_map_url(message.id)) if heated else message
 
     def written(self, decoder: DecoderProcess, written: SnapshotTaken | ClipClosed) -> None:

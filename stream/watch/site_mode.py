@@ -69,7 +69,10 @@ class SiteMode:
     def replace(self, modes: Mapping[str, Mode]) -> None:
         """Other modes, which `configure` puts in force."""
         if modes != self._switch.modes:
+            chosen = self._switch.chosen
             self._switch.replace(modes)
+            if self._switch.chosen != chosen:
+                self._journal.setting("", "mode", None)  # a mode of that name must not be in force when it comes back
             self._name = None
 
     def draw(self, camera: str, drawing: Drawing | None) -> bool:

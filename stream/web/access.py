@@ -193,7 +193,7 @@ class Guard:
         answer = self._start_page(request)
         secure = request.url.scheme == "https"  # said by a TLS proxy on this machine (uvicorn's proxy headers)
         name, content = next((name, content) for name, content, person in self._cookies if person is holder)
-        answer.set_cookie(name, content, max_age=_COOKIE_LASTS, httponly=True, samesite="strict", secure=secure)
+        answer.set_cookie(name, content, max_age=_COOKIE_LASTS, httponly=True, samesite="lax", secure=secure)
         return answer
 
     def _start_page(self, request: Request) -> Response:
@@ -201,7 +201,7 @@ class Guard:
         answer = RedirectResponse("/", 303)
         for name, content, _ in self._cookies:
             if request.cookies.get(name) == content:
-                answer.delete_cookie(name, httponly=True, samesite="strict")
+                answer.delete_cookie(name, httponly=True, samesite="lax")
         return answer
 
 

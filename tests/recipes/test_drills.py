@@ -17,14 +17,14 @@ from recipes.drills.rows import DRILLS, SHORT
 @pytest.mark.parametrize("name", SHORT)
 def test_the_short_form_passes(tiny_bundle: Path, name: str) -> None:
     (drill,) = [drill for drill in DRILLS if drill.name == name]
-    result = run(drill, tiny_bundle, short=True)
+    result = run(drill, tiny_bundle, "commit", short=True)
     if result.state == "not run":
         pytest.skip(result.why)
     assert result.state == "passed", (result.why, [figure for figure in result.figures if not figure.passed])
 
 
 def _result(run_it: object, tmp_path: Path) -> Result:
-    return run(Drill("a", "something breaks", run_it), tmp_path, short=True)  # type: ignore[arg-type]
+    return run(Drill("a", "something breaks", run_it), tmp_path, "commit", short=True)  # type: ignore[arg-type]
 
 
 def test_a_row_passes_fails_gets_stuck_or_cannot_be_run(tmp_path: Path) -> None:

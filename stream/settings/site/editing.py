@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -17,6 +18,8 @@ from ruamel.yaml.util import load_yaml_guess_indent
 from configs.atomic import replacing
 from stream.settings.site.document import parse
 from stream.settings.site.reading import SiteError
+
+WRITING: Final = threading.Lock()  # held from reading a site file until it is replaced
 
 
 def as_yaml(keys: dict[str, Any]) -> str:
@@ -61,6 +64,8 @@ def block(path: Path, data: Any, key: str) -> Any:
         found = data[key] = CommentedMap()
     if not isinstance(found, CommentedMap):
         raise SiteError([f"{path}: {key}: must be a block of keys; nothing was written"])
+    if not found:
+        found.fa.set_block_style()  # `{}` would put everything on one line
     return found
 
 
@@ -69,6 +74,8 @@ def replace_file(path: Path, text: str) -> None:
     path = path.resolve()
     there = path.exists()
     with replacing(path) as partial:
+        if there:
+            partial.touch(0o600)  # it may hold passwords
         partial.write_bytes(text.encode())
         give_to_owner_of(path if there else path.parent, partial)
         if there:

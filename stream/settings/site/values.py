@@ -102,8 +102,8 @@ def _web_address(text: str, info: ValidationInfo) -> str:
 def _page_url(text: str, info: ValidationInfo) -> str:
     whole = _web_address(text, info)
     parts = urlsplit(whole)
-    if "@" in parts.netloc or parts.fragment:
-        raise ValueError("must be http[s]://host[:port]/, without a login")
+    if "@" in parts.netloc or parts.fragment or parts.path not in ("", "/") or not whole.isascii():
+        raise ValueError("must be http[s]://host[:port]/, without a login or a path")
     return whole if whole.endswith("/") else f"{whole}/"
 
 

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream.alarm.requests import Note, Origin
+from stream.base.redaction import shown_url
 from stream.web.access import Asking
 from stream.web.page.sources import PageSources, refusals
 
@@ -45,7 +46,7 @@ class FindingRoutes:
     def start(self, body: Wanted, person: Asking) -> dict[str, str]:
         with refusals(409):
             self._search.start(body.hosts, body.user, body.password)
-        where = ", ".join(host.rpartition("@")[2] for host in body.hosts)
+        where = ", ".join(shown_url(host) if "://" in host else host.rpartition("@")[2] for host in body.hosts)
         self._post(Note("cameras_searched", where[:_LONGEST_NOTE], origin=Origin(person.name, "page")))
         return {"state": "searching"}
 

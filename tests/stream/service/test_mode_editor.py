@@ -28,7 +28,7 @@ def test_modes_are_proposed_and_entered(path: Path) -> None:
     editor = ModeEditor(path)
     found = editor.shown()
     usual, none = {"door": True, "yard": False}, {"door": False, "yard": False}
-    assert found == {"modes": {"home": usual, "away": usual, "night": usual, "off": none}, "proposed": True, "why": ""}
+    assert found == {"modes": {"away": usual, "home": usual, "night": usual, "off": none}, "proposed": True, "why": ""}
     wanted = {**found["modes"], "home": none, "away": {"door": True, "yard": True}}
     assert editor.save(wanted) == {"why": "", "yaml": ""}
     assert editor.shown() == {"modes": wanted, "proposed": False, "why": ""}
@@ -36,14 +36,14 @@ def test_modes_are_proposed_and_entered(path: Path) -> None:
         path.read_text()
         == FILE
         + """modes:
-  home:
-    cameras:
-      door:
-        enabled: false
   away:
     cameras:
       yard:
         enabled: true
+  home:
+    cameras:
+      door:
+        enabled: false
   night: {}
   off:
     every:
@@ -57,19 +57,20 @@ MODES = """modes:
     cameras: {door: {enabled: false, threshold_on: 0.7}, yard: {enabled: true}}
     recipients: []
   off: {every: {enabled: false}}
+# what follows
 """
 
 
-def test_what_else_a_mode_says_stays_and_keys_that_say_nothing_go(path: Path) -> None:
+def test_what_else_a_mode_says_stays(path: Path) -> None:
     path.write_text(FILE + MODES)
     editor = ModeEditor(path)
     modes = editor.shown()["modes"]
     assert modes == {"home": {"door": False, "yard": True}, "off": {"door": False, "yard": False}}
     editor.save({"home": {"door": True, "yard": False}, "off": {"door": True, "yard": False}})
     text = path.read_text()
-    assert "cameras: {door: {threshold_on: 0.7}}" in text
+    assert "cameras: {door: {enabled: true, threshold_on: 0.7}, yard: {enabled: false}}" in text
     assert "# while somebody is in" in text
-    assert "off: {every: {enabled: false}, cameras: {door: {enabled: true}}}" in text
+    assert "off: {cameras: {door: {enabled: true}}, every: {enabled: false}}\n# what follows\n" in text
     home = read_site(path).modes()["home"]
     assert (home.recipients, home.of("door").threshold_on) == (frozenset(), 0.7)
 
@@ -81,7 +82,7 @@ def test_what_is_refused(path: Path) -> None:
         {**modes, "holiday": modes["home"]}, {"home": modes["home"]}, {**modes, "home": {"door": True}},
         {**modes, "home": {**modes["home"], "roof": True}},
     ):  # fmt: skip
-        with pytest.raises(UsageError, match="must be home, away, night, off, each with the cameras door, yard"):
+        with pytest.raises(UsageError, match="must be away, home, night, off, each with the cameras door, yard"):
             editor.save(wrong)
     shared = FILE + "modes:\n  home: &one {cameras: {door: {enabled: false}}}\n  away: *one\n"
     path.write_text(shared)
@@ -102,7 +103,7 @@ def test_a_file_that_cannot_be_written_is_to_be_pasted(path: Path, monkeypatch: 
     editor = ModeEditor(path)
     done = editor.save(editor.shown()["modes"])
     assert done["why"] == f"{path} cannot be written: Read-only file system"
-    assert done["yaml"].startswith("modes:\n  home: {}\n")
+    assert done["yaml"].startswith("modes:\n  away: {}\n")
     assert path.read_text() == FILE
 
 

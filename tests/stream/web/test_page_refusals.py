@@ -94,7 +94,7 @@ def test_a_token_opens_the_page_by_a_cookie_that_is_not_the_token(data: Path) ->
         assert opened.status_code == 303
         said = opened.headers["set-cookie"].lower()
         assert "httponly" in said
-        assert "samesite=strict" in said
+        assert "samesite=lax" in said
         assert token not in said
         assert client.get("/").status_code == 200  # the client keeps the cookie
         ((name, stolen),) = client.cookies.items()
