@@ -52,6 +52,7 @@ def ray_cluster(cores: int = 1) -> Iterator[RayCluster]:
     from ray.cluster_utils import Cluster
 
     folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # Ray writes the newest cluster's address there
     head: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "temp_dir": str(folder)}
 
     def start() -> Any:

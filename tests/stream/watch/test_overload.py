@@ -65,7 +65,7 @@ def test_overload_is_shared_said_and_over(tmp_path: Path, slow_engine: Any) -> N
             before = [c.presence.shed_clips for c in watched]
             until(lambda: sum(c.presence.shed_clips for c in watched) >= sum(before) + 9, what="more of it")
             gave = [c.presence.shed_clips - earlier for c, earlier in zip(watched, before, strict=True)]
-            assert max(gave) - min(gave) <= 2
+            assert min(gave) >= 1  # whoever is nearer to an alarm is served first, but nobody bears it alone
             state["cost"] = 0.0
             until(lambda: not any(decoder.pending_clips for decoder in decoders), what="what waited being scored")
             gave = [c.presence.shed_clips for c in watched]
