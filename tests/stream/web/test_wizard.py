@@ -75,9 +75,11 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         page.locator("#set-modes").click()
         page.get_by_role("checkbox", name="back_yard, home").uncheck()
         page.locator("#modes-save").click()
-        until(lambda: status("back_yard") == "disabled" and status("hall") != "disabled", 30, "the mode in force")
         choice = page.locator("#mode-choice")
         until(lambda: choice.input_value() == "auto", what="the choice in the header")
+        assert "disabled" not in (status("back_yard"), status("hall"))  # nobody has chosen a mode
+        choice.select_option("home")
+        until(lambda: status("back_yard") == "disabled" and status("hall") != "disabled", 30, "the mode in force")
         choice.select_option("off")
         until(lambda: status("back_yard") == status("hall") == "disabled", 30, "no camera watched")
         choice.select_option("night")
