@@ -88,12 +88,18 @@ def test_what_the_broker_has_is_listed_as_it_left(tmp_path: Path) -> None:
 
 def test_the_last_message_of_an_alarm_names_its_heat_map(tmp_path: Path) -> None:
     found = {}
-    for event in ("1000.00-aaaaaa", "1000.00-bbbbbb"):
+    heated, plain, unseen = "1000.00-aaaaaa", "1000.00-bbbbbb", "1000.00-cccccc"  # the last one has no image
+    for event in (heated, plain, unseen):
         with Store.open(tmp_path / event) as store:
             journal = journal_of(store)
             report = reporter(settings_for(tmp_path), journal, store)
-            report.events.heat_map("1000.00-aaaaaa", b"{}")
-            waiting = [event_message(id=event, seq=seq, type=kind) for seq, kind in enumerate(("new", "end", "media"))]
+            for each in (heated, unseen):
+                report.events.heat_map(each, b"{}")
+            image = None if event == unseen else "/api/events/x/snapshot.jpg"
+            waiting = [
+                event_message(id=event, seq=seq, type=kind, snapshot=image)
+                for seq, kind in enumerate(("new", "end", "media"))
+            ]
             for message in waiting:
                 due = SimpleNamespace(due=lambda _now, message=message: [message])
                 camera = SimpleNamespace(is_self_test=False)
@@ -102,8 +108,9 @@ def test_the_last_message_of_an_alarm_names_its_heat_map(tmp_path: Path) -> None
             journal.run()
             found[event] = [waiting.payload.heat_map for waiting in store.events.waiting()]
     assert found == {
-        "1000.00-aaaaaa": [None, None, "/api/events/1000.00-aaaaaa/heat.jpg"],
-        "1000.00-bbbbbb": [None, None, None],
+        heated: [None, None, f"/api/events/{heated}/heat.jpg"],
+        plain: [None, None, None],
+        unseen: [None, None, None],
     }
 
 
