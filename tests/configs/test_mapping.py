@@ -20,6 +20,7 @@ def square(number: int) -> tuple[int, int]:
     return number**2, os.getpid()
 
 
+@pytest.mark.slow
 def test_calls_in_processes_give_every_result_and_raise_what_the_work_raises() -> None:
     results = {item: result for item, result in Processes(2).map(square, [1, 2, 3]) if isinstance(result, tuple)}
     assert {item: result[0] for item, result in results.items()} == {1: 1, 2: 4, 3: 9}

@@ -15,6 +15,7 @@ from mgfn.training.config import ProblemsError, load_config, preset_names
 PRESETS = preset_names()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_builds_its_network(name: str) -> None:
     with torch.device("meta"):

@@ -265,6 +265,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content", "says"), BAD.values(), ids=BAD.keys())
 def test_other_checkpoints_are_refused_in_one_line(
     tmp_path: Path, shapes: dict[str, Tensor], content: Callable[[dict[str, Tensor]], object], says: str

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stream.base.open_files import PER_CAMERA
 
 RAISED = """
@@ -28,6 +30,7 @@ def test_the_limit_is_raised() -> None:
     assert limited(2048, "-c", RAISED).stdout.split() == ["2048", "2048"]
 
 
+@pytest.mark.slow
 def test_more_cameras_than_files_are_refused_with_the_number_that_is_possible(tmp_path: Path) -> None:
     site = tmp_path / "site.yaml"
     site.write_text("cameras:\n" + "".join(f"  cam{n}: {{url: 'rtsp://127.0.0.1:9/{n}'}}\n" for n in range(400)))

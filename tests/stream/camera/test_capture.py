@@ -47,6 +47,7 @@ def test_a_recording_gives_every_frame_with_its_time(tmp_path: Path) -> None:
     assert times == pytest.approx([k / 25 for k in range(40)], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_connection_leaves_no_image_behind(tmp_path: Path) -> None:
     """Its first image refers to itself; it would keep all images of its decoder until Python happens to look for it."""
     source = recording(write_video(tmp_path / "video.mp4", moving_pictures(5)))

@@ -13,6 +13,8 @@ from stream.camera.capture import Capture
 from tests.servers.rtsp import moving_pictures
 from tests.servers.settable_camera import SettableCamera, Track, encode_as
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def units() -> list[bytes]:

@@ -38,6 +38,7 @@ def test_labels_of_a_machine_are_those_of_its_worker() -> None:
     assert share.labels == ("net=yard",)
 
 
+@pytest.mark.slow
 def test_without_ray_it_is_said_what_to_install() -> None:
     hide = "import sys; sys.modules['ray'] = None; from stream.cli.mgfn_stream import main; main()"
     flags = ["--rtsp", "rtsp://127.0.0.1/x", "--mqtt", "mqtt://127.0.0.1", "--cluster", "127.0.0.1:6379"]

@@ -124,6 +124,7 @@ def test_a_folder_that_goes_away_is_an_error_of_the_store(tmp_path: Path) -> Non
         store.exchange(beat("x"))
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_away_is_an_error_of_the_store() -> None:
     store = BrokerStore(parse_broker(f"mqtt://127.0.0.1:{free_port()}"), "mgfn", "node", TlsFiles())
     with pytest.raises(StoreError, match="cannot be reached"):

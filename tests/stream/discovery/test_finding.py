@@ -231,6 +231,7 @@ def test_the_url_of_a_stream_is_opened_and_nothing_else_is_asked() -> None:
     assert found.problems == ["127.0.0.1: rtsp://127.0.0.1:9/wrong: no such stream"]
 
 
+@pytest.mark.slow
 def test_a_probe_finds_a_device_and_an_answer_that_points_to_loopback_is_refused() -> None:
     with OnvifDevice(MAIN).running() as device, answering_probes(device.url, "Front%20door"):
         found = find()

@@ -25,6 +25,7 @@ def look(url: str, login: Login | None = None) -> Seen:
     return asyncio.run(looking.look(url, login))
 
 
+@pytest.mark.slow
 def test_an_image_is_taken_with_a_login_of_any_characters() -> None:
     login = Login("view er", "p@ss/w:rd%?#\u00e9")
     units = encode_as("h264", moving_pictures(30))
@@ -82,6 +83,7 @@ def test_answers_that_hide_a_redirect_or_are_none_reach_nobody(answer: bytes, mo
             elsewhere.accept()
 
 
+@pytest.mark.slow
 def test_faults_name_the_camera_and_not_the_relay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(looking, "PATIENCE", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -63,6 +63,7 @@ def test_nobody_there_shows_no_address() -> None:
     assert not caught.value.lasting
 
 
+@pytest.mark.slow
 def test_a_receiver_that_fails_once_gets_the_event_later() -> None:
     answers = iter((503, 200))
 

@@ -65,6 +65,7 @@ def test_every_word_is_in_the_table_in_both_languages() -> None:
     assert not {key for key in known if len(re.findall(rf"\b{key}\b", everything)) < 2 and not key.startswith(told)}
 
 
+@pytest.mark.slow
 def test_it_is_small(day: Path) -> None:
     total = 0
     with Site(day).serving() as client:

@@ -14,6 +14,7 @@ from tests.stream.web.sites import Site
 HOSTILE = ["..%2F..%2Fetc%2Fpasswd", "%00", "1000.00-abcdef'--", "1" * 5_000, "%F0%9F%92%A9", "1000.00-abcdef%0A"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_ids_and_names_are_not_found(asked: httpx.Client, text: str) -> None:
     event, camera = f"/api/events/{text}", f"/api/cameras/{text}"

@@ -40,6 +40,7 @@ from tests.servers import processes
 from tests.stream.web.sites import LINKS, MODEL, Site
 
 
+@pytest.mark.slow
 def test_what_it_shows(asked: httpx.Client) -> None:
     page = asked.get("/")
     assert "default-src 'self'" in page.headers["content-security-policy"]
@@ -160,6 +161,7 @@ def test_a_long_alarm_shows_its_highest_scores(data: Path) -> None:
     assert sum(at > now - 20_000 for at in loud) in (1, 2)
 
 
+@pytest.mark.slow
 def test_what_it_does(data: Path) -> None:
     site = Site(data)
     with site.serving() as client:
@@ -324,6 +326,7 @@ def test_no_picture_and_no_window_are_not_found(data: Path) -> None:
         assert client.get(f"/api/events/{bare.id}/strip.jpg").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_live_image_is_taken_while_somebody_looks_and_watchers_are_counted(tmp_path: Path) -> None:
     site, until = Site(tmp_path), []
     newest = (4, b"\xff\xd8first")

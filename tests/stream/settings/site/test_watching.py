@@ -135,6 +135,7 @@ def test_its_thread_notices_by_itself_and_when_asked(path: Path) -> None:
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_a_file_that_lacked_resources_is_read_again_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching_module, "RETRY_AFTER", 0.2)
     watcher = watching(path)
