@@ -62,6 +62,7 @@ class Keeper:
         self._known: dict[tuple[str, int], float] = {}  # key and fence -> since when we know that record
         self._highest: dict[str, int] = {}  # fences that were in force, in case the store loses its memory
         self._unwanted: dict[str, float] = {}  # keys that others should have, since when
+        self._doubtful: dict[str, int] = {}  # our last claims by key, until they are confirmed
         self._snapshot = Snapshot()
 
     def take_in(self, snapshot: Snapshot, began: float, now: float) -> None:
@@ -150,7 +151,9 @@ class Keeper:
     def claims(self, now: float, ready: frozenset[str]) -> dict[str, Claim]:
         """What to claim now, by key. `ready`: cameras that deliver here already."""
         keys = sorted(self.mine - self.held.keys()) if self._name in self.held else [self._name]
-        return {key: self._claim(key) for key in keys if self._free(key, now, ready)}
+        claims = {key: self._claim(key) for key in keys if self._free(key, now, ready)}
+        self._doubtful |= {key: claim.record.fence for key, claim in claims.items()}
+        return claims
 
     def _claim(self, key: str) -> Claim:
         before = self._snapshot.records.get(key)
@@ -182,9 +185,11 @@ class Keeper:
                 continue
             displaced = self._snapshot.displaced.get(key, claim.before)
             if displaced is not None and displaced.session and not self._still_dead(claim, displaced, now):
-                back[key] = Record(claim.record.fence + 1)
+                # it may speak until it sees this: only then does it release the lease (`forgotten`)
+                back[key] = replace(displaced, fence=claim.record.fence + 1)
             else:
                 won.append(key)
+                self._doubtful.pop(key, None)
         self.held = {**self.held, **{key: claims[key].record.fence for key in won}}
         return won, back
 
@@ -218,6 +223,19 @@ class Keeper:
         gone = {key: self.held[key] for key in keys if key in self.held}
         self.held = {key: fence for key, fence in self.held.items() if key not in gone}
         return {key: Record(fence + 1) for key, fence in gone.items()}
+
+    def forgotten(self, now: float) -> dict[str, Record]:
+        """What to write to release leases that bear our session, but that we do not hold: our name or the outcome of a
+        claim was lost, or another gave them back. After such a claim, whoever held the lease before may still speak.
+        """
+        found = {}
+        for key, record in self._snapshot.records.items():
+            if record.session != self.me.session or key in self.held:
+                continue
+            known = now - self._known.setdefault((key, record.fence), now)
+            if self._doubtful.get(key) != record.fence or known >= DEAD:
+                found[key] = Record(record.fence + 1)
+        return found
 
     def over(self, now: float) -> list[str]:
         """Sessions that have been silent for long and own nothing."""

@@ -118,14 +118,16 @@ class Renewal:
     def _hand_over(self) -> None:
         keeper, board = self._keeper, self._board
         done = board.take_let_go()
+        forgotten = keeper.forgotten(since_boot())
         leaving = keeper.leaving(since_boot(), board.delivers)
+        released = keeper.released([*done, *(leaving & {SITE})])
+        # first out of `open`, then out of `leaving`: else the loop takes a camera over again in between
+        board.open = {key: fence for key, fence in board.open.items() if key in keeper.held}
         board.leaving = leaving - {SITE} - done.keys()
         for camera, checkpoint in done.items():
             if checkpoint is not None:
                 self._store.save(camera, checkpoint)
-        released = keeper.released([*done, *(leaving & {SITE})])
-        board.open = {key: fence for key, fence in board.open.items() if key in keeper.held}
-        for key, record in released.items():
+        for key, record in {**forgotten, **released}.items():
             self._store.claim(key, record)
 
     def _tell(self) -> None:

@@ -185,6 +185,51 @@ def test_a_second_run_of_a_worker_stands_by_until_the_first_is_dead(world: World
     assert owned(second) == set(KEYS)
 
 
+def test_leases_of_a_run_that_stands_by_after_a_freeze_are_released(world: World) -> None:
+    first, second = world.add("x", session="one"), world.add("x", session="two")
+    world.run(2, first, second)
+    second.ready = frozenset()  # so it takes the name, and not yet the cameras
+    world.run(DEAD + 2, second)
+    assert owned(second) == {SITE}
+    second.ready = frozenset(CAMERAS)
+    world.run(4, first, second)
+    assert owned(second) == set(KEYS)
+
+
+def run_until(instance: Instance, step: str) -> None:
+    while next(instance.steps) != step:
+        pass
+
+
+def test_a_claim_whose_outcome_was_lost_is_released_for_the_worker_that_should_have_it(world: World) -> None:
+    x = world.add("x")
+    x.turn()
+    run_until(x, "claimed")
+    x.steps = x._steps()  # the exchange failed
+    y = world.add("y")
+    world.run(DEAD - 1, x, y)
+    assert not owned(y)  # somebody may have held them before, and speak
+    world.run(4, x, y)
+    assert owned(x, y) == set(KEYS)
+    assert owned(y)
+
+
+def test_a_lease_that_is_given_back_is_free_only_once_its_holder_has_seen_it(world: World) -> None:
+    x, y = world.add("x"), world.add("y")
+    world.run(2, x, y)
+    before = owned(x)
+    world.run(DEAD - 0.5, y)
+    run_until(y, "decided")
+    x.turn()  # back just in time
+    run_until(y, "end")
+    world.run(3, y)
+    assert owned(x) == before
+    assert not owned(y) & before
+    world.run(2, x, y)
+    assert owned(x) == before
+    assert owned(x, y) == set(KEYS)
+
+
 def test_a_camera_that_nobody_can_watch_is_spoken_for_by_the_one_that_has_the_site(world: World) -> None:
     cameras = {**CAMERAS, "far": frozenset({"roof"})}
     x, y = world.add("x", cameras=cameras), world.add("y", cameras=cameras)

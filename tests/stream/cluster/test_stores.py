@@ -43,6 +43,14 @@ def beat(session: str, number: int = 1) -> Beat:
     return Beat(f"w-{session}", session, number, labels=("yard",), ready=("door",))
 
 
+def test_a_beat_of_a_later_version_is_understood() -> None:
+    later = {**beat("x").as_json(), "page": "http://hall:8080"}
+    assert Beat.from_json(later) == beat("x")
+    for wrong in ([], "x", None, {"worker": "x"}, {**later, "capacity": 0}):
+        with pytest.raises(ValueError, match="not a"):
+            Beat.from_json(wrong)
+
+
 def test_what_one_claims_the_other_sees(make: MakeStore) -> None:
     x, y = make(), make()
     x.exchange(beat("x"))

@@ -94,8 +94,9 @@ class Instance:
             yield "confirmed"
             mine = frozenset(keeper.me.labels)
             delivers = {key for key in keeper.held if key in keeper.cameras and keeper.cameras[key] <= mine}
+            forgotten = keeper.forgotten(self.now())
             leaving = keeper.leaving(self.now(), frozenset(delivers))
-            for key, record in keeper.released(leaving).items():
+            for key, record in {**forgotten, **keeper.released(leaving)}.items():
                 self.ground.claim(key, record)
             yield "end"
 
