@@ -122,6 +122,32 @@ def test_fences_grow_even_if_the_store_forgets_them(world: World) -> None:
     assert owned(y) == set(KEYS)
 
 
+def test_after_the_store_lost_its_memory_nobody_takes_what_another_may_speak_for(world: World) -> None:
+    x, y = world.add("x"), world.add("y")
+    world.run(2, x, y)
+    before = owned(x)
+    world.run(3, y)  # x has been silent for less than a lease, and is suspect
+    x.turn()
+    world.ground.records.clear()
+    world.ground.beats.clear()
+    world.run(LEASE - MARGIN, y)
+    assert owned(x) == set()
+    assert not owned(y) & before
+    world.run(DEAD, y)
+    assert owned(y) == set(KEYS)
+
+
+def test_after_a_time_without_the_store_nobody_is_suspect(world: World) -> None:
+    x, y = world.add("x"), world.add("y")
+    world.run(2, x, y)
+    x.turn()  # it has seen the last beat of y
+    before = world.ground.records.copy()
+    world.clock.now += 60  # the store was away
+    x.turn()
+    assert x.keeper.mine == {key for key, record in before.items() if record.worker == "x" and key in KEYS}
+    assert not x.keeper.mine & y.keeper.mine
+
+
 def test_a_worker_that_comes_takes_only_its_share(world: World) -> None:
     x, y = world.add("x"), world.add("y")
     world.run(2, x, y)
