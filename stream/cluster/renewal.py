@@ -90,6 +90,8 @@ class Renewal:
         snapshot = self._store.exchange(keeper.me)
         keeper.take_in(snapshot, began, since_boot())
         board.open = {key: fence for key, fence in board.open.items() if keeper.held.get(key) == fence}
+        if float("-inf") < board.until <= since_boot():
+            board.lapsed = board.until
         board.until = keeper.until
 
     def _look_for_strangers(self) -> None:
@@ -99,8 +101,8 @@ class Renewal:
             return
         reason = (
             f"worker {stranger.worker} on {stranger.host} ({stranger.cluster}) keeps its leases in the same place, but "
-            f"has other cameras or another number of shards than this one ({self._keeper.me.cluster}): use the same "
-            "site file and flags for all, or give each cluster its own --topic-prefix"
+            f"has another --node, other cameras or another number of shards than this one ({self._keeper.me.cluster}): "
+            "use the same site file and flags for all, or give each cluster its own --topic-prefix"
         )
         if since_boot() - self._began < _NEW:  # the one that came later gives way
             self._board.fault = reason
