@@ -6,6 +6,7 @@ import errno
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,7 @@ def beat(session: str, number: int = 1) -> Beat:
 def test_a_beat_of_a_later_version_is_understood() -> None:
     later = {**beat("x").as_json(), "page": "http://hall:8080"}
     assert Beat.from_json(later) == beat("x")
+    wrong: Any
     for wrong in ([], "x", None, {"worker": "x"}, {**later, "capacity": 0}):
         with pytest.raises(ValueError, match="not a"):
             Beat.from_json(wrong)
