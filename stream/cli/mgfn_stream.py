@@ -216,6 +216,8 @@ def watch(
     if unfilled(mqtt or (site.given.mqtt.url if site and site.given.mqtt else None) or ""):
         log.warning(braces, key="mqtt")
     for warning in typed_on_the_command_line(rtsp or (), mqtt):
+        if cluster is not None:  # it would be on the command lines of all machines
+            raise UsageError(warning)
         log.warning(warning)
     sharing = Sharing(shard, worker, expected, leases, tuple(label or ()), cluster)
     sharing.check(given, replay=replay, check=check)

@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from engine.engine import Engine
+from stream.base.addresses import parse_sources
 from stream.base.errors import UsageError
 from stream.base.log import configure, log
 from stream.cluster import joining
@@ -20,7 +21,7 @@ from stream.settings.flags import Options
 from stream.settings.settings import ServiceSettings
 from stream.settings.site.watching import SiteWatcher
 
-_ALONE = ("cluster", "data", "http", "http_token_file")  # flags that a worker does not get, or not as they are
+_ALONE = ("cluster", "data", "http")  # flags that a worker does not get, or not as they are
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,13 @@ def _flags(context: typer.Context) -> list[str]:
     found: list[str] = []
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
-        if parameter.name in (*_ALONE, "node") or value in (None, False, "", []):
+        if parameter.name in (*_ALONE, "node") or value is None or value is False or value in ("", []):
             continue
+        if parameter.name == "rtsp":
+            sources = zip(parse_sources(value), value, strict=True)
+            value = [
+                given if source.live else f"{source.name}={Path(source.url).absolute()}" for source, given in sources
+            ]
         name = max(parameter.opts, key=len)
         for each in value if isinstance(value, list | tuple) else [value]:
             found += [name] if each is True else [name, str(each.absolute() if isinstance(each, Path) else each)]

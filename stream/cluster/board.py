@@ -14,7 +14,8 @@ class Board:
 
     Written by the thread of the leases:
 
-    open: leases in force, by key; until: how long they are certain (seconds since boot).
+    open: leases in force, by key; until: how long they are certain (seconds since boot);
+    lapsed: the last time until which they were certain before they could be renewed again.
     leaving, orphans: see `stream.watch.custody.Leases`. watch: cameras that are ours, or become ours.
     others: whether another worker could take over. fault: why this instance must end.
 
@@ -25,6 +26,7 @@ class Board:
 
     open: Mapping[str, int] = field(default_factory=dict)
     until: float = float("-inf")
+    lapsed: float = float("-inf")
     leaving: frozenset[str] = frozenset()
     orphans: frozenset[str] = frozenset()
     watch: frozenset[str] = frozenset()

@@ -22,7 +22,7 @@ from stream.base.log import log
 from stream.base.ownership import SITE
 from stream.cluster.mirror import Mirror
 from stream.cluster.records import Beat, Record, Snapshot, StoreError
-from stream.sinks.mqtt_client import TlsFiles, make_client
+from stream.sinks.mqtt_client import TlsFiles, make_client, refusal
 
 _ANSWERED_WITHIN: Final = 2.0
 _KEEPALIVE: Final = 5
@@ -39,9 +39,11 @@ class BrokerStore:
         self._mirror = Mirror()
         self._changed = threading.Condition()
         self._subscribed = False
+        self._refused = ""
         self._loaded: dict[str, bytes] = {}
         self._client = make_client(address, tls, f"{node}-lease", MQTTProtocolVersion.MQTTv311, reconnects=True)
         self._client.reconnect_delay_set(1, 2)
+        self._client.max_inflight_messages_set(0)  # no limit: else `close` loses what still waits for its turn
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
@@ -55,17 +57,20 @@ class BrokerStore:
             return back is not None and back.number >= beat.number
 
         with self._changed:
-            if not self._changed.wait_for(lambda: self._subscribed, _ANSWERED_WITHIN):
-                raise StoreError(f"leases: the broker {self._shown} cannot be reached")
+            self._wait_for_broker()
             self._publish(f"beat/{beat.session}", beat.as_json())
             if not self._changed.wait_for(lambda: is_back() or not self._subscribed, _ANSWERED_WITHIN) or not is_back():
                 raise StoreError(f"leases: messages to the broker {self._shown} do not come back")
             return self._mirror.snapshot(since_boot())
 
+    def _wait_for_broker(self) -> None:
+        if not self._changed.wait_for(lambda: self._subscribed, _ANSWERED_WITHIN):
+            why = f"refuses the connection: {self._refused}" if self._refused else "cannot be reached"
+            raise StoreError(f"leases: the broker {self._shown} {why}")
+
     def look(self) -> Snapshot:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._subscribed, _ANSWERED_WITHIN):
-                raise StoreError(f"leases: the broker {self._shown} cannot be reached")
+            self._wait_for_broker()
         probe = Beat("", f"look-{since_boot()}", standby=True)
         try:
             return self.exchange(probe)
@@ -108,6 +113,7 @@ class BrokerStore:
         self._client.publish(f"{self._leases}{path}", json.dumps(payload), qos=1, retain=True)
 
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
+        self._refused = refusal(code) if code.is_failure else ""
         if code.is_failure:
             return
         with self._changed:

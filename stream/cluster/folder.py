@@ -60,6 +60,8 @@ class FolderStore:
     @staticmethod
     def _newest(folder: Path) -> Record | None:
         fences = sorted((int(name) for name in os.listdir(folder) if name.isdecimal()), reverse=True)  # noqa: PTH208 -- names alone
+        if fences and _read(newest := folder / str(fences[0]), Record.from_json) is None and newest.exists():
+            return Record(fences[0], "?")  # damaged: free once this "session" has been silent for a lease
         return next((found for fence in fences if (found := _read(folder / str(fence), Record.from_json))), None)
 
     def claim(self, key: str, record: Record) -> None:
@@ -128,7 +130,11 @@ def _read(path: Path, parse: Callable[[Any], _Told]) -> _Told | None:
 
 def _written(beside: Path, content: bytes) -> Path:
     partial = beside.with_name(f".{secrets.token_hex(8)}")
-    partial.write_bytes(content)
+    try:
+        partial.write_bytes(content)
+    except OSError:  # the disk is full
+        partial.unlink(missing_ok=True)
+        raise
     return partial
 
 

@@ -24,7 +24,6 @@ from stream.cluster.records import Beat, LeaseStore
 from stream.settings.settings import LABEL, ServiceSettings
 from stream.watch.fleet import CameraChanges
 
-WORKER: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MEASURED_CLIPS, _MEASURED_FOR = 8, 0.5  # at least so many, and seconds
 _MOST_SHARDS: Final = 1_000
 _ROOM: Final = 1e6  # shards are equal, and none of them is ever full

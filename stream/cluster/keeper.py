@@ -22,6 +22,7 @@ from typing import Final
 from stream.base.ownership import SITE
 from stream.cluster.placement import NO_LABELS, Labels, Worker, place
 from stream.cluster.records import Beat, Record, Snapshot
+from stream.cluster.sightings import Latest, Sightings
 
 LEASE: Final = 5.0
 MARGIN: Final = 1.0
@@ -56,23 +57,20 @@ class Keeper:
         self._name = f"@{me.worker}"
         self._expected = tuple(expected)
         self._began = now
-        self._seen: dict[str, tuple[int, float]] = {}  # session -> number of its last beat, and when it came
-        self._beating: set[str] = set()  # sessions whose beats we have seen grow
+        self._sightings = Sightings(MARGIN)
+        self._latest = Latest()
         self._strange: dict[str, float] = {}  # sessions that do not belong to us, since when
         self._known: dict[tuple[str, int], float] = {}  # key and fence -> since when we know that record
-        self._highest: dict[str, int] = {}  # fences that were in force, in case the store loses its memory
+        self._placed: tuple[object, ...] = ()  # what `owners` was computed from
         self._unwanted: dict[str, float] = {}  # keys that others should have, since when
+        self._doubtful: dict[str, int] = {}  # our last claims by key, until they are confirmed
         self._snapshot = Snapshot()
 
     def take_in(self, snapshot: Snapshot, began: float, now: float) -> None:
         """The result of an exchange that began and ended at these times."""
         self._snapshot = snapshot
-        for beat in snapshot.beats.values():
-            before = self._seen.get(beat.session)
-            if before is None or before[0] != beat.number:
-                self._seen[beat.session] = (beat.number, now)
-                self._beating |= set() if before is None else {beat.session}
-        self._highest |= {key: record.fence for key, record in snapshot.records.items()}
+        self._sightings.take_in(snapshot.beats.values(), began, now)
+        self._latest.take_in(snapshot.records)
         session = self.me.session
         self.held = {
             key: fence for key, fence in self.held.items() if self._is(key, Record(fence, session, self.me.worker))
@@ -90,10 +88,6 @@ class Keeper:
         record = self._snapshot.records.get(key)
         return None if record is None else record.fence
 
-    def _silence(self, session: str, now: float) -> float:
-        """Seconds since its last beat came; at most since we have known of the session."""
-        return now - self._seen.setdefault(session, (-1, now))[1]
-
     # placement
 
     def place(self, now: float) -> None:
@@ -108,7 +102,10 @@ class Keeper:
                 for name in self._expected
                 if name not in workers
             ]
-        self.owners = place({SITE: NO_LABELS, **self.cameras}, found)
+        inputs = (self.cameras, sorted(found, key=lambda worker: worker.name))
+        if inputs != self._placed:  # with many cameras and workers that takes long
+            self.owners = place({SITE: NO_LABELS, **self.cameras}, found)
+            self._placed = inputs
         alone = self.owners[SITE] == self.me.worker
         self.orphans = frozenset(key for key, owner in self.owners.items() if owner is None and alone)
         placed = {key for key, owner in self.owners.items() if owner == self.me.worker}
@@ -116,7 +113,7 @@ class Keeper:
 
     def _is_there(self, beat: Beat, now: float) -> bool:
         strange = beat.standby or self._strange_for(beat, now) >= STRANGE_AFTER
-        return not strange and self._silence(beat.session, now) < SUSPECT_AFTER
+        return not strange and self._sightings.silence(beat.session, now) < SUSPECT_AFTER
 
     def _strange_for(self, beat: Beat, now: float) -> float:
         """For how many seconds it has been of another cluster, or had other cameras; a site file changes everywhere
@@ -135,7 +132,7 @@ class Keeper:
     def stranger(self, now: float) -> Beat | None:
         """A live worker of another cluster at the same place."""
         for beat in self._snapshot.beats.values():
-            alive = beat.session in self._beating and self._silence(beat.session, now) < SUSPECT_AFTER
+            alive = self._sightings.beating(beat.session) and self._sightings.silence(beat.session, now) < SUSPECT_AFTER
             if alive and self._strange_for(beat, now) >= STRANGE_AFTER:
                 return beat
         return None
@@ -150,18 +147,20 @@ class Keeper:
     def claims(self, now: float, ready: frozenset[str]) -> dict[str, Claim]:
         """What to claim now, by key. `ready`: cameras that deliver here already."""
         keys = sorted(self.mine - self.held.keys()) if self._name in self.held else [self._name]
-        return {key: self._claim(key) for key in keys if self._free(key, now, ready)}
+        claims = {key: self._claim(key) for key in keys if self._free(key, now, ready)}
+        self._doubtful |= {key: claim.record.fence for key, claim in claims.items()}
+        return claims
 
     def _claim(self, key: str) -> Claim:
         before = self._snapshot.records.get(key)
-        fence = 1 + (self._highest.get(key, 0) if before is None else before.fence)
-        beat = None if before is None else self._seen.get(before.session, (None,))[0]
+        fence = 1 + (self._latest.fence(key) if before is None else before.fence)
+        beat = None if before is None else self._sightings.last(before.session)
         return Claim(Record(fence, self.me.session, self.me.worker), before, beat)
 
     def _free(self, key: str, now: float, ready: frozenset[str]) -> bool:
         record = self._snapshot.records.get(key)
-        if key in self._snapshot.unsure:
-            return False
+        if key in self._snapshot.unsure or self._latest.lost_for(key, record, self.me.session, now) < DEAD:
+            return False  # unsure, or its holder may not know yet that the store has lost the lease
         if record is None:
             return True
         known = now - self._known.setdefault((key, record.fence), now)
@@ -171,7 +170,7 @@ class Keeper:
         patience = READY_WITHIN if waits else 0.0
         if not record.session:
             return known >= patience
-        return self._silence(record.session, now) >= DEAD + patience
+        return self._sightings.silence(record.session, now) >= DEAD + patience
 
     def confirm(self, claims: Mapping[str, Claim], now: float) -> tuple[list[str], dict[str, Record]]:
         """After the exchange that followed: the keys that are ours, and what to write to give others back."""
@@ -182,18 +181,20 @@ class Keeper:
                 continue
             displaced = self._snapshot.displaced.get(key, claim.before)
             if displaced is not None and displaced.session and not self._still_dead(claim, displaced, now):
-                back[key] = Record(claim.record.fence + 1)
+                # it may speak until it sees this: only then does it release the lease (`forgotten`)
+                back[key] = replace(displaced, fence=claim.record.fence + 1)
             else:
                 won.append(key)
+                self._doubtful.pop(key, None)
         self.held = {**self.held, **{key: claims[key].record.fence for key in won}}
         return won, back
 
     def _still_dead(self, claim: Claim, displaced: Record, now: float) -> bool:
         if displaced.session == self.me.session:
             return True
-        if self._seen.get(displaced.session, (claim.beat,))[0] != claim.beat and displaced == claim.before:
+        if self._sightings.last(displaced.session) not in {None, claim.beat} and displaced == claim.before:
             return False
-        return self._silence(displaced.session, now) >= DEAD
+        return self._sightings.silence(displaced.session, now) >= DEAD
 
     # giving up
 
@@ -219,7 +220,20 @@ class Keeper:
         self.held = {key: fence for key, fence in self.held.items() if key not in gone}
         return {key: Record(fence + 1) for key, fence in gone.items()}
 
+    def forgotten(self, now: float) -> dict[str, Record]:
+        """What to write to release leases that bear our session, but that we do not hold: our name or the outcome of a
+        claim was lost, or another gave them back. After such a claim, whoever held the lease before may still speak.
+        """
+        found = {}
+        for key, record in self._snapshot.records.items():
+            if record.session != self.me.session or key in self.held:
+                continue
+            known = now - self._known.setdefault((key, record.fence), now)
+            if self._doubtful.get(key) != record.fence or known >= DEAD:
+                found[key] = Record(record.fence + 1)
+        return found
+
     def over(self, now: float) -> list[str]:
         """Sessions that have been silent for long and own nothing."""
         owning = {record.session for record in self._snapshot.records.values()}
-        return [s for s in self._snapshot.beats if s not in owning and self._silence(s, now) > 10 * DEAD]
+        return [s for s in self._snapshot.beats if s not in owning and self._sightings.silence(s, now) > 10 * DEAD]

@@ -61,7 +61,8 @@ class SharedLeases(Leases):
         return fence is not None and self.fence(name) == fence
 
     def sends(self, opened: float) -> bool:
-        return not opened < self._board.until <= since_boot()
+        lapsed = opened < self._board.lapsed or opened < self._board.until <= since_boot()
+        return not lapsed
 
     @property
     def others(self) -> bool:
@@ -80,7 +81,7 @@ class SharedLeases(Leases):
         return frozenset(name for name in self._board.orphans if self.fence(name) is not None)
 
     def found(self, camera: str) -> Mapping[str, Any] | None:
-        return self._board.loaded.get(camera)
+        return self._board.loaded.pop(camera, None)
 
     def keep(self, camera: str, checkpoint: bytes) -> None:
         with self._board.lock:

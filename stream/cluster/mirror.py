@@ -54,6 +54,8 @@ class Mirror:
             self._displaced[key], self._records[key] = current, record
             if not sure and now - self._retained[key] >= SETTLED_AFTER:
                 del self._retained[key]
+        elif again and record.fence > current.fence:  # we have missed something
+            self._records[key] = record
         elif record != current and sure:
             return current
         elif again:

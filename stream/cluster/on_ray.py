@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stream.base.errors import StreamError, UsageError
@@ -34,11 +34,12 @@ _OF_RAY: Final = "ray.io/"
 
 @dataclass(frozen=True)
 class Share:
-    """Where a worker runs: a Ray node, and what it takes of it."""
+    """Where a worker runs: a Ray node, and the GPUs that it takes. It takes no cores of Ray: batch work would wait for
+    them for ever.
+    """
 
     worker: str
     node: str  # id
-    cpus: float
     gpus: float
     labels: tuple[str, ...]
 
@@ -72,7 +73,7 @@ def missing_shares(nodes: Sequence[Mapping[str, Any]], taken: Mapping[str, str])
         for _ in range(max(1, gpus) - list(taken.values()).count(node["NodeID"])):
             name = next(each for each in map(f"{host}-{{}}".format, count(1)) if each not in used)
             used.add(name)
-            yield Share(name, node["NodeID"], cpus / max(1, gpus), float(min(1, gpus)), labels)
+            yield Share(name, node["NodeID"], float(min(1, gpus)), labels)
 
 
 class RayWorkers:
@@ -104,7 +105,12 @@ class RayWorkers:
         the site file, or reads another one.
         """
         made = {share: self._actor(share) for share in missing_shares(ray.nodes(), self._nodes)}
-        self._check_site(made)
+        try:
+            self._check_site(made)
+        except Exception:
+            for actor in made.values():  # they are detached, and would hold their share for ever
+                ray.kill(actor)
+            raise
         expected = ",".join([*self._actors, *(share.worker for share in made)])
         flags = [*self._spread.flags, "--expected", expected]
         started = {share: actor.start.remote(flags, list(share.labels)) for share, actor in made.items()}
@@ -122,7 +128,7 @@ class RayWorkers:
                 lifetime="detached",
                 get_if_exists=True,
                 max_concurrency=4,
-                num_cpus=share.cpus,
+                num_cpus=0,
                 num_gpus=share.gpus,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(share.node, soft=False),
             )
@@ -151,8 +157,8 @@ class RayWorkers:
                 health: Health = ray.get(actor.health.remote(), timeout=_LOOK_EVERY)
             except RayError as error:
                 log.warning("worker's machine does not answer", worker=worker, reason=type(error).__name__)
-                if not _alive(self._nodes[worker]):
-                    del self._actors[worker], self._nodes[worker]  # its share is made again once its machine is back
+                if isinstance(error, ActorDiedError) or not _alive(self._nodes[worker]):
+                    del self._actors[worker], self._nodes[worker]  # its share is made again, once its machine is there
                 continue
             before = self._told.get(worker, health)
             if health.pid is None and before.pid is not None:
@@ -189,9 +195,10 @@ def run_cluster(spread: Spread, stopped: threading.Event) -> None:
         log.info("cluster", address=spread.address, workers=workers.names)
         while not stopped.wait(_LOOK_EVERY):
             workers.look()
-    except UsageError:
-        workers.end()
-        raise
+    except GetTimeoutError:
+        raise StreamError(
+            f"--cluster {spread.address}: a machine does not answer within {_ANSWERED_WITHIN:.0f} s"
+        ) from None
     except Exception as error:
         if stopped.is_set() or isinstance(error, StreamError):
             raise

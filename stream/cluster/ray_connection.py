@@ -62,7 +62,7 @@ def _check_head(address: str) -> None:
         with socket.create_connection((host.strip("[]"), int(port)), _CONNECTS_WITHIN) as connection:
             if os.environ.get("RAY_USE_TLS") != "1" and not _speaks_grpc(connection):
                 raise silent
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"--cluster {address}: no Ray head answers there: {reason}") from None
     command = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address]

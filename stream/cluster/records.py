@@ -7,7 +7,7 @@ name of a worker. Its `fence` grows by one with each change.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol, Self
 
 from stream.base.errors import StreamError
@@ -44,7 +44,7 @@ class Beat:
     """A sign of life. `session` is one run of a worker, `number` grows with each beat.
 
     cluster: which workers share their cameras; different ones must not meet. site: a hash of their cameras.
-    capacity: cameras that it can hold. labels: what it can reach. host: the machine. page: address of its page.
+    capacity: cameras that it can hold. labels: what it can reach. host: the machine. fence: of the lease of its name.
     ready: cameras of others that it watches already. draining: it gives its cameras away. standby: another run of this
     worker is there.
     """
@@ -67,7 +67,10 @@ class Beat:
 
     @classmethod
     def from_json(cls, told: Any) -> Self:
-        """Raises ValueError for anything else than what `as_json` returned."""
+        """Raises ValueError for anything else than what `as_json` returned. A later version may add fields."""
+        if not isinstance(told, Mapping):
+            raise ValueError("not an object")
+        told = {each.name: told[each.name] for each in fields(cls) if each.name in told}
         try:
             beat = cls(**told)
             texts = (beat.worker, beat.session, beat.cluster, beat.site, beat.host, *beat.labels, *beat.ready)

@@ -90,6 +90,8 @@ class Renewal:
         snapshot = self._store.exchange(keeper.me)
         keeper.take_in(snapshot, began, since_boot())
         board.open = {key: fence for key, fence in board.open.items() if keeper.held.get(key) == fence}
+        if float("-inf") < board.until <= since_boot():
+            board.lapsed = board.until
         board.until = keeper.until
 
     def _look_for_strangers(self) -> None:
@@ -99,8 +101,8 @@ class Renewal:
             return
         reason = (
             f"worker {stranger.worker} on {stranger.host} ({stranger.cluster}) keeps its leases in the same place, but "
-            f"has other cameras or another number of shards than this one ({self._keeper.me.cluster}): use the same "
-            "site file and flags for all, or give each cluster its own --topic-prefix"
+            f"has another --node, other cameras or another number of shards than this one ({self._keeper.me.cluster}): "
+            "use the same site file and flags for all, or give each cluster its own --topic-prefix"
         )
         if since_boot() - self._began < _NEW:  # the one that came later gives way
             self._board.fault = reason
@@ -118,14 +120,16 @@ class Renewal:
     def _hand_over(self) -> None:
         keeper, board = self._keeper, self._board
         done = board.take_let_go()
+        forgotten = keeper.forgotten(since_boot())
         leaving = keeper.leaving(since_boot(), board.delivers)
+        released = keeper.released([*done, *(leaving & {SITE})])
+        # first out of `open`, then out of `leaving`: else the loop takes a camera over again in between
+        board.open = {key: fence for key, fence in board.open.items() if key in keeper.held}
         board.leaving = leaving - {SITE} - done.keys()
         for camera, checkpoint in done.items():
             if checkpoint is not None:
                 self._store.save(camera, checkpoint)
-        released = keeper.released([*done, *(leaving & {SITE})])
-        board.open = {key: fence for key, fence in board.open.items() if key in keeper.held}
-        for key, record in released.items():
+        for key, record in {**forgotten, **released}.items():
             self._store.claim(key, record)
 
     def _tell(self) -> None:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +26,7 @@ class Health:
     """Of a worker. `pid` None: its process does not run, and `said` is the last line of its log."""
 
     host: str
-    version: str
     pid: int | None
-    restarts: int
     said: str = ""
 
 
@@ -39,7 +36,6 @@ class Supervisor:
     def __init__(self, name: str, folder: str) -> None:
         self._worker = WorkerProcess(name, Path(folder))
         self._flags: Sequence[str] = ()
-        self._restarts = 0
         self._tended: threading.Thread | None = None
         self._stopped = threading.Event()
 
@@ -66,7 +62,7 @@ class Supervisor:
     def health(self) -> Health:
         pid = self._worker.pid
         said = "" if pid is not None else self._worker.last_words()
-        return Health(socket.gethostname(), metadata.version("mgfn-stream"), pid, self._restarts, said)
+        return Health(socket.gethostname(), pid, said)
 
     def stop(self) -> bool:
         """End the worker. Returns whether it ended by itself."""
@@ -83,7 +79,6 @@ class Supervisor:
             if self._stopped.wait(pause):
                 return
             pause = min(_LONGEST_PAUSE, 2 * pause)
-            self._restarts += 1
             began = time.monotonic()
             try:
                 self._worker.start(self._flags)

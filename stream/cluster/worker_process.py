@@ -28,6 +28,7 @@ with open(sys.argv[1], "ab") as log:
     print(subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True).pid)
 """
 _STARTED_WITHIN: Final = 20.0
+_LAST_BYTES: Final = 4_096  # of a log, in which its last line is
 
 
 class WorkerProcess:
@@ -83,8 +84,9 @@ class WorkerProcess:
 
     def last_words(self) -> str:
         """The last line of its log."""
-        with suppress(OSError):
-            return self.log.read_text(errors="replace").strip().rpartition("\n")[2]
+        with suppress(OSError), self.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_BYTES))
+            return log.read().decode(errors="replace").strip().rpartition("\n")[2]
         return ""
 
 

@@ -203,7 +203,7 @@ def build(
     post = _dropped if commands is None else commands.post
     report = make_reporter(settings, journal, mqtt, pictures, metrics, live.tell, kept, store, lines, page, post)
     starter = CameraStarter(settings, engine, model, reaper, clock, store.media, shared=leases is not None)
-    fleet = Fleet(decoders, starter.start, report)
+    fleet = Fleet(decoders, starter.start, report, lambda name: leases is not None and name in leases.names)
     switch = ModeSwitch(settings.modes, kept.get("", {}).get("mode", BY_SCHEDULE))
     drawings = Drawings(journal, {} if settings.replay else kept)
     mode_topics = ModeTopics(None if settings.replay else mqtt, settings.topic_prefix, settings.node, page)

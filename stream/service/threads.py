@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from stream.base.errors import StreamError
 
-NEEDED_BY_ALARMS = ("journal", "mqtt")
+NEEDED_BY_ALARMS = ("journal", "mqtt", "leases")
 
 
 class Threads:

@@ -101,6 +101,12 @@ class Backlog:
                 self._images.remove(topic)
                 self._states.forget(topic)
 
+    def refresh(self, topic: str) -> None:
+        """Publish the state of one topic again."""
+        with self._changed:
+            self._states.refresh(topic)
+            self._wake()
+
     def publish_again(self) -> None:
         """Publish all states again."""
         with self._changed:

@@ -181,6 +181,7 @@ class MqttSink:
     def stats(self, payload: Mapping[str, Any]) -> None:
         """The service's figures, QoS 0."""
         if (worker := self._ownership.worker) is not None:
+            self._backlog.refresh(self.available_topic)  # the last will of another run may have come late
             payload = fenced({**payload, "worker": worker}, self._ownership.fence(f"@{worker}"))
         self._link.fleeting(f"{self._prefix}/stats", json.dumps(payload))
 

@@ -53,6 +53,11 @@ class RetainedStates:
         self._states.pop(topic, None)
         self._unpublished.pop(topic, None)
 
+    def refresh(self, topic: str) -> None:
+        """Publish the topic again, if it is in use."""
+        if topic in self._states:
+            self._unpublished[topic] = None
+
     def publish_again(self, *, outside: str = "") -> None:
         """Publish all states again; with `outside`, only those whose topic does not start with that."""
         self._unpublished |= dict.fromkeys(t for t in self._states if not (outside and t.startswith(outside)))

@@ -43,8 +43,11 @@ class Allowed:
         self.available = f"{prefix}/available" if worker is None else f"{prefix}/worker/{worker}/available"
 
     def __call__(self, topic: str) -> bool:
-        if self._ownership.worker is None or topic == self.available:
+        worker = self._ownership.worker
+        if worker is None:
             return True
+        if topic == self.available:  # a run of this worker that stands by has the same topic
+            return self._ownership.fence(f"@{worker}") is not None
         name, _, below = topic.removeprefix(self._prefix).partition("/")
         name = self.outside.get(topic, name if below and name != "mode" else THE_SITE)
         return self._ownership.fence(name) is not None

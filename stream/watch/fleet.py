@@ -51,10 +51,12 @@ class Fleet:
         decoders: list[DecoderProcess],
         begin: Callable[[CameraConfig, bool], DecoderProcess],
         report: Reporter,
+        shared: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self._decoders = decoders
         self._begin = begin
         self._report = report
+        self._shared = shared
         self._leaving: dict[DecoderProcess, float] = {}  # until when they have time
 
     @property
@@ -85,7 +87,11 @@ class Fleet:
             self._report.overrides.configure(staying[camera.name], camera)
         self._decoders[:] = [*(staying.get(camera.name) or begun[camera.name] for camera in cameras), *self_test]
         for name in removed:
-            if not before[name].camera.silent:
+            if before[name].camera.silent:
+                continue
+            if self._shared(name):
+                self._report.leave(before[name].camera)
+            else:
                 self._report.forget(name)
         for decoder in begun.values():
             if not decoder.camera.silent:

@@ -35,6 +35,7 @@ class Mosquitto:
         self.port = free_port()
         self._folder = folder
         lines = [f"listener {self.port} 127.0.0.1", "user root", "persistence true", f"persistence_location {folder}/"]
+        lines.append("max_queued_messages 100000")  # as docs/cluster.md recommends; `extra` may set another one
         lines += extra
         if durable:
             lines += ["autosave_interval 1", "autosave_on_changes true"]

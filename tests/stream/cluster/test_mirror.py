@@ -50,6 +50,13 @@ def test_who_follows_is_not_confused_by_what_is_published_again() -> None:
     assert in_force(mirror) == Record(2, "s2", "y")
 
 
+def test_who_has_missed_messages_learns_it_from_what_is_published_again() -> None:
+    mirror = Mirror()
+    took(mirror, FIRST)
+    assert took(mirror, Record(7, "s2", "y"), again=True) is None
+    assert in_force(mirror) == Record(7, "s2", "y")
+
+
 def test_who_has_followed_for_a_while_corrects_others() -> None:
     mirror = Mirror()
     took(mirror, FIRST, retained=True)

@@ -45,3 +45,13 @@ def test_without_ray_it_is_said_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", hide, *flags], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert "--cluster 127.0.0.1:6379: needs Ray: pip install 'mgfn-stream[cluster]'" in done.stderr
+
+
+def test_a_password_is_not_handed_to_the_command_lines_of_all_machines() -> None:
+    flags = ["--rtsp", "door=rtsp://me:s3cret@127.0.0.1/x", "--mqtt", "mqtt://127.0.0.1", "--cluster", "local"]
+    command = [sys.executable, "-m", "stream.cli", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "--rtsp door: " in done.stderr
+    assert "{MGFN_DOOR_PW}" in done.stderr
+    assert "s3cret" not in done.stderr

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,15 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStore]:
 
 def beat(session: str, number: int = 1) -> Beat:
     return Beat(f"w-{session}", session, number, labels=("yard",), ready=("door",))
+
+
+def test_a_beat_of_a_later_version_is_understood() -> None:
+    later = {**beat("x").as_json(), "page": "http://hall:8080"}
+    assert Beat.from_json(later) == beat("x")
+    wrong: Any
+    for wrong in ([], "x", None, {"worker": "x"}, {**later, "capacity": 0}):
+        with pytest.raises(ValueError, match="not a"):
+            Beat.from_json(wrong)
 
 
 def test_what_one_claims_the_other_sees(make: MakeStore) -> None:
@@ -104,6 +115,17 @@ def test_checkpoints_drains_and_what_is_over(make: MakeStore) -> None:
     assert not found.drained
 
 
+def test_what_was_written_just_before_the_end_is_kept(make: MakeStore) -> None:
+    x, y = make(), make()
+    x.exchange(beat("x"))
+    for number in range(200):
+        x.claim(f"c{number}", Record(1, "x", "w-x"))
+        x.save(f"c{number}", b"kept" * 100)
+    x.close()
+    until(lambda: len(y.exchange(beat("y")).records) == 200, 10, "all leases")
+    assert len(y.load([f"c{number}" for number in range(200)])) == 200
+
+
 def test_a_look_leaves_nothing_behind(make: MakeStore) -> None:
     x, visitor = make(), make()
     x.exchange(beat("x"))
@@ -125,8 +147,44 @@ def test_a_folder_that_goes_away_is_an_error_of_the_store(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_a_broker_that_refuses_the_password_is_not_away(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, "right").running() as broker:
+        wrong = broker.url.replace("mqtt://", "mqtt://mgfn:wr0ng@")
+        store = BrokerStore(parse_broker(wrong), "mgfn", "node", TlsFiles())
+        with pytest.raises(StoreError, match="refuses the connection: ") as raised:
+            store.exchange(beat("x"))
+        assert "wr0ng" not in str(raised.value)
+        store.close()
+
+
+@pytest.mark.slow
 def test_a_broker_that_is_away_is_an_error_of_the_store() -> None:
     store = BrokerStore(parse_broker(f"mqtt://127.0.0.1:{free_port()}"), "mgfn", "node", TlsFiles())
     with pytest.raises(StoreError, match="cannot be reached"):
         store.exchange(beat("x"))
     store.close()
+
+
+def test_a_damaged_lease_in_a_folder_belongs_to_nobody_that_beats(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for fence in (1, 2):
+        store.claim("door", Record(fence, "x", "w-x"))
+    (tmp_path / "lease" / "door" / "2").write_bytes(b"")
+    found = store.exchange(beat("y")).records["door"]
+    assert found.fence == 2
+    assert found.session not in {"", "x", "y"}
+    store.claim("door", Record(3, "y", "w-y"))
+    assert store.exchange(beat("y", 2)).records["door"] == Record(3, "y", "w-y")
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FolderStore(tmp_path)
+
+    def full(path: Path, _content: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match="No space left"):
+        store.claim("door", Record(1, "x", "w-x"))
+    assert not list((tmp_path / "lease" / "door").iterdir())

@@ -50,7 +50,7 @@ class Instance:
         self.keeper.cameras = cameras
         self.ready: frozenset[str] = frozenset(cameras)
         self.number = 0
-        self.steps = self._steps()
+        self.steps = self.begun()
 
     def speaks(self, key: str) -> int | None:
         """The fence under which it would publish now."""
@@ -76,7 +76,8 @@ class Instance:
         yield "exchanged"
         self.keeper.take_in(snapshot, began, self.now())
 
-    def _steps(self):  # type: ignore[no-untyped-def]
+    def begun(self):  # type: ignore[no-untyped-def]
+        """Its steps, from the beginning of a turn."""
         keeper = self.keeper
         while True:
             yield from self._exchange()
@@ -94,8 +95,9 @@ class Instance:
             yield "confirmed"
             mine = frozenset(keeper.me.labels)
             delivers = {key for key in keeper.held if key in keeper.cameras and keeper.cameras[key] <= mine}
+            forgotten = keeper.forgotten(self.now())
             leaving = keeper.leaving(self.now(), frozenset(delivers))
-            for key, record in keeper.released(leaving).items():
+            for key, record in {**forgotten, **keeper.released(leaving)}.items():
                 self.ground.claim(key, record)
             yield "end"
 

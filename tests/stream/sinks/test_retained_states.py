@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+from stream.base.ownership import Ownership
 from stream.sinks.retained_states import AT_ONCE, RetainedStates
+from stream.sinks.topics import Allowed
 
 
 def test_the_last_word_on_a_topic_waits_for_the_one_before_it() -> None:
@@ -61,3 +65,35 @@ def test_what_is_removed_is_emptied_and_reported_unless_it_comes_back() -> None:
     states.remove("c")
     states.forget("c")
     assert states.next(0.0) == {"b": "2"}
+
+
+def test_one_topic_is_published_again_if_it_is_in_use() -> None:
+    states = RetainedStates()
+    for topic in ("a", "b"):
+        states.set(topic, "1")
+        states.next(0.0)
+        states.acknowledged(topic)
+    states.refresh("a")
+    states.refresh("c")
+    assert states.next(0.0) == {"a": "1"}
+
+
+@dataclass
+class Shared(Ownership):
+    """Has these leases."""
+
+    worker: str | None = "w"
+    open: dict[str, int] = field(default_factory=dict)
+
+    def fence(self, name: str) -> int | None:
+        return self.open.get(name)
+
+
+def test_a_run_that_stands_by_does_not_say_that_the_worker_is_there_or_away() -> None:
+    shared = Shared()
+    allowed = Allowed("mgfn", shared)
+    assert allowed.available == "mgfn/worker/w/available"
+    assert not allowed(allowed.available)
+    shared.open = {"@w": 3}
+    assert allowed(allowed.available)
+    assert not allowed("mgfn/door/status")

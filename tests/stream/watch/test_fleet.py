@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -57,3 +58,53 @@ def test_without_room_for_all_new_cameras_none_is_begun(tiny_bundle: Path) -> No
     reaper.wait(10)
     assert (begun[0].process, len(reaper)) == (None, 0)
     assert not hasattr(begun[0].ring, "clips")  # closed
+
+
+@dataclass
+class Watched:
+    """A decoder that does nothing."""
+
+    config: CameraConfig
+    camera: WatchedCamera
+    pending_clips: list[Any] = field(default_factory=list)
+
+    def stop(self) -> None: ...
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+@dataclass
+class Told:
+    """A reporter that notes which cameras were left, and which forgotten."""
+
+    left: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+
+    @property
+    def events(self) -> Told:
+        return self
+
+    def close(self, _decoder: DecoderProcess, _reason: str) -> None: ...
+
+    def leave(self, camera: WatchedCamera) -> None:
+        self.left.append(camera.name)
+
+    def forget(self, name: str) -> None:
+        self.forgotten.append(name)
+
+
+def test_topics_of_a_camera_that_another_instance_may_have_are_left_as_they_are() -> None:
+    decoders = [
+        cast(DecoderProcess, Watched(config, WatchedCamera(config, ModelName("b", "0", "x"))))
+        for config in (camera("door"), camera("yard"))
+    ]
+    report = Told()
+
+    def begin(_config: CameraConfig, _waits: bool) -> DecoderProcess:
+        raise AssertionError("nothing is to be begun")
+
+    # yard is not in the site file any more
+    fleet = Fleet(decoders, begin, cast(Reporter, report), lambda name: name == "door")
+    fleet.configure([])
+    assert (report.left, report.forgotten) == (["door"], ["yard"])
