@@ -125,7 +125,7 @@ class Keeper:
         return now - self._strange.setdefault(beat.session, now)
 
     def others(self, now: float) -> bool:
-        """Whether another worker is there that takes our cameras when we are gone; one that is being drained does, too."""
+        """Whether another worker is there to take over when we are gone; one that is being drained does, too."""
         beats = (beat for beat in self._snapshot.beats.values() if beat.worker != self.me.worker)
         return any(self._is_there(beat, now) for beat in beats)
 
