@@ -125,9 +125,9 @@ class Keeper:
         return now - self._strange.setdefault(beat.session, now)
 
     def others(self, now: float) -> bool:
-        """Whether another worker is there that takes cameras."""
+        """Whether another worker is there to take over when we are gone; one that is being drained does, too."""
         beats = (beat for beat in self._snapshot.beats.values() if beat.worker != self.me.worker)
-        return any(self._is_there(beat, now) and not beat.draining for beat in beats)
+        return any(self._is_there(beat, now) for beat in beats)
 
     def stranger(self, now: float) -> Beat | None:
         """A live worker of another cluster at the same place."""
