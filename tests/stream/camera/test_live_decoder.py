@@ -255,6 +255,7 @@ def test_a_camera_that_never_sends_sixteen_frames_in_a_row_is_named(
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # a busy machine is late by more than the test allows
 def test_video_that_stops_while_audio_goes_on_is_noticed_within_five_seconds(units: list[bytes]) -> None:
     video = Track(units, lambda k: (k / 25 if k < 100 else 1e6, k / 25))
     with watching(video, Silence([b""], lambda k: (k / 50, k / 50))) as (camera, decoder):
