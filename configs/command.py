@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 from typer.main import get_command
@@ -21,6 +21,16 @@ _TERMINATED = 128 + signal.SIGTERM
 _SHOWN_ALIKE: Final = 3
 # words that distinguish problems of the same kind: paths, numbers, names of files and videos, values
 _PARTICULAR: Final = re.compile(r"\S*[\d/_'.]\S*")
+
+
+# the flag of the commands whose work can run on a cluster (configs/mapping.py)
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|local",
+        help="Run on the Ray cluster whose head is at HOST:PORT, or on one started here; needs [cluster].",
+    ),
+]
 
 
 class Terminated(BaseException):

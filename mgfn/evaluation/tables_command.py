@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from configs.command import Cluster
 from configs.console import plain_console
 from mgfn.evaluation.videos import EvaluationError
 
@@ -48,13 +49,7 @@ def tables(
         int | None, typer.Option(min=1, max=256, metavar="N", help="Runs at the same time; default: 1.")
     ] = None,
     fps: Annotated[float, typer.Option(min=1, max=240, metavar="F", help="Frame rate of own data.")] = 25.0,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS|local",
-            help="Run on the Ray cluster whose head is at HOST:PORT, or on one started here; needs [cluster].",
-        ),
-    ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Train every method of the paper's tables; print published and measured figures side by side.
 

@@ -105,9 +105,9 @@ def discover(
 
 def desk(
     mqtt: Annotated[str, typer.Option(metavar="URL", help="mqtt[s]://[user:pw@]host[:port] of the broker.")],
-    mqtt_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="CA certificate of the broker.")] = None,
-    mqtt_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Client certificate.")] = None,
-    mqtt_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of the client certificate.")] = None,
+    mqtt_ca: _Ca = None,
+    mqtt_cert: _Cert = None,
+    mqtt_key: _Key = None,
     topic_prefix: Annotated[
         list[str] | None,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from configs.command import run_command
+from configs.command import Cluster, run_command
 
 _GPU_SHARE: Final = 0.25  # one video at a time does not occupy a GPU
 
@@ -45,13 +45,7 @@ def extract(
     batch: Annotated[
         int, typer.Option(metavar="N", help="Crops per batch of the backbone; use 32 or more on a GPU.")
     ] = 4,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS|local",
-            help="Run on the Ray cluster whose head is at HOST:PORT, or on one started here; needs [cluster].",
-        ),
-    ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Extract features for training and evaluation: one NAME.npy per video, float32 (clips, crops, channels).
 
