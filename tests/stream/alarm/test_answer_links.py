@@ -16,6 +16,7 @@ def test_a_link_answers_one_event_for_one_recipient_of_one_installation() -> Non
     assert links.named_by(path.replace(EVENT, "1000.00-bbbbbb")) is None
     assert links.named_by(f"{path}/") is None
     assert AnswerLinks("another key").named_by(path) is None
+    assert not links.right("1", "phone", "é")  # a code is ASCII
     assert "a key" not in repr(links)
 
 

@@ -28,7 +28,10 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_address_of_the_page() -> None:
     text = "http: {url: https://cameras.example}\ncameras: {}\n"
     assert options(Flags(), site(text)).page == "https://cameras.example/"
-    for url in ("cameras.example", "https://anna:pw@cameras.example/", "https://cameras.example/#x", "rtsp://h/"):
+    for url in (
+        "cameras.example", "https://anna:pw@cameras.example/", "https://cameras.example/#x", "rtsp://h/",
+        "https://cameras.example/desk/", "https://kämera.example/",
+    ):  # fmt: skip
         (problem,) = problems(text.replace("https://cameras.example", url))
         assert "http.url" in problem
         assert "pw" not in problem
