@@ -1,7 +1,7 @@
 # Targets for users and CI. Each can be run again, and is fast the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-bundles test-modules lint home-assistant drills field gpu-check train-default-head sbom locked audit lint-deploy dist clean
+.PHONY: help install demo test quick test-bundles test-modules lint home-assistant drills fuzz field gpu-check train-default-head sbom locked audit lint-deploy dist clean
 
 PYTHON ?= python3
 HA_PYTHON ?= python3.13
@@ -68,6 +68,9 @@ home-assistant: ## install Home Assistant for its test, in a Python of its own (
 
 drills: .venv/.dev .venv/.servers ## damage the running service on purpose, and measure (DRILL=name, DRILLS=short; docs/reliability.md)
 	$(BIN)/python -m recipes.drills $(if $(filter short,$(DRILLS)),--short) $(DRILL)
+
+fuzz: .venv/.dev ## feed whatever reads foreign bytes with changed ones for a minute each (Atheris)
+	$(BIN)/python -m tests.fuzz
 
 field: .venv/.dev ## test the default head on recordings from sources it was not trained on (docs/benchmarks/field.md)
 	$(BIN)/python -m recipes.field

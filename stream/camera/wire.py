@@ -18,6 +18,7 @@ from types import UnionType
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from stream.base.errors import StreamError
+from stream.base.foreign_json import foreign_json
 
 LARGEST: Final = 16_384  # bytes of a message
 _LONGEST_TEXT: Final = 2_000
@@ -46,10 +47,10 @@ class Wire(Generic[M]):
     def unpacked(self, data: bytes) -> M:
         """Raises WireError for anything but a message of a known kind, with its fields and finite numbers."""
         try:
-            name, *values = json.loads(data)
+            name, *values = foreign_json(data)
             kind, readers = self._readers[name]
             return kind(*(read(value) for read, value in zip(readers, values, strict=True)))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise WireError(f"not a message: {type(error).__name__}") from None
 
     def received(self, pipe: Connection) -> M:

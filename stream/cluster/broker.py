@@ -18,6 +18,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from stream.base.addresses import BrokerAddress
 from stream.base.clock import since_boot
+from stream.base.foreign_json import foreign_json
 from stream.base.log import log
 from stream.base.ownership import SITE
 from stream.cluster.mirror import Mirror
@@ -147,7 +148,7 @@ class BrokerStore:
             self._mirror.beats.pop(name, None) if kind == "beat" else None
             return
         try:
-            told = json.loads(payload)
+            told = foreign_json(payload)
             if kind == "beat":
                 self._mirror.beats[name] = Beat.from_json(told)
                 return

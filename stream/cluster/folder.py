@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from stream.base.errors import UsageError
+from stream.base.foreign_json import foreign_json
 from stream.base.ownership import SITE
 from stream.cluster.records import Beat, Record, Snapshot, StoreError
 
@@ -123,7 +124,7 @@ def _shown(folder: Path) -> list[Path]:
 def _read(path: Path, parse: Callable[[Any], _Told]) -> _Told | None:
     """None if it is gone, or is not ours."""
     try:
-        return parse(json.loads(path.read_bytes()))
+        return parse(foreign_json(path.read_bytes()))
     except (FileNotFoundError, ValueError):
         return None
 

@@ -77,7 +77,7 @@ class Beat:
             if not all(isinstance(text, str) for text in texts) or not 0 < float(beat.capacity) < 1e9:
                 raise ValueError("not a beat")
             return cls(**{**told, "number": int(beat.number), "labels": tuple(beat.labels), "ready": tuple(beat.ready)})
-        except TypeError:
+        except (TypeError, OverflowError):
             raise ValueError("not a beat") from None
 
 

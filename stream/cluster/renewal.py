@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from stream.base.clock import since_boot
+from stream.base.foreign_json import foreign_json
 from stream.base.log import log
 from stream.base.ownership import SITE
 from stream.cluster.board import Board
@@ -113,7 +113,10 @@ class Renewal:
     def _load(self, cameras: Sequence[str]) -> None:
         for camera, checkpoint in self._store.load(cameras).items():
             try:
-                self._board.loaded[camera] = json.loads(checkpoint)
+                told = foreign_json(checkpoint)
+                if not isinstance(told, dict):
+                    raise ValueError("not an object")
+                self._board.loaded[camera] = told
             except ValueError:
                 log.warning("checkpoint ignored: not of this program", camera=camera)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from stream.base.addresses import name_problem
+from stream.base.foreign_json import foreign_json
 
 MOST_NODES: Final = 500
 MOST_CAMERAS: Final = 1_000
@@ -134,14 +135,10 @@ def topics_of(prefix: str) -> list[str]:
     return own + [f"{prefix}/+/{word}" for word in _OF_CAMERA]
 
 
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
 def _object(payload: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(payload, parse_constant=_refused)
-    except (ValueError, RecursionError):
+        found = foreign_json(payload, finite=True)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -9,6 +9,7 @@ import json
 from typing import Any, Final
 
 from stream.base.addresses import is_rtsp
+from stream.base.foreign_json import foreign_json
 from stream.discovery.errors import DeviceError
 from stream.discovery.finding import Camera, Findings
 from stream.discovery.looking import Seen
@@ -34,10 +35,10 @@ def packed(findings: Findings) -> bytes:
 def unpacked(content: bytes) -> Findings:
     """Raises DeviceError if it is not what `packed` gives."""
     try:
-        data = json.loads(content)
+        data = foreign_json(content)
         cameras = [_camera(each) for each in data["cameras"][:_MOST]]
         return Findings(cameras, [plain(problem)[:_LONGEST] for problem in data["problems"][:_MOST]])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise DeviceError("the search sent something else than cameras") from None
 
 

@@ -19,6 +19,7 @@ from configs.pinned import PinnedFile, cache_folder
 from stream.alarm.rule import AlarmSettings
 from stream.alarm.schedule import Schedule
 from stream.base.addresses import SELF_TEST_CAMERA, Source
+from stream.base.foreign_json import foreign_json
 from stream.base.processes import end_with_parent
 from stream.service.staged_footage import INCIDENT, LENGTH, recording_began, staged_footage
 from stream.settings.settings import CameraConfig
@@ -110,7 +111,7 @@ class SelfTest:
         if self._event is None or self._event.encode() not in payload:
             return False
         try:
-            told = json.loads(payload)
+            told = foreign_json(payload)
         except ValueError:
             return False
         if not isinstance(told, dict) or told.get("id") != self._event or told.get("test") is not True:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from configs.atomic import write_file
 from stream.base.errors import StreamError, UsageError
+from stream.base.foreign_json import foreign_json
 
 SCHEMA: Final = 1
 _LARGEST: Final = 256 * 2**20
@@ -20,10 +21,10 @@ def read_calibration(path: Path, bundle_sha256: str, cameras: Iterable[str]) -> 
     try:
         if path.stat().st_size > _LARGEST:
             raise UsageError(f"{flag}: larger than {_LARGEST >> 20} MB; so --save-calibration did not write it")
-        given = json.loads(path.read_bytes())
+        given = foreign_json(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{flag}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise UsageError(f"{flag}: is not JSON; must be a file written by --save-calibration") from None
     if not isinstance(given, dict) or given.get("schema") != SCHEMA or not isinstance(given.get("cameras"), dict):
         raise UsageError(f"{flag}: is not a calibration of schema {SCHEMA}")

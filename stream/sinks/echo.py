@@ -7,12 +7,12 @@ may simply lack the right to read, and delivery is unproven. Pure: times are pas
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from stream.base.foreign_json import foreign_json
 from stream.sinks.topics import CAMERA, SITE
 
 PATIENCE: Final = 10.0  # seconds
@@ -165,7 +165,7 @@ def event_key(event_id: object, seq: object) -> str:
 def event_key_of(payload: bytes) -> str:
     """`event_key` of a received message; "" if it is not an event."""
     try:
-        told = json.loads(payload)
+        told = foreign_json(payload)
     except ValueError:
         return ""
     return event_key(told.get("id"), told.get("seq")) if isinstance(told, dict) else ""

@@ -12,6 +12,7 @@ from typing import Final
 
 from stream.archive.journal import Journal
 from stream.archive.score_epoch import ScoreEpoch, next_epoch
+from stream.base.foreign_json import foreign_json
 from stream.base.log import log
 from stream.base.ownership import Settings
 from stream.watch.watched_camera import WatchedCamera
@@ -55,7 +56,7 @@ class CameraMemory:
         if bundle != camera.model.sha256 or not camera.learner.learns or not self._recalls_learnt:
             return
         try:
-            camera.learner.recall(json.loads(text))
+            camera.learner.recall(foreign_json(text))
         except ValueError as error:  # a damaged file loses what was learned, not the camera
             log.warning("stored calibration cannot be used", camera=camera.name, reason=str(error))
 

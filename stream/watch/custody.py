@@ -20,6 +20,7 @@ from stream.base.log import log
 from stream.base.ownership import SITE, Ownership, Settings
 from stream.settings.settings import CameraConfig
 from stream.sinks.mqtt import MqttSink
+from stream.watch.checkpoint import Checkpoint
 from stream.watch.decoder_process import DecoderProcess
 from stream.watch.reporter import Reporter
 from stream.watch.scheduling import LONGEST_WAIT
@@ -175,38 +176,45 @@ class Custody:
 
     def _take_over(self, decoder: DecoderProcess, fence: int) -> None:
         camera = decoder.camera
-        found = self._leases.found(camera.name) or {}
-        if int(found.get("fence", -1)) <= self._spoken.get(camera.name, -1):
-            found = {}  # we know more than that
+        found = self._found(camera.name)
+        if found.fence <= self._spoken.get(camera.name, -1):
+            found = Checkpoint()  # we know more than that
         self._spoken[camera.name] = fence
         camera.fence, camera.silent = fence, False
         camera.interrupt()
-        if settings := found.get("settings"):
-            self._adopt(camera, settings)
+        if found.settings:
+            self._adopt(camera, found.settings)
         self._report.introduce(camera)
         continued = self._continue_window(decoder, found)
         log.info("camera taken over", camera=camera.name, fence=fence, window=len(camera.window), continued=continued)
+
+    def _found(self, camera: str) -> Checkpoint:
+        if (told := self._leases.found(camera)) is not None:
+            try:
+                return Checkpoint.from_json(told)
+            except ValueError:
+                log.warning("checkpoint ignored: not of this program", camera=camera)
+        return Checkpoint()
 
     def _adopt(self, camera: WatchedCamera, settings: Settings) -> None:
         self._report.memory.adopt(camera.name, settings)
         self._report.overrides.adopt(camera.name, settings)
 
-    def _continue_window(self, decoder: DecoderProcess, found: Mapping[str, Any]) -> bool:
+    def _continue_window(self, decoder: DecoderProcess, found: Checkpoint) -> bool:
         """Continue the last owner's window, and score only clips that it has not scored."""
         camera, shift = decoder.camera, self._clock.mark.shift
         while decoder.pending_clips and time.monotonic() - decoder.pending_clips[0].arrival > LONGEST_WAIT / 2:
             decoder.give_back(decoder.pending_clips.popleft().slot)
-        window, model = found.get("window"), found.get("bundle")
-        if window is None or model != camera.model.sha256:
+        if found.window is None or found.bundle != camera.model.sha256:
             return False
-        until = float(window["times"][-1][1]) - shift
+        until = found.until - shift
         decoder.scored_until = until
         while decoder.pending_clips and decoder.pending_clips[0].start < until:
             decoder.give_back(decoder.pending_clips.popleft().slot)
         if self._clock.now() - until > WINDOW_GAP:
             return False
         try:
-            camera.window.recall(window, shift)
+            camera.window.recall(found.window, shift)
         except ValueError as error:  # the window fills anew
             log.warning("stored window cannot be used", camera=camera.name, reason=str(error))
             return False
