@@ -124,11 +124,6 @@ class Keeper:
             return 0.0
         return now - self._strange.setdefault(beat.session, now)
 
-    def others(self, now: float) -> bool:
-        """Whether another worker is there to take over when we are gone; one that is being drained does, too."""
-        beats = (beat for beat in self._snapshot.beats.values() if beat.worker != self.me.worker)
-        return any(self._is_there(beat, now) for beat in beats)
-
     def stranger(self, now: float) -> Beat | None:
         """A live worker of another cluster at the same place."""
         for beat in self._snapshot.beats.values():

@@ -65,10 +65,6 @@ class SharedLeases(Leases):
         return not lapsed
 
     @property
-    def others(self) -> bool:
-        return self._board.others
-
-    @property
     def fault(self) -> str:
         return self._board.fault
 

@@ -134,7 +134,6 @@ class Renewal:
 
     def _tell(self) -> None:
         keeper, board = self._keeper, self._board
-        board.others = keeper.others(since_boot())
         board.open = dict(keeper.held)
         board.orphans = keeper.orphans & keeper.held.keys()
         wanted = keeper.held.keys() | keeper.mine if keeper.takes_part else frozenset()
