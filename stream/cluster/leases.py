@@ -69,6 +69,10 @@ class SharedLeases(Leases):
         return self._board.fault
 
     @property
+    def standing(self) -> Mapping[str, Any]:
+        return self._board.standing
+
+    @property
     def leaving(self) -> frozenset[str]:
         return self._board.leaving
 

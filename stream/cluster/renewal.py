@@ -15,6 +15,7 @@ from stream.base.ownership import SITE
 from stream.cluster.board import Board
 from stream.cluster.keeper import Keeper
 from stream.cluster.records import LeaseStore, StoreError
+from stream.cluster.standing import standing
 
 BEAT_EVERY: Final = 0.5
 _SAVED_A_TURN: Final = 4  # checkpoints, so that a beat never waits for many
@@ -138,6 +139,8 @@ class Renewal:
         board.orphans = keeper.orphans & keeper.held.keys()
         wanted = keeper.held.keys() | keeper.mine if keeper.takes_part else frozenset()
         board.watch = frozenset(wanted & keeper.cameras.keys()) - keeper.orphans
+        if (told := standing(keeper)) != board.standing:  # the loop publishes what is another object
+            board.standing = told
 
     def release(self) -> None:
         """At the end: save what waits, release what is ours, so that others need not wait, and close the store."""

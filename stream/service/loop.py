@@ -138,6 +138,8 @@ class MainLoop:
             if parts.commands is not None:
                 parts.commands.watch(parts.names, parts.mode.options)
         parts.node.cameras(parts.names, None if parts.custody is None else parts.custody.site_fence)
+        if parts.leases is not None:
+            parts.node.worker(parts.leases.standing)
         parts.fleet.see_off()
         parts.reaper.collect()
 

@@ -129,6 +129,10 @@ class MqttSink:
         """Retained `node`: what others need to know of this instance."""
         self._state(f"{self._prefix}/node", json.dumps(told))
 
+    def worker(self, told: Mapping[str, Any]) -> None:
+        """Retained `worker/<worker>/node`: what others need to know of this instance among those that share cameras."""
+        self._state(f"{self._prefix}/worker/{self._ownership.worker}/node", json.dumps(told))
+
     def announce(self, topic: str, payload: Mapping[str, Any], camera: str = SITE) -> None:
         """A retained message outside our prefix: Home Assistant's discovery of a camera, or of the site."""
         self._allowed.outside[topic] = camera

@@ -41,6 +41,11 @@ class Leases(Ownership, ABC):
 
     @property
     @abstractmethod
+    def standing(self) -> Mapping[str, Any]:
+        """What this instance tells people of itself (`stream.cluster.standing`): another object whenever it changes."""
+
+    @property
+    @abstractmethod
     def leaving(self) -> frozenset[str]:
         """Cameras that another instance is ready to take."""
 
