@@ -29,7 +29,7 @@ from stream.web.page.sources import PageSources
 from stream.web.rules import Admission
 from stream.web.sight import seen_metrics, seen_state
 
-_METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 LOOP_STUCK_AFTER: Final = 4.0  # /healthz says so within five seconds
@@ -158,7 +158,7 @@ def make_app(pages: Pages, people: People = NOBODY) -> FastAPI:
 
     @app.get("/metrics")
     def metrics(person: Asking) -> Response:
-        return Response(seen_metrics(person, pages.metrics()), media_type=_METRICS_CONTENT_TYPE)
+        return Response(seen_metrics(person, pages.metrics()), media_type=METRICS_CONTENT_TYPE)
 
     @app.get("/api/events/{event_id}/snapshot.jpg")
     def snapshot(event_id: str) -> Response:

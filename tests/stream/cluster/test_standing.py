@@ -27,7 +27,7 @@ def test_a_worker_says_what_it_is_and_why_it_has_a_camera() -> None:
     }  # fmt: skip
     assert told(y)["cameras"]["gate"] == {"fence": 3, "choice": 1, "of": 1, "needs": ["net=yard"]}  # x was first
     (owner,) = [each for each in (x, y) if "door" in told(each)["cameras"]]
-    assert told(owner)["cameras"]["door"] == {"fence": 1, "choice": 1, "of": 2}
+    assert told(owner)["cameras"]["door"] == {"fence": 3, "choice": 1, "of": 2}
     assert not [each for each in (x, y) if "roof" in told(each)["cameras"]]  # nobody can watch it
 
 
