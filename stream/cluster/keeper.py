@@ -211,6 +211,10 @@ class Keeper:
                 found.add(key)
         return frozenset(found)
 
+    def removed(self) -> frozenset[str]:
+        """Cameras that we hold, and that the site has no more."""
+        return frozenset(key for key in self.held if key != SITE and key[0] != "@" and key not in self.cameras)
+
     def released(self, keys: Iterable[str]) -> dict[str, Record]:
         """What to write to release these keys; they are not ours any more."""
         gone = {key: self.held[key] for key in keys if key in self.held}

@@ -124,7 +124,7 @@ class LeaseStore(Protocol):
         """Write a record, which takes effect if its fence is the next one. `exchange` tells."""
 
     def save(self, camera: str, checkpoint: bytes) -> None:
-        """Keep it for the camera's next owner."""
+        """Keep it for the camera's next owner; an empty one deletes what is kept."""
 
     def load(self, cameras: Sequence[str]) -> dict[str, bytes]:
         """What was saved last for each of these cameras, where there is something."""

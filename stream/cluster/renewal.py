@@ -123,13 +123,16 @@ class Renewal:
         done = board.take_let_go()
         forgotten = keeper.forgotten(since_boot())
         leaving = keeper.leaving(since_boot(), board.delivers)
-        released = keeper.released([*done, *(leaving & {SITE})])
+        removed = keeper.removed()
+        released = keeper.released([*done, *(leaving & {SITE}), *removed])
         # first out of `open`, then out of `leaving`: else the loop takes a camera over again in between
         board.open = {key: fence for key, fence in board.open.items() if key in keeper.held}
         board.leaving = leaving - {SITE} - done.keys()
         for camera, checkpoint in done.items():
             if checkpoint is not None:
                 self._store.save(camera, checkpoint)
+        for camera in removed:
+            self._store.save(camera, b"")
         for key, record in {**forgotten, **released}.items():
             self._store.claim(key, record)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stream.archive.store import Store
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import until
 from tests.stream.cluster.shards import Heard, make_video, online, shards, write_site
@@ -45,6 +47,21 @@ def statuses(heard: Heard) -> Callable[[], set[str | None]]:
     return lambda: {heard.last(f"mgfn/{camera}/{word}") for camera in CAMERAS for word in ("status", "available")}
 
 
+def alarms(address: str) -> list[dict[str, Any]]:
+    found = httpx.get(f"{address}api/desk").json()["alarms"]
+    return [alarm for alarm in found if alarm["label"] == "anomaly"]
+
+
+def raised(address: str) -> dict[str, float]:
+    """The time of the newest alarm of each camera."""
+    return {alarm["camera"]: float(alarm["id"].partition("-")[0]) for alarm in reversed(alarms(address))}
+
+
+def pictures(heard: Heard) -> dict[str, float]:
+    """When the images were taken that the broker retains, as the cameras' next owners are told."""
+    return {camera: json.loads(heard.last(f"mgfn/checkpoint/{camera}") or "{}").get("picture") for camera in CAMERAS}
+
+
 def offline_since(heard: Heard, at: float) -> set[str]:
     """Cameras of which somebody has said so since then."""
     found = (topic.split("/")[1] for topic, text in heard.since(at) if text == "offline")
@@ -53,7 +70,8 @@ def offline_since(heard: Heard, at: float) -> set[str]:
 
 def test_shards_seen_together(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto) -> None:
     site, token = tmp_path / "site.yaml", tmp_path / "token"
-    write_site(site, mosquitto.url, tiny_bundle, make_video(tmp_path, 60), CAMERAS)
+    video, rules = make_video(tmp_path, 60), "defaults: {{alarm: {{threshold_on: {}}}, retention: {{media_days: 3}}}}"
+    write_site(site, mosquitto.url, tiny_bundle, video, CAMERAS, rules.format(0.3))
     token.write_text(TOKEN)
     heard = Heard(mosquitto.port)
     page = ("--http", "0.0.0.0:0", "--http-token-file", token)
@@ -73,6 +91,13 @@ def test_shards_seen_together(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosq
             text = httpx.get(url, headers=HEADERS).text
             assert own <= {camera for camera in CAMERAS if f'mgfn_camera_up{{camera="{camera}"}}' in text}
 
+        until(lambda: all(heard.latest.get(f"mgfn/{camera}/anomaly/snapshot") for camera in CAMERAS), 20, "pictures")
+        write_site(site, mosquitto.url, tiny_bundle, video, CAMERAS, rules.format(0.99))  # and no other alarm
+        until(lambda: all(worker.said("site file reloaded") for worker in workers.values()), 20, "the site file")
+        until(lambda: pictures(heard) == raised(address), 20, "checkpoints that tell of the pictures")
+        taken = pictures(heard)
+        assert all(alarm["page"] for alarm in alarms(address))
+
         first = heard.owner(CAMERAS[0])
         lost = [camera for camera, owner in owners(address).items() if owner == first]
         rest = set(workers) - {first}
@@ -85,6 +110,10 @@ def test_shards_seen_together(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosq
         until(lambda: "offline" not in statuses(heard)(), 10, "all cameras online again")
         assert heard.last("mgfn/available") == "online"
 
+        saved = sum(topic == f"mgfn/checkpoint/{lost[0]}" for topic, _ in heard.since(0.0))
+        until(lambda: sum(topic == f"mgfn/checkpoint/{lost[0]}" for topic, _ in heard.since(0.0)) > saved, 20)
+        assert pictures(heard)[lost[0]] == taken[lost[0]]  # its new owner knows how old the retained image is
+
         for name in rest:
             workers[name].process.send_signal(signal.SIGTERM)
         assert {workers[name].process.wait(30) for name in rest} == {0}
@@ -94,4 +123,8 @@ def test_shards_seen_together(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosq
         found = httpx.get(f"{address}metrics").text
         assert f'mgfn_node_cameras_unowned{{node="{seen["name"]}",prefix="mgfn"}} {len(CAMERAS):.1f}' in found
         assert found.count("mgfn_worker_up{") == 3
+    for name in workers:  # each keeps data for as long as the site says, whoever watches the camera
+        with Store.read_only(tmp_path / name.split("-")[1] / "data") as store:
+            kept = store.settings.all()
+            assert {json.loads(kept[camera]["retention"])["media_days"] for camera in CAMERAS} == {3}
     heard.close()
