@@ -6,7 +6,7 @@ import json
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
-LONGEST: Final = 100_000  # of a message, in bytes
+LONGEST: Final = 200_000  # of a message, in bytes: 1,000 cameras with long names
 LONGEST_TEXT: Final = 300
 
 

@@ -201,7 +201,9 @@ class Custody:
     def _take_over(self, decoder: DecoderProcess, fence: int) -> None:
         camera = decoder.camera
         found = self._leases.found(camera.name) or {}
-        picture = found.get("picture", time.time())  # one that nobody knows of is as old as it may be from now on
+        picture = found.get("picture", "unknown")
+        if picture is not None and type(picture) not in (int, float):
+            picture = time.time()  # there may be one, which is kept from now on for as long as a new one
         if int(found.get("fence", -1)) <= self._spoken.get(camera.name, -1):
             found = {}  # we know more than that
         self._spoken[camera.name] = fence

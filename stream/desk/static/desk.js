@@ -59,7 +59,7 @@ function node(found) {
   return make("article", { class: `card${alarmed ? " alarm" : ""}`, "aria-label": found.name },
     make("div", {}, make("strong", {}, title), make("span", { class: `badge${online ? "" : " bad"}` }, t(online ? "online" : "offline"))),
     make("span", { class: "faint" }, [found.prefix, found.version, found.mode && found.mode !== "none" && `${t("mode")}: ${found.mode}`].filter(Boolean).join(", ")),
-    found.workers.length ? make("ul", { "aria-label": t("desk_workers") }, ...found.workers.map(worker)) : null,
+    found.workers.length ? make("ol", { "aria-label": t("desk_workers") }, ...found.workers.map(worker)) : null,
     make("ol", {}, ...rows));
 }
 

@@ -293,6 +293,20 @@ def test_the_desk_shows_every_node_and_answers_an_alarm(tmp_path: Path, mosquitt
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.goto(address)
         page.get_by_role("link", name="South").wait_for()
+        long = "a-machine-with-a-long-name.example.org-1"
+        had = {"fence": 7, "choice": 2, "of": 3, "needs": ["net=yard"], "moves_to": "hall-2"}
+        for name, told in ((long, worker(long, page="http://192.0.2.8:8081/", door=had)), ("hall-2", worker("hall-2"))):
+            north.publish(f"north/worker/{name}/available", "online" if name == long else "offline", retain=True)
+            north.publish(f"north/worker/{name}/node", told.decode(), retain=True)
+        page.get_by_text("lease 7: choice 2 of 3: the ones before are full, needs net=yard, moves to hall-2").wait_for()
+        assert page.get_by_role("link", name=long).first.get_attribute("href") == "http://192.0.2.8:8081/"
+        workers = page.get_by_role("list", name="Workers")
+        assert workers.locator("li").all_inner_texts() == [
+            f"{long} up hall, cameras: 1, capacity: 12, net=yard", "hall-2 down hall, cameras: 0, capacity: 12, net=yard"
+        ]  # fmt: skip
+        north.publish(f"north/worker/{long}/available", "offline", retain=True)
+        page.get_by_text("nobody watches it").wait_for()
+        page.screenshot(path=str(tmp_path / "desk.png"), full_page=True)
         now = int(time.time())
         south.publish("site/south/door/anomaly", "ON", retain=True)
         south.publish("site/south/events", event(now, kind="fight").decode())
