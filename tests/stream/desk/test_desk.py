@@ -302,7 +302,8 @@ def test_the_desk_shows_every_node_and_answers_an_alarm(tmp_path: Path, mosquitt
         assert page.get_by_role("link", name=long).first.get_attribute("href") == "http://192.0.2.8:8081/"
         workers = page.get_by_role("list", name="Workers")
         assert workers.locator("li").all_inner_texts() == [
-            f"{long} up hall, cameras: 1, capacity: 12, net=yard", "hall-2 down hall, cameras: 0, capacity: 12, net=yard"
+            f"{long} up hall, cameras: 1, capacity: 12, net=yard",
+            "hall-2 down hall, cameras: 0, capacity: 12, net=yard",
         ]  # fmt: skip
         north.publish(f"north/worker/{long}/available", "offline", retain=True)
         page.get_by_text("nobody watches it").wait_for()
