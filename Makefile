@@ -1,7 +1,7 @@
 # Targets for users and CI. Each can be run again, and is fast the second time.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-bundles lint home-assistant drills field gpu-check train-default-head sbom locked audit lint-deploy dist clean
+.PHONY: help install demo test quick test-bundles test-modules lint home-assistant drills field gpu-check train-default-head sbom locked audit lint-deploy dist clean
 
 PYTHON ?= python3
 HA_PYTHON ?= python3.13
@@ -42,16 +42,19 @@ demo: install ## watch a staged incident over RTSP and print its alarms (DURATIO
 
 test: ## run all tests: the quick ones first, then those with real servers and models
 	@$(BESIDE) .venv/.dev .venv/.servers
-	@$(BESIDE) lint test-bundles
+	@$(BESIDE) lint test-bundles test-modules
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m 'slow and not alone' -n 5 --dist loadfile --no-loadscope-reorder --durations=10
-	$(BIN)/python -m pytest -q -m alone
+	$(BIN)/python -m pytest -q -m 'slow and not alone' -n 6 --dist loadfile --no-loadscope-reorder --durations=10
+	$(BIN)/python -m pytest -q -m alone -n 2 --dist loadfile
 
 quick: .venv/.dev test-bundles ## run only the quick tests
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile
 
 test-bundles: .venv/.dev
 	@$(BIN)/python -m tests.built_once
+
+test-modules: .venv/.dev # compiles them, which each of pytest's workers would do otherwise
+	@$(BIN)/python -m pytest -q --collect-only > /dev/null || true # the tests say what is wrong
 
 lint: .venv/.dev ## run ruff, mypy (strict) and import-linter
 	$(BIN)/ruff check .
