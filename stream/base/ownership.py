@@ -32,11 +32,6 @@ class Ownership:
         """
         return True
 
-    @property
-    def others(self) -> bool:
-        """Whether another instance is there to take over."""
-        return False
-
 
 ALONE: Final = Ownership()
 

@@ -59,7 +59,7 @@ def print_status(store: LeaseStore, *, as_json: bool) -> None:
         "workers": {
             name: {
                 "host": beat.host,
-                "capacity": None if beat.capacity >= 1e6 else beat.capacity,
+                "capacity": beat.shown_capacity,
                 "labels": list(beat.labels),
                 "cameras": sum(record.session == beat.session for record in cameras.values()),
                 "draining": beat.draining or beat.session in snapshot.drained,

@@ -235,7 +235,8 @@ def watch(
             if check:  # the running service may be using the address
                 web.check_address(wanted, given.http_token_file, given.people)
             else:
-                listener = web.bind(wanted, given.http_token_file, given.people)
+                # a site file names one address for all workers of a machine
+                listener = web.bind(wanted, given.http_token_file, given.people, next_free=worker is not None)
         except UsageError as error:
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
     folder = given.data or state / ("check" if check else sharing.folder)

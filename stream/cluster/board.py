@@ -17,7 +17,7 @@ class Board:
     open: leases in force, by key; until: how long they are certain (seconds since boot);
     lapsed: the last time until which they were certain before they could be renewed again.
     leaving, orphans: see `stream.watch.custody.Leases`. watch: cameras that are ours, or become ours.
-    others: whether another worker could take over. fault: why this instance must end.
+    fault: why this instance must end. standing: what it tells people of itself.
 
     Written by the loop:
 
@@ -30,8 +30,8 @@ class Board:
     leaving: frozenset[str] = frozenset()
     orphans: frozenset[str] = frozenset()
     watch: frozenset[str] = frozenset()
-    others: bool = False
     fault: str = ""
+    standing: Mapping[str, Any] = field(default_factory=dict)
     ready: frozenset[str] = frozenset()
     delivers: frozenset[str] = frozenset()
     loaded: dict[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -82,7 +82,10 @@ class FolderStore:
 
     def save(self, camera: str, checkpoint: bytes) -> None:
         with _as_store_errors():
-            _replace(self._checkpoints / camera, checkpoint)
+            if checkpoint:
+                _replace(self._checkpoints / camera, checkpoint)
+            else:
+                (self._checkpoints / camera).unlink(missing_ok=True)
 
     def load(self, cameras: Sequence[str]) -> dict[str, bytes]:
         found = {}

@@ -20,13 +20,12 @@ from stream.base.errors import UsageError
 from stream.camera.clips import TRAINED_RATE
 from stream.cluster.broker import BrokerStore
 from stream.cluster.leases import SharedLeases
-from stream.cluster.records import Beat, LeaseStore
+from stream.cluster.records import NEVER_FULL, Beat, LeaseStore
 from stream.settings.settings import LABEL, ServiceSettings
 from stream.watch.fleet import CameraChanges
 
 _MEASURED_CLIPS, _MEASURED_FOR = 8, 0.5  # at least so many, and seconds
 _MOST_SHARDS: Final = 1_000
-_ROOM: Final = 1e6  # shards are equal, and none of them is ever full
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def on_broker(settings: ServiceSettings) -> LeaseStore:
 
 def joined(member: Member, settings: ServiceSettings, store: LeaseStore, inner: CameraChanges | None) -> SharedLeases:
     """The leases of this instance; nothing runs yet. `inner` is the source of changed cameras of the site."""
-    capacity = _ROOM if member.capacity is None else member.capacity
+    capacity = NEVER_FULL if member.capacity is None else member.capacity
     me = Beat(
         member.worker, secrets.token_hex(8), cluster=member.cluster, capacity=capacity, labels=member.labels,
         host=socket.gethostname(),

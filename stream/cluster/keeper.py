@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stream.base.ownership import SITE
-from stream.cluster.placement import NO_LABELS, Labels, Worker, place
+from stream.cluster.placement import NO_LABELS, Labels, Worker, choices, place
 from stream.cluster.records import Beat, Record, Snapshot
 from stream.cluster.sightings import Latest, Sightings
 
@@ -52,6 +52,7 @@ class Keeper:
         self.mine: frozenset[str] = frozenset()  # keys that are placed here
         self.orphans: frozenset[str] = frozenset()  # cameras that are placed here because nobody can watch them
         self.owners: Mapping[str, str | None] = {}
+        self.choices: Mapping[str, tuple[int, int]] = {}  # by camera, see `placement.choices`; for people
         self.cameras: Mapping[str, Labels] = {}  # of the site; another thread replaces it, and `site`, its hash
         self.site = me.site
         self._name = f"@{me.worker}"
@@ -105,6 +106,7 @@ class Keeper:
         inputs = (self.cameras, sorted(found, key=lambda worker: worker.name))
         if inputs != self._placed:  # with many cameras and workers that takes long
             self.owners = place({SITE: NO_LABELS, **self.cameras}, found)
+            self.choices = choices(self.me.worker, self.cameras, found)
             self._placed = inputs
         alone = self.owners[SITE] == self.me.worker
         self.orphans = frozenset(key for key, owner in self.owners.items() if owner is None and alone)
@@ -123,11 +125,6 @@ class Keeper:
             self._strange.pop(beat.session, None)
             return 0.0
         return now - self._strange.setdefault(beat.session, now)
-
-    def others(self, now: float) -> bool:
-        """Whether another worker is there to take over when we are gone; one that is being drained does, too."""
-        beats = (beat for beat in self._snapshot.beats.values() if beat.worker != self.me.worker)
-        return any(self._is_there(beat, now) for beat in beats)
 
     def stranger(self, now: float) -> Beat | None:
         """A live worker of another cluster at the same place."""
@@ -213,6 +210,10 @@ class Keeper:
             if key in target.ready or key not in delivers or tired:
                 found.add(key)
         return frozenset(found)
+
+    def removed(self) -> frozenset[str]:
+        """Cameras that we hold, and that the site has no more."""
+        return frozenset(key for key in self.held if key != SITE and key[0] != "@" and key not in self.cameras)
 
     def released(self, keys: Iterable[str]) -> dict[str, Record]:
         """What to write to release these keys; they are not ours any more."""

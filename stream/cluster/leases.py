@@ -42,7 +42,7 @@ class SharedLeases(Leases):
         self._set_site(cameras)
 
     def _set_site(self, cameras: Sequence[CameraConfig]) -> None:
-        self._site = cameras
+        self.site = cameras
         self.names = tuple(camera.name for camera in cameras)
         labels: dict[str, Labels] = {camera.name: frozenset(camera.labels) for camera in cameras}
         self._keeper.cameras = labels
@@ -65,12 +65,12 @@ class SharedLeases(Leases):
         return not lapsed
 
     @property
-    def others(self) -> bool:
-        return self._board.others
-
-    @property
     def fault(self) -> str:
         return self._board.fault
+
+    @property
+    def standing(self) -> Mapping[str, Any]:
+        return self._board.standing
 
     @property
     def leaving(self) -> frozenset[str]:
@@ -113,7 +113,7 @@ class SharedLeases(Leases):
         if watch == self._taken:
             return None
         self._taken = watch
-        return [camera for camera in self._site if camera.name in watch]
+        return [camera for camera in self.site if camera.name in watch]
 
     def modes(self) -> Mapping[str, Mode]:
         return {} if self._inner is None else self._inner.modes()

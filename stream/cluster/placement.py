@@ -43,15 +43,35 @@ def place(cameras: Mapping[str, Labels], workers: Sequence[Worker]) -> dict[str,
     if not names or not workers:
         return dict.fromkeys(names)
     ordered = sorted(workers, key=lambda worker: worker.name)
-    scores = _scores(names, ordered)
-    for column, worker in enumerate(ordered):
-        lacking = [row for row, name in enumerate(names) if not cameras[name] <= worker.labels]
-        scores[lacking, column] = -np.inf
+    scores = _possible(cameras, names, ordered)
     rooms = [max(1, int(worker.capacity)) for worker in ordered]
     return {
         name: None if column < 0 else ordered[column].name
         for name, column in zip(names, _matched(scores, rooms), strict=True)
     }
+
+
+def choices(worker: str, cameras: Mapping[str, Labels], workers: Sequence[Worker]) -> dict[str, tuple[int, int]]:
+    """Which choice this worker is of each camera, and of how many that can watch it: (1, 3) is the first of three.
+    Cameras that it cannot watch are left out. If a camera is not on its first choice, those before it were full.
+    """
+    names, ordered = sorted(cameras), sorted(workers, key=lambda each: each.name)
+    column = next((column for column, each in enumerate(ordered) if each.name == worker), None)
+    if not names or column is None:
+        return {}
+    scores = _possible(cameras, names, ordered)
+    ours = scores[:, column]
+    places, of = 1 + (scores > ours[:, None]).sum(axis=1), np.isfinite(scores).sum(axis=1)
+    return {names[row]: (int(places[row]), int(of[row])) for row in np.flatnonzero(np.isfinite(ours))}
+
+
+def _possible(cameras: Mapping[str, Labels], names: Sequence[str], workers: Sequence[Worker]) -> NDArray[np.float64]:
+    """The scores, (cameras, workers), -inf where a worker lacks a label that the camera needs."""
+    scores = _scores(names, workers)
+    for column, worker in enumerate(workers):
+        lacking = [row for row, name in enumerate(names) if not cameras[name] <= worker.labels]
+        scores[lacking, column] = -np.inf
+    return scores
 
 
 def _matched(scores: NDArray[np.float64], rooms: Sequence[int]) -> list[int]:

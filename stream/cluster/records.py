@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from stream.base.errors import StreamError
+
+NEVER_FULL: Final = 1e6  # the capacity of workers that are all equal
 
 
 class StoreError(StreamError):
@@ -61,6 +63,11 @@ class Beat:
     draining: bool = False
     standby: bool = False
     fence: int | None = None
+
+    @property
+    def shown_capacity(self) -> float | None:
+        """The capacity, None if the worker is never full."""
+        return None if self.capacity >= NEVER_FULL else self.capacity
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -117,7 +124,7 @@ class LeaseStore(Protocol):
         """Write a record, which takes effect if its fence is the next one. `exchange` tells."""
 
     def save(self, camera: str, checkpoint: bytes) -> None:
-        """Keep it for the camera's next owner."""
+        """Keep it for the camera's next owner; an empty one deletes what is kept."""
 
     def load(self, cameras: Sequence[str]) -> dict[str, bytes]:
         """What was saved last for each of these cameras, where there is something."""

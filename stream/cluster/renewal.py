@@ -15,6 +15,7 @@ from stream.base.ownership import SITE
 from stream.cluster.board import Board
 from stream.cluster.keeper import Keeper
 from stream.cluster.records import LeaseStore, StoreError
+from stream.cluster.standing import standing
 
 BEAT_EVERY: Final = 0.5
 _SAVED_A_TURN: Final = 4  # checkpoints, so that a beat never waits for many
@@ -125,23 +126,27 @@ class Renewal:
         done = board.take_let_go()
         forgotten = keeper.forgotten(since_boot())
         leaving = keeper.leaving(since_boot(), board.delivers)
-        released = keeper.released([*done, *(leaving & {SITE})])
+        removed = keeper.removed()
+        released = keeper.released([*done, *(leaving & {SITE}), *removed])
         # first out of `open`, then out of `leaving`: else the loop takes a camera over again in between
         board.open = {key: fence for key, fence in board.open.items() if key in keeper.held}
         board.leaving = leaving - {SITE} - done.keys()
         for camera, checkpoint in done.items():
             if checkpoint is not None:
                 self._store.save(camera, checkpoint)
+        for camera in removed:
+            self._store.save(camera, b"")
         for key, record in {**forgotten, **released}.items():
             self._store.claim(key, record)
 
     def _tell(self) -> None:
         keeper, board = self._keeper, self._board
-        board.others = keeper.others(since_boot())
         board.open = dict(keeper.held)
         board.orphans = keeper.orphans & keeper.held.keys()
         wanted = keeper.held.keys() | keeper.mine if keeper.takes_part else frozenset()
         board.watch = frozenset(wanted & keeper.cameras.keys()) - keeper.orphans
+        if (told := standing(keeper)) != board.standing:  # the loop publishes what is another object
+            board.standing = told
 
     def release(self) -> None:
         """At the end: save what waits, release what is ours, so that others need not wait, and close the store."""

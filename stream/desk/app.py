@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stream.base.people import People
 from stream.desk.listener import DeskListener
+from stream.desk.metrics import exposition, targets
 from stream.web.access import Asking, Guard
 from stream.web.page.files import page_file
+from stream.web.server import METRICS_CONTENT_TYPE
 
 _FOLDER: Final = resources.files("stream.desk").joinpath("static")
 _OWN: Final = {"desk.js": "text/javascript"}
@@ -26,7 +28,7 @@ class Answered(BaseModel):
 
 
 def desk_app(listener: DeskListener, people: People) -> FastAPI:
-    """`/`, `/page/NAME`, `/api/desk` and `/api/desk/ack`."""
+    """The page, its data, and what Prometheus reads."""
     app = FastAPI(title="mgfn-stream desk", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, people=people)
 
@@ -43,6 +45,14 @@ def desk_app(listener: DeskListener, people: People) -> FastAPI:
     @app.get("/api/desk")
     def desk() -> dict[str, Any]:
         return listener.state()
+
+    @app.get("/api/targets")
+    def scraped() -> list[dict[str, Any]]:
+        return targets(listener.state())
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(exposition(listener.state()), media_type=METRICS_CONTENT_TYPE)
 
     @app.post("/api/desk/ack", status_code=202)
     def acknowledge(body: Answered, person: Asking) -> dict[str, str]:

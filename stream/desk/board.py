@@ -6,16 +6,14 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from stream.base.addresses import name_problem
-from stream.base.foreign_json import foreign_json
+from stream.desk.payloads import LONGEST, LONGEST_TEXT, as_object, as_page, as_text
+from stream.desk.workers import MOST_CAMERAS, TOPICS, Workers
 
 MOST_NODES: Final = 500
-MOST_CAMERAS: Final = 1_000
+MOST_WORKERS: Final = 1_000  # of all nodes
 MOST_ALARMS: Final = 200
-_LONGEST: Final = 100_000
-_LONGEST_TEXT: Final = 300
 _LATEST: Final = 1e11  # epoch time that a browser can show
 _SHOWN: Final = (
     "id",
@@ -35,13 +33,31 @@ _OF_NODE: Final = {"available": "available", "mode/state": "mode"}
 
 @dataclass
 class Node:
-    """An instance: what its `node` topic says, and the last state of each of its cameras."""
+    """An instance, or several that share its cameras: what its `node` topic says, and the last state of each camera."""
 
     name: str
     version: str
     page: str | None
     state: dict[str, str] = field(default_factory=dict)
     cameras: dict[str, dict[str, str]] = field(default_factory=dict)
+    workers: Workers = field(default_factory=Workers)
+
+    def as_json(self, prefix: str) -> dict[str, Any]:
+        workers, owners = self.workers.as_json(), self.workers.owners()
+        up = (
+            any(worker["state"] != "down" for worker in workers) if workers else self.state.get("available") == "online"
+        )
+        cameras: list[dict[str, Any]] = []
+        for name, state in sorted(self.cameras.items()):
+            owner = {}
+            if workers:
+                worker, claim = owners.get(name, (None, None))
+                owner = {"worker": worker, **({} if claim is None else {"fence": claim.fence, **claim.why})}
+            cameras.append({"name": name, "owned": name in owners if workers else up, **owner, **state})
+        return {
+            "prefix": prefix, "name": self.name, "version": self.version, "page": self.page, "up": up, **self.state,
+            "workers": workers, "cameras": cameras,
+        }  # fmt: skip
 
 
 class Board:
@@ -53,22 +69,28 @@ class Board:
 
     def take(self, topic: str, payload: bytes) -> list[str]:
         """Returns the topics of a node that was not known before, which are to be subscribed to."""
-        if len(payload) > _LONGEST:
+        if len(payload) > LONGEST:
             return []
-        if topic.endswith("/node"):
-            return self._take_node(topic.removesuffix("/node"), payload)
         prefix = next((p for p in sorted(self._nodes, key=len, reverse=True) if topic.startswith(f"{p}/")), None)
+        rest = topic.removeprefix(f"{prefix}/")
+        of_worker = prefix is not None and rest.startswith("worker/")
+        if topic.endswith("/node") and not of_worker:
+            return self._take_node(topic.removesuffix("/node"), payload)
         if prefix is None:
             return []
-        node, rest = self._nodes[prefix], topic.removeprefix(f"{prefix}/")
-        if rest == "events":
+        node = self._nodes[prefix]
+        if of_worker:
+            room = sum(len(each.workers) for each in self._nodes.values()) < MOST_WORKERS
+            worker, _, word = rest.removeprefix("worker/").partition("/")
+            node.workers.take(worker, word, payload, room=room)
+        elif rest == "events":
             self._take_event(prefix, node, payload)
         elif rest in _OF_NODE:
-            node.state[_OF_NODE[rest]] = _text(payload)
+            node.state[_OF_NODE[rest]] = as_text(payload)
         else:
             camera, _, word = rest.partition("/")
             if camera in node.cameras and word in _OF_CAMERA:
-                text = _text(payload)
+                text = as_text(payload)
                 node.cameras[camera][_OF_CAMERA[word]] = "" if (word, text) == ("problem", "none") else text
         return []
 
@@ -76,7 +98,7 @@ class Board:
         if not payload:  # it is gone for good
             self._nodes.pop(prefix, None)
             return []
-        told = _object(payload)
+        told = as_object(payload)
         names = told.get("cameras")
         if not isinstance(told.get("node"), str) or not isinstance(names, list):
             return []
@@ -86,16 +108,17 @@ class Board:
             return []
         before = {} if known is None else known.cameras
         self._nodes[prefix] = Node(
-            told["node"][:_LONGEST_TEXT],
+            told["node"][:LONGEST_TEXT],
             str(told.get("version", ""))[:40],
-            _page(told.get("page")),
+            as_page(told.get("page")),
             {} if known is None else known.state,
             {name: before.get(name, {}) for name in cameras},
+            Workers() if known is None else known.workers,
         )
         return [] if known is not None else topics_of(prefix)
 
     def _take_event(self, prefix: str, node: Node, payload: bytes) -> None:
-        event = _object(payload)
+        event = as_object(payload)
         camera = event.get("camera")
         if not isinstance(event.get("id"), str) or not isinstance(camera, str) or camera not in node.cameras:
             return
@@ -106,9 +129,11 @@ class Board:
         times = (shown["start_time"], shown["end_time"] or 0.0)
         if not all(isinstance(time, int | float) and 0 <= time < _LATEST for time in times):
             return
-        if len(json.dumps(shown)) > _LONGEST_TEXT * 5:
+        if len(json.dumps(shown)) > LONGEST_TEXT * 5:
             return
-        self._alarms[key] = {**shown, "prefix": prefix, "node": node.name}
+        before = self._alarms.get(key, {})
+        worker = node.workers.holder(camera, event.get("fence")) or before.get("worker")
+        self._alarms[key] = {**shown, "prefix": prefix, "node": node.name, "worker": worker, "fenced": "fence" in event}
         while len(self._alarms) > MOST_ALARMS:
             self._alarms.popitem(last=False)
 
@@ -118,41 +143,20 @@ class Board:
 
     def as_json(self) -> dict[str, Any]:
         """Nodes by name, alarms newest first."""
-        nodes = [
-            {
-                "prefix": prefix, "name": node.name, "version": node.version, "page": node.page, **node.state,
-                "cameras": [{"name": name, **state} for name, state in sorted(node.cameras.items())],
-            }
-            for prefix, node in sorted(self._nodes.items(), key=lambda item: (item[1].name, item[0]))
-        ]  # fmt: skip
+        by_name = sorted(self._nodes.items(), key=lambda item: (item[1].name, item[0]))
+        nodes = [node.as_json(prefix) for prefix, node in by_name]
         alarms = sorted(self._alarms.values(), key=lambda alarm: -alarm["start_time"])
-        return {"nodes": nodes, "alarms": alarms}
+        return {"nodes": nodes, "alarms": [{**alarm, "page": self._page_of(alarm)} for alarm in alarms]}
+
+    def _page_of(self, alarm: dict[str, Any]) -> str | None:
+        """The page that has the images of an alarm: that of the worker that raised it, or else of its node."""
+        node = self._nodes.get(alarm["prefix"])
+        if node is None:
+            return None
+        return node.workers.page(alarm["worker"]) if alarm["fenced"] else node.page
 
 
 def topics_of(prefix: str) -> list[str]:
     """The topics of a node that are shown."""
-    own = [f"{prefix}/{word}" for word in (*_OF_NODE, "events")]
+    own = [f"{prefix}/{word}" for word in (*_OF_NODE, "events", *TOPICS)]
     return own + [f"{prefix}/+/{word}" for word in _OF_CAMERA]
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        found = foreign_json(payload, finite=True)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _text(payload: bytes) -> str:
-    return payload.decode("utf-8", "replace")[:_LONGEST_TEXT]
-
-
-def _page(address: object) -> str | None:
-    """The address of a page; None for anything else, such as javascript:."""
-    try:
-        fine = (
-            isinstance(address, str) and urlsplit(address).scheme in ("http", "https") and len(address) < _LONGEST_TEXT
-        )
-    except ValueError:
-        fine = False
-    return str(address) if fine else None

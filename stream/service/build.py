@@ -243,7 +243,7 @@ def build(
     heat_maps = make_heat_maps(engine.bundle, report.events.heat_map, metrics, keeps=not settings.replay)
     scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask, ownership)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
-    custody = None if leases is None else Custody(leases, decoders, report, mqtt, clock)
+    custody = None if leases is None else Custody(leases, decoders, report, mqtt, clock, retention)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
         report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, heat_maps, overview, live,

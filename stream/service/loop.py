@@ -132,12 +132,16 @@ class MainLoop:
             try:
                 parts.mode.replace(parts.changes.modes())
                 parts.mode.configure(cameras)
+                site = cameras if parts.leases is None else parts.leases.site
+                parts.journal.janitor.keep({camera.name: camera.retention for camera in site})
             except StreamError as error:
                 log.error("cameras not reconfigured; trying again later", reason=str(error))
                 parts.changes.retry()
             if parts.commands is not None:
                 parts.commands.watch(parts.names, parts.mode.options)
         parts.node.cameras(parts.names, None if parts.custody is None else parts.custody.site_fence)
+        if parts.leases is not None:
+            parts.node.worker(parts.leases.standing)
         parts.fleet.see_off()
         parts.reaper.collect()
 
@@ -181,5 +185,7 @@ class MainLoop:
         if now >= self._next_stats and parts.mqtt is not None:
             self._next_stats = now + _STATS_EVERY
             parts.mqtt.stats(parts.overview.stats())
+            if parts.custody is not None:
+                parts.custody.empty_old_pictures(time.time())
             if parts.self_test is not None:
                 parts.self_test.publish(steady)

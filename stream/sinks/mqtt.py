@@ -129,6 +129,10 @@ class MqttSink:
         """Retained `node`: what others need to know of this instance."""
         self._state(f"{self._prefix}/node", json.dumps(told))
 
+    def worker(self, told: Mapping[str, Any]) -> None:
+        """Retained `worker/<worker>/node`: what others need to know of this instance among those that share cameras."""
+        self._state(f"{self._prefix}/worker/{self._ownership.worker}/node", json.dumps(told))
+
     def announce(self, topic: str, payload: Mapping[str, Any], camera: str = SITE) -> None:
         """A retained message outside our prefix: Home Assistant's discovery of a camera, or of the site."""
         self._allowed.outside[topic] = camera
@@ -195,11 +199,12 @@ class MqttSink:
         self._backlog.event(message)
 
     def stop(self, *, patient: bool = False) -> None:
-        """Publish `offline`, except for what another instance takes over; `deliver` returns once it is acknowledged.
+        """Publish `offline`; `deliver` returns once it is acknowledged. An instance that shares its cameras does so for
+        those that it owns: nobody does until another one takes them over, and says what they are.
 
         Without a broker it returns at once; if `patient`, it waits until everything is acknowledged.
         """
-        for topic in self._backlog.topics(self.available_topic if self._ownership.others else f"{self._prefix}/"):
+        for topic in self._backlog.topics(f"{self._prefix}/"):
             if topic.endswith(("/available", "/status")):
                 self._state(topic, "offline")
         self._backlog.stop(patient=patient)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from stream.alarm.requests import Acknowledge, Command, GiveVerdict, SetView
 from stream.archive.clock import Clock
+from stream.archive.retention import DAY, Retention
 from stream.base.errors import UsageError
 from stream.base.log import log
 from stream.base.ownership import SITE, Ownership, Settings
@@ -35,10 +36,17 @@ _ORPHAN: Final = "no worker can watch it: none has its labels"
 class Leases(Ownership, ABC):
     """The leases of an instance that shares its cameras, and which cameras it watches (a `CameraChanges`)."""
 
+    site: Sequence[CameraConfig]  # all cameras, whoever watches them
+
     @property
     @abstractmethod
     def fault(self) -> str:
         """Why the instance must end, "" if it need not."""
+
+    @property
+    @abstractmethod
+    def standing(self) -> Mapping[str, Any]:
+        """What this instance tells people of itself (`stream.cluster.standing`): another object whenever it changes."""
 
     @property
     @abstractmethod
@@ -93,13 +101,20 @@ class Custody:
     """Used only by the loop. `mqtt` is None if nothing is published."""
 
     def __init__(
-        self, leases: Leases, decoders: Sequence[DecoderProcess], report: Reporter, mqtt: MqttSink | None, clock: Clock
+        self,
+        leases: Leases,
+        decoders: Sequence[DecoderProcess],
+        report: Reporter,
+        mqtt: MqttSink | None,
+        clock: Clock,
+        retention: Retention,
     ) -> None:
         self._leases = leases
         self._decoders = decoders
         self._report = report
         self._mqtt = mqtt
         self._clock = clock
+        self._retention = retention
         self._site: int | None = None
         self._told: frozenset[str] = frozenset()  # orphans
         self._spoken: dict[str, int] = {}  # the last fence under which we spoke for a camera
@@ -116,8 +131,9 @@ class Custody:
                 camera.fence = fence
             elif camera.name in leaving:
                 if not camera.silent:
+                    taken = self._report.pictures.taken(camera.name)
                     self._end(decoder)
-                    self._leases.let_go(camera.name, self._checkpoint(camera))
+                    self._leases.let_go(camera.name, self._checkpoint(camera, taken))
             elif camera.fence != fence:
                 if not camera.silent:
                     log.warning("lease of a camera lost", camera=camera.name)
@@ -154,13 +170,22 @@ class Custody:
         ours = (decoder.camera for decoder in self._decoders if _worth_keeping(decoder.camera))
         for camera in islice((camera for camera in ours if now >= self._next_kept.get(camera.name, 0)), 1):
             self._next_kept[camera.name] = now + KEPT_EVERY
-            if (checkpoint := self._checkpoint(camera)) is not None:
+            taken = self._report.pictures.taken(camera.name)
+            if (checkpoint := self._checkpoint(camera, taken)) is not None:
                 self._leases.keep(camera.name, checkpoint)
+
+    def empty_old_pictures(self, now: float) -> None:
+        """Empty what the broker retains of alarms that are too old, whoever has their files; `now`: epoch time."""
+        for decoder in self._decoders:
+            own = decoder.config.retention.media_days
+            days = self._retention.media_days if own is None else own
+            if not decoder.camera.silent:
+                self._report.pictures.empty_older(decoder.camera.name, now - days * DAY)
 
     def keep_all(self) -> None:
         """At the end: save every camera that is ours."""
         for camera in [d.camera for d in self._decoders if _worth_keeping(d.camera)]:
-            if (checkpoint := self._checkpoint(camera)) is not None:
+            if (checkpoint := self._checkpoint(camera, self._report.pictures.taken(camera.name))) is not None:
                 self._leases.keep(camera.name, checkpoint)
 
     def _end(self, decoder: DecoderProcess) -> None:
@@ -177,6 +202,8 @@ class Custody:
     def _take_over(self, decoder: DecoderProcess, fence: int) -> None:
         camera = decoder.camera
         found = self._found(camera.name)
+        # there may be one, which is kept from now on for as long as a new one
+        picture = time.time() if found.picture == "unknown" else found.picture
         if found.fence <= self._spoken.get(camera.name, -1):
             found = Checkpoint()  # we know more than that
         self._spoken[camera.name] = fence
@@ -185,6 +212,8 @@ class Custody:
         if found.settings:
             self._adopt(camera, found.settings)
         self._report.introduce(camera)
+        if picture is not None:
+            self._report.pictures.adopt(camera.name, picture)
         continued = self._continue_window(decoder, found)
         log.info("camera taken over", camera=camera.name, fence=fence, window=len(camera.window), continued=continued)
 
@@ -221,12 +250,14 @@ class Custody:
         self._report.topics.status(camera)
         return True
 
-    def _checkpoint(self, camera: WatchedCamera) -> bytes | None:
+    def _checkpoint(self, camera: WatchedCamera, picture: float | None) -> bytes | None:
+        """`picture`: when the image was taken that the broker retains."""
         kept: dict[str, Any] = {
             "schema": 1,
             "bundle": camera.model.sha256,
             "fence": camera.fence if camera.fence is not None else self._spoken.get(camera.name, 0),
             "time": time.time(),
+            "picture": picture,
             "settings": self._report.memory.kept(camera) | self._report.overrides.kept(camera.name),
         }
         if len(camera.window):

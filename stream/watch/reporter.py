@@ -39,14 +39,14 @@ class Reporter:
         self.topics = topics
         self.memory = memory
         self.overrides = overrides
+        self.pictures = pictures
         self._journal = journal
         self._scores = scores
         self._files = files
-        self._pictures = pictures
 
     def introduce(self, camera: WatchedCamera) -> None:
         """A new camera: its stored state, its overrides, and its topics."""
-        self._pictures.add(camera.name)
+        self.pictures.add(camera.name)
         self.memory.begin_epoch(camera, time.time())
         self.memory.recall(camera)
         self.overrides.apply(camera)
@@ -55,17 +55,17 @@ class Reporter:
         self.memory.note_rule(camera)
         self.topics.introduce(camera)
         if self._files.keeps and camera.fence is None:  # the broker may have a later one of another instance
-            self._journal.files.latest_snapshot(camera.name, self._pictures.show)
+            self._journal.files.latest_snapshot(camera.name, self.pictures.show)
 
     def forget(self, camera: str) -> None:
         """The camera is gone."""
-        self._pictures.remove(camera)
+        self.pictures.remove(camera)
         self._scores.flush(camera)
         self.topics.forget(camera)
 
     def leave(self, camera: WatchedCamera) -> None:
         """Another instance speaks for the camera from now on."""
-        self._pictures.remove(camera.name)
+        self.pictures.remove(camera.name)
         self._scores.flush(camera.name)
         self.topics.leave(camera.name)
 

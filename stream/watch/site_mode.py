@@ -54,7 +54,6 @@ class SiteMode:
         mode = self._switch.modes.get(name, Mode())
         self._fleet.configure([_in_mode(self._drawings.applied(camera), mode) for camera in cameras])
         self._cameras = cameras
-        self._journal.janitor.keep({camera.name: camera.retention for camera in cameras})
         self._tell(mode.recipients)
         if name != self._name and self._switch.modes:
             log.info("mode", mode=name, chosen=self._switch.chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ from stream.web.page.sources import PageSources
 from stream.web.rules import Admission
 from stream.web.sight import seen_metrics, seen_state
 
-_METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
 LOOP_STUCK_AFTER: Final = 4.0  # /healthz says so within five seconds
@@ -70,9 +71,11 @@ def check_address(address: str | None, token_file: Path | None, people: People =
     return host, port, everybody
 
 
-def bind(address: str | None, token_file: Path | None, people: People = NOBODY) -> tuple[socket.socket, People]:
-    """A listening socket and everybody with access, as in `check_address`; without an address, the default port or the
-    next free one.
+def bind(
+    address: str | None, token_file: Path | None, people: People = NOBODY, *, next_free: bool = False
+) -> tuple[socket.socket, People]:
+    """A listening socket and everybody with access, as in `check_address`. Without an address, and with `next_free`, a
+    port that is in use leads to the next one.
 
     Raises UsageError for an address that is already in use, too.
     """
@@ -85,7 +88,8 @@ def bind(address: str | None, token_file: Path | None, people: People = NOBODY) 
             listener.listen(128)
         except OSError as error:
             listener.close()
-            if address is not None or port == 65535:
+            taken = next_free and error.errno == errno.EADDRINUSE
+            if not (address is None or taken) or port == 65535:
                 raise UsageError(f"--http {address}: {error.strerror}; name a free port or off") from None
             port += 1
         else:
@@ -158,7 +162,7 @@ def make_app(pages: Pages, people: People = NOBODY) -> FastAPI:
 
     @app.get("/metrics")
     def metrics(person: Asking) -> Response:
-        return Response(seen_metrics(person, pages.metrics()), media_type=_METRICS_CONTENT_TYPE)
+        return Response(seen_metrics(person, pages.metrics()), media_type=METRICS_CONTENT_TYPE)
 
     @app.get("/api/events/{event_id}/snapshot.jpg")
     def snapshot(event_id: str) -> Response:

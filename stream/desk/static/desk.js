@@ -11,28 +11,55 @@ const isOpen = alarm => alarm.label === "anomaly" && !alarm.test && !alarm.ackno
 function alarm(event) {
   const what = t(event.test ? "test" : event.label === "anomaly" ? "alarm" : "camera_lost");
   const kind = !event.kind || event.kind === "unknown" ? "" : ` (${t(event.kind)})`;
+  const title = `${event.node}, ${event.camera}: ${what}${kind}`;
   const lasted = event.end_time === null ? t("still_open") : t("lasted", { seconds: (event.end_time - event.start_time).toFixed(1) });
   const answer = !isOpen(event) ? null : make("div", { class: "answers" },
     make("button", { type: "button", onclick: () => acknowledge(event) }, t("acknowledge")));
   return make("li", { "data-id": event.id }, make("div", { class: isOpen(event) ? "card alarm" : "card" },
-    make("strong", {}, `${event.node}, ${event.camera}: ${what}${kind}`), make("span", {}, `${time(event.start_time)}, ${lasted}`),
+    make("strong", {}, event.page ? make("a", { href: `${event.page}#event/${event.id}`, rel: "noreferrer" }, title) : title), make("span", {}, `${time(event.start_time)}, ${lasted}`),
     event.acknowledged ? make("span", { class: "faint" }, t("answered_by", { by: event.acknowledged.by })) : null), answer);
 }
 
+// Why a camera is where it is: which choice of it its worker is, what it needs, where it goes.
+function why(camera) {
+  return [camera.choice && t(camera.choice === 1 ? "first_choice" : "later_choice", { choice: camera.choice, of: camera.of }),
+    camera.needs && t("needs_labels", { labels: camera.needs.join(", ") }),
+    camera.moves_to && t("moves_to", { worker: camera.moves_to })].filter(Boolean).join(", ");
+}
+
+function owner(camera, workers) {
+  if (!workers.length) return null;
+  if (!camera.worker) return make("span", { class: "problem" }, ` ${t("nobody_watches")}`);
+  const page = workers.find(each => each.name === camera.worker)?.page;
+  const name = page ? make("a", { href: page, rel: "noreferrer" }, camera.worker) : camera.worker;
+  return make("span", { class: "faint" }, " ", name, `, ${[t("lease", { fence: camera.fence }), why(camera)].filter(Boolean).join(": ")}`);
+}
+
+const WORKER_STATES = { up: ["", "worker_up"], draining: ["warn", "worker_draining"], down: ["bad", "worker_down"] };
+
+function worker(found) {
+  const [shade, word] = WORKER_STATES[found.state];
+  const name = found.page ? make("a", { href: found.page, rel: "noreferrer" }, found.name) : found.name;
+  const notes = [found.host, t("has_cameras", { count: found.cameras }), found.capacity && t("has_capacity", { count: found.capacity }), ...found.labels].filter(Boolean);
+  return make("li", {}, name, " ", make("span", { class: `badge ${shade}` }, t(word)),
+    make("span", { class: "faint" }, ` ${notes.join(", ")}`));
+}
+
 function node(found) {
-  const online = found.available === "online";
+  const online = found.up;
   const title = found.page ? make("a", { href: found.page, rel: "noreferrer" }, found.name) : found.name;
   const rows = found.cameras.map(camera => {
-    const status = camera.anomaly === "ON" ? "ALARM" : online ? camera.status ?? "offline" : "offline";
+    const status = camera.anomaly === "ON" ? "ALARM" : camera.owned ? camera.status ?? "offline" : "offline";
     const notes = [camera.problem, camera.snooze && camera.snooze !== "off" && t("snoozed_until", { time: time(Date.parse(camera.snooze) / 1000) })].filter(Boolean).join(". ");
     return make("li", {}, make("span", {}, camera.name), " ",
       make("span", { class: `badge ${["ALARM", "offline"].includes(status) ? "bad" : status === "online" ? "" : "warn"}` }, t(status)),
-      notes ? make("span", { class: "problem" }, ` ${notes}`) : null);
+      owner(camera, found.workers), notes ? make("span", { class: "problem" }, ` ${notes}`) : null);
   });
   const alarmed = online && found.cameras.some(camera => camera.anomaly === "ON");
   return make("article", { class: `card${alarmed ? " alarm" : ""}`, "aria-label": found.name },
     make("div", {}, make("strong", {}, title), make("span", { class: `badge${online ? "" : " bad"}` }, t(online ? "online" : "offline"))),
     make("span", { class: "faint" }, [found.prefix, found.version, found.mode && found.mode !== "none" && `${t("mode")}: ${found.mode}`].filter(Boolean).join(", ")),
+    found.workers.length ? make("ol", { "aria-label": t("desk_workers") }, ...found.workers.map(worker)) : null,
     make("ol", {}, ...rows));
 }
 

@@ -9,6 +9,7 @@ import pytest
 from stream.base.ownership import SITE
 from stream.cluster.keeper import DEAD, LEASE, MARGIN, PATIENCE, READY_WITHIN, STRANGE_AFTER
 from stream.cluster.placement import NO_LABELS
+from stream.cluster.records import Record
 from tests.stream.cluster.world import CAMERAS, KEYS, Ground, Instance
 
 
@@ -186,9 +187,18 @@ def test_a_drained_worker_that_is_left_alone_watches_again(world: World) -> None
     world.run(2, x, y)
     world.ground.drained.add("s-x")
     world.run(3, x, y)
-    assert y.keeper.others(world.clock.now)  # so y leaves its topics as they are when it stops
     world.run(DEAD + 2, x)
     assert owned(x) == set(KEYS)
+
+
+def test_a_camera_that_the_site_has_no_more_is_released(world: World) -> None:
+    x = world.add("x")
+    world.run(2, x)
+    assert not x.keeper.removed()
+    x.keeper.cameras = {name: labels for name, labels in CAMERAS.items() if name != "a"}
+    assert x.keeper.removed() == {"a"}
+    assert x.keeper.released(x.keeper.removed()) == {"a": Record(2)}
+    assert owned(x) == set(KEYS) - {"a"}
 
 
 def test_a_drained_worker_does_not_wait_for_ever(world: World) -> None:

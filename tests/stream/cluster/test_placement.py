@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from stream.cluster.placement import NO_LABELS, Worker, place
+from stream.cluster.placement import NO_LABELS, Worker, choices, place
 
 CAMERAS = {f"camera{index}": NO_LABELS for index in range(2000)}
 ROOMY = [Worker(f"worker{index}", 5000.0) for index in range(5)]
@@ -80,3 +80,22 @@ def test_a_camera_goes_only_to_a_worker_that_has_its_labels() -> None:
 def test_without_workers_nobody_owns_a_camera() -> None:
     assert place({"x": NO_LABELS}, []) == {"x": None}
     assert place({}, ROOMY) == {}
+
+
+def test_whoever_has_room_gets_its_first_choices() -> None:
+    told = {worker.name: choices(worker.name, CAMERAS, ROOMY) for worker in ROOMY}
+    owners = place(CAMERAS, ROOMY)
+    assert all(told[str(owner)][name] == (1, 5) for name, owner in owners.items())
+    assert {sum(told[worker.name][name][0] for worker in ROOMY) for name in CAMERAS} == {1 + 2 + 3 + 4 + 5}
+    tight = [Worker(f"worker{index}", 405.0) for index in range(5)]
+    later = [name for name, owner in place(CAMERAS, tight).items() if choices(str(owner), CAMERAS, tight)[name][0] > 1]
+    assert 0 < len(later) < 500
+
+
+def test_a_worker_without_the_label_of_a_camera_is_no_choice() -> None:
+    cameras = {"gate": frozenset({"yard"}), "door": NO_LABELS}
+    workers = [Worker("x"), Worker("y", labels=frozenset({"yard"}))]
+    assert choices("y", cameras, workers)["gate"] == (1, 1)
+    assert choices("y", cameras, workers)["door"][1] == 2
+    assert "gate" not in choices("x", cameras, workers)
+    assert choices("z", cameras, workers) == choices("x", {}, workers) == {}

@@ -52,11 +52,11 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
             done = subprocess.run(drain, capture_output=True, text=True, check=False, timeout=120)
             assert done.stdout == f"{other} has no cameras left\n", done.stderr
             assert {heard.owner(camera) for camera in CAMERAS} == {victim}
+            for camera in lost:  # handed over without a gap
+                ends = [score["time"] for name, score in heard.scores(back) if name == camera]
+                assert max(b - a for a, b in itertools.pairwise(ends)) < 2 * CLIP + 0.3
+                assert (camera, "offline") not in [(t.split("/")[1], text) for t, text in heard.since(killed)]
             assert again.stop() == 0
-        for camera in lost:  # handed over without a gap
-            ends = [score["time"] for name, score in heard.scores(back) if name == camera]
-            assert max(b - a for a, b in itertools.pairwise(ends)) < 2 * CLIP + 0.3
-            assert (camera, "offline") not in [(t.split("/")[1], text) for t, text in heard.since(killed)]
         heard.assert_one_owner_at_a_time(tmp_path / SCORES)
         fences = [event["fence"] for event in heard.events()]
         assert min(fences) >= 1

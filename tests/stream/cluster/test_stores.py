@@ -106,9 +106,12 @@ def test_checkpoints_drains_and_what_is_over(make: MakeStore) -> None:
     x.exchange(beat("x", 2))
     y.exchange(beat("y"))
     assert y.load(["door", "yard"]) == {"door": b"second"}
+    x.save("door", b"")
+    x.exchange(beat("x", 3))
+    assert y.load(["door"]) == {}
     y.drain("x")
     y.exchange(beat("y", 2))
-    assert x.exchange(beat("x", 3)).drained == {"x"}
+    assert x.exchange(beat("x", 4)).drained == {"x"}
     y.forget("x")
     found = y.exchange(beat("y", 3))
     assert found.beats.keys() == {"y"}

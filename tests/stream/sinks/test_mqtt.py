@@ -13,6 +13,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from stream.alarm.outbox import Waiting
 from stream.base.addresses import BrokerAddress, parse_broker
+from stream.base.ownership import SITE, Ownership
 from stream.sinks import mqtt_client
 from stream.sinks.broker_visit import BrokerVisit, NoBrokerError
 from stream.sinks.mqtt_client import TlsFiles
@@ -47,6 +48,38 @@ def test_states_scores_and_events_reach_a_subscriber(mosquitto: Mosquitto) -> No
     until(lambda: late.last("mgfn/door/anomaly") is not None)
     assert all(retained for _, _, retained in late.messages)
     late.close()
+
+
+class Shard(Ownership):
+    """It owns a few cameras, and knows of all of them."""
+
+    def __init__(self, worker: str, *owned: str) -> None:
+        self.worker = worker
+        self._owned = (*owned, f"@{worker}")
+
+    def fence(self, name: str) -> int | None:
+        return 1 if name in self._owned else None
+
+
+@pytest.mark.slow
+def test_shards_that_stop_together_leave_no_camera_online(mosquitto: Mosquitto) -> None:
+    """Each speaks for its own cameras, and for no other, whoever stops first."""
+    subscriber = Subscriber(mosquitto.port)
+    address = parse_broker(mosquitto.url)
+    with (
+        delivering(address, ownership=Shard("a", "door", SITE)) as a,
+        delivering(address, ownership=Shard("b", "yard")) as b,
+    ):
+        for sink in (a, b):
+            for camera in ("door", "yard"):
+                sink.camera_status(camera, "online", available=True)
+        until(lambda: {subscriber.last(f"mgfn/{camera}/available") for camera in ("door", "yard")} == {"online"})
+        since = len(subscriber.messages)
+    topics = [f"mgfn/{name}" for name in ("available", "worker/a/available", "worker/b/available")]
+    topics += [f"mgfn/{camera}/{word}" for camera in ("door", "yard") for word in ("available", "status")]
+    until(lambda: {subscriber.last(topic) for topic in topics} == {"offline"})
+    assert sorted(topic for topic, _, _ in subscriber.messages[since:]) == sorted(topics)
+    subscriber.close()
 
 
 @pytest.mark.slow

@@ -81,6 +81,9 @@ def test_the_default_port_moves_on_and_a_named_one_does_not() -> None:
         assert second.getsockname()[1] > first.getsockname()[1]
         with pytest.raises(UsageError, match="Address already in use"):
             bind(f"127.0.0.1:{first.getsockname()[1]}", None)
+        third, _ = bind(f"127.0.0.1:{first.getsockname()[1]}", None, next_free=True)
+        assert third.getsockname()[1] > first.getsockname()[1]
+        third.close()
 
 
 def test_where_a_browser_finds_the_page(tmp_path: Path) -> None:

@@ -195,6 +195,18 @@ const table = {
 
   desk_nodes: ["Instances", "Instanzen"],
   desk_no_nodes: ["No instance has reported yet. Instances with a prefix of several levels need --topic-prefix.", "Noch hat sich keine Instanz gemeldet. Präfixe mit mehreren Ebenen brauchen --topic-prefix."],
+  desk_workers: ["Workers", "Worker"],
+  worker_up: ["up", "läuft"],
+  worker_draining: ["draining", "gibt Kameras ab"],
+  worker_down: ["down", "läuft nicht"],
+  has_cameras: ["cameras: {count}", "Kameras: {count}"],
+  has_capacity: ["capacity: {count}", "Kapazität: {count}"],
+  nobody_watches: ["nobody watches it", "niemand überwacht sie"],
+  lease: ["lease {fence}", "Lease {fence}"],
+  first_choice: ["first choice of {of}", "erste Wahl von {of}"],
+  later_choice: ["choice {choice} of {of}: the ones before are full", "Wahl {choice} von {of}: die davor sind voll"],
+  needs_labels: ["needs {labels}", "braucht {labels}"],
+  moves_to: ["moves to {worker}", "geht an {worker}"],
   desk_no_alarms: ["No alarm since this page's server was started.", "Kein Alarm seit dem Start dieses Dienstes."],
 
   service: ["service", "Dienst"],
