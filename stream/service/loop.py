@@ -137,6 +137,8 @@ class MainLoop:
                 parts.changes.retry()
             if parts.commands is not None:
                 parts.commands.watch(parts.names, parts.mode.options)
+            if parts.canary is not None:
+                parts.canary.choose(parts.names)
         parts.node.cameras(parts.names, None if parts.custody is None else parts.custody.site_fence)
         parts.fleet.see_off()
         parts.reaper.collect()

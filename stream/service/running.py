@@ -54,12 +54,17 @@ class Runner:
         if (server := parts.server) is not None and listener is not None:
             closers.callback(self._stop_web)
             threads.start(partial(server.run, [listener]), "web")
+        closers.callback(self._join, "canary", _WRITTEN_WITHIN)
         closers.callback(self._close_cameras)
         if parts.commands is not None:
             closers.callback(parts.commands.stop)  # the sink starts it once it has found the broker
         if parts.heat_maps is not None:
             closers.callback(parts.heat_maps.stop)
             threads.start(parts.heat_maps.run, "heat maps")
+        if parts.canary is not None:
+            parts.canary.choose(parts.names)
+            closers.callback(parts.canary.stop)
+            threads.start(parts.canary.run, "canary")
         if parts.digest is not None:
             closers.callback(parts.digest.stop)
             threads.start(parts.digest.run, "digest")
