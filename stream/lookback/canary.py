@@ -14,6 +14,7 @@ from stream.archive.event_store import ListedEvent
 from stream.archive.retention import DAY
 from stream.archive.store import Store
 
+_ROUNDED: Final = 0.001  # seconds: what times of events are rounded to
 _NEAR: Final = 10.0  # seconds: alarms of both bundles that are no further apart are of one incident
 _ENOUGH: Final = DAY  # of each camera on average; by then its threshold is learned, too
 _MOST_SKIPPED: Final = 0.2  # share of the clips
@@ -102,7 +103,7 @@ NOTHING: Final = Found((), ())
 def found_in(store: Store, since: float) -> Found:
     """Spans and raised alarms of one data folder since that epoch time."""
     spans = store.canary.spans(since)
-    events = store.events.since(min((span.start for span in spans), default=since)) if spans else []
+    events = store.events.since(min(span.start for span in spans) - _ROUNDED) if spans else []
     return Found(tuple(spans), tuple(each for each in events if _raised(each.message)))
 
 
@@ -189,7 +190,8 @@ def _camera(name: str, spans: Sequence[CanarySpan], events: Iterable[ListedEvent
     live = [
         LiveAlarm(m.id, m.start_time, m.start_time if m.end_time is None else m.end_time, m.top_score, each.verdict)
         for each in events
-        if (m := each.message).camera == name and any(span.start <= m.start_time < span.end for span in spans)
+        if (m := each.message).camera == name
+        and any(span.start - _ROUNDED <= m.start_time < span.end for span in spans)
     ]
     canary = list({alarm[0]: alarm for span in spans for alarm in span.alarms}.values())  # the last of those still open
     gaps = [gap for span in spans for gap in span.gaps]

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -91,14 +92,15 @@ class Canary:
                 self._room.release()
 
     def stop(self) -> None:
-        """Make `run` return soon; clips that wait are not scored."""
+        """Make `run` return soon; clips that wait are skipped."""
         self._stopped = True
         while True:
             try:
-                self._line.get_nowait()
-            except queue.Empty:
-                break
-        self._line.put(None)
+                self._line.put_nowait(None)
+                return
+            except queue.Full:  # it hangs
+                with suppress(queue.Empty):
+                    self._line.get_nowait()
 
     # its thread
 
@@ -127,7 +129,7 @@ class Canary:
             self._keep(camera)
             camera.begin(live)
         feature = camera.known_feature(live.clip)
-        if feature is None and image is not None:
+        if feature is None and image is not None and not self._stopped:
             (feature,) = self._care.features([image])
         (row,) = [None] if feature is None else self._care.scores([camera.push(live, feature)])
         if row is not None:
@@ -136,7 +138,7 @@ class Canary:
             if feature is not None:
                 camera.take_back()
             camera.skip(live)
-        if image is not None and (feature is None or row is None):
+        if image is not None and row is None and not self._stopped:
             self._care.dropped(time.monotonic())
             self._care.replace_if_bad()
         self._metrics.canary("skipped" if row is None else "scored")

@@ -46,6 +46,7 @@ class Runner:
         # last: from here on the store belongs to the journal
         closers.callback(self._stop_journal)
         threads.start(parts.journal.run, "journal")
+        closers.callback(self._join, "canary", _WRITTEN_WITHIN)  # it has had as long as the sinks took
         closers.callback(self._stop_sinks)
         for courier in parts.couriers:
             threads.start(courier.run, courier.name)
@@ -54,7 +55,6 @@ class Runner:
         if (server := parts.server) is not None and listener is not None:
             closers.callback(self._stop_web)
             threads.start(partial(server.run, [listener]), "web")
-        closers.callback(self._join, "canary", _WRITTEN_WITHIN)
         closers.callback(self._close_cameras)
         if parts.commands is not None:
             closers.callback(parts.commands.stop)  # the sink starts it once it has found the broker

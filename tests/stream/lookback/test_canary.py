@@ -75,6 +75,13 @@ def test_alarms_are_matched_by_time_and_those_that_differ_are_named(store: Store
     assert {both, snoozed}.isdisjoint(each.id for each in found.only_live)
 
 
+def test_an_alarm_that_began_with_the_first_clip_counts_although_its_time_is_rounded(store: Store) -> None:
+    alarm(store, "door", BEGAN + 0.0004, BEGAN + 10)
+    alarm(store, "door", BEGAN - 0.1, BEGAN + 10)  # before the canary
+    store.canary.add(replace(SPAN, start=BEGAN + 0.0004), 1.0)
+    assert compared(store).total.live_alarms == 1
+
+
 def test_an_alarm_that_spans_two_rows_counts_once_and_as_long_as_it_lasted(store: Store) -> None:
     alarm(store, "door", BEGAN + 1_100, BEGAN + 1_200)
     store.canary.add(replace(SPAN, alarms=((BEGAN + 990, BEGAN + 1_000, 0.8),)), 1.0)
