@@ -27,23 +27,29 @@ _SIZES: Final = ", ".join(map(str, _CLIP))
 class Engine:
     """A verified bundle on a running backend. Context manager."""
 
-    def __init__(self, bundle: Bundle, backend: Backend, reason: str, device: str = "auto") -> None:
+    def __init__(
+        self, bundle: Bundle, backend: Backend, reason: str, device: str = "auto", *, one_core: bool = False
+    ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.backend = backend
         self.reason = reason
         self._device = device
+        self._one_core = one_core
         self._failed: list[str] = []
         self._answer = Answer.of(bundle)
 
     @classmethod
-    def open(cls, path: Path, backend: str = "auto", device: str = "auto", *, float32: bool = False) -> Self:
-        """Open the bundle at `path` on a backend that gives the known answer.
+    def open(
+        cls, path: Path, backend: str = "auto", device: str = "auto", *, float32: bool = False, one_core: bool = False
+    ) -> Self:
+        """Open the bundle at `path` on a backend that gives the known answer; `one_core` as for `open_backend`.
 
         Raises BundleError, or BackendError (see `open_backend`), also if the named backend computes wrongly.
         """
         bundle = Bundle.open(path)
-        engine = cls(bundle, *open_backend(bundle, backend, device, float32=float32), device)
+        opened = open_backend(bundle, backend, device, float32=float32, one_core=one_core)
+        engine = cls(bundle, *opened, device, one_core=one_core)
         while fault := engine.fault():
             wrong = f"backend {engine.backend.name} computes wrongly: {fault}"
             if backend != "auto":
@@ -67,7 +73,7 @@ class Engine:
         """
         if self.backend.name not in self._failed:
             self._failed.append(self.backend.name)
-        backend = open_next(self.bundle, self._device, self._failed)
+        backend = open_next(self.bundle, self._device, self._failed, one_core=self._one_core)
         with suppress(Exception):  # it may be broken
             self.backend.close()
         self.backend = backend

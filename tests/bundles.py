@@ -7,6 +7,7 @@ an MGFN of 64 channels with seeded weights. The real backbone and head are used 
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import openvino
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 
 from configs.atomic import replacing_folder
 from engine.backends.openvino_core import core
+from engine.known_clip import ANSWER
 from engine.manifest import Manifest, Thresholds, Weights
 from export.bundle import Sources, write_artefacts, write_manifest
+from export.onnx import export_head
 from mgfn.checkpoint import save_head
 from mgfn.extended import Extended, ExtendedConfig
 from mgfn.paper import Paper, PaperConfig
@@ -111,6 +114,21 @@ def exported_before(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
 
     monkeypatch.setattr("export.bundle.export_backbone", copied)
     monkeypatch.setattr("export.bundle.export_head", copied)
+
+
+def bundle_with_another_head(bundle: Path, target: Path, seed: int = 1, on: float = 0.5, off: float = 0.4) -> Path:
+    """A copy of a tiny bundle with another head: the same features, other scores."""
+    sources = replace(tiny_sources(on=on, off=off), head=tiny_head(seed))
+    head = sources.head
+    assert head is not None
+    shutil.copytree(bundle, target)
+    export_head(head, CHANNELS, 1, target / "head.onnx")
+    for stale in (ANSWER, "head-fp16.onnx", "backbone-fp16.onnx"):
+        (target / stale).unlink(missing_ok=True)
+    checkpoint = target.parent / f"{target.name}.safetensors"
+    save_head(checkpoint, head, {})
+    write_manifest(sources, target, checkpoint)
+    return target
 
 
 def copy_bundle(bundle: Path, target: Path, float32_alone: bool = False, **files: bytes) -> Path:

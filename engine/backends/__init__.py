@@ -66,13 +66,15 @@ def gpu_present() -> bool:
     return Path("/dev/nvidia0").exists() or Path("/dev/dxg").exists()
 
 
-def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = False) -> tuple[Backend, str]:
+def open_backend(
+    bundle: Bundle, name: str, device: str, *, float32: bool = False, one_core: bool = False
+) -> tuple[Backend, str]:
     """The backend, and the reason for the choice.
 
     `name` is a key of BACKENDS or "auto"; `device` is "auto", "cpu", "cuda[:N]", "gpu" or "npu". "auto" takes the first
     that is installed and starts, from ORDER_CUDA if a GPU is present (or requested), and then from ORDER_CPU. OpenVINO
     uses the bundle's INT8 form where it is faster (`openvino-int8`), and ONNX Runtime on CUDA its half precision; with
-    `float32` neither does.
+    `float32` neither does. `one_core`: OpenVINO and ONNX Runtime use one core of the CPU.
 
     Raises BackendError if none starts, or if the named one does not.
     """
@@ -85,7 +87,7 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
     for candidate, on in attempts:
         form, why = (candidate, BACKENDS[candidate].form) if float32 else _preferred_form(bundle, candidate, on)
         try:
-            backend = start_backend(bundle, form, on)
+            backend = start_backend(bundle, form, on, one_core=one_core)
         except BackendError as error:
             skipped.append(str(error))
             continue
@@ -93,7 +95,9 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
         named = name != "auto" or device in OPENVINO_DEVICES
         reason = "; ".join(["requested", *skipped]) if named else f"the first that works, in the order {order}"
         if on.startswith("cuda"):
-            backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu", float32=float32)[0])
+            backend = GpuWithFallback(
+                backend, lambda: open_backend(bundle, "auto", "cpu", float32=float32, one_core=one_core)[0]
+            )
         return backend, f"{reason}; {why}" if why else reason
     problem = skipped[0] if len(skipped) == 1 else "no engine works on this machine: " + "; ".join(skipped)
     if all(on.startswith("cuda") for _, on in attempts) and not gpu_present():
@@ -101,7 +105,7 @@ def open_backend(bundle: Bundle, name: str, device: str, *, float32: bool = Fals
     raise BackendError(problem)
 
 
-def open_next(bundle: Bundle, device: str, failed: Collection[str]) -> Backend:
+def open_next(bundle: Bundle, device: str, failed: Collection[str], *, one_core: bool = False) -> Backend:
     """The first backend that starts and is not one of `failed`, which are names as in `Backend.name`.
 
     Each is tried in its float32 form, too. Raises BackendError if there is none.
@@ -111,11 +115,11 @@ def open_next(bundle: Bundle, device: str, failed: Collection[str]) -> Backend:
             if name_on(form, on) in failed:
                 continue
             try:
-                backend = start_backend(bundle, form, on)
+                backend = start_backend(bundle, form, on, one_core=one_core)
             except BackendError:
                 continue
             if on.startswith("cuda"):
-                backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu")[0])
+                backend = GpuWithFallback(backend, lambda: open_backend(bundle, "auto", "cpu", one_core=one_core)[0])
             return backend
     raise BackendError(f"no engine works on this machine except {', '.join(failed)}")
 
@@ -127,7 +131,7 @@ def name_on(row: str, device: str) -> str:
     return f"{row.partition('-')[0]}-cuda" if device.startswith("cuda") and row != "tensorrt" else row
 
 
-def start_backend(bundle: Bundle, name: str, device: str) -> Backend:
+def start_backend(bundle: Bundle, name: str, device: str, *, one_core: bool = False) -> Backend:
     """The backend with exactly that name, on `device` (any but "auto"). Raises BackendError."""
     row = BACKENDS[name]
     if device.partition(":")[0] not in row.kinds:
@@ -139,7 +143,7 @@ def start_backend(bundle: Bundle, name: str, device: str) -> Backend:
         raise BackendError(
             f"backend {name}: bundle {bundle.path} holds no {row.file}; export it: mgfn-export --{row.form}"
         )
-    backend: Backend = getattr(import_module(row.module), row.type_name)(bundle, device, row.form)
+    backend: Backend = getattr(import_module(row.module), row.type_name)(bundle, device, row.form, one_core)
     return backend
 
 

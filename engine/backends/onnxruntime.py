@@ -85,7 +85,7 @@ def _line(error: Exception) -> str:
 class OnnxRuntimeBackend:
     """One session for each graph of the bundle. On CUDA it is called `onnxruntime-cuda`, in either precision."""
 
-    def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
+    def __init__(self, bundle: Bundle, device: str, form: Form, one_core: bool = False) -> None:
         self._cuda = device.startswith("cuda")
         self.batch = max(SIZES) if self._cuda else 1
         self.precision = form
@@ -97,9 +97,12 @@ class OnnxRuntimeBackend:
                     f"device {device}: this ONNX Runtime has no CUDA; install mgfn-stream[gpu] instead of [cpu]"
                 )
             providers.insert(0, cuda_provider(device_index(device)))
+        options = onnxruntime.SessionOptions()
+        if one_core:
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
         backbone, head = graph_names(bundle, form)
-        self._backbone = GraphSession(bundle.file(backbone), providers, device)
-        self._head = GraphSession(bundle.file(head), providers, device) if head else None
+        self._backbone = GraphSession(bundle.file(backbone), providers, device, options)
+        self._head = GraphSession(bundle.file(head), providers, device, options) if head else None
 
     def features(self, clips: UInt8Array) -> FloatArray:
         # CUDA tunes its convolutions for each new shape, and there are few

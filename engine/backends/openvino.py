@@ -20,6 +20,7 @@ from engine.bundle import Bundle
 from engine.errors import BackendError
 
 INT8_GRAPH: Final = "backbone-int8.xml"
+_ONE_THREAD: Final = {"INFERENCE_NUM_THREADS": 1}
 
 
 class OpenVinoBackend:
@@ -27,29 +28,30 @@ class OpenVinoBackend:
 
     The INT8 form has an eight-bit backbone; the head, a few per cent of the work, is float32 in both. A clip runs on
     all cores. The backbone is compiled for one clip, because with a fixed shape OpenVINO omits the transposition of the
-    input. On a GPU or NPU the backbone computes in half precision, and the head stays on the CPU.
+    input. With `one_core` it runs in the calling thread. On a GPU or NPU the backbone computes in half precision, and
+    the head stays on the CPU.
     """
 
     batch = 1
 
-    def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
+    def __init__(self, bundle: Bundle, device: str, form: Form, one_core: bool = False) -> None:
         on_cpu = device == "cpu"
         self.precision: Form = form if on_cpu else "fp16"
         self.name = f"openvino-{device}" if not on_cpu else "openvino-int8" if form == "int8" else "openvino"
         self._device = device.upper()
+        threads = _ONE_THREAD if one_core and on_cpu else {}
         if form == "int8":
             graph = bundle.file(INT8_GRAPH)
-            backbone = self._loaded(graph, lambda: tuned(graph, self._one_clip))
+            backbone = self._loaded(graph, lambda: tuned(graph, self._one_clip, threads))
         else:
             graph = bundle.file("backbone.onnx")
-            backbone = self._loaded(graph, lambda: self._one_clip(core().read_model(graph)))
+            backbone = self._loaded(graph, lambda: self._one_clip(core().read_model(graph), threads))
         self._backbone = backbone.create_infer_request()
         self._head: Any = None
         if bundle.manifest.head:  # a millisecond of work: a second thread would cost more than it saves
             head = bundle.file("head.onnx")
-            one_thread = {"INFERENCE_NUM_THREADS": 1}
             self._head = self._loaded(
-                head, lambda: self._compiled(core().read_model(head), one_thread)
+                head, lambda: self._compiled(core().read_model(head), _ONE_THREAD)
             ).create_infer_request()
 
     def _one_clip(self, model: Any, more: Mapping[str, Any] = {}) -> Any:

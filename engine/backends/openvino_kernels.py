@@ -85,8 +85,8 @@ class Graph:
         return core().read_model(model=ElementTree.tostring(root), weights=weights)
 
 
-def tuned(path: Path, compiled: Compile, folder: Path | None = None) -> Any:
-    """The compiled graph at `path`, with the fastest kernels on this CPU.
+def tuned(path: Path, compiled: Compile, more: Mapping[str, Any] = {}, folder: Path | None = None) -> Any:
+    """The graph at `path`, compiled with the settings `more` and the fastest kernels on this CPU.
 
     They are measured if no file in `folder` (default: in the user's cache) holds what was measured on such a CPU.
     """
@@ -100,7 +100,7 @@ def tuned(path: Path, compiled: Compile, folder: Path | None = None) -> Any:
         kernels = tuning.kernels
         with suppress(OSError):  # it is measured again at the next start
             write_file(file, json.dumps(asdict(tuning), indent=1) + "\n")
-    return compiled(graph.read(kernels), {})
+    return compiled(graph.read(kernels), more)
 
 
 def _kept(file: Path) -> Kernels | None:

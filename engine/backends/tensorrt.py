@@ -38,8 +38,8 @@ class TensorRtBackend:
     batch = max(SIZES)
     precision: Form = "fp16"
 
-    def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
-        del form  # half precision if the bundle contains it
+    def __init__(self, bundle: Bundle, device: str, form: Form, one_core: bool = False) -> None:
+        del form, one_core  # half precision if the bundle contains it
         graphs = {stem: run for stem, run in self._open(bundle, device).items() if run is not None}
         self._backbone, self._head = graphs["backbone"], graphs.get("head")
 

@@ -24,8 +24,8 @@ class TorchBackend:
     head stays float32.
     """
 
-    def __init__(self, bundle: Bundle, device: str, form: Form) -> None:
-        del form  # decided by the device
+    def __init__(self, bundle: Bundle, device: str, form: Form, one_core: bool = False) -> None:
+        del form, one_core  # decided by the device
         try:
             self._device = torch.device(device)
             torch.empty(1, device=self._device)

@@ -48,6 +48,10 @@ _LATER: Final = (  # earlier databases of this version have none
         what TEXT NOT NULL, value TEXT NOT NULL,
         age_from REAL NOT NULL -- steady time
     )""",
+    """CREATE TABLE IF NOT EXISTS canary (
+        start REAL, end REAL NOT NULL, camera TEXT, span TEXT NOT NULL, age_from REAL NOT NULL,
+        PRIMARY KEY (start, camera)
+    ) WITHOUT ROWID""",
 )
 _CLOCK_TABLES: Final = """
 CREATE TABLE clock (only INTEGER PRIMARY KEY, boot TEXT, since_boot REAL, steady REAL, wall REAL);

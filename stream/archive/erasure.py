@@ -46,6 +46,7 @@ def erase(store: Store, camera: str, begin: float, end: float, *, dry: bool = Fa
         scores = store.scores.erase(camera, begin, end, dry=dry)
         if not dry:
             store.events.erase(ids)
+            store.canary.erase(camera, begin, end)
     if not dry:
         store.forget_deleted_content()
     kinds = [kind for kind, _ in sizes.values()]

@@ -17,6 +17,7 @@ from stream.alarm.audit import Change
 from stream.alarm.event import EventMessage
 from stream.alarm.outbox import Waiting
 from stream.alarm.requests import GiveVerdict, JudgedEvent
+from stream.archive.canary_store import CanarySpan
 from stream.archive.herald import Herald
 from stream.archive.janitor import Janitor
 from stream.archive.media import Kind
@@ -36,6 +37,7 @@ Setting = Literal[
     "schedule",
     "scene",
     "learnt",
+    "canary",
     "epoch",
     "self_test",
     "snooze",
@@ -106,6 +108,12 @@ class Journal:
             self.scores_lost += 1
         else:
             self._writer.put(lambda store: store.scores.add(camera, chunk, now))
+
+    def canary(self, span: CanarySpan) -> None:
+        """A comparison with a canary; omitted, like scores, if the disk is far behind."""
+        now = self._clock.now()
+        if not self._writer.half_full:
+            self._writer.put(lambda store: store.canary.add(span, now))
 
     def setting(self, camera: str, name: Setting, value: str | None) -> None:
         """A setting that survives a restart; None removes it."""

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from stream.archive.audit_store import AuditStore
+from stream.archive.canary_store import CanaryStore
 from stream.archive.clock import Clock, ClockStore, KeptClock, continued
 from stream.archive.database import (
     DATABASE,
@@ -54,6 +55,7 @@ class Store:
         self.scores = ScoreStore(database)
         self.settings = SettingStore(database)
         self.audit = AuditStore(database)
+        self.canary = CanaryStore(database)
         self.clocks = ClockStore(database)
         self.clock = Clock(SteadyClock.by_the_wall())
 
@@ -208,5 +210,6 @@ class Store:
         are left.
         """
         self.scores.forget(scores_before, own_scores)
+        self.canary.forget(scores_before, own_scores)
         self.events.forget(events_before, own_events)
         self.audit.forget(events_before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -21,6 +22,13 @@ def without_thread_pools() -> None:
     be confined only while it has a single thread.
     """
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+
+def yield_to_others() -> None:
+    """Lower the priority of the calling thread; only Linux has one for each thread."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(10, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def own_memory(pid: int) -> int:

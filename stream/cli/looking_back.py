@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -46,6 +47,14 @@ def duration(text: str, flag: str) -> float:
     if found is None:
         raise UsageError(f"{flag} {text}: must be a number with a unit, such as 30s, 90m, 12h, 7d or 2w")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def moment(text: str, flag: str) -> float:
+    """Epoch time for `2026-11-29`, `2026-11-29T06:30` (local time) or with an offset. Raises UsageError."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(f"{flag} {text}: must be a time such as 2026-11-29 or 2026-11-29T06:30+01:00") from None
 
 
 def folder_of(data: Path | None, config: Path | None) -> Path:

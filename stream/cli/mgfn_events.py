@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -15,9 +14,11 @@ import typer
 from configs.command import run_command
 from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all
-from stream.cli.looking_back import Camera, DataFolder, SiteFile, duration, login_name, looked_at
+from stream.cli.canary_report import canary
+from stream.cli.looking_back import Camera, DataFolder, SiteFile, duration, login_name, looked_at, moment
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(canary)
 
 
 @app.callback()
@@ -186,14 +187,6 @@ def verdict(
             store.settings.set(camera, "verdict", f"{event_id} {said} {time.time():.3f}")
             origin = Origin(login_name(), "command line")
             note(store, GiveVerdict(camera, event_id, verdicts[said], origin=origin))
-
-
-def moment(text: str, flag: str) -> float:
-    """Epoch time for `2026-11-29`, `2026-11-29T06:30` (local time) or with an offset. Raises UsageError."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise UsageError(f"{flag} {text}: must be a time such as 2026-11-29 or 2026-11-29T06:30+01:00") from None
 
 
 @app.command()

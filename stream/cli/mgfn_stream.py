@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -144,10 +145,11 @@ def watch(
     from stream.camera.allocation import share_heaps
     from stream.camera.confinement import landlock_version
     from stream.cli.calibration import calibration_for
+    from stream.cli.canary import opened_canary
     from stream.cli.check import check_all
     from stream.cli.sharing import Sharing, run_workers
     from stream.service.service import Service
-    from stream.settings.bundle import cached_bundle
+    from stream.settings.bundle import alarm_of, cached_bundle
     from stream.settings.flags import Flags, options, typed_on_the_command_line
     from stream.settings.settings import CameraConfig, ServiceSettings
     from stream.settings.site.reading import Site, read_site
@@ -253,21 +255,18 @@ def watch(
         if save_calibration is not None and not save_calibration.parent.is_dir():
             raise UsageError(f"--save-calibration {save_calibration}: the folder does not exist")
         path = given.bundle if given.bundle is not None else cached_bundle()
-        with Engine.open(path, given.backend, given.device) as engine:
+        with ExitStack() as engines:
+            engine = engines.enter_context(Engine.open(path, given.backend, given.device))
             log.info("confinement of decoder processes", landlock=landlock_version() or "not available")
             log.info("engine", backend=engine.backend.name, reason=engine.reason, bundle=str(path))
-            thresholds = engine.manifest.thresholds
-            if thresholds is None:
-                raise UsageError(f"--bundle {path}: has no head; build a bundle with one: mgfn-export --head")
-            alarm = AlarmSettings(thresholds.on, thresholds.off)
-            if thresholds.min_duration is not None:
-                alarm = replace(alarm, min_duration=thresholds.min_duration)
+            alarm = alarm_of(engine.bundle)
             settings = ServiceSettings(
                 cameras_of(site, alarm), given.broker, given.tls, given.topic_prefix, given.node, replay, given.scores,
                 folder, given.retention, given.frigate, given.notify, None if replay or check else given.self_test,
                 events, None, save_calibration, {} if site is None or replay else site.modes(), config, given.page,
-                None if site is None else site.zone,
+                None if site is None else site.zone, None if replay else given.canary,
             )  # fmt: skip
+            canary = engines.enter_context(opened_canary(settings.canary, engine, given.backend, given.device))
             if calibration is not None:
                 settings = replace(settings, calibration=calibration_for(settings.cameras, calibration, engine.bundle))
             if check:
@@ -279,7 +278,7 @@ def watch(
                 watcher = SiteWatcher(site, lambda changed: told_of_braces(cameras_of(changed, alarm)))
                 signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
             shared = sharing.joined(settings, engine, watcher)
-            service = Service(settings, engine, store, listener, shared or watcher, shared)
+            service = Service(settings, engine, store, listener, shared or watcher, shared, canary)
             service.obey_signals()
             service.run()
     service.leave()

@@ -25,6 +25,7 @@ from stream.base.ownership import ALONE
 from stream.base.people import People
 from stream.service.camera_search import CameraSearch
 from stream.service.camera_starter import CameraStarter
+from stream.service.canary import Canary
 from stream.service.couriers import answer_links, make_couriers, make_escalation
 from stream.service.daily_digest import DailyDigest, make_digest
 from stream.service.drift_watch import DriftWatch
@@ -36,6 +37,7 @@ from stream.service.processes import start_process
 from stream.service.self_test import SelfTest
 from stream.service.self_test_camera import SelfTestCamera
 from stream.service.self_test_runner import SelfTestRunner
+from stream.settings.bundle import alarm_of
 from stream.settings.settings import ServiceSettings
 from stream.sinks.command_listener import CommandListener
 from stream.sinks.courier import Courier
@@ -123,6 +125,7 @@ class Parts:
     drift_watch: DriftWatch | None
     digest: DailyDigest | None
     heat_maps: HeatMaps | None
+    canary: Canary | None
     overview: Overview
     live: Live
     server: uvicorn.Server | None
@@ -146,9 +149,10 @@ def build(
     changes: CameraChanges | None,
     stopping: Callable[[], bool],
     leases: Leases | None = None,
+    canary_engine: Engine | None = None,
 ) -> Parts:
     """The finished parts. `broker` is None if nothing is published; `stopping` says whether a stop was requested.
-    `leases` None: no other instance shares the cameras.
+    `leases` None: no other instance shares the cameras. `canary_engine`: that of `settings.canary`.
     """
     ownership = leases or ALONE
     path = str(engine.bundle.path.absolute())
@@ -241,13 +245,18 @@ def build(
         search = CameraSearch(start_process, settings.site_file, frozenset(ports))
         server = make_web_server(settings, overview, commands, search, live, links, store.media, web[1])
     heat_maps = make_heat_maps(engine.bundle, report.events.heat_map, metrics, keeps=not settings.replay)
-    scorer = Scorer(engine, report, metrics, None if heat_maps is None else heat_maps.ask, ownership)
+    canary = None
+    if settings.canary is not None and canary_engine is not None:
+        share, own_alarm = settings.canary.share, alarm_of(engine.bundle)
+        canary = Canary(canary_engine, share, model, own_alarm, journal, metrics, clock, kept)
+    ask, offer = None if heat_maps is None else heat_maps.ask, None if canary is None else canary.offer
+    scorer = Scorer(engine, report, metrics, ask, offer, ownership)
     intake = Intake(decoders, report, metrics, stopping, replay=settings.replay)
     custody = None if leases is None else Custody(leases, decoders, report, mqtt, clock, retention)
     return Parts(
         settings, engine, model, store, clock, kept, decoders, reaper, metrics, journal, mqtt, commands, couriers,
-        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, heat_maps, overview, live,
-        server, changes, leases, custody,
+        report, intake, scorer, fleet, mode, audit, node_topic, runner, drift_watch, digest, heat_maps, canary,
+        overview, live, server, changes, leases, custody,
     )  # fmt: skip
 
 

@@ -6,10 +6,7 @@ They are computed in a thread of its own, one after the other, on one core at lo
 from __future__ import annotations
 
 import json
-import os
 import queue
-import sys
-import threading
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -21,6 +18,7 @@ from engine.errors import EngineError
 from engine.heat_map import has_heat_map, heat_map
 from stream.alarm.event import FocusRegion
 from stream.base.log import log
+from stream.base.processes import yield_to_others
 from stream.watch.metrics import Metrics
 
 _MOST: Final = 4  # alarms that wait; more at once are without a heat map
@@ -52,9 +50,7 @@ class HeatMaps:
 
     def run(self) -> None:
         """Body of the thread."""
-        if sys.platform == "linux":  # elsewhere, the priority is that of the whole process
-            thread = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, thread, max(10, os.getpriority(os.PRIO_PROCESS, thread)))
+        yield_to_others()
         while (asked := self._line.get()) is not None:
             try:
                 heat = heat_map(self._bundle, asked.clip, asked.window)

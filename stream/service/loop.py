@@ -139,6 +139,8 @@ class MainLoop:
                 parts.changes.retry()
             if parts.commands is not None:
                 parts.commands.watch(parts.names, parts.mode.options)
+            if parts.canary is not None:
+                parts.canary.choose(parts.names)
         parts.node.cameras(parts.names, None if parts.custody is None else parts.custody.site_fence)
         if parts.leases is not None:
             parts.node.worker(parts.leases.standing)

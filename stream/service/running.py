@@ -46,6 +46,7 @@ class Runner:
         # last: from here on the store belongs to the journal
         closers.callback(self._stop_journal)
         threads.start(parts.journal.run, "journal")
+        closers.callback(self._join, "canary", _WRITTEN_WITHIN)  # it has had as long as the sinks took
         closers.callback(self._stop_sinks)
         for courier in parts.couriers:
             threads.start(courier.run, courier.name)
@@ -60,6 +61,10 @@ class Runner:
         if parts.heat_maps is not None:
             closers.callback(parts.heat_maps.stop)
             threads.start(parts.heat_maps.run, "heat maps")
+        if parts.canary is not None:
+            parts.canary.choose(parts.names)
+            closers.callback(parts.canary.stop)
+            threads.start(parts.canary.run, "canary")
         if parts.digest is not None:
             closers.callback(parts.digest.stop)
             threads.start(parts.digest.run, "digest")

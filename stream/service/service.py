@@ -18,6 +18,7 @@ memory |
 affected |
 | events to the broker | `outbox.LIMIT`, `outbox.LONGEST_WAIT` | oldest `update`, else oldest message, counted |
 | log lines | 1,000 | the new line is lost, counted |
+| clips for the canary | 4 with frames, 1,000 in all | a clip is skipped, counted |
 | commands | the newest for each camera and kind | the older one is replaced |
 
 Objects shared between threads, and what guards them:
@@ -66,8 +67,10 @@ class Service:
         web: Web | None,
         changes: CameraChanges | None = None,
         leases: Leases | None = None,
+        canary: Engine | None = None,
     ) -> None:
         self._leases = leases
+        self._canary = canary
         self._settings = settings
         self._engine = engine
         self._store = store
@@ -101,7 +104,7 @@ class Service:
             broker, address = self._broker(closers)
             parts = build(
                 self._settings, self._engine, self._store, address, lines, self._web, self._changes, self._stopping,
-                self._leases,
+                self._leases, self._canary,
             )  # fmt: skip
             self.parts = parts
             Runner(parts, self._threads, self._clock, closers).start(None if self._web is None else self._web[0])

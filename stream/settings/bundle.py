@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -16,8 +17,10 @@ from typing import Final
 import typer
 
 from configs.processes import child
+from engine.bundle import Bundle
 from engine.default_bundle import DEFAULT_BACKBONE, default_bundle_path, default_export
 from engine.manifest import MANIFEST
+from stream.alarm.rule import AlarmSettings
 from stream.base.errors import StreamError, UsageError
 
 _DAY: Final = 86_400.0
@@ -31,6 +34,15 @@ def check_device(device: str) -> None:
     kind, colon, number = device.partition(":")
     if device not in ("auto", "cpu", "gpu", "npu") and not (kind == "cuda" and (not colon or number.isdigit())):
         raise UsageError(f"--device {device}: must be auto, cpu, cuda[:N], gpu or npu")
+
+
+def alarm_of(bundle: Bundle) -> AlarmSettings:
+    """The alarm settings where nothing else is configured. Raises UsageError for a bundle without a head."""
+    thresholds = bundle.manifest.thresholds
+    if thresholds is None:
+        raise UsageError(f"--bundle {bundle.path}: has no head; build a bundle with one: mgfn-export --head")
+    alarm = AlarmSettings(thresholds.on, thresholds.off)
+    return alarm if thresholds.min_duration is None else replace(alarm, min_duration=thresholds.min_duration)
 
 
 def cached_bundle(backbone: str = DEFAULT_BACKBONE, weights: Path | None = None) -> Path:

@@ -14,7 +14,8 @@ from stream.base.errors import UsageError
 from stream.base.people import People
 from stream.base.redaction import secrets_of, typed_password
 from stream.settings.bundle import check_device
-from stream.settings.site.convert import frigate, notify, people, retention
+from stream.settings.settings import CanarySettings
+from stream.settings.site.convert import canary, frigate, notify, people, retention
 from stream.settings.site.http_models import HttpModel
 from stream.settings.site.models import MqttModel, SiteFile
 from stream.settings.site.reading import Site
@@ -64,6 +65,7 @@ class Options:
     frigate: FrigateSettings | None
     notify: NotifySettings | None
     people: People
+    canary: CanarySettings | None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -122,6 +124,7 @@ def options(flags: Flags, site: Site | None) -> Options:
         frigate=frigate(given.frigate),
         notify=notify(given.notify),
         people=people(given.http),
+        canary=canary(given.canary),
     )
 
 

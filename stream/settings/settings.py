@@ -131,6 +131,22 @@ class CameraConfig:
 
 
 @dataclass(frozen=True)
+class CanarySettings:
+    """A second bundle that scores the clips of a share of the cameras, to be compared. A field with a `doc` is a key of
+    the site file.
+    """
+
+    bundle: Path
+    share: Annotated[float, Field(gt=0, le=1)] = field(
+        default=0.1,
+        metadata={
+            "doc": "Share of the cameras, chosen by their names: the same ones on all workers, and at least one. "
+            "Default: {default}."
+        },
+    )
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """What to watch and where to publish.
 
@@ -145,6 +161,7 @@ class ServiceSettings:
     zone: time zone of what people read; None: that of the machine.
     page: the address at which people reach the page, if the site file names another one.
     save_calibration: file for what the cameras learn in this run.
+    canary: None if not configured; a replay has none.
     """
 
     cameras: tuple[CameraConfig, ...]
@@ -166,3 +183,4 @@ class ServiceSettings:
     site_file: Path | None = None
     page: str | None = None
     zone: tzinfo | None = None
+    canary: CanarySettings | None = None

@@ -22,6 +22,15 @@ LEARNT_KEPT_EVERY: Final = 600.0  # seconds
 Kept = Mapping[str, Mapping[str, str]]  # camera -> setting -> value, as the store gives them
 
 
+def learnt_with(kept: Mapping[str, str], bundle: str) -> str | None:
+    """What a camera has learned with that bundle (SHA-256), live or as a canary, as JSON."""
+    for name in ("learnt", "canary"):
+        sha256, _, text = kept.get(name, "").partition(" ")
+        if sha256 == bundle:
+            return text
+    return None
+
+
 class CameraMemory:
     """`recalls_learnt` is False if a calibration was given, which takes precedence over what an earlier run learned."""
 
@@ -52,8 +61,8 @@ class CameraMemory:
             camera.scene.recall(scene)
 
     def _recall_learnt(self, camera: WatchedCamera) -> None:
-        bundle, _, text = self._kept.get(camera.name, {}).get("learnt", "").partition(" ")
-        if bundle != camera.model.sha256 or not camera.learner.learns or not self._recalls_learnt:
+        text = learnt_with(self._kept.get(camera.name, {}), camera.model.sha256)
+        if text is None or not camera.learner.learns or not self._recalls_learnt:
             return
         try:
             camera.learner.recall(foreign_json(text))

@@ -97,6 +97,11 @@ class ScoreLearner:
         if self._calibration is not None:
             self._calibration.interrupt()
 
+    @property
+    def configured(self) -> AlarmSettings:
+        """The alarm settings, in which a learned threshold is only a start value."""
+        return self._alarm
+
     def in_force(self) -> AlarmSettings:
         """The alarm settings with the threshold that holds now."""
         if self._calibration is None or not self._alarm.learnt:

@@ -109,6 +109,9 @@ class Metrics:
         self._heat_maps = Counter(
             "mgfn_heat_maps", "Heat maps of alarms by result: computed, failed, dropped", ["result"], registry=registry
         )
+        self._canary = Counter(
+            "mgfn_canary_clips", "Clips offered to the canary by result: scored, skipped", ["result"], registry=registry
+        )
         self._clock_steps = Counter(
             "mgfn_clock_steps", "How often the wall clock was set by half a second or more", registry=registry
         )
@@ -206,6 +209,10 @@ class Metrics:
     def heat_map(self, result: str) -> None:
         """What became of the heat map of an alarm: `computed`, `failed` or `dropped`."""
         self._heat_maps.labels(result).inc()
+
+    def canary(self, result: str) -> None:
+        """What became of a clip that was offered to the canary: `scored` or `skipped`."""
+        self._canary.labels(result).inc()
 
     def self_tested(self, age: float | None) -> None:
         """Seconds since the last self-test that passed."""

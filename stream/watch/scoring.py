@@ -21,6 +21,7 @@ from stream.watch.reporter import Reporter
 from stream.watch.watched_camera import Scored, WatchedCamera
 
 CLEAR: Final = 0.7  # share of the head's soft maximum from which on one kind stands above the others
+OfferClip = Callable[[DecoderProcess, Scored], None]
 AskHeatMap = Callable[[str, FocusRegion | None, UInt8Array, FloatArray], None]
 Batch = Sequence[tuple[DecoderProcess, ClipReady]]
 
@@ -34,11 +35,13 @@ class Scorer:
         report: Reporter,
         metrics: Metrics,
         heat_map: AskHeatMap | None = None,
+        canary: OfferClip | None = None,
         ownership: Ownership = ALONE,
     ) -> None:
         self._ownership = ownership
         self._engine = engine
         self._heat_map = heat_map
+        self._canary = canary
         self._report = report
         self._metrics = metrics
         self._care = EngineCare(engine)
@@ -68,6 +71,7 @@ class Scorer:
         scores = self._care.scores(windows)
         self._metrics.stage("backbone", after_backbone - began)
         self._metrics.stage("head", time.monotonic() - after_backbone)
+        done: list[tuple[DecoderProcess, Scored]] = []
         for (decoder, clip), row in zip(pushed, scores, strict=True):
             if row is None:
                 decoder.camera.window.take_back()
@@ -81,7 +85,11 @@ class Scorer:
             )
             self._report.scored(decoder, scored, clip)
             self._ask_heat_map(decoder, scored)
+            done.append((decoder, scored))
         self._care.replace_if_bad()
+        if self._canary is not None:
+            for decoder, scored in done:
+                self._canary(decoder, scored)
 
     def check(self, decoders: Iterable[DecoderProcess]) -> None:
         """Every hour, check the engine with the known clip. Windows of an engine that computed wrongly start empty.

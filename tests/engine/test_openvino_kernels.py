@@ -61,15 +61,15 @@ def test_what_was_measured_is_kept_for_this_cpu(graph: Path, tmp_path: Path, mon
     monkeypatch.setattr(openvino_kernels, "int8_instructions", lambda: "AMX")
     monkeypatch.setattr(openvino_kernels, "CANDIDATES", {"AMX": ("ref_any",)})
     folder = tmp_path / "kernels"
-    assert kernel_of(tuned(graph, compiled, folder), "first").startswith("ref_any")
-    tuned(graph, compiled, folder)
+    assert kernel_of(tuned(graph, compiled, folder=folder), "first").startswith("ref_any")
+    tuned(graph, compiled, folder=folder)
     assert len(measured) == 1
     (file,) = folder.iterdir()
     assert json.loads(file.read_text())["kernels"] == {"first": "ref_any"}
     file.write_text("{")  # cut off
-    tuned(graph, compiled, folder)
+    tuned(graph, compiled, folder=folder)
     monkeypatch.setattr(openvino_kernels, "cpu_model", lambda: "another CPU")
-    tuned(graph, compiled, folder)
+    tuned(graph, compiled, folder=folder)
     assert len(measured) == 3
 
 

@@ -18,7 +18,7 @@ from stream.archive.retention import CameraRetention, Retention
 from stream.base.addresses import CameraTls, Source, is_rtsp
 from stream.base.people import People, Person, Proxy
 from stream.camera.view import Region, View
-from stream.settings.settings import CameraConfig, ClipSettings
+from stream.settings.settings import CameraConfig, CanarySettings, ClipSettings
 from stream.settings.site.derived import plain_keys
 from stream.settings.site.http_models import HttpModel
 from stream.settings.site.models import (
@@ -26,6 +26,7 @@ from stream.settings.site.models import (
     CameraDefaults,
     CameraModel,
     CameraRetentionModel,
+    CanaryModel,
     ClipModel,
     FrigateModel,
     ModeModel,
@@ -122,6 +123,11 @@ def notify(model: NotifyModel | None) -> NotifySettings | None:
         escalate=None if escalate is None else EscalateSettings(_seconds(escalate.after), tuple(escalate.to)),
         **_given(model, "targets", "webhooks", "escalate"),
     )
+
+
+def canary(model: CanaryModel | None) -> CanarySettings | None:
+    """None if the file has no such block."""
+    return None if model is None else CanarySettings(Path(model.bundle), **_given(model, "bundle"))
 
 
 def _seconds(text: str) -> float:

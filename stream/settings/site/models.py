@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from stream.alarm.rule import AlarmSettings
 from stream.archive.retention import CameraRetention, Days, Retention
-from stream.settings.settings import CameraConfig, ClipSettings
+from stream.settings.settings import CameraConfig, CanarySettings, ClipSettings
 from stream.settings.site.derived import with_keys_of
 from stream.settings.site.http_models import HttpModel
 from stream.settings.site.periods import PeriodModel, disjoint
@@ -268,6 +268,13 @@ class ModeModel(SiteModel):
     )
 
 
+@with_keys_of(CanarySettings)
+class CanaryModel(SiteModel):
+    """Another bundle that scores the clips of some cameras after the live one, to compare both (docs/cluster.md)."""
+
+    bundle: FilePath = Field(description="The bundle to compare with the live one.")
+
+
 class SiteFile(SiteModel):
     """mgfn-stream: what to watch, and where to publish. Paths are relative to this file. `{MGFN_NAME}` in paths and
     URLs is replaced from the environment or a secret file of that name."""
@@ -285,6 +292,9 @@ class SiteFile(SiteModel):
     scores: FilePath | None = Field(None, description="File to which every score is appended. Flag: --scores.")
     bundle: FilePath | None = Field(
         None, description="Model bundle. Default: the default bundle, built on first use. Flag: --bundle."
+    )
+    canary: CanaryModel | None = Field(
+        None, description="Another bundle that scores some cameras for comparison. Default: none."
     )
     backend: Backend | None = Field(
         None,

@@ -17,6 +17,7 @@ SCHEMA: Final = Path(configs.__file__).parent / "site.schema.json"
 _BEGIN, _END = "<!-- made by python -m stream.settings.site.schema -->\n", "<!-- end -->"
 _BLOCKS: Final = {
     "The file": "",
+    "`canary`": "CanaryModel",
     "`mqtt`": "MqttModel",
     "`http`": "HttpModel",
     "Each of `people` in `http`": "PersonModel",
