@@ -126,11 +126,11 @@ class MqttSink:
         self._state(f"{self._prefix}/mode/state", name)
 
     def node(self, told: Mapping[str, Any]) -> None:
-        """Retained `node`: what others need to know of this instance."""
+        """Retained `node`: what others need to know of this instance, or of all that share its cameras."""
         self._state(f"{self._prefix}/node", json.dumps(told))
 
     def worker(self, told: Mapping[str, Any]) -> None:
-        """Retained `worker/<worker>/node`: what others need to know of this instance among those that share cameras."""
+        """Retained `worker/<worker>/node`: what others need to know of this one."""
         self._state(f"{self._prefix}/worker/{self._ownership.worker}/node", json.dumps(told))
 
     def announce(self, topic: str, payload: Mapping[str, Any], camera: str = SITE) -> None:
@@ -159,8 +159,7 @@ class MqttSink:
     def leave(self, camera: str, *others: str) -> None:
         """Stop publishing for a camera, and leave its topics and `others` as they are: they are another's now."""
         self._slow_scores.pop(camera, None)
-        topics = [*self._backlog.topics(f"{self._prefix}/{camera}/"), *others]
-        self._backlog.leave(topics)
+        self._backlog.leave(topics := [*self._backlog.topics(f"{self._prefix}/{camera}/"), *others])
         for topic in topics:
             self._retained(topic, False)
 
@@ -175,8 +174,7 @@ class MqttSink:
         if not self.connected or not self._ownership.speaks(camera, fence):
             return
         told = {"score": round(score, 4), "threshold": threshold, "time": round(at, 3), "window": window}
-        payload = json.dumps(fenced(told, fence))
-        self._link.fleeting(f"{self._prefix}/{camera}/score", payload)
+        self._link.fleeting(f"{self._prefix}/{camera}/score", payload := json.dumps(fenced(told, fence)))
         now = time.monotonic()
         if now - self._slow_scores.get(camera, float("-inf")) >= _SLOW_SCORE_EVERY:
             self._slow_scores[camera] = now
@@ -199,8 +197,7 @@ class MqttSink:
         self._backlog.event(message)
 
     def stop(self, *, patient: bool = False) -> None:
-        """Publish `offline`; `deliver` returns once it is acknowledged. An instance that shares its cameras does so for
-        those that it owns: nobody does until another one takes them over, and says what they are.
+        """Publish `offline` for the cameras that this instance owns; `deliver` returns once it is acknowledged.
 
         Without a broker it returns at once; if `patient`, it waits until everything is acknowledged.
         """
@@ -229,9 +226,8 @@ class MqttSink:
         log.error("message skipped: the broker drops the connection because of it", broker=self.shown, topic=topic)
 
     def _image_too_large(self, topic: str, size: int, limit: int | None) -> None:
+        shown = {"broker": self.shown, "topic": topic, "bytes": size, "limit": limit}
         if limit is None:
-            what = "sending smaller images: the broker drops the connection; check its maximum packet size"
-            log.error(what, broker=self.shown, topic=topic, bytes=size)
+            log.error("sending smaller images: the broker drops the connection; check its maximum packet size", **shown)
         else:
-            what = "sending smaller images: larger than the broker's maximum packet size"
-            log.warning(what, broker=self.shown, topic=topic, bytes=size, limit=limit)
+            log.warning("sending smaller images: larger than the broker's maximum packet size", **shown)
