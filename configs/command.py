@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 import signal
 import sys
 import traceback
@@ -39,6 +41,14 @@ class Terminated(BaseException):
 
 def _raise_terminated(_signum: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
+
+
+def called() -> str:
+    """How this command was called, for advice that can be copied: by its name if the shell finds it by that."""
+    given = Path(sys.argv[0])
+    found = shutil.which(given.name)
+    by_name = found is not None and given.exists() and Path(found).samefile(given)
+    return given.name if by_name else shlex.quote(sys.argv[0])
 
 
 def gathered(problems: Sequence[str]) -> list[str]:

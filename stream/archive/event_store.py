@@ -16,7 +16,8 @@ from stream.alarm.wall import UNSET_BEFORE, WallMark
 _PUBLISHED: Final = (
     "json_extract(payload, '$.suppressed') IS NULL AND coalesce(json_extract(payload, '$.severity'), 'alarm') = 'alarm'"
 )
-_ALARM: Final = f"label = 'anomaly' AND NOT test AND {_PUBLISHED}"  # one that was published
+_ASKS: Final = f"label = 'anomaly' AND {_PUBLISHED}"  # a published alarm or a test: people are asked to answer it
+_ALARM: Final = f"{_ASKS} AND NOT test"
 _KIND: Final = (
     "CASE WHEN test THEN 'test' WHEN label <> 'anomaly' THEN label "
     "ELSE coalesce(json_extract(payload, '$.kind'), 'unknown') END"
@@ -47,7 +48,7 @@ class EventFilter:
     cameras: their names.
     kind: what the event is about; `camera_lost` and `test` count as kinds.
     since, before: epoch seconds at which it began.
-    answered: whether a published alarm has been acknowledged or judged; other events are neither.
+    answered: whether a published alarm or a test has been acknowledged or judged; other events are neither.
     """
 
     cameras: Collection[str] | None = None
@@ -76,7 +77,7 @@ class EventFilter:
             given.append(self.verdict)
         if self.answered is not None:
             answered = "(verdict IS NOT NULL OR json_extract(payload, '$.acknowledged') IS NOT NULL)"
-            terms.append(f"{_ALARM} AND {'' if self.answered else 'NOT '}{answered}")
+            terms.append(f"{_ASKS} AND {'' if self.answered else 'NOT '}{answered}")
         return " AND ".join(terms), given
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,13 +19,24 @@ from engine.arrays import UInt8Array
 from stream.camera.view import View, hidden, widened
 
 EVERY: Final = 0.2  # seconds
+STILL_EVERY: Final = 2.0
 WIDTH: Final = 640
 _MOST: Final = 256 << 10  # bytes of an image
 _QUALITY: Final = 75
-_WATCHED: Final = struct.Struct("=d")  # monotonic time until which somebody looks: written by the service
-_WRITTEN: Final = struct.Struct("=QI")  # number of the image, odd while it is being written; its bytes
+# written by the service: monotonic times until which somebody watches live, and until which somebody looks now and then
+_WATCHED: Final = struct.Struct("=dd")
+# number of the image, odd while it is being written; its bytes; when it was taken
+_WRITTEN: Final = struct.Struct("=QId")
 _HEADER: Final = _WATCHED.size + _WRITTEN.size
 SIZE: Final = _HEADER + _MOST
+
+
+class Shown(NamedTuple):
+    """An image as a JPEG, its number, and the monotonic time at which it was taken."""
+
+    number: int
+    jpeg: bytes
+    at: float
 
 
 class LivePicture:
@@ -35,38 +46,40 @@ class LivePicture:
         self._memory = memory
         self._offset = offset
 
-    def watch(self, until: float) -> None:
-        """Somebody looks until this monotonic time."""
-        self._put(0, _WATCHED.pack(until))
+    def watch(self, until: float, *, still: bool = False) -> None:
+        """Somebody looks until this monotonic time; `still`: an image every two seconds is enough."""
+        live, now_and_then = _WATCHED.unpack(self._got(0, _WATCHED.size))
+        self._put(0, _WATCHED.pack(live, until) if still else _WATCHED.pack(until, now_and_then))
 
-    def watched(self, now: float) -> bool:
-        until: float = _WATCHED.unpack(self._got(0, _WATCHED.size))[0]
-        return now < until
+    def every(self, now: float) -> float | None:
+        """Seconds between the images that are wanted; None: nobody looks."""
+        live, now_and_then = _WATCHED.unpack(self._got(0, _WATCHED.size))
+        return EVERY if now < live else STILL_EVERY if now < now_and_then else None
 
-    def write(self, jpeg: bytes) -> None:
-        """The next image; one that is too large is left out."""
+    def write(self, jpeg: bytes, at: float) -> None:
+        """The next image, taken at monotonic time `at`; one that is too large is left out."""
         if len(jpeg) > _MOST:
             return
-        number, _ = self._written()
+        number, _, _ = self._written()
         number += number % 2  # a decoder ended while it wrote
-        self._put(_WATCHED.size, _WRITTEN.pack(number + 1, 0))
+        self._put(_WATCHED.size, _WRITTEN.pack(number + 1, 0, at))
         self._put(_HEADER, jpeg)
-        self._put(_WATCHED.size, _WRITTEN.pack(number + 2, len(jpeg)))
+        self._put(_WATCHED.size, _WRITTEN.pack(number + 2, len(jpeg), at))
 
-    def read(self) -> tuple[int, bytes] | None:
-        """The number of the newest image, and the image; None if there is none, or if it is just being written."""
+    def read(self) -> Shown | None:
+        """The newest image; None if there is none, or if it is just being written."""
         try:
-            number, size = self._written()
+            written = number, size, at = self._written()
             if number % 2 or not 0 < size <= _MOST:
                 return None
             jpeg = self._got(_HEADER, size)
-            return (number, jpeg) if self._written() == (number, size) else None
+            return Shown(number, jpeg, at) if self._written() == written else None
         except ValueError:  # closed
             return None
 
-    def _written(self) -> tuple[int, int]:
-        number, size = _WRITTEN.unpack(self._got(_WATCHED.size, _WRITTEN.size))
-        return number, size
+    def _written(self) -> tuple[int, int, float]:
+        number, size, at = _WRITTEN.unpack(self._got(_WATCHED.size, _WRITTEN.size))
+        return number, size, at
 
     def _put(self, at: int, content: bytes) -> None:
         self._memory[self._offset + at : self._offset + at + len(content)] = content
@@ -81,15 +94,16 @@ class LiveView:
     def __init__(self, picture: LivePicture, view: View) -> None:
         self._picture = picture
         self._view = view
-        self._next = 0.0
+        self._last = float("-inf")
         self._hidden: UInt8Array | None = None
 
     def offer(self, frame: VideoFrame, now: float) -> None:
         """A new frame at monotonic time `now`."""
-        if now < self._next or not self._picture.watched(now):
+        every = self._picture.every(now)
+        if every is None or now < self._last + every:
             return
-        self._next = now + EVERY
-        self._picture.write(self._jpeg(frame))
+        self._last = now
+        self._picture.write(self._jpeg(frame), now)
 
     def _jpeg(self, frame: VideoFrame) -> bytes:
         width = min(WIDTH, frame.width)

@@ -16,6 +16,7 @@ from engine.arrays import UInt8Array
 from engine.geometry import SIDE, crops_of, write_crops
 
 Polygon = tuple[tuple[float, float], ...]
+Part = tuple[float, float, float, float]  # x, y, width, height in fractions of an image
 
 # Colour is stored and scaled at lower resolution than brightness: the colour of a masked pixel spreads so many pixels
 # in the image, and again as many in a crop.
@@ -63,6 +64,16 @@ class View:
     def hides(self) -> bool:
         """Whether a part of the region is black."""
         return bool(self.masks or self.only_here)
+
+    def shown(self, part: Part | None) -> Part | None:
+        """A part of the whole image as a part of the region."""
+        if part is None or self.region is None:
+            return part
+        region, (x, y, width, height) = self.region, part
+        return (
+            (x - region.x) / region.width, (y - region.y) / region.height,
+            width / region.width, height / region.height,
+        )  # fmt: skip
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The visible part of an image of that size, ignoring masks: left, top, right, bottom in pixels."""

@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import json
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import platformdirs
 from rich.table import Table
 
 from configs.atomic import write_file
+from configs.command import called
 from stream.alarm.requests import Note, Origin
 from stream.base.addresses import expand
 from stream.base.errors import StreamError, UsageError
@@ -31,8 +33,8 @@ from stream.settings.site.reading import read_bytes
 
 SECRET: Final = "MGFN_CAMERAS_PW"  # noqa: S105 -- the name of the variable
 _NEXT: Final = (
-    "Next: mgfn-stream --config {}\nA camera is missing? Name its host or the rtsp:// URL of its stream: mgfn-stream "
-    "discover HOST --write {}; or press Find cameras on the web page."
+    "Next: {0} --config {1}\nA camera is missing? Name its host or the rtsp:// URL of its stream: {0} discover HOST "
+    "--write {1}; or press Find cameras on the web page."
 )
 _OWN_PORTS: Final = frozenset({1883, 8080})
 _USER: Final = re.compile(r"([^:{}]+)(?::\{(MGFN_[A-Z0-9_]+)\})?")
@@ -150,7 +152,7 @@ def _show(
         table.add_row("", "not usable", redact_all(problem))
     out = console(160)
     if not findings.cameras and not findings.problems:
-        out.print("No camera answered. Name the hosts: mgfn-stream discover HOST ...")
+        out.print(f"No camera answered. Name the hosts: {called()} discover HOST ...", soft_wrap=True)
         return
     out.print(table)
     if saved:
@@ -165,4 +167,4 @@ def _show(
         where = f"the environment variable or the secret file {login.secret}"
         out.print(f"Before you start mgfn-stream, put the password into {where}.", soft_wrap=True)
     if write is not None and (found.new or found.known):
-        out.print(_NEXT.format(write, write), soft_wrap=True)
+        out.print(_NEXT.format(called(), shlex.quote(str(write))), soft_wrap=True)

@@ -11,9 +11,9 @@ from typing import Annotated, NoReturn
 import platformdirs
 import typer
 
-from configs.command import run_command
+from configs.command import called, run_command
 from stream.base.redaction import redact_all
-from stream.cli.subcommands import cluster_app, desk, discover
+from stream.cli.subcommands import cluster_app, desk, discover, people_app
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -21,6 +21,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 app.command()(discover)
 app.command()(desk)
 app.add_typer(cluster_app, name="cluster")
+app.add_typer(people_app, name="people")
 
 
 @app.callback(invoke_without_command=True)
@@ -73,7 +74,10 @@ def watch(
         ),
     ] = None,
     http_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the token that all requests must send.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="File with the token of an operator; for others: mgfn-stream people add --help."
+        ),
     ] = None,
     node: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of this instance on MQTT; default: the host name.")
@@ -235,12 +239,18 @@ def watch(
     if wanted != "off":
         try:
             if check:  # the running service may be using the address
-                web.check_address(wanted, given.http_token_file, given.people)
+                *_, people = web.check_address(wanted, given.http_token_file, given.people)
             else:
                 # a site file names one address for all workers of a machine
-                listener = web.bind(wanted, given.http_token_file, given.people, next_free=worker is not None)
+                free = worker is not None
+                listener = _, people = web.bind(wanted, given.http_token_file, given.people, next_free=free)
         except UsageError as error:
             raise UsageError(f"{config}: http: {error}" if site and http is None else str(error)) from None
+        if not people.nobody and not any(person.operator for person in people.people):
+            log.warning(
+                "nobody can operate the page: `people` has only viewers, and nobody is let in without a token",
+                instead=f"give --http-token-file, or: {called()} people add NAME --config {config}",
+            )
     folder = given.data or state / ("check" if check else sharing.folder)
     # a replay stores nothing, and a check changes nothing
     store = Store.in_memory(folder) if replay or check else Store.open(folder, given.retention)

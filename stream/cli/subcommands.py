@@ -1,4 +1,4 @@
-"""The commands of `mgfn-stream` beside watching: discover, desk, cluster."""
+"""The commands of `mgfn-stream` beside watching: discover, desk, people, cluster."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 cluster_app = typer.Typer(
     help="Look after instances that share their cameras (docs/cluster.md).", rich_markup_mode=None, add_completion=False
 )
+
+people_app = typer.Typer(help="Give people access to the page.", rich_markup_mode=None, add_completion=False)
 
 _Mqtt = Annotated[
     str | None, typer.Option(metavar="URL", help="mqtt[s]://[user:pw@]host[:port] of the broker that keeps the leases.")
@@ -62,6 +64,29 @@ def drain(
 
     with opened(mqtt, TlsFiles(mqtt_ca, mqtt_cert, mqtt_key), topic_prefix, leases) as store:
         drain_worker(store, worker)
+
+
+@people_app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who it is: a-z A-Z 0-9 . _ @ -")],
+    config: Annotated[Path, typer.Option(metavar="FILE", help="Site file of mgfn-stream, which is changed.")],
+    viewer: Annotated[bool, typer.Option("--viewer", help="May only look; default: may change everything.")] = False,
+    camera: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Sees only this camera; repeat for each. Default: all.")
+    ] = None,
+) -> None:
+    """Add somebody who may use the page, and print their token. It takes effect at the next start of mgfn-stream.
+
+    Example: mgfn-stream people add anna --viewer --config site.yaml
+    """
+    from stream.cli.people import add_person
+
+    add_person(name, config, viewer, camera or [])
+
+
+@people_app.callback()
+def people() -> None:
+    """Give people access to the page."""
 
 
 def discover(
@@ -117,7 +142,7 @@ def desk(
     ] = None,
     http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address of the page.")] = "127.0.0.1:8090",
     http_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the token that all requests must send.")
+        Path | None, typer.Option(metavar="FILE", help="File with the token of an operator; all requests need one.")
     ] = None,
 ) -> None:
     """Show every instance on a broker on one page, with its cameras and alarms.

@@ -238,6 +238,7 @@ def build(
         audit.last,
         zone,
         lambda: live.watchers,
+        mode.disables,
     )
     server = None
     if web is not None:
@@ -311,7 +312,6 @@ def make_web_server(
     if not settings.replay and commands is not None:
         page = PageSources(
             overview.state,
-            overview.picture,
             overview.look,
             overview.line,
             overview.view,

@@ -9,12 +9,12 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from engine.arrays import UInt8Array
 from engine.default_bundle import project_version
 from stream.alarm.event import ModelName
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
 from stream.base.log import standard_error
+from stream.camera.live_picture import Shown
 from stream.camera.view import View
 from stream.service.self_test import SelfTest
 from stream.sinks.command_listener import CommandListener
@@ -50,7 +50,9 @@ class Overview:
         last_changes: Callable[[str], dict[str, Any]] = lambda _camera: {},
         zone: tzinfo | None = None,
         watchers: Callable[[], int] = lambda: 0,
+        mode_disables: Callable[[str], bool] = lambda _camera: False,
     ) -> None:
+        self._mode_disables = mode_disables
         self._watchers = watchers
         self._zone = zone
         self._last_changes = last_changes
@@ -106,16 +108,18 @@ class Overview:
         found["time_zone"] = zone_name(self._zone)
         for name, camera in found["cameras"].items():
             camera["changes"] = self._last_changes(name)
+            camera["disabled_by_mode"] = self._mode_disables(name)
+        for decoder in tuple(self._decoders):
+            if (shown := found["cameras"].get(decoder.camera.name)) is not None:
+                shown["calibration"] = decoder.camera.learner.state()
+        if found["self_test"] is not None and self._self_test is not None:
+            found["self_test"]["due_in"] = round(self._self_test.due_in(time.monotonic()))
         return found
 
-    def picture(self, camera: str) -> UInt8Array | None:
-        """The newest image of a camera, (224, 224, 3) RGB."""
-        return next((d.camera.window.picture for d in tuple(self._decoders) if d.camera.name == camera), None)
-
-    def look(self, camera: str, until: float) -> tuple[int, bytes] | None:
-        """Somebody looks at a camera until this monotonic time: its newest image, and the number of it."""
+    def look(self, camera: str, until: float, still: bool = False) -> Shown | None:
+        """Somebody looks at a camera until this monotonic time, or with `still` now and then: its newest image."""
         decoder = next((d for d in tuple(self._decoders) if d.camera.name == camera), None)
-        return None if decoder is None else decoder.look(until)
+        return None if decoder is None else decoder.look(until, still=still)
 
     def line(self, camera: str) -> list[tuple[float, float]]:
         """When each of a camera's newest clips ended (epoch seconds), and its score; at least two minutes of them."""

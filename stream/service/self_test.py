@@ -126,6 +126,10 @@ class SelfTest:
         self._finish(False, steady, self._stage)
         return True
 
+    def due_in(self, now: float) -> float:
+        """Seconds until the next run."""
+        return max(0.0, self._due - now)
+
     @property
     def running(self) -> bool:
         return self._until is not None

@@ -23,7 +23,6 @@ class ClipWindow:
     """Clips of one connection. If they overlap, `every` of them begin within the length of one."""
 
     def __init__(self, every: int) -> None:
-        self.picture: UInt8Array | None = None  # the newest clip's last, (224, 224, 3) RGB
         self._every = every
         self._features = FeatureWindow(every=every)
         self._connection = -1
@@ -75,7 +74,6 @@ class ClipWindow:
         self._newest = (clip.clip if clip.like is None else clip.like, feature)
         self._features.push(feature)
         self._clips.append((clip.start, clip.end, thumbnail(picture)))
-        self.picture = picture
         return self.features
 
     def to_json(self, wall: Callable[[float], float]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from stream.base.processes import StartProcess, own_memory
 from stream.camera.camera_settings import CameraSettings
 from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import STOP, run_camera
+from stream.camera.live_picture import Shown
 from stream.camera.messages import WIRE, CameraState, ClipClosed, ClipReady, Message, Order, SnapshotTaken, StateChanged
 from stream.camera.wire import WireError, bound_waiting
 from stream.settings.settings import CameraConfig
@@ -119,12 +120,14 @@ class DecoderProcess:
         assert self._ring is not None  # noqa: S101 -- no clip comes before
         return self._ring
 
-    def look(self, until: float) -> tuple[int, bytes] | None:
-        """Its current image with a number, if there is one; more follow until that monotonic time. For any thread."""
+    def look(self, until: float, *, still: bool = False) -> Shown | None:
+        """Its newest image, if there is one; more follow until that monotonic time (see `LivePicture.watch`). For any
+        thread.
+        """
         if (ring := self._ring) is None:
             return None
         with suppress(ValueError):  # closed
-            ring.live.watch(until)
+            ring.live.watch(until, still=still)
         return ring.live.read()
 
     @property

@@ -104,7 +104,9 @@ class Presence:
 
     def problem(self, now: float, scene_problem: str) -> str:
         """Why it is offline or degraded, "" if it is not."""
-        if self.enabled and self.state is CameraState.OFFLINE:
+        if not self.enabled:
+            return ""
+        if self.state is CameraState.OFFLINE:
             return str(self._away_for)
         if problem := scene_problem or self.counters.problem:
             return problem

@@ -85,8 +85,8 @@ class Reporter:
             self._files.explained(scored.noticed.messages[0], scored.noticed.explanation)
         for change in camera.learner.changes():
             log.info(
-                "threshold learned", camera=camera.name, old=round(change.old, 4), new=round(change.new, 4),
-                state=str(change.state), why=change.why,
+                "threshold set" if change.why == "set" else "threshold learned", camera=camera.name,
+                old=round(change.old, 4), new=round(change.new, 4), state=str(change.state), why=change.why,
             )  # fmt: skip
             self.memory.note_rule(camera)
             self.topics.settings(camera)

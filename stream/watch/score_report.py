@@ -47,7 +47,8 @@ class ScoreReport:
         if self._mqtt is not None:
             self._mqtt.score(name, scored.score, threshold, end, scored.window, camera.fence)
         told = {"camera": name, "score": round(scored.score, 4), "threshold": threshold, "time": end}
-        self._tell_pages("score", told | {"window": scored.window})
+        seen = camera.seen(clip.focus)
+        self._tell_pages("score", told | {"focus": None if seen is None else [round(side, 3) for side in seen]})
         if self._lines is not None:
             self._lines.write(name, clip.clip, start, end, scored.score, scored.raw, threshold, scored.window)
         if self._keeps:

@@ -104,6 +104,10 @@ class SiteMode:
         if self._switch.name(self._clock.wall(self._clock.now())) != self._name:
             self.configure(self._cameras)
 
+    def disables(self, camera: str) -> bool:
+        """Whether the mode in force switches the camera off. Any thread may call this."""
+        return self._switch.modes.get(self._name or "", Mode()).of(camera).enabled is False
+
     def state(self) -> dict[str, Any] | None:
         """What the page shows; None without modes."""
         if not self._switch.modes:

@@ -15,6 +15,7 @@ from stream.alarm.schedule import Schedule
 from stream.alarm.snooze import Snooze
 from stream.archive.explanation import Explanation
 from stream.camera.messages import CameraState, ClipReady, Counters, StateChanged
+from stream.camera.view import Part
 from stream.settings.settings import CameraConfig
 from stream.watch.camera_alarm import CameraAlarm, NewestClip, begun_event
 from stream.watch.camera_notice import NOTHING_NOTICED, CameraNotice, Noticed
@@ -131,17 +132,9 @@ class WatchedCamera:
         notices = None if self.is_self_test else self.learner.notice_in_force()
         noticed = self.notice.advance(newest, notices, alarm=self.alarm.event is not None)
         return Scored(
-            clip,
-            learnt.score,
-            raw,
-            len(self.window),
-            judged.event,
-            judged.change,
-            judged.explanation,
-            self.window.connects,
-            noticed,
-            judged.ended,
-        )
+            clip, learnt.score, raw, len(self.window), judged.event, judged.change, judged.explanation,
+            self.window.connects, noticed, judged.ended,
+        )  # fmt: skip
 
     # events that are not caused by scores
 
@@ -226,6 +219,10 @@ class WatchedCamera:
     def counted(self, counters: Counters, now: float) -> None:
         """The decoder's heartbeat."""
         self.presence.counted(counters, now)
+
+    def seen(self, focus: Part | None) -> Part | None:
+        """A part of the whole image as a part of what people are shown of it."""
+        return self._config.view.shown(focus)
 
     @property
     def schedule(self) -> Schedule:

@@ -42,11 +42,12 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 _LOGIN_WORDS: Final = {  # before the login no script is sent, and so no table of words
-    "en": {"token": "Token: your own, or the one in the file of --http-token-file", "open": "Open",
+    "en": {"token": "Your token", "hint": "Whoever runs this system gives you one.", "open": "Open",
            "said": "Wrong token."},
-    "de": {"token": "Token: Ihr eigenes oder das aus der Datei von --http-token-file", "open": "Öffnen",
-           "said": "Falsches Token."},
+    "de": {"token": "Ihr Token", "hint": "Sie bekommen es von der Person, die dieses System betreibt.",
+           "open": "Öffnen", "said": "Falsches Token."},
 }  # fmt: skip
+_LOGINS: Final = (("POST", "/"), ("POST", "/login"))
 _LOGIN_STYLE: Final = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
@@ -105,7 +106,7 @@ class Guard:
 
         refusal = self._refusal(request)
         asked = (request.method, request.url.path)
-        if refusal is None and not self._people.nobody and asked == ("POST", "/login"):
+        if refusal is None and not self._people.nobody and asked in _LOGINS:
             refusal = await self._login(request)
         elif refusal is None and not self._people.nobody and asked == ("POST", "/logout"):
             refusal = self._start_page(request)

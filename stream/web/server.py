@@ -98,8 +98,12 @@ def bind(
 
 def page_address(listener: socket.socket) -> str:
     """The address of the page, for a browser on this machine or, if other machines can reach it, on those."""
-    host, port = listener.getsockname()[:2]
-    if ip_address(host).is_unspecified:
+    return page_at(*listener.getsockname()[:2])
+
+
+def page_at(host: str, port: int) -> str:
+    """The address of a page that is served at this host (a name or an address) and port."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 -- compared, not bound
         host = _own_address()
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 

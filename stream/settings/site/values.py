@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -157,9 +158,16 @@ def _mode_name(name: str) -> str:
     return name
 
 
+def person_problem(name: str) -> str:
+    """Why this cannot be the name of a person, or ""."""
+    if re.fullmatch(_PERSON, name) is None:
+        return ALLOWED_BY[_PERSON]
+    return f"the name of a person must not be {name}" if name in (ANYBODY.name, TOKEN_HOLDER) else ""
+
+
 def _person_name(name: str) -> str:
-    if name in (ANYBODY.name, TOKEN_HOLDER):
-        raise ValueError(f"the name of a person must not be {name}")
+    if problem := person_problem(name):
+        raise ValueError(problem)
     return name
 
 

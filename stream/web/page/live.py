@@ -8,11 +8,10 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Send
 
-from stream.archive.explanation import jpeg
 from stream.base.people import Person
 from stream.web.access import Asking
 from stream.web.page.sources import PageSources
@@ -27,7 +26,8 @@ _BOUNDARY: Final = "mgfn-image"
 _LOOK_EVERY: Final = 0.25
 _STATE_EVERY: Final = 2.0
 _UNREAD_FOR: Final = 30.0
-_PICTURE_QUALITY: Final = 75
+_STILL_FOR: Final = 5.0  # seconds for which an image counts as the present, and for which more are taken
+_AWAITED: Final = 1.0  # seconds for which a request waits for the first one
 
 
 class EventStream(StreamingResponse):
@@ -98,12 +98,20 @@ class LiveRoutes:
         finally:
             self._streams -= 1
 
-    def picture(self, camera: str) -> Response:
+    async def picture(self, camera: str) -> Response:
+        """What people are shown of the camera, at most five seconds old unless it is not connected; 204: nothing yet.
+
+        A decoder takes such images only while they are asked for.
+        """
         self._sources.check(camera)
-        picture = self._sources.picture(camera)
-        if picture is None:
-            raise HTTPException(404, "no image yet")
-        return Response(jpeg(picture, _PICTURE_QUALITY), media_type="image/jpeg")
+        asked = time.monotonic()
+        while True:
+            now = time.monotonic()
+            newest = self._sources.look(camera, now + _STILL_FOR, True)
+            if now >= asked + _AWAITED or (newest is not None and newest[2] > asked - _STILL_FOR):
+                break
+            await asyncio.sleep(_IMAGE_EVERY / 4)
+        return Response(status_code=204) if newest is None else Response(newest[1], media_type="image/jpeg")
 
     async def live(self, camera: str) -> Response:
         """Up to five images a second (`multipart/x-mixed-replace`), taken only while somebody looks.
@@ -120,14 +128,14 @@ class LiveRoutes:
         live.watchers += 1
         try:
             yield f"--{_BOUNDARY}\r\n".encode()
-            before = self._sources.look(camera, time.monotonic() + _LOOKED_FOR)
+            before = self._sources.look(camera, time.monotonic() + _LOOKED_FOR, False)
             shown, until = 0 if before is None else before[0], time.monotonic() + _NEW_WITHIN
             while not live.closed and time.monotonic() < until:
-                newest = self._sources.look(camera, time.monotonic() + _LOOKED_FOR)
+                newest = self._sources.look(camera, time.monotonic() + _LOOKED_FOR, False)
                 if newest is None and camera not in self._sources.state()["cameras"]:
                     return
                 if newest is not None and newest[0] != shown:
-                    shown, jpeg = newest
+                    shown, jpeg, _ = newest
                     until = time.monotonic() + _NEW_WITHIN
                     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     yield head.encode() + jpeg + f"\r\n--{_BOUNDARY}\r\n".encode()

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from fastapi import HTTPException
 
-from engine.arrays import UInt8Array
 from stream.alarm.answer_links import AnswerLinks
 from stream.alarm.event import EVENT_ID
 from stream.alarm.requests import Command
@@ -45,8 +44,8 @@ class PageSources:
     """The data sources of the page.
 
     state: a JSON object with `cameras` by name.
-    picture: the newest image of a camera (224, 224, 3), RGB; None while there is none.
-    look: says until which monotonic time somebody looks at a camera; returns its current image and its number, or None.
+    look: says until which monotonic time somebody looks at a camera, and whether an image every two seconds is enough;
+        returns the number of its newest image, the image, and when it was taken (monotonic), or None.
     line: when its newest clips ended, and their scores.
     view: the region, masks and zones of a camera as `view`, and whether they were `drawn`.
     post: sends a command to the scoring loop.
@@ -55,8 +54,7 @@ class PageSources:
     """
 
     state: Callable[[], Mapping[str, Any]]
-    picture: Callable[[str], UInt8Array | None]
-    look: Callable[[str, float], tuple[int, bytes] | None]
+    look: Callable[[str, float, bool], tuple[int, bytes, float] | None]
     line: Callable[[str], list[tuple[float, float]]]
     view: Callable[[str], Mapping[str, Any]]
     post: Callable[[Command], None]

@@ -57,6 +57,7 @@ def again(data: Path, event: str, *arguments: object) -> subprocess.CompletedPro
     return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.alone  # beside other work, one clip is recorded with a relative error of 1.2e-3
 def test_it_agrees_on_the_same_engine_and_across_engines(alarmed: tuple[Path, str]) -> None:
     data, event = alarmed
     for backend, limit in ((None, 1e-3), ("onnxruntime", 2e-2)):

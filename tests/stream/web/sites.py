@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from stream.archive.explanation import jpeg
 from stream.archive.media import look_path
 from stream.base.errors import StreamError
 from stream.base.people import People
+from stream.camera.live_picture import Shown
 from stream.web.page.sources import PageSources
 from stream.web.page_stream import Live
 from stream.web.server import NOBODY, Pages, make_app, make_server
@@ -90,7 +92,7 @@ class Site:
         self.changes: dict[str, dict[str, Any]] = {}
         self.view: dict[str, Any] = {"view": {"region": None, "masks": [], "only_here": []}, "drawn": False}
         self.line: list[tuple[float, float]] = []
-        self.look: Callable[[str, float], tuple[int, bytes] | None] = lambda _camera, _until: None
+        self.look: Callable[[str, float, bool], Shown | None] = self._still
         self._folder, self._people = folder, people
 
     def sources(self) -> PageSources:
@@ -101,9 +103,12 @@ class Site:
             "mode": {"name": "home", "chosen": "auto", "options": ["home", "away", "auto"]},
         }
         return PageSources(
-            state, lambda _camera: self.picture, self.look, lambda _camera: self.line, lambda _camera: self.view,
+            state, self.look, lambda _camera: self.line, lambda _camera: self.view,
             self.post, self.search, self.modes, self.live, self._folder, LINKS,
         )  # fmt: skip
+
+    def _still(self, _camera: str, _until: float, still: bool) -> Shown | None:
+        return Shown(2, jpeg(self.picture), time.monotonic()) if still and self.picture is not None else None
 
     def post(self, command: Command) -> None:
         self.posted.append(command)

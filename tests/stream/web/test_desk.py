@@ -24,7 +24,10 @@ from stream.alarm.requests import Acknowledge, GiveVerdict
 from stream.archive.explanation import jpeg
 from stream.archive.media import media_path
 from stream.archive.store import Store
+from stream.base.errors import Reason
 from stream.base.people import People, Person
+from stream.service.self_test import Stage
+from stream.watch.presence import CORRUPT, DAMAGED, ENGINE_CHANGED, OVERLOADED, UNSCORABLE
 from stream.web import page as page_package
 from stream.web.server import NOBODY
 from tests.servers.processes import until
@@ -61,7 +64,12 @@ def test_every_word_is_in_the_table_in_both_languages() -> None:
     desk = Path(desk_package.__file__).parent / "static"
     everything = html + "".join(file.read_text() for file in desk.iterdir())
     everything += "".join(module.read_text() for module in STATIC.glob("*.js"))
-    told = ("quiet_", "camera_added", "cameras_searched")  # named by the program
+    told: tuple[str, ...] = ("quiet_", "camera_added", "cameras_searched", "person_added")  # named by the program
+    told += ("problem_", "self_test_", "who_", "by_", "value_", "mode_name_")
+    for why in (OVERLOADED, UNSCORABLE, DAMAGED, ENGINE_CHANGED, CORRUPT, *Reason):
+        assert "problem_" + re.sub(r"\W+", "_", why.lower()) in known, why
+    for stage in Stage:
+        assert "self_test_" + re.sub(r"\W+", "_", stage.lower()) in known, stage
     assert not {key for key in known if len(re.findall(rf"\b{key}\b", everything)) < 2 and not key.startswith(told)}
 
 
@@ -121,6 +129,7 @@ def opened(browser: Browser, address: str, *, width: int = 1280, language: str =
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # other work on the machine makes tasks long
 def test_64_cameras_and_10_000_events_stay_fluid(busy: tuple[Path, float], browser: Browser) -> None:
     folder, _ = busy
     with desk(folder) as (site, address):
@@ -216,12 +225,21 @@ def test_from_alarm_to_verdict_by_keyboard_and_the_filters(busy: tuple[Path, flo
 @pytest.mark.slow
 def test_a_viewer_sees_no_buttons_that_change_and_german_is_spoken(day: Path, browser: Browser) -> None:
     guard = Person("guard", operator=False, cameras=frozenset({"door"}), token="guard-guard-guard")
+    with Store.read_only(day) as store:
+        (listed,) = store.events.since(0.0)
     anna = Person("anna", operator=True, token="anna-anna-anna-anna")
     with desk(day, People((guard, anna)), ("door", "yard")) as (site, address):
-        page, _ = opened(browser, address, language="de-DE", width=360)
-        page.locator("#token").fill("guard-guard-guard")
-        page.keyboard.press("Enter")
-        page.locator("#alarm-list li[data-id]").wait_for()
+        page, _ = opened(browser, f"{address}#event/{listed.message.id}", language="de-DE", width=360)
+        for token in ("wrong-wrong-wrong", "guard-guard-guard"):
+            page.locator("#token").fill(token)
+            page.keyboard.press("Enter")
+            page.locator("p[role=alert]:not(:empty), #alarm-list li[data-id]").first.wait_for()
+        page.locator("dialog[open] h2").wait_for()  # the event of the address that was opened before the login
+        page.keyboard.press("Escape")
+        assert page.locator("header").bounding_box()["height"] < 64  # type: ignore[index]
+        page.locator("#menu").click()
+        page.get_by_text("jetzt: zu Hause").wait_for()
+        page.locator("#menu").click()
         assert page.locator("h2:visible").first.inner_text() == "Offene Alarme"
         assert page.locator("html").get_attribute("lang") == "de"
         page.locator("nav a[href='#cameras']").click()
@@ -236,10 +254,12 @@ def test_a_viewer_sees_no_buttons_that_change_and_german_is_spoken(day: Path, br
         page.keyboard.press("j")
         page.keyboard.press("f")
         assert site.posted == []
+        page.locator("#menu").click()
         page.locator("#log-out").click()
         page.locator("#token").fill("anna-anna-anna-anna")
         page.keyboard.press("Enter")
         page.locator(".answers").wait_for()
+        page.locator("#menu").click()
         page.locator("#language").click()
         page.get_by_text("Unanswered alarms").wait_for()
         page.locator(".answers button").first.click()

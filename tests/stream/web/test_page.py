@@ -103,7 +103,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterato
 def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, browser: Browser) -> None:
     page = site.open(browser)
     page.locator(".card").wait_for()
-    holds(page, "document.querySelector('.card img').naturalWidth === 224")
+    holds(page, "document.querySelector('.card img').naturalWidth === 320")
     line = page.locator("canvas.line")
     holds(page, "/threshold 1.00/.test(document.querySelector('.card').textContent)")
     before = line.evaluate("canvas => canvas.toDataURL()")
@@ -152,7 +152,8 @@ def test_an_alarm_is_seen_questioned_and_judged_without_a_reload(site: Watched, 
     assert dialog.locator(".strip li").count() >= 2
     assert re.search(r"\d+ %", dialog.locator(".strip").inner_text())
     page.keyboard.press("a")
-    holds(page, "/Acknowledged by page/.test(document.querySelector('#answered')?.textContent)")
+    holds(page, "/Acknowledged by somebody on this page/.test(document.querySelector('#answered')?.textContent)")
+    assert page.locator(f"#answered-list li[data-id='{event_id}'] .answers button").count() == 2  # still to be judged
     dialog.locator("[data-verdict=false_alarm]").click()
     dialog.locator("[data-verdict=false_alarm].chosen").wait_for()
     with Store.read_only(site.data) as store:
@@ -191,6 +192,8 @@ def test_nothing_runs_over_the_edge_and_all_can_be_reached_by_keyboard(
 ) -> None:
     page = site.open(browser, width, 740)
     page.locator(".card").wait_for()
+    if width == 360:
+        page.locator("#menu").click()  # the header's buttons are behind it
     reached = set()
     for view in ("alarms", "cameras", "past", "tuning", "health"):
         site.go(page, view)
@@ -259,7 +262,7 @@ def test_the_last_day_is_opened_by_keyboard(site: Watched, browser: Browser) -> 
 
 def test_news_of_an_event_do_not_open_it_again(site: Watched, browser: Browser) -> None:
     page = site.open(browser)
-    site.send_test(page).locator("button").click()
+    site.send_test(page).locator(".event").click()
     page.locator("dialog[open]").wait_for()
     held: list[Route] = []
     page.route("**/api/events/*", lambda route: held.append(route))
@@ -298,7 +301,7 @@ def test_an_event_that_begins_while_the_list_is_on_its_way_is_shown(site: Watche
 
 def test_an_alarm_that_comes_while_another_is_looked_at_can_be_shown(site: Watched, browser: Browser) -> None:
     page, other = site.open(browser), site.open(browser)
-    site.send_test(page).locator("button").click()
+    site.send_test(page).locator(".event").click()
     page.locator("dialog[open] h2").wait_for()
     page.locator("#alert-close").click()
     second = site.send_test(other).get_attribute("data-id")
@@ -313,16 +316,26 @@ def test_an_alarm_that_comes_while_another_is_looked_at_can_be_shown(site: Watch
 
 def test_a_test_asks_for_no_verdict_and_a_disabled_camera_shows_no_old_score(site: Watched, browser: Browser) -> None:
     page = site.open(browser)
-    site.send_test(page).locator("button").click()
+    site.send_test(page).locator(".event").click()
     dialog = page.locator("dialog[open]")
     dialog.get_by_text("score 0 to 1. Dashed: threshold.").wait_for()
     assert dialog.locator("[data-verdict]").count() == 0
     assert "null" not in dialog.inner_text()
+    assert "a test: there is nothing to judge" in dialog.inner_text()
+    event_id = dialog.get_attribute("data-id")
     page.keyboard.press("Escape")
+    site.go(page, "alarms")
+    waiting, done = (page.locator(f"#{part}-list li[data-id='{event_id}']") for part in ("alarm", "answered"))
+    assert waiting.locator("strong").inner_text() == "door: TEST"
+    waiting.get_by_role("button", name="Acknowledge").click()
+    done.wait_for()
+    assert done.locator(".answers").count() == waiting.count() == 0
     cells = "[...document.querySelectorAll('#health-rows td')].map(cell => cell.textContent)"
     for button, status, known in (("Disable", "disabled", False), ("Enable", "(online|warming)", True)):
         site.go(page, "cameras")
         page.get_by_role("button", name=button, exact=True).click()
+        if button == "Disable":
+            page.get_by_text("Disabled by somebody on this page").wait_for()
         site.go(page, "health")
         holds(page, f"(cells => /^{status}$/.test(cells[0]) && (cells[2] !== '') === {str(known).lower()})({cells})")
     assert site.complaints == []

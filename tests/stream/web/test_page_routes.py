@@ -32,6 +32,7 @@ from stream.archive.explanation import jpeg
 from stream.archive.media import media_path
 from stream.archive.store import Store
 from stream.base.people import ANYBODY, People, Person
+from stream.camera.live_picture import Shown
 from stream.web import page as page_package
 from stream.web.page import live as live_routes
 from stream.web.page.live import WATCHERS, EventStream, LiveRoutes
@@ -321,19 +322,41 @@ def test_no_picture_and_no_window_are_not_found(data: Path) -> None:
         store.events.add(bare.new(Moment(0.9, 0.9, 1, 1.0)), 1.0, awaits_files=False)
         (store.media / f"{bare.id}.npz").write_bytes(b"damaged")
     with site.serving() as client:
-        assert client.get("/api/cameras/door/picture.jpg").status_code == 404
+        assert client.get("/api/cameras/door/picture.jpg").status_code == 204  # a browser calls 404 an error
         assert client.get(f"/api/events/{bare.id}").json()["clips"] == []
         assert client.get(f"/api/events/{bare.id}/strip.jpg").status_code == 404
+
+
+def test_the_picture_of_a_card_is_of_now_or_of_a_camera_that_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_routes, "_AWAITED", 0.2)
+    site, asked = Site(tmp_path), 0
+    old = Shown(2, b"\xff\xd8an hour ago", time.monotonic() - 3_600)
+
+    def look(_camera: str, until: float, still: bool) -> Shown | None:
+        nonlocal asked
+        asked += 1
+        assert still
+        assert 4 < until - time.monotonic() < 6
+        return Shown(4, b"\xff\xd8now", time.monotonic()) if asked == 3 else old
+
+    site.look = look
+    with site.serving() as client:
+        assert client.get("/api/cameras/door/picture.jpg").content == b"\xff\xd8now"
+        assert client.get("/api/cameras/door/picture.jpg").content == old.jpeg
+        assert asked > 4
 
 
 @pytest.mark.slow
 def test_a_live_image_is_taken_while_somebody_looks_and_watchers_are_counted(tmp_path: Path) -> None:
     site, until = Site(tmp_path), []
-    newest = (4, b"\xff\xd8first")
+    newest = Shown(4, b"\xff\xd8first", 0.0)
 
-    def look(camera: str, looked_until: float) -> tuple[int, bytes] | None:
+    def look(camera: str, looked_until: float, still: bool) -> Shown | None:
+        assert not still
         until.append(looked_until)
-        old = (2, b"\xff\xd8an hour ago")
+        old = Shown(2, b"\xff\xd8an hour ago", 0.0)
         return (old if len(until) == 1 else newest) if camera == "door" else None
 
     site.look = look
@@ -346,7 +369,7 @@ def test_a_live_image_is_taken_while_somebody_looks_and_watchers_are_counted(tmp
         got = b""
         while b"first\r\n--mgfn-image\r\n" not in got:
             got += next(parts)
-        newest = (6, b"\xff\xd8second")
+        newest = Shown(6, b"\xff\xd8second", 0.0)
         while b"second" not in got:
             got += next(parts)
         assert got.count(b"Content-Type: image/jpeg") == 2  # each image once
@@ -366,7 +389,7 @@ def test_whoever_watches_an_offline_camera_gives_the_place_back(
 ) -> None:
     monkeypatch.setattr(live_routes, "_NEW_WITHIN", 0.1)
     site = Site(tmp_path)
-    site.look = lambda _camera, _until: (2, b"\xff\xd8an hour ago")
+    site.look = lambda _camera, _until, _still: Shown(2, b"\xff\xd8an hour ago", 0.0)
     with site.serving() as client:
         assert client.get("/api/cameras/door/live.mjpeg").content == b"--mgfn-image\r\n"
         assert site.live.watchers == 0

@@ -4,7 +4,7 @@ import { say } from "/page/alert.js";
 import { EventList } from "/page/event_list.js";
 import { isAlarm, isQuiet, isUnanswered, words } from "/page/event_words.js";
 import { detail } from "/page/detail.js";
-import { $ } from "/page/page.js";
+import { $, hour } from "/page/page.js";
 import { onView } from "/page/views.js";
 import { t } from "/page/words.js";
 
@@ -30,7 +30,7 @@ export function takeAlarm(event) {
 // An event has begun: say so, and ring.
 export function announce(event) {
   if (event.type !== "new" || isQuiet(event)) return;
-  say(words(event).slice(0, 2).join(", "), { show: () => detail(event.id) });
+  say(`${words(event)[0]}, ${hour(event.start_time)}`, { show: () => detail(event.id) });
   if (!audio) return;
   const tone = audio.createOscillator(), volume = audio.createGain();
   tone.frequency.value = BEEP_HZ;

@@ -3,7 +3,7 @@
 import { $, ask } from "/page/page.js";
 import { t } from "/page/words.js";
 
-const SHOWN_FOR = 8000;
+const SHOWN_FOR = 5000;
 let timer;
 
 // `show`: called by the line's "Show" button, which is hidden without it
@@ -14,6 +14,10 @@ export function say(text, { good = false, show = null } = {}) {
   $("alert").className = good ? "good" : "";
   $("alert-show").hidden = !show;
   $("alert-show").onclick = () => { say(""); show(); };
+  const room = text ? `${$("alert").offsetHeight + 24}px` : "";  // everything can be scrolled clear of it
+  document.body.style.paddingBottom = document.documentElement.style.scrollPaddingBottom = room;
+  for (const dialog of document.querySelectorAll("dialog")) dialog.style.paddingBottom = dialog.style.scrollPaddingBottom = room;
+  if (text) document.activeElement?.scrollIntoView({ block: "nearest" });
   clearTimeout(timer);
   if (good) timer = setTimeout(() => say(""), SHOWN_FOR);
 }

@@ -9,7 +9,7 @@ import "/page/find.js";
 import { showHealth, showLights } from "/page/health.js";
 import { showMode } from "/page/mode.js";
 import "/page/modes.js";
-import { $, ask, setClock } from "/page/page.js";
+import { $, ask, setClock, write } from "/page/page.js";
 import { listPast, takePast } from "/page/past.js";
 import { showThreshold } from "/page/tuning.js";
 import { startViews } from "/page/views.js";
@@ -35,15 +35,17 @@ function showState(state) {
 function showYou(you) {
   document.body.classList.toggle("viewer", !you.operator);
   document.body.classList.toggle("bound", !you.all_cameras);
+  write(document.querySelector(".keys"), t(you.operator ? "keys" : "keys_viewer"));
   $("log-out").hidden = you.name === "page";
   $("log-out").textContent = t("log_out", you);
 }
 
 function takeEvent(event) {
+  if (event.camera === "self-test") return;  // nobody's alarm
   takeAlarm(event);
   takePast(event);
   if ($("detail").open && $("detail").dataset.id === event.id && ["end", "media", "ack", "escalated"].includes(event.type)) detail(event.id, true);
-  if (!cameras.has(event.camera)) return;  // the self-test's hidden camera
+  if (!cameras.has(event.camera)) return;
   announce(event);
   if (!isQuiet(event)) markAlarm(event);
 }
@@ -79,6 +81,7 @@ function list() { listAlarms(); listPast(); }
 translate(document);
 document.addEventListener("verdict", ({ detail: said }) => takeVerdict(said));
 $("language").addEventListener("click", switchLanguage);
+$("menu").addEventListener("click", () => $("menu").setAttribute("aria-expanded", String(document.querySelector("header").classList.toggle("open"))));
 $("log-out").addEventListener("click", () => fetch("/logout", { method: "POST" }).finally(() => location.reload()));
 listAlarms();  // the stream may not open; once it does, the lists are requested again
 ask("/api/state").then(state => { showState(state); startViews(); }).catch(error => { startViews(); say(error.message); }).finally(listen);

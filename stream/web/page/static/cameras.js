@@ -3,9 +3,9 @@
 import { act, say } from "/page/alert.js";
 import { drawDay, drawScores } from "/page/charts.js";
 import { draw } from "/page/draw.js";
-import { $, ask, make, now, path, time, write } from "/page/page.js";
+import { $, ask, make, now, number, path, time, write } from "/page/page.js";
 import { onView, open } from "/page/views.js";
-import { t } from "/page/words.js";
+import { called, t } from "/page/words.js";
 
 const LINE_SECONDS = 120, PICTURE_EVERY = 2000, DAY_EVERY = 60000, SNOOZE_MINUTES = 60, AT_ONCE = 8;
 const NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
@@ -26,10 +26,25 @@ const sight = new IntersectionObserver(entries => {
   }
 }, { rootMargin: "200px" });
 
+// Outlines the part of the image that was scored last; the SVG has the proportions of the image below it.
+function outline() {
+  const [svg, part] = ["svg", "rect"].map(tag => document.createElementNS("http://www.w3.org/2000/svg", tag));
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(part);
+  return svg;
+}
+
+function outlineFocus({ focus, image }, [x, y, width, height]) {
+  const w = image.naturalWidth, h = image.naturalHeight, whole = width * height > 0.99;
+  focus.setAttribute("viewBox", `0 0 ${w} ${h}`);
+  for (const [key, value] of Object.entries({ x: x * w, y: y * h, width: whole ? 0 : width * w, height: height * h })) focus.firstChild.setAttribute(key, value);
+}
+
 function card(name) {
   const parts = {
     badge: make("span", { class: "badge" }), score: make("span", { class: "faint" }),
-    image: make("img", { src: NOTHING, alt: t("picture_of", { name }) }),
+    image: make("img", { src: NOTHING, alt: t("picture_of", { name }) }), focus: outline(),
+    learning: make("p", { class: "faint learning", hidden: true }),
     line: make("canvas", { class: "line", role: "img", "aria-label": t("line_of", { name }) }),
     day: make("canvas", { class: "day" }),
     problem: make("p", { class: "problem", hidden: true }),
@@ -39,12 +54,13 @@ function card(name) {
     snoozed: make("p", { class: "snoozed", hidden: true }),
   };
   const test = make("button", { type: "button", title: t("send_test_title"),
-    onclick: () => act(path("api", "cameras", name, "test"), {}, t("test_sent", { name })) }, t("send_test"));
+    onclick: () => act(path("api", "cameras", name, "test"), {},
+      t(cameras.get(name).state.status === "disabled" ? "test_sent_disabled" : "test_sent", { name })) }, t("send_test"));
   const drawing = make("button", { type: "button", title: t("draw_title"), onclick: () => draw(name) }, t("draw"));
   const past = make("button", { type: "button", class: "past", "aria-label": t("day_of", { name }),
     onclick: () => open("past", { camera: name }) }, parts.day);
   const root = make("article", { class: "card", "aria-label": name },
-    make("div", {}, make("strong", {}, name), parts.badge), parts.image, parts.snoozed, parts.problem,
+    make("div", {}, make("strong", {}, name), parts.badge), make("div", { class: "sight" }, parts.image, parts.focus), parts.snoozed, parts.problem, parts.learning,
     make("div", {}, make("span", { class: "faint" }, t("two_minutes")), parts.score), parts.line,
     make("span", { class: "faint" }, t("day_legend")), past, parts.live, make("div", { class: "operators" }, parts.enabled, parts.snooze, drawing, test));
   const camera = { ...parts, name, root, points: [], state: {}, peaks: undefined, pictured: false };
@@ -95,14 +111,36 @@ function showState(camera, told) {
   const away = ["offline", "disabled"].includes(told.status);
   camera.root.classList.toggle("away", away);
   if (away && camera === watched) { watch(null); say(t("no_live", { name: camera.name })); }  // its last image is not live
-  write(camera.problem, [told.problem, told.misfit && t("misfit", { why: told.misfit }),
+  write(camera.problem, [whyDisabled(told), told.problem && called("problem", told.problem), told.misfit && t("misfit", { why: told.misfit }),
     told.scheduled === false && t("off_schedule")].filter(Boolean).join(". "));
   camera.problem.hidden = !camera.problem.textContent;
   write(camera.enabled, t(told.status === "disabled" ? "enable" : "disable"));
   write(camera.snooze, t(told.snoozed_until ? "end_snooze" : "snooze"));
   write(camera.snoozed, told.snoozed_until ? t("snoozed_until", { time: time(told.snoozed_until) }) : "");
   camera.snoozed.hidden = !told.snoozed_until;
+  showLearning(camera);
   drawSoon(camera);
+}
+
+function whyDisabled({ status, changes, disabled_by_mode: byMode }) {
+  if (status !== "disabled") return "";
+  const last = changes?.enabled;
+  if (last?.value === "off") return t("disabled_by", { who: called("who", last.who || last.via), time: time(last.at) });
+  return t(byMode ? "disabled_by_mode" : "disabled_in_file");
+}
+
+// The highest score of the last day, null before the first.
+export function topScore({ peaks, points }) {
+  const found = [...(peaks?.peaks ?? []), ...points.map(([, score]) => score)].filter(score => score !== null);
+  return found.length ? Math.max(...found) : null;
+}
+
+export const isLearning = ({ state }) => state.calibration?.mode === "auto" && state.calibration.state === "learning";
+
+function showLearning(camera) {
+  const top = topScore(camera), { threshold } = camera.state;
+  camera.learning.hidden = !isLearning(camera) || top === null || camera.state.status === "disabled";
+  if (!camera.learning.hidden) write(camera.learning, t("learning", { top: number(top), threshold: number(threshold) }));
 }
 
 function drawSoon(camera) {
@@ -126,7 +164,7 @@ export async function refreshLine(camera) {
 }
 
 function showScore(camera, { score, threshold }) {
-  camera.score.textContent = t("score_now", { score: score.toFixed(2), threshold: threshold.toFixed(2) });
+  camera.score.textContent = t("score_now", { score: number(score), threshold: number(threshold) });
 }
 
 export function takeScore(told) {
@@ -136,6 +174,7 @@ export function takeScore(told) {
   while (camera.points.length && camera.points[0][0] < told.time - LINE_SECONDS) camera.points.shift();
   camera.state.threshold = told.threshold;
   showScore(camera, told);
+  if (told.focus) outlineFocus(camera, told.focus);
   drawSoon(camera);
 }
 
@@ -159,11 +198,10 @@ function watch(camera) {
 }
 
 function refreshPicture(camera) {
-  if (document.hidden || !camera.state.window || camera === watched) return;
-  camera.pictured = true;
+  if (document.hidden || camera === watched || (camera.pictured && camera.state.status === "offline")) return;
   const next = new Image();
   next.alt = camera.image.alt;
-  next.onload = () => { if (camera === watched) return; camera.image.replaceWith(next); camera.image = next; };
+  next.onload = () => { if (camera === watched) return; camera.pictured = true; camera.image.replaceWith(next); camera.image = next; };
   next.src = path("api", "cameras", camera.name, "picture.jpg") + `?${Date.now()}`;
 }
 

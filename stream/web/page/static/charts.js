@@ -1,6 +1,6 @@
 // Lines on a canvas, in the page's colours and sharp on any display.
 
-import { hour } from "/page/page.js";
+import { hour, number } from "/page/page.js";
 
 function prepared(canvas) {
   const ratio = window.devicePixelRatio || 1;
@@ -43,7 +43,7 @@ export function drawScores(canvas, points, { from, to, threshold, marks = [], ga
     pen.setLineDash([]);
     pen.fillStyle = colour("faint");
     pen.font = "10px system-ui, sans-serif";
-    pen.fillText(threshold.toFixed(2), 4, y(threshold) + (y(threshold) > 16 ? -3 : 11));
+    pen.fillText(number(threshold), 4, y(threshold) + (y(threshold) > 16 ? -3 : 11));
   }
   pen.strokeStyle = colour("accent");
   pen.lineWidth = 1.6;

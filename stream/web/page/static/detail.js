@@ -4,7 +4,7 @@ import { act, say, placeAlert } from "/page/alert.js";
 import { drawHeat, drawScores } from "/page/charts.js";
 import { verdicts, words } from "/page/event_words.js";
 import { $, ask, make, now, path, time } from "/page/page.js";
-import { t } from "/page/words.js";
+import { called, t } from "/page/words.js";
 
 // `again`: draw the dialog again if it still shows this event
 export async function detail(id, again = false) {
@@ -27,10 +27,10 @@ export async function detail(id, again = false) {
       make("button", { type: "button", onclick: () => dialog.close() }, t("close"))),
     make("p", {}, when), answer(event), event.suppressed ? make("p", { class: "faint" }, notes) : null, media,
     outlined(event) ? make("p", { class: "faint" }, t("outlined")) : null, ...(alarm ? [
-      event.test ? null : make("div", { class: "bar operators", role: "group", "aria-label": t("verdict") }, make("span", {}, t("was_it_right")), ...buttons),
+      event.test ? make("p", {}, t("test_no_verdict")) : make("div", { class: "bar operators", role: "group", "aria-label": t("verdict") }, make("span", {}, t("was_it_right")), ...buttons),
       make("h3", {}, t("score")), curve,
       make("p", { class: "faint" }, t("curve_legend", { from: time(from), to: time(to) })), ...(event.test ? [] : film(event))] : []),
-    make("p", { class: "faint" }, t("scored_by", { id: event.id, ...event.model })),
+    make("details", { class: "faint" }, make("summary", {}, t("technical")), t("scored_by", { id: event.id, ...event.model })),
   ].filter(part => part));
   dialog.dataset.id = id;
   if (!dialog.open) { dialog.showModal(); placeAlert(); }
@@ -81,7 +81,7 @@ function film(event) {
 
 // Who has acknowledged the event, or the button for it.
 function answer(event) {
-  if (event.acknowledged) return make("p", { id: "answered" }, t("acknowledged_by", { by: event.acknowledged.by, time: time(event.acknowledged.time) }));
+  if (event.acknowledged) return make("p", { id: "answered" }, t("acknowledged_by", { by: called("who", event.acknowledged.by), time: time(event.acknowledged.time) }));
   return make("p", { class: "operators" }, make("button", { type: "button", id: "acknowledge", "aria-keyshortcuts": "a", onclick: () => acknowledge(event.id) }, t("acknowledge_key")));
 }
 

@@ -3,7 +3,7 @@
 
 import { say } from "/page/alert.js";
 import { acknowledge, detail, judge } from "/page/detail.js";
-import { isQuiet, isUnanswered, verdicts, words } from "/page/event_words.js";
+import { isQuiet, isUnanswered, isUnjudged, verdicts, words } from "/page/event_words.js";
 import { ask, make, path } from "/page/page.js";
 import { t } from "/page/words.js";
 
@@ -15,10 +15,11 @@ function row(event) {
     make("span", { class: "faint" }, t("no_image"));
   const open = make("button", { class: isQuiet(event) ? "event quiet" : "event", type: "button", onclick: () => detail(event.id) },
     image, make("span", { class: "words" }, make("strong", {}, title), make("span", {}, when), make("span", { class: "faint" }, verdict)));
-  const answers = isUnanswered(event) ? make("div", { class: "answers operators" },
-    make("button", { type: "button", onclick: () => acknowledge(event.id) }, t("acknowledge")),
-    ...verdicts.map(said => make("button", { type: "button", onclick: () => judge(event.id, said) }, t(said)))) : null;
-  return make("li", { "data-id": event.id }, open, answers);
+  const answers = [
+    ...(isUnanswered(event) ? [make("button", { type: "button", onclick: () => acknowledge(event.id) }, t("acknowledge"))] : []),
+    ...(isUnjudged(event) ? verdicts.map(said => make("button", { type: "button", onclick: () => judge(event.id, said) }, t(said))) : []),
+  ];
+  return make("li", { "data-id": event.id }, open, answers.length ? make("div", { class: "answers operators" }, ...answers) : null);
 }
 
 export class EventList {

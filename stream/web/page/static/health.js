@@ -3,7 +3,7 @@
 import { say } from "/page/alert.js";
 import { $, ask, make, time } from "/page/page.js";
 import { onView, view } from "/page/views.js";
-import { t } from "/page/words.js";
+import { called, t } from "/page/words.js";
 
 function ago(seconds) {
   const [size, unit] = seconds < 5400 ? [60, "minutes"] : seconds < 172800 ? [3600, "hours"] : [86400, "days"];
@@ -11,12 +11,14 @@ function ago(seconds) {
 }
 
 export function showLights(state) {
-  const lights = [[t("service"), state.loop_age < 5 ? "" : "bad"], [t("broker"), state.broker_connected ? "" : "bad"]];
+  const lights = [[t("service"), state.loop_age < 5 ? "" : "bad"], [t(state.broker_connected ? "broker" : "broker_away"), state.broker_connected ? "" : "bad"]];
   const failed = Object.entries(state.delivery.failed).map(([topic, why]) => `${topic}: ${why}`);
   lights.push([failed[0] ?? t(state.delivery.proof), failed.length ? "bad" : state.delivery.proof === "proven" ? "" : "warn"]);
   const test = state.self_test;
   const age = test?.passed && test.age !== null ? t("ago", { age: ago(test.age) }) : "";
-  if (test) lights.push([t("self_test", { said: test.said, age }), test.passed === null ? "warn" : test.passed ? "" : "bad"]);
+  if (test?.time === null) lights.push([t("self_test_due", { n: Math.ceil(test.due_in / 60) }), "idle"]);
+  else if (test) lights.push([t("self_test", { said: called("self_test", test.said), age }), test.passed === null ? "warn" : test.passed ? "" : "bad"]);
+  $("menu").className = lights.some(([, kind]) => kind === "bad") ? "bad" : "";
   $("lights").replaceChildren(...lights.map(([text, kind]) => make("li", { class: kind }, text)));
 }
 
@@ -41,7 +43,7 @@ async function showAudit() {
     const changes = await ask("/api/audit");
     $("audit-head").replaceChildren(make("tr", {}, ...["when", "who", "through", "camera", "what", "value"].map(c => make("th", { scope: "col" }, t(c)))));
     $("audit-rows").replaceChildren(...changes.map(change =>
-      make("tr", {}, ...[time(change.at), change.who, change.via, change.camera, t(change.what).replace(/\.$/, ""), change.value].map(text => make("td", {}, text)))));
+      make("tr", {}, ...[time(change.at), called("by", change.who), called("by", change.via), change.camera, t(change.what).replace(/\.$/, ""), called("value", change.value)].map(text => make("td", {}, text)))));
     $("audit-empty").hidden = changes.length > 0;
   } catch (error) { say(error.message); }
 }

@@ -2,7 +2,7 @@
 
 import { act } from "/page/alert.js";
 import { $, make } from "/page/page.js";
-import { t } from "/page/words.js";
+import { called, t } from "/page/words.js";
 
 let seen = 0;  // when the mode was last changed, as far as this page knows
 
@@ -10,11 +10,12 @@ export function showMode(mode) {
   $("mode").hidden = !mode;
   if (!mode) return;
   const choice = $("mode-choice"), shown = [...choice.options].map(option => option.value).join();
-  if (shown !== mode.options.join()) choice.replaceChildren(...mode.options.map(name => make("option", {}, name)));
+  if (shown !== mode.options.join()) choice.replaceChildren(...mode.options.map(name => make("option", { value: name }, called("mode_name", name))));
   if (document.activeElement !== choice) choice.value = mode.chosen;
-  $("mode-state").textContent = mode.chosen === "auto" ? t("mode_now", mode) : "";
+  const chooses = !document.body.matches(".viewer, .bound");
+  $("mode-state").textContent = chooses && mode.chosen !== "auto" ? "" : t("mode_now", { name: called("mode_name", mode.name) });
   seen = mode.changes?.mode?.at ?? 0;
 }
 
 $("mode-choice").addEventListener("change", () =>
-  act("/api/mode", { mode: $("mode-choice").value, seen }, t("mode_set", { name: $("mode-choice").value })));
+  act("/api/mode", { mode: $("mode-choice").value, seen }, t("mode_set", { name: called("mode_name", $("mode-choice").value) })));

@@ -2,7 +2,7 @@
 
 import { placeAlert, say } from "/page/alert.js";
 import { $, ask, make } from "/page/page.js";
-import { t } from "/page/words.js";
+import { called, t } from "/page/words.js";
 
 async function openModes() {
   let found;
@@ -12,7 +12,7 @@ async function openModes() {
   const box = (camera, name) => make("td", {}, make("input", { type: "checkbox", checked: modes[name][camera], "aria-label": `${camera}, ${name}`,
     onchange: event => { watched[name][camera] = event.target.checked; } }));
   const table = make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": t("modes") }, make("table", {},
-    make("thead", {}, make("tr", {}, ...[t("camera"), ...names].map(text => make("th", { scope: "col" }, text)))),
+    make("thead", {}, make("tr", {}, ...[t("camera"), ...names.map(name => called("mode_name", name))].map(text => make("th", { scope: "col" }, text)))),
     make("tbody", {}, ...cameras.map(camera => make("tr", {}, make("th", { scope: "row" }, camera), ...names.map(name => box(camera, name)))))));
   const said = make("p", { class: "problem", role: "status" });
   $("modes-body").replaceChildren(

@@ -15,6 +15,9 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// With the decimal sign of the language.
+export const number = (value, digits = 2) => value.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
 // Sets a text only if it is another one: an unchanged element is not laid out again.
 export function write(element, text) { if (element.textContent !== text) element.textContent = text; }
 

@@ -1,8 +1,8 @@
 // Tuning: which alarms another threshold would have raised, and a threshold for a budget of false alarms.
 
 import { act } from "/page/alert.js";
-import { cameras } from "/page/cameras.js";
-import { $, ask, make, path, time } from "/page/page.js";
+import { cameras, isLearning, topScore } from "/page/cameras.js";
+import { $, ask, make, number, path, time, write } from "/page/page.js";
 import { t } from "/page/words.js";
 
 // The slider shows the threshold in force until somebody moves it.
@@ -13,6 +13,8 @@ export function showThreshold() {
 function followThreshold() {
   const camera = cameras.get($("what-camera").value);
   if (camera?.state.threshold === undefined) return;
+  const top = topScore(camera), learning = isLearning(camera) && top !== null;
+  write($("learning"), learning ? t("learning_help", { top: number(top), threshold: number(camera.state.threshold), hours: number(camera.state.calibration.hours, 1) }) : "");
   $("what-threshold").value = camera.state.threshold;
   $("what-value").textContent = camera.state.threshold.toFixed(2);
 }
@@ -39,7 +41,7 @@ async function whatIf() {
     const answer = await ask(`/api/what-if?${parameters}`);
     if (mine !== asking) return;
     const rate = answer.days > 0.5 ? t("would_be_rate", { rate: (answer.alarms.length / answer.days).toFixed(2) }) : "";
-    $("what-answer").textContent = [t("would_be", { count: answer.alarms.length, days: answer.days.toFixed(2) }) + rate +
+    $("what-answer").textContent = [t(answer.days < 2 ? "would_be_hours" : "would_be", { count: answer.alarms.length, days: number(answer.days, 1), hours: number(answer.days * 24, 1) }) + rate +
       t("would_be_min", { seconds: answer.min_duration }), answer.alarms.length > 100 && t("newest_shown"), leftOut(answer)].filter(Boolean).join(" ");
     $("what-list").replaceChildren(...answer.alarms.slice(-100).reverse().map(a =>
       make("li", {}, t("would_line", { time: time(a.start), top: a.top_score.toFixed(2),

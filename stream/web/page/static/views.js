@@ -18,7 +18,7 @@ function follow(focuses) {
   const [named, id] = where.split("/"), name = names.includes(named) ? named : "alarms";
   for (const each of names) $(each).hidden = each !== name;
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.getAttribute("href") === `#${name}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+    if (link.getAttribute("href") === `#${name}`) { link.setAttribute("aria-current", "page"); link.scrollIntoView({ block: "nearest", inline: "nearest" }); } else link.removeAttribute("aria-current");
   }
   entered.get(name)?.(new URLSearchParams(query));
   if (named === "event" && id) entered.get("event")?.(decodeURIComponent(id));
