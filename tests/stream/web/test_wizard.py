@@ -75,6 +75,7 @@ def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, br
         page.locator("#set-modes").click()
         page.get_by_role("checkbox", name="back_yard, home").uncheck()
         page.locator("#modes-save").click()
+        page.locator("#menu").click()
         choice = page.locator("#mode-choice")
         until(lambda: choice.input_value() == "auto", what="the choice in the header")
         assert "disabled" not in (status("back_yard"), status("hall"))  # nobody has chosen a mode

@@ -16,7 +16,7 @@ function followThreshold() {
   const top = topScore(camera), learning = isLearning(camera) && top !== null;
   write($("learning"), learning ? t("learning_help", { top: number(top), threshold: number(camera.state.threshold), hours: number(camera.state.calibration.hours, 1) }) : "");
   $("what-threshold").value = camera.state.threshold;
-  $("what-value").textContent = camera.state.threshold.toFixed(2);
+  $("what-value").textContent = number(camera.state.threshold);
 }
 
 const leftOut = found => found.left_out_before === null ? "" :
@@ -26,7 +26,7 @@ let asking = 0, soon, seen = 0;  // `seen`: when the threshold was last changed,
 function whatIfSoon() {
   if (!$("what-threshold").dataset.touched) seen = cameras.get($("what-camera").value)?.state.changes?.threshold?.at ?? 0;
   $("what-threshold").dataset.touched = "yes";
-  $("what-value").textContent = Number($("what-threshold").value).toFixed(2);
+  $("what-value").textContent = number(Number($("what-threshold").value));
   clearTimeout(soon);
   soon = setTimeout(whatIf, 200);
 }
@@ -44,7 +44,7 @@ async function whatIf() {
     $("what-answer").textContent = [t(answer.days < 2 ? "would_be_hours" : "would_be", { count: answer.alarms.length, days: number(answer.days, 1), hours: number(answer.days * 24, 1) }) + rate +
       t("would_be_min", { seconds: answer.min_duration }), answer.alarms.length > 100 && t("newest_shown"), leftOut(answer)].filter(Boolean).join(" ");
     $("what-list").replaceChildren(...answer.alarms.slice(-100).reverse().map(a =>
-      make("li", {}, t("would_line", { time: time(a.start), top: a.top_score.toFixed(2),
+      make("li", {}, t("would_line", { time: time(a.start), top: number(a.top_score),
         lasted: a.end === null ? t("still_open") : t("lasted", { seconds: (a.end - a.start).toFixed(1) }) }))));
   } catch (error) { if (mine === asking) $("what-answer").textContent = error.message; }
 }
