@@ -17,11 +17,11 @@ from typing import Final
 
 from engine.arrays import UInt8Array
 from engine.engine import Engine
-from stream.alarm.codec import CalibrationError
 from stream.alarm.event import ModelName
 from stream.alarm.rule import AlarmSettings
 from stream.archive.clock import Clock
 from stream.archive.journal import Journal
+from stream.base.foreign_json import foreign_json
 from stream.base.log import log
 from stream.base.processes import yield_to_others
 from stream.settings.bundle import alarm_of
@@ -148,8 +148,8 @@ class Canary:
         text = learnt_with(self._kept.get(live.config.name, {}), self._model.sha256)
         if text is not None and camera.learner.learns:
             try:
-                camera.learner.recall(json.loads(text))
-            except (CalibrationError, ValueError) as error:
+                camera.learner.recall(foreign_json(text))
+            except ValueError as error:
                 log.warning("stored calibration cannot be used", camera=live.config.name, reason=str(error))
         return camera
 

@@ -18,6 +18,7 @@ from stream.base.foreign_json import foreign_json
 from stream.camera.messages import WIRE
 from stream.camera.wire import WireError
 from stream.cluster.records import Beat, Record
+from stream.desk.workers import Workers
 from stream.discovery import probe
 from stream.discovery.errors import DeviceError
 from stream.settings.site.reading import SiteError, checked
@@ -87,6 +88,12 @@ def event(data: bytes) -> None:
     assert isinstance(event_key_of(data), str)
 
 
+def worker_on_the_desk(data: bytes) -> None:
+    workers = Workers()
+    workers.take("w", "node", data, room=True)
+    json.dumps(workers.as_json(), allow_nan=False)  # as browsers get it
+
+
 def discovery_answer(data: bytes) -> None:
     with suppress(DeviceError):
         probe._parsed(data, ip_address("192.168.1.20"), frozenset({"urn:1"}))
@@ -106,6 +113,7 @@ TARGETS: Final[dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]]] = {
             b'{"features": {"type": "<f4", "shape": [1, 1, 1], "data": "AAAAAA=="}, "times": [[0, 1]]}}',
         ),
     ),
+    "worker on the desk": (worker_on_the_desk, (b'{"host": "h", "capacity": 3.5, "cameras": {"a": {"fence": 1}}}',)),
     "event": (event, (b'{"id": "a", "seq": 0}',)),
     "discovery answer": (discovery_answer, (b'<a xmlns:d="d"><d:RelatesTo>urn:1</d:RelatesTo></a>',)),
 }

@@ -16,6 +16,8 @@ HOSTILE = (
     b"[]",
     b"1e999",
     b"\xff\xfe",
+    b'{"capacity": 1e999}',
+    b'{"capacity": -Infinity}',
     b"[" * 100_000,
     b'{"a":' * 100_000,
     b'{"worker": "w", "session": "s", "number": 1e999, "capacity": 1}',
