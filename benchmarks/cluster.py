@@ -35,7 +35,7 @@ FPS: Final = 5
 CLIP: Final = 16 / FPS
 PATIENCE: Final = 300.0
 FROZEN_FOR: Final = 12.0
-SATURATED: Final = 40  # cameras at 25 frames a second, 62 clips a second
+SATURATED: Final = 16  # cameras at 25 frames a second: 25 clips a second, more than two cores can score
 MEASURED_FOR: Final = 40.0
 
 

@@ -230,17 +230,17 @@ class Custody:
         self._report.overrides.adopt(camera.name, settings)
 
     def _continue_window(self, decoder: DecoderProcess, found: Checkpoint) -> bool:
-        """Continue the last owner's window, and score only clips that it has not scored."""
+        """Score only clips that the last owner has not scored, and continue its window if it ran the same bundle."""
         camera, shift = decoder.camera, self._clock.mark.shift
         while decoder.pending_clips and time.monotonic() - decoder.pending_clips[0].arrival > LONGEST_WAIT / 2:
             decoder.give_back(decoder.pending_clips.popleft().slot)
-        if found.window is None or found.bundle != camera.model.sha256:
+        if found.window is None:
             return False
         until = found.until - shift
         decoder.scored_until = until
         while decoder.pending_clips and decoder.pending_clips[0].start < until:
             decoder.give_back(decoder.pending_clips.popleft().slot)
-        if self._clock.now() - until > WINDOW_GAP:
+        if found.bundle != camera.model.sha256 or self._clock.now() - until > WINDOW_GAP:
             return False
         try:
             camera.window.recall(found.window, shift)

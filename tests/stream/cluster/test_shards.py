@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.bundle import Bundle
 from stream.archive.store import Store
+from tests.bundles import bundle_with_another_head
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.processes import until
 from tests.servers.service import running
@@ -23,9 +26,11 @@ CAMERAS = [f"cam{number}" for number in range(3)]
 TAKEN_OVER_WITHIN = 15.0
 
 
-def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto) -> None:
-    site = tmp_path / "site.yaml"
-    write_site(site, mosquitto.url, tiny_bundle, make_video(tmp_path), CAMERAS)
+def test_a_shard_is_killed_and_comes_back_with_a_new_bundle(
+    tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto
+) -> None:
+    site, video = tmp_path / "site.yaml", make_video(tmp_path)
+    write_site(site, mosquitto.url, tiny_bundle, video, CAMERAS)
     heard = Heard(mosquitto.port)
     with shards(tmp_path, site, 2) as workers:
         online(heard, CAMERAS)
@@ -40,6 +45,10 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
         assert heard.last("mgfn/available") == "online"
         windows = [score["window"] for camera, score in heard.scores(killed) if camera in lost]
         assert min(windows) > 1  # it did not begin anew
+        new = bundle_with_another_head(tiny_bundle, tmp_path / "new")
+        write_site(site, mosquitto.url, new, video, CAMERAS)
+        other = next(name for name in workers if name != victim)
+        until(lambda: workers[other].said("this key needs a restart"))
         back = time.monotonic()
         number = victim.split("-")[1]
         arguments = ["--config", site, "--shard", f"{number}/2", "--scores", tmp_path / SCORES]
@@ -47,7 +56,6 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
             until(lambda: {heard.owner(camera) for camera in lost} == {victim}, 60, "its cameras coming back")
             moved = time.time()
             until(lambda: heard.scored(lost, back, end_after=moved + CLIP), 30)
-            other = next(name for name in workers if name != victim)
             drain = [sys.executable, "-m", "stream.cli", "cluster", "drain", other, "--mqtt", mosquitto.url]
             done = subprocess.run(drain, capture_output=True, text=True, check=False, timeout=120)
             assert done.stdout == f"{other} has no cameras left\n", done.stderr
@@ -56,7 +64,10 @@ def test_a_shard_is_killed_and_comes_back(tmp_path: Path, tiny_bundle: Path, mos
                 ends = [score["time"] for name, score in heard.scores(back) if name == camera]
                 assert max(b - a for a, b in itertools.pairwise(ends)) < 2 * CLIP + 0.3
                 assert (camera, "offline") not in [(t.split("/")[1], text) for t, text in heard.since(killed)]
+            assert not again.said('"continued": true')  # the windows are of another bundle
             assert again.stop() == 0
+            kept = [json.loads(heard.last(f"mgfn/checkpoint/{camera}") or "{}") for camera in CAMERAS]
+            assert {checkpoint["bundle"] for checkpoint in kept} == {Bundle.open(new).sha256}
         heard.assert_one_owner_at_a_time(tmp_path / SCORES)
         fences = [event["fence"] for event in heard.events()]
         assert min(fences) >= 1
