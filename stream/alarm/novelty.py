@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.arrays import FloatArray
 from stream.alarm.calibration_settings import CalibrationSettings
@@ -22,19 +23,43 @@ _KEYS: Final = ("vectors", "seen", "began", "taken")
 
 
 class FeatureMemory:
-    """Sketches of ordinary clips, all of one length D; at most `settings.memory`."""
+    """Sketches of ordinary clips, all of one length D; at most `settings.memory`.
+
+    The first one takes the space of all of them: it fills over hours, in which the service must not grow.
+    """
 
     def __init__(self, settings: CalibrationSettings) -> None:
         self._settings = settings
-        self._vectors: FloatArray = np.zeros((0, 0), np.float32)
-        self._seen = np.zeros(0)  # when each was last resembled
-        self._between: FloatArray = np.zeros((0, 0), np.float32)  # distances among them, infinite to oneself
+        self._make_room(0)
         self._began: float | None = None
         self._taken: float | None = None  # when the last one was taken
         self._usual = (0.0, 1.0)
 
+    def _make_room(self, length: int) -> None:
+        """For sketches of that length. Every page is written to, since only then does the system provide it."""
+        most = self._settings.memory if length else 0
+        self._count = 0
+        self._every_vector: FloatArray = np.full((most, length), 0.0, np.float32)
+        self._every_seen = np.full(most, 0.0)
+        self._every_between: FloatArray = np.full((most, most), np.inf, np.float32)
+
+    @property
+    def _vectors(self) -> FloatArray:
+        """(N, D)."""
+        return self._every_vector[: self._count]
+
+    @property
+    def _seen(self) -> NDArray[np.float64]:
+        """When each was last resembled, (N,)."""
+        return self._every_seen[: self._count]
+
+    @property
+    def _between(self) -> FloatArray:
+        """Distances among them, (N, N), infinite to oneself."""
+        return self._every_between[: self._count, : self._count]
+
     def __len__(self) -> int:
-        return len(self._vectors)
+        return self._count
 
     @property
     def known(self) -> bool:
@@ -74,14 +99,13 @@ class FeatureMemory:
         self._measure()
 
     def _append(self, vector: FloatArray, time: float) -> None:
-        row = distances(vector, self._vectors) if len(self) else np.zeros(0, np.float32)
-        count = len(self)
-        grown = np.full((count + 1, count + 1), np.inf, np.float32)
-        grown[:count, :count] = self._between
-        grown[count, :count] = grown[:count, count] = row
-        self._between = grown
-        self._vectors = np.vstack([self._vectors.reshape(count, len(vector)), vector[None]]).astype(np.float32)
-        self._seen = np.append(self._seen, time)
+        if not len(self._every_vector):
+            self._make_room(len(vector))
+        row, count = distances(vector, self._vectors), self._count
+        self._count += 1
+        self._vectors[count], self._seen[count] = vector, time
+        self._between[count, :count] = self._between[:count, count] = row
+        self._between[count, count] = np.inf
 
     def _replace(self, vector: FloatArray, time: float) -> None:
         row = distances(vector, self._vectors)
@@ -96,9 +120,11 @@ class FeatureMemory:
         self._append(vector, time)
 
     def _drop(self, keep: np.ndarray) -> None:
-        if not keep.all():
-            self._vectors, self._seen = self._vectors[keep], self._seen[keep]
-            self._between = self._between[np.ix_(keep, keep)]
+        if keep.all():
+            return
+        kept = self._vectors[keep], self._seen[keep], self._between[np.ix_(keep, keep)]
+        self._count = len(kept[0])
+        self._vectors[:], self._seen[:], self._between[:] = kept
 
     def _measure(self) -> None:
         """Median and spread of the distances of the remembered ones to their own two nearest."""
@@ -122,16 +148,15 @@ class FeatureMemory:
         """Raises CalibrationError for invalid content, and for sketches of another length than `length`."""
         given = members(value, "features", _KEYS)
         found = cls(settings)
-        found._vectors = unpack(given["vectors"], "features vectors", "<f2", (None, None)).astype(np.float32)
-        count, width = found._vectors.shape
+        vectors = unpack(given["vectors"], "features vectors", "<f2", (None, None)).astype(np.float32)
+        count, width = vectors.shape
         if count > settings.memory or (count and width != length):
             most = f"{settings.memory} x {length}"
             raise CalibrationError(f"calibration: features are {count} x {width}, expected at most {most}")
-        found._seen = unpack(given["seen"], "features seen", "<f8", (count,))
+        seen = unpack(given["seen"], "features seen", "<f8", (count,))
+        for vector, time in zip(vectors, seen.tolist(), strict=True):
+            found._append(vector, time)
         found._began = optional_number(given["began"], "features began")
         found._taken = optional_number(given["taken"], "features taken")
-        rows = [distances(vector, found._vectors) for vector in found._vectors]
-        found._between = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
-        np.fill_diagonal(found._between, np.inf)
         found._measure()
         return found

@@ -20,6 +20,7 @@ from stream.base.log import log
 VERSION: Final = 2
 DATABASE: Final = "events.db"
 MEDIA: Final = "media"
+_CACHE: Final = 256  # KiB; what is written lies on few pages, and SQLite would fill 2 MB with others within hours
 _FULL: Final = 2**20  # bytes: with less free space, SQLite cannot open its log
 
 _SCHEMA: Final = """
@@ -190,6 +191,7 @@ def _try_open(path: Path) -> sqlite3.Connection:
             add_later_tables(database)
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA journal_size_limit = 8388608")
+        database.execute(f"PRAGMA cache_size = -{_CACHE}")
     except BaseException:
         database.close()
         raise

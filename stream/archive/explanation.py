@@ -148,8 +148,8 @@ def last_picture(crops: UInt8Array) -> UInt8Array:
 
 
 def thumbnail(picture: UInt8Array) -> UInt8Array:
-    """(224, 224, 3) -> (112, 112, 3): every second pixel."""
-    return picture[::2, ::2].copy()
+    """(224, 224, 3) -> (112, 112, 3): every second pixel, as a view."""
+    return picture[::2, ::2]
 
 
 def jpeg(picture: UInt8Array, quality: int = _JPEG_QUALITY) -> bytes:

@@ -86,7 +86,7 @@ class Janitor:
         found = dict(self._retention.cameras)
         with self._store.transaction():
             settings = self._store.settings
-            known = {name: kept[_SETTING] for name, kept in settings.all().items() if _SETTING in kept}
+            known = {name: kept[_SETTING] for name, kept in settings.named(_SETTING).items()}
             for name, own in found.items():
                 text = None if own == CameraRetention() else json.dumps(asdict(own))
                 if known.pop(name, None) != text:

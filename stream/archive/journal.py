@@ -119,7 +119,7 @@ class Journal:
         """A setting that survives a restart; None removes it."""
 
         def write(store: Store) -> None:
-            if name == "threshold" and store.settings.all().get(camera, {}).get(name) != value:
+            if name == "threshold" and store.settings.named(name).get(camera, {}).get(name) != value:
                 store.settings.set(camera, "budget", None)  # what was promised for another threshold
             store.settings.set(camera, name, value)
             self._others.ours(camera, name, value)

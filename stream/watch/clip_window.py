@@ -20,14 +20,20 @@ NO_PICTURE: Final = np.zeros((SIDE, SIDE, 3), np.uint8)
 
 
 class ClipWindow:
-    """Clips of one connection. If they overlap, `every` of them begin within the length of one."""
+    """Clips of one connection. If they overlap, `every` of them begin within the length of one.
+
+    Thumbnails have fixed places, which are used in turn. Allocated one by one, and freed together whenever a camera
+    goes away, they would leave more and more gaps in the heap of the service.
+    """
 
     def __init__(self, every: int) -> None:
         self._every = every
         self._features = FeatureWindow(every=every)
         self._connection = -1
-        # of the clips whose features are kept: times and thumbnails
-        self._clips: deque[tuple[float, float, UInt8Array]] = deque(maxlen=(WINDOW - 1) * every + 1)
+        most = (WINDOW - 1) * every + 1
+        self._times: deque[tuple[float, float]] = deque(maxlen=most)  # of the clips whose features are kept
+        self._thumbnails = np.zeros((most, *thumbnail(NO_PICTURE).shape), np.uint8)
+        self._pushed = 0  # since it was created; the next thumbnail goes to this place, modulo their number
         self._newest: tuple[int, FloatArray] | None = None
 
     def __len__(self) -> int:
@@ -50,7 +56,7 @@ class ClipWindow:
     @property
     def connects(self) -> bool:
         """Whether the newest clip follows no other: the first of a connection, or since the window was emptied."""
-        return len(self._clips) == 1
+        return len(self._times) == 1
 
     def begin_connection(self, connection: int) -> bool:
         """Clips of a new connection do not follow the old ones. Returns whether it is a new one, and empties then."""
@@ -66,21 +72,26 @@ class ClipWindow:
 
     def empty(self) -> None:
         self._features.reset()
-        self._clips.clear()
+        self._times.clear()
         self._newest = None
 
     def push(self, clip: ClipReady, feature: FloatArray, picture: UInt8Array) -> FloatArray:
         """Add a clip's feature, (crops, C), and its last frame; returns the window to be scored, (T, crops, C)."""
         self._newest = (clip.clip if clip.like is None else clip.like, feature)
-        self._features.push(feature)
-        self._clips.append((clip.start, clip.end, thumbnail(picture)))
+        self._add(feature, clip.start, clip.end, picture)
         return self.features
+
+    def _add(self, feature: FloatArray, start: float, end: float, picture: UInt8Array) -> None:
+        self._features.push(feature)
+        self._times.append((start, end))
+        self._thumbnails[self._pushed % len(self._thumbnails)] = thumbnail(picture)
+        self._pushed += 1
 
     def to_json(self, wall: Callable[[float], float]) -> dict[str, Any]:
         """Features and wall-clock times of the clips, without images."""
         return {
             "features": pack(np.stack(self._features.all())),
-            "times": [[wall(start), wall(end)] for start, end, _ in self._clips],
+            "times": [[wall(start), wall(end)] for start, end in self._times],
         }
 
     def recall(self, kept: object, shift: float) -> None:
@@ -90,18 +101,17 @@ class ClipWindow:
         given = members(kept, "window", ("features", "times"))
         features = unpack(given["features"], "features", "<f4", (None, None, None))
         times = [pair(each, "times") for each in items(given["times"], "times", len(features))]
-        if len(times) != len(features) or len(times) > (self._clips.maxlen or 0):
+        if len(times) != len(features) or len(times) > len(self._thumbnails):
             raise CalibrationError(f"calibration: window has {len(features)} features and {len(times)} times")
         self.empty()
-        dark = thumbnail(NO_PICTURE)
         for feature, (start, end) in zip(features, times, strict=True):
-            self._features.push(feature)
-            self._clips.append((start - shift, end - shift, dark))
+            self._add(feature, start - shift, end - shift, NO_PICTURE)
 
     def take_back(self) -> None:
         """Remove the newest clip: it could not be scored."""
         self._features.take_back()
-        self._clips.pop()
+        self._times.pop()
+        self._pushed -= 1
         self._newest = None
 
     def known_feature(self, clip: ClipReady) -> FloatArray | None:
@@ -122,14 +132,15 @@ class ClipWindow:
         it.
         """
         features = self.features
-        clips = list(self._clips)[:: -self._every][::-1]
+        newest_first = range(0, len(self._times), self._every)
+        places = [(self._pushed - 1 - age) % len(self._thumbnails) for age in reversed(newest_first)]
         return Explanation(
-            np.array([clip[:2] for clip in clips]),
+            np.array(list(self._times)[:: -self._every][::-1]),
             features,
             shares(contributions(features)),
             raw,
             bundle,
-            np.stack([clip[2] for clip in clips]),
+            self._thumbnails[places],
             view,
             level,
         )

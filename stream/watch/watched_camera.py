@@ -25,7 +25,7 @@ from stream.watch.presence import Presence
 from stream.watch.scene import SceneWatch
 from stream.watch.unscored_events import CameraLoss, RequestedTest
 
-_LINE: Final = 1_000  # two minutes of clips that overlap by three quarters
+_LINE: Final = 150.0  # seconds: the page draws two minutes
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class WatchedCamera:
         self.presence = Presence(config.enabled, now)
         self.scene = SceneWatch()
         self.drift = ""  # why the threshold no longer fits the history
-        self.line: tuple[tuple[float, float], ...] = ()  # end of each of the newest clips, and its score
+        self.line: tuple[tuple[float, float], ...] = ()  # end and score of each of the newest clips
         self._test = RequestedTest()
         self._loss = CameraLoss()
         self._config = config
@@ -118,7 +118,9 @@ class WatchedCamera:
         raw, feature = float(scores[-1]), self.window.newest
         learnt = self.learner.score(clip.start, clip.end, raw, feature, learn=not self.alarm.rule.active)
         self.alarm.rule.settings = self.learner.in_force()
-        self.line = (*self.line[1 - _LINE :], (clip.end, learnt.score))  # never changed in place: other threads read it
+        # never changed in place: other threads read it
+        kept = (point for point in self.line if abs(clip.end - point[0]) < _LINE)
+        self.line = (*kept, (clip.end, learnt.score))
         newest = NewestClip(
             clip,
             learnt.score,

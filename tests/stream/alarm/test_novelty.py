@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -58,6 +59,21 @@ def test_it_takes_few_an_hour_after_the_first_minutes() -> None:
     for second in range(0, 7_200, 2):
         rare.offer(vector(3, second), float(second))
     assert 225 <= len(rare) <= 225 + 1.75 * SETTINGS.memory_per_hour + 1
+
+
+def test_it_takes_all_its_space_at_once() -> None:
+    tracemalloc.start()
+    try:
+        memory = FeatureMemory(CalibrationSettings())
+        memory.offer(vector(1), 0.0)
+        first, _ = tracemalloc.get_traced_memory()
+        for number in range(1, 100):
+            memory.offer(vector(1, number), number * 4.0)
+        later, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(memory) == 100
+    assert later - first < 20_000  # a hundred sketches have 102,400 bytes, their distances 40,000
 
 
 def test_a_full_memory_keeps_what_differs() -> None:

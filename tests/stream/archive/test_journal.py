@@ -7,6 +7,7 @@ import queue
 import sqlite3
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,6 +140,19 @@ def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
         ended.start()
         ended.join(10)
         assert not ended.is_alive()
+
+
+def test_what_a_camera_has_learned_does_not_stay_in_memory(tmp_path: Path) -> None:
+    with Store.open(tmp_path) as store, Writing(store, Retention()).running() as journal:
+        tracemalloc.start()
+        try:
+            for number in range(8):
+                journal.setting(f"cam{number}", "learnt", str(number) * 300_000)
+                assert journal.written(10)
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held < 1_000_000
 
 
 def test_another_threshold_keeps_no_promise_of_the_last_one(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import sqlite3
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -296,3 +298,20 @@ def test_a_start_on_a_disk_full_of_other_things_keeps_alarms_in_memory(
         with Store.open(folder) as store:
             assert store.events.since(0.0) == []
     assert "publishing alarms from memory" in "".join(capsys.readouterr())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the library's name")
+def test_the_memory_of_the_database_does_not_grow_with_its_content(tmp_path: Path) -> None:
+    used = ctypes.CDLL("libsqlite3.so.0").sqlite3_memory_used  # the library that Python has loaded
+    used.restype = ctypes.c_int64
+    before = used()
+    with Store.open(tmp_path) as store:
+        if used() == before:
+            pytest.skip("Python has a SQLite of its own")
+        chunk = pack([LoggedScore(1e9, 1e9 + 1, 0.5, 32)]) * 100
+        for number in range(400):
+            with store.transaction():
+                store.settings.set(f"cam{number}", "scene", chunk.hex())
+        written = sum(path.stat().st_size for path in tmp_path.glob(f"{DATABASE}*"))
+        assert written > 3 * 2**20
+        assert used() - before < 600 * 2**10

@@ -52,6 +52,14 @@ def ended(camera: WatchedCamera, epoch: float) -> list[EventMessage]:
     return [message for message in camera.due_ends(epoch) if message is not None]
 
 
+def test_the_line_reaches_back_two_and_a_half_minutes() -> None:
+    camera = make()
+    for number in range(300):
+        score(camera, number, number / 1_000)
+    assert camera.line[-1][1] == pytest.approx(0.299)
+    assert [at for at, _ in camera.line] == [clip(number).end for number in range(300 - 235, 300)]
+
+
 def test_warming_until_the_window_is_full() -> None:
     camera = make()
     for number in range(32):
