@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
+from scipy.stats import chi2
 
 from configs.sizes import CLIP_LENGTH
 from mgfn.evaluation.early import latency_aware_ap
@@ -125,4 +125,4 @@ def clip_labels(labels: BoolArray, clips: int) -> NDArray[np.bool_]:
 
 def poisson_bound(events: int) -> float:
     """The mean at which `events` or fewer are observed with a probability of 5 %: 3.0 for none."""
-    return float(gammaincinv(events + 1, CONFIDENCE))
+    return float(chi2.ppf(CONFIDENCE, 2 * (events + 1)) / 2)

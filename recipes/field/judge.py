@@ -78,9 +78,9 @@ def judge(
 
 def rate_bound(false: int, hours: float, confidence: float = 0.95) -> float:
     """Upper bound on false alarms per hour, for a Poisson process with `false` of them in `hours`."""
-    from scipy.special import gammaincinv
+    from scipy.stats import chi2
 
-    return float(gammaincinv(false + 1, confidence) / hours)
+    return float(chi2.ppf(confidence, 2 * (false + 1)) / 2 / hours)
 
 
 def median_delay(delays: Sequence[float | None]) -> float:

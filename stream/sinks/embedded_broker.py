@@ -9,6 +9,8 @@ import socket
 from multiprocessing.connection import Connection
 from typing import Final
 
+from amqtt.broker import Broker
+
 from stream.base.addresses import BrokerAddress
 from stream.base.errors import StreamError
 from stream.base.log import log
@@ -89,8 +91,6 @@ def run_broker(port: int, pipe: Connection) -> None:
 
 
 async def _serve(port: int, pipe: Connection) -> None:
-    from amqtt.broker import Broker  # here, because every start of a service would pay for it
-
     config = {
         "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}", "max_connections": 1000}},
         "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
