@@ -45,7 +45,7 @@ test: ## run all tests: the quick ones first, then those with real servers and m
 	@$(BESIDE) lint test-bundles test-modules
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile
 	$(BIN)/python -m pytest -q -m 'slow and not alone' -n 5 --dist loadfile --no-loadscope-reorder --durations=10
-	$(BIN)/python -m pytest -q -m alone -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m alone -n 2 --dist loadfile $$(grep -rl mark.alone tests --include='test_*.py')
 
 quick: .venv/.dev test-bundles ## run only the quick tests
 	$(BIN)/python -m pytest -q -m 'not slow' -n 2 --dist loadfile

@@ -42,8 +42,8 @@ class HeatMap(nn.Module):
         given = torch.stack([_given(member, windows) for member in _members(self.head)]).mean(dim=0)  # (N, C)
         still = clips[:, _STILL : _STILL + 1].expand_as(clips)
         heats, at = [], 0
-        for layer, at_rest in zip(self._maps(clips), self._maps(still), strict=True):
-            plane, rest = layer.mean(dim=2), at_rest.mean(dim=2)  # (N, channels, height, width)
+        for layer in self._maps(torch.cat([clips, still])):  # in one pass: the exported graph holds the backbone once
+            plane, rest = layer.mean(dim=2).chunk(2)  # (N, channels, height, width)
             shares = (plane - rest) / plane.mean(dim=(2, 3), keepdim=True).clamp_min(_LEAST)
             heat = (shares * given[:, at : at + plane.shape[1], None, None]).sum(dim=1, keepdim=True)
             heats.append(functional.interpolate(heat, (SIDE, SIDE), mode="bilinear", align_corners=False))
