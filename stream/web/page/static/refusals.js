@@ -83,7 +83,7 @@ const table = [
   ["must not contain a login; give the user and the password separately", "darf keine Anmeldung enthalten; geben Sie Benutzer und Passwort getrennt an"],
   ["must be HOST or HOST:PORT, such as 192.168.1.20, or the rtsp:// URL of a stream", "muss HOST oder HOST:PORT sein, etwa 192.168.1.20, oder die rtsp://-URL eines Streams"],
   ["no such host", "Diesen Host gibt es nicht"],
-  ["no network takes multicast; name the cameras: mgfn-stream discover HOST ...", "Kein Netz nimmt Multicast an; nennen Sie die Adressen der Kameras"],
+  ["no network takes multicast; name the addresses of the cameras", "Kein Netz nimmt Multicast an; nennen Sie die Adressen der Kameras"],
   ["no ONVIF or RTSP port is open", "Kein Port für ONVIF oder RTSP ist offen"],
   ["none of the known addresses exists; add the camera by its URL", "Keine der bekannten Adressen existiert; fügen Sie die Kamera mit ihrer URL hinzu"],
   ["it took more than {seconds} s to answer", "Die Antwort dauerte mehr als {seconds} s"],
