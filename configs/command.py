@@ -43,12 +43,18 @@ def _raise_terminated(_signum: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
-def called() -> str:
-    """How this command was called, for advice that can be copied: by its name if the shell finds it by that."""
-    given = Path(sys.argv[0])
+def called(program: str | None = None) -> str:
+    """How this command was called, or another `program` beside it is, for advice that can be copied: by its name if
+    the shell finds it by that.
+    """
+    folder, slash, own = sys.argv[0].rpartition("/")
+    typed = f"{folder}{slash}{program or own}"
+    given = Path(typed)
+    if program is not None and not given.exists():
+        return program
     found = shutil.which(given.name)
     by_name = found is not None and given.exists() and Path(found).samefile(given)
-    return given.name if by_name else shlex.quote(sys.argv[0])
+    return given.name if by_name else shlex.quote(typed)
 
 
 def gathered(problems: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from configs.command import called
 from engine.backends.base import Backend, Form
 from engine.backends.batches import GpuWithFallback
 from engine.bundle import Bundle
@@ -141,7 +142,7 @@ def start_backend(bundle: Bundle, name: str, device: str, *, one_core: bool = Fa
         raise BackendError(f"backend {name}: not installed; run: pip install 'mgfn-stream[{row.extra}]'")
     if row.file not in bundle.manifest.files:
         raise BackendError(
-            f"backend {name}: bundle {bundle.path} holds no {row.file}; export it: mgfn-export --{row.form}"
+            f"backend {name}: bundle {bundle.path} holds no {row.file}; export it: {called('mgfn-export')} --{row.form}"
         )
     backend: Backend = getattr(import_module(row.module), row.type_name)(bundle, device, row.form, one_core)
     return backend

@@ -13,6 +13,7 @@ from typing import Any, Final
 import platformdirs
 
 from configs.atomic import write_file
+from configs.command import called
 from engine.backends.batches import SIZES
 from engine.bundle import Bundle
 from engine.errors import BackendError, OutOfMemoryError
@@ -60,7 +61,7 @@ def plan_of(bundle: Bundle, stem: str, target: Target) -> Path:
     if graph not in files:
         raise BackendError(
             f"bundle {bundle.path}: holds {others or 'no TensorRT plan'}, but this machine needs {name}, and there is "
-            f"no {graph} to build it from; export it again here: mgfn-export --trt"
+            f"no {graph} to build it from; export it again here: {called('mgfn-export')} --trt"
         )
     cached = cache_folder() / files[graph][:16] / name
     if not cached.is_file():

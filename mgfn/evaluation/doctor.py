@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from configs.command import gathered
+from configs.command import called, gathered
 from configs.text import EncodingError, read_text
 from mgfn.annotation import abnormal_by_name, contradictions
 from mgfn.evaluation.videos import EvaluationError
@@ -146,7 +146,7 @@ def _crops(videos: Sequence[Video], shapes: Mapping[str, tuple[int, int, int]]) 
             "problem",
             f"{len(odd)} of {len(ten)} files have crops in another order: {_some(odd)}; "
             f"expected {', '.join(map(str, MIRRORS))}",
-            "extract with mgfn-extract --crops 10, or reorder: top-left, top-right, centre, bottom-left, "
+            f"extract with {called('mgfn-extract')} --crops 10, or reorder: top-left, top-right, centre, bottom-left, "
             "bottom-right, then the same of the mirrored picture",
         )
     return Finding("crops", "ok", f"the mirror images of {len(ten)} files are where the published order has them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from configs.command import called
 from engine.engine import Engine
 from engine.errors import EngineError
 from stream.base.errors import UsageError
@@ -31,7 +32,7 @@ def opened_canary(wanted: CanarySettings | None, live: Engine, backend: str, dev
         if theirs.geometry != ours.geometry:
             raise UsageError(
                 f"{where}: has the geometry {theirs.geometry}, but clips are cut for that of the live bundle, "
-                f"{ours.geometry}; compare these bundles on recordings: mgfn-stream --replay"
+                f"{ours.geometry}; compare these bundles on recordings: {called()} --replay"
             )
         try:
             alarm_of(engine.bundle)

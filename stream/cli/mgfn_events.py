@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from configs.command import run_command
+from configs.command import called, run_command
 from stream.base.errors import StreamError, UsageError
 from stream.base.redaction import redact_all
 from stream.cli.canary_report import canary
@@ -53,7 +53,7 @@ def list_events(
 
 
 def _unknown(event_id: str) -> UsageError:
-    return UsageError(f"{event_id}: no such event; mgfn-events list shows all events")
+    return UsageError(f"{event_id}: no such event; {called('mgfn-events')} list shows all events")
 
 
 @app.command()

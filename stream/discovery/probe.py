@@ -69,7 +69,7 @@ async def probe(seconds: float = 4.0) -> list[Answer]:
                 for kind, message in messages.items():
                     sent += sum(_send(udp, index, kind, message) for index in interfaces)
             if not sent:
-                raise StreamError("no network takes multicast; name the cameras: mgfn-stream discover HOST ...")
+                raise StreamError("no network takes multicast; name the addresses of the cameras")
             await asyncio.sleep(max(0.0, seconds - (loop.time() - begun)))
         finally:
             transport.close()

@@ -8,6 +8,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Final
 
+from configs.command import called
 from stream.alarm.event import EventMessage
 from stream.archive.canary_store import Alarm, CanarySpan, Pairs
 from stream.archive.event_store import ListedEvent
@@ -144,7 +145,7 @@ class Comparison:
         if true:
             return (
                 f"The canary would have missed {true} of the alarms that were marked as true.",
-                "Keep the live bundle, or look at these alarms first: mgfn-events list.",
+                f"Keep the live bundle, or look at these alarms first: {called('mgfn-events')} list.",
             )
         if hours < _ENOUGH / 3_600 or learning:
             still = f", and still learns the threshold of {learning} of {count} cameras" if learning else ""

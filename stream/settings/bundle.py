@@ -16,6 +16,7 @@ from typing import Final
 
 import typer
 
+from configs.command import called
 from configs.processes import child
 from engine.bundle import Bundle
 from engine.default_bundle import DEFAULT_BACKBONE, default_bundle_path, default_export
@@ -40,7 +41,9 @@ def alarm_of(bundle: Bundle) -> AlarmSettings:
     """The alarm settings where nothing else is configured. Raises UsageError for a bundle without a head."""
     thresholds = bundle.manifest.thresholds
     if thresholds is None:
-        raise UsageError(f"--bundle {bundle.path}: has no head; build a bundle with one: mgfn-export --head")
+        raise UsageError(
+            f"--bundle {bundle.path}: has no head; build a bundle with one: {called('mgfn-export')} --head"
+        )
     alarm = AlarmSettings(thresholds.on, thresholds.off)
     return alarm if thresholds.min_duration is None else replace(alarm, min_duration=thresholds.min_duration)
 

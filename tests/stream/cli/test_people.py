@@ -91,5 +91,8 @@ def test_advice_names_the_command_as_it_was_called(tmp_path: Path, monkeypatch: 
     script.touch(0o755)
     monkeypatch.setattr(sys, "argv", [str(script)])
     assert called() == f"'{script}'"
+    assert called("mgfn-export") == "mgfn-export"  # not beside it
+    (script.parent / "mgfn-export").touch(0o755)
+    assert called("mgfn-export") == f"'{script.parent}/mgfn-export'"
     monkeypatch.setenv("PATH", str(script.parent))
     assert called() == "mgfn-stream"

@@ -16,6 +16,7 @@ from stream.archive.explanation import Explanation
 from stream.archive.media import media_path
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
+from tests.stream.web.desks import write_many
 from tests.stream.web.sites import MODEL, Site
 
 
@@ -62,3 +63,10 @@ def asked(shared: tuple[Site, httpx.Client]) -> Iterator[httpx.Client]:
 @pytest.fixture
 def data(day: Path, tmp_path: Path) -> Path:
     return shutil.copytree(day, tmp_path / "data")
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The data of 64 cameras with 10,000 events, 9,990 of them judged, and when the newest began."""
+    folder = tmp_path_factory.mktemp("busy")
+    return folder, write_many(folder)

@@ -1,4 +1,5 @@
-// The line at the bottom: errors, what was done, and new alarms.
+// The line below the header, or on top of an open dialog: errors, what was done, and new alarms. What follows it moves
+// down, so that it covers nothing.
 
 import { $, ask } from "/page/page.js";
 import { t } from "/page/words.js";
@@ -9,24 +10,19 @@ let timer;
 // `show`: called by the line's "Show" button, which is hidden without it
 export function say(text, { good = false, show = null } = {}) {
   $("alert-text").textContent = text;
-  $("alert").hidePopover();
-  if (text) $("alert").showPopover();  // above an open dialog, too
+  $("alert").hidden = !text;
   $("alert").className = good ? "good" : "";
   $("alert-show").hidden = !show;
   $("alert-show").onclick = () => { say(""); show(); };
-  const room = text ? `${$("alert").offsetHeight + 24}px` : "";  // everything can be scrolled clear of it
-  document.body.style.paddingBottom = document.documentElement.style.scrollPaddingBottom = room;
-  for (const dialog of document.querySelectorAll("dialog")) dialog.style.paddingBottom = dialog.style.scrollPaddingBottom = room;
-  if (text) document.activeElement?.scrollIntoView({ block: "nearest" });
+  if (text && !document.activeElement?.matches("body, section, dialog")) document.activeElement?.scrollIntoView({ block: "nearest" });
   clearTimeout(timer);
   if (good) timer = setTimeout(() => say(""), SHOWN_FOR);
 }
 
 // Elements outside an open dialog cannot be clicked: the line moves into it and back.
 export function placeAlert() {
-  const alert = $("alert"), shown = alert.matches(":popover-open");
-  (document.querySelector("dialog[open]") ?? document.querySelector("main")).prepend(alert);
-  if (shown) alert.showPopover();
+  const dialog = document.querySelector("dialog[open]");
+  if (dialog) dialog.prepend($("alert")); else $("top").append($("alert"));
 }
 
 // Sends a command and says `done`, or why it was refused; returns whether it was accepted.
@@ -42,3 +38,4 @@ export async function act(url, body, done) {
 }
 
 $("alert-close").addEventListener("click", () => say(""));
+new ResizeObserver(() => { document.documentElement.style.scrollPaddingTop = `${$("top").offsetHeight}px`; }).observe($("top"));

@@ -2,6 +2,7 @@
 
 import { placeAlert, say } from "/page/alert.js";
 import { $, ask, make, path } from "/page/page.js";
+import { refused } from "/page/refusals.js";
 import { t } from "/page/words.js";
 
 const LOOK_EVERY = 1000;
@@ -57,7 +58,7 @@ function show({ cameras, problems }) {
   });
   found(...(cameras.length ? [] : [told(t("none_found"))]), make("ol", {}, ...entries),
     ...(fresh.length ? [make("button", { type: "button", id: "find-add", onclick: add }, t("add_to_file"))] : []),
-    ...(problems.length ? [make("h3", {}, t("not_usable")), ...problems.map(problem => make("p", { class: "problem" }, problem))] : []));
+    ...(problems.length ? [make("h3", {}, t("not_usable")), ...problems.map(problem => make("p", { class: "problem" }, refused(problem)))] : []));
 }
 
 async function add() {
@@ -76,7 +77,7 @@ async function add() {
     say([t("added", { names: done.added.join(", ") }), done.stored && t("password_stored", done)].filter(Boolean).join(" "), { good: true });
     return;
   }
-  found(...[told(done.added.length ? t("added", { names: done.added.join(", ") }) : t("not_added", done)), secret,
+  found(...[told(done.added.length ? t("added", { names: done.added.join(", ") }) : t("not_added", { why: refused(done.why) })), secret,
     done.yaml ? make("pre", { tabindex: 0, "aria-label": t("for_site_file") }, done.yaml) : null].filter(part => part));
 }
 

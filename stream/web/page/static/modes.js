@@ -2,6 +2,7 @@
 
 import { placeAlert, say } from "/page/alert.js";
 import { $, ask, make } from "/page/page.js";
+import { refused } from "/page/refusals.js";
 import { called, t } from "/page/words.js";
 
 async function openModes() {
@@ -17,7 +18,7 @@ async function openModes() {
   const said = make("p", { class: "problem", role: "status" });
   $("modes-body").replaceChildren(
     make("div", { class: "head" }, make("h2", { id: "modes-title" }, t("modes")), make("button", { type: "button", onclick: () => $("modes").close() }, t("close"))),
-    ...(why ? [make("p", {}, why)] : [make("p", { class: "faint" }, t(proposed ? "modes_proposed" : "modes_help")), table, said,
+    ...(why ? [make("p", {}, refused(why))] : [make("p", { class: "faint" }, t(proposed ? "modes_proposed" : "modes_help")), table, said,
       make("div", { class: "bar" }, make("button", { type: "button", id: "modes-save", onclick: () => save(watched, modes, said) }, t("save")))]));
   $("modes").showModal();
   placeAlert();
@@ -27,7 +28,7 @@ async function save(modes, before, said) {
   let done;
   try { done = await ask("/api/modes", { modes, before }); } catch (error) { said.textContent = error.message; return; }
   if (!done.why) { $("modes").close(); say(t("modes_saved"), { good: true }); return; }
-  said.replaceChildren(t("not_added", done), make("pre", { tabindex: 0, "aria-label": t("for_site_file") }, done.yaml));
+  said.replaceChildren(t("not_added", { why: refused(done.why) }), make("pre", { tabindex: 0, "aria-label": t("for_site_file") }, done.yaml));
 }
 
 $("set-modes").addEventListener("click", openModes);

@@ -1,5 +1,6 @@
 // What every part of the page uses: elements, requests, times in the site's time zone.
 
+import { refused } from "/page/refusals.js";
 import { locale } from "/page/words.js";
 
 export const $ = id => document.getElementById(id);
@@ -67,6 +68,6 @@ export async function ask(url, body) {
   const answer = await fetch(url, options);
   if (answer.status === 401) location.reload();
   const content = await answer.json();
-  if (!answer.ok) throw new Refused(typeof content.detail === "string" ? content.detail : `refused (${answer.status})`, answer.status);
+  if (!answer.ok) throw new Refused(refused(typeof content.detail === "string" ? content.detail : `refused (${answer.status})`), answer.status);
   return content;
 }

@@ -21,7 +21,7 @@ const table = {
   dismiss: ["Dismiss", "Schließen"],
   close: ["Close", "Schließen"],
   lost: ["Connection lost; trying again.", "Verbindung unterbrochen; neuer Versuch läuft."],
-  changed_meanwhile: ["{why}. You now see what is in force.", "Inzwischen geändert ({why}). Angezeigt wird, was jetzt gilt."],
+  changed_meanwhile: ["{why}. You now see what is in force.", "{why}. Angezeigt wird, was jetzt gilt."],
 
   unanswered: ["Unanswered alarms", "Offene Alarme"],
   no_unanswered: ["No alarm waits for an answer.", "Kein Alarm wartet auf eine Antwort."],

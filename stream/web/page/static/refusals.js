@@ -1,0 +1,151 @@
+// Refusals of the program, which it words in English, in English and German. `{name}` stands for a value; a value may be
+// one of these texts, too. The first text that fits counts.
+
+import { called, language } from "/page/words.js";
+
+const table = [
+  ["{what}: {who} has just changed it; nothing was changed by you", "{what}: {who} hat das gerade geändert; Ihre Änderung wurde nicht übernommen"],
+  ["{what}: {who} has set it to {value} meanwhile; nothing was changed by you", "{what}: {who} hat inzwischen {value} gesetzt; Ihre Änderung wurde nicht übernommen"],
+  ["somebody else has changed it meanwhile; open it again", "Jemand anderes hat das inzwischen geändert; öffnen Sie es noch einmal"],
+  ["somebody else has changed the modes meanwhile; open them again", "Jemand anderes hat die Modi inzwischen geändert; öffnen Sie sie noch einmal"],
+  ["threshold", "Schwelle"],
+  ["snooze", "Stummschaltung"],
+  ["enabled", "eingeschaltet"],
+  ["mode", "Modus"],
+  ["page", "jemand auf dieser Seite"],
+  ["operator", "jemand mit dem Token des Dienstes"],
+  ["mqtt", "MQTT"],
+  ["command line", "die Kommandozeile"],
+  ["per_day", "Fehlalarme am Tag"],
+  ["min_duration", "Mindestdauer"],
+  ["minutes", "Minuten"],
+
+  ["only operators may do this", "Das dürfen nur Bediener"],
+  ["only for those who see all cameras", "Nur für Personen, die alle Kameras sehen"],
+  ["not a link of this installation", "Dieser Link gehört nicht zu dieser Installation"],
+  ["token required", "Ein Token ist nötig"],
+  ["too many wrong tokens; try again in a minute", "Zu viele falsche Tokens; versuchen Sie es in einer Minute noch einmal"],
+  ["the proxy names somebody who is not in `http.people`", "Der Proxy nennt eine Person, die nicht in `http.people` steht"],
+  ["requests from other sites are not allowed", "Anfragen anderer Websites sind nicht erlaubt"],
+  ["host {host}: must be an IP address or localhost", "Host {host}: muss eine IP-Adresse oder localhost sein"],
+  ["a form of more than {bytes} bytes", "Ein Formular mit mehr als {bytes} Bytes"],
+
+  ["no such camera", "Diese Kamera gibt es nicht"],
+  ["no such event", "Dieses Ereignis gibt es nicht"],
+  ["no such image", "Dieses Bild gibt es nicht"],
+  ["no such file", "Diese Datei gibt es nicht"],
+  ["no such mode: {mode}; {why}", "Diesen Modus gibt es nicht: {mode}; {why}"],
+  ["the site file has no `modes`", "Die Site-Datei hat keine `modes`"],
+  ["no proposal: {hours} hours were scored", "Kein Vorschlag: Erst {hours} Stunden sind bewertet"],
+  ["--camera {camera}: no scores are stored for it (they are stored once a minute); cameras with scores: {there}", "{camera}: Noch sind keine Werte gespeichert (das geschieht einmal in der Minute); Kameras mit Werten: {there}"],
+  ["another query is running", "Eine andere Abfrage läuft gerade"],
+  ["this event has no film strip", "Dieses Ereignis hat keinen Filmstreifen"],
+  ["this event has no heat map", "Zu diesem Ereignis ist nicht gespeichert, wo im Bild es war"],
+  ["this event has no image", "Dieses Ereignis hat kein Bild"],
+  ["this event has no {kind}", "Dieses Ereignis hat das nicht: {kind}"],
+  ["no image; the camera is not connected", "Kein Bild; die Kamera ist nicht verbunden"],
+  ["too many images are being taken; try again", "Gerade werden zu viele Bilder aufgenommen; versuchen Sie es noch einmal"],
+  ["too many open pages; at most {most} are allowed", "Zu viele offene Seiten; höchstens {most} sind möglich"],
+  ["too many live images; at most {most} are allowed", "Zu viele Live-Bilder; höchstens {most} sind möglich"],
+  ["the database does not respond: {why}", "Die Datenbank antwortet nicht: {why}"],
+  ["refused ({status})", "abgelehnt ({status})"],
+
+  ["must be an object with region, masks and only_here", "muss ein Objekt mit region, masks und only_here sein"],
+  ["crosses itself: the edge from corner {a} to {b} meets the one from corner {c} to {d}; move one of these corners", "kreuzt sich selbst: Die Kante von Ecke {a} nach {b} trifft die von Ecke {c} nach {d}; verschieben Sie eine dieser Ecken"],
+  ["has no area; its corners lie on a line", "hat keine Fläche; ihre Ecken liegen auf einer Linie"],
+  ["must be {count} numbers from 0 to 1", "muss aus {count} Zahlen von 0 bis 1 bestehen"],
+  ["region: must have at least {share} of the image's width and height", "Ausschnitt: muss mindestens {share} der Breite und Höhe des Bildes haben"],
+  ["region: must lie within the image", "Ausschnitt: muss im Bild liegen"],
+  ["must be a list of at most {most} polygons", "höchstens {most} Formen sind möglich"],
+  ["must have 3 to {most} corners", "muss 3 bis {most} Ecken haben"],
+  ["region", "Ausschnitt"],
+  ["masks", "Masken"],
+  ["only_here", "Nur hier"],
+  ["masks[{n}]", "Maske {n} (von 0 an gezählt)"],
+  ["only_here[{n}]", "Nur hier {n} (von 0 an gezählt)"],
+
+  ["there is no site file; start mgfn-stream with --config", "Es gibt keine Site-Datei; starten Sie mgfn-stream mit --config"],
+  ["there is no site file", "Es gibt keine Site-Datei"],
+  ["modes: must be {modes}, each with the cameras {cameras}", "Modi: nötig sind {modes}, jeweils mit den Kameras {cameras}"],
+  ["{path}: its modes cannot be changed one by one, as with anchors; edit the file", "{path}: Ihre Modi lassen sich nicht einzeln ändern, etwa wegen Ankern; bearbeiten Sie die Datei"],
+  ["{path} cannot be written: {why}", "{path} lässt sich nicht schreiben: {why}"],
+  ["they are in the site file already", "sie stehen schon in der Site-Datei"],
+  ["camera name {name}: must be 1 to 64 characters of a-z A-Z 0-9 _ -", "Kameraname {name}: muss aus 1 bis 64 Zeichen von a-z A-Z 0-9 _ - bestehen"],
+  ["camera name {name} is reserved for the self-test; choose another", "Kameraname {name} ist für den Selbsttest reserviert; wählen Sie einen anderen"],
+  ["camera name {name} is reserved for MQTT topics; choose another", "Kameraname {name} ist für MQTT-Topics reserviert; wählen Sie einen anderen"],
+
+  ["a search is running already", "Eine Suche läuft schon"],
+  ["none of these cameras was found; search again", "Keine dieser Kameras wurde gefunden; suchen Sie noch einmal"],
+  ["the search took too long", "Die Suche hat zu lange gedauert"],
+  ["the search ended without an answer", "Die Suche endete ohne Antwort"],
+  ["the search sent something else than cameras", "Die Suche lieferte etwas anderes als Kameras"],
+  ["no process for the search: {why}", "Kein Prozess für die Suche: {why}"],
+  ["must not contain a login; give the user and the password separately", "darf keine Anmeldung enthalten; geben Sie Benutzer und Passwort getrennt an"],
+  ["must be HOST or HOST:PORT, such as 192.168.1.20, or the rtsp:// URL of a stream", "muss HOST oder HOST:PORT sein, etwa 192.168.1.20, oder die rtsp://-URL eines Streams"],
+  ["no such host", "Diesen Host gibt es nicht"],
+  ["no network takes multicast; name the addresses of the cameras", "Kein Netz nimmt Multicast an; nennen Sie die Adressen der Kameras"],
+  ["no ONVIF or RTSP port is open", "Kein Port für ONVIF oder RTSP ist offen"],
+  ["none of the known addresses exists; add the camera by its URL", "Keine der bekannten Adressen existiert; fügen Sie die Kamera mit ihrer URL hinzu"],
+  ["it took more than {seconds} s to answer", "Die Antwort dauerte mehr als {seconds} s"],
+  ["it points to {place}, {why}", "Das Gerät verweist auf {place}, {why}"],
+  ["a port of mgfn-stream itself; name HOST:PORT if that is intended", "einen Port von mgfn-stream selbst; ist das gewollt, nennen Sie HOST:PORT"],
+  ["a metadata service; name it if that is intended", "einen Metadaten-Dienst; ist das gewollt, nennen Sie ihn"],
+  ["this machine (loopback); name it if that is intended", "diesen Rechner (Loopback); ist das gewollt, nennen Sie ihn"],
+  ["which is not the address of a single device", "was nicht die Adresse eines einzelnen Geräts ist"],
+  ["a public address; name it if that is intended", "eine öffentliche Adresse; ist das gewollt, nennen Sie sie"],
+  ["it gives an address that is not {schemes}", "Das Gerät nennt eine Adresse, die nicht mit {schemes} beginnt"],
+  ["wrong user or password, or a user without the right to use ONVIF", "Benutzer oder Passwort falsch, oder der Benutzer darf ONVIF nicht nutzen"],
+  ["it has no media service", "Das Gerät hat keinen Media-Dienst"],
+  ["it has no media profiles", "Das Gerät hat keine Media-Profile"],
+  ["it refuses the question: {why}", "Das Gerät lehnt die Frage ab: {why}"],
+  ["the answer is a redirect, which is not followed", "Die Antwort ist eine Weiterleitung, der nicht gefolgt wird"],
+  ["no ONVIF answer (HTTP status {status})", "Keine ONVIF-Antwort (HTTP-Status {status})"],
+  ["the answer defines XML entities, which is not allowed", "Die Antwort definiert XML-Entities; das ist nicht erlaubt"],
+  ["the answer is not XML", "Die Antwort ist kein XML"],
+  ["an answer of more than {size} MiB", "Eine Antwort von mehr als {size} MiB"],
+  ["an RTSP answer of more than {size} MiB", "Eine RTSP-Antwort von mehr als {size} MiB"],
+  ["an RTSP answer without an end", "Eine RTSP-Antwort ohne Ende"],
+  ["not a valid RTSP answer", "Keine gültige RTSP-Antwort"],
+  ["no answer in time", "Keine Antwort rechtzeitig"],
+  ["no connection", "Keine Verbindung"],
+  ["not a valid HTTP answer", "Keine gültige HTTP-Antwort"],
+  ["no response in time", "Keine Antwort rechtzeitig"],
+  ["no whole image in {seconds} s", "Kein ganzes Bild in {seconds} s"],
+  ["no TLS connection", "Keine TLS-Verbindung"],
+  ["Connection refused", "Verbindung abgelehnt"],
+  ["ONVIF at port {port}", "ONVIF an Port {port}"],
+  ["RTSP at port {port}", "RTSP an Port {port}"],
+
+  ["Field required", "fehlt"],
+  ["Extra inputs are not permitted", "ist unbekannt"],
+  ["Input should be {how} than or equal to {limit}", "muss {how} oder gleich {limit} sein"],
+  ["Input should be {how} than {limit}", "muss {how} als {limit} sein"],
+  ["greater", "größer"],
+  ["less", "kleiner"],
+  ["Input should be a finite number", "muss eine endliche Zahl sein"],
+  ["Input should be a valid {type}", "muss gültig sein ({type})"],
+  ["String should have at most {most} characters", "darf höchstens {most} Zeichen haben"],
+  ["String should have at most {most} character", "darf höchstens {most} Zeichen haben"],
+  ["String should have at least {least} character", "darf nicht leer sein"],
+  ["List should have at most {most} items after validation, not {count}", "höchstens {most} sind möglich, nicht {count}"],
+  ["Dictionary should have at least {least} item after validation, not {count}", "mindestens {least} ist nötig"],
+  ["must be {allowed}", "muss sein: {allowed}"],
+
+  ["{where}: {why}", "{where}: {why}"],
+  ["{one}; {other}", "{one}; {other}"],
+];
+
+const pattern = text => new RegExp(`^${text.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.+?)")}$`, "s");
+const known = table.map(([english, german]) => [pattern(english), german]);
+
+// A refusal in the page's language; what the table does not have stays as it is.
+export function refused(text) {
+  if (language === "en") return text;
+  const problem = called("problem", text);
+  if (problem !== text) return problem;
+  for (const [fits, german] of known) {
+    const found = fits.exec(text);
+    if (found) return german.replace(/\{(\w+)\}/g, (_, name) => refused(found.groups[name]));
+  }
+  return text;
+}
