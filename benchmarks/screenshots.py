@@ -323,7 +323,7 @@ def take(browser: Browser, footage: Path, folder: Path, mqtt: str, ports: list[i
                 shots = Shots(browser, page, 1280, 760, color_scheme="light")
                 shots.page.locator("#alarms li").first.wait_for()
                 shots.page.wait_for_timeout(1_000)
-                save("desk", shots.page.screenshot())
+                save("desk", shots.page.screenshot(full_page=True))
 
 
 def online(state: dict[str, Any]) -> bool:
