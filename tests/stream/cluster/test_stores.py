@@ -125,7 +125,7 @@ def test_what_was_written_just_before_the_end_is_kept(make: MakeStore) -> None:
         x.claim(f"c{number}", Record(1, "x", "w-x"))
         x.save(f"c{number}", b"kept" * 100)
     x.close()
-    until(lambda: len(y.exchange(beat("y")).records) == 200, 10, "all leases")
+    until(lambda: len(y.exchange(beat("y")).records) == 200, 60, "all leases")
     assert len(y.load([f"c{number}" for number in range(200)])) == 200
 
 
