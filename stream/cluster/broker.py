@@ -28,6 +28,7 @@ from stream.sinks.mqtt_client import TlsFiles, make_client, refusal
 _ANSWERED_WITHIN: Final = 2.0
 _KEEPALIVE: Final = 5
 _LOADED_WITHIN: Final = 1.0
+_SENT_WITHIN: Final = 2.0  # of the five seconds in which a service ends
 
 
 class BrokerStore:
@@ -105,8 +106,8 @@ class BrokerStore:
 
     def close(self) -> None:
         """Send what waits, and disconnect."""
-        until = time.monotonic() + _LOADED_WITHIN
-        while self._client.want_write() and time.monotonic() < until:
+        until = time.monotonic() + _SENT_WITHIN
+        while self._client.want_write() and self._client.is_connected() and time.monotonic() < until:
             time.sleep(0.01)
         self._client.disconnect()
 
