@@ -52,7 +52,7 @@ class Answer:
 
 def rule_of(store: Store, camera: str) -> AlarmSettings:
     """The alarm settings in force: those of the service, with a threshold that was set since."""
-    kept = store.settings.all().get(camera, {})
+    kept = store.settings.of(camera)
     rule = AlarmSettings(**json.loads(kept["alarm"])) if "alarm" in kept else _DEFAULT
     threshold = kept_threshold(kept, _scale(kept))
     return rule if threshold in (None, AUTO) else rule.with_threshold(float(threshold))
@@ -78,7 +78,7 @@ class History:
 def history_of(store: Store, camera: str, since: float, until: float) -> History:
     """The comparable scores of a camera in this period (epoch seconds)."""
     scores = store.scores.columns(camera, since, until)
-    epoch = ScoreEpoch.kept(store.settings.all().get(camera, {}))
+    epoch = ScoreEpoch.kept(store.settings.of(camera))
     if epoch is None or epoch.since <= since:
         return History(scores)
     comparable = scores.between(epoch.since, until)
@@ -92,7 +92,7 @@ def armed(store: Store, camera: str, scores: ScoreColumns) -> ScoreColumns:
 
 def schedule_of(store: Store, camera: str) -> Schedule:
     """The camera's schedule in force."""
-    kept = store.settings.all().get(camera, {}).get("schedule")
+    kept = store.settings.of(camera).get("schedule")
     return Schedule() if kept is None else kept_schedule(kept)
 
 
@@ -160,7 +160,7 @@ def suggest(store: Store, camera: str, per_day: float, until: float) -> Suggesti
 
 def drift_of(store: Store, camera: str, scores: ScoreColumns, rule: AlarmSettings, until: float) -> str:
     """Why the threshold in force no longer fits the `scores`, or ""; also checks a promise that was made."""
-    promised = json.loads(store.settings.all().get(camera, {}).get("budget", "{}"))
+    promised = json.loads(store.settings.of(camera).get("budget", "{}"))
     broken = ""
     if promised.get("threshold") == rule.threshold_on:  # it was set later, and nothing was promised for it
         broken = over_promise(armed(store, camera, scores), rule, until, promised["high"])
@@ -176,7 +176,7 @@ def apply(store: Store, suggestion: Suggestion, origin: Origin) -> None:
         return
     promised = {name: getattr(proposal, name) for name in ("threshold", "per_day", "low", "high")}
     with store.transaction():
-        scale = _scale(store.settings.all().get(suggestion.camera, {}))
+        scale = _scale(store.settings.of(suggestion.camera))
         store.settings.set(suggestion.camera, "threshold_scale", scale)
         store.settings.set(suggestion.camera, "threshold", repr(proposal.threshold))
         store.settings.set(suggestion.camera, "budget", json.dumps(promised))
