@@ -111,7 +111,7 @@ def test_from_alarm_to_verdict_by_keyboard_and_the_filters(busy: tuple[Path, flo
         ]  # fmt: skip
         assert other.locator("#event-list li[data-id]").count() == len(expected)
         first = datetime.fromtimestamp(now - 60 * expected[0] - 60, NEW_YORK)
-        assert f"{first:%H:%M:%S}" in other.locator("#event-list li").first.inner_text()  # the site's time zone
+        assert f"{first:%H:%M:%S}" in str(other.locator("#event-list li").first.text_content())  # the site's time zone
         other.locator("#events-clear").click()
         until(lambda: other.url.endswith("#past"), what="the view without filters")
         other.locator("nav a", has_text="Alarms").click()
