@@ -68,7 +68,7 @@ class Leases(Ownership, ABC):
 
     @abstractmethod
     def let_go(self, camera: str, checkpoint: bytes | None) -> None:
-        """We have stopped speaking for a camera that is leaving."""
+        """We do not speak for a camera that is leaving. Of several calls, the first checkpoint counts."""
 
     @abstractmethod
     def watches(self, ready: frozenset[str], delivers: frozenset[str]) -> None:
@@ -130,7 +130,9 @@ class Custody:
             if camera.is_self_test:
                 camera.fence = fence
             elif camera.name in leaving:
-                if not camera.silent:
+                if camera.silent:  # another one was ready before we had begun to speak
+                    self._leases.let_go(camera.name, None)
+                else:
                     taken = self._report.pictures.taken(camera.name)
                     self._end(decoder)
                     self._leases.let_go(camera.name, self._checkpoint(camera, taken))
