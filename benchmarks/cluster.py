@@ -99,10 +99,9 @@ class OnRay:
 
     def _end(self) -> None:
         for file in self._folder.glob("*.pid"):
-            process = WorkerProcess(file.stem, self._folder)
-            if (pid := process.pid) is not None:
+            if (pid := WorkerProcess(file.stem, self._folder).pid) is not None:
                 os.kill(pid, signal.SIGKILL)
-                until(lambda: process.pid is None, PATIENCE, "the end of a worker")  # noqa: B023
+                until(lambda: not Path(f"/proc/{pid}").exists(), PATIENCE, "the end of a worker")
 
 
 class House:
