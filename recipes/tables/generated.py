@@ -33,6 +33,7 @@ def main() -> None:
             times = tuple(f"{clip * SECONDS:.2f}" for clip in incident) if incident else ("", "")
             rows.append((name, f"place{source}", times[0], times[1]))
     write_own(out, rows)
+    print(f"{out}: features of {len(rows)} videos, and own.csv, which lists their incidents")
 
 
 if __name__ == "__main__":
