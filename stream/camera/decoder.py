@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
@@ -28,7 +29,7 @@ from stream.camera.live_picture import LiveView
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.recorder_thread import RecorderThread
 from stream.camera.remarks import Remarks
-from stream.camera.still_gate import StillGate
+from stream.camera.still_gate import MOST_IN_A_ROW, StillGate
 
 STOP: Final = -1  # sent instead of the number of a free slot
 _HEARTBEAT: Final = 1.0
@@ -167,7 +168,8 @@ class Decoder:
         settings = self._settings
         self._assembler = assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
         clock = CameraClock()
-        gate = StillGate(enabled=settings.skip_still)
+        first = zlib.crc32(settings.source.name.encode()) % MOST_IN_A_ROW if settings.source.live else MOST_IN_A_ROW
+        gate = StillGate(enabled=settings.skip_still, first=first)
         try:
             with _opened(settings, self._patience, self._hwaccel, self._beat) as capture:
                 size, corrupt, by_arrival = None, 0, False

@@ -41,10 +41,14 @@ class StillGate:
     A clip takes its feature if it is still, too, shows the same scene, and was not preceded by MOST_IN_A_ROW others
     that did, or LONGEST seconds. Slow changes add up, because the remembered clip stays until another one differs from
     it. If not `enabled`, every clip is computed.
+
+    first: so many clips, instead of MOST_IN_A_ROW, take a feature until the first one is computed again. Cameras that
+    connect at the same time, with a different `first` each, are not all computed at the same time ever after.
     """
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool, first: int = MOST_IN_A_ROW) -> None:
         self._enabled = enabled
+        self._most = first
         self._clip = -1
         self._scene: FloatArray | None = None
         self._end = 0.0
@@ -68,7 +72,10 @@ class StillGate:
     def _stands_for(self, scene: FloatArray, end: float) -> bool:
         if self._scene is None or self._scene.shape != scene.shape:
             return False
-        if self._in_a_row >= MOST_IN_A_ROW or not 0 <= end - self._end <= LONGEST:
+        if self._in_a_row >= self._most:
+            self._most = MOST_IN_A_ROW
+            return False
+        if not 0 <= end - self._end <= LONGEST:
             return False
         change = scene - self._scene
         light = float(np.median(change))

@@ -90,6 +90,16 @@ def test_one_clip_in_sixteen_and_one_in_fifteen_seconds_is_computed() -> None:
     assert known(StillGate(enabled=True), [clip(n) for n in range(4)], LONGEST) == [0, 0, 2, 2]
 
 
+def test_the_first_one_of_a_camera_is_computed_earlier() -> None:
+    found = known(StillGate(enabled=True, first=3), [clip(n) for n in range(40)])
+    assert [n for n, taken in enumerate(found) if taken == n] == [
+        0,
+        4,
+        4 + MOST_IN_A_ROW + 1,
+        4 + 2 * (MOST_IN_A_ROW + 1),
+    ]
+
+
 def test_something_that_was_left_behind_is_seen() -> None:
     left = clip(1).copy()
     left[:, 20:23, 30:33] += 30
