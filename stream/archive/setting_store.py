@@ -29,9 +29,9 @@ class SettingStore:
         return self._found(f"SELECT camera, name, value FROM settings WHERE name IN ({given})", names)  # noqa: S608 -- ours
 
     def of(self, camera: str) -> dict[str, str]:
-        """What is stored for one camera, without what it has learned."""
-        asked = "SELECT camera, name, value FROM settings WHERE camera = ? AND name NOT IN ('learnt', 'canary')"
-        return self._found(asked, (camera,)).get(camera, {})
+        """The settings of one camera by name, without its calibration, which is large."""
+        asked = "SELECT name, value FROM settings WHERE camera = ? AND name NOT IN ('learnt', 'canary')"
+        return dict(self._database.execute(asked, (camera,)))
 
     def _found(self, statement: str, given: Sequence[str]) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}

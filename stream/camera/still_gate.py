@@ -42,13 +42,13 @@ class StillGate:
     that did, or LONGEST seconds. Slow changes add up, because the remembered clip stays until another one differs from
     it. If not `enabled`, every clip is computed.
 
-    first: so many clips, instead of MOST_IN_A_ROW, take a feature until the first one is computed again. Cameras that
-    connect at the same time, with a different `first` each, are not all computed at the same time ever after.
+    first: the share of both limits that holds the first time. Cameras that connect at the same time, with a different
+    share each, are then not computed at the same time ever after.
     """
 
-    def __init__(self, *, enabled: bool, first: int = MOST_IN_A_ROW) -> None:
+    def __init__(self, *, enabled: bool, first: float = 1.0) -> None:
         self._enabled = enabled
-        self._most = first
+        self._share = first
         self._clip = -1
         self._scene: FloatArray | None = None
         self._end = 0.0
@@ -63,19 +63,21 @@ class StillGate:
             return None
         still = moving_blocks(small) < _FEWEST
         scene = small.mean(axis=0, dtype=np.float32)
+        if self._scene is not None and self._is_due(end):
+            self._scene, self._share = None, 1.0
         if still and self._stands_for(scene, end):
             self._in_a_row += 1
             return self._clip
         self._clip, self._scene, self._end, self._in_a_row = clip, scene if still else None, end, 0
         return None
 
+    def _is_due(self, end: float) -> bool:
+        return self._in_a_row >= self._share * MOST_IN_A_ROW or end - self._end > self._share * LONGEST
+
     def _stands_for(self, scene: FloatArray, end: float) -> bool:
         if self._scene is None or self._scene.shape != scene.shape:
             return False
-        if self._in_a_row >= self._most:
-            self._most = MOST_IN_A_ROW
-            return False
-        if not 0 <= end - self._end <= LONGEST:
+        if end < self._end:
             return False
         change = scene - self._scene
         light = float(np.median(change))

@@ -89,7 +89,9 @@ class SharedLeases(Leases):
 
     def let_go(self, camera: str, checkpoint: bytes | None) -> None:
         with self._board.lock:
-            self._board.let_go.setdefault(camera, checkpoint)
+            if camera in self._board.let_go:
+                return
+            self._board.let_go[camera] = checkpoint
         self._renewal.wake()
 
     def watches(self, ready: frozenset[str], delivers: frozenset[str]) -> None:

@@ -123,7 +123,8 @@ class Renewal:
 
     def _hand_over(self) -> None:
         keeper, board = self._keeper, self._board
-        done = board.take_let_go()
+        # the loop may say it once more of a camera that has left: by now it can be ours again
+        done = {camera: kept for camera, kept in board.take_let_go().items() if camera in board.leaving}
         forgotten = keeper.forgotten(since_boot())
         leaving = keeper.leaving(since_boot(), board.delivers)
         removed = keeper.removed()

@@ -130,7 +130,7 @@ class Custody:
             if camera.is_self_test:
                 camera.fence = fence
             elif camera.name in leaving:
-                if camera.silent:  # another one was ready before we had begun to speak
+                if camera.silent:  # we had not begun to speak for it, or have ended that already
                     self._leases.let_go(camera.name, None)
                 else:
                     taken = self._report.pictures.taken(camera.name)

@@ -91,7 +91,8 @@ def test_one_clip_in_sixteen_and_one_in_fifteen_seconds_is_computed() -> None:
 
 
 def test_the_first_one_of_a_camera_is_computed_earlier() -> None:
-    found = known(StillGate(enabled=True, first=3), [clip(n) for n in range(40)])
+    assert known(StillGate(enabled=True, first=0.4), [clip(n) for n in range(5)], LONGEST / 2) == [0, 1, 1, 1, 4]
+    found = known(StillGate(enabled=True, first=0.2), [clip(n) for n in range(40)])
     assert [n for n, taken in enumerate(found) if taken == n] == [
         0,
         4,
