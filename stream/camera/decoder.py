@@ -6,7 +6,6 @@ import random
 import signal
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
@@ -29,7 +28,7 @@ from stream.camera.live_picture import LiveView
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.recorder_thread import RecorderThread
 from stream.camera.remarks import Remarks
-from stream.camera.still_gate import StillGate
+from stream.camera.still_gate import StillGate, first_share
 
 STOP: Final = -1  # sent instead of the number of a free slot
 _HEARTBEAT: Final = 1.0
@@ -168,7 +167,7 @@ class Decoder:
         settings = self._settings
         self._assembler = assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
         clock = CameraClock()
-        first = (1 + zlib.crc32(settings.source.name.encode()) % 16) / 16 if settings.source.live else 1.0
+        first = first_share(settings.source.name) if settings.source.live else 1.0
         gate = StillGate(enabled=settings.skip_still, first=first)
         try:
             with _opened(settings, self._patience, self._hwaccel, self._beat) as capture:

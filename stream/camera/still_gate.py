@@ -5,6 +5,7 @@ It sees the small grey frames by which geometry `focus` finds what moves, in blo
 
 from __future__ import annotations
 
+import zlib
 from typing import Final
 
 import cv2
@@ -35,6 +36,12 @@ def moving_blocks(small: UInt8Array) -> int:
     return int(np.count_nonzero(moved > noise + _FLOOR * len(steps)))
 
 
+def first_share(camera: str) -> float:
+    """The `first` of a camera's gate, in (0, 1]: as different as possible from that of other names."""
+    steps = MOST_IN_A_ROW + 1
+    return (1 + zlib.crc32(camera.encode()) % steps) / steps
+
+
 class StillGate:
     """Remembers the last clip that passed the backbone, if it was still.
 
@@ -42,8 +49,8 @@ class StillGate:
     that did, or LONGEST seconds. Slow changes add up, because the remembered clip stays until another one differs from
     it. If not `enabled`, every clip is computed.
 
-    first: the share of both limits that holds the first time. Cameras that connect at the same time, with a different
-    share each, are then not computed at the same time ever after.
+    first: the share of both limits that holds the first time. With a different share each, cameras that connect at the
+    same time do not need the backbone at the same moments afterwards.
     """
 
     def __init__(self, *, enabled: bool, first: float = 1.0) -> None:

@@ -123,8 +123,9 @@ class Renewal:
 
     def _hand_over(self) -> None:
         keeper, board = self._keeper, self._board
-        # the loop may say it once more of a camera that has left: by now it can be ours again
-        done = {camera: kept for camera, kept in board.take_let_go().items() if camera in board.leaving}
+        # the loop may repeat itself, without a checkpoint, about a camera that has left and is ours again by now
+        let_go = board.take_let_go().items()
+        done = {camera: kept for camera, kept in let_go if kept is not None or camera in board.leaving}
         forgotten = keeper.forgotten(since_boot())
         leaving = keeper.leaving(since_boot(), board.delivers)
         removed = keeper.removed()

@@ -7,7 +7,7 @@ import pytest
 
 from engine.arrays import UInt8Array
 from engine.focus import COLUMNS, LOOKED_AT, ROWS
-from stream.camera.still_gate import LONGEST, MOST_IN_A_ROW, StillGate
+from stream.camera.still_gate import LONGEST, MOST_IN_A_ROW, StillGate, first_share
 
 FRAMES = len(LOOKED_AT)
 PICTURE = np.random.default_rng(1).uniform(40, 200, (ROWS, COLUMNS))
@@ -93,12 +93,14 @@ def test_one_clip_in_sixteen_and_one_in_fifteen_seconds_is_computed() -> None:
 def test_the_first_one_of_a_camera_is_computed_earlier() -> None:
     assert known(StillGate(enabled=True, first=0.4), [clip(n) for n in range(5)], LONGEST / 2) == [0, 1, 1, 1, 4]
     found = known(StillGate(enabled=True, first=0.2), [clip(n) for n in range(40)])
-    assert [n for n, taken in enumerate(found) if taken == n] == [
-        0,
-        4,
-        4 + MOST_IN_A_ROW + 1,
-        4 + 2 * (MOST_IN_A_ROW + 1),
-    ]
+    later = 4 + MOST_IN_A_ROW + 1
+    assert [n for n, taken in enumerate(found) if taken == n] == [0, 4, later, later + MOST_IN_A_ROW + 1]
+
+
+def test_cameras_take_turns() -> None:
+    shares = [first_share(f"cam{number}") for number in range(16)]
+    assert len(set(shares)) >= 12
+    assert all(0 < share <= 1 for share in shares)
 
 
 def test_something_that_was_left_behind_is_seen() -> None:
