@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import datetime
@@ -24,14 +25,28 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 NEW_YORK = ZoneInfo("America/New_York")
-LONG_TASKS = """() => { window.long = [];
-    new PerformanceObserver(list => window.long.push(...list.getEntries().map(entry => entry.duration)))
-        .observe({ type: "longtask" }) }"""
 PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 
+def longest_task(trace: bytes) -> float:
+    """Return the longest task of the page's main thread, in milliseconds of its processor's time.
+
+    The browser's own ``longtask`` entries count the time in which other processes had the processor as well.
+    """
+    events = json.loads(trace)["traceEvents"]
+    main = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [event for event in events if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in main]
+    timed = [task["tdur"] for task in tasks if "tdur" in task]  # Chromium leaves it out of a few very short ones
+    assert len(timed) > len(tasks) / 2
+    return max(timed) / 1_000
+
+
 @pytest.mark.slow
-@pytest.mark.alone  # other work on the machine makes tasks long
+@pytest.mark.alone  # other work on the machine delays the first paint
 def test_64_cameras_and_10_000_events_stay_fluid(busy: tuple[Path, float], browser: Browser) -> None:
     folder, _ = busy
     with desk(folder) as (site, address):
@@ -51,16 +66,16 @@ def test_64_cameras_and_10_000_events_stay_fluid(busy: tuple[Path, float], brows
             painted = page.evaluate(PAINTED)
             assert page.locator("#alarm-list li[data-id]").count() == 10
             assert page.locator("#waiting").inner_text() == "10"
-            page.evaluate(LONG_TASKS)
             worst = {}
             for view, rows in (("cameras", ".card"), ("past", "#event-list li[data-id]")):
                 page.evaluate("view => { location.hash = view }", view)
                 page.locator(rows).first.wait_for()
-                page.evaluate("new Promise(done => setTimeout(() => { window.long.length = 0; done() }, 500))")
+                page.evaluate("new Promise(done => setTimeout(done, 500))")
+                browser.start_tracing(page=page, categories=["toplevel", "__metadata"])
                 for _ in range(60):
                     page.mouse.wheel(0, 900)
                     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-                worst[view] = max(page.evaluate("window.long"), default=0)
+                worst[view] = longest_task(browser.stop_tracing())
             shown = page.locator("#event-list li[data-id]").count()
             print(f"first paint {painted:.0f} ms; longest task {worst}; {shown} events were scrolled through")
             assert shown > 200
