@@ -142,6 +142,7 @@ class Capture:
         except CameraError:
             self._container.close()
             raise
+        self._unit = float(self.stream.time_base or Fraction(1, 90_000))  # seconds; fractions are slow
         rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         # AVI stores no display times
         ordered = "avi" not in self._container.format.name.split(",")
@@ -233,10 +234,10 @@ class Capture:
         """Replace the time of the packet by that of the timeline, for everything that follows."""
         if not packet.size:
             return
-        stamp, time_base = packet.pts, packet.time_base or self.stream.time_base or Fraction(1, 90_000)
+        stamp = packet.pts
         self.timeline.reordered = self.stream.codec_context.has_b_frames > 0
-        time = self.timeline.place(None if stamp is None else float(stamp * time_base), monotonic())
-        pts = round(time / time_base)
+        time = self.timeline.place(None if stamp is None else stamp * self._unit, monotonic())
+        pts = round(time / self._unit)
         if packet.dts is None or stamp is None or packet.dts == stamp:
             packet.dts = pts
         else:

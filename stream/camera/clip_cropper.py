@@ -14,15 +14,22 @@ from engine.focus import COLUMNS, LOOKED_AT, ROWS, WHOLE, Region, cut_clip, find
 from engine.geometry import SIDE, crops_of, is_per_clip
 from stream.camera.view import Cropper, View, hidden, widened
 
+Focus = tuple[float, float, float, float]
+"""A part of the camera's image: x, y, width, height, in fractions."""
 
-class Written(NamedTuple):
-    """What is known of a clip that was written.
 
-    focus: the square that geometry `focus` cut, as x, y, width, height in fractions of the image, else None.
+class Seen(NamedTuple):
+    """What is known of a clip in the ring before it is cut.
+
+    oldest: the position of its first frame.
+    region: what geometry `focus` cuts of each frame, else None.
+    focus: the same, in the camera's image.
     small: its small grey frames, uint8 (6, rows, 64), by which one sees what moves; crops are below each other.
     """
 
-    focus: tuple[float, float, float, float] | None
+    oldest: int
+    region: Region | None
+    focus: Focus | None
     small: UInt8Array
 
 
@@ -49,22 +56,39 @@ class ClipCropper:
             self._frames[position] = self._cropper.cut(frame)
             self._masks.size = (frame.width, frame.height)
 
-    def write(self, oldest: int, out: UInt8Array) -> Written:
-        """Write the clip that begins at `oldest` in the ring into `out`: uint8 (crops, 16, 224, 224, 3), RGB."""
+    def write(self, oldest: int, out: UInt8Array) -> Seen:
+        """Look at the clip that begins at `oldest` in the ring, and cut it into `out`."""
+        seen = self.look(oldest)
+        self.cut(seen, out)
+        return seen
+
+    def look(self, oldest: int) -> Seen:
+        """Look at the clip that begins at `oldest` in the ring."""
         if self._frames is None:
-            later = CLIP_LENGTH - oldest
-            out[:, :later], out[:, later:] = self._crops[:, oldest:], self._crops[:, :oldest]
-            return Written(None, _small(out))
-        frames = [frame for frame in (*self._frames[oldest:], *self._frames[:oldest]) if frame is not None]
-        if len({(frame.width, frame.height) for frame in frames}) > 1:  # the image size changed within the clip
-            frames = [frame.reformat(frames[-1].width, frames[-1].height) for frame in frames]
+            return Seen(oldest, None, None, _small(self._crops, oldest))
+        frames = self._in_order(self._frames, oldest)
         small = small_clip(frames, self._masks.blocks())
         region = find_region(small, frames[0].width, frames[0].height)
-        cut_clip(frames, region, out)
-        self._masks.apply(region, out)
-        return Written(self._of_the_whole(region), small)
+        return Seen(oldest, region, self._of_the_whole(region), small)
 
-    def _of_the_whole(self, region: Region) -> tuple[float, float, float, float]:
+    def cut(self, seen: Seen, out: UInt8Array) -> None:
+        """Write a clip that is still in the ring into `out`: uint8 (crops, 16, 224, 224, 3), RGB."""
+        oldest, region = seen.oldest, seen.region
+        if self._frames is None or region is None:
+            later = CLIP_LENGTH - oldest
+            out[:, :later], out[:, later:] = self._crops[:, oldest:], self._crops[:, :oldest]
+            return
+        cut_clip(self._in_order(self._frames, oldest), region, out)
+        self._masks.apply(region, out)
+
+    @staticmethod
+    def _in_order(ring: list[VideoFrame | None], oldest: int) -> list[VideoFrame]:
+        frames = [frame for frame in (*ring[oldest:], *ring[:oldest]) if frame is not None]
+        if len({(frame.width, frame.height) for frame in frames}) > 1:  # the image size changed within the clip
+            return [frame.reformat(frames[-1].width, frames[-1].height) for frame in frames]
+        return frames
+
+    def _of_the_whole(self, region: Region) -> Focus:
         seen = self._view.region
         if seen is None:
             return region.x, region.y, region.w, region.h
@@ -74,11 +98,11 @@ class ClipCropper:
         )  # fmt: skip
 
 
-def _small(clip: UInt8Array) -> UInt8Array:
-    """The small grey frames of a clip (crops, 16, 224, 224, 3)."""
+def _small(crops: UInt8Array, oldest: int) -> UInt8Array:
+    """The small grey frames of the clip that begins at `oldest` in a ring (crops, 16, 224, 224, 3)."""
     frames = [
-        np.concatenate([cv2.resize(cv2.cvtColor(crop[index], cv2.COLOR_RGB2GRAY), (COLUMNS, ROWS),
-                                   interpolation=cv2.INTER_AREA) for crop in clip])
+        np.concatenate([cv2.resize(cv2.cvtColor(crop[(oldest + index) % CLIP_LENGTH], cv2.COLOR_RGB2GRAY),
+                                   (COLUMNS, ROWS), interpolation=cv2.INTER_AREA) for crop in crops])
         for index in LOOKED_AT
     ]  # fmt: skip
     return np.stack(frames).astype(np.uint8)

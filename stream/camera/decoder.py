@@ -22,6 +22,7 @@ from stream.camera.camera_settings import CameraSettings
 from stream.camera.capture import Capture
 from stream.camera.clip_cropper import ClipCropper
 from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
+from stream.camera.clip_writer import ClipWriter
 from stream.camera.clips import CameraClock, ClipAssembler
 from stream.camera.hwaccel import accelerator
 from stream.camera.live_picture import LiveView
@@ -166,9 +167,7 @@ class Decoder:
         """One connection, from opening to its end or fault."""
         settings = self._settings
         self._assembler = assembler = ClipAssembler(settings.stride, settings.fps, counted=settings.replay)
-        clock = CameraClock()
-        first = first_share(settings.source.name) if settings.source.live else 1.0
-        gate = StillGate(enabled=settings.skip_still, first=first)
+        clock, writer = CameraClock(), self._writer()
         try:
             with _opened(settings, self._patience, self._hwaccel, self._beat) as capture:
                 size, corrupt, by_arrival = None, 0, False
@@ -186,6 +185,7 @@ class Decoder:
                         else:
                             log.warning("image size changed", camera=settings.source.name, size=capture.size)
                             assembler.restart()  # clips follow nothing, as after a new connection
+                            writer = self._writer()
                             self._connection, self._resized = self._connection + 1, self._resized + 1
                         size = capture.size
                     self._recorder.turned = capture.turned
@@ -222,18 +222,21 @@ class Decoder:
                     if (slot := self._take_slot()) is None:
                         self._dropped += 1
                         continue
-                    written = self._cropper.write(placed.oldest, self._ring.clips[slot])
-                    like = gate.like(clip.clip, end, written.small)
+                    like, focus = writer.write(clip, placed.oldest, self._ring.clips[slot])
                     if not settings.replay:
                         start, end = clock.arrived(start) + steady, clock.arrived(end) + steady
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
-                    focus = written.focus
                     self._send(ClipReady(self._connection, clip.clip, start, end, arrival, slot, like, focus))
         finally:
             self._shift, self._assembler = None, None
             self._broken, self._late = self._broken + assembler.broken_clips, self._late + assembler.late_frames
             self._clips.disconnected()
             self._recorder.disconnected()
+
+    def _writer(self) -> ClipWriter:
+        """For clips that follow none before."""
+        first = first_share(self._settings.source.name) if self._settings.source.live else 1.0
+        return ClipWriter(self._cropper, StillGate(enabled=self._settings.skip_still, first=first))
 
     def _take_slot(self) -> int | None:
         """A free slot. In a replay, waits for one; live, returns None, and the whole clip is dropped."""

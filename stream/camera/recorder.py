@@ -73,6 +73,7 @@ class Recorder:
     def connected(self, packets_are: Described) -> None:
         """A new connection; its packets do not follow the previous ones."""
         self._packets_are = packets_are
+        self._unit = float(packets_are.time_base)  # seconds; fractions are slow
         self._ring = PacketRing(self._span)
         self._sets = ParameterSets(packets_are.codec, packets_are.extradata)
         self._last_pts = self._last_dts = -1
@@ -115,10 +116,9 @@ class Recorder:
         described = self._packets_are
         if described is None or not packet.size:
             return
-        time_base = described.time_base
         # the first packets of a live stream may have no time
         pts = packet.pts if packet.pts is not None else self._last_pts + 1
-        if self._last_pts >= 0 and abs(pts - self._last_pts) * time_base > _LONGEST_JUMP:
+        if self._last_pts >= 0 and abs(pts - self._last_pts) * self._unit > _LONGEST_JUMP:
             self.disconnected()
             self.connected(described)
         dts = max(packet.dts if packet.dts is not None else min(pts, self._last_dts + 1), self._last_dts + 1)
@@ -127,7 +127,7 @@ class Recorder:
         carries = self._sets.see(data)
         sets = self._sets.current
         keyframe = packet.is_keyframe and (bool(sets) or not self._sets.followed)
-        stored = StoredPacket(data, max(pts, dts), dts, keyframe, float(pts * time_base), sets, carries)
+        stored = StoredPacket(data, max(pts, dts), dts, keyframe, pts * self._unit, sets, carries)
         self._ring.add(stored)
         for event, clip in list(self._clips.items()):
             self._write(event, clip, stored)

@@ -61,6 +61,11 @@ class StillGate:
         self._end = 0.0
         self._in_a_row = 0
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the last clip that had to be computed may stand for later ones."""
+        return self._scene is not None
+
     def like(self, clip: int, end: float, small: UInt8Array) -> int | None:
         """The number of the remembered clip if its feature stands for this clip, too; None if it must be computed.
 

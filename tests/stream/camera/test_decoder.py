@@ -77,6 +77,10 @@ def test_a_still_camera_names_the_clip_that_stands_for_it(tmp_path: Path) -> Non
     still, moving = moving_pictures(1) * 64, moving_pictures(16)
     clips = replayed(write_video(tmp_path / "video.mp4", [*still, *moving]), skip_still=True)
     assert [ready.like for ready, _ in clips] == [None, None, 1, 1, None]  # the encoder refines the first one
+    # if the service has lost the feature of that clip, it computes it again from these images
+    for _, pictures in clips[2:4]:
+        np.testing.assert_array_equal(pictures, clips[1][1])
+    assert not np.array_equal(clips[4][1], clips[1][1])
 
 
 def test_without_hardware_the_cpu_decodes(video: Path) -> None:
