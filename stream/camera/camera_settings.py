@@ -33,6 +33,7 @@ class CameraSettings:
     stride: Stride = 16
     hwaccel: Hwaccel = "none"
     skip_still: bool = False
+    eco: bool = False
     view: View = field(default_factory=View)
     mask_saved: bool = True
     sub_stream: Source | None = None

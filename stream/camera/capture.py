@@ -24,6 +24,7 @@ from stream.base.errors import CameraError, Reason
 from stream.base.redaction import redact_text
 from stream.camera.allocation import bound_blocks
 from stream.camera.clips import FASTEST_RATE
+from stream.camera.keyframes import KeyframesOnly
 from stream.camera.parameter_sets import may_hold_image
 from stream.camera.timeline import RecordedTimeline, Timeline
 from stream.camera.upright import Upright
@@ -110,8 +111,6 @@ class Capture:
     ) -> None:
         self._source = source
         self._read_timeout = read_timeout
-        options = _options(source, transport)
-        timeout = (open_timeout, read_timeout) if source.live else None
         bound_blocks()
         self.corrupt_frames = 0
         self._flood = Flood(monotonic())
@@ -121,22 +120,10 @@ class Capture:
         self._upright = Upright()
         self.origin: float | None = None
         self._last = 0.0
+        self._newest: VideoFrame | None = None
         self.timeline = Timeline()  # for live sources
-        began = monotonic()
-        try:
-            url = source.url if source.live else f"file:{source.url}"
-            self._container: InputContainer = av.open(url, options=options, timeout=timeout, hwaccel=hwaccel)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            if source.live and monotonic() - began >= open_timeout:
-                # FFmpeg reports a camera that does not respond with different errors
-                raise CameraError(Reason.STALLED, "no response in time") from None
-            if not source.live and getattr(error, "errno", None) == errno.EINVAL:  # not among _FILE_FORMATS
-                what = "not a container of video; playlists are not followed"
-                raise CameraError(Reason.NOT_READABLE, f"{source.shown}: {what}") from None
-            if source.tls is not None and getattr(error, "errno", None) == errno.EIO:
-                what = "TLS: its certificate is not from the authority in `tls`, for this host and valid today"
-                raise CameraError(Reason.UNREACHABLE, what) from None
-            raise _translated(error, self._source) from None
+        self.keyframes_only: KeyframesOnly[Packet[VideoStream]] = KeyframesOnly()  # for live sources
+        self._container = _opened(source, transport, (open_timeout, read_timeout), hwaccel)
         try:
             self.stream = self._video_stream()
         except CameraError:
@@ -170,7 +157,7 @@ class Capture:
         stream.codec_context.thread_count = 1
         stream.codec_context.options = {"max_pixels": str(LARGEST_PIXELS)}
         if stream.width or stream.height:
-            self._check_size(stream.width, stream.height)
+            _check_size(stream.width, stream.height)
         rate = stream.average_rate
         # the nominal rate of a live stream is a guess from its headers; there the media times decide
         if not self._source.live and rate is not None and rate > FASTEST_RATE:
@@ -220,8 +207,7 @@ class Capture:
                 on_packet(packet)
                 if self._source.live:
                     self._flood.packet(monotonic())
-                for frame in self._decoded(packet):
-                    yield from self._picture(frame)
+                yield from self._pictures_of(packet)
                 asked = monotonic()
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise _translated(error, self._source) from None
@@ -229,6 +215,18 @@ class Capture:
             raise CameraError(Reason.ENDED, "the camera closed the stream")
         if self.origin is None:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} contains no frame")
+
+    def _pictures_of(self, packet: Packet[VideoStream]) -> Iterator[Picture]:
+        only = self.keyframes_only
+        reordered = self.stream.codec_context.has_b_frames > 0
+        if self._newest is not None and packet.size and only.holds(packet, reordered=reordered):
+            self._advance(None if packet.pts is None else packet.pts * self._unit)
+            yield self._shown_now(self._newest)  # it is not known that anything has changed
+            return
+        for held in only.release():
+            self._decoded(held)
+        for frame in self._decoded(packet):
+            yield from self._picture(frame)
 
     def _correct(self, packet: Packet[VideoStream]) -> None:
         """Replace the time of the packet by that of the timeline, for everything that follows."""
@@ -264,29 +262,57 @@ class Capture:
             self._damaged_until = monotonic() + _DAMAGE_LASTS
 
     def _picture(self, frame: VideoFrame) -> Iterator[Picture]:
-        if not self._source.live:
+        if self._source.live:
+            self._advance(frame.time)
+        else:
             self._last = self._recorded.place(frame.time)
-        elif frame.time is not None and (self.origin is None or frame.time > self._last):
-            self._last = frame.time
-        else:  # a packet with several frames, or a corrected one among B-frames
-            self._last += _LEAST_STEP
         if self.origin is None:
             self.origin = self._last
         if frame.is_corrupt:
             return self._corrupt()
         if frame.key_frame:
             self._damaged_until = float("-inf")
-        self._check_size(frame.width, frame.height)
-        frame = self._upright.turned(frame)
+        _check_size(frame.width, frame.height)
+        self._newest = frame = self._upright.turned(frame)
         self.size = (frame.width, frame.height)
-        yield Picture(frame, self._last - self.origin, monotonic() < self._damaged_until)
+        yield self._shown_now(frame)
 
-    def _check_size(self, width: int, height: int) -> None:
-        if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; each side must be from 1 to {LARGEST_SIDE}")
-        if width * height > LARGEST_PIXELS:
-            most = f"at most {LARGEST_PIXELS // 10**6} million pixels"
-            raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; must be {most}")
+    def _advance(self, time: float | None) -> None:
+        """To the next frame of a live source."""
+        if time is not None and (self.origin is None or time > self._last):
+            self._last = time
+        else:  # a packet with several frames, or a corrected one among B-frames
+            self._last += _LEAST_STEP
+
+    def _shown_now(self, frame: VideoFrame) -> Picture:
+        return Picture(frame, self._last - (self.origin or 0.0), monotonic() < self._damaged_until)
+
+
+def _check_size(width: int, height: int) -> None:
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+        raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; each side must be from 1 to {LARGEST_SIDE}")
+    if width * height > LARGEST_PIXELS:
+        most = f"at most {LARGEST_PIXELS // 10**6} million pixels"
+        raise CameraError(Reason.BAD_SIZE, f"{width}x{height}; must be {most}")
+
+
+def _opened(source: Source, transport: str, timeouts: tuple[float, float], hwaccel: HWAccel | None) -> InputContainer:
+    """`timeouts`: in seconds, for opening and reading a live source."""
+    url, began = source.url if source.live else f"file:{source.url}", monotonic()
+    options, timeout = _options(source, transport), timeouts if source.live else None
+    try:
+        return av.open(url, options=options, timeout=timeout, hwaccel=hwaccel)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        if source.live and monotonic() - began >= timeouts[0]:
+            # FFmpeg reports a camera that does not respond with different errors
+            raise CameraError(Reason.STALLED, "no response in time") from None
+        if not source.live and getattr(error, "errno", None) == errno.EINVAL:  # not among _FILE_FORMATS
+            what = "not a container of video; playlists are not followed"
+            raise CameraError(Reason.NOT_READABLE, f"{source.shown}: {what}") from None
+        if source.tls is not None and getattr(error, "errno", None) == errno.EIO:
+            what = "TLS: its certificate is not from the authority in `tls`, for this host and valid today"
+            raise CameraError(Reason.UNREACHABLE, what) from None
+        raise _translated(error, source) from None
 
 
 def _translated(error: Exception, source: Source) -> CameraError:

@@ -12,7 +12,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
+from av import Packet
 from av.codec.hwaccel import HWAccel
+from av.video.stream import VideoStream
 
 from configs.sizes import CLIP_LENGTH
 from stream.base.errors import CameraError, Reason
@@ -25,6 +27,7 @@ from stream.camera.clip_watch import LONG_CLIP, ClipWatch, spans_long
 from stream.camera.clip_writer import ClipWriter
 from stream.camera.clips import CameraClock, ClipAssembler
 from stream.camera.hwaccel import accelerator
+from stream.camera.keyframes import KeyframesOnly
 from stream.camera.live_picture import LiveView
 from stream.camera.messages import WIRE, CameraState, ClipReady, Counters, Message, Order, StateChanged
 from stream.camera.recorder_thread import RecorderThread
@@ -223,6 +226,8 @@ class Decoder:
                         self._dropped += 1
                         continue
                     like, focus = writer.write(clip, placed.oldest, self._ring.clips[slot])
+                    if settings.eco:
+                        self._save(capture.keyframes_only, still=like is not None and not self._live.moves(arrival))
                     if not settings.replay:
                         start, end = clock.arrived(start) + steady, clock.arrived(end) + steady
                         self._recorder.finished_clip(self._connection, clip.clip, picture.frame)
@@ -232,6 +237,11 @@ class Decoder:
             self._broken, self._late = self._broken + assembler.broken_clips, self._late + assembler.late_frames
             self._clips.disconnected()
             self._recorder.disconnected()
+
+    def _save(self, decoding: KeyframesOnly[Packet[VideoStream]], *, still: bool) -> None:
+        decoding.wanted = still
+        if decoding.refused:
+            self._remarks.once(f"eco has no effect on this camera: {decoding.refused}")
 
     def _writer(self) -> ClipWriter:
         """For clips that follow none before."""

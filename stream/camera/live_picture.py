@@ -97,6 +97,10 @@ class LiveView:
         self._last = float("-inf")
         self._hidden: UInt8Array | None = None
 
+    def moves(self, now: float) -> bool:
+        """Whether somebody looks who wants every image."""
+        return self._picture.every(now) == EVERY
+
     def offer(self, frame: VideoFrame, now: float) -> None:
         """A new frame at monotonic time `now`."""
         every = self._picture.every(now)

@@ -58,6 +58,7 @@ def _settings(
         stride=config.stride,
         hwaccel=config.hwaccel,
         skip_still=config.skip_still,
+        eco=config.eco,
         view=config.view,
         mask_saved=config.mask_saved,
         sub_stream=config.sub_stream,

@@ -1,0 +1,46 @@
+"""Decoding only keyframes while nothing moves (`eco`): which packets wait, and which are decoded after all. Pure."""
+
+from __future__ import annotations
+
+from typing import Final, Generic, Protocol, TypeVar
+
+MOST_HELD: Final = 100  # packets between two keyframes; where they are further apart, everything is decoded
+
+
+class _Packet(Protocol):
+    @property
+    def is_keyframe(self) -> bool: ...
+
+
+P = TypeVar("P", bound=_Packet)
+
+
+class KeyframesOnly(Generic[P]):
+    """Holds back packets while `wanted`, from one keyframe to the next.
+
+    refused: why all packets are decoded all the same; empty if they are not.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.refused = ""
+        self._held: list[P] = []
+
+    def holds(self, packet: P, *, reordered: bool) -> bool:
+        """Whether this packet need not be decoded now; `reordered`: the stream has B-frames."""
+        if packet.is_keyframe:
+            self._held.clear()  # nothing that follows builds on them
+        if not self.wanted or packet.is_keyframe or self.refused:
+            return False
+        if reordered:
+            self.refused = "it has B-frames"
+        elif len(self._held) >= MOST_HELD:
+            self.refused = f"more than {MOST_HELD} frames lie between keyframes"
+        else:
+            self._held.append(packet)
+        return not self.refused
+
+    def release(self) -> list[P]:
+        """The packets that must be decoded before the next one, because it builds on them."""
+        held, self._held = self._held, []
+        return held
