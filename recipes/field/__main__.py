@@ -58,7 +58,7 @@ VARIANTS: Final = (
     Variant("MGFN alone", network_alone),
     Variant("without the probe for tampering", without_tampering),
     Variant("without the camera's own level", settings={"location_weight": 0.0, "location_weight_settled": 0.0}),
-    Variant("mean of two clips, two in a row", settings={"smoothing": 2}, min_duration=1.0),
+    Variant("mean of three clips", settings={"smoothing": 3}),
 )
 
 

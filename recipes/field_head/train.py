@@ -67,7 +67,7 @@ CALIBRATION: Final = {
     "between": 1.36,
     "spread": 0.73,
     "location_weight": 0.7,
-    "smoothing": 3,
+    "smoothing": 2,
     "caution": 1.3,
     "tail": [[2.5, 1200], [3.5, 480], [4.0, 200], [4.3, 90], [4.6, 24], [5.5, 10], [7.0, 1.0], [9.0, 0.1]],
 }
