@@ -5,7 +5,7 @@
 The judged recordings are divided among 24 cameras, which show them one after the other, each as a camera of its own
 that has learned from its calm part, with the prior that ships. An engine scores one clip at a time, and takes so long
 that it needs once, twice or four times the available time. Simulated time, so the result is always the same. Features
-and heads are those of `recipes.field.still`, without its gate. Prints a table.
+are those of `recipes.field_head` (float32), heads those of `make field`. Prints a table.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from recipes.field.features import Footage
 from recipes.field.judge import Alarm, Verdict, judge
 from recipes.field.parts import all_together
 from recipes.field.recordings import Recording, benchmark_recordings
-from recipes.field.still import ROOT, footage_of
+from recipes.field.still import ROOT
 from recipes.field.watch import history, new_camera, score
 from recipes.field_head import train
+from recipes.field_head.data import Recording as LabelledRecording
 from recipes.field_head.data import all_recordings
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.alarm.event import EventMessage
@@ -40,6 +41,7 @@ from stream.camera.messages import ClipReady
 from stream.watch.scheduling import LONGEST_WAIT, Scheduler, Standing
 from stream.watch.watched_camera import WatchedCamera
 
+CHANNELS: Final = 2688
 CAMERAS: Final = 24
 OVERLOADS: Final = (1.0, 2.0, 4.0)
 BUDGETS: Final = (240.0,)  # false alarms a day
@@ -156,6 +158,11 @@ def simulate(shows: Sequence[Show], policy: Policy, overload: float) -> int:
         elif left:
             now = left[0][0]
     return dropped
+
+
+def footage_of(recording: LabelledRecording, cache: Path) -> Footage:
+    with np.load(cache / "focus" / f"{recording.name.replace('/', '__')}.npz") as file:
+        return Footage(file["start"], file["end"], file["features"][:, None, :CHANNELS])
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
     python -m recipes.field.still
 
-Scores of the default head are compared on all recordings, and alarms of the benchmark (heads without the recording's
-source, at both points) on those that are judged. Features are those of `recipes.field_head` (float32). The first run
-decodes all recordings (minutes). Writes docs/benchmarks/still.md.
+Scores of the default head are compared on all recordings with clips that are skipped, and alarms of the benchmark
+(heads without the recording's source, at both points) on those of them that are judged. Features are those of the live
+path. The first run decodes all recordings (minutes). Writes docs/benchmarks/still.md.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from rich.progress import track
 from configs.atomic import replacing, write_file
 from engine.arrays import FloatArray
 from engine.default_bundle import default_head
+from engine.engine import Engine
 from engine.focus import small_clip
 from mgfn.checkpoint import load_head
 from mgfn.evaluation.scoring import newest_scores
 from mgfn.extended import Extended
 from recipes.field.__main__ import ALARM, fold_heads_of
 from recipes.field.bench import POINTS, Held, Outcome, at_budget, outcomes
-from recipes.field.features import Footage
+from recipes.field.features import Footage, footage
 from recipes.field.parts import all_together
 from recipes.field.recordings import Recording, benchmark_recordings
 from recipes.field.watch import score
@@ -39,8 +40,8 @@ from recipes.field_head.data import all_recordings
 from recipes.field_head.features import overlapping
 from stream.alarm.calibration_settings import CalibrationSettings
 from stream.camera.still_gate import StillGate
+from stream.settings.bundle import cached_bundle
 
-CHANNELS: Final = 2688
 PRIOR: Final = CalibrationSettings.from_mapping(train.CALIBRATION)
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -59,16 +60,6 @@ def representatives(recording: LabelledRecording, cache: Path) -> NDArray[np.int
     return np.array([n if like is None else like for n, like in enumerate(likes)], np.int64)
 
 
-def footage_of(recording: LabelledRecording, cache: Path) -> Footage:
-    with np.load(cache / "focus" / f"{recording.name.replace('/', '__')}.npz") as file:
-        return Footage(file["start"], file["end"], file["features"][:, None, :CHANNELS])
-
-
-def of_length(footage: Footage, clips: int) -> Footage:
-    """Without the clip by which an older cache is longer."""
-    return Footage(footage.start[:clips], footage.end[:clips], footage.features[:clips])
-
-
 def gated(footage: Footage, known: NDArray[np.int64]) -> Footage:
     return replace(footage, features=footage.features[known])
 
@@ -79,21 +70,33 @@ def main() -> None:
     labelled = all_recordings(ROOT.parent / "shared" / "data")
     folder = cache / "field-head"
     known = {name: representatives(r, folder) for name, r in track(labelled.items(), description="movement")}
-    seen = {name: of_length(footage_of(r, folder), len(known[name])) for name, r in labelled.items()}
+    changed = {name for name, rows in known.items() if (rows != np.arange(len(rows))).any()}
+    recordings = {r.path: r for r in benchmark_recordings(labelled.values())}
+    shown = {name: recordings.get(r.path) or _unjudged(r) for name, r in labelled.items() if name in changed}
+    with Engine.open(cached_bundle("i3d", None), "auto", "cpu") as engine:
+        found = footage(list(shown.values()), engine, cache / "field" / "features")
+        backend = f"{engine.backend.name}, {engine.backend.precision}"
+    seen = {name: found[recording.name] for name, recording in shown.items()}
+    for name, recorded in seen.items():
+        if len(recorded.start) != len(known[name]):
+            raise SystemExit(f"{name}: {len(known[name])} clips were looked at, {len(recorded.start)} are in the cache")
     head, _ = load_head(default_head())
     assert isinstance(head, Extended)
-    changes = {name: score_changes(head, seen[name].features, known[name]) for name in labelled if len(known[name])}
-    lines = score_lines(labelled, known, changes)
+    changes = {name: score_changes(head, seen[name].features, known[name]) for name in changed}
+    lines = score_lines(labelled, known, changes, backend)
 
-    changed = {r.path for name, r in labelled.items() if (known[name] != np.arange(len(known[name]))).any()}
-    recordings = [r for r in benchmark_recordings(labelled.values()) if r.judged and r.path in changed]
-    of_path = {recording.path: name for name, recording in labelled.items()}
+    judged_ones = {name: recording for name, recording in shown.items() if recording.judged}
+    before = {recording.name: seen[name] for name, recording in judged_ones.items()}
+    after = {recording.name: gated(seen[name], known[name]) for name, recording in judged_ones.items()}
     heads = fold_heads_of(cache, labelled)
-    before = {r.name: seen[of_path[r.path]] for r in recordings}
-    after = {r.name: gated(before[r.name], known[of_path[r.path]]) for r in recordings}
-    lines += alarm_lines(judged(recordings, before, heads), judged(recordings, after, heads))
+    of_them = list(judged_ones.values())
+    lines += alarm_lines(judged(of_them, before, heads), judged(of_them, after, heads))
     write_file(ROOT / "docs" / "benchmarks" / "still.md", "\n".join(lines) + "\n")
     print("\n".join(lines))
+
+
+def _unjudged(recording: LabelledRecording) -> Recording:
+    return Recording(recording.name.replace("/", "-"), recording.path, recording.source, None, judged=False)
 
 
 def judged(
@@ -114,8 +117,6 @@ def judged(
 
 def score_changes(head: Extended, features: FloatArray, known: NDArray[np.int64]) -> FloatArray:
     """By how much the head's score of each clip changes, (n,)."""
-    if (known == np.arange(len(known))).all():
-        return np.zeros(len(known), np.float32)
     return np.abs(newest_scores(head, features[known]) - newest_scores(head, features))
 
 
@@ -123,15 +124,17 @@ def score_lines(
     labelled: Mapping[str, LabelledRecording],
     known: Mapping[str, NDArray[np.int64]],
     changes: Mapping[str, FloatArray],
+    backend: str,
 ) -> list[str]:
     reused = {name: int((rows != np.arange(len(rows))).sum()) for name, rows in known.items()}
     clips = sum(map(len, known.values()))
-    every = np.concatenate([change for name, change in changes.items() if reused[name]])
+    every = np.concatenate(list(changes.values()))
     lines = [
         "# The still gate", "",
         "`skip_still`: a clip in which nothing moves takes the last feature instead of running the backbone.",
-        "Written by `python -m recipes.field.still`: all recordings of `../shared/data`, float32 features, the default",
-        "head. The constants of the rule were chosen on these recordings: about 25 settings were compared.",
+        "Written by `python -m recipes.field.still`: all recordings of `../shared/data`, features of the live path",
+        f"({backend}), the default head. The constants of the rule were chosen on these recordings: about 25 settings",
+        "were compared.",
         "",
         f"Of {clips} clips in {len(known)} recordings, {sum(reused.values())} ({sum(reused.values()) / clips:.1%}) "
         f"are skipped. In the {sum(map(bool, reused.values()))} recordings with such clips, a score of the head "
