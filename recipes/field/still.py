@@ -133,7 +133,7 @@ def score_lines(
         "# The still gate", "",
         "`skip_still`: a clip in which nothing moves takes the last feature instead of running the backbone.",
         "Written by `python -m recipes.field.still`: all recordings of `../shared/data`, features of the live path",
-        f"({backend}), the default head. The constants of the rule were chosen on these recordings: about 25 settings",
+        f"({backend}), the default head. The constants of the rule were chosen on these recordings: about 30 settings",
         "were compared.",
         "",
         f"Of {clips} clips in {len(known)} recordings, {sum(reused.values())} ({sum(reused.values()) / clips:.1%}) "

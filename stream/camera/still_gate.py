@@ -18,7 +18,7 @@ LONGEST: Final = 15.0  # seconds, for cameras whose clips are long
 _FEWEST: Final = 3  # number of blocks from which on something has changed
 _FLOOR: Final = 0.5  # grey levels between two small frames that count as no change
 _QUIET, _BACKGROUND = 0.1, 0.6  # shares of the blocks that are background: their changes are noise, and spread so far
-_SCENE: Final = 3.0  # grey levels by which a block differs in another scene
+_SCENE: Final = 2.5  # grey levels by which a block differs in another scene
 _LIGHT: Final = 4.0  # grey levels by which the whole image may be brighter or darker
 
 
