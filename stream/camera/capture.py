@@ -25,7 +25,7 @@ from stream.base.redaction import redact_text
 from stream.camera.allocation import bound_blocks
 from stream.camera.clips import FASTEST_RATE
 from stream.camera.keyframes import KeyframesOnly
-from stream.camera.parameter_sets import may_hold_image
+from stream.camera.parameter_sets import begins_anew, may_hold_image
 from stream.camera.timeline import RecordedTimeline, Timeline
 from stream.camera.upright import Upright
 
@@ -217,16 +217,22 @@ class Capture:
             raise CameraError(Reason.NOT_READABLE, f"{self._source.shown} contains no frame")
 
     def _pictures_of(self, packet: Packet[VideoStream]) -> Iterator[Picture]:
-        only = self.keyframes_only
-        reordered = self.stream.codec_context.has_b_frames > 0
-        if self._newest is not None and packet.size and only.holds(packet, reordered=reordered):
+        if self._newest is not None and self._holds(packet):
             self._advance(None if packet.pts is None else packet.pts * self._unit)
             yield self._shown_now(self._newest)  # it is not known that anything has changed
             return
-        for held in only.release():
-            self._decoded(held)
+        for held in self.keyframes_only.release():
+            if any(frame.is_corrupt for frame in self._decoded(held)):
+                self._corrupt()
         for frame in self._decoded(packet):
             yield from self._picture(frame)
+
+    def _holds(self, packet: Packet[VideoStream]) -> bool:
+        if not self._source.live or not packet.size:
+            return False
+        context = self.stream.codec_context
+        anew = packet.is_keyframe and begins_anew(context.name, bytes(packet))
+        return self.keyframes_only.holds(packet, keyframe=anew, reordered=context.has_b_frames > 0)
 
     def _correct(self, packet: Packet[VideoStream]) -> None:
         """Replace the time of the packet by that of the timeline, for everything that follows."""

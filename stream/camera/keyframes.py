@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 MOST_HELD: Final = 100  # packets between two keyframes; where they are further apart, everything is decoded
 
-
-class _Packet(Protocol):
-    @property
-    def is_keyframe(self) -> bool: ...
-
-
-P = TypeVar("P", bound=_Packet)
+P = TypeVar("P")
 
 
 class KeyframesOnly(Generic[P]):
@@ -26,11 +20,11 @@ class KeyframesOnly(Generic[P]):
         self.refused = ""
         self._held: list[P] = []
 
-    def holds(self, packet: P, *, reordered: bool) -> bool:
+    def holds(self, packet: P, *, keyframe: bool, reordered: bool) -> bool:
         """Whether this packet need not be decoded now; `reordered`: the stream has B-frames."""
-        if packet.is_keyframe:
+        if keyframe:
             self._held.clear()  # nothing that follows builds on them
-        if not self.wanted or packet.is_keyframe or self.refused:
+        if not self.wanted or keyframe or self.refused:
             return False
         if reordered:
             self.refused = "it has B-frames"

@@ -8,6 +8,7 @@ from typing import Final
 START: Final = b"\x00\x00\x00\x01"
 _MARK: Final = START[1:]
 _KINDS: Final = {"h264": (7, 8), "hevc": (32, 33, 34)}
+_IDR: Final = 5  # of H.264
 _MOST: Final = 16
 
 
@@ -15,6 +16,14 @@ def may_hold_image(codec: str, data: bytes) -> bool:
     """False for a packet of H.264 or H.265, in Annex B, that holds only parameter sets and messages, and no slice."""
     kinds = [kind for kind, _ in _units(codec, data)] if codec in _KINDS else []
     return not kinds or any(_is_slice(codec, kind) for kind in kinds)
+
+
+def begins_anew(codec: str, data: bytes) -> bool:
+    """False for a packet of H.264, in Annex B, without an IDR slice: FFmpeg also takes those for keyframes from which
+    on the image is refreshed bit by bit, and they build on the packets before them.
+    """
+    kinds = [kind for kind, _ in _units(codec, data)] if codec == "h264" else []
+    return not kinds or _IDR in kinds
 
 
 def _units(codec: str, data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -97,8 +97,8 @@ class CameraConfig:
         metadata={
             "doc": "Whether only keyframes are decoded while nothing moves (with `skip_still`). This saves most of the "
             "decoding, but whatever begins between two keyframes is seen only at the next one, so alarms come "
-            "later. Streams with B-frames, or more than 100 frames between keyframes, are decoded completely. "
-            "Default: {default}."
+            "later. Recordings, and streams with B-frames or more than 100 frames between keyframes, are decoded "
+            "completely. Default: {default}."
         },
     )
     labels: Annotated[tuple[Label, ...], Field(max_length=20)] = field(

@@ -83,6 +83,16 @@ def test_a_still_camera_names_the_clip_that_stands_for_it(tmp_path: Path) -> Non
     assert not np.array_equal(clips[4][1], clips[1][1])
 
 
+def test_recordings_are_decoded_completely(tmp_path: Path) -> None:
+    pictures = [*moving_pictures(1) * 150, *moving_pictures(75)]
+    video = write_video(tmp_path / "video.mp4", pictures)
+    complete = replayed(video, skip_still=True)
+    assert sum(ready.like is not None for ready, _ in complete) >= 2
+    for (ready, images), (expected, of_all) in zip(replayed(video, skip_still=True, eco=True), complete, strict=True):
+        assert (ready.like, ready.start, ready.end) == (expected.like, expected.start, expected.end)
+        np.testing.assert_array_equal(images, of_all)
+
+
 def test_without_hardware_the_cpu_decodes(video: Path) -> None:
     assert len(replayed(video, hwaccel="vaapi")) == 4
 

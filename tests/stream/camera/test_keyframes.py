@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
@@ -17,37 +17,34 @@ from stream.camera.keyframes import MOST_HELD, KeyframesOnly
 from stream.camera.messages import Counters
 from tests.servers.rtsp import moving_pictures
 from tests.servers.settable_camera import SettableCamera, Track, encode_as
-from tests.stream.camera.test_live_decoder import watching
+from tests.stream.camera.test_live_decoder import Damaged, watching
 
 
-@dataclass(frozen=True)
-class Packet:
-    number: int
-    is_keyframe: bool = False
+def holds(only: KeyframesOnly[int], packet: int, *, keyframe: bool = False, reordered: bool = False) -> bool:
+    return only.holds(packet, keyframe=keyframe, reordered=reordered)
 
 
 def test_packets_wait_from_one_keyframe_to_the_next() -> None:
-    only = KeyframesOnly[Packet]()
-    assert not only.holds(Packet(0), reordered=False)
+    only = KeyframesOnly[int]()
+    assert not holds(only, 0)
     only.wanted = True
-    assert [only.holds(Packet(n, n == 3), reordered=False) for n in range(6)] == [True, True, True, False, True, True]
+    assert [holds(only, n, keyframe=n == 3) for n in range(6)] == [True, True, True, False, True, True]
     only.wanted = False
-    assert not only.holds(Packet(6), reordered=False)
-    assert [packet.number for packet in only.release()] == [4, 5]
+    assert not holds(only, 6)
+    assert only.release() == [4, 5]
     assert only.release() == []
 
 
 def test_a_stream_that_does_not_allow_it_is_decoded_completely() -> None:
-    only = KeyframesOnly[Packet]()
+    only = KeyframesOnly[int]()
     only.wanted = True
-    assert not only.holds(Packet(0), reordered=True)
+    assert not holds(only, 0, reordered=True)
     assert only.refused == "it has B-frames"
-    assert not only.holds(Packet(1), reordered=False)
+    assert not holds(only, 1)
 
-    only = KeyframesOnly[Packet]()
+    only = KeyframesOnly[int]()
     only.wanted = True
-    held = [only.holds(Packet(n), reordered=False) for n in range(MOST_HELD + 2)]
-    assert held == [True] * MOST_HELD + [False, False]
+    assert [holds(only, n) for n in range(MOST_HELD + 2)] == [True] * MOST_HELD + [False, False]
     assert only.refused == "more than 100 frames lie between keyframes"
     assert len(only.release()) == MOST_HELD
 
@@ -56,20 +53,28 @@ def pixels(frame: VideoFrame) -> UInt8Array:
     return np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
 
 
-@pytest.mark.slow
-def test_frames_after_the_saving_are_those_of_complete_decoding() -> None:
-    units = encode_as("h264", moving_pictures(100))
-    decoder = av.CodecContext.create("h264", "r")
-    frames = [frame for unit in units for frame in decoder.decode(av.Packet(unit))] + decoder.decode(None)
-    expected = [pixels(frame) for frame in frames]
-    with (
-        SettableCamera(Track(units)).running() as camera,
-        Capture(Source("cam", camera.url, live=True)) as capture,
-    ):
+def saved(track: Track, count: int, until: int) -> list[Picture]:
+    """The first pictures of a camera, of which only keyframes are decoded from number 30 to `until`."""
+    with SettableCamera(track).running() as camera, Capture(Source("cam", camera.url, live=True)) as capture:
         seen: list[Picture] = []
-        for picture in itertools.islice(capture.pictures(), 90):
+        for picture in itertools.islice(capture.pictures(), count):
             seen.append(picture)
-            capture.keyframes_only.wanted = 30 <= len(seen) < 66
+            capture.keyframes_only.wanted = 30 <= len(seen) < until
+    return seen
+
+
+def decoded(codec: str, units: list[bytes]) -> list[UInt8Array]:
+    decoder = av.CodecContext.create({"h264": "h264", "h265": "hevc"}[codec], "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    frames = [frame for unit in units for frame in decoder.decode(av.Packet(unit))] + decoder.decode(None)
+    return [pixels(frame) for frame in frames]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_frames_after_the_saving_are_those_of_complete_decoding(codec: str) -> None:
+    units = encode_as(codec, moving_pictures(100))
+    expected, seen = decoded(codec, units), saved(Track(units, codec=codec), 90, until=66)
     first = next(n for n in range(100) if np.array_equal(pixels(seen[0].frame), expected[n]))
     for number, picture in enumerate(seen):
         place = first + number
@@ -77,6 +82,24 @@ def test_frames_after_the_saving_are_those_of_complete_decoding() -> None:
         np.testing.assert_array_equal(pixels(picture.frame), expected[shown % 100])
     steps = np.diff([picture.media_time for picture in seen[10:]])  # the first packets carry no times
     np.testing.assert_allclose(steps, 0.04, atol=0.002)
+
+
+@pytest.mark.slow
+def test_keyframes_that_only_begin_a_refresh_of_the_image_drop_nothing() -> None:
+    refresh: dict[str, Any] = {"intra-refresh": "1"}
+    units = encode_as("h264", moving_pictures(100), **refresh)
+    expected, seen = decoded("h264", units), saved(Track(units, loop=False), 90, until=66)
+    for number, picture in enumerate(seen):
+        shown = 29 if 30 <= number < 66 else number
+        np.testing.assert_array_equal(pixels(picture.frame), expected[shown])
+
+
+@pytest.mark.slow
+def test_damage_to_a_packet_that_waited_lasts_until_the_next_keyframe() -> None:
+    """The next keyframes are the 50th and the 75th."""
+    units = encode_as("h264", moving_pictures(100, 640, 480))
+    seen = saved(Damaged(units, damaged=range(56, 58), loop=False), 90, until=65)
+    assert [number for number, picture in enumerate(seen) if picture.damaged] == list(range(65, 75))
 
 
 @pytest.mark.slow

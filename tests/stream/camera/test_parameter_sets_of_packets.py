@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.camera.parameter_sets import START, may_hold_image
+from stream.camera.parameter_sets import START, begins_anew, may_hold_image
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,16 @@ def test_only_slices_are_images(codec: str, kinds: list[int], may: bool) -> None
 
 def test_a_packet_without_start_codes_may_be_one() -> None:
     assert may_hold_image("h264", b"\x00\x00\x00\x05garbage")
+
+
+@pytest.mark.parametrize(
+    ("codec", "kinds", "anew"),
+    [
+        ("h264", [7, 8, 6, 5], True),
+        ("h264", [6, 1], False),  # a recovery point
+        ("hevc", [21 << 1], True),
+        ("mjpeg", [1], True),
+    ],
+)
+def test_only_idr_slices_of_h264_begin_anew(codec: str, kinds: list[int], anew: bool) -> None:
+    assert begins_anew(codec, b"".join(START + bytes([kind, 1, 2]) for kind in kinds)) is anew
