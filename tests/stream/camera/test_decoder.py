@@ -20,6 +20,7 @@ from stream.camera.clip_ring import ClipRing
 from stream.camera.decoder import Decoder
 from stream.camera.messages import WIRE, CameraState, ClipReady, StateChanged
 from tests.servers.rtsp import moving_pictures, write_video
+from tests.servers.settable_camera import encode_as
 
 
 def frames_of(video: Path) -> UInt8Array:
@@ -81,6 +82,14 @@ def test_a_still_camera_names_the_clip_that_stands_for_it(tmp_path: Path) -> Non
     for _, pictures in clips[2:4]:
         np.testing.assert_array_equal(pictures, clips[1][1])
     assert not np.array_equal(clips[4][1], clips[1][1])
+
+
+def test_no_clip_stands_for_those_of_another_size(tmp_path: Path) -> None:
+    video = tmp_path / "video.h264"
+    sizes = [np.full((240, 320, 3), 128, np.uint8)] * 48, [np.full((480, 640, 3), 128, np.uint8)] * 48
+    video.write_bytes(b"".join(unit for pictures in sizes for unit in encode_as("h264", pictures)))
+    clips = [(ready.connection, ready.clip, ready.like) for ready, _ in replayed(video, skip_still=True)]
+    assert clips == [(0, 0, None), (0, 1, 0), (0, 2, 0), (1, 3, None), (1, 4, 3), (1, 5, 3)]
 
 
 def test_recordings_are_decoded_completely(tmp_path: Path) -> None:
