@@ -188,7 +188,7 @@ class Decoder:
                         else:
                             log.warning("image size changed", camera=settings.source.name, size=capture.size)
                             assembler.restart()  # clips follow nothing, as after a new connection
-                            writer = self._writer()
+                            writer, capture.keyframes_only.wanted = self._writer(), False
                             self._connection, self._resized = self._connection + 1, self._resized + 1
                         size = capture.size
                     self._recorder.turned = capture.turned
@@ -240,8 +240,8 @@ class Decoder:
 
     def _save(self, decoding: KeyframesOnly[Packet[VideoStream]], *, still: bool) -> None:
         decoding.wanted = still
-        if decoding.refused:
-            self._remarks.once(f"eco has no effect on this camera: {decoding.refused}")
+        if problem := decoding.refused or ("" if self._settings.skip_still else "skip_still is off"):
+            self._remarks.once(f"eco has no effect on this camera: {problem}")
 
     def _writer(self) -> ClipWriter:
         """For clips that follow none before."""

@@ -12,27 +12,31 @@ P = TypeVar("P")
 class KeyframesOnly(Generic[P]):
     """Holds back packets while `wanted`, from one keyframe to the next.
 
-    refused: why all packets are decoded all the same; empty if they are not.
+    refused: why packets were decoded all the same; empty if none were.
     """
 
     def __init__(self) -> None:
         self.wanted = False
         self.refused = ""
         self._held: list[P] = []
+        self._too_far = False  # until the next keyframe
 
     def holds(self, packet: P, *, keyframe: bool, reordered: bool) -> bool:
         """Whether this packet need not be decoded now; `reordered`: the stream has B-frames."""
         if keyframe:
             self._held.clear()  # nothing that follows builds on them
-        if not self.wanted or keyframe or self.refused:
+            self._too_far = False
+        if not self.wanted or keyframe or self._too_far:
             return False
         if reordered:
             self.refused = "it has B-frames"
-        elif len(self._held) >= MOST_HELD:
+            return False
+        if len(self._held) >= MOST_HELD:
             self.refused = f"more than {MOST_HELD} frames lie between keyframes"
-        else:
-            self._held.append(packet)
-        return not self.refused
+            self._too_far = True
+            return False
+        self._held.append(packet)
+        return True
 
     def release(self) -> list[P]:
         """The packets that must be decoded before the next one, because it builds on them."""
