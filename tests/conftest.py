@@ -4,6 +4,7 @@ which kernels are fastest."""
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.disable()  # until all is imported and collected; that stays, and is not walked through again and again
 
 import hypothesis
 import torch
@@ -41,13 +43,30 @@ hypothesis.settings.load_profile("tests")
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
+# The files of the slow tier that take longest, so that no worker is left alone with one of them at the end. The first
+# one builds the default bundle: others that need it come late enough not to wait for it.
+LONGEST = (
+    "test_default_bundle.py", "test_live_decoder.py", "test_batch_work.py", "test_page.py", "test_hanging_disk.py",
+    "test_install.py", "test_service.py", "export/test_video_swin.py", "test_published_features.py", "test_wizard.py",
+    "test_alarm_path.py", "test_drawing.py", "test_every_route.py", "lookback/test_budget.py", "test_self_test.py",
+    "test_explained_alarms.py", "export/test_bench.py", "test_kill_drills.py", "mgfn/test_train.py", "test_int8.py",
+    "mgfn/test_network.py", "test_alarm_desk.py", "test_calibrated_service.py", "test_canary.py", "test_overload.py",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files whose tests may take long come first, so that no worker is left alone with one of them at the end."""
-    longest: dict[Path, float] = {}
-    for item in items:
-        limit = item.get_closest_marker("timeout")
-        longest[item.path] = max(longest.get(item.path, 0.0), float(limit.args[0]) if limit else 0.0)
-    items.sort(key=lambda item: -longest[item.path])
+    """Files of LONGEST come first, in that order."""
+    places = {path: _place(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: places[item.path])
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def _place(path: Path) -> int:
+    return next((place for place, name in enumerate(LONGEST) if path.match(name)), len(LONGEST))
 
 
 @pytest.fixture(autouse=True)

@@ -47,8 +47,7 @@ class _Replay:
         if not len(self._above):
             return
         runs = self._runs_that_may_start()
-        below = self._calm()
-        ends = self._ends_near(below)
+        ends = self._ends()
         index = 0
         while (begin := self._next_start(runs, index)) is not None:
             index = begin
@@ -58,7 +57,7 @@ class _Replay:
                 if not self._rule.active and self._rule.start_time is None:
                     break
                 if self._rule.active and self._in_order:
-                    index = self._skip_while_open(index, below, ends)
+                    index = self._skip_while_open(index, ends)
         if self._rule.active and self._rule.start_time is not None and not self._rule.capped:
             yield WouldBe(self._rule.start_time, None, self._rule.top_score)
 
@@ -90,20 +89,18 @@ class _Replay:
         found = [] if run == len(lasts) else [max(index, int(firsts[run]))]
         return min([*found, *self._set_back[back : back + 1].tolist()], default=None)
 
-    def _calm(self) -> NDArray[np.intp]:
-        """The clips below alarm-off, and the last clip."""
-        calm = np.ones(len(self._scores), np.bool_)
-        calm[self._scores.at_least(self._rule.settings.threshold_off)] = False
-        calm[-1] = True
-        return np.flatnonzero(calm)
+    def _fallen(self) -> NDArray[np.intp]:
+        """For each clip at the threshold, the next one below alarm-off, or the last clip."""
+        held = self._scores.at_least(self._rule.settings.threshold_off)
+        lasts = held[np.concatenate([np.diff(held) > 1, [True]])]
+        return np.minimum(lasts[np.searchsorted(lasts, self._above)] + 1, len(self._scores) - 1)
 
-    def _ends_near(self, below: NDArray[np.intp]) -> NDArray[np.intp]:
+    def _ends(self) -> NDArray[np.intp]:
         """Clips below alarm-off after which an open alarm may end, because no other clip returns within the merge gap.
 
         Includes new connections and the clips before them, because they end an alarm, too.
         """
-        above, starts = self._above, self._scores.starts
-        fallen = below[np.minimum(np.searchsorted(below, above), len(below) - 1)]
+        above, starts, fallen = self._above, self._scores.starts, self._fallen()
         following = np.concatenate([above[1:], [len(starts)]])
         over = np.searchsorted(starts, starts[fallen] + self._rule.settings.merge_gap)
         connects = np.flatnonzero(self._connects)
@@ -112,13 +109,13 @@ class _Replay:
         ending = (over <= following + 2) | (cut_off <= following)
         return np.union1d(fallen[ending], connects)
 
-    def _skip_while_open(self, index: int, below: NDArray[np.intp], ends: NDArray[np.intp]) -> int:
+    def _skip_while_open(self, index: int, ends: NDArray[np.intp]) -> int:
         """The next clip that an open alarm must see; the top score is updated."""
         rule = self._rule
         if rule.falling:
             return index
         at = int(np.searchsorted(ends, index))
-        goal = int(ends[at]) if at < len(ends) else int(below[-1])
+        goal = int(ends[at]) if at < len(ends) else len(self._scores) - 1
         if goal > index:
             top = index + int(np.argmax(self._scores.values[index:goal]))
             rule.top_score = max(rule.top_score, self._scores.row(top).score)

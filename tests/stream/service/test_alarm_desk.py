@@ -13,10 +13,11 @@ import pytest
 
 from stream.archive.store import Store
 from stream.sinks.webhook import signature
+from tests.built_once import recording
 from tests.servers.http import HttpServer
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera
 from tests.servers.service import lines, running
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 def test_an_alarm_is_acknowledged_and_a_camera_snoozed(tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto) -> None:
     subscriber = Subscriber(mosquitto.port)
-    camera = TestCamera(tmp_path, encode(moving_pictures(120 * 25)))
+    camera = TestCamera(tmp_path, recording())
     stored = tmp_path / "events.jsonl"
     arguments = ["--rtsp", f"door={camera.url}", "--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off"]
     arguments += ["--threshold", "0", "--events", stored]
@@ -86,7 +87,7 @@ def test_modes_are_chosen_over_mqtt_and_on_the_page_and_survive_a_restart(
     tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, browser: Browser
 ) -> None:
     subscriber = Subscriber(mosquitto.port)
-    camera, port = TestCamera(tmp_path, encode(moving_pictures(120 * 25))), free_port()
+    camera, port = TestCamera(tmp_path, recording()), free_port()
     site = tmp_path / "site.yaml"
     site.write_text(MODES.format(mqtt=mosquitto.url, port=port, bundle=tiny_bundle, camera=camera.url))
 
@@ -161,7 +162,7 @@ def test_an_unanswered_alarm_is_escalated_until_somebody_answers(
 ) -> None:
     subscriber = Subscriber(mosquitto.port)
     phone, hook = (HttpServer(lambda _asked: (200, {}, {})) for _ in range(2))
-    camera, site, secret = TestCamera(tmp_path, encode(moving_pictures(120 * 25))), tmp_path / "site.yaml", "k" * 16
+    camera, site, secret = TestCamera(tmp_path, recording()), tmp_path / "site.yaml", "k" * 16
 
     def said(kind: str) -> list[dict[str, Any]]:
         return [event for event in subscriber.events() if event["type"] == kind]

@@ -17,9 +17,10 @@ from stream.base.errors import StreamError
 from stream.service import stopping
 from stream.service.stopping import StopClock
 from stream.service.threads import Threads
+from tests.built_once import recording
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera
 from tests.servers.service import lines, running
 
 
@@ -107,7 +108,7 @@ def test_neither_a_decoder_nor_a_broker_that_hangs_holds_the_stop(
     tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto
 ) -> None:
     subscriber = Subscriber(mosquitto.port)
-    camera, scores = TestCamera(tmp_path, encode(moving_pictures(30 * 25))), tmp_path / "s.jsonl"
+    camera, scores = TestCamera(tmp_path, recording(30)), tmp_path / "s.jsonl"
     arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off", "--scores", scores]
     with camera.running(), running(tmp_path, *arguments, "--rtsp", f"door={camera.url}", "--threshold", "0") as service:
         until(lambda: subscriber.events(), 60, "the alarm")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from stream.archive.store import Store
+from tests.built_once import recording
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera
 from tests.servers.service import running
 from tests.servers.wall_clock import WallClock
 
@@ -21,7 +22,7 @@ HOUR = 3_600
 
 def test_a_machine_without_a_clock_starts_in_1970_with_the_broker_away(tmp_path: Path, tiny_bundle: Path) -> None:
     (tmp_path / "broker").mkdir()
-    broker, camera = Mosquitto(tmp_path / "broker"), TestCamera(tmp_path, encode(moving_pictures(120 * 25)))
+    broker, camera = Mosquitto(tmp_path / "broker"), TestCamera(tmp_path, recording())
     clock, began = WallClock(tmp_path, ahead=60 - int(time.time())), time.time()
     arguments = ["--rtsp", f"door={camera.url}", "--mqtt", broker.url, "--bundle", tiny_bundle, "--http", "off"]
     with camera.running(), running(tmp_path, *arguments, "--threshold", "0", env=clock.for_child) as service:

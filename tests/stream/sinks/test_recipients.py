@@ -15,10 +15,11 @@ from stream.settings.settings import ServiceSettings
 from stream.sinks.frigate import FrigateSettings
 from stream.sinks.mqtt_client import TlsFiles
 from stream.sinks.notifications import NotifySettings
+from tests.built_once import recording
 from tests.servers.http import FrigateServer, HttpServer
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import ended, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +60,7 @@ def test_frigate_and_a_phone_hear_of_an_alarm_and_hold_nothing_up(
     tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscriber = Subscriber(mosquitto.port)
-    camera = TestCamera(tmp_path, encode(moving_pictures(60 * 25)))
+    camera = TestCamera(tmp_path, recording(60))
     frigate, phone = FrigateServer({"door"}), HttpServer(lambda _asked: (200, {}, {}))
     site, log = tmp_path / "site.yaml", tmp_path / "service.log"
     address = f"http://me:hunter2@127.0.0.1:{frigate.http.port}"

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from stream.archive.store import Store
+from tests.built_once import recording
 from tests.servers.disks import fill, small_disk
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera
 from tests.servers.service import lines, running
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ METRICS = {
 
 @pytest.fixture(scope="module")
 def units() -> list[bytes]:
-    return encode(moving_pictures(120 * 25))
+    return recording()
 
 
 def of_type(subscriber: Subscriber, kind: str, *, test: bool = False) -> list[dict[str, Any]]:

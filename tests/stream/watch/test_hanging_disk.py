@@ -10,10 +10,11 @@ import httpx
 import pytest
 
 from stream.archive.store import Store
+from tests.built_once import recording
 from tests.servers.disks import hanging_disk
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import free_port, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera
 from tests.servers.service import lines, running
 
 pytestmark = pytest.mark.slow
@@ -25,7 +26,7 @@ def test_alarms_leave_and_cameras_are_watched_while_the_disk_hangs(
     tmp_path: Path, tiny_bundle: Path, mosquitto: Mosquitto
 ) -> None:
     subscriber, port = Subscriber(mosquitto.port), free_port()
-    camera = TestCamera(tmp_path, encode(moving_pictures(120 * 25)))
+    camera = TestCamera(tmp_path, recording())
     arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", f"127.0.0.1:{port}"]
     arguments += ["--rtsp", f"door={camera.url}", "--threshold", "1"]
 
@@ -66,7 +67,7 @@ def test_a_clip_that_ends_while_the_disk_hangs_stops_no_camera(
 ) -> None:
     """FFmpeg writes the end of a clip, and its beginning again (faststart)."""
     subscriber = Subscriber(mosquitto.port)
-    camera = TestCamera(tmp_path, encode(moving_pictures(120 * 25)))
+    camera = TestCamera(tmp_path, recording())
     arguments = ["--mqtt", mosquitto.url, "--bundle", tiny_bundle, "--http", "off"]
     arguments += ["--rtsp", f"door={camera.url}", "--threshold", "0"]
 

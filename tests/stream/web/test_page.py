@@ -15,8 +15,9 @@ import pytest
 
 from stream.archive.score_log import LoggedScore, pack
 from stream.archive.store import Store
+from tests.built_once import recording
 from tests.servers.processes import free_port, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera
 from tests.servers.service import Running, running
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Watched:
 
 @contextmanager
 def watched(folder: Path, bundle: Path, *arguments: object) -> Iterator[Watched]:
-    camera, port = TestCamera(folder, encode(moving_pictures(120 * 25))), free_port()
+    camera, port = TestCamera(folder, recording()), free_port()
     own = ["--rtsp", f"door={camera.url}", "--bundle", bundle, "--http", f"127.0.0.1:{port}", "--threshold", "1"]
     with camera.running(), running(folder, *own, *arguments) as service:
         until(lambda: service.said("web page"), 60, "the page's address")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.built_once import recording
 from tests.servers.onvif import OnvifDevice, Stream
 from tests.servers.processes import free_port, until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures
+from tests.servers.rtsp import TestCamera
 from tests.servers.service import running
 from tests.stream.web.test_page import Watched, holds
 
@@ -28,7 +29,7 @@ cameras: {{}}   # none yet
 
 
 def test_from_discovery_to_the_first_score(tmp_path: Path, tiny_bundle: Path, browser: Browser) -> None:
-    port, login, units = free_port(), ("viewer", "s3cret/p@ss"), encode(moving_pictures(120 * 25))
+    port, login, units = free_port(), ("viewer", "s3cret/p@ss"), recording()
     hall, yard = TestCamera(tmp_path, units), TestCamera(tmp_path, units, login=login)
     streams = (Stream(f"{yard.url}?main"), Stream(yard.url, 640, 360))
     device = OnvifDevice(*streams, name="Yard%20%3Cb%3E", login=login, clock=3_600)

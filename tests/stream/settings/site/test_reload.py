@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from stream.archive.store import Store
+from tests.built_once import recording
 from tests.servers.mosquitto import Mosquitto, Subscriber
 from tests.servers.processes import until
-from tests.servers.rtsp import TestCamera, encode, moving_pictures, write_video
+from tests.servers.rtsp import TestCamera, moving_pictures, write_video
 from tests.servers.service import lines, running
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ WATCHED = ("warming", "degraded", "online")
 
 @pytest.fixture(scope="module")
 def units() -> list[bytes]:
-    return encode(moving_pictures(90 * 25))
+    return recording(90)
 
 
 class SiteFile:
