@@ -19,6 +19,9 @@ _SECRET_KEYS: Final = re.compile(r"pass|pwd|token|secret|auth|key|user|sign|cred
 _PASSWORD_KEYS: Final = re.compile(r"pass|pwd|token|secret|credential", re.IGNORECASE)
 _PLACEHOLDER: Final = re.compile(r"\{MGFN_[A-Z0-9_]+\}")
 _USER_INFO: Final = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s'\"]*@", re.IGNORECASE)
+# Of a text without "://": a scheme that was mistyped (`rtsp:/`, `rtsp//`) or left out, then user and password. What
+# begins like a path is one.
+_MISTYPED: Final = re.compile(r"(?!\.{0,2}/(?!/))(?:[a-z][a-z0-9+.-]*:?[/\\]+|[/\\]{2,})?(?=[^@]*:)", re.IGNORECASE)
 _ASSIGNED: Final = re.compile(rf"(?:{_SECRET_KEYS.pattern})[^=:]*[=:]", re.IGNORECASE)
 _LONG: Final = re.compile(r"[A-Za-z0-9]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CHANGES: Final = re.compile(r"(?<=[A-Z])(?=[a-z0-9])|(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])")
@@ -58,8 +61,9 @@ def redact_all(text: str, secrets: Iterable[str] = ()) -> str:
 def secrets_of(url: str) -> tuple[str, ...]:
     """The secret parts of a URL, as written and decoded, longest first: user info, values of revealing query keys."""
     _, separator, rest = url.partition("://")
-    if not separator:  # the scheme is missing; a path does not look like this
-        rest = url if re.match(r"[^/@]+:[^/@]*@", url) else ""
+    if not separator:
+        mistyped = _MISTYPED.match(url)
+        rest = url[mistyped.end() :] if mistyped else ""
     # up to the last "@": the password in an invalid URL may contain anything unescaped
     user_info = rest.rpartition("@")[0]
     found: set[str] = set()

@@ -120,6 +120,25 @@ def test_an_address_is_shown_without_query_and_credentials(url: str, shown: str)
     assert shown_url(url) == shown
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("rtsp:/user:PW12@host/x", "rtsp:/***@host/x"),
+        ("rtsp//user:PW12@host/x", "rtsp//***@host/x"),
+        ("rtsp;//user:PW12@host/x", "***@host/x"),
+        ("rtsp:user:PW12@host/x", "***@host/x"),
+        ("//user:PW12@host/x", "//***@host/x"),
+        ("user:P/W12@host", "***@host"),
+        ("mqtt:/user:PW12@host:1883", "mqtt:/***@host:1883"),
+        ("videos/a.mp4", "videos/a.mp4"),
+        ("/videos/10:30 door@home.mp4", "/videos/10:30 door@home.mp4"),
+        ("../10:30@home.mp4", "../10:30@home.mp4"),
+    ],
+)
+def test_a_mistyped_address_shows_no_password(given: str, shown: str) -> None:
+    assert redact_url(given) == shown_url(given) == shown
+
+
 def test_what_libraries_log_is_redacted_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     expand("{MGFN_CAM_PW}", "--rtsp")
     said = io.StringIO()
