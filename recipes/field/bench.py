@@ -106,7 +106,8 @@ def summary(found: Sequence[Outcome]) -> dict[str, Any]:
     groups = {
         "violent": [o for o in incidents if o.recording.incident and o.recording.incident.violent],
         "all": incidents,
-        "acted falls": [o for o in incidents if o.recording.incident and o.recording.incident.acted],
+        "acted": [o for o in incidents if o.recording.incident and o.recording.incident.acted],
+        "acted falls": [o for o in incidents if _is_acted_fall(o)],
         "with history": [o for o in incidents if o.watched.had_history],
         "judged as new": [o for o in incidents if not o.watched.had_history],
     }
@@ -125,6 +126,11 @@ def summary(found: Sequence[Outcome]) -> dict[str, Any]:
         "false": _rate(false, seconds),
         "false_in_ordinary_recordings": _rate(of_ordinary[1], of_ordinary[0]),
     }
+
+
+def _is_acted_fall(outcome: Outcome) -> bool:
+    incident = outcome.recording.incident
+    return incident is not None and incident.acted and incident.kind == "fall"
 
 
 def _share(group: Sequence[Outcome]) -> dict[str, Any]:

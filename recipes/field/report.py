@@ -35,6 +35,7 @@ def tables(results: Mapping[str, Any]) -> str:
             _kinds(measured),
             "### Shipped prior and threshold\n",
             _points(shipped),
+            _kinds(shipped),
             _false(results["false_alarms_with_shipped_prior"]),
             "### Parts of the head, other budgets, and false alarms, with the measured prior\n",
             _parts(results),
