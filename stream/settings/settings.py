@@ -95,7 +95,7 @@ class CameraConfig:
     eco: bool = field(
         default=False,
         metadata={
-            "doc": "Whether only keyframes are decoded while nothing moves; needs `skip_still`. Whatever begins between "
+            "doc": "Whether only keyframes are decoded while nothing moves; needs `skip_still`. What begins between "
             "two keyframes is seen only at the next one, and what ends before it is missed. Recordings, cameras that "
             "somebody watches live, and streams with B-frames or more than 100 frames between keyframes are decoded "
             "completely. Default: {default}."
