@@ -20,7 +20,7 @@ _MQTT_5: Final = b"\0\4MQTT\5"
 _UNSUPPORTED_VERSION: Final = b"\x20\3\0\x84\0"  # MQTT 5's CONNACK with this reason
 
 
-class MendedBroker(Broker):
+class MendedBroker(Broker):  # type: ignore[misc]
     """An MQTT 3.1.1 broker. It refuses MQTT 5 at once, and keeps no session after its client has disconnected."""
 
     async def _initialize_client_session(
@@ -60,7 +60,7 @@ class MendedBroker(Broker):
             await super()._publish_retained_messages_for_subscription(subscription, client_session)
 
 
-class _Handler(BrokerProtocolHandler):
+class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
     """The handler of one connection. It reports the end of the connection after all that came before it.
 
     amqtt drops the messages that are still queued then. It also forgets an end that nobody awaits yet, or takes it for
@@ -97,7 +97,7 @@ class _Handler(BrokerProtocolHandler):
         super().attach(session, _YieldingReader(reader), writer)
 
 
-class _YieldingReader(ReaderAdapter):
+class _YieldingReader(ReaderAdapter):  # type: ignore[misc]
     """Lets the tasks of the packets before run first.
 
     From Python 3.12 on, amqtt reads what has arrived, including the end, without a pause, and then cancels these tasks.

@@ -28,10 +28,12 @@ DISCONNECT = b"\xe0\0"
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Of a broker that retains messages."""
+    """Of a broker that retains messages for a client that is connected all the time."""
     with embedded_broker() as number:
         paho.mqtt.publish.multiple([(*kept, 1, True) for kept in RETAINED.items()], hostname=HOST, port=number)
+        listener = Subscriber(number, "kept/#")  # amqtt sends its retained messages to everybody who connects
         yield number
+        listener.close()
 
 
 def string(text: str) -> bytes:
