@@ -24,6 +24,7 @@ from tests.servers.processes import until
 pytestmark = pytest.mark.slow
 RETAINED = {f"kept/{number}": str(number) for number in range(20)}
 DISCONNECT = b"\xe0\0"
+BUSY = b"\x82\x0b\0\1\0\6kept/#\1"  # a subscription that keeps the broker waiting for acknowledgements
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +52,13 @@ def connect(client_id: str, will_topic: str) -> bytes:
 
 
 def send_and_leave(port: int, packets: bytes) -> None:
-    """Send all at once and close the connection, as the quickest client could."""
+    """Send all at once and end the connection, as the quickest client could. It acknowledges nothing."""
     with socket.create_connection((HOST, port), 10) as client:
         client.sendall(packets)
         assert client.recv(4, socket.MSG_WAITALL) == b"\x20\2\0\0"
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(4096):
+            pass
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
@@ -76,7 +80,7 @@ def test_what_was_sent_before_the_end_of_a_connection_arrives_in_order(port: int
     subscriber = Subscriber(port, "burst/#")
     sent = [("burst/topic", str(number), False) for number in range(50)]
     published = b"".join(packet(0x30, string(topic) + text.encode()) for topic, text, _ in sent)
-    send_and_leave(port, connect("burst", "burst/will") + published + DISCONNECT)
+    send_and_leave(port, connect("burst", "burst/will") + BUSY + published + DISCONNECT)
     until(lambda: len(subscriber.messages) == len(sent), 10)
     subscriber.publish("burst/end", "")
     until(lambda: subscriber.last("burst/end") == "", 10)
@@ -87,7 +91,7 @@ def test_what_was_sent_before_the_end_of_a_connection_arrives_in_order(port: int
 def test_a_client_that_dies_leaves_its_last_messages_and_then_its_will(port: int) -> None:
     subscriber = Subscriber(port, "dies/#")
     published = [packet(0x30, string("dies/topic") + str(number).encode()) for number in range(50)]
-    send_and_leave(port, connect("dies", "dies/will") + b"".join(published))
+    send_and_leave(port, connect("dies", "dies/will") + BUSY + b"".join(published))
     until(lambda: subscriber.last("dies/will") == "died", 10)
     assert [payload for _, payload, _ in subscriber.messages] == [*map(str, range(50)), "died"]
     subscriber.close()
