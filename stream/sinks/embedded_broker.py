@@ -9,12 +9,11 @@ import socket
 from multiprocessing.connection import Connection
 from typing import Final
 
-from amqtt.broker import Broker
-
 from stream.base.addresses import BrokerAddress
 from stream.base.errors import StreamError
 from stream.base.log import log
 from stream.base.processes import StartProcess
+from stream.sinks.amqtt_broker import MendedBroker
 
 HOST: Final = "127.0.0.1"
 _STARTED_WITHIN: Final = 60.0
@@ -95,7 +94,7 @@ async def _serve(port: int, pipe: Connection) -> None:
         "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}", "max_connections": 1000}},
         "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
     }
-    broker = Broker(config)
+    broker = MendedBroker(config)
     await broker.start()
     pipe.send(True)
     closed, loop = asyncio.Event(), asyncio.get_running_loop()

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import paho.mqtt.publish
 import pytest
 
 from stream.service.processes import start_process
-from stream.sinks.embedded_broker import HOST, EmbeddedBroker, free_port, run_broker
+from stream.sinks.embedded_broker import HOST, EmbeddedBroker, free_port
+from tests.servers.embedded import embedded_broker
 from tests.servers.mosquitto import Subscriber
 from tests.servers.processes import listening, until
-
-
-@contextmanager
-def broker() -> Iterator[int]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    port = free_port(20000)
-    process = context.Process(target=run_broker, args=(port, theirs))
-    process.start()
-    theirs.close()
-    assert ours.poll(20)
-    assert ours.recv() is True
-    try:
-        yield port
-    finally:
-        ours.close()  # that is what ends it
-        process.join(10)
-        assert process.exitcode == 0
 
 
 def test_a_taken_port_is_passed_over() -> None:
@@ -45,7 +26,7 @@ def test_a_taken_port_is_passed_over() -> None:
 
 @pytest.mark.slow
 def test_retained_and_acknowledged_messages_reach_subscribers() -> None:
-    with broker() as port:
+    with embedded_broker() as port:
         assert not any(listening_elsewhere(port))
         subscriber = Subscriber(port)
         paho.mqtt.publish.single("mgfn/door/anomaly", "ON", qos=1, retain=True, hostname=HOST, port=port)
@@ -58,7 +39,7 @@ def test_retained_and_acknowledged_messages_reach_subscribers() -> None:
 
 @pytest.mark.slow
 def test_mosquitto_sub_can_listen() -> None:
-    with broker() as port:
+    with embedded_broker() as port:
         paho.mqtt.publish.single("mgfn/door/anomaly", "ON", qos=1, retain=True, hostname=HOST, port=port)
         command = ["mosquitto_sub", "-h", HOST, "-p", str(port), "-t", "mgfn/#", "-C", "1", "-W", "10", "-v"]
         try:
