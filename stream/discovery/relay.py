@@ -49,7 +49,10 @@ class Relay:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._hang_up()
+        for writer in filter(None, (self._writer, self._client)):
+            writer.transport.abort()  # close() would wait until what is left has been sent
+            with suppress(OSError):
+                await writer.wait_closed()
 
     def _hang_up(self) -> None:
         self._writer.close()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import socket
 import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 from stream.base.errors import CameraError, Reason
 from stream.discovery import looking
 from stream.discovery.looking import Seen, with_login
+from stream.discovery.relay import relayed
 from stream.discovery.soap import Login
 from tests.servers.certificates import Authority
 from tests.servers.rtsp import moving_pictures
@@ -81,6 +85,23 @@ def test_answers_that_hide_a_redirect_or_are_none_reach_nobody(answer: bytes, mo
         assert "hunter2" not in str(caught.value)
         with pytest.raises(BlockingIOError):
             elsewhere.accept()
+
+
+def test_nothing_stays_open_if_what_the_camera_sent_is_not_read() -> None:
+    packet = b"$\0\x10\0" + bytes(4096)
+
+    async def leave(port: int) -> int:
+        async with relayed(f"rtsp://127.0.0.1:{port}/cam", 5) as (through, relay):
+            _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(through).port, limit=1)
+            writer.write(b"PLAY rtsp://127.0.0.1/cam RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+            while not ((sender := relay._client) and sender.transport.get_write_buffer_size()):  # noqa: ASYNC110, SLF001
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+        return sender.transport.get_write_buffer_size()
+
+    with answering(lambda _request: itertools.repeat(packet)) as port:
+        assert asyncio.run(leave(port)) == 0
+    gc.collect()  # what is open would warn
 
 
 @pytest.mark.slow
