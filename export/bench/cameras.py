@@ -33,12 +33,13 @@ _STARTS_WITHIN = 30.0
 @dataclass(frozen=True)
 class Scenes:
     """What the cameras play, two videos of the same folder; `quiet` is the share of cameras in front of a still
-    scene.
+    scene. eco: while nothing moves, only keyframes are decoded.
     """
 
     busy: Path
     still: Path | None = None
     quiet: float = 0.0
+    eco: bool = False
 
     def of(self, number: int) -> Path:
         """The video of camera number 1, 2, ...; quiet ones are spread evenly."""
@@ -48,7 +49,7 @@ class Scenes:
 
 @dataclass
 class Try:
-    """The result for a number of cameras.
+    """The result for a number of cameras; `quiet` and `eco` as for `Scenes`.
 
     computed: the share of clips that passed the backbone; the others showed nothing that moves.
     lag_ms: from the last frame of a clip to its score at the subscriber. cpu_percent: of one core. `camera` is one
@@ -68,6 +69,8 @@ class Try:
     cpu_percent: dict[str, float] = field(default_factory=dict)
     memory_mib: dict[str, float] = field(default_factory=dict)
     computed: float = 1.0
+    quiet: float = 0.0
+    eco: bool = False
     note: str = ""
 
     def plain(self) -> dict[str, Any]:
@@ -113,6 +116,8 @@ def attempt(cameras: int, scenes: Scenes, bundle: Path, seconds: float, backbone
         },
         memory_mib=memory,
         computed=round(computed, 3),
+        quiet=scenes.quiet,
+        eco=scenes.eco,
     )
 
 
@@ -183,12 +188,15 @@ def watching(cameras: int, scenes: Scenes, bundle: Path) -> Iterator[Watched]:
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mgfn-bench-")))
         command = [sys.executable, "-m", "stream.cli", "--bundle", str(bundle), "--data", str(scratch / "data")]
-        servers = []
+        servers, urls = [], {}
         for first in range(0, cameras, CLIENTS_OF_A_SERVER):
             address, server = stack.enter_context(rtsp_server(scenes.busy.parent))
             servers.append(server)
             for number in range(first, min(cameras, first + CLIENTS_OF_A_SERVER)):
-                command += ["--rtsp", f"camera{number + 1}={address}{scenes.of(number + 1).name}?play_count=0"]
+                urls[f"camera{number + 1}"] = {"url": f"{address}{scenes.of(number + 1).name}?play_count=0"}
+        site = scratch / "site.yaml"
+        site.write_text(json.dumps({"defaults": {"eco": scenes.eco}, "cameras": urls}))
+        command += ["--config", str(site)]
         log = scratch / "log.jsonl"
         with log.open("w") as file:
             service = stack.enter_context(child(command, stderr=file, start_new_session=True))

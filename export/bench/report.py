@@ -59,6 +59,8 @@ def _cameras(tries: Sequence[Try]) -> dict[str, Any]:
     return {
         "tried": max(one.cameras for one in tries),
         "held": held.cameras if held else 0,
+        "quiet": shown.quiet,
+        "eco": shown.eco,
         "dropped_clips": shown.dropped_clips,
         "lag_ms": {key: shown.lag_ms[key] for key in ("p50", "p95") if key in shown.lag_ms},
         "cpu_percent": shown.cpu_percent,
@@ -90,8 +92,9 @@ def show(console: Console, found: dict[str, Any]) -> None:
         )
     if "cameras" in found:
         console.print(_tries(found["cameras"]["tries"]))
-        held, tried = found["cameras"]["held"], found["cameras"]["tried"]
-        console.print(f"[bold]{held} cameras held[/bold] (640x360, 25 frames/s; {tried} tried)", markup=True)
+        of = found["cameras"]
+        scenes = f"640x360, 25 frames/s, {100 * of['quiet']:.0f} % quiet{', eco' * of['eco']}"
+        console.print(f"[bold]{of['held']} cameras held[/bold] ({scenes}; {of['tried']} tried)", markup=True)
     for note in found.get("notes", ()):
         console.print(note, highlight=False, markup=False)
 
