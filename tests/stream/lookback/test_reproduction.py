@@ -7,8 +7,10 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -23,33 +25,57 @@ from stream.camera.clip_file import FIRST_PICTURE
 from stream.camera.view import View
 from stream.lookback.reproduction import OTHER_ENGINE, _error, _matched, reproduce
 from tests.servers.processes import until
-from tests.servers.rtsp import moving_pictures, write_video
+from tests.servers.rtsp import write_video
 from tests.servers.service import lines, running
+from tests.stream.lookback.recordings import damage, write_recording
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def alarmed(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> tuple[Path, str]:
-    """A data folder and the id of an alarm in it, of a camera with a mask and a region.
+MASKS: Final = "masks: [[[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]]"
+CAMERAS: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
+    "plain": (partial(write_recording, rate=25, rate_later=25), ""),
+    "masked": (partial(write_recording, rate=25, rate_later=25), MASKS),
+    "saved-whole": (partial(write_recording, rate=25, rate_later=25), f"{MASKS}, mask_saved: false"),
+    "fast-50": (partial(write_recording, rate=50, rate_later=50), ""),
+    "fast-60": (partial(write_recording, rate=60, rate_later=60), ""),
+    "few-wanted": (partial(write_recording, rate=25, rate_later=25), "fps: 10"),
+    "reordered": (partial(write_recording, rate=25, rate_later=25, reordered=True), ""),
+    "reordered-fast": (partial(write_recording, rate=50, rate_later=50, reordered=True), ""),
+    "faster-later": (partial(write_recording, rate=25, rate_later=50), ""),
+    "slower-later": (partial(write_recording, rate=60, rate_later=25), ""),
+    "damaged": (lambda path: damage(write_recording(path, 25, 25)), ""),
+    "damaged-fast": (lambda path: damage(write_recording(path, 50, 50)), ""),
+}
+"""Recordings by the name of their camera, and the camera's settings in the site file."""
 
-    Its threshold was set from outside while the service ran.
+
+@pytest.fixture(scope="module")
+def alarmed(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> tuple[Path, dict[str, str]]:
+    """A data folder and the ids of the alarms in it, one for each camera of `CAMERAS`.
+
+    Their thresholds were set from outside while the service ran.
     """
     folder = tmp_path_factory.mktemp("alarmed")
-    video = write_video(folder / "video.mp4", moving_pictures(22 * 25))
-    scores = folder / "s.jsonl"
-    site = folder / "site.yaml"
-    masked = "masks: [[[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]], region: {x: 0, y: 0, width: 0.9, height: 1}"
-    site.write_text(f"cameras: {{door: {{url: {video}, {masked}}}}}\n")
+    scores, site = folder / "s.jsonl", folder / "site.yaml"
+    defaults = "defaults: {region: {x: 0, y: 0, width: 0.9, height: 1}, clip: {pre_roll: 10}}\ncameras:\n"
+    cameras = [f"  {name}: {{url: {write(folder / f'{name}.mp4')}, {more}}}" for name, (write, more) in CAMERAS.items()]
+    site.write_text(defaults + "\n".join(cameras))
     arguments = ["--config", site, "--bundle", tiny_bundle, "--scores", scores, "--http", "off"]
+
+    def watched() -> bool:
+        spans = {line["camera"]: line["end"] for line in lines(scores)}
+        firsts = {line["camera"]: line["start"] for line in reversed(lines(scores))}
+        return len(spans) == len(CAMERAS) and all(spans[name] - firsts[name] > 12 for name in spans)
+
     with running(folder, *arguments, "--threshold", "1") as service:
-        until(lambda: len(lines(scores)) >= 14, 60, "nine seconds of the recording")
+        until(watched, 60, "twelve seconds of each recording")
         with Store.beside(folder / "data") as store:
-            store.settings.set("door", "threshold", "0")
-        until(lambda: service.process.poll() is not None, 60, "the recording's end")
+            for name in CAMERAS:
+                store.settings.set(name, "threshold", "0")
+        until(lambda: service.process.poll() is not None, 60, "the recordings' end")
     with Store.read_only(folder / "data") as store:
-        (event,) = store.events.since(0.0)
-    return folder / "data", event.message.id
+        return folder / "data", {event.message.camera: event.message.id for event in store.events.since(0.0)}
 
 
 def again(data: Path, event: str, *arguments: object) -> subprocess.CompletedProcess[str]:
