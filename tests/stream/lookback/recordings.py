@@ -19,7 +19,7 @@ _REORDERED: Final = {"bf": "3", "x264-params": "threads=1:b-pyramid=normal:b-ada
 
 
 def write_recording(path: Path, rate: int, rate_later: int, *, reordered: bool = False) -> Path:
-    """21 s of moving pictures at `rate` frames per second, from 8.4 s on at `rate_later`; `reordered`: with B-frames."""
+    """21 s of moving pictures: `rate` frames per second, from 8.4 s on `rate_later`; `reordered`: with B-frames."""
     steps = [1 / rate] * round(_BEFORE * rate) + [1 / rate_later] * round(_AFTER * rate_later)
     times = np.cumsum([0.0, *steps])
     with av.open(str(path), "w") as container:
