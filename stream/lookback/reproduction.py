@@ -30,8 +30,8 @@ from stream.lookback.saved_clip import SavedClip
 
 SAME_ENGINE: Final = 1e-3
 OTHER_ENGINE: Final = 2e-2
-# Median of 1 - cosine over three clips whose frames were encoded again: at most 0.029 in 1,199 runs of real footage with
-# the default bundle. Between two scenes it is at least 0.05.
+# Median of 1 - cosine over three clips whose frames were encoded again: at most 0.029 in 1,199 runs of real footage
+# with the default bundle. Between two scenes it is at least 0.05.
 FRAMES_ENCODED_AGAIN: Final = 3e-2
 _EXACT: Final = 1e-5  # relative error of a feature of the same frames on the same engine
 _FARTHEST: Final = 0.32  # seconds by which the estimate may be off
