@@ -18,10 +18,15 @@ from stream.camera.messages import ClipClosed, StartClip
 from stream.camera.packets import StoredPacket
 
 FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment in a clip from which its times can be computed again
+# its description: what its frames are
+COPIED: Final = "mgfn: as the camera sent it"
+ENCODED_AGAIN: Final = "mgfn: masked and encoded again"
 
 
 class ClipFile:
     """One MP4 file being written; `template` is the stream of the camera. The first `write` creates the file."""
+
+    description = COPIED
 
     def __init__(self, order: StartClip, template: VideoStream, shift: float) -> None:
         self.order = order
@@ -51,6 +56,7 @@ class ClipFile:
         if first.sets:
             self._describe(first.sets)
         self._container.metadata["comment"] = f"{FIRST_PICTURE}{first.time + self.shift:.6f}"
+        self._container.metadata["description"] = self.description
         self._first, self._sets = first, first.sets
         return first
 

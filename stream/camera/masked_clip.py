@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from stream.base.log import log
 from stream.camera.blackout import Blackout
 from stream.camera.clip_check import WrittenClip
-from stream.camera.clip_file import ClipFile
+from stream.camera.clip_file import ENCODED_AGAIN, ClipFile
 from stream.camera.messages import ClipClosed, StartClip
 from stream.camera.packets import RING_BYTES, StoredPacket
 
@@ -34,6 +34,8 @@ class RotatedError(ValueError):
 
 class MaskedClip(ClipFile):
     """Packets wait until `advance` has time for them, at most RING_BYTES of them: then the clip is complete."""
+
+    description = ENCODED_AGAIN
 
     def __init__(self, order: StartClip, template: VideoStream, shift: float, blackout: Blackout) -> None:
         self._blackout = blackout

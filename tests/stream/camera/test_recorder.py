@@ -11,7 +11,7 @@ import pytest
 
 from stream.base.clock import SteadyClock
 from stream.camera import recorder, recorder_thread
-from stream.camera.clip_file import FIRST_PICTURE
+from stream.camera.clip_file import COPIED, ENCODED_AGAIN, FIRST_PICTURE
 from stream.camera.masked_clip import MaskedClip
 from stream.camera.messages import ClipClosed, EndClip, Message, SnapshotTaken, StartClip, TakeSnapshot
 from stream.camera.packets import PacketRing, StoredPacket
@@ -99,6 +99,7 @@ def test_a_clip_holds_what_was_before_and_after(tmp_path: Path, video: Path) -> 
         found = [f.to_ndarray(format="gray") for f in clip.decode(video=0)]
         wanted = [f.to_ndarray(format="gray") for f in original.decode(video=0)]
         assert clip.streams.video[0].codec_context.name == "h264"
+        assert clip.metadata["description"] == COPIED
     # from the keyframe at 2.0 s to 6.0 s, picture by picture what the camera sent
     assert len(found) == 101
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted[50:151], strict=True))
@@ -255,6 +256,7 @@ def test_masks_reach_saved_images_and_clips(tmp_path: Path, video: Path) -> None
     assert masked[130:].mean() > 50
     assert complete[:118].mean() > 50
     with av.open(str(tmp_path / "masked.mp4")) as saved, av.open(str(video)) as original:
+        assert saved.metadata["description"] == ENCODED_AGAIN
         begin = float(saved.metadata["comment"].removeprefix(FIRST_PICTURE))
         found = list(saved.decode(video=0))
         wanted = {round(f.time or 0.0, 2): f.to_ndarray(format="rgb24") for f in original.decode(video=0)}

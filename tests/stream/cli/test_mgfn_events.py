@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -324,13 +324,28 @@ def test_wrong_use_is_one_line(
 
 
 def test_another_arithmetic_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    print_reproduction(Reproduction(0.7, 0.7, "onnxruntime", "openvino-int8", 2e-2, 8, 0.07, 0.004, 0.674, ""))
+    found = Reproduction(0.7, 0.7, "onnxruntime", "openvino-int8", 2e-2, 8, 0.07, 0.004, 0.674, "", False, 0.003, 2e-2)
+    print_reproduction(found)
     said = capsys.readouterr().out
     assert "THEY DIFFER" in said
     assert "scored in int8, but this engine computes in float32" in said
     assert "--backend openvino-int8 uses the same arithmetic" in said
-    print_reproduction(Reproduction(0.7, 0.7, "onnxruntime", "openvino", 2e-2, 8, 1e-5, 0.0, 0.7, ""))
+    print_reproduction(replace(found, recorded_backend="openvino"))
     assert "the same arithmetic" not in capsys.readouterr().out
+
+
+def test_a_clip_that_was_encoded_again_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Reproduction(0.7, 0.7, "openvino", "openvino", 1e-3, 8, 0.4, 0.09, 0.3, "", True, 0.008, 3e-2)
+    print_reproduction(found)
+    said = capsys.readouterr().out
+    assert "the saved clip has masks and was encoded again, so its frames only resemble" in said
+    assert "the median of 1 - cosine is 0.008, with a tolerance of 0.03" in said
+    assert "they agree" in said
+    assert not replace(found, typical_distance=0.04).agrees
+    assert not replace(found, again=0.69).agrees
+    assert not replace(found, encoded_again=False).agrees
+    print_reproduction(replace(found, compared=0, from_pictures=None, no_pictures="the event's clip is not stored"))
+    assert "encoded again" not in capsys.readouterr().out
 
 
 def test_help_shows_an_example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,49 +7,78 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import av
 import numpy as np
 import pytest
+from av import VideoFrame
 
 from engine.arrays import FloatArray
 from engine.engine import Engine
 from stream.archive.explanation import StoredExplanation, read
+from stream.archive.media import media_path
 from stream.archive.store import Store
 from stream.base.errors import StreamError
 from stream.camera.clip_file import FIRST_PICTURE
 from stream.camera.view import View
-from stream.lookback.reproduction import OTHER_ENGINE, _error, _matched, reproduce
+from stream.lookback.reproduction import FRAMES_ENCODED_AGAIN, _error, _matched, reproduce
+from stream.lookback.saved_clip import SavedClip
 from tests.servers.processes import until
-from tests.servers.rtsp import moving_pictures, write_video
+from tests.servers.rtsp import write_video
 from tests.servers.service import lines, running
+from tests.stream.lookback.recordings import damage, write_recording
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def alarmed(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> tuple[Path, str]:
-    """A data folder and the id of an alarm in it, of a camera with a mask and a region.
+MASKS: Final = "masks: [[[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]]"
+CAMERAS: Final[dict[str, tuple[Callable[[Path], Path], str]]] = {
+    "plain": (partial(write_recording, rate=25, rate_later=25), ""),
+    "masked": (partial(write_recording, rate=25, rate_later=25), MASKS),
+    "saved-whole": (partial(write_recording, rate=25, rate_later=25), f"{MASKS}, mask_saved: false"),
+    "fast-50": (partial(write_recording, rate=50, rate_later=50), ""),
+    "fast-60": (partial(write_recording, rate=60, rate_later=60), ""),
+    "few-wanted": (partial(write_recording, rate=25, rate_later=25), "fps: 10"),
+    "reordered": (partial(write_recording, rate=25, rate_later=25, reordered=True), ""),
+    "reordered-fast": (partial(write_recording, rate=50, rate_later=50, reordered=True), ""),
+    "faster-later": (partial(write_recording, rate=25, rate_later=50), ""),
+    "slower-later": (partial(write_recording, rate=60, rate_later=25), ""),
+    "damaged": (lambda path: damage(write_recording(path, 25, 25)), ""),
+    "damaged-fast": (lambda path: damage(write_recording(path, 50, 50)), ""),
+}
+"""Recordings by the name of their camera, and the camera's settings in the site file."""
 
-    Its threshold was set from outside while the service ran.
+
+@pytest.fixture(scope="module")
+def alarmed(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> tuple[Path, dict[str, str]]:
+    """A data folder and the ids of the alarms in it, one for each camera of `CAMERAS`.
+
+    Their thresholds were set from outside while the service ran.
     """
     folder = tmp_path_factory.mktemp("alarmed")
-    video = write_video(folder / "video.mp4", moving_pictures(22 * 25))
-    scores = folder / "s.jsonl"
-    site = folder / "site.yaml"
-    masked = "masks: [[[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]], region: {x: 0, y: 0, width: 0.9, height: 1}"
-    site.write_text(f"cameras: {{door: {{url: {video}, {masked}}}}}\n")
+    scores, site = folder / "s.jsonl", folder / "site.yaml"
+    defaults = "defaults: {region: {x: 0, y: 0, width: 0.9, height: 1}, clip: {pre_roll: 10}}\ncameras:\n"
+    cameras = [f"  {name}: {{url: {write(folder / f'{name}.mp4')}, {more}}}" for name, (write, more) in CAMERAS.items()]
+    site.write_text(defaults + "\n".join(cameras))
     arguments = ["--config", site, "--bundle", tiny_bundle, "--scores", scores, "--http", "off"]
+
+    def watched() -> bool:
+        spans = {line["camera"]: line["end"] for line in lines(scores)}
+        firsts = {line["camera"]: line["start"] for line in reversed(lines(scores))}
+        return len(spans) == len(CAMERAS) and all(spans[name] - firsts[name] > 12 for name in spans)
+
     with running(folder, *arguments, "--threshold", "1") as service:
-        until(lambda: len(lines(scores)) >= 14, 60, "nine seconds of the recording")
+        until(watched, 60, "twelve seconds of each recording")
         with Store.beside(folder / "data") as store:
-            store.settings.set("door", "threshold", "0")
-        until(lambda: service.process.poll() is not None, 60, "the recording's end")
+            for name in CAMERAS:
+                store.settings.set(name, "threshold", "0")
+        until(lambda: service.process.poll() is not None, 60, "the recordings' end")
     with Store.read_only(folder / "data") as store:
-        (event,) = store.events.since(0.0)
-    return folder / "data", event.message.id
+        return folder / "data", {event.message.camera: event.message.id for event in store.events.since(0.0)}
 
 
 def again(data: Path, event: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -57,20 +86,55 @@ def again(data: Path, event: str, *arguments: object) -> subprocess.CompletedPro
     return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.alone  # beside other work, one clip is recorded with a relative error of 1.2e-3
-def test_it_agrees_on_the_same_engine_and_across_engines(alarmed: tuple[Path, str]) -> None:
-    data, event = alarmed
-    for backend, limit in ((None, 1e-3), ("onnxruntime", 2e-2)):
-        done = again(data, event, "--json", *(("--backend", backend) if backend else ()))
+def test_it_agrees_on_the_same_engine_and_across_engines(alarmed: tuple[Path, dict[str, str]]) -> None:
+    data, events = alarmed
+    for backend, limit, error in ((None, 1e-3, 1e-5), ("onnxruntime", 2e-2, 2e-2)):
+        done = again(data, events["plain"], "--json", *(("--backend", backend) if backend else ()))
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         assert found["agrees"] is True
-        assert found["limit"] == limit
-        assert found["compared"] >= 6  # the clip holds five seconds before the alarm
-        assert found["error"] < limit
+        assert found["encoded_again"] is False
+        assert found["limit"] == found["frames_limit"] == limit
+        assert found["compared"] >= 6
+        assert found["error"] < error
         for score in (found["again"], found["from_pictures"]):
             assert score == pytest.approx(found["recorded"], abs=limit)
-    assert "they agree" in again(data, event).stdout
+    said = again(data, events["plain"]).stdout
+    assert "they agree" in said
+    assert "encoded again" not in said
+
+
+def test_a_masked_clip_has_a_limit_of_its_own(alarmed: tuple[Path, dict[str, str]]) -> None:
+    data, events = alarmed
+    for backend in (None, "onnxruntime"):
+        done = again(data, events["masked"], "--json", *(("--backend", backend) if backend else ()))
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        assert found["agrees"] is True
+        assert found["encoded_again"] is True
+        assert found["frames_limit"] == FRAMES_ENCODED_AGAIN
+        assert found["compared"] >= 6
+        assert found["error"] > 1e-5
+        assert 0 < found["typical_distance"] < FRAMES_ENCODED_AGAIN
+        assert found["again"] == pytest.approx(found["recorded"], abs=found["limit"])
+    said = again(data, events["masked"]).stdout
+    assert "was encoded again, so its frames only resemble those that the model saw" in said
+    assert "they agree" in said
+
+
+@pytest.mark.parametrize("camera", [name for name in CAMERAS if name != "masked"])
+def test_the_frames_are_those_that_the_model_saw(
+    alarmed: tuple[Path, dict[str, str]], tiny_bundle: Path, camera: str
+) -> None:
+    data, events = alarmed
+    window, clip = (media_path(data / "media", events[camera], kind) for kind in ("window", "clip"))
+    with Engine.open(tiny_bundle, "openvino", "cpu") as engine:
+        found = reproduce(engine, read(window), engine.backend.name, clip)
+    assert found.no_pictures == ""
+    assert found.compared >= (4 if camera == "few-wanted" else 10)
+    assert found.error < 1e-5
+    assert not found.encoded_again
+    assert found.agrees
 
 
 def test_another_arithmetic_is_searched_for_once() -> None:
@@ -80,19 +144,20 @@ def test_another_arithmetic_is_searched_for_once() -> None:
     firsts = np.arange(20, 148, 16)
     times = np.stack([epochs[firsts] - 3 / 25, epochs[firsts] + 13 / 25], axis=1)  # the clock was off by three pictures
     window = StoredExplanation(times, features[firsts], np.zeros(8, np.float32), 0.9, "b", b"", View())
+    frames = [VideoFrame(16, 16) for _ in epochs]
 
-    def feature(first: int) -> FloatArray:
-        asked.append(first)
-        return np.asarray(features[first] * (1 + 0.06 * rng.normal(size=(1, 64))), np.float32)
+    def feature(clip: Sequence[VideoFrame]) -> FloatArray:
+        asked.append(frames.index(clip[0]))
+        return np.asarray(features[asked[-1]] * (1 + 0.06 * rng.normal(size=(1, 64))), np.float32)
 
-    found = dict(_matched(window, epochs, feature, OTHER_ENGINE))
+    found = dict(_matched(window, SavedClip(epochs, frames, False), feature))
     assert sorted(found) == list(range(8))
     assert max(_error(features[firsts[i]], found[i]) for i in found) < 0.1
     assert len(asked) < 17 + 7 * 3
 
 
-def test_what_is_gone_is_said(alarmed: tuple[Path, str], tmp_path: Path, tiny_bundle: Path) -> None:
-    kept, event = alarmed
+def test_what_is_gone_is_said(alarmed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    kept, event = alarmed[0], alarmed[1]["plain"]
     data = shutil.copytree(kept, tmp_path / "data")
     (data / "media" / f"{event}.mp4").unlink()
     done = again(data, event)
@@ -111,9 +176,12 @@ def test_what_is_gone_is_said(alarmed: tuple[Path, str], tmp_path: Path, tiny_bu
         assert "no such event" in done.stderr
 
 
-def test_pictures_of_another_scene_differ(alarmed: tuple[Path, str], tmp_path: Path, tiny_bundle: Path) -> None:
-    data, event = alarmed
-    window = read(data / "media" / f"{event}.npz")
+@pytest.mark.parametrize("camera", ["plain", "masked"])
+def test_pictures_of_another_scene_differ(
+    alarmed: tuple[Path, dict[str, str]], tmp_path: Path, tiny_bundle: Path, camera: str
+) -> None:
+    data, events = alarmed
+    window = read(media_path(data / "media", events[camera], "window"))
     black = [np.zeros((240, 320, 3), np.uint8)] * 300
     write_video(tmp_path / "silent.mp4", black)
     with av.open(str(tmp_path / "silent.mp4")) as source, av.open(str(tmp_path / "black.mp4"), "w") as target:
@@ -126,6 +194,7 @@ def test_pictures_of_another_scene_differ(alarmed: tuple[Path, str], tmp_path: P
     with Engine.open(tiny_bundle, "openvino", "cpu") as engine:
         found = reproduce(engine, window, engine.backend.name, tmp_path / "black.mp4")
         assert found.compared > 3
+        assert found.encoded_again is (camera == "masked")  # the clip itself does not say, as if of an earlier version
         assert not found.agrees
         unmarked = reproduce(engine, window, engine.backend.name, tmp_path / "silent.mp4")
         assert "has no start time" in unmarked.no_pictures
