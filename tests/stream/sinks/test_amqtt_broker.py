@@ -37,6 +37,8 @@ def port() -> Iterator[int]:
         listener = Subscriber(number, "kept/#")  # amqtt sends its retained messages to everybody who connects
         yield number
         listener.close()
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()  # paho's clients are in cycles, and the collector may meet their sockets first
 
 
 def string(text: str) -> bytes:
@@ -166,6 +168,3 @@ def test_our_own_connection_is_open_at_once(port: int) -> None:
         sink.stop()
         thread.join(20)
     assert not thread.is_alive()
-    del sink
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        gc.collect()  # now: paho's client is in a cycle, and the collector may meet its sockets first
