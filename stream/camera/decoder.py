@@ -118,7 +118,7 @@ class Decoder:
         self._unreadable = settings.unreadable()
         self._shift: float | None = None  # steady time less packet time
         self._connection, self._resized = -1, 0
-        self._frames = self._corrupt = self._dropped = self._damaged = 0
+        self._frames = self._corrupt = self._dropped = self._damaged = self._skipped = 0
         self._damaged_at = [False] * CLIP_LENGTH  # by position in the clip
         self._broken = self._late = 0  # of closed connections
         self._assembler: ClipAssembler | None = None  # of the open one
@@ -240,6 +240,7 @@ class Decoder:
 
     def _save(self, decoding: KeyframesOnly[Packet[VideoStream]], *, still: bool) -> None:
         decoding.wanted = still
+        self._skipped, decoding.skipped = self._skipped + decoding.skipped, 0
         if problem := decoding.refused or ("" if self._settings.skip_still else "skip_still is off"):
             self._remarks.once(f"eco has no effect on this camera: {problem}")
 
@@ -290,11 +291,8 @@ class Decoder:
         broken, late, assembler = self._broken, self._late, self._assembler
         if assembler is not None:
             broken, late = broken + assembler.broken_clips, late + assembler.late_frames
-        self._send(
-            Counters(
-                self._fps, self._frames, self._corrupt, self._dropped, connection, problem, broken, late, self._damaged
-            )
-        )
+        frames = (self._fps, self._frames, self._corrupt, self._dropped)
+        self._send(Counters(*frames, connection, problem, broken, late, self._damaged, self._skipped))
 
     def _state(self, state: CameraState, error: CameraError | None = None) -> None:
         reason, detail = (error.reason, error.detail) if error else (None, "")

@@ -13,17 +13,20 @@ class KeyframesOnly(Generic[P]):
     """Holds back packets while `wanted`, from one keyframe to the next.
 
     refused: why packets were decoded all the same; empty if none were.
+    skipped: how many packets will never be decoded.
     """
 
     def __init__(self) -> None:
         self.wanted = False
         self.refused = ""
+        self.skipped = 0
         self._held: list[P] = []
         self._too_far = False  # until the next keyframe
 
     def holds(self, packet: P, *, keyframe: bool, reordered: bool) -> bool:
         """Whether this packet need not be decoded now; `reordered`: the stream has B-frames."""
         if keyframe:
+            self.skipped += len(self._held)
             self._held.clear()  # nothing that follows builds on them
             self._too_far = False
         if not self.wanted or keyframe or self._too_far:

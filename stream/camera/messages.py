@@ -65,6 +65,7 @@ class Counters:
     broken_clips: discarded at a gap in the camera's time.
     late_frames: skipped because they were not later than the previous frame.
     damaged_clips: not scored, because frames that they build on are missing or could not be decoded.
+    skipped_packets: not decoded, because nothing moved (`eco`).
     """
 
     fps: float
@@ -76,6 +77,7 @@ class Counters:
     broken_clips: int = 0
     late_frames: int = 0
     damaged_clips: int = 0
+    skipped_packets: int = 0
 
 
 @dataclass(frozen=True)

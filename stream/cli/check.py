@@ -87,6 +87,8 @@ def check_all(settings: ServiceSettings, engine: Engine, folder: Path) -> bool:
                 path = folder / f"{camera.name}.jpg"
                 if not cv2.imwrite(str(path), _with_view(frame, camera.view, engine.manifest.geometry)):
                     raise UsageError(f"--data {folder}: {path.name} cannot be written there")
+                if camera.eco and not camera.skip_still:
+                    found += "; eco has no effect: skip_still is off"
                 found = f"{found}; what the model sees:  {path}"
                 images[camera.name] = snapshot(frame, f"{camera.name}  --check")
             table.add_row(name, "ok", found)

@@ -69,15 +69,7 @@ class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
 
     def __init__(self, plugins_manager: Any) -> None:
         super().__init__(plugins_manager)
-        self._end = asyncio.get_running_loop().create_future()
-
-    @property
-    def _disconnect_waiter(self) -> asyncio.Future[Any]:
-        return self._end
-
-    @_disconnect_waiter.setter
-    def _disconnect_waiter(self, _: object) -> None:
-        """Keep the first: amqtt assigns None once the connection has ended, and another future when it starts."""
+        self._end = self._disconnect_waiter = asyncio.get_running_loop().create_future()
 
     async def wait_disconnect(self) -> Any:
         end = await self._end
@@ -100,7 +92,8 @@ class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
 class _YieldingReader(ReaderAdapter):  # type: ignore[misc]
     """Lets the tasks of the packets before run first.
 
-    From Python 3.12 on, amqtt reads what has arrived, including the end, without a pause, and then cancels these tasks.
+    Needed from Python 3.12 on only: there, amqtt reads what has arrived, including the end, without a pause, and then
+    cancels these tasks.
     """
 
     def __init__(self, reader: ReaderAdapter) -> None:

@@ -52,6 +52,7 @@ class Metrics:
             ["camera", "result"],
             registry=registry,
         )
+        self._skipped = Counter("mgfn_packets_skipped", "Packets not decoded (eco)", ["camera"], registry=registry)
         self._dropped = Counter("mgfn_clips_dropped", "Clips dropped under overload", ["camera"], registry=registry)
         self._clips = Counter(
             "mgfn_clips",
@@ -159,6 +160,7 @@ class Metrics:
         self._frames.labels(camera, "decoded").inc(max(0, after.frames - before.frames))
         self._frames.labels(camera, "corrupt").inc(corrupt)
         self._frames.labels(camera, "late").inc(max(0, after.late_frames - before.late_frames))
+        self._skipped.labels(camera).inc(max(0, after.skipped_packets - before.skipped_packets))
         self._broken.labels(camera).inc(max(0, after.broken_clips - before.broken_clips))
         self._dropped.labels(camera).inc(max(0, after.dropped_clips - before.dropped_clips))
 

@@ -118,6 +118,8 @@ class Subscriber:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # without these cycles, paho closes its sockets now, and not after the collector has complained of them
+        self._client.on_message = self._client.on_subscribe = None
 
 
 class Hoard:

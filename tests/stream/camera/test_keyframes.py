@@ -33,6 +33,7 @@ def test_packets_wait_from_one_keyframe_to_the_next() -> None:
     assert not holds(only, 6)
     assert only.release() == [4, 5]
     assert only.release() == []
+    assert only.skipped == 3  # before the keyframe
 
 
 def test_a_stream_that_does_not_allow_it_is_decoded_completely() -> None:
@@ -115,8 +116,9 @@ def test_a_still_camera_is_hardly_decoded_and_a_movement_is_seen(monkeypatch: py
     units = encode_as("h264", [*moving_pictures(1) * 175, *moving_pictures(75)])
     with watching(Track(units), skip_still=True, eco=True) as (_, decoder):
         decoder.hear(lambda: len(decoder.clips) >= 15, 60)  # 9.6 s, of which the last 2.6 s move
-        frames = [message.frames for message in decoder.messages if isinstance(message, Counters)][-1]
+        totals = [message for message in decoder.messages if isinstance(message, Counters)][-1]
     likes = [clip.like is not None for _, clip in decoder.clips]
     assert likes[6:10] == [True] * 4
     assert likes[-2:] == [False] * 2  # the first keyframe of the movement comes at once
-    assert next(decoded) < 0.75 * frames
+    assert next(decoded) < 0.75 * totals.frames
+    assert 0.25 * totals.frames < totals.skipped_packets < totals.frames

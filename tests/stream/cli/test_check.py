@@ -79,7 +79,7 @@ def test_all_that_can_be_reached(tmp_path: Path, tiny_bundle: Path, mosquitto: M
 
 
 @pytest.mark.slow
-def test_masks_and_regions_of_a_site_file_are_drawn(tmp_path: Path, tiny_bundle: Path) -> None:
+def test_masks_and_regions_are_drawn_and_eco_without_skip_still_is_named(tmp_path: Path, tiny_bundle: Path) -> None:
     write_video(tmp_path / "yard.mp4", [np.full((240, 320, 3), 200, np.uint8)] * 30)
     (tmp_path / "site.yaml").write_text(f"""
 bundle: {tiny_bundle}
@@ -89,10 +89,14 @@ cameras:
     url: yard.mp4
     masks: [[[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]]]
     region: {{x: 0.25, y: 0.25, width: 0.5, height: 0.75}}
+    eco: true
+  shed: {{url: yard.mp4, eco: true, skip_still: false}}
 """)
     command = [sys.executable, "-m", "stream.cli", "--check", "--config", str(tmp_path / "site.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+    assert "eco has no effect: skip_still is off" in row(done.stdout, "shed")
+    assert "eco" not in row(done.stdout, "yard")
     picture = cv2.imread(str(tmp_path / "out" / "yard.jpg"))
     assert picture is not None
     assert picture[20:50, 20:70].mean() < 60  # masked, outside the region

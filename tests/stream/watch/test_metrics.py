@@ -36,7 +36,11 @@ def told() -> dict[str, dict[tuple[str, ...], float]]:
     metrics.camera(camera, "nothing is scored: 13 frames in 100 s, but never 16 in a row")
     metrics.counted("door", Counters(0, 0, 0, 0, 0), Counters(25.0, 100, 2, 1, 0))
     metrics.counted("door", Counters(25.0, 100, 2, 1, 0), Counters(25.0, 10, 0, 0, 0))  # a replaced decoder
-    metrics.counted("door", Counters(25.0, 10, 0, 0, 0), Counters(25.0, 30, 1, 0, 0, broken_clips=2, late_frames=5))
+    metrics.counted(
+        "door",
+        Counters(25.0, 10, 0, 0, 0),
+        Counters(25.0, 30, 1, 0, 0, broken_clips=2, late_frames=5, skipped_packets=7),
+    )
     metrics.shed("door")
     metrics.disconnected("door", Reason.STALLED)
     metrics.scored("door", 0.25)
@@ -62,6 +66,7 @@ def test_names_labels_and_values() -> None:
     assert found["mgfn_score"] == {("door",): 0.25}
     assert found["mgfn_window_fill_ratio"] == {("door",): 0.0}
     assert found["mgfn_frames_total"] == {("door", "decoded"): 120.0, ("door", "corrupt"): 3.0, ("door", "late"): 5.0}
+    assert found["mgfn_packets_skipped_total"] == {("door",): 7.0}
     assert found["mgfn_clips_broken_total"] == {("door",): 2.0}
     assert [found[f"mgfn_{name}"][()] for name in LOST] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert found["mgfn_clips_dropped_total"] == {("door",): 2.0}
