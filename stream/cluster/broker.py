@@ -28,7 +28,7 @@ from stream.sinks.mqtt_client import TlsFiles, make_client, refusal
 _ANSWERED_WITHIN: Final = 2.0
 _KEEPALIVE: Final = 5
 _LOADED_WITHIN: Final = 1.0
-_SENT_WITHIN: Final = 2.0  # of the five seconds in which a service ends
+_ACCEPTED_WITHIN: Final = 2.0  # of the five seconds in which a service ends
 
 
 class BrokerStore:
@@ -43,6 +43,8 @@ class BrokerStore:
         self._subscribed = False
         self._refused = ""
         self._loaded: dict[str, bytes] = {}
+        self._counting = threading.Lock()
+        self._unanswered = 0  # messages that the broker has not acknowledged
         self._client = make_client(address, tls, f"{node}-lease", MQTTProtocolVersion.MQTTv311, reconnects=True)
         self._client.reconnect_delay_set(1, 2)
         self._client.max_inflight_messages_set(0)  # no limit: else `close` loses what still waits for its turn
@@ -50,6 +52,7 @@ class BrokerStore:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
+        self._client.on_publish = self._on_publish
         self._client.connect_async(address.host, address.port, _KEEPALIVE)
         self._client.loop_start()
 
@@ -83,7 +86,7 @@ class BrokerStore:
         self._publish(_path(key), record.as_json())
 
     def save(self, camera: str, checkpoint: bytes) -> None:
-        self._client.publish(f"{self._checkpoints}{camera}", checkpoint, qos=1, retain=True)
+        self._retain(f"{self._checkpoints}{camera}", checkpoint)
 
     def load(self, cameras: Sequence[str]) -> dict[str, bytes]:
         topics = [f"{self._checkpoints}{camera}" for camera in cameras]
@@ -102,17 +105,26 @@ class BrokerStore:
 
     def forget(self, session: str) -> None:
         for topic in (f"{self._leases}beat/{session}", f"{self._leases}drain/{session}"):
-            self._client.publish(topic, b"", qos=1, retain=True)
+            self._retain(topic, b"")
 
     def close(self) -> None:
-        """Send what waits, and disconnect."""
-        until = time.monotonic() + _SENT_WITHIN
-        while self._client.want_write() and self._client.is_connected() and time.monotonic() < until:
+        """Disconnect when the broker has acknowledged what was sent: else it may discard what it has not yet read."""
+        until = time.monotonic() + _ACCEPTED_WITHIN
+        while self._unanswered and self._client.is_connected() and time.monotonic() < until:
             time.sleep(0.01)
         self._client.disconnect()
 
     def _publish(self, path: str, payload: dict[str, Any]) -> None:
-        self._client.publish(f"{self._leases}{path}", json.dumps(payload), qos=1, retain=True)
+        self._retain(f"{self._leases}{path}", json.dumps(payload).encode())
+
+    def _retain(self, topic: str, payload: bytes) -> None:
+        with self._counting:
+            self._unanswered += 1
+        self._client.publish(topic, payload, qos=1, retain=True)
+
+    def _on_publish(self, *_: Any) -> None:
+        with self._counting:
+            self._unanswered -= 1
 
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         self._refused = refusal(code) if code.is_failure else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,6 +128,28 @@ def test_what_was_written_just_before_the_end_is_kept(make: MakeStore) -> None:
     x.close()
     until(lambda: len(y.exchange(beat("y")).records) == 200, 60, "all leases")
     assert len(y.load([f"c{number}" for number in range(200)])) == 200
+
+
+@pytest.mark.slow
+def test_a_broker_that_reads_late_keeps_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.cluster.broker._ACCEPTED_WITHIN", 30)
+    with Mosquitto(tmp_path).running() as broker:
+        x, y = (BrokerStore(parse_broker(broker.url), "mgfn", "node", TlsFiles()) for _ in "xy")
+        y.exchange(beat("y"))
+        x.exchange(beat("x"))
+        assert broker.process is not None
+        broker.process.send_signal(signal.SIGSTOP)
+        for number in range(200):
+            x.claim(f"c{number}", Record(1, "x", "w-x"))
+            x.save(f"c{number}", b"kept" * 100)
+        closing = threading.Thread(target=x.close)
+        closing.start()
+        until(lambda: not x._client.want_write() or not closing.is_alive())
+        closing.join(0.5)  # time enough for a disconnection that waits for nothing
+        broker.process.send_signal(signal.SIGCONT)
+        closing.join()
+        until(lambda: len(y.exchange(beat("y", 2)).records) == 200, 20, "all leases")
+        y.close()
 
 
 def test_a_look_leaves_nothing_behind(make: MakeStore) -> None:

@@ -113,7 +113,7 @@ def test_an_alarm_with_picture_clip_verdict_and_settings_that_last(
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
         exposition = httpx.get(f"http://127.0.0.1:{port}/metrics").text
         assert {line.split()[2] for line in exposition.splitlines() if line.startswith("# TYPE")} >= METRICS
-        assert service.said("must be a number from 0 to 1")
+        until(lambda: service.said("must be a number from 0 to 1"), PATIENCE, "the log line")
         service.process.kill()
         service.process.wait(10)
         until(lambda: subscriber.last("mgfn/available") == "offline", PATIENCE, "the last will")
@@ -188,8 +188,8 @@ def test_a_full_disk_and_a_flood_of_commands_stop_no_alarm(
         (media,) = of_type(subscriber, "media")
         assert media["clip"] is None
         assert service.said("publishing alarms from memory")
-        assert not old.exists()  # the oldest media makes room
-        assert service.said("media expired")
+        until(lambda: service.said("media expired"), PATIENCE, "the oldest media making room")
+        assert not old.exists()
         count = len(lines(scores))
         subscriber.publish("mgfn/door/enabled/set", "ON")
         until(lambda: len(lines(scores)) > count, PATIENCE, "scores again")

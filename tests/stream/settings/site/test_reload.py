@@ -163,7 +163,7 @@ def test_cameras_come_change_and_go_while_the_others_keep_their_windows(
         site.write(one("door", "alarm: {threshold_on: 0.1}, enabled: false") + one("yard", masked))
         until(lambda: subscriber.last("mgfn/door/status") == "disabled", PATIENCE, "the camera switched off")
         assert subscriber.last("mgfn/door/threshold/state") == "0.9"
-        assert service.said("override from an earlier run applied")
+        until(lambda: service.said("override from an earlier run applied"), PATIENCE, "the log line")
 
         # a bad file changes nothing, and says so with a line for each problem; nor does one that needs a restart
         count = len(scores_of("yard"))
