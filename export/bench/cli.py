@@ -81,6 +81,8 @@ def bench(
         raise BenchError(f"--seconds {seconds:g}: must be from {_SECONDS[0]:g} to {_SECONDS[1]:g}")
     if not 0 <= quiet <= 1:
         raise BenchError(f"--quiet {quiet:g}: must be from 0 to 1")
+    if eco and not quiet:
+        raise BenchError("--eco: needs --quiet: where something moves, everything is decoded")
     if bundle is not None and not (bundle / "manifest.json").is_file():
         raise BenchError(f"--bundle {bundle}: must be a bundle, a folder with a manifest.json")
     for package, extra in _EXTRAS.items():

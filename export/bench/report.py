@@ -92,9 +92,10 @@ def show(console: Console, found: dict[str, Any]) -> None:
         )
     if "cameras" in found:
         console.print(_tries(found["cameras"]["tries"]))
-        of = found["cameras"]
-        scenes = f"640x360, 25 frames/s, {100 * of['quiet']:.0f} % quiet{', eco' * of['eco']}"
-        console.print(f"[bold]{of['held']} cameras held[/bold] ({scenes}; {of['tried']} tried)", markup=True)
+        cameras = found["cameras"]
+        quiet = f", {100 * cameras['quiet']:.0f} % quiet" if cameras["quiet"] else ""
+        scenes = f"640x360, 25 frames/s{quiet}{', eco' if cameras['eco'] else ''}"
+        console.print(f"[bold]{cameras['held']} cameras held[/bold] ({scenes}; {cameras['tried']} tried)", markup=True)
     for note in found.get("notes", ()):
         console.print(note, highlight=False, markup=False)
 

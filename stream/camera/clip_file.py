@@ -18,7 +18,7 @@ from stream.camera.messages import ClipClosed, StartClip
 from stream.camera.packets import StoredPacket
 
 FIRST_PICTURE: Final = "mgfn: first picture at epoch "  # comment in a clip from which its times can be computed again
-# its description: what its frames are
+# the MP4's description: how its frames were made
 COPIED: Final = "mgfn: as the camera sent it"
 ENCODED_AGAIN: Final = "mgfn: masked and encoded again"
 

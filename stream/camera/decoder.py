@@ -240,7 +240,8 @@ class Decoder:
 
     def _save(self, decoding: KeyframesOnly[Packet[VideoStream]], *, still: bool) -> None:
         decoding.wanted = still
-        self._skipped, decoding.skipped = self._skipped + decoding.skipped, 0
+        self._skipped += decoding.skipped
+        decoding.skipped = 0
         if problem := decoding.refused or ("" if self._settings.skip_still else "skip_still is off"):
             self._remarks.once(f"eco has no effect on this camera: {problem}")
 
@@ -291,8 +292,10 @@ class Decoder:
         broken, late, assembler = self._broken, self._late, self._assembler
         if assembler is not None:
             broken, late = broken + assembler.broken_clips, late + assembler.late_frames
-        frames = (self._fps, self._frames, self._corrupt, self._dropped)
-        self._send(Counters(*frames, connection, problem, broken, late, self._damaged, self._skipped))
+        self._send(Counters(
+            self._fps, self._frames, self._corrupt, self._dropped, connection, problem, broken, late, self._damaged,
+            self._skipped,
+        ))  # fmt: skip
 
     def _state(self, state: CameraState, error: CameraError | None = None) -> None:
         reason, detail = (error.reason, error.detail) if error else (None, "")

@@ -145,12 +145,12 @@ def print_reproduction(found: Reproduction) -> None:
     else:
         say(f"       {found.from_pictures:.6f} with {found.compared} features from the saved clip\n")
         say(f"features: relative error {found.error:.2g}, 1 - cosine {found.distance:.2g}\n")
-    if found.encoded_again and found.from_pictures is not None:
-        say(
-            "the saved clip has masks and was encoded again, so its frames only resemble those that the model saw: the "
-            f"median of 1 - cosine is {found.typical_distance:.2g}, with a tolerance of {found.frames_limit:g}; the "
-            "score from these frames is not compared\n"
-        )
+        if found.encoded_again:
+            say(
+                "The saved clip was encoded again (masks). Its frames only resemble those that the model saw, so only "
+                f"their features are compared: median of 1 - cosine {found.typical_distance:.2g}, tolerance "
+                f"{found.frames_limit:g}.\n"
+            )
     say("they agree\n" if found.agrees else "THEY DIFFER\n")
     was, now = (_arithmetic(name) for name in (found.recorded_backend, found.backend))
     if was != now:

@@ -1,8 +1,8 @@
 """Computes the score of an alarm again: from its stored features, and from the frames of its saved clip.
 
 The clip's metadata state when its first frame was taken, and the window states when each of its clips began. The
-matching frame may be off by a few, because the clock of a live camera is estimated. So neighbouring frames are tried as
-well, and the one whose feature agrees is the right one.
+matching frame may be a few frames away, because the clock of a live camera is estimated. So neighbouring frames are
+tried as well, and the one whose feature agrees is the right one.
 
 A clip with masks was encoded again. Its frames only resemble those that the model saw, so their features are compared,
 and with a wider limit.
@@ -31,8 +31,9 @@ from stream.lookback.saved_clip import SavedClip
 SAME_ENGINE: Final = 1e-3
 OTHER_ENGINE: Final = 2e-2
 # Median of 1 - cosine over three clips whose frames were encoded again: at most 0.029 in 1,199 runs of real footage
-# with the default bundle. Between two scenes it is at least 0.05.
+# with the default bundle. Between the views of two cameras it is at least 0.05.
 FRAMES_ENCODED_AGAIN: Final = 3e-2
+_FEWEST_ENCODED_AGAIN: Final = 3
 _EXACT: Final = 1e-5  # relative error of a feature of the same frames on the same engine
 _FARTHEST: Final = 0.32  # seconds by which the estimate may be off
 
@@ -94,8 +95,15 @@ def reproduce(engine: Engine, window: StoredExplanation, recorded_backend: str, 
         # clips of earlier versions do not say it, and those of cameras with masks nearly always were
         encoded_again = window.view.hides if saved.encoded_again is None else saved.encoded_again
         cropper = ClipCropper(window.view, manifest.geometry)
-        found = dict(_matched(window, saved, lambda frames: _feature(engine, cropper, frames)))
-        reason = "" if found else "no clip of the window lies within the saved clip"
+        exact = limit == SAME_ENGINE and not encoded_again
+        found = dict(_matched(window, saved, lambda frames: _feature(engine, cropper, frames), exact=exact))
+        if encoded_again and 0 < len(found) < _FEWEST_ENCODED_AGAIN:
+            reason = (
+                f"the saved clip was encoded again, which needs {_FEWEST_ENCODED_AGAIN} clips, and holds {len(found)}"
+            )
+            found = {}
+        elif not found:
+            reason = "no clip of the window lies within the saved clip"
     except StreamError as error:
         reason = str(error)
     features = window.features.copy()
@@ -120,9 +128,16 @@ def _feature(engine: Engine, cropper: ClipCropper, frames: Sequence[VideoFrame])
 
 
 def _matched(
-    window: StoredExplanation, saved: SavedClip, feature: Callable[[Sequence[VideoFrame]], FloatArray]
+    window: StoredExplanation,
+    saved: SavedClip,
+    feature: Callable[[Sequence[VideoFrame]], FloatArray],
+    *,
+    exact: bool,
 ) -> Iterator[tuple[int, FloatArray]]:
-    """The number of a clip in the window and its feature from the frames, for each clip that the frames cover."""
+    """The number of a clip in the window and its feature from the frames, for each clip that the frames cover.
+
+    exact: the right frames give the same feature; each clip is searched until it is found.
+    """
     epochs = saved.epochs
     good, shift = _EXACT, 0.0
     reach = max(_FARTHEST, 2 * float(np.median(np.diff(epochs)))) if len(epochs) > 1 else 0.0
@@ -142,9 +157,9 @@ def _matched(
             if error <= good:
                 break
         if best is not None:
-            # other frames or another arithmetic are never exact: the shift of the first clip applies to the next ones
             shift = best[1]
-            good = max(good, 2 * best[0]) if good == _EXACT else good
+            if not exact and good == _EXACT:  # the shift of the first clip applies to the next ones
+                good = max(good, 2 * best[0])
             yield index, best[2]
 
 

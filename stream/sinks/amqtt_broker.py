@@ -92,7 +92,7 @@ class _Handler(BrokerProtocolHandler):  # type: ignore[misc]
 class _YieldingReader(ReaderAdapter):  # type: ignore[misc]
     """Lets the tasks of the packets before run first.
 
-    Needed from Python 3.12 on only: there, amqtt reads what has arrived, including the end, without a pause, and then
+    Needed only from Python 3.12 on, where amqtt reads what has arrived, including the end, without a pause, and then
     cancels these tasks.
     """
 

@@ -7,9 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from rich.console import Console
@@ -19,7 +21,7 @@ from export.bench import cli, report
 from export.bench.cameras import Scenes, Try, attempt, watching
 from export.bench.machine import describe
 from export.bench.search import next_count
-from tests.servers.processes import ended
+from tests.servers.processes import ended, until
 from tests.servers.rtsp import moving_pictures, write_video
 
 
@@ -85,9 +87,18 @@ def test_the_json_is_the_contracts(tmp_path: Path) -> None:
     report.show(console, found)
     text = console.export_text()
     assert "10.0 x" in text
-    assert "6 cameras held" in text
+    assert "6 cameras held (640x360, 25 frames/s; 8 tried)" in text
     assert re.search(r"videoswin-t\W+768\W+87\.8\W+920\W+2\.3 x", text)
     assert "tensorrt: left out" in text
+
+
+def test_the_report_says_what_the_cameras_show() -> None:
+    quiet = replace(a_try(4, True), quiet=0.9, eco=True)
+    found = report.summary(describe(), [engine("torch", 400.0)], {}, None, [quiet], [])
+    assert (found["cameras"]["quiet"], found["cameras"]["eco"]) == (0.9, True)
+    console = Console(record=True, width=200)
+    report.show(console, found)
+    assert "4 cameras held (640x360, 25 frames/s, 90 % quiet, eco; 4 tried)" in console.export_text()
 
 
 def test_quiet_cameras_are_spread() -> None:
@@ -119,6 +130,7 @@ def test_a_service_that_does_not_start_is_quoted(tmp_path: Path) -> None:
         (["--seconds", "1"], "--seconds 1: must be from 5 to 60"),
         (["--json", "/nowhere/x.json"], "--json /nowhere/x.json: cannot be written"),
         (["--quiet", "1.5"], "--quiet 1.5: must be from 0 to 1"),
+        (["--eco"], "--eco: needs --quiet: where something moves, everything is decoded"),
         (["--bundle", "/nowhere"], "--bundle /nowhere: must be a bundle, a folder with a manifest.json"),
         (["--only", "gpus"], "'gpus' is not one of 'cameras', 'engines'"),
         (["--nonsense"], "No such option: --nonsense"),
@@ -167,6 +179,18 @@ def test_one_real_camera(tmp_path: Path, tiny_bundle: Path) -> None:
     assert 0 < one.computed <= 1
     assert one.cpu_percent["camera"] > 0
     assert one.memory_mib["camera"] > 10
+
+
+@pytest.mark.slow
+def test_eco_reaches_the_cameras(tmp_path: Path, tiny_bundle: Path) -> None:
+    still = write_video(tmp_path / "still.mp4", moving_pictures(1) * 200)
+
+    def skipped() -> float:
+        metrics = httpx.get(f"{watched.page}metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in metrics if line.startswith("mgfn_packets_skipped_total{"))
+
+    with watching(1, Scenes(still, eco=True), tiny_bundle) as watched:
+        until(lambda: skipped() > 0, 60, "packets that are not decoded")
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ class Subscriber:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
-        # without these cycles, paho closes its sockets now, and not after the collector has complained of them
+        # break the cycles, so that paho closes its sockets now; otherwise the garbage collector warns of them
         self._client.on_message = self._client.on_subscribe = None
 
 

@@ -338,8 +338,8 @@ def test_a_clip_that_was_encoded_again_is_said(capsys: pytest.CaptureFixture[str
     found = Reproduction(0.7, 0.7, "openvino", "openvino", 1e-3, 8, 0.4, 0.09, 0.3, "", True, 0.008, 3e-2)
     print_reproduction(found)
     said = capsys.readouterr().out
-    assert "the saved clip has masks and was encoded again, so its frames only resemble" in said
-    assert "the median of 1 - cosine is 0.008, with a tolerance of 0.03" in said
+    assert "The saved clip was encoded again (masks). Its frames only resemble" in said
+    assert "median of 1 - cosine 0.008, tolerance 0.03" in said
     assert "they agree" in said
     assert not replace(found, typical_distance=0.04).agrees
     assert not replace(found, again=0.69).agrees

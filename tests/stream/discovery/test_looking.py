@@ -91,7 +91,7 @@ def test_nothing_stays_open_if_what_the_camera_sent_is_not_read() -> None:
     packet = b"$\0\x10\0" + bytes(4096)
 
     async def leave(port: int) -> int:
-        async with relayed(f"rtsp://127.0.0.1:{port}/cam", 5) as (through, relay):
+        async with asyncio.timeout(60), relayed(f"rtsp://127.0.0.1:{port}/cam", 5) as (through, relay):
             _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(through).port, limit=1)
             writer.write(b"PLAY rtsp://127.0.0.1/cam RTSP/1.0\r\nCSeq: 1\r\n\r\n")
             while not ((sender := relay._client) and sender.transport.get_write_buffer_size()):

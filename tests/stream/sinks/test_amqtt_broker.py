@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import shutil
 import socket
 import subprocess
@@ -147,12 +148,20 @@ def test_a_persistent_session_gets_no_retained_messages_when_it_reconnects(port:
 
 
 def test_a_client_that_dies_while_the_broker_waits_for_its_old_message_leaves_its_will(port: int) -> None:
-    subscriber = Subscriber(port, "again/will")
-    connection = connect("again", "again/will", clean=False)
-    first = connection + packet(0x34, string("again/topic") + b"\0\1text") + DISCONNECT  # QoS 2, not completed
-    # the broker forgets sessions once a second, perhaps between these two connections
-    until(lambda: not send_and_leave(port, first) and send_and_leave(port, connection), 10)
-    until(lambda: subscriber.last("again/will") == "died", 10)
+    subscriber = Subscriber(port, "again/#")
+    attempts = itertools.count()
+    wills = []
+
+    def meets_its_session() -> bool:
+        name = f"again-{next(attempts)}"
+        wills.append(f"again/{name}")
+        connection = connect(name, wills[-1], clean=False)
+        incomplete = packet(0x34, string("again/topic") + b"\0\1text")  # QoS 2
+        return not send_and_leave(port, connection + incomplete + DISCONNECT) and send_and_leave(port, connection)
+
+    # the broker forgets sessions once a second, perhaps between the two connections of an attempt
+    until(meets_its_session, 10)
+    until(lambda: subscriber.last(wills[-1]) == "died", 10)
     subscriber.close()
 
 
