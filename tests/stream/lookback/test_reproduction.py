@@ -178,7 +178,7 @@ def test_a_clip_of_other_frames_does_not_lead_the_next_ones_astray() -> None:
     epochs, firsts = np.arange(200) / 25, np.arange(20, 148, 16)
     times = np.stack([epochs[firsts], epochs[firsts] + 16 / 25], axis=1)
     recorded = features[firsts].copy()
-    recorded[0] += rng.normal(size=(1, 64))  # as if it had seen something else
+    recorded[0] = features[firsts[0] - 5] + 2 * rng.normal(size=(1, 64))  # it saw other frames, most like earlier ones
     window = StoredExplanation(times, recorded, np.zeros(8, np.float32), 0.9, "b", b"", View())
     frames = [VideoFrame(16, 16) for _ in epochs]
     found = dict(_matched(window, SavedClip(epochs, frames, False), lambda c: features[frames.index(c[0])], exact=True))
