@@ -12,7 +12,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -93,8 +93,7 @@ def attempt(cameras: int, scenes: Scenes, bundle: Path, seconds: float, backbone
             clips = watched.clips() - clips
             memory = memory_of(watched)
     except (ChildError, psutil.Error, OSError) as error:  # it did not start, or ended prematurely
-        failed = Try(cameras, seconds, False, 0, 0, expected, note=str(error))
-        return replace(failed, quiet=scenes.quiet, eco=scenes.eco)
+        return Try(cameras, seconds, False, 0, 0, expected, quiet=scenes.quiet, eco=scenes.eco, note=str(error))
     p50, p95, worst = np.percentile(lags, [50, 95, 100]).tolist() if lags else (0.0, 0.0, 0.0)
     share = {role: 100 * (after[role] - before[role]) / took for role in after}
     computed = clips["computed"] / clips.total() if clips.total() else 1.0

@@ -150,7 +150,7 @@ def bench(
             if only != "engines":
                 fastest = min(measured, key=lambda row: row["backbone_clip_ms"])
                 small, large = videos.values()
-                guess = _guess(fastest, decoding, machine.cores(), quiet, eco=eco)
+                guess = _guess(fastest, decoding, machine.cores(), quiet)
                 say("one camera of 1280x720")
                 alone = attempt(1, Scenes(large), opened.path, _ALONE, fastest["backbone_clip_cpu_ms"])
                 scenes = Scenes(small, still, quiet, eco)
@@ -203,7 +203,7 @@ def _default_bundle() -> Path:
     return path
 
 
-def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: int, quiet: float, *, eco: bool) -> int:
+def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: int, quiet: float) -> int:
     """An estimate of how many cameras fit, a share `quiet` of them quiet, from the cost of each on the fastest
     engine.
     """
@@ -211,8 +211,6 @@ def _guess(engine: dict[str, Any], decoding: dict[str, dict[str, Any]], cores: i
 
     small = next(iter(decoding.values()))
     decoder = FPS * (small["decode_ms"] + small["scale_ms"]) / 1000
-    if eco:  # a still camera decodes one frame in 50, and still receives all
-        decoder *= 1 - 0.7 * quiet
     computed = 1 - quiet * (1 - 1 / 16)  # the still gate computes one clip in 16
     backbone = computed * FPS / CLIP_LENGTH * engine["backbone_clip_ms"] / 1000
     if engine["device"] != "cpu":  # the engine does not use the cores
