@@ -58,7 +58,7 @@ def desk_app(listener: DeskListener, people: People) -> FastAPI:
     def acknowledge(body: Answered, person: Asking) -> dict[str, str]:
         by = "desk" if people.nobody else person.name
         if not listener.acknowledge(body.prefix, body.camera, body.id, by):
-            raise HTTPException(409, "no such alarm, or the broker is not connected")
+            raise HTTPException(409, "no such alarm, or the broker did not accept the answer")
         return {"id": body.id, "by": by}
 
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any
+from typing import Any, Final
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -14,6 +14,8 @@ from stream.base.addresses import BrokerAddress
 from stream.base.log import log
 from stream.desk.board import Board
 from stream.sinks.mqtt_client import KEEPALIVE, TlsFiles, make_client, refusal
+
+_ACCEPTED_WITHIN: Final = 2.0
 
 
 class DeskListener:
@@ -48,12 +50,16 @@ class DeskListener:
             return {**self._board.as_json(), "broker": self._address.shown, "problem": self._problem}
 
     def acknowledge(self, prefix: str, camera: str, event_id: str, by: str) -> bool:
-        """Answer an alarm; False if it is not on the board, or the broker is not connected."""
+        """Answer an alarm; False if it is not on the board, or the broker did not accept the answer in time."""
         with self._lock:
             if not self._board.knows(prefix, camera, event_id) or not self._client.is_connected():
                 return False
         text = json.dumps({"id": event_id, "by": by})
-        return self._client.publish(f"{prefix}/{camera}/ack/set", text, qos=1).rc == mqtt.MQTT_ERR_SUCCESS
+        sent = self._client.publish(f"{prefix}/{camera}/ack/set", text, qos=1)
+        if sent.rc != mqtt.MQTT_ERR_SUCCESS:
+            return False
+        sent.wait_for_publish(_ACCEPTED_WITHIN)
+        return sent.is_published()
 
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
         with self._lock:
